@@ -1,7 +1,7 @@
 """Where the files that ship with the package are: the firmware's sources and the DBC folder.
 
-A wheel carries them as `stagelog/_firmware` and `stagelog/_dbc`; a checkout has them at its root and is read in place.
-Fails with InputError if neither is there, which means a broken installation.
+A wheel carries them as `stagelog/_firmware` and `stagelog/_dbc`; a checkout has them at its root
+and is read in place. Fails with InputError if neither is there, which means a broken installation.
 """
 
 from pathlib import Path
@@ -13,7 +13,7 @@ _CHECKOUT = _PACKAGE.parent.parent
 
 
 def firmware_path():
-    """Return the folder that holds slog, logger, drivers, boards and main.py (MICROPYPATH of the unix port)."""
+    """Return the folder of slog, logger, drivers, boards and main.py (for MICROPYPATH)."""
     return _find("_firmware", "firmware")
 
 
