@@ -1,0 +1,33 @@
+"""Fault codes: what is wrong with a logger, one word each, for STATUS, the LED and the crew."""
+
+NONE = 0
+CARD_ABSENT = 1
+CARD_UNPREPARED = 2
+CARD_READ_ONLY = 3
+CARD_FULL = 4
+CARD_WRITE = 5
+CARD_STALL = 6
+CARD_LIES = 7
+BUS_SILENT = 8
+BUS_ERRORS = 9
+BUS_OFF = 10
+CONTROLLER_ABSENT = 11
+RING_OVERFLOW = 12
+SETTINGS_BAD = 13
+
+TEXT = {
+    NONE: "no fault",
+    CARD_ABSENT: "no card, or the card does not answer: push it in, or replace it",
+    CARD_UNPREPARED: "the card has no stagelog extent: run 'stagelog card prepare'",
+    CARD_READ_ONLY: "the card is write-protected: move its tab, or replace it",
+    CARD_FULL: "the card is full of sessions that were not downloaded: download and erase",
+    CARD_WRITE: "the card rejects writes: replace it",
+    CARD_STALL: "the card has not answered for over a second",
+    CARD_LIES: "blocks read back wrong: the card is worn or fake, replace it",
+    BUS_SILENT: "no frame on a bus: ignition off, wrong bit rate or broken wire",
+    BUS_ERRORS: "errors on a bus: wrong bit rate, or a fault on the wire",
+    BUS_OFF: "a controller is bus-off",
+    CONTROLLER_ABSENT: "a CAN controller does not answer",
+    RING_OVERFLOW: "frames were dropped because the card was too slow; they are counted",
+    SETTINGS_BAD: "the settings could not be read; defaults are in use",
+}

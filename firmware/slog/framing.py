@@ -1,0 +1,108 @@
+"""Frames on any byte stream: COBS between zero bytes, CRC-32 at the end. Garbage costs one frame at most.
+
+    0x00 | COBS( type u8, request u8, payload, crc32 u32 ) | 0x00
+
+The receiver holds one buffer; what does not fit, does not decode or fails its CRC is counted and forgotten.
+"""
+
+import binascii
+import struct
+
+from slog.layout import BLOCK_BYTES
+
+MAX_PAYLOAD = BLOCK_BYTES + 64
+MAX_FRAME = 2 + MAX_PAYLOAD + 4
+MAX_WIRE = MAX_FRAME + MAX_FRAME // 254 + 3
+
+
+def cobs_encode(src, n, out, at):
+    """Write the COBS form of src[:n] into `out` from `at`; return the end. Allocates nothing."""
+    code_at = at
+    at += 1
+    code = 1
+    for i in range(n):
+        byte = src[i]
+        if byte:
+            out[at] = byte
+            at += 1
+            code += 1
+            if code < 255:
+                continue
+        out[code_at] = code
+        code_at = at
+        at += 1
+        code = 1
+    out[code_at] = code
+    return at
+
+
+def cobs_decode(buf, n):
+    """Decode buf[:n] in place; return the length, or -1 if it is not COBS. Allocates nothing."""
+    read = 0
+    write = 0
+    while read < n:
+        code = buf[read]
+        read += 1
+        if code == 0 or read + code - 1 > n:
+            return -1
+        for _ in range(code - 1):
+            if buf[read] == 0:
+                return -1
+            buf[write] = buf[read]
+            write += 1
+            read += 1
+        if code < 255 and read < n:
+            buf[write] = 0
+            write += 1
+    return write
+
+
+def frame(kind, request, payload, encode=cobs_encode):
+    """Return the wire bytes of one frame."""
+    n = 2 + len(payload)
+    src = bytearray(n + 4)
+    src[0] = kind
+    src[1] = request
+    src[2:n] = payload
+    struct.pack_into("<I", src, n, binascii.crc32(memoryview(src)[:n]))
+    out = bytearray(n + 4 + (n + 4) // 254 + 3)
+    end = encode(src, n + 4, out, 1)
+    return bytes(memoryview(out)[: end + 1])
+
+
+class Receiver:
+    """Cuts a byte stream into frames. Invariant: after any zero byte the next frame is received whole."""
+
+    def __init__(self, decode=cobs_decode, max_wire=MAX_WIRE):
+        self._buf = bytearray(max_wire)
+        self._view = memoryview(self._buf)
+        self._decode = decode
+        self._n = 0
+        self._skip = False
+        self.n_bad = 0
+
+    def feed(self, chunk, handle):
+        """Take `chunk`; call handle(type, request, payload view) for each good frame.
+
+        The view is valid only during the call.
+        """
+        for byte in chunk:
+            if byte:
+                if self._n < len(self._buf):
+                    self._buf[self._n] = byte
+                    self._n += 1
+                else:
+                    self._skip = True
+            elif self._n:
+                self._finish(handle)
+
+    def _finish(self, handle):
+        n = -1 if self._skip else self._decode(self._buf, self._n)
+        self._n = 0
+        self._skip = False
+        if n >= 6:
+            want = struct.unpack_from("<I", self._buf, n - 4)[0]
+            if binascii.crc32(self._view[: n - 4]) == want:
+                handle(self._buf[0], self._buf[1], self._view[2 : n - 4])
+                return
+        self.n_bad += 1

@@ -1,0 +1,85 @@
+"""What a log told us about itself: damage with its place, counts, and how its times were read.
+
+Owns the values that importers hand back beside the frames. Reads nothing, raises nothing: an imperfect log is data.
+"""
+
+from dataclasses import dataclass, field
+
+MAX_LISTED = 100  # damages listed per log; all are counted
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """One place where a log is not what its format says.
+
+    kind    short and countable: "not a frame", "truncated", "checksum", ...
+    place   "line 17", "byte 4096", "container 3"
+    detail  what stood there, or what was done
+    """
+
+    kind: str
+    place: str
+    detail: str = ""
+
+    def __str__(self):
+        return f"{self.place}: {self.kind}" + (f" ({self.detail})" if self.detail else "")
+
+
+@dataclass(slots=True)
+class Diagnostics:
+    """Collects while a log is read; complete when its last frame has been handed out.
+
+    times       "absolute" (Unix epoch), "relative" (from a zero the log does not name), "delta"
+                (differences, summed up by the reader), "none"
+    n_frames    frames handed out, error frames included
+    n_other     objects or lines that are whole and carry no frame (comments, markers)
+    n_dropped   frames that the recording tool itself says it lost
+    counts      number of damages per kind; `damages` lists the first 100 of all
+    """
+
+    source: str = ""
+    kind: str = ""
+    times: str = "absolute"
+    n_bytes: int = 0
+    n_frames: int = 0
+    n_other: int = 0
+    n_dropped: int = 0
+    counts: dict[str, int] = field(default_factory=dict)
+    damages: list[Damage] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def add(self, kind, place, detail="", n=1):
+        """Count `n` damages of a kind; list the first of them while there is room."""
+        self.counts[kind] = self.counts.get(kind, 0) + n
+        if len(self.damages) < MAX_LISTED:
+            self.damages.append(Damage(kind, place, detail[:120]))
+
+    def note(self, text):
+        """Keep one remark about the whole log."""
+        if text not in self.notes:
+            self.notes.append(text)
+
+    @property
+    def n_damages(self):
+        """Return the number of damages of all kinds."""
+        return sum(self.counts.values())
+
+    @property
+    def ok(self):
+        """Return True if the log was whole and the recorder lost nothing that it knew of."""
+        return not self.counts and not self.n_dropped
+
+    def to_json(self):
+        """Return the values as JSON types, damages as text."""
+        return {
+            "source": self.source,
+            "kind": self.kind,
+            "times": self.times,
+            "n_bytes": self.n_bytes,
+            "n_frames": self.n_frames,
+            "n_other": self.n_other,
+            "n_dropped": self.n_dropped,
+            "damage_counts": dict(self.counts),
+            "damages": [str(d) for d in self.damages],
+            "notes": list(self.notes),
+        }
