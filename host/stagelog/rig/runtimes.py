@@ -1,0 +1,167 @@
+"""The MicroPython programs that the rig runs: found, or built once and kept.
+
+    unix64, unix32          the unix port, 64 and 32 bits (a program)
+    pico-1.25, pico-1.26    stock RPI_PICO images, built from Debian's sources (UF2)
+    pico-1.29               the official image, downloaded
+
+A runtime is taken from the path in STAGELOG_UNIX64 (STAGELOG_PICO_1_25 and so on), the PATH (unix
+port only), the cache, and else built into the cache: no root, about 20 s for a unix port and 45 s
+for an image. The cache is STAGELOG_CACHE, or stagelog in XDG_CACHE_HOME or ~/.cache.
+Fails with RuntimeUnavailable, which says what to do.
+"""
+
+import os
+import shutil
+import struct
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from stagelog.errors import UsageError
+from stagelog.rig.build.debian import RuntimeUnavailable
+from stagelog.rig.build.recipes import RECIPES, build, locked
+
+__all__ = ["RUNTIMES", "RuntimeUnavailable", "cache_path", "ensure_runtime", "find_runtime"]
+
+_OFFICIAL = {
+    "pico-1.29": "https://micropython.org/resources/firmware/RPI_PICO-20260824-v1.29.0.uf2",
+}
+RUNTIMES = (*RECIPES, *_OFFICIAL)
+
+_UF2_BLOCK = struct.Struct("<8I")
+_UF2_MAGIC = (0x0A324655, 0x9E5D5157)
+_RP2040_FAMILY = 0xE48BFF56
+_PROBE = """
+import sys, array, binascii, hashlib, select, struct, time, uctypes, micropython
+binascii.crc32, hashlib.sha256, select.poll, time.ticks_us, micropython.heap_lock, sys.stdin.buffer
+print(sys.implementation[0], sys.implementation[1][0], sys.implementation[1][1], sys.maxsize)
+"""
+_OLDEST_UNIX = (1, 25)
+
+
+def cache_path():
+    """Return the folder that built runtimes are kept in; it need not exist."""
+    if own := os.environ.get("STAGELOG_CACHE"):
+        return Path(own).absolute()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "stagelog"
+
+
+def variable_name(name):
+    """Return the environment variable that names a runtime of the user's own."""
+    return "STAGELOG_" + name.upper().replace("-", "_").replace(".", "_")
+
+
+def find_runtime(name):
+    """Return the path of a runtime that is there, or None. Nothing is built or downloaded.
+
+    Raises UsageError for an unknown name, and if the user's own path is not such a runtime.
+    """
+    if name not in RUNTIMES:
+        raise UsageError(f"no runtime is called {name}", hint=f"known: {', '.join(RUNTIMES)}")
+    variable = variable_name(name)
+    if own := os.environ.get(variable):
+        if defect := _find_defect(name, Path(own)):
+            raise UsageError(f"{variable}={own}: {defect}", hint=f"correct or unset {variable}")
+        return Path(own).absolute()
+    if name.startswith("unix"):
+        on_path = shutil.which("micropython")
+        if on_path and not _find_defect(name, Path(on_path)):
+            return Path(on_path)
+    cached = _cached_path(name)
+    return cached if cached.exists() else None
+
+
+def ensure_runtime(name, say=None):
+    """Return the path of a runtime, built or downloaded first if it is not there.
+
+    say  is called with one line per step; default: to stderr
+    Raises RuntimeUnavailable if it cannot be had on this machine.
+    """
+    say = say or _say
+    if found := find_runtime(name):
+        return found
+    cache = cache_path()
+    target = _cached_path(name)
+
+    def say_step(text):
+        say(f"{name}: {text}")
+
+    with locked(cache / "locks" / f"{name}.lock", say_step):
+        if target.exists():
+            return target
+        start_s = time.monotonic()
+        part = target.with_name(f"{target.name}.part")
+        if name in _OFFICIAL:
+            _download_official(name, part, say_step)
+        else:
+            build(name, part, cache, say_step)
+        if defect := _find_defect(name, part):
+            raise RuntimeUnavailable(f"{name} was made, but {defect}", hint=f"see {part}")
+        part.replace(target)
+        say_step(f"ready after {time.monotonic() - start_s:.0f} s: {target}")
+    return target
+
+
+def _say(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+def _cached_path(name):
+    key = RECIPES[name].key if name in RECIPES else "official"
+    file_name = "micropython" if name.startswith("unix") else "firmware.uf2"
+    return cache_path() / "runtimes" / f"{name}-{key}" / file_name
+
+
+def _download_official(name, target, say):
+    uri = _OFFICIAL[name]
+    say(f"downloading {uri}")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with urllib.request.urlopen(uri, timeout=30) as answer:
+            target.write_bytes(answer.read())
+    except (urllib.error.URLError, OSError) as error:
+        raise RuntimeUnavailable(
+            f"{name}: the official image cannot be downloaded here ({error})",
+            hint=f"download it elsewhere and set {variable_name(name)} to its path",
+        ) from error
+
+
+def _find_defect(name, path):
+    """Return what is wrong with the file as runtime `name`, or None."""
+    if not path.is_file():
+        return "there is no such file"
+    return (
+        _find_unix_defect(name, path) if name.startswith("unix") else _find_uf2_defect(name, path)
+    )
+
+
+def _find_unix_defect(name, path):
+    try:
+        probe = subprocess.run(
+            [path, "-c", _PROBE], capture_output=True, text=True, timeout=10, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"it does not run ({error})"
+    words = probe.stdout.split()
+    if probe.returncode or len(words) != 4 or words[0] != "micropython":
+        return f"it is not a MicroPython with what is needed: {probe.stderr.strip()[-200:]}"
+    version = int(words[1]), int(words[2])
+    if version < _OLDEST_UNIX:
+        return f"it is MicroPython {words[1]}.{words[2]}, needed is 1.25 or later"
+    bits = 64 if int(words[3]) > 2**32 else 32
+    return None if name == f"unix{bits}" else f"it has {bits} bits"
+
+
+def _find_uf2_defect(name, path):
+    image = path.read_bytes()
+    if not image or len(image) % 512:
+        return f"{len(image)} bytes are no UF2 image"
+    first = _UF2_BLOCK.unpack_from(image)
+    if first[:2] != _UF2_MAGIC or first[7] != _RP2040_FAMILY:
+        return "it is no UF2 image for the RP2040"
+    flash = b"".join(image[at + 32 : at + 288] for at in range(0, len(image), 512))
+    version = name.removeprefix("pico-")
+    return None if f"v{version}.".encode() in flash else f"it is not MicroPython {version}"
