@@ -10,7 +10,7 @@ All of it lies in `memory` and `state`, so that `drivers/rp2_hot.py` can do the 
 import struct
 from array import array
 
-from slog.block import N_RECORDS, STORED0, T0_LO, stamp_identity
+from slog.block import N_RECORDS, STORED0, T0_LO
 from slog.layout import (
     BLOCK_BYTES,
     GAP_RING_FULL,
@@ -20,6 +20,7 @@ from slog.layout import (
     N_BUSES,
     RECORD_BYTES,
     RECORDS_PER_BLOCK,
+    TIME_BITS,
     const,
 )
 
@@ -37,27 +38,24 @@ FIRST_HI = const(14)  # [14], [15]: bits 31..28
 WORST = const(16)  # most blocks that ever waited
 N_WORDS = const(17)
 
+_LOW = const((1 << TIME_BITS) - 1)
 _GAP_ARG = const(GAP_RING_FULL << 8 | META_GAP)
 
 
 class BlockRing:
     """Invariant: every offered frame is either in a block or in DROPPED, and each dropped one in a gap record."""
 
-    def __init__(self, n_blocks, clock):
+    def __init__(self, n_blocks):
         self.n_blocks = n_blocks
-        self.clock = clock
         self.memory = bytearray(n_blocks * BLOCK_BYTES)
         view = memoryview(self.memory)
         self.blocks = [view[i * BLOCK_BYTES : (i + 1) * BLOCK_BYTES] for i in range(n_blocks)]
         self.state = array("I", [0] * N_WORDS)
 
-    def start_session(self, device_id, boot, nonce):
-        """Forget all counts and stamp the session into every block. Only while capture is stopped and nothing waits."""
-        state = self.state
+    def start_session(self):
+        """Forget all counts. Only while capture is stopped and nothing waits."""
         for word in range(STORED, N_WORDS):
-            state[word] = 0
-        for block in self.blocks:
-            stamp_identity(block, device_id, boot, nonce)
+            self.state[word] = 0
 
     def put_frame(self, lo, hi, can_id, kind, dlc, data):
         """Store one frame; True if it went into a block.
@@ -88,9 +86,16 @@ class BlockRing:
         state[AT_LEAST + bus] = min(65535, state[AT_LEAST + bus] + n)
 
     def close_block(self):
-        """Close the block being filled although it is not full. The caller holds the lock."""
+        """Close the block being filled although it is not full."""
         if self.state[COUNT]:
             self._close()
+
+    def open_age_us(self, lo):
+        """Return how long the block being filled has been open at time `lo` (bits 27..0), or -1 if none is."""
+        if not self.state[COUNT]:
+            return -1
+        low, high = struct.unpack_from("<HH", self.blocks[self.state[HEAD]], T0_LO)
+        return (lo - (low | high << 16)) & _LOW
 
     def n_waiting(self):
         """Return how many blocks wait for the card, the one being filled not counted."""

@@ -21,6 +21,7 @@ from slog.layout import (
 
 _OFFSETS = offsets(BLOCK_HEADER)
 N_RECORDS = _OFFSETS["n_records"]
+DEVICE_ID = _OFFSETS["device_id"]
 BOOT = _OFFSETS["boot"]
 NONCE = _OFFSETS["nonce"]
 SEQ = _OFFSETS["seq"]
@@ -32,11 +33,6 @@ CRC = _OFFSETS["crc"]
 HEADER_FORMAT = struct_format(BLOCK_HEADER)
 
 
-def stamp_identity(block, device_id, boot, nonce):
-    """Write what is the same in all blocks of a session into the header of `block`."""
-    struct.pack_into("<HBB8sII", block, 0, MAGIC, VERSION, 0, device_id, boot, nonce)
-
-
 def crc_of(block):
     """Return the CRC-32 that a block's header must hold: header up to the field, records in use."""
     view = memoryview(block)
@@ -44,9 +40,10 @@ def crc_of(block):
     return binascii.crc32(view[HEADER_BYTES:end], binascii.crc32(view[:CRC]))
 
 
-def seal(block, seq, position, flags):
-    """Complete the header of a block whose records are in place. May be repeated with another position."""
-    struct.pack_into("<II", block, SEQ, seq, position)
+def seal(block, device_id, boot, nonce, seq, position, flags):
+    """Complete the header of a block that the ring has closed. May be repeated with another position."""
+    struct.pack_into("<HB", block, 0, MAGIC, VERSION)
+    struct.pack_into("<8sIIII", block, DEVICE_ID, device_id, boot, nonce, seq, position)
     struct.pack_into("<HH", block, FLAGS, flags, 0)
     struct.pack_into("<I", block, CRC, crc_of(block))
 

@@ -173,6 +173,7 @@ RELEASE = (
     ("extent_id", "8s", "", "of the extent this mark belongs to"),
     ("generation", "I", "", "rises by 1 with every release; the highest valid mark counts"),
     ("released_seq", "I", "", "blocks with a lower sequence number are erased"),
+    ("position", "I", "blocks", "first position of the ring that is not erased"),
     ("crc", "I", "", "CRC-32 of all bytes above"),
 )
 

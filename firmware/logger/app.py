@@ -1,0 +1,327 @@
+"""The application: brings ring, store, captures and service together and runs one pass at a time.
+
+Capture starts first and needs nothing but memory; the card is looked for afterwards. Whatever fails, recording goes on
+with what is left, and STATUS and the LED say so. Nothing here waits.
+"""
+
+import struct
+from hashlib import sha256
+
+from logger import ring as r
+from logger.service import Service
+from logger.sessions import Sessions
+from logger.settings import DEFAULTS, SettingsError, load
+from logger.store import OVERWRITE_OLDEST, STOP_WHEN_FULL, Store
+from slog import faults
+from slog import messages as m
+from slog.layout import (
+    BUS_OFF,
+    BUS_PASSIVE,
+    BUS_SILENT,
+    BUS_STOPPED,
+    BUS_WARNING,
+    META_ANCHOR,
+    META_BUS,
+    META_END,
+    META_HASH,
+    META_HEALTH,
+    META_SESSION,
+    TIME_BITS,
+    VERSION,
+    const,
+)
+
+FIRMWARE = const(0x000100)  # 0.1.0
+
+_ANCHOR_HOST = const(1)
+_END_ASKED = const(1)
+_HASH_SETTINGS = const(1)
+_HASH_SIGNALS = const(2)
+_HEALTH_RING_WORST = const(1)
+_HEALTH_WRITE_WORST = const(2)
+_POLL_US = const(100_000)
+_HEALTH_US = const(10_000_000)
+_SILENT_US = const(2_000_000)
+_LOW = const((1 << TIME_BITS) - 1)
+
+
+class App:
+    """One logger. `start` once, then `step` for ever."""
+
+    def __init__(self, board):
+        self.board = board
+        self.state = m.STATE_BOOT
+        self.store = Store(board.card, board.ring, board.clock, board.device_id)
+        self.sessions = Sessions(self.store)
+        self.service = Service(self, board.link, board.cobs_encode, board.cobs_decode)
+        self.settings = DEFAULTS
+        self.settings_fault = faults.NONE
+        self._silent = [False] * len(board.captures)
+        self._bus_state = [BUS_STOPPED] * len(board.captures)
+        self._seen = [0] * len(board.captures)
+        self._t_seen = [0] * len(board.captures)
+        self._data = bytearray(8)
+        self._recording = False
+        self._stopping = False
+        self._t_poll = 0
+        self._t_health = 0
+        self._t_step = None
+        self._flush_us = 0
+        self._loop_worst_us = 0
+
+    @property
+    def boot(self):
+        """The boot counter; 0 until a card was seen."""
+        return self.store.boot
+
+    @property
+    def fault(self):
+        """The fault that matters most now, from faults.py."""
+        if self.store.fault:
+            return self.store.fault
+        for state in self._bus_state:
+            if state == BUS_OFF:
+                return faults.BUS_OFF
+        for capture in self.board.captures:
+            if not capture.answers:
+                return faults.CONTROLLER_ABSENT
+        if self.settings_fault:
+            return self.settings_fault
+        for state in self._bus_state:
+            if state in (BUS_WARNING, BUS_PASSIVE):
+                return faults.BUS_ERRORS
+        if any(self._silent):
+            return faults.BUS_SILENT
+        if self.board.ring.state[r.DROPPED] or self.board.ring.state[r.DROPPED + 1]:
+            return faults.RING_OVERFLOW
+        return faults.NONE
+
+    def start(self):
+        """Load the settings, start capture, then look for the card."""
+        try:
+            self.settings = load(self.board.nv.load(m.CONFIG_SETTINGS))
+        except SettingsError:
+            self.settings_fault = faults.SETTINGS_BAD
+        self._start_session()
+        self.store.mount()
+        self._show()
+
+    def step(self):
+        """Do one pass of the main loop. Never blocks longer than a few reads of the card."""
+        board = self.board
+        clock = board.clock
+        clock.read()
+        now = clock.lo
+        if self._t_step is not None:
+            self._loop_worst_us = max(self._loop_worst_us, (now - self._t_step) & _LOW)
+        self._t_step = now
+        self.store.step()
+        if self._recording:
+            if board.ring.open_age_us(now) >= self._flush_us:
+                board.ring.close_block()
+            if (now - self._t_poll) & _LOW >= _POLL_US:
+                self._t_poll = now
+                self._poll()
+            if (now - self._t_health) & _LOW >= _HEALTH_US:
+                self._t_health = now
+                self._log_health()
+        elif self._stopping and not board.ring.n_waiting() and not self.store.is_writing:
+            self._stopping = False
+            self._show()
+        self.service.step()
+        board.feed()
+
+    def hello(self):
+        """Return the values of HELLO_REPLY."""
+        board = self.board
+        return {
+            "version": VERSION,
+            "state": self.state,
+            "slot": board.slot,
+            "contract": m.contract_hash(),
+            "device_id": board.device_id,
+            "boot": self.boot,
+            "nonce": self.store.nonce if self._recording else 0,
+            "firmware": FIRMWARE,
+            "max_read": m.MAX_READ,
+            "board": board.name.encode(),
+            "car": self.settings["car"].encode(),
+        }
+
+    def status(self):
+        """Return the values of STATUS_REPLY."""
+        board = self.board
+        store = self.store
+        ring = board.ring
+        words = ring.state
+        values = {
+            "state": self.state,
+            "fault": self.fault,
+            "n_buses": len(board.captures),
+            "t_us": board.clock.t_us(),
+            "stored0": store.stored[0],
+            "stored1": store.stored[1],
+            "dropped0": words[r.DROPPED],
+            "dropped1": words[r.DROPPED + 1],
+            "at_least0": words[r.AT_LEAST],
+            "at_least1": words[r.AT_LEAST + 1],
+            "ring_blocks": ring.n_blocks,
+            "ring_worst": words[r.WORST],
+            "blocks_written": store.blocks_written,
+            "blocks_free": store.n_free,
+            "write_worst_ms": store.write_worst_us // 1000,
+            "write_errors": store.write_errors,
+            "write_retries": store.write_retries,
+            "slots_skipped": store.slots_skipped,
+            "verify_errors": store.verify_errors,
+            "bad_frames": self.service.bad_frames,
+            "heap_free_bytes": board.heap_free(),
+            "loop_worst_us": self._loop_worst_us,
+            "boot_to_frame_ms": store.first_stored_us // 1000,
+        }
+        for i, capture in enumerate(board.captures):
+            values["bus_state%d" % i] = BUS_SILENT if self._silent[i] else self._bus_state[i]
+            values["tec%d" % i] = capture.counters[0]
+            values["rec%d" % i] = capture.counters[1]
+        return values
+
+    def is_running(self, boot, nonce):
+        """Tell whether the session is the one being recorded."""
+        running = self._recording or self._stopping
+        return running and boot == self.boot and nonce == self.store.nonce
+
+    def anchor(self, t_unix_us):
+        """Store what the wall clock says now."""
+        self._put_meta(META_ANCHOR, _ANCHOR_HOST, 0, "<Q", t_unix_us)
+
+    def take_config(self, item, data):
+        """Check and save a settings item; recording pauses for it, as on-board flash can't be written meanwhile."""
+        if item == m.CONFIG_SETTINGS:
+            try:
+                load(data)
+            except SettingsError:
+                return False
+        self._stop_captures()
+        self.board.nv.save(item, data)
+        if item == m.CONFIG_SETTINGS:
+            self.settings = load(data)
+            self.settings_fault = faults.NONE
+        if self._recording:
+            self._start_captures()
+            self._put_hashes()
+        return True
+
+    def control(self, action):
+        """Carry out a CONTROL action; return its status."""
+        if action == m.CONTROL_STOP:
+            if self._recording:
+                self._stop_session()
+            return m.PENDING if self._stopping else m.OK
+        if action == m.CONTROL_START:
+            if self._stopping:
+                return m.BUSY
+            if not self._recording:
+                self._start_session()
+            return m.OK
+        if action in (m.CONTROL_RESET, m.CONTROL_REPL, m.CONTROL_BOOTLOADER):
+            if self._recording or self._stopping:
+                return m.REFUSED
+            self.board.control(action)
+            return m.OK
+        return m.BAD_REQUEST
+
+    def _start_session(self):
+        board = self.board
+        board.ring.start_session()
+        nonce = 0
+        while not nonce:
+            nonce = board.random_u32()
+        self.store.start_session(nonce)
+        self.store.when_full = (
+            OVERWRITE_OLDEST if self.settings["when_full"] == "overwrite" else STOP_WHEN_FULL
+        )
+        self._flush_us = self.settings["flush_ms"] * 1000
+        board.clock.read()
+        self._t_poll = self._t_health = board.clock.lo
+        self._put_meta(
+            META_SESSION,
+            board.reset_cause,
+            0,
+            "<BBHI",
+            len(board.captures),
+            int(all([capture.listen_only for capture in board.captures])),
+            self.settings["flush_ms"],
+            FIRMWARE,
+        )
+        self._put_hashes()
+        self._start_captures()
+        self._recording = True
+
+    def _stop_session(self):
+        self._stop_captures()
+        n_blocks = self.store.blocks_written + self.board.ring.n_waiting() + 1
+        self._put_meta(META_END, _END_ASKED, 0, "<II", n_blocks, 0)
+        self.board.ring.close_block()
+        self.store.close_session()
+        self._recording = False
+        self._stopping = True
+
+    def _start_captures(self):
+        clock = self.board.clock
+        clock.read()
+        for i, capture in enumerate(self.board.captures):
+            capture.set_up(self.settings["buses"][min(i, len(self.settings["buses"]) - 1)])
+            capture.start(self.board.ring)
+            self._t_seen[i] = clock.lo
+
+    def _stop_captures(self):
+        for capture in self.board.captures:
+            capture.stop()
+
+    def _poll(self):
+        """Look after the controllers: overflow flags, error counters, silence."""
+        ring = self.board.ring
+        lo = self.board.clock.lo
+        for i, capture in enumerate(self.board.captures):
+            capture.poll(ring)
+            state = capture.state()
+            if state != self._bus_state[i]:
+                self._bus_state[i] = state
+                tec, rec = capture.counters[0], capture.counters[1]
+                self._put_meta(META_BUS, state, i, "<BBHI", tec, rec, 0, capture.bitrate_bps)
+            seen = ring.state[r.STORED + i] + ring.state[r.DROPPED + i]
+            if seen != self._seen[i]:
+                self._seen[i] = seen
+                self._t_seen[i] = lo
+                self._silent[i] = False
+            elif (lo - self._t_seen[i]) & _LOW >= _SILENT_US:
+                self._silent[i] = True
+        self._show()
+
+    def _show(self):
+        store = self.store
+        if not self._recording and not self._stopping:
+            self.state = m.STATE_IDLE
+        elif store.extent is not None:
+            self.state = m.STATE_FULL if store.is_full else m.STATE_RECORDING
+        else:
+            self.state = m.STATE_CARD_FAULT if store.blocks_written else m.STATE_NO_CARD
+        self.board.show(self.state, self.fault)
+
+    def _log_health(self):
+        store = self.store
+        words = self.board.ring.state
+        worst_ms = store.write_worst_us // 1000
+        self._put_meta(META_HEALTH, _HEALTH_RING_WORST, 0, "<II", words[r.WORST], words[r.WORST])
+        self._put_meta(META_HEALTH, _HEALTH_WRITE_WORST, 0, "<II", worst_ms, worst_ms)
+
+    def _put_hashes(self):
+        for arg, item in ((_HASH_SETTINGS, m.CONFIG_SETTINGS), (_HASH_SIGNALS, m.CONFIG_SIGNALS)):
+            data = self.board.nv.load(item) or b""
+            self._put_meta(META_HASH, arg, 0, "<8s", sha256(data).digest()[:8])
+
+    def _put_meta(self, kind, arg, bus, code, *values):
+        clock = self.board.clock
+        clock.read()
+        struct.pack_into(code, self._data, 0, *values)
+        self.board.ring.put_meta(clock.lo, clock.hi, kind, arg, bus, self._data)

@@ -1,0 +1,63 @@
+"""The settings of a logger: JSON text on the board, checked before it is taken, with defaults that record.
+
+    {"car": "C03", "flush_ms": 250, "when_full": "stop", "buses": [{"bitrate_bps": 500000, "ids": null}]}
+"""
+
+import json
+
+from slog.layout import N_BUSES
+
+DEFAULTS = {
+    "car": "",
+    "flush_ms": 250,
+    "when_full": "stop",
+    "buses": [{"bitrate_bps": 500000, "ids": None}],
+}
+BITRATES = (125000, 250000, 500000, 1000000)
+
+
+class SettingsError(ValueError):
+    """The settings make no sense; the text names the entry."""
+
+
+def load(data):
+    """Return the settings in `data` (bytes of JSON, or None for the defaults); SettingsError names what is wrong."""
+    settings = dict(DEFAULTS)
+    if data is None:
+        return settings
+    try:
+        given = json.loads(data)
+    except ValueError:
+        raise SettingsError("not JSON")
+    if not isinstance(given, dict):
+        raise SettingsError("not a JSON object")
+    for key in given:
+        if key not in DEFAULTS:
+            raise SettingsError("unknown entry '%s'" % key)
+    settings.update(given)
+    _check(settings)
+    return settings
+
+
+def _check(settings):
+    car = settings["car"]
+    if not isinstance(car, str) or len(car.encode()) > 8:
+        raise SettingsError("car: a text of at most 8 bytes")
+    flush_ms = settings["flush_ms"]
+    if not isinstance(flush_ms, int) or not 10 <= flush_ms <= 10000:
+        raise SettingsError("flush_ms: 10 to 10000")
+    if settings["when_full"] not in ("stop", "overwrite"):
+        raise SettingsError("when_full: stop or overwrite")
+    buses = settings["buses"]
+    if not isinstance(buses, list) or not 1 <= len(buses) <= N_BUSES:
+        raise SettingsError("buses: 1 or 2")
+    for i, bus in enumerate(buses):
+        if not isinstance(bus, dict) or bus.get("bitrate_bps") not in BITRATES:
+            raise SettingsError("buses[%d].bitrate_bps: 125000, 250000, 500000 or 1000000" % i)
+        ids = bus.get("ids")
+        if ids is not None and not (isinstance(ids, list) and all([_is_id(x) for x in ids])):
+            raise SettingsError("buses[%d].ids: null, or identifiers of 0 to 0x1FFFFFFF" % i)
+
+
+def _is_id(value):
+    return isinstance(value, int) and 0 <= value < 1 << 29

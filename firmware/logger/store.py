@@ -1,0 +1,302 @@
+"""The store: takes full blocks from the ring and brings them onto the card, one write at a time.
+
+It seals, writes, retries, steps over bad places, reads back samples, counts, and gives the block back to the ring only
+when the card has it. It never waits: `step` starts or polls one write. What it cannot store stays in the ring, where
+the producer counts what no longer fits.
+"""
+
+import struct
+
+from logger.extent import Extent, ExtentError
+from slog import faults
+from slog.block import CRC, SEQ, STORED0, is_block, seal
+from slog.layout import BLOCK_BYTES, FLAG_FIRST, FLAG_LAST, FLAG_PARTIAL, RECORDS_PER_BLOCK, const
+
+WRITE_DONE = const(0)
+WRITE_BUSY = const(1)
+ERROR_REJECTED = const(-1)
+ERROR_TIMEOUT = const(-2)
+ERROR_ABSENT = const(-3)
+ERROR_READ_ONLY = const(-4)
+
+VERIFY_EVERY = const(32)  # blocks between two that are read back
+_TRIES = const(3)  # writes to one place before it is stepped over
+_SKIPS = const(4)  # places stepped over in a row before the card counts as failed
+_STALL_US = const(1_000_000)
+_TIMEOUT_US = const(10_000_000)
+_REMOUNT_US = const(1_000_000)
+_SMALLEST_ALIAS = const(1024)  # blocks; a card that wraps does so at some 4 MiB times a power of two
+
+STOP_WHEN_FULL = const(0)
+OVERWRITE_OLDEST = const(1)
+
+
+class Store:
+    """Invariant: `next_seq` is above every number on the card; a place in use is written only under OVERWRITE_OLDEST."""
+
+    def __init__(self, card, ring, clock, device_id, when_full=STOP_WHEN_FULL):
+        self.card = card
+        self.device_id = device_id
+        self.boot = 0
+        self.nonce = 0
+        self.ring = ring
+        self.clock = clock
+        self.when_full = when_full
+        self.extent = None
+        self.fault = faults.CARD_ABSENT
+        self.next_seq = 1
+        self.next_position = 0
+        self.tail = 0
+        self.n_used = 0
+        self.last_boot = 0
+        self.n_sessions = 0
+        self.stored = (0, 0)  # frames on the card in this session, per bus
+        self.blocks_written = 0
+        self.write_errors = 0
+        self.write_retries = 0
+        self.slots_skipped = 0
+        self.verify_errors = 0
+        self.write_worst_us = 0
+        self.first_stored_us = 0
+        self._check = bytearray(BLOCK_BYTES)
+        self._writing = None  # the view being written, or None
+        self._is_release = False
+        self._release = None  # (seq, position, sector, view) of a release mark that waits or is being written
+        self._n_tries = 0
+        self._n_skips = 0
+        self._t_start = 0
+        self._t_failed = None
+        self._closing = False
+        self._first = True
+
+    def mount(self):
+        """Look at the card; True if it can take blocks. Reads a bounded number of places, writes nothing."""
+        self.extent = None
+        self._writing = None
+        try:
+            self.card.init()
+            if self.card.read_only:
+                self.fault = faults.CARD_READ_ONLY
+                return False
+            self.fault = faults.CARD_UNPREPARED
+            extent = Extent(self.card)
+            head = extent.find_head()
+            self.tail, self.n_used = extent.find_tail(head)
+        except ExtentError:
+            return False
+        except OSError:
+            self.fault = faults.CARD_ABSENT
+            return False
+        if head is None:
+            self.next_position = extent.tail
+            self.next_seq = max(self.next_seq, extent.released_seq, 1)
+        else:
+            self.next_position = extent.after(head[0])
+            self.next_seq = max(self.next_seq, extent.released_seq, head[1] + 1)
+            self.last_boot = head[2]
+        if not self.boot:
+            self.boot = self.last_boot + 1
+        self.extent = extent
+        self.fault = faults.NONE
+        self._n_tries = self._n_skips = 0
+        return True
+
+    def start_session(self, nonce):
+        """Count from here on for a new session. Only when nothing waits in the ring."""
+        self.nonce = nonce
+        self.stored = (0, 0)
+        self.blocks_written = self.write_errors = self.write_retries = 0
+        self.slots_skipped = self.verify_errors = self.write_worst_us = 0
+        self.n_sessions += 1
+        self._first = True
+        self._closing = False
+
+    def close_session(self):
+        """Mark the last waiting block as the session's last. Capture has stopped, nothing more comes."""
+        self._closing = True
+
+    @property
+    def is_writing(self):
+        """True while the card is busy with a write and must not be read."""
+        return self._writing is not None
+
+    @property
+    def can_read(self):
+        """True when there is a card and it is not writing."""
+        return self._writing is None and self.extent is not None
+
+    @property
+    def release_waits(self):
+        """True from `request_release` until the mark is on the card or has failed."""
+        return self._release is not None
+
+    @property
+    def n_free(self):
+        """Places left before the card is full."""
+        return 0 if self.extent is None else self.extent.n - self.n_used
+
+    @property
+    def is_full(self):
+        """True when no place is left and the settings forbid to overwrite."""
+        return (
+            self.extent is not None
+            and self.n_used >= self.extent.n
+            and self.when_full == STOP_WHEN_FULL
+        )
+
+    def request_release(self, released_seq, position):
+        """Erase all blocks below `released_seq`; done when `released_seq` of the extent says so."""
+        sector, view = self.extent.make_release(released_seq, position)
+        self._release = (released_seq, position, sector, view)
+
+    def read(self, position, buf):
+        """Read the 4096 bytes of a position as they stand on the card. Not while `is_writing`."""
+        self.card.read(self.extent.sector_of(position), buf)
+
+    def step(self):
+        """Start a write if one is due, or look after the one that is under way."""
+        if self._writing is not None:
+            self._poll()
+        elif self.extent is None:
+            self._try_again()
+        elif self._release is not None:
+            self._start(self._release[3], self._release[2], True)
+        elif self.ring.n_waiting():
+            self._start_block()
+        elif self.is_full:
+            self.fault = faults.CARD_FULL
+
+    def _try_again(self):
+        now = self.clock.t_us()
+        if self._t_failed is None or now - self._t_failed >= _REMOUNT_US:
+            self.mount()
+            self._t_failed = self.clock.t_us()
+
+    def _start_block(self):
+        extent = self.extent
+        if self.n_used >= extent.n:
+            if self.when_full == STOP_WHEN_FULL:
+                self.fault = faults.CARD_FULL
+                return
+            self.tail = extent.after(self.tail)
+            self.n_used -= 1
+        block = self.ring.first_waiting()
+        flags = FLAG_FIRST if self._first else 0
+        if block[3] < RECORDS_PER_BLOCK:
+            flags |= FLAG_PARTIAL
+        if self._closing and self.ring.n_waiting() == 1:
+            flags |= FLAG_LAST
+        seal(
+            block,
+            self.device_id,
+            self.boot,
+            self.nonce,
+            self.next_seq,
+            self.next_position,
+            flags,
+        )
+        self._start(block, extent.sector_of(self.next_position), False)
+
+    def _start(self, view, sector, is_release):
+        self._writing = view
+        self._is_release = is_release
+        self._t_start = self.clock.t_us()
+        self.card.write_start(sector, view)
+
+    def _poll(self):
+        result = self.card.write_poll()
+        took = self.clock.t_us() - self._t_start
+        if result == WRITE_BUSY and took < _TIMEOUT_US:
+            if took > _STALL_US:
+                self.fault = faults.CARD_STALL
+            return
+        if result == WRITE_BUSY:
+            self.card.write_abort()
+            result = ERROR_TIMEOUT
+        self.write_worst_us = max(self.write_worst_us, took)
+        view = self._writing
+        self._writing = None
+        try:
+            if result == WRITE_DONE and self._holds(view):
+                self._done()
+            else:
+                self._failed(result)
+        except OSError:
+            self._failed(ERROR_ABSENT)
+
+    def _holds(self, view):
+        """Tell whether the card holds what was written; reads back the first block and every 32nd, and release marks."""
+        if self._is_release:
+            self.card.read(self._release[2], self._check)
+            whole = self._check[:64] == view[:64]
+        elif not self._first and self.blocks_written % VERIFY_EVERY:
+            return True
+        else:
+            self.read(self.next_position, self._check)
+            whole = (
+                is_block(self._check, self.next_position)
+                and self._check[CRC : CRC + 4] == view[CRC : CRC + 4]
+                and not self._is_aliased(view)
+            )
+        if not whole:
+            self.verify_errors += 1
+            self.fault = faults.CARD_LIES
+        return whole
+
+    def _is_aliased(self, view):
+        """Tell whether the block also appears a power of two below its place: the card is smaller than it says."""
+        extent = self.extent
+        blocks = _SMALLEST_ALIAS
+        while blocks <= self.next_position - extent.first:
+            sector = extent.sector(self.next_position - blocks)
+            if sector[SEQ : SEQ + 4] == view[SEQ : SEQ + 4] and sector[12:20] == view[12:20]:
+                return True
+            blocks *= 2
+        return False
+
+    def _done(self):
+        self._n_tries = self._n_skips = 0
+        self.fault = faults.NONE
+        if self._is_release:
+            self.extent.read_release()
+            self.tail = self._release[1]
+            self.n_used = self.extent.distance(self.tail, self.next_position)
+            self._release = None
+            return
+        if not self.first_stored_us:
+            self.first_stored_us = self.clock.t_us()
+        self.stored = struct.unpack_from("<II", self.ring.first_waiting(), STORED0)
+        self.ring.release()
+        self.blocks_written += 1
+        self._first = False
+        self._advance()
+        self.next_seq += 1
+
+    def _advance(self):
+        self.next_position = self.extent.after(self.next_position)
+        self.n_used += 1
+
+    def _failed(self, result):
+        self.write_errors += 1
+        if result == ERROR_READ_ONLY or result == ERROR_ABSENT:
+            self._give_up(faults.CARD_READ_ONLY if result == ERROR_READ_ONLY else faults.CARD_ABSENT)
+            return
+        self._n_tries += 1
+        if self._n_tries < _TRIES:
+            self.write_retries += 1
+            return
+        self._n_tries = 0
+        if self._is_release:
+            self._release = None
+            self._give_up(faults.CARD_WRITE)
+            return
+        self.slots_skipped += 1
+        self._n_skips += 1
+        self._advance()
+        if self._n_skips >= _SKIPS:
+            self._give_up(self.fault or faults.CARD_WRITE)
+
+    def _give_up(self, fault):
+        self.extent = None
+        self.fault = fault
+        self._t_failed = self.clock.t_us()
