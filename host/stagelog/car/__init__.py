@@ -1,0 +1,1 @@
+"""The virtual car: deterministic CAN traffic of the car with its ground truth beside it."""

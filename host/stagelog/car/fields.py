@@ -1,0 +1,36 @@
+"""Bounds of profile entries, declared beside each field of the schema classes.
+
+Owns the declarations only; stagelog.car.profile enforces them.
+"""
+
+from dataclasses import field
+
+
+def number(low, high):
+    """Declare a float within [low, high]."""
+    return field(metadata={"low": low, "high": high})
+
+
+def count(low, high):
+    """Declare an integer within [low, high]."""
+    return field(metadata={"low": low, "high": high, "integer": True})
+
+
+def numbers(low, high, n=None):
+    """Declare a tuple of floats within [low, high]; n elements, or any number but none."""
+    return field(metadata={"low": low, "high": high, "n": n, "list": True})
+
+
+def rising(low, high):
+    """Declare a tuple of at least two floats, each larger than the one before."""
+    return field(metadata={"low": low, "high": high, "n": None, "list": True, "rising": True})
+
+
+def optional(low, high):
+    """Declare a float that may be missing (None)."""
+    return field(default=None, metadata={"low": low, "high": high})
+
+
+def one_of(*choices):
+    """Declare a text out of a fixed list."""
+    return field(metadata={"choices": choices})

@@ -1,0 +1,121 @@
+"""The part of a car profile that detectors read: validity, flight, fuel estimate, gates, alarms.
+
+Frozen classes, one per table of the TOML file; stagelog.car.profile reads, checks and fills them.
+"""
+
+from dataclasses import dataclass
+
+from stagelog.car.fields import count, number, numbers, one_of, optional, rising
+
+ALARM_KINDS = (
+    "above",
+    "below",
+    "rate",
+    "time_to_limit",
+    "below_table",
+    "above_table",
+    "fan",
+    "drop",
+)
+DERIVED = ("vehicle_speed_kmh", "airborne", "engine_running")  # channels made on board, no signal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plausible:
+    """What the signals can be; stuck_s is 0 where a signal may stand still."""
+
+    signals: tuple[str, ...]
+    min: float = number(-1e6, 1e6)
+    max: float = number(-1e6, 1e6)
+    max_step_per_s: float = number(0, 1e9)
+    stuck_s: float = number(0, 3600)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Validity:
+    """When a signal is too old or stuck."""
+
+    stale_cycles: int = count(2, 1000)
+    stuck_kmh: float = number(0, 300)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Airborne:
+    """Thresholds and times of the flight detector."""
+
+    acc_enter_g: float = number(0.05, 0.9)
+    acc_exit_g: float = number(0.1, 1.5)
+    acc_filter_Hz: float = number(1, 200)
+    droop_mm: float = number(1, 100)
+    droop_wheels: int = count(1, 4)
+    flare_kmh_per_s: float = number(1, 500)
+    flare_pedal_pct: float = number(0, 100)
+    suspect_ms: float = number(0, 1000)
+    confirm_ms: float = number(0, 2000)
+    confirm_all_wheels_ms: float = number(0, 2000)
+    landing_compression_m_per_s: float = number(0.05, 10)
+    landing_g: float = number(1.01, 20)
+    landing_hold_ms: float = number(0, 5000)
+    merge_ms: float = number(0, 2000)
+    min_airtime_ms: float = number(0, 5000)
+    max_airtime_ms: float = number(100, 20000)
+    inhibit_below_kmh: float = number(0, 100)
+    acc_only_enter_g: float = number(0.05, 0.9)
+    acc_only_confirm_ms: float = number(0, 2000)
+    landing_severity_g: tuple = rising(1, 50)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FuelEstimate:
+    """When the level may correct the integral of the flow, and what counts as refuel or leak."""
+
+    quiet_ms2: float = number(0.01, 10)
+    quiet_kmh: float = number(0, 100)
+    quiet_s: float = number(0, 600)
+    level_sigma_moving_l: float = number(0.1, 500)
+    level_sigma_quiet_l: float = number(0.1, 500)
+    gate_sigma: float = number(0.5, 20)
+    refuel_rise_l: float = number(1, 500)
+    refuel_within_s: float = number(1, 7200)
+    refuel_below_kmh: float = number(0, 50)
+    leak_l: float = number(0.5, 500)
+    leak_within_s: float = number(1, 36000)
+    reserve_l: float = number(0, 500)
+    ewma_km: float = number(0.1, 500)
+    behind_plan_pct: float = number(0.1, 100)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gate:
+    """A named condition: signal above or below a value for a time. Exactly one of the two."""
+
+    signal: str
+    above: float | None = optional(-1e6, 1e6)
+    below: float | None = optional(-1e6, 1e6)
+    for_s: float = number(0, 3600)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alarm:
+    """One alarm on one or more signals. See the comments of dbc/profiles/d7xr.toml on `kind`."""
+
+    id: int = count(1, 255)
+    signals: tuple[str, ...]
+    kind: str = one_of(*ALARM_KINDS)
+    unit: str
+    warning: float | None = optional(-1e6, 1e6)
+    critical: float | None = optional(-1e6, 1e6)
+    clear: float = number(0, 1e6)
+    debounce_s: tuple = numbers(0, 3600, 2)
+    debounce_out_s: float = number(0, 3600)
+    gates: tuple[str, ...]
+    latch: bool
+    window_s: float | None = optional(0.1, 3600)
+    floor: float | None = optional(-1e6, 1e6)
+    limit: float | None = optional(-1e6, 1e6)
+    drop_per_min: float | None = optional(0, 1e6)
+    x_signal: str | None = None
+    x_signals: tuple[str, ...] | None = None
+    x_limit: float | None = optional(-1e6, 1e6)
+    table_x: tuple | None = None
+    table_y: tuple | None = None

@@ -1,0 +1,200 @@
+"""Read a car profile: TOML in, checked frozen classes out.
+
+Owns the reading, the `extends` rule and the checks. A missing, unknown, mistyped, out-of-bounds or
+contradictory entry raises ProfileError, an InputError that names file, line and entry; all defects
+are in its `defects`.
+
+    extends = "d7xr.toml"     the same folder's file first, then this one's entries over it
+"""
+
+import dataclasses
+import tomllib
+import types
+import typing
+from pathlib import Path
+
+from stagelog.car.profile_checks import find_contradictions, find_dbc_contradictions
+from stagelog.car.schema import Profile
+from stagelog.car.toml_lines import line_of, map_lines
+from stagelog.errors import InputError
+from stagelog.resources import dbc_path
+
+__all__ = ["ProfileError", "dbc_file", "load_profile"]
+
+SCHEMA = "stagelog.profile.v1"
+
+
+class ProfileError(InputError):
+    """A profile that must not be used. `defects` is a list of (file, line, text)."""
+
+    def __init__(self, defects):
+        file, line, text = defects[0]
+        more = f" (and {len(defects) - 1} more)" if len(defects) > 1 else ""
+        super().__init__(f"{file}, line {line}: {text}{more}", hint="correct the profile")
+        self.defects = defects
+
+
+def load_profile(path=None, dbc=None):
+    """Read and check a profile.
+
+    path   a file, the name of one in the shipped profiles ("d7xr"), or None for that one
+    dbc    the DBC to check signal names and limits against; default: the one the profile names
+    Raises ProfileError, or InputError if a file cannot be read.
+    """
+    path = _find(path)
+    data, sources = _read(path, set())
+    reader = _Reader(sources)
+    if data.get("schema") != SCHEMA:
+        reader.add(("schema",), f'schema is {data.get("schema")!r}; this version reads "{SCHEMA}"')
+        raise ProfileError(reader.defects)
+    data["path"] = str(path)
+    profile = reader.build(Profile, data, ())
+    if not reader.defects:
+        for where, text in find_contradictions(profile):
+            reader.add(where, text)
+    if not reader.defects:
+        for where, text in find_dbc_contradictions(profile, dbc or dbc_file(profile)):
+            reader.add(where, text)
+    if reader.defects:
+        raise ProfileError(reader.defects)
+    return profile
+
+
+def dbc_file(profile):
+    """Return the path of the DBC that the profile names: beside it, above it, or shipped."""
+    folder = Path(profile.path).parent
+    for path in (folder / profile.car.dbc, folder.parent / profile.car.dbc):
+        if path.is_file():
+            return path
+    return dbc_path() / profile.car.dbc
+
+
+def _find(path):
+    if path is None:
+        path = "d7xr"
+    shipped = dbc_path() / "profiles" / f"{path}.toml"
+    return shipped if not Path(path).is_file() and shipped.is_file() else Path(path)
+
+
+def _read(path, seen):
+    try:
+        text = path.read_text(encoding="utf-8")
+        data = tomllib.loads(text)
+    except OSError as error:
+        raise InputError(f"cannot read profile {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"profile {path} is no TOML: {error}") from error
+    lines, sources = map_lines(text), []
+    base = data.pop("extends", None)
+    if base is not None:
+        if path in seen:
+            raise ProfileError([(path, line_of(lines, ("extends",)), "profile extends itself")])
+        below, sources = _read(path.parent / base, seen | {path})
+        data = _merge(below, data)
+    return data, [(path, lines), *sources]
+
+
+def _merge(below, above):
+    merged = dict(below)
+    for key, value in above.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merge(merged[key], value) if both else value
+    return merged
+
+
+class _Reader:
+    """Builds schema classes from TOML values and collects what is wrong with them."""
+
+    def __init__(self, sources):
+        self.sources = sources
+        self.defects = []
+
+    def add(self, where, text):
+        for path, lines in self.sources:
+            if where in lines:
+                self.defects.append((path, lines[where], text))
+                return
+        path, lines = max(self.sources, key=lambda source: _depth(source[1], where))
+        self.defects.append((path, line_of(lines, where), text))
+
+    def build(self, cls, data, where):
+        if not isinstance(data, dict):
+            self.add(where, f"{_dotted(where)} must be a table")
+            return None
+        values, hints = {}, typing.get_type_hints(cls)
+        known = {field.name: field for field in dataclasses.fields(cls)}
+        for name in data.keys() - known.keys():
+            text = f"{_dotted((*where, name))} is not a known entry"
+            self.add((*where, name), text)
+        for name, field in known.items():
+            path = (*where, name)
+            if name in data:
+                values[name] = self.value(hints[name], field.metadata, data[name], path)
+            elif field.default is not dataclasses.MISSING:
+                values[name] = field.default
+            else:
+                self.add(path, f"{_dotted(path)} is missing")
+        return None if len(values) < len(known) else cls(**values)
+
+    def value(self, kind, rule, data, path):
+        origin, args = typing.get_origin(kind), typing.get_args(kind)
+        if origin in (types.UnionType, typing.Union):
+            kind = next(arg for arg in args if arg is not types.NoneType)
+            return self.value(kind, rule, data, path)
+        if dataclasses.is_dataclass(kind):
+            return self.build(kind, data, path)
+        if origin is dict and isinstance(data, dict):
+            return {k: self.value(args[1], {}, v, (*path, k)) for k, v in data.items()}
+        if (origin or kind) is tuple and isinstance(data, list):
+            return self.items(args, rule, data, path)
+        if kind is float and not isinstance(data, bool) and isinstance(data, int | float):
+            return self.bounded(float(data), rule, path)
+        if kind is int and type(data) is int:
+            return self.bounded(data, rule, path)
+        if kind in (str, bool) and type(data) is kind:
+            choices = rule.get("choices")
+            if choices and data not in choices:
+                self.add(path, f"{_dotted(path)} is {data!r}, not one of {', '.join(choices)}")
+            return data
+        self.add(path, f"{_dotted(path)} is {data!r}; expected {_words(origin or kind)}")
+        return None
+
+    def items(self, args, rule, data, path):
+        if args and args[-1] is not ...:
+            if len(args) != len(data):
+                self.add(path, f"{_dotted(path)} needs {len(args)} elements")
+                return ()
+            pairs = zip(args, data, strict=True)
+            return tuple(self.value(arg, {}, item, path) for arg, item in pairs)
+        if rule.get("n") not in (None, len(data)):
+            self.add(path, f"{_dotted(path)} has {len(data)} elements, needs {rule['n']}")
+        kind = args[0] if args else float
+        indexed = dataclasses.is_dataclass(kind)
+        items = tuple(
+            self.value(kind, rule, item, (*path, n) if indexed else path)
+            for n, item in enumerate(data)
+        )
+        rising = rule.get("rising") and None not in items
+        if rising and any(a >= b for a, b in zip(items, items[1:], strict=False)):
+            self.add(path, f"{_dotted(path)} must rise from element to element")
+        return items
+
+    def bounded(self, value, rule, path):
+        low, high = rule.get("low", value), rule.get("high", value)
+        if not low <= value <= high:
+            self.add(path, f"{_dotted(path)} is {value:g}, outside {low:g} to {high:g}")
+        return value
+
+
+def _depth(lines, where):
+    return next(n for n in range(len(where), -1, -1) if where[:n] in lines)
+
+
+def _dotted(path):
+    return ".".join(str(part) for part in path) or "the profile"
+
+
+def _words(kind):
+    return {float: "a number", int: "a whole number", str: "a text", bool: "true or false"}.get(
+        kind, "a list" if kind is tuple else "a table"
+    )

@@ -1,0 +1,173 @@
+"""Contradictions inside a car profile, and between it and the DBC.
+
+Each check yields (path of keys, text). Nothing is raised here; stagelog.car.profile does that.
+"""
+
+from stagelog.car.limits import DERIVED
+
+_NEEDS = {
+    "rate": ("window_s", "floor"),
+    "time_to_limit": ("window_s", "floor", "limit"),
+    "below_table": ("x_signal", "table_x", "table_y"),
+    "above_table": ("x_signal", "table_x", "table_y"),
+    "fan": ("x_signals", "x_limit"),
+    "drop": ("window_s",),
+}
+
+
+def find_contradictions(profile):
+    """Yield what cannot be true together."""
+    yield from _find_lengths(profile)
+    yield from _find_orders(profile)
+    yield from _find_gates(profile)
+    yield from _find_alarms(profile)
+
+
+def find_dbc_contradictions(profile, dbc):
+    """Yield signal names that the DBC lacks and limits that its signals cannot reach."""
+    from stagelog.car.encode import load_database
+
+    database = load_database(dbc)
+    signals = {s.name: s for m in database.messages for s in m.signals}
+    messages = {m.name for m in database.messages}
+    for name in profile.car.not_fitted:
+        if name not in messages:
+            yield ("car", "not_fitted"), f"message {name} is not in {dbc}"
+    for where, name in _names(profile):
+        if name not in signals and name not in DERIVED:
+            yield where, f"signal {name} is not in {dbc}"
+    for key, alarm in profile.alarm.items():
+        if alarm.kind not in ("above", "below"):
+            continue
+        for name in alarm.signals:
+            for level in ("warning", "critical"):
+                limit, signal = getattr(alarm, level), signals.get(name)
+                if limit is None or signal is None or signal.minimum is None:
+                    continue
+                if not signal.minimum <= limit <= signal.maximum:
+                    low, high = signal.minimum, signal.maximum
+                    text = f"{level} {limit:g} is outside what {name} can carry: {low} to {high}"
+                    yield ("alarm", key, level), text
+
+
+def _find_lengths(p):
+    pairs = [
+        ("engine", "torque_Nm", "torque_rpm"),
+        ("engine", "friction_Nm", "torque_rpm"),
+        ("engine", "boost_max_kPa", "boost_rpm"),
+        ("engine", "oil_pressure_kPa", "oil_pressure_rpm"),
+        ("fuel", "sender_a_mm", "sender_volume_l"),
+        ("fuel", "sender_b_mm", "sender_volume_l"),
+    ]
+    for table, name, other in pairs:
+        n, m = len(getattr(getattr(p, table), name)), len(getattr(getattr(p, table), other))
+        if n != m:
+            yield (table, name), f"{table}.{name} has {n} elements, {table}.{other} has {m}"
+    n = len(p.cooling.radiator_W_per_K)
+    if n != p.cooling.radiators:
+        text = f"cooling.radiators is {p.cooling.radiators}, but radiator_W_per_K has {n} elements"
+        yield ("cooling", "radiator_W_per_K"), text
+    if len(p.fuel.sender_dead_mm) != 2:
+        yield ("fuel", "sender_dead_mm"), "fuel.sender_dead_mm needs a lower and an upper height"
+
+
+def _find_orders(p):
+    ratios = p.gearbox.ratios
+    if any(a <= b for a, b in zip(ratios, ratios[1:], strict=False)):
+        yield ("gearbox", "ratios"), "gearbox.ratios must fall from gear to gear"
+    orders = [
+        ("gearbox", "upshift_light_rpm", "upshift_full_rpm"),
+        ("gearbox", "downshift_light_rpm", "upshift_light_rpm"),
+        ("gearbox", "downshift_full_rpm", "upshift_full_rpm"),
+        ("engine", "idle_rpm", "limiter_rpm"),
+        ("cooling", "fan_on_degC", "fan_full_degC"),
+        ("fuel", "unusable_l", "start_l"),
+        ("mass", "cg_behind_front_axle_m", "wheelbase_m"),
+        ("airborne", "acc_enter_g", "acc_exit_g"),
+        ("airborne", "min_airtime_ms", "max_airtime_ms"),
+        ("fuel_estimate", "level_sigma_quiet_l", "level_sigma_moving_l"),
+    ]
+    for table, low, high in orders:
+        a, b = getattr(getattr(p, table), low), getattr(getattr(p, table), high)
+        if a >= b:
+            text = f"{table}.{low} is {a:g}, not below {table}.{high} ({b:g})"
+            yield (table, low), text
+    if p.fuel.start_l > p.fuel.capacity_l:
+        text = f"fuel.start_l is {p.fuel.start_l:g}, above capacity_l ({p.fuel.capacity_l:g})"
+        yield ("fuel", "start_l"), text
+    if p.fuel.sender_volume_l[-1] != p.fuel.capacity_l:
+        yield ("fuel", "sender_volume_l"), "fuel.sender_volume_l must end at fuel.capacity_l"
+    if p.gearbox.upshift_full_rpm >= p.engine.limiter_rpm:
+        text = "gearbox.upshift_full_rpm is not below engine.limiter_rpm"
+        yield ("gearbox", "upshift_full_rpm"), text
+    s = p.suspension
+    for i, wheel in enumerate(("FL", "FR", "RL", "RR")):
+        if s.bump_stop_from_mm[i] >= s.travel_mm[i]:
+            text = f"suspension.bump_stop_from_mm of {wheel} is not below its travel_mm"
+            yield ("suspension", "bump_stop_from_mm"), text
+    if p.airborne.droop_mm >= min(s.travel_mm):
+        yield ("airborne", "droop_mm"), "airborne.droop_mm is not below suspension.travel_mm"
+    for n, rule in enumerate(p.plausible):
+        if rule.min >= rule.max:
+            text = f"plausible min {rule.min:g} is not below max {rule.max:g}"
+            yield ("plausible", n, "min"), text
+
+
+def _find_gates(p):
+    for name, gate in p.gate.items():
+        if (gate.above is None) == (gate.below is None):
+            yield ("gate", name), f"gate {name} needs either above or below"
+
+
+def _find_alarms(p):
+    used = {}
+    for name, alarm in p.alarm.items():
+        at = ("alarm", name)
+        for gate in alarm.gates:
+            if gate not in p.gate:
+                yield (*at, "gates"), f"alarm {name} names gate {gate}, which is not defined"
+        for need in _NEEDS.get(alarm.kind, ()):
+            if getattr(alarm, need) is None:
+                yield at, f"alarm {name} of kind {alarm.kind} needs {need}"
+        for number in range(alarm.id, alarm.id + len(alarm.signals)):
+            if number in used:
+                text = f"alarm {name} takes number {number}, already used by {used[number]}"
+                yield (*at, "id"), text
+            used[number] = name
+        if alarm.id + len(alarm.signals) - 1 > 255:
+            yield (*at, "id"), f"alarm {name} runs past number 255"
+        yield from _find_levels(name, alarm)
+
+
+def _find_levels(name, alarm):
+    at, low, high = ("alarm", name), alarm.warning, alarm.critical
+    if low is None and high is None:
+        yield at, f"alarm {name} needs warning or critical"
+    falls = alarm.kind in ("below", "time_to_limit")
+    if low is not None and high is not None and (low <= high if falls else low >= high):
+        text = f"alarm {name}: critical {high:g} is not beyond warning {low:g}"
+        yield (*at, "critical"), text
+    if None not in (alarm.table_x, alarm.table_y) and len(alarm.table_x) != len(alarm.table_y):
+        yield (*at, "table_y"), f"alarm {name}: table_x and table_y differ in length"
+    if alarm.x_signals is not None and len(alarm.x_signals) != len(alarm.signals):
+        yield (*at, "x_signals"), f"alarm {name}: one x_signal for each signal is needed"
+
+
+def _names(p):
+    for field in p.roles.__dataclass_fields__:
+        value = getattr(p.roles, field)
+        for name in (value,) if isinstance(value, str) else value:
+            yield ("roles", field), name
+    for name, (status, _) in p.status.items():
+        yield ("status", name), name
+        yield ("status", name), status
+    for n, rule in enumerate(p.plausible):
+        for name in rule.signals:
+            yield ("plausible", n, "signals"), name
+    for key, gate in p.gate.items():
+        yield ("gate", key, "signal"), gate.signal
+    for key, alarm in p.alarm.items():
+        for name in alarm.signals:
+            yield ("alarm", key, "signals"), name
+        for name in alarm.x_signals or (alarm.x_signal,) * (alarm.x_signal is not None):
+            yield ("alarm", key, "x_signal"), name

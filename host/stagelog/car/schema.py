@@ -1,0 +1,331 @@
+"""The nouns of a car profile as frozen classes: one per table of the TOML file.
+
+Each field declares its own bounds; stagelog.car.profile reads, checks and fills them. Units are in
+the names. Four-element tuples are ordered FL, FR, RL, RR; two-element ones front, rear.
+What detectors read is in stagelog.car.limits.
+"""
+
+from dataclasses import dataclass
+
+from stagelog.car.fields import count, number, numbers, one_of, rising
+from stagelog.car.limits import Airborne, Alarm, FuelEstimate, Gate, Plausible, Validity
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Car:
+    """Who this is and which DBC it speaks. `dbc` is a file name in the DBC folder."""
+
+    name: str
+    number: int = count(0, 511)
+    dbc: str
+    not_fitted: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mass:
+    """Masses and where they sit."""
+
+    without_fuel_kg: float = number(300, 20000)
+    unsprung_kg: tuple = numbers(5, 500, 4)
+    wheelbase_m: float = number(1, 8)
+    track_m: float = number(0.8, 3)
+    cg_behind_front_axle_m: float = number(0.2, 6)
+    cg_height_m: float = number(0.1, 3)
+    tank_behind_front_axle_m: float = number(-1, 8)
+    pitch_inertia_kgm2: float = number(50, 1e5)
+    roll_inertia_kgm2: float = number(20, 5e4)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Aero:
+    """Air resistance."""
+
+    drag_area_m2: float = number(0.2, 10)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suspension:
+    """Springs, dampers and stops; travel is 0 at full droop."""
+
+    travel_mm: tuple = numbers(50, 600, 4)
+    spring_N_per_m: tuple = numbers(5e3, 5e5, 4)
+    preload_N: tuple = numbers(0, 2e4, 4)
+    bump_damping_Ns_per_m: tuple = numbers(200, 5e4, 4)
+    rebound_damping_Ns_per_m: tuple = numbers(200, 5e4, 4)
+    bump_stop_from_mm: tuple = numbers(20, 600, 4)
+    bump_stop_N_per_m2: float = number(1e5, 1e8)
+    droop_stop_N_per_m: float = number(1e5, 2e6)
+    anti_roll_N_per_m: tuple = numbers(0, 1e5, 2)
+    tyre_N_per_m: float = number(5e4, 1e6)
+    tyre_damping_Ns_per_m: float = number(0, 5e3)
+    rear_dampers_per_wheel: int = count(1, 3)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Engine:
+    """Torque, friction, fuel and the pressures to expect, by engine speed."""
+
+    cylinders: int = count(1, 16)
+    banks: int = count(1, 2)
+    power_limit_kW: float = number(20, 1500)
+    torque_rpm: tuple = rising(0, 20000)
+    torque_Nm: tuple = numbers(0, 5000)
+    friction_Nm: tuple = numbers(0, 1000)
+    idle_rpm: float = number(300, 2000)
+    limiter_rpm: float = number(1500, 20000)
+    inertia_kgm2: float = number(0.01, 10)
+    indicated_g_per_kWh: float = number(120, 500)
+    full_load_lambda: float = number(0.6, 1.6)
+    idle_l_per_h: float = number(0.2, 20)
+    boost_rpm: tuple = rising(0, 20000)
+    boost_max_kPa: tuple = numbers(50, 409)
+    oil_pressure_rpm: tuple = rising(0, 20000)
+    oil_pressure_kPa: tuple = numbers(10, 1200)
+    fuel_pressure_kPa: float = number(50, 1000)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gearbox:
+    """Ratios from first gear upwards, and when it shifts."""
+
+    ratios: tuple = numbers(0.2, 20)
+    reverse_ratio: float = number(0.5, 20)
+    final_drive: float = number(1, 10)
+    efficiency: float = number(0.5, 1)
+    shift_ms: float = number(5, 2000)
+    upshift_full_rpm: float = number(1000, 20000)
+    upshift_light_rpm: float = number(500, 20000)
+    downshift_light_rpm: float = number(300, 20000)
+    downshift_full_rpm: float = number(300, 20000)
+    stall_rpm: float = number(500, 6000)
+    lockup_kmh: float = number(0, 100)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Driveline:
+    """Centre coupling and the two limited-slip differentials."""
+
+    centre_coupling: str = one_of("locked", "open")
+    front_torque_share: float = number(0, 1)
+    mesh_loss: float = number(0, 0.2)
+    churning_W_per_rpm2: float = number(0, 0.1)
+    lsd_preload_Nm: tuple = numbers(0, 5000, 2)
+    lsd_lock_share: tuple = numbers(0, 1, 2)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tyres:
+    """Wheels and tyres. The circumference is what the wheel speed signals assume."""
+
+    circumference_m: float = number(1, 5)
+    cold_kPa: float = number(30, 600)
+    cold_degC: float = number(-30, 50)
+    wheel_inertia_kgm2: float = number(0.2, 50)
+    spares: int = count(0, 2)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Brakes:
+    """Line pressures and what they do."""
+
+    max_kPa: float = number(1000, 20000)
+    decel_ms2_per_kPa: float = number(1e-5, 0.1)
+    front_share: float = number(0, 1)
+    handbrake_kPa: float = number(500, 20000)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cooling:
+    """Radiators, fans and thermostat."""
+
+    radiators: int = count(1, 3)
+    fans: int = count(1, 4)
+    fan_on_degC: float = number(40, 140)
+    fan_full_degC: float = number(40, 140)
+    fan_full_A: float = number(1, 63)
+    thermostat_degC: float = number(40, 120)
+    radiator_W_per_K: tuple = numbers(10, 5000)
+    fan_equals_ms: float = number(0, 40)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeatNode:
+    """One lump: C dT/dt = P - (still + moving * v^0.8) * (T - ambient)."""
+
+    capacity_J_per_K: float = number(100, 5e6)
+    still_W_per_K: float = number(0, 1000)
+    moving_W_per_K: float = number(0, 200)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Thermal:
+    """The heat capacities of the car."""
+
+    diff_front: HeatNode
+    diff_rear: HeatNode
+    transfer: HeatNode
+    gearbox: HeatNode
+    engine: HeatNode
+    engine_oil: HeatNode
+    disc_front: HeatNode
+    disc_rear: HeatNode
+    damper: HeatNode
+    tyre: HeatNode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fuel:
+    """Tank, senders and the team's plan by terrain."""
+
+    capacity_l: float = number(5, 2000)
+    unusable_l: float = number(0, 200)
+    start_l: float = number(0, 2000)
+    density_kg_per_l: float = number(0.5, 1.2)
+    flow_scale_error_max: float = number(0, 0.2)
+    refuel_l_per_min: float = number(1, 1000)
+    sender_volume_l: tuple = rising(0, 2000)
+    sender_a_mm: tuple = rising(0, 2000)
+    sender_b_mm: tuple = rising(0, 2000)
+    sender_dead_mm: tuple = rising(0, 2000)
+    sender_spacing_m: float = number(0, 5)
+    slosh_Hz: float = number(0.1, 5)
+    slosh_damping: float = number(0.005, 1)
+    slosh_bias_l_per_ms2: float = number(-100, 100)
+    plan_l_per_100km: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Electrics:
+    """Supply and power distribution."""
+
+    nominal_V: float = number(9, 60)
+    base_A: float = number(1, 400)
+    fuel_pump_A: float = number(0.5, 60)
+    channels: int = count(1, 32)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImuSensor:
+    """Where the IMU sits and how good it is."""
+
+    offset_m: tuple = numbers(-5, 5, 3)
+    range_ms2: float = number(10, 2000)
+    noise_ms2: float = number(0, 10)
+    bias_ms2: float = number(0, 5)
+    gyro_noise_degs: float = number(0, 20)
+    gyro_bias_degs: float = number(0, 20)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DamperSensor:
+    """Noise and slow zero drift of the travel sensors."""
+
+    noise_mm: float = number(0, 20)
+    zero_drift_mm: float = number(0, 50)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WheelSensor:
+    """Noise of the wheel speed sensors, and the speed below which they read 0."""
+
+    noise_kmh: float = number(0, 10)
+    min_kmh: float = number(0, 10)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TemperatureSensor:
+    """Noise, lag, and the reading of an open circuit."""
+
+    noise_degC: float = number(0, 10)
+    lag_s: float = number(0.01, 120)
+    open_degC: float = number(-300, 300)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FuelSensor:
+    """Electrical noise of a level sender."""
+
+    noise_mm: float = number(0, 50)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sensors:
+    """All kinds of sensor."""
+
+    imu: ImuSensor
+    damper: DamperSensor
+    wheel: WheelSensor
+    temperature: TemperatureSensor
+    fuel: FuelSensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spread:
+    """One standard deviation, as a factor, of one built car against this profile."""
+
+    mass: float = number(0, 0.3)
+    damping: float = number(0, 0.3)
+    spring: float = number(0, 0.3)
+    thermal: float = number(0, 0.3)
+    engine: float = number(0, 0.3)
+    tyre: float = number(0, 0.3)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Roles:
+    """Which signal of the DBC plays which part."""
+
+    acceleration: tuple[str, ...]
+    acceleration_clip: str
+    rates: tuple[str, ...]
+    damper: tuple[str, ...]
+    wheel_speed: tuple[str, ...]
+    flight_state: str
+    engine_speed: str
+    engine_torque: str
+    throttle: str
+    pedal: str
+    gear: str
+    fuel_flow: str
+    fuel_used: str
+    fuel_level: tuple[str, ...]
+    refuel_flap: str
+    diff_temperature: tuple[str, ...]
+    axle_slip: tuple[str, ...]
+    output_torque: str
+    ambient_temperature: str
+    brake_pressure: tuple[str, ...]
+    handbrake_pressure: str
+    steering: str
+    acknowledge: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """A whole car profile, checked. `path` is where it came from."""
+
+    schema: str
+    car: Car
+    mass: Mass
+    aero: Aero
+    suspension: Suspension
+    engine: Engine
+    gearbox: Gearbox
+    driveline: Driveline
+    tyres: Tyres
+    brakes: Brakes
+    cooling: Cooling
+    thermal: Thermal
+    fuel: Fuel
+    electrics: Electrics
+    sensors: Sensors
+    spread: Spread
+    roles: Roles
+    status: dict[str, tuple[str, int]]
+    plausible: tuple[Plausible, ...]
+    validity: Validity
+    airborne: Airborne
+    fuel_estimate: FuelEstimate
+    gate: dict[str, Gate]
+    alarm: dict[str, Alarm]
+    path: str
