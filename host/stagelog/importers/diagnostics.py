@@ -1,6 +1,7 @@
 """What a log told us about itself: damage with its place, counts, and how its times were read.
 
-Owns the values that importers hand back beside the frames. Reads nothing, raises nothing: an imperfect log is data.
+Owns the values that importers hand back beside the frames. Reads nothing, raises nothing: an
+imperfect log is data.
 """
 
 from dataclasses import dataclass, field

@@ -1,7 +1,7 @@
 """The one shape of every importer: a stream of frame tables with diagnostics that grow beside it.
 
-Owns FrameStream, LogFrames, the joining of chunks, and the reading of text in whole lines with bounded memory.
-Knows no format.
+Owns FrameStream, LogFrames, the joining of chunks, and the reading of text in whole lines with
+bounded memory. Knows no format.
 """
 
 import codecs
@@ -18,14 +18,15 @@ from stagelog.model import FRAME, FRAME_FD
 
 MAX_LINE_BYTES = 4096
 MAX_BUSES = 256
+MAX_EXPANSION = 200  # a text log compresses 5 to 50 times; 64 MB are always allowed
 
 
 @dataclass(slots=True)
 class FrameStream:
     """A log that is being read: iterate once for frame tables, in the order of the log.
 
-    Tables are FRAME, or FRAME_FD where a payload is longer than 8 bytes. `ifaces` and `diagnostics` are complete after
-    the last table. Memory is bounded by one chunk of the log.
+    Tables are FRAME, or FRAME_FD where a payload is longer than 8 bytes. `ifaces` and
+    `diagnostics` are complete after the last table. Memory is bounded by one chunk of the log.
     """
 
     kind: str
@@ -56,33 +57,53 @@ class LogFrames:
 
 
 def collect(stream):
-    """Read a stream to its end and return LogFrames."""
-    frames = join_frames(list(stream))
-    return LogFrames(frames, tuple(stream.ifaces), stream.diagnostics, stream.kind)
+    """Read a stream to its end and return LogFrames.
+
+    The table is allocated once, from the share of the file that the first chunk took; untouched
+    room costs nothing.
+    """
+    table, n = np.empty(0, FRAME), 0
+    n_file = stream.path.stat().st_size if stream.path.is_file() else 0
+    for chunk in stream:
+        if n + len(chunk) > len(table) or chunk.dtype.itemsize > table.dtype.itemsize:
+            share = min(1.0, max(stream.diagnostics.n_bytes, 1) / max(n_file, 1))
+            room = max(int((n + len(chunk)) / share * 1.1), n + n // 2 + len(chunk))
+            table = _moved(
+                table[:n], room, max(table.dtype, chunk.dtype, key=lambda d: d.itemsize)
+            )
+        copy_frames(table[n : n + len(chunk)], chunk)
+        n += len(chunk)
+    return LogFrames(table[:n], tuple(stream.ifaces), stream.diagnostics, stream.kind)
+
+
+def _moved(table, room, dtype):
+    larger = np.empty(room, dtype)
+    copy_frames(larger[: len(table)], table)
+    return larger
 
 
 def join_frames(tables):
     """Join frame tables, as FRAME_FD if any of them is."""
     tables = [t for t in tables if len(t)]
-    if not tables:
-        return np.empty(0, FRAME)
     if len(tables) == 1:
         return tables[0]
     dtype = FRAME_FD if any(t.dtype == FRAME_FD for t in tables) else FRAME
     joined = np.empty(sum(map(len, tables)), dtype)
     at = 0
     for table in tables:
-        part = joined[at : at + len(table)]
-        if table.dtype == dtype:
-            part[:] = table
-        else:
-            widen_into(part, table)
+        copy_frames(joined[at : at + len(table)], table)
         at += len(table)
     return joined
 
 
-def widen_into(part, table):
-    """Copy FRAME rows into FRAME_FD rows, payload zero beyond 8 bytes."""
+def copy_frames(part, table):
+    """Copy rows into a table of the same length.
+
+    FRAME rows fit into FRAME_FD rows, payload zero beyond 8 bytes.
+    """
+    if part.dtype == table.dtype:
+        part[:] = table
+        return
     for name in table.dtype.names:
         if name != "data":
             part[name] = table[name]
@@ -106,12 +127,15 @@ def size_of(file):
     return os.fstat(file.fileno()).st_size
 
 
-def _byte_chunks(path, n_bytes):
-    """Yield the bytes of a text log in UTF-8 or ASCII; UTF-16 (a shell's redirect on Windows) and gzip are undone."""
+def _byte_chunks(path, diagnostics, n_bytes):
+    """Yield the bytes of a text log in UTF-8 or ASCII.
+
+    UTF-16 (a shell's redirect on Windows) and gzip are undone.
+    """
     with open_log(path) as file:
         head = file.read(n_bytes)
         if head[:2] == b"\x1f\x8b":
-            yield from _gunzip(head, file, n_bytes)
+            yield from _gunzip(head, file, diagnostics, n_bytes)
             return
         if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
             decoder = codecs.getincrementaldecoder("utf-16")("replace")
@@ -126,51 +150,68 @@ def _byte_chunks(path, n_bytes):
             head = file.read(n_bytes)
 
 
-def _gunzip(head, file, n_bytes):
-    """Yield what a gzip file holds, never more than `n_bytes` at a time; a torn end yields what came before it."""
+def _gunzip(head, file, diagnostics, n_bytes):
+    """Yield what a gzip file holds, never more than `n_bytes` at a time.
+
+    A torn end yields what came before it.
+    """
     inflater = zlib.decompressobj(31)
     data = head
-    while data:
+    n_left = max(MAX_EXPANSION * size_of(file), 1 << 26)
+    while data and n_left > 0:
         try:
             out = inflater.decompress(data, n_bytes)
         except zlib.error as error:
-            raise InputError(f"{file.name}: damaged gzip stream, {error}") from None
+            diagnostics.add("damaged gzip stream", f"byte {file.tell()}", str(error))
+            return
         if out:
+            n_left -= len(out)
             yield out
-        data = inflater.unconsumed_tail or file.read(1 << 16)
         if inflater.eof:
             return
+        data = inflater.unconsumed_tail or file.read(1 << 16)
+    if n_left <= 0:
+        diagnostics.add(
+            "expands too far", f"byte {file.tell()}", f"more than {MAX_EXPANSION}:1; stopped"
+        )
+    else:
+        diagnostics.add("truncated", f"byte {file.tell()}", "the gzip stream has no end")
 
 
-def line_chunks(path, diagnostics, n_bytes=1 << 21):
-    """Yield (number of the first line, bytes) with whole lines only, every one ended by a newline.
+def line_chunks(path, diagnostics, n_bytes=1 << 19):
+    """Yield (number of lines cut out before, bytes) with whole lines only, every one ended by a
+    newline.
 
-    A line longer than 4 KiB cannot be a frame: it is cut out, counted as damage, and never collected in memory.
+    A line longer than 4 KiB cannot be a frame: it is cut out, counted as damage, and never
+    collected in memory.
     """
-    line = 1
     rest = b""
+    n_cut = 0
     skipping = False
-    for data in _byte_chunks(path, n_bytes):
+    for data in _byte_chunks(path, diagnostics, n_bytes):
         diagnostics.n_bytes += len(data)
         if skipping:
             at = data.find(b"\n")
             if at < 0:
                 continue
             data = data[at + 1 :]
-            line += 1
             skipping = False
-        data = rest + data
         cut = data.rfind(b"\n") + 1
-        block, rest = data[:cut], data[cut:]
-        if block:
-            yield line, block
-            line += block.count(b"\n")
+        if cut:
+            yield n_cut, rest + data[:cut]
+            rest, n_cut = data[cut:], 0
+        else:
+            rest += data
         if len(rest) > MAX_LINE_BYTES:
-            diagnostics.add("line too long", f"line {line}", "no newline within 4 KiB; skipped")
-            rest, skipping = b"", True
+            diagnostics.add(
+                "line too long",
+                f"byte {diagnostics.n_bytes - len(rest)}",
+                "no newline in 4 KiB; skipped",
+            )
+            rest, skipping, n_cut = b"", True, n_cut + 1
     if rest:
         diagnostics.note("the last line has no end; it is read as it stands")
-        yield line, rest + b"\n"
+        yield n_cut, rest + b"\n"
 
 
 class BusNames:

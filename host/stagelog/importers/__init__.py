@@ -1,0 +1,1 @@
+"""Any log in, one frame table out."""

@@ -1,0 +1,280 @@
+"""Reads the two usual shapes of candump lines as columns, many lines at once.
+
+Owns the positions of the fields; the grammar is drawn in candump.py. A line that does not fit
+keeps `ok` False and is left to candump_lines. Every reader computes whole columns for its
+candidate lines and judges them once, at the end.
+"""
+
+import numpy as np
+
+from stagelog.importers import candump_lines
+from stagelog.importers import columns as col
+from stagelog.model import BRS, ERR, ESI, EXT, FD, FD_LENGTHS, FRAME, FRAME_FD, RTR
+
+_FRONT, _BACK = 64, 256  # padding, so that every window lies inside the text
+_MAX_PATTERNS = 64  # different "interface and flags" texts per chunk that are read as columns
+DLC_OF_LENGTH = np.searchsorted(FD_LENGTHS, np.arange(65)).astype(np.uint8)
+_U = np.uint64
+
+
+class Lines:
+    """Columns of one chunk, a row per line; a row counts once its `ok` is set."""
+
+    def __init__(self, block):
+        self.text = text = np.frombuffer(bytes(_FRONT) + block + bytes(_BACK), np.uint8)
+        newlines = np.flatnonzero(text == 10)
+        starts = np.empty_like(newlines)
+        starts[0] = _FRONT
+        np.add(newlines[:-1], 1, out=starts[1:])
+        ends = newlines - (text[newlines - 1] == 13) if b"\r" in block else newlines
+        self.n_lines = len(newlines)
+        self.number = np.flatnonzero(ends > starts)  # position of the row's line in the chunk
+        self.starts, self.ends = starts[self.number], ends[self.number]
+        n = len(self.number)
+        self.ok = np.zeros(n, bool)
+        self.timed = np.zeros(n, bool)
+        self.t_us = np.zeros(n, np.int64)
+        self.can_id = np.zeros(n, np.uint32)
+        self.flags = np.zeros(n, np.uint8)
+        self.n_bytes = np.zeros(n, np.uint8)
+        self.dlc = np.zeros(n, np.uint8)
+        self.bus = np.zeros(n, np.uint8)
+        self.data = np.zeros(n, np.uint64)
+        self.data_fd = {}  # row -> 64 bytes, where a payload is longer than 8
+        self.pattern = np.zeros((n, 4), np.uint64)  # the text between time and identifier
+        opened = self.starts + (text[self.starts] == 32)
+        self.open = np.where(text[opened] == 40, opened, -1)
+        self.close = col.first_after(np.flatnonzero(text == 41), self.starts, self.ends)
+
+    def put(self, rows, good, **columns):
+        """Store columns of candidate rows where `good`, and mark those rows."""
+        if len(rows) == len(self.ok) and good.all():
+            for name, values in columns.items():
+                getattr(self, name)[:] = values
+            self.ok[:] = True
+            return
+        kept = rows[good]
+        for name, values in columns.items():
+            getattr(self, name)[kept] = values[good] if np.ndim(values) else values
+        self.ok[kept] = True
+
+    def put_payloads(self, rows, good, data, n_bytes):
+        """Keep the payloads that are longer than 8 bytes; `data` has 64 per row."""
+        long = np.flatnonzero(good & (n_bytes > 8))
+        self.data_fd.update(zip(rows[long].tolist(), data[long], strict=True))
+
+    def name_buses(self, buses):
+        """Turn patterns into bus numbers.
+
+        Rows whose pattern names no interface lose their `ok`.
+        """
+        left = np.flatnonzero(self.ok)
+        patterns = self.pattern if len(left) == len(self.ok) else self.pattern[left]
+        for _ in range(_MAX_PATTERNS):
+            if not len(left):
+                return
+            same = (patterns == patterns[0]).all(axis=1)
+            name = candump_lines.interface_of(patterns[0].tobytes())
+            bus = buses.index(name) if name else None
+            if bus is None:
+                self.ok[left[same]] = False
+            else:
+                self.bus[left[same]] = bus
+            left, patterns = left[~same], patterns[~same]
+        self.ok[left] = False
+
+    def table(self):
+        """Return (the rows that are ok as a frame table, whether each has a time)."""
+        keep = slice(None) if self.ok.all() else np.flatnonzero(self.ok)
+        timed = self.timed[keep]
+        frames = np.zeros(len(timed), FRAME_FD if self.data_fd else FRAME)
+        for name in ("t_us", "can_id", "bus", "flags", "dlc", "n_bytes"):
+            frames[name] = getattr(self, name)[keep]
+        frames["data"][:, :8] = self.data[keep].view(np.uint8).reshape(-1, 8)
+        if self.data_fd:
+            row_of = np.cumsum(self.ok) - 1
+            frames["data"][row_of[list(self.data_fd)]] = np.stack(list(self.data_fd.values()))
+        return frames, timed
+
+
+def read_log_rows(lines):
+    """Read the lines of log format; classic, remote and FD."""
+    text = lines.text
+    hashes = col.first_after(np.flatnonzero(text == 35), lines.starts, lines.ends)
+    rows = np.flatnonzero((hashes < lines.ends) & (hashes - lines.starts >= 5))
+    if not len(rows):
+        return
+    at, end = hashes[rows] + 1, lines.ends[rows]
+    end = end - 2 * ((text[end - 2] == 32) & np.isin(text[end - 1], (82, 84, 114, 116)))
+    is_fd = text[at] == 35
+    if is_fd.any():
+        fd = np.flatnonzero(is_fd)
+        _put_fd(lines, rows[fd], at[fd], end[fd])
+        classic = np.flatnonzero(~is_fd)
+        rows, at, end = rows[classic], at[classic], end[classic]
+    if len(rows):
+        _put_classic(lines, rows, at, end)
+
+
+def _put_classic(lines, rows, at, end):
+    text = lines.text
+    head, good = _read_head(lines, rows, at - 1)
+    n_digits = end - at
+    remote = ((text[at] | 32) == 114) & (n_digits >= 1)
+    n_bytes = np.clip(n_digits, 0, 16) >> 1
+    nibbles = col.hex_words(col.windows(text, at, 16))
+    if n_bytes.min() < 8:
+        n_bytes = np.where(remote, 0, n_bytes)
+        nibbles[:, 0] &= col.FIRST[np.minimum(2 * n_bytes, 8)]
+        nibbles[:, 1] &= col.FIRST[np.maximum(2 * n_bytes - 8, 0)]
+    bytes4 = col.pack_hex(nibbles)
+    data = bytes4[:, 0] | (bytes4[:, 1] << _U(32))
+    sound = (n_digits == 2 * n_bytes) & ((nibbles[:, 0] | nibbles[:, 1]) & col.HIGH == 0)
+    dlc = n_bytes
+    if remote.any():
+        digit = np.where(n_digits == 2, text[at + 1], 48)
+        sound |= remote & (n_digits <= 2) & (digit >= 48) & (digit <= 56)
+        dlc = np.where(remote, digit - 48, dlc)
+        head["flags"] = head["flags"] | np.where(remote, RTR, 0)
+        data = np.where(remote, _U(0), data)
+    lines.put(rows, good & sound, n_bytes=n_bytes, dlc=dlc, data=data, **head)
+
+
+def _put_fd(lines, rows, at, end):
+    head, good = _read_head(lines, rows, at - 1)
+    flag = col.hex_words(col.windows(lines.text, at + 1, 8))[:, 0] & col.FIRST[1]
+    n_digits = end - at - 2
+    n_bytes = np.clip(n_digits, 0, 128) >> 1
+    halves = np.empty((len(rows), 16), np.uint32)
+    good &= (n_digits == 2 * n_bytes) & (flag & col.HIGH == 0)
+    nibbles = col.hex_words(col.windows(lines.text, at + 2, 128))
+    for k in range(16):
+        word = nibbles[:, k] & col.FIRST[np.clip(2 * n_bytes - 8 * k, 0, 8)]
+        good &= word & col.HIGH == 0
+        halves[:, k] = col.pack_hex(word)
+    head["flags"] = head["flags"] | (
+        FD + BRS * (flag & _U(1)) + (ESI >> 1) * (flag & _U(2))
+    ).astype(np.uint8)
+    data = halves.view(np.uint8)
+    first8 = halves[:, :2].copy().view(np.uint64)[:, 0]
+    lines.put(rows, good, n_bytes=n_bytes, dlc=DLC_OF_LENGTH[n_bytes], data=first8, **head)
+    lines.put_payloads(rows, good, data, n_bytes)
+
+
+def read_table_rows(lines):
+    """Read the lines of table format; a length in one digit is classic, in two digits FD."""
+    text = lines.text
+    opening = col.first_after(np.flatnonzero(text == 91), lines.starts, lines.ends)
+    rows = np.flatnonzero((opening < lines.ends) & ~lines.ok & (opening - lines.starts >= 8))
+    at = opening[rows]
+    spaced = (text[at - 2] == 32) & (text[at - 1] == 32)
+    for width, is_shape in (
+        (64, spaced & (text[at + 3] == 93)),
+        (8, spaced & (text[at + 2] == 93)),
+    ):
+        if is_shape.any():
+            _put_table(lines, rows[is_shape], at[is_shape], width)
+
+
+def _put_table(lines, rows, at, width):
+    text = lines.text
+    n_length = 1 if width == 8 else 2
+    head, good = _read_head(lines, rows, at - (4 - n_length))
+    n_bytes = text[at + 1].astype(np.int64) - 48
+    if width == 64:
+        n_bytes = n_bytes * 10 + text[at + 2] - 48
+        head["flags"] = head["flags"] | FD
+    good &= (n_bytes >= 0) & (n_bytes <= width)
+    first = at + n_length + 4
+    n_line = lines.ends[rows] - first
+    remote = (text[first] == 114) & (n_line >= 14) & (width == 8)
+    n_bytes = np.where(good, n_bytes, 0)
+    dlc = DLC_OF_LENGTH[n_bytes]
+    n_bytes = np.where(remote, 0, n_bytes)
+    head["flags"] = head["flags"] | np.where(remote, RTR, 0).astype(np.uint8)
+    good &= (n_line >= 3 * n_bytes - 1) | (n_bytes == 0)
+    words = col.windows(text, first - 1, 3 * width)
+    separators = words.view(np.uint8).reshape(-1, width, 3)[:, :, 0]
+    nibbles = col.hex_words(words).view(np.uint8).reshape(-1, width, 3)
+    beyond = np.arange(width) >= n_bytes[:, None]
+    good &= ((separators == 32) | beyond).all(axis=1)
+    good &= (((nibbles[:, :, 1] | nibbles[:, :, 2]) < 16) | beyond).all(axis=1)
+    data = np.where(beyond, 0, (nibbles[:, :, 1] << 4) | (nibbles[:, :, 2] & 15)).astype(np.uint8)
+    first8 = np.ascontiguousarray(data[:, :8]).view(np.uint64)[:, 0]
+    lines.put(rows, good, n_bytes=n_bytes, dlc=dlc, data=first8, **head)
+    if width == 64:
+        lines.put_payloads(rows, good, data, n_bytes)
+
+
+def _read_head(lines, rows, id_end):
+    """Read time, interface and identifier of rows whose identifier ends before `id_end`:
+    (columns, good).
+    """
+    can_id, flags, id_start, good = _read_ids(lines.text, id_end)
+    t_us, timed, sound = _read_times(lines, rows)
+    good &= sound
+    begin = np.where(timed, lines.close[rows] + 1, lines.starts[rows])
+    length = id_start - begin
+    good &= (length >= 2) & (length <= 32)
+    n_words = min(4, max(1, -(-int(length.max()) // 8)))
+    pattern = np.zeros((len(rows), 4), np.uint64)
+    pattern[:, 4 - n_words :] = col.windows(lines.text, id_start - 8 * n_words, 8 * n_words)
+    for k in range(4 - n_words, 4):
+        pattern[:, k] &= col.LAST[np.clip(length - 8 * (3 - k), 0, 8)]
+    return {
+        "can_id": can_id,
+        "flags": flags,
+        "t_us": t_us,
+        "timed": timed,
+        "pattern": pattern,
+    }, good
+
+
+def _read_ids(text, id_end):
+    """Return (numbers, EXT or ERR flags, first position, good) of identifiers with 3 or 8
+    digits.
+    """
+    short = text[id_end - 4] == 32
+    nibbles = col.hex_words(col.windows(text, id_end - 8, 8))[:, 0]
+    if short.all():
+        nibbles &= col.LAST[3]
+        numbers = col.hex_number(nibbles)
+        return numbers, 0, id_end - 3, (nibbles & col.HIGH == 0) & (numbers <= 0x7FF)
+    nibbles &= np.where(short, col.LAST[3], col.LAST[8])
+    numbers = col.hex_number(nibbles)
+    error = ~short & ((numbers & np.uint32(0x20000000)) != 0)
+    good = (nibbles & col.HIGH == 0) & (short | (text[id_end - 9] == 32)) & (numbers <= 0x3FFFFFFF)
+    good &= ~short | (numbers <= 0x7FF)
+    flags = np.where(short, 0, np.where(error, ERR, EXT)).astype(np.uint8)
+    return numbers & np.uint32(0x1FFFFFFF), flags, np.where(short, id_end - 3, id_end - 8), good
+
+
+def _read_times(lines, rows):
+    """Return (microseconds, has a time, good: sound or no time at all) of `(seconds.fraction)`
+    at the line's start.
+    """
+    text, opening, close = lines.text, lines.open[rows], lines.close[rows]
+    timed = opening >= 0
+    dot = close - 7
+    point = text[dot] == 46
+    if not point.all():
+        dot = np.where(point, dot, close - 10)
+    n_whole = dot - opening - 1
+    good = (text[dot] == 46) & (n_whole >= 1) & (n_whole <= 12)
+    n_whole = np.clip(n_whole, 0, 16)
+    words = col.windows(text, dot - 16, 16)
+    high, bad_high = col.digits_of(words[:, 0], col.LAST[np.maximum(n_whole - 8, 0)])
+    low, bad_low = col.digits_of(words[:, 1], col.LAST[np.minimum(n_whole, 8)])
+    part, bad_part = col.digits_of(col.windows(text, dot + 1, 8)[:, 0], col.FIRST[6])
+    good &= ~(bad_high | bad_low | bad_part)
+    above = int(high[0])
+    if (high == high[0]).all():
+        hundreds = _U(col.decimal_number(np.array([above], np.uint64))[0])
+    else:
+        hundreds = col.decimal_number(high)
+    seconds = col.decimal_number(low) + hundreds * _U(100_000_000)
+    t_us = (seconds * _U(1_000_000) + col.decimal_number(part << _U(16))).view(np.int64)
+    if not timed.all():
+        t_us = np.where(timed, t_us, 0)
+        good |= ~timed
+    return t_us, timed, good

@@ -1,0 +1,84 @@
+"""Text to numbers, many rows at once: gathers of fixed windows, hexadecimal and decimal digits by
+word arithmetic.
+
+Owns no format. Every function takes and returns whole columns; a digit that is none is reported
+per row, never raised. A window is 8 or 16 bytes read at any byte position as little-endian words:
+the first character is the lowest byte.
+"""
+
+import numpy as np
+
+_U = np.uint64
+_NIBBLES = bytearray(b"\x80" * 256)
+for _k, _c in enumerate(b"0123456789ABCDEF"):
+    _NIBBLES[_c] = _k
+for _k, _c in enumerate(b"abcdef"):
+    _NIBBLES[_c] = 10 + _k
+_NIBBLES = bytes(_NIBBLES)
+
+# keep the first / the last n characters of a window of 8
+FIRST = np.array([(1 << (8 * n)) - 1 for n in range(9)], np.uint64)
+LAST = np.array([((1 << 64) - 1) ^ ((1 << (8 * (8 - n))) - 1) for n in range(9)], np.uint64)
+HIGH = _U(0x8080808080808080)
+
+
+def windows(text, at, width):
+    """Return `width` bytes from each position as words, shape (len(at), width // 8).
+
+    The caller pads the text.
+    """
+    view = np.ndarray((len(text) - width + 1,), f"V{width}", text, strides=(1,))
+    return view[at].view(np.uint64).reshape(len(at), width // 8)
+
+
+def hex_words(words):
+    """Return nibbles in the places of hexadecimal characters.
+
+    0x80 (see HIGH) where a character is none.
+    """
+    return np.frombuffer(bytearray(words.tobytes().translate(_NIBBLES)), np.uint64).reshape(
+        words.shape
+    )
+
+
+def pack_hex(nibbles):
+    """Join 8 nibbles in character order to 4 bytes in the same order, low half of the result."""
+    pairs = ((nibbles << _U(4)) | (nibbles >> _U(8))) & _U(0x00FF00FF00FF00FF)
+    pairs = (pairs | (pairs >> _U(8))) & _U(0x0000FFFF0000FFFF)
+    return (pairs | (pairs >> _U(16))) & _U(0xFFFFFFFF)
+
+
+def hex_number(nibbles):
+    """Return the number that 8 hexadecimal characters spell, most significant first."""
+    return pack_hex(nibbles).astype(np.uint32).byteswap()
+
+
+def digits_of(words, mask):
+    """Return (digits under the mask, zero elsewhere.
+
+    True per row where a character is no decimal digit).
+    """
+    digits = (words ^ _U(0x3030303030303030)) & mask
+    bad = ((digits | ((digits & ~HIGH) + _U(0x7676767676767676))) & HIGH) != 0
+    return digits, bad
+
+
+def decimal_number(digits):
+    """Return the number that 8 decimal digits spell, most significant first."""
+    pairs = (digits * _U(10) + (digits >> _U(8))) & _U(0x00FF00FF00FF00FF)
+    fours = (pairs * _U(100) + (pairs >> _U(16))) & _U(0x0000FFFF0000FFFF)
+    return (fours * _U(10_000) + (fours >> _U(32))) & _U(0xFFFFFFFF)
+
+
+def first_after(marks, starts, ends):
+    """Return per row the first mark in [start, end), or `end` where there is none.
+
+    `marks` ascends.
+    """
+    if len(marks) == len(starts) and (marks >= starts).all() and (marks < ends).all():
+        return marks
+    if not len(marks):
+        return ends
+    k = np.searchsorted(marks, starts)
+    found = marks[np.minimum(k, len(marks) - 1)]
+    return np.where((k < len(marks)) & (found < ends), np.maximum(found, starts), ends)
