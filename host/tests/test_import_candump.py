@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from stagelog.errors import InputError
 from stagelog.importers import candump, candump_lines, candump_rows
+from stagelog.importers.diagnostics import Damage
 from stagelog.importers.stream import collect
 from stagelog.model import BRS, ERR, ESI, EXT, FD, FRAME, FRAME_FD, RTR
 
@@ -163,7 +164,7 @@ def test_junk_is_counted_with_its_line_and_costs_only_itself(tmp_path):
     assert set(frames["can_id"]) == {0x123}
     assert diagnostics.n_other == n_comments
     assert diagnostics.counts == {"not a frame": len(NOT_FRAMES) - n_comments}
-    assert diagnostics.damages[3].place == "line 8"
+    assert Damage("not a frame", "line 8", NOT_FRAMES[3]) in diagnostics.damages
 
 
 def test_comments_and_drops(tmp_path):
