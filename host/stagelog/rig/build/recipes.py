@@ -111,7 +111,7 @@ def build(name, target, cache, say):
         )
         if done.returncode:
             raise RuntimeUnavailable(
-                f"building {name} failed: {_last_line(log_path)}", hint=f"see {log_path}"
+                f"building {name} failed: {_cause(log_path)}", hint=f"see {log_path}"
             )
         target.parent.mkdir(parents=True, exist_ok=True)
         made.replace(target)
@@ -141,7 +141,9 @@ def _unpack(archive, folder, log):
         tree.extractall(folder)
 
 
-def _last_line(path):
-    lines = [line for line in path.read_text(errors="replace").splitlines() if line.strip()]
+def _cause(path):
+    """Return the line of a build's log that says best why it failed."""
+    lines = [line.strip() for line in path.read_text(errors="replace").splitlines()]
+    lines = [line for line in lines if line and not line.startswith("make")]
     errors = [line for line in lines if "error" in line.lower()]
-    return (errors or lines or ["no output"])[-1].strip()
+    return (errors or lines or ["no output"])[-1]

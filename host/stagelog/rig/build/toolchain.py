@@ -46,8 +46,8 @@ def build_environment(kind, folder, log, say):
         )
     tools = ["make"] if kind != "pico" else ["make", "cmake", "g++"]
     if missing := [tool for tool in tools if not shutil.which(tool, path=env["PATH"])]:
-        say(f"fetching {', '.join(missing)}, which this machine lacks")
-        _add_tools(env, _unpack("tools", missing, folder, log))
+        name = f"tools-{'-'.join(missing)}"
+        _add_tools(env, _unpack(name, missing, folder, log, say))
     if kind == "unix32":
         _add_32_bits(env, folder, log, say)
     elif kind == "pico":
@@ -72,8 +72,8 @@ def _add_32_bits(env, folder, log, say):
     if _compiles([*_GCC, "-m32", "-static"], _HOST_PROGRAM_32, env, log):
         return
     major = _output(["gcc", "-dumpversion"], env).split(".")[0]
-    say("fetching the 32-bit C library (16 MB), which this machine lacks")
-    root = _unpack("m32", ["libc6-dev-i386", f"lib32gcc-{major}-dev"], folder, log)
+    packages = ["libc6-dev-i386", f"lib32gcc-{major}-dev"]
+    root = _unpack(f"32-bits-gcc-{major}", packages, folder, log, say)
     multiarch = _multiarch(env)
     # The headers are the machine's own 64-bit ones; the package adds the few that differ.
     headers = [root / "usr/include" / multiarch, Path("/usr/include") / multiarch]
@@ -95,8 +95,7 @@ def _add_32_bits(env, folder, log, say):
 def _add_arm(env, folder, log, say):
     if _compiles(_ARM_GXX, _ARM_PROGRAM, env, log):
         return
-    say("fetching the ARM compiler (98 MB), which this machine lacks")
-    root = _unpack("arm", _ARM_PACKAGES, folder, log, _ARM_EXCLUDED)
+    root = _unpack("arm", _ARM_PACKAGES, folder, log, say, _ARM_EXCLUDED)
     env["PATH"] = f"{root / 'usr/bin'}:{env['PATH']}"
     arm = root / "usr/lib/arm-none-eabi"
     for link, target in ((arm / "lib", "newlib"), (arm / "include", "../../include/newlib")):
@@ -113,10 +112,11 @@ def _add_arm(env, folder, log, say):
     env["TARGET_LIBS"] = str(empty)
 
 
-def _unpack(name, packages, folder, log, exclude=()):
+def _unpack(name, packages, folder, log, say, exclude=()):
     """Return the folder with the unpacked packages, made whole or not at all."""
-    root = folder / f"{name}-{'-'.join(packages) if name == 'tools' else platform.machine()}"
+    root = folder / f"{name}-{platform.machine()}"
     if not root.exists():
+        say(f"fetching what this machine lacks: {', '.join(packages)}")
         part = root.with_name(f"{root.name}.part")
         shutil.rmtree(part, ignore_errors=True)
         unpack_packages(packages, part, folder, log, exclude)
