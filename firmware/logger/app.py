@@ -42,7 +42,8 @@ _HEALTH_WRITE_WORST = const(2)
 _POLL_US = const(100_000)
 _HEALTH_US = const(10_000_000)
 _SILENT_US = const(2_000_000)
-_LOW = const((1 << TIME_BITS) - 1)
+_IDLE_US = const(60_000_000)  # a logger that was stopped and forgotten records again after this time
+_LOW = (1 << TIME_BITS) - 1
 
 
 class App:
@@ -125,8 +126,12 @@ class App:
             if (now - self._t_health) & _LOW >= _HEALTH_US:
                 self._t_health = now
                 self._log_health()
-        elif self._stopping and not board.ring.n_waiting() and not self.store.is_writing:
-            self._stopping = False
+        elif self._stopping:
+            if not board.ring.n_waiting() and not self.store.is_writing:
+                self._stopping = False
+                self._show()
+        elif (now - self.service.t_asked) & _LOW >= _IDLE_US:
+            self._start_session()
             self._show()
         self.service.step()
         board.feed()

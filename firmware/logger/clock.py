@@ -5,7 +5,7 @@ Fails if nobody reads it for a full wrap of the ticks (17.9 min on MicroPython):
 
 from slog.layout import TIME_BITS, const
 
-_LOW = const((1 << TIME_BITS) - 1)
+_LOW = (1 << TIME_BITS) - 1
 
 
 class Clock:

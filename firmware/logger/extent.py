@@ -22,7 +22,7 @@ from slog.layout import (
     unpack,
 )
 
-SECTORS_PER_BLOCK = const(BLOCK_BYTES // SECTOR_BYTES)
+SECTORS_PER_BLOCK = BLOCK_BYTES // SECTOR_BYTES
 ALIGN_SECTORS = const(8192)  # 4 MiB, the largest erase group of the cards we know
 _N_PLACES = const(16)  # the signature is looked for in the first 64 MiB
 _GROUP_BLOCKS = const(16)  # 64 KiB, the smallest erase group

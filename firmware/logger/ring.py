@@ -38,8 +38,8 @@ FIRST_HI = const(14)  # [14], [15]: bits 31..28
 WORST = const(16)  # most blocks that ever waited
 N_WORDS = const(17)
 
-_LOW = const((1 << TIME_BITS) - 1)
-_GAP_ARG = const(GAP_RING_FULL << 8 | META_GAP)
+_LOW = (1 << TIME_BITS) - 1
+_GAP_ARG = GAP_RING_FULL << 8 | META_GAP
 
 
 class BlockRing:

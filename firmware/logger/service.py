@@ -49,6 +49,7 @@ class Service:
         self._block_view = memoryview(self._block)
         self._block_position = None
         self._waiting = []
+        self.t_asked = 0  # time of the last good request, bits 27..0
         self._check = None  # the digest of an ERASE under way
         self._config = None  # (item, total, crc, bytes so far) of a CONFIG_SET under way
         self._handlers = {
@@ -90,6 +91,7 @@ class Service:
     def _take(self, kind, request, payload):
         if kind in self._handlers and len(self._waiting) < _MAX_WAITING:
             self._waiting.append((kind, request, bytes(payload)))
+            self.t_asked = self._app.board.clock.lo
 
     def _answer_first(self):
         kind, request, payload = self._waiting[0]

@@ -124,7 +124,7 @@ META = (
     (
         META_HEALTH,
         "health",
-        "a health counter; arg = its number in STATUS",
+        "a health counter; arg = 1 most blocks waiting in the ring, 2 longest write in ms",
         (
             ("value", "I", "", "the counter's value"),
             ("worst", "I", "", "its worst value in this session, where it has one"),

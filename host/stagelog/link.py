@@ -1,0 +1,256 @@
+"""The host's end of the service protocol: requests, answers, retries, several in flight.
+
+Owns the exchange with one logger over any byte stream; does not own ports (`ports`) nor files (`download`). A logger
+that does not answer is a DeviceError, one with another contract a ContractError; garbage on the line is skipped.
+"""
+
+import binascii
+import struct
+import time
+from collections import deque
+
+from cobs import cobs
+from slog import messages as m
+from slog.framing import frame
+from slog.layout import BLOCK_BYTES
+
+from .errors import ContractError, DeviceError
+
+TIMEOUT_S = 0.5
+TRIES = 6
+WINDOW = 6  # READ requests in flight
+
+
+class RequestError(DeviceError):
+    """The logger understood the request and refuses; `status` says why (slog.messages)."""
+
+    def __init__(self, what, status):
+        super().__init__(f"{what}: {m.STATUS_TEXT.get(status, f'status {status}')}")
+        self.status = status
+
+
+class Link:
+    """One logger on one stream.
+
+    stream   .write(bytes), .read(n) -> bytes that have come within its own short timeout (b"" if none)
+    clock    seconds, monotonic; the simulated world passes its own
+    """
+
+    def __init__(self, stream, name="logger", clock=time.monotonic):
+        self.name = name
+        self.n_bad = 0
+        self.n_retries = 0
+        self._stream = stream
+        self._clock = clock
+        self._tail = b""
+        self._ready = deque()
+        self._request = 0
+
+    def close(self):
+        """Close the stream."""
+        self._stream.close()
+
+    def hello(self):
+        """Exchange HELLO; return the answer's fields. ContractError if the contracts differ."""
+        contract = m.contract_hash()
+        answer, _ = self.ask(m.HELLO, {"contract": contract})
+        if answer["contract"] != contract:
+            raise ContractError(
+                f"{self.name} speaks contract {answer['contract'].hex()}, this stagelog {contract.hex()}",
+                "flash it with this release ('stagelog flash'), or use the release it was flashed with",
+            )
+        return answer
+
+    def status(self):
+        """Return the fields of STATUS."""
+        return self.ask(m.STATUS, {})[0]
+
+    def set_time(self, t_unix_us):
+        """Give the logger the wall clock; return its time since boot in us."""
+        return self.ask(m.TIME, {"t_unix_us": t_unix_us})[0]["t_us"]
+
+    def list_sessions(self):
+        """Return the sessions on the card, newest first, as dicts of LIST_REPLY."""
+        sessions = []
+        while True:
+            answer, _ = self.ask(
+                m.LIST, {"index": len(sessions)}, accept=(m.OK, m.OUT_OF_RANGE, m.NO_CARD)
+            )
+            if answer["status"] != m.OK:
+                return sessions
+            sessions.append(answer)
+
+    def control(self, action, boot):
+        """Ask for a CONTROL action and wait until it is carried out; return the state after it."""
+        deadline = self._clock() + 30
+        while True:
+            answer, _ = self.ask(
+                m.CONTROL, {"action": action, "boot": boot}, accept=(m.OK, m.PENDING, m.BUSY)
+            )
+            if answer["status"] == m.OK:
+                return answer["state"]
+            if self._clock() > deadline:
+                raise DeviceError(f"{self.name} does not finish its session", "look at 'stagelog status'")
+
+    def erase(self, session, digest):
+        """Ask to erase a session (fields of LIST_REPLY) of which the archive holds `digest`; yield percent done."""
+        values = {key: session[key] for key in ("device_id", "boot", "nonce", "first_seq", "n_blocks")}
+        values["digest"] = digest
+        while True:
+            answer, _ = self.ask(m.ERASE, values, accept=(m.OK, m.PENDING))
+            yield answer["done_pct"]
+            if answer["status"] == m.OK:
+                return
+
+    def get_config(self, item):
+        """Return the bytes of a settings item, empty if there is none."""
+        data = b""
+        while True:
+            answer, rest = self.ask(m.CONFIG_GET, {"item": item, "at": len(data)})
+            data += bytes(rest)
+            if len(data) >= answer["total"]:
+                if binascii.crc32(data) != answer["crc"]:
+                    raise DeviceError(f"{self.name} changed its settings meanwhile", "ask again")
+                return data
+
+    def set_config(self, item, data):
+        """Give the logger a settings item; RequestError if it refuses."""
+        if len(data) > m.MAX_CONFIG_BYTES:
+            raise DeviceError(f"{len(data)} bytes of settings, {m.MAX_CONFIG_BYTES} fit", "shorten them")
+        crc = binascii.crc32(data)
+        at = 0
+        while True:
+            values = {"item": item, "at": at, "total": len(data), "crc": crc}
+            answer, _ = self.ask(
+                m.CONFIG_SET, values, data[at : at + 1024], accept=(m.OK, m.PENDING)
+            )
+            if answer["status"] == m.OK:
+                return
+            at = answer["at"]
+
+    def ask(self, kind, values, rest=b"", accept=(m.OK,)):
+        """Send one request until it is answered; return (fields, rest). RequestError for a status not in `accept`."""
+        name, request_table, reply_table = _tables(kind)
+        payload = m.build(request_table, values, rest)
+        for attempt in range(TRIES):
+            self.n_retries += attempt > 0
+            request = self._send(kind, payload)
+            deadline = self._clock() + TIMEOUT_S * (1 + attempt)
+            while True:
+                got = self._receive(deadline)
+                if got is None:
+                    break
+                if got[0] == kind | m.REPLY and got[1] == request:
+                    return self._checked(name, reply_table, got[2], accept)
+        raise DeviceError(
+            f"{self.name} does not answer {name}", "check the cable and that it is powered, then try again"
+        )
+
+    def read_blocks(self, positions):
+        """Yield (position, 4096 bytes) for each of `positions`, in that order, several requests in flight.
+
+        A lost or broken answer is asked for again; RequestError if the card can't be read there, DeviceError if the
+        logger stops answering.
+        """
+        wanted = iter(positions)
+        flying = {}  # request -> [position, deadline, tries]
+        done = {}
+        order = deque()
+        while True:
+            while len(flying) < WINDOW and len(order) < 4 * WINDOW:
+                position = next(wanted, None)
+                if position is None:
+                    break
+                order.append(position)
+                self._send_read(flying, position, 0)
+            if not order:
+                return
+            got = self._receive(min(entry[1] for entry in flying.values()) if flying else 0)
+            if got is not None and got[0] == m.READ | m.REPLY:
+                self._take_read(flying, done, got)
+            elif got is None:
+                self._repeat_late(flying)
+            while order and order[0] in done:
+                position = order.popleft()
+                yield position, done.pop(position)
+
+    def _send_read(self, flying, position, tries):
+        payload = m.build(m.READ_REQUEST, {"position": position, "at": 0, "n": BLOCK_BYTES})
+        request = self._send(m.READ, payload)
+        flying[request] = [position, self._clock() + TIMEOUT_S * (2 + tries), tries]
+
+    def _take_read(self, flying, done, got):
+        entry = flying.get(got[1])
+        if entry is None:
+            return
+        answer, data = m.parse(m.READ_REPLY, got[2])
+        if answer["position"] != entry[0]:
+            return
+        if answer["status"] != m.OK:
+            raise RequestError(f"{self.name}, block {entry[0]}", answer["status"])
+        if answer["at"] == 0 and len(data) == BLOCK_BYTES:
+            del flying[got[1]]
+            done[entry[0]] = bytes(data)
+
+    def _repeat_late(self, flying):
+        now = self._clock()
+        for request, (position, deadline, tries) in list(flying.items()):
+            if now >= deadline:
+                if tries + 1 >= TRIES:
+                    raise DeviceError(
+                        f"{self.name} stopped answering at block {position}",
+                        "plug it in again and repeat the command: it goes on where it stopped",
+                    )
+                del flying[request]
+                self.n_retries += 1
+                self._send_read(flying, position, tries + 1)
+
+    def _send(self, kind, payload):
+        self._request = (self._request + 1) & 0xFF
+        self._stream.write(frame(kind, self._request, payload))
+        return self._request
+
+    def _receive(self, deadline):
+        """Return the next good frame as (kind, request, payload), or None at the deadline."""
+        while not self._ready:
+            chunk = self._stream.read(65536)
+            if chunk:
+                self._split(chunk)
+            elif self._clock() >= deadline:
+                return None
+        return self._ready.popleft()
+
+    def _split(self, chunk):
+        *frames, self._tail = (self._tail + chunk).split(b"\0")
+        for wire in frames:
+            if not wire:
+                continue
+            try:
+                raw = cobs.decode(wire)
+            except cobs.DecodeError:
+                raw = b""
+            if len(raw) < 6 or binascii.crc32(raw[:-4]) != struct.unpack("<I", raw[-4:])[0]:
+                self.n_bad += 1
+                continue
+            self._ready.append((raw[0], raw[1], memoryview(raw)[2:-4]))
+        if len(self._tail) > 65536:
+            self._tail = b""
+            self.n_bad += 1
+
+    def _checked(self, name, table, payload, accept):
+        try:
+            answer, rest = m.parse(table, payload)
+        except m.MessageError as error:
+            raise ContractError(
+                f"{self.name}: answer to {name} has {error}", "flash it with this release ('stagelog flash')"
+            )
+        if answer.get("status", m.OK) not in accept:
+            raise RequestError(f"{self.name}, {name}", answer["status"])
+        return answer, rest
+
+
+def _tables(kind):
+    for number, name, request, reply in m.MESSAGES:
+        if number == kind:
+            return name, request, reply
+    raise KeyError(kind)

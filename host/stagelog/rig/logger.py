@@ -1,0 +1,132 @@
+"""A simulated logger to hold in the hand: in this process in virtual time, or as a MicroPython process on pipes.
+
+Both offer a byte stream that `stagelog.link.Link` takes, so that the ordinary host code talks to them.
+"""
+
+import json
+import os
+import select
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from ..errors import DeviceError
+from ..resources import firmware_path
+
+HOST_PATH = Path(__file__).resolve().parents[2]
+
+
+def import_firmware():
+    """Make `logger` and `slog` importable where the package is installed from a wheel."""
+    path = str(firmware_path())
+    if path not in sys.path:
+        sys.path.append(path)
+
+
+class VirtualLogger:
+    """A logger in this process, in virtual time; it is its own stream. `args` as in `rig.sim.device.DEFAULTS`."""
+
+    def __init__(self, args, events=(), link=None):
+        import_firmware()
+        from .sim.device import build
+        from .sim.models import QueueLink
+        from .sim.world import World
+
+        self.cable = link or QueueLink()
+        self.app = build(args, self.cable)
+        self.world = World(self.app, events, args.get("loop_us", 1000))
+        self.app.start()
+
+    def clock(self):
+        """Return virtual seconds, for Link."""
+        return self.world.clock.now_us / 1e6
+
+    def write(self, data):
+        """Send bytes to the logger."""
+        self.cable.host_write(data)
+
+    def read(self, n):
+        """Let the logger run until it sends something or 50 ms have passed; return what it sent."""
+        for _ in range(50):
+            sent = self.cable.host_read()
+            if sent:
+                return sent
+            self.world.run_for(self.world.loop_us)
+        return self.cable.host_read()
+
+    def close(self):
+        """Close the card image."""
+        self.app.board.card.image.close()
+
+
+class LoggerProcess:
+    """A logger under `runtime` (a MicroPython binary, or this Python); stdin and stdout are its stream.
+
+    Raises   DeviceError with what it printed, if it dies.
+    """
+
+    def __init__(self, args, runtime=None):
+        module = "stagelog.rig.sim.device"
+        paths = f"{HOST_PATH}:{firmware_path()}"
+        command = [str(runtime or sys.executable), "-m", module, json.dumps(args)]
+        if runtime:
+            command[1:1] = ["-X", "heapsize=64m"]
+        environment = dict(os.environ, MICROPYPATH=paths, PYTHONPATH=paths)
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            env=environment,
+        )
+
+    def clock(self):
+        """Return seconds, for Link."""
+        return time.monotonic()
+
+    def write(self, data):
+        """Send bytes to the logger."""
+        try:
+            self._process.stdin.write(data)
+        except BrokenPipeError:
+            raise self._dead() from None
+
+    def read(self, n):
+        """Return what it has sent within 50 ms."""
+        if not select.select([self._process.stdout], [], [], 0.05)[0]:
+            return b""
+        chunk = os.read(self._process.stdout.fileno(), n)
+        if not chunk:
+            raise self._dead()
+        return chunk
+
+    def wait_until(self, t_us, timeout_s=600):
+        """Wait until the logger's own time has reached `t_us`: its tape has been played."""
+        from ..link import Link
+
+        link = Link(self)
+        deadline = time.monotonic() + timeout_s
+        while link.status()["t_us"] < t_us:
+            if time.monotonic() > deadline:
+                raise DeviceError(f"the simulated logger is not at {t_us} us after {timeout_s} s")
+            time.sleep(0.02)
+
+    def close(self):
+        """Hang up; it ends."""
+        self._process.stdin.close()
+        try:
+            self._process.wait(5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process.stdout.close()
+        self._process.stderr.close()
+
+    def _dead(self):
+        self._process.kill()
+        printed, errors = self._process.communicate()
+        text = (printed + errors).decode(errors="replace").strip()
+        last = text.splitlines()[-1] if text else f"exit code {self._process.poll()}"
+        return DeviceError(f"the simulated logger has stopped: {last}", "see its messages above")

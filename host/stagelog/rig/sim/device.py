@@ -1,0 +1,115 @@
+"""A simulated logger as a process of its own: plays a tape in virtual time, then serves its link on stdin and stdout.
+
+    micropython -m stagelog.rig.sim.device '{"card": "card.img", "tape": "stage.tape"}'
+
+Runs on MicroPython (64 and 32 bits) and on CPython. After the tape, virtual time follows the passes of the main loop.
+"""
+
+import json
+import select
+import sys
+
+from logger.app import App
+from logger.ring import BlockRing
+from slog.messages import CONFIG_SETTINGS
+from stagelog.rig.sim.models import (
+    FileImage,
+    MemoryNv,
+    SimBoard,
+    SimCard,
+    SimClock,
+    SimController,
+    read_tape,
+)
+from stagelog.rig.sim.world import World
+
+DEFAULTS = {
+    "card": None,
+    "tape": None,
+    "settings": {},
+    "device_id": "53494d3030303031",
+    "seed": 1,
+    "t0_us": 0,
+    "ring_blocks": 24,
+    "write_us": 3000,
+    "stalls": [],
+    "depth": 2,
+    "service_us": 0,
+    "loop_us": 1000,
+    "linger_us": 1_000_000,
+}
+
+
+def build(args, link, clock=None):
+    """Return an App on a simulated board, from a dict with the keys of DEFAULTS."""
+    given = dict(DEFAULTS)
+    given.update(args)
+    clock = clock or SimClock(given["t0_us"])
+    settings = given["settings"]
+    card = SimCard(FileImage(given["card"]), clock, given["write_us"], given["stalls"])
+    n_buses = len(settings.get("buses", (0,)))
+    captures = [
+        SimController(clock, bus, given["depth"], given["service_us"]) for bus in range(n_buses)
+    ]
+    nv = MemoryNv({CONFIG_SETTINGS: json.dumps(settings).encode()})
+    device_id = bytes([int(given["device_id"][i : i + 2], 16) for i in range(0, 16, 2)])
+    ring = BlockRing(given["ring_blocks"])
+    return App(SimBoard(clock, ring, card, captures, link, nv, device_id, given["seed"]))
+
+
+class StdioLink:
+    """The link on stdin and stdout. `closed` once the other end has hung up; `patient` to sleep while nothing comes."""
+
+    def __init__(self):
+        self.closed = False
+        self.patient = False
+        self._in = sys.stdin.buffer
+        self._out = sys.stdout.buffer
+        self._poll = select.poll()
+        self._poll.register(sys.stdin, select.POLLIN)
+        self._wait_ms = 0
+
+    def read(self, buf):
+        """Fill `buf` with what has come; return how much."""
+        n = 0
+        while n < len(buf) and self._poll.poll(self._wait_ms):
+            self._wait_ms = 0
+            byte = self._in.read(1)
+            if not byte:
+                self.closed = True
+                return n
+            buf[n] = byte[0]
+            n += 1
+        self._wait_ms = int(self.patient and not n)
+        return n
+
+    def write(self, view):
+        """Send all of `view`."""
+        self._wait_ms = 0
+        self._out.write(view)
+        if hasattr(self._out, "flush"):
+            self._out.flush()
+        return len(view)
+
+
+def main(text):
+    """Run one logger from JSON text."""
+    args = dict(DEFAULTS)
+    args.update(json.loads(text))
+    link = StdioLink()
+    app = build(args, link)
+    app.start()
+    if args["tape"]:
+        with open(args["tape"], "rb") as stream:
+            world = World(app, read_tape(stream), args["loop_us"])
+            world.run_tape()
+    else:
+        world = World(app, (), args["loop_us"])
+    world.run_for(args["linger_us"])
+    link.patient = True
+    while not link.closed:
+        world.run_for(args["loop_us"])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
