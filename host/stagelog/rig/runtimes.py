@@ -7,7 +7,8 @@
 A runtime is taken from the path in STAGELOG_UNIX64 (STAGELOG_PICO_1_25 and so on), the PATH (unix
 port only), the cache, and else built into the cache: no root, about 20 s for a unix port and 45 s
 for an image. The cache is STAGELOG_CACHE, or stagelog in XDG_CACHE_HOME or ~/.cache.
-Fails with RuntimeUnavailable, which says what to do.
+`python -m stagelog.rig.runtimes NAME...` makes them ready and prints their paths; without a name
+it lists what is there. Fails with RuntimeUnavailable, which says what to do.
 """
 
 import os
@@ -20,7 +21,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from stagelog.errors import UsageError
+from stagelog.errors import StagelogError, UsageError
 from stagelog.rig.build.debian import RuntimeUnavailable
 from stagelog.rig.build.recipes import RECIPES, build, locked
 
@@ -165,3 +166,21 @@ def _find_uf2_defect(name, path):
     flash = b"".join(image[at + 32 : at + 288] for at in range(0, len(image), 512))
     version = name.removeprefix("pico-")
     return None if f"v{version}.".encode() in flash else f"it is not MicroPython {version}"
+
+
+def main(names):
+    """Print the path of each named runtime, made ready first; return the exit code."""
+    exit_code = 0
+    for name in names or RUNTIMES:
+        try:
+            path = ensure_runtime(name) if names else find_runtime(name)
+        except StagelogError as error:
+            print(f"runtimes: {error}", file=sys.stderr)
+            exit_code = error.exit_code
+        else:
+            print(f"{name:<10} {path or 'not there'}")
+    return exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
