@@ -3,7 +3,7 @@
 Fails if nobody reads it for a full wrap of the ticks (17.9 min on MicroPython): the main loop reads it every pass.
 """
 
-from slog.layout import TIME_BITS, const
+from slog.layout import TIME_BITS
 
 _LOW = (1 << TIME_BITS) - 1
 

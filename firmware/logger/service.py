@@ -8,6 +8,7 @@ import binascii
 import hashlib
 import struct
 
+from logger.tap import Tap
 from slog import messages as m
 from slog.framing import MAX_PAYLOAD, MAX_WIRE, Receiver
 from slog.layout import BLOCK_BYTES, HEADER_BYTES, TIME_BITS, const, pack, size
@@ -16,6 +17,9 @@ _MAX_WAITING = const(8)
 _CHUNK = const(64)
 _CONFIG_CHUNK = const(1024)
 _DIGEST_STEPS = const(8)  # headers read per step while a session is checked before it is erased
+_TAP_RECORDS = const(64)
+_TAP_US = const(10_000_000)
+_LOW = (1 << TIME_BITS) - 1
 _READ_AT = 2 + size(m.READ_REPLY)  # where the data of a READ answer start in the frame
 
 
@@ -51,6 +55,8 @@ class Service:
         self._waiting = []
         self.t_asked = 0  # time of the last good request, bits 27..0
         self._check = None  # the digest of an ERASE under way
+        self._tap = None  # a Tap while records are pushed
+        self._t_tap = 0
         self._config = None  # (item, total, crc, bytes so far) of a CONFIG_SET under way
         self._handlers = {
             m.HELLO: self._hello,
@@ -62,6 +68,7 @@ class Service:
             m.CONFIG_GET: self._config_get,
             m.CONFIG_SET: self._config_set,
             m.CONTROL: self._control,
+            m.LIVE: self._live,
         }
 
     @property
@@ -82,6 +89,8 @@ class Service:
             self._answer_first()
         elif self._check is not None and self._app.store.can_read:
             self._digest_some()
+        elif self._tap is not None:
+            self._push()
 
     def block_changed(self, position):
         """Forget the cached block if it is the one at `position`: the store has written there."""
@@ -278,6 +287,27 @@ class Service:
             reply["status"] = m.OK if good else m.REFUSED
             self._config = None
         return self._put(m.CONFIG_SET_REPLY, reply)
+
+    def _live(self, payload):
+        ring = self._app.board.ring
+        on = m.parse(m.LIVE_REQUEST, payload)[0]["on"]
+        if not on:
+            self._tap = None
+        elif self._tap is None:
+            self._tap = Tap(ring)
+        self._t_tap = self._app.board.clock.lo
+        return self._put_status(m.LIVE, m.OK)
+
+    def _push(self):
+        """Send the next records to a host that listens; stop when it has not asked for 10 s."""
+        if (self._app.board.clock.lo - self._t_tap) & _LOW > _TAP_US:
+            self._tap = None
+            return
+        tap = self._tap
+        n = tap.next(_TAP_RECORDS)
+        if n:
+            values = {"n": n, "n_skipped": tap.n_skipped, "t0_lo": tap.t0[0], "t0_hi": tap.t0[1]}
+            self._send(m.LIVE | m.REPLY, 0, self._put(m.LIVE_REPLY, values, tap.records))
 
     def _control(self, payload):
         asked = m.parse(m.CONTROL_REQUEST, payload)[0]

@@ -28,6 +28,7 @@ ERASE = const(0x06)
 CONFIG_GET = const(0x07)
 CONFIG_SET = const(0x08)
 CONTROL = const(0x09)
+LIVE = const(0x0A)
 REPLY = const(0x80)
 
 OK = const(0)
@@ -205,6 +206,17 @@ CONTROL_REPLY = (
     ("state", "B", "", "state after it"),
 )
 
+LIVE_REQUEST = (
+    ("on", "B", "", "1 push records from now on, 0 stop; must be renewed every 10 s"),
+)
+LIVE_REPLY = (
+    ("status", "B", "", "0; also sent unasked with request 0 while pushing is on"),
+    ("n", "B", "records", "records of 16 bytes that follow, up to 64"),
+    ("n_skipped", "H", "blocks", "blocks that were not pushed because the link was too slow"),
+    ("t0_lo", "I", "us", "time of the first record of their block, bits 27 to 0"),
+    ("t0_hi", "I", "2^28 us", "the same, bits 59 to 28"),
+)
+
 MESSAGES = (
     (HELLO, "HELLO", HELLO_REQUEST, HELLO_REPLY),
     (STATUS, "STATUS", (), STATUS_REPLY),
@@ -215,6 +227,7 @@ MESSAGES = (
     (CONFIG_GET, "CONFIG_GET", CONFIG_GET_REQUEST, CONFIG_GET_REPLY),
     (CONFIG_SET, "CONFIG_SET", CONFIG_SET_REQUEST, CONFIG_SET_REPLY),
     (CONTROL, "CONTROL", CONTROL_REQUEST, CONTROL_REPLY),
+    (LIVE, "LIVE", LIVE_REQUEST, LIVE_REPLY),
 )
 
 
