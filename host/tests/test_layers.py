@@ -1,0 +1,115 @@
+"""Arrows between the parts point one way: read from the import statements, nothing is run."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "host/stagelog"
+FIRMWARE = ROOT / "firmware"
+
+# A part imports from its own row and those above it. All may import slog.
+ROWS = (
+    {"errors", "model", "resources"},
+    {"archive", "blocks", "dbc", "importers", "link", "ports", "timeline"},
+    {"decode", "download", "export", "replay", "report"},
+)
+BESIDE = {"car", "rig"}  # import from ROWS, each without the other; imported by TOP only
+TOP = {"__init__", "cli"}
+FIRMWARE_ARROWS = {
+    "slog": {"slog"},
+    "logger": {"logger", "slog"},
+    "drivers": {"drivers", "slog"},
+    "boards": {"boards", "drivers", "logger", "slog"},
+}
+# Slow to import: inside the functions that need them, so that the command starts at once.
+HEAVY = {"asammdf", "can", "cantools", "duckdb", "mcap", "pandas", "polars", "pyarrow"}
+
+
+def imported_modules(path, package=()):
+    """Return {dotted name: is at module level} for all imports of a file in `package`."""
+    tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
+    deferred = {
+        id(inner)
+        for outer in ast.walk(tree)
+        if isinstance(outer, (ast.FunctionDef, ast.AsyncFunctionDef))
+        for inner in ast.walk(outer)
+    }
+    found = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
+            base = ".".join(part for part in (base, node.module) if part)
+            names = [f"{base}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for name in names:
+            found[name] = found.get(name, False) or id(node) not in deferred
+    return found
+
+
+def modules_below(folder):
+    return sorted(path for path in folder.rglob("*.py") if "tests" not in path.parts)
+
+
+def host_imports(path):
+    return imported_modules(path, ("stagelog", *path.relative_to(PACKAGE).parent.parts))
+
+
+def part_of(path):
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def allowed_parts(part):
+    """Return the parts of stagelog that this one may import."""
+    if part in TOP:
+        return set().union(*ROWS, BESIDE, TOP)
+    if part in BESIDE:
+        return set().union(*ROWS, {part})
+    row = next(number for number, parts in enumerate(ROWS) if part in parts)
+    return set().union(*ROWS[: row + 1])
+
+
+def test_every_part_of_the_host_has_a_row():
+    parts = {part_of(path) for path in modules_below(PACKAGE)}
+    assert parts <= set().union(*ROWS, BESIDE, TOP), "name the new part's row in ROWS"
+
+
+@pytest.mark.parametrize("path", modules_below(PACKAGE), ids=lambda path: path.name)
+def test_host_module_imports_downwards(path):
+    used = {name.split(".")[1] for name in host_imports(path) if name.startswith("stagelog.")}
+    parts = {entry.name.removesuffix(".py") for entry in PACKAGE.iterdir()}
+    upwards = (used & parts) - allowed_parts(part_of(path))
+    assert not upwards, f"{path.relative_to(ROOT)} imports {sorted(upwards)}"
+
+
+@pytest.mark.parametrize("path", modules_below(PACKAGE), ids=lambda path: path.name)
+def test_host_module_imports_heavy_libraries_late(path):
+    early = {name for name, at_top in host_imports(path).items() if at_top}
+    heavy = {name for name in early if name.split(".")[0] in HEAVY}
+    assert not heavy, f"{path.relative_to(ROOT)} imports {sorted(heavy)} at module level"
+
+
+@pytest.mark.parametrize("part", FIRMWARE_ARROWS)
+def test_firmware_part_imports_downwards(part):
+    for path in modules_below(FIRMWARE / part):
+        used = {name.split(".")[0] for name in imported_modules(path)}
+        upwards = (used & set(FIRMWARE_ARROWS)) - FIRMWARE_ARROWS[part]
+        assert not upwards, f"{path.relative_to(ROOT)} imports {sorted(upwards)}"
+
+
+@pytest.mark.parametrize("part", ["slog", "logger"])
+def test_application_does_not_know_the_chip(part):
+    for path in modules_below(FIRMWARE / part):
+        used = {name.split(".")[0] for name in imported_modules(path)}
+        assert not used & {"esp32", "machine", "rp2"}, path.relative_to(ROOT)
+
+
+@pytest.mark.parametrize("folder", ["host", "firmware", "hil_tests"])
+def test_nothing_imports_tools(folder):
+    for path in sorted((ROOT / folder).rglob("*.py")):
+        used = {name.split(".")[0] for name in imported_modules(path)}
+        assert "tools" not in used, path.relative_to(ROOT)
