@@ -51,6 +51,7 @@ class BlockRing:
         view = memoryview(self.memory)
         self.blocks = [view[i * BLOCK_BYTES : (i + 1) * BLOCK_BYTES] for i in range(n_blocks)]
         self.state = array("I", [0] * N_WORDS)
+        self._first = 0  # the oldest waiting block; the consumer's own, as HEAD may move at any time
 
     def start_session(self):
         """Forget all counts. Only while capture is stopped and nothing waits."""
@@ -103,13 +104,11 @@ class BlockRing:
 
     def first_waiting(self):
         """Return the oldest waiting block as a memoryview, or None."""
-        n = self.n_waiting()
-        if not n:
-            return None
-        return self.blocks[(self.state[HEAD] - n) % self.n_blocks]
+        return self.blocks[self._first] if self.n_waiting() else None
 
     def release(self):
         """Give the oldest waiting block back to the producer."""
+        self._first = (self._first + 1) % self.n_blocks
         self.state[FREED] = (self.state[FREED] + 1) & 0xFFFF
 
     def _make_room(self, lo, hi):

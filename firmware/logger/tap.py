@@ -12,11 +12,11 @@ class Tap:
 
     def __init__(self, ring):
         self._ring = ring
-        self._done = ring.state[DONE]
-        self._at = ring.state[COUNT]
         self.n_skipped = 0
         self.t0 = (0, 0)
         self.records = b""
+        self._catch_up()
+        self._at = ring.state[COUNT]
 
     def next(self, most):
         """Put up to `most` records of one block into `records` and its start into `t0`; return how many."""
@@ -26,16 +26,16 @@ class Tap:
             behind = (state[DONE] - self._done) & 0xFFFF
             if behind >= ring.n_blocks:
                 self.n_skipped = min(65535, self.n_skipped + behind)
-                self._done = state[DONE]
-                self._at = 0
+                self._catch_up()
                 continue
-            block = ring.blocks[(state[HEAD] - behind) % ring.n_blocks]
+            block = ring.blocks[self._index]
             end = block[N_RECORDS] if behind else state[COUNT]
             if self._at < end:
                 break
             if not behind:
                 return 0
             self._done = (self._done + 1) & 0xFFFF
+            self._index = (self._index + 1) % ring.n_blocks
             self._at = 0
         n = min(most, end - self._at)
         at = HEADER_BYTES + self._at * RECORD_BYTES
@@ -43,3 +43,13 @@ class Tap:
         self.t0 = struct.unpack_from("<II", block, T0_LO)
         self._at += n
         return n
+
+    def _catch_up(self):
+        """Go to the block being filled; the interrupt may move on between the two reads."""
+        state = self._ring.state
+        while True:
+            self._done = state[DONE]
+            self._index = state[HEAD]
+            if state[DONE] == self._done:
+                break
+        self._at = 0
