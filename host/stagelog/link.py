@@ -34,14 +34,16 @@ class Link:
 
     stream   .write(bytes), .read(n) -> bytes that have come within its own short timeout (b"" if none)
     clock    seconds, monotonic; the simulated world passes its own
+    tries    how often a request is sent before the logger counts as gone
     """
 
-    def __init__(self, stream, name="logger", clock=time.monotonic):
+    def __init__(self, stream, name="logger", clock=time.monotonic, tries=TRIES):
         self.name = name
         self.n_bad = 0
         self.n_retries = 0
         self._stream = stream
         self._clock = clock
+        self._tries = tries
         self._tail = b""
         self._ready = deque()
         self._request = 0
@@ -132,7 +134,7 @@ class Link:
         """Send one request until it is answered; return (fields, rest). RequestError for a status not in `accept`."""
         name, request_table, reply_table = _tables(kind)
         payload = m.build(request_table, values, rest)
-        for attempt in range(TRIES):
+        for attempt in range(self._tries):
             self.n_retries += attempt > 0
             request = self._send(kind, payload)
             deadline = self._clock() + TIMEOUT_S * (1 + attempt)
@@ -196,7 +198,7 @@ class Link:
         now = self._clock()
         for request, (position, deadline, tries) in list(flying.items()):
             if now >= deadline:
-                if tries + 1 >= TRIES:
+                if tries + 1 >= self._tries:
                     raise DeviceError(
                         f"{self.name} stopped answering at block {position}",
                         "plug it in again and repeat the command: it goes on where it stopped",

@@ -24,6 +24,11 @@ class World:
         """True when the tape has nothing more."""
         return self._next is None
 
+    def add_events(self, events):
+        """Play `events` from now on; what was left of the tape before is gone."""
+        self._events = iter(events)
+        self._next = next(self._events, None)
+
     def run_tape(self):
         """Run until the tape has ended."""
         while self._next is not None:

@@ -1,0 +1,94 @@
+"""A simulated logger as a live process: real time, its service link is a pseudo-terminal, like a board on a cable."""
+
+import contextlib
+import errno
+import os
+import time
+import tty
+
+from ..ports import simulator_folder
+from .logger import import_firmware
+
+PASS_S = 0.001
+
+
+class PtyLink:
+    """The logger's end of a pseudo-terminal. Invariant: never blocks; what nobody reads waits in the terminal's buffer."""
+
+    def __init__(self):
+        self._master, self._slave = os.openpty()
+        tty.setraw(self._slave)
+        os.set_blocking(self._master, False)
+        self.port = os.ttyname(self._slave)
+
+    def read(self, buf):
+        """Fill `buf` with what has come; return how much."""
+        try:
+            chunk = os.read(self._master, len(buf))
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            if error.errno == errno.EIO:
+                return 0
+            raise
+        buf[: len(chunk)] = chunk
+        return len(chunk)
+
+    def write(self, view):
+        """Send what fits; return how much."""
+        try:
+            return os.write(self._master, view)
+        except BlockingIOError:
+            return 0
+
+    def close(self):
+        """Unplug."""
+        os.close(self._master)
+        os.close(self._slave)
+
+
+@contextlib.contextmanager
+def announced(port, name):
+    """Leave a link to `port` where `stagelog loggers` looks, as long as the context lasts; yield its path."""
+    folder = simulator_folder()
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    path = os.path.join(folder, name)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+    os.symlink(port, path)
+    try:
+        yield path
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+
+
+class LiveLogger:
+    """A logger that keeps to the wall clock. `args` as in `rig.sim.device.DEFAULTS`; `events` is played as time goes by."""
+
+    def __init__(self, args, events=()):
+        import_firmware()
+        from .sim.device import build
+        from .sim.world import World
+
+        self.link = PtyLink()
+        self.app = build(args, self.link)
+        self.world = World(self.app, events, 1000)
+        self.app.start()
+
+    @property
+    def port(self):
+        """Name of the port to open."""
+        return self.link.port
+
+    def run(self, until=lambda: False):
+        """Run until `until()` is true."""
+        start = time.monotonic() - self.world.clock.now_us / 1e6
+        while not until():
+            self.world.run_until(int((time.monotonic() - start) * 1e6))
+            time.sleep(PASS_S)
+
+    def close(self):
+        """Unplug and put the card away."""
+        self.link.close()
+        self.app.board.card.image.close()

@@ -1,0 +1,84 @@
+"""What a test asks of a rig, whatever stands behind it: play a bus, cut the power, talk to the logger.
+
+    target          behind it
+    sim             the application in this process, models of everything, virtual time
+    rp2040          the shipped firmware on an emulated chip (`rig.rp2040.target`)
+    hardware        a board on a cable and a python-can interface (`rig.hardware`)
+
+A test states what it needs in words of CAPABILITIES; a target that lacks one makes the test skip with that reason.
+"""
+
+from ..link import Link
+from .logger import VirtualLogger, import_firmware
+
+CAPABILITIES = {
+    "power": "cut and restore the power",
+    "storage": "stall, reject, remove or inspect the card",
+    "virtual_time": "decide when time passes",
+    "saturated": "a full 1 Mbit/s bus",
+}
+
+
+def tape_events(tape, offset_us=0, chunk=65536):
+    """Yield the events of a tape (rig.tape.TAPE) as the tuples that `rig.sim.world.World` plays."""
+    for start in range(0, len(tape), chunk):
+        for row in tape[start : start + chunk].tolist():
+            t_us, kind, bus, dlc, flags, can_id, tec, rec, state, _, data, _ = row
+            yield (t_us + offset_us, kind, bus, flags, can_id, dlc, state, tec, rec, data)
+
+
+class SimTarget:
+    """A rig in virtual time. The card is an image in `folder` and outlives power cuts."""
+
+    name = "sim"
+    capabilities = frozenset(CAPABILITIES)
+
+    def __init__(self, folder, **args):
+        from ..card import prepare_raw
+
+        import_firmware()
+        self.card_path = folder / "card.img"
+        if not self.card_path.exists():
+            prepare_raw(self.card_path, args.pop("card_blocks", 4096))
+        self._args = dict(args, card=str(self.card_path))
+        self._logger = None
+        self._n_boots = 0
+        self.power_on()
+
+    @property
+    def app(self):
+        """The application, for what only this target can look at."""
+        return self._logger.app
+
+    @property
+    def now_us(self):
+        """Time since power-on."""
+        return self._logger.world.clock.now_us
+
+    def power_on(self):
+        """Boot the logger."""
+        self._n_boots += 1
+        args = dict(self._args, seed=self._args.get("seed", 1) + self._n_boots - 1)
+        self._logger = VirtualLogger(args)
+        self.link = Link(self._logger, "sim", self._logger.clock)
+
+    def power_cut(self):
+        """Take the power away: memory is gone, the write under way never happened, the card stays."""
+        self._logger.close()
+        self._logger = None
+
+    def play(self, tape):
+        """Play a tape from now on, up to its last event."""
+        world = self._logger.world
+        events = tape_events(tape, self.now_us)
+        world.add_events(events)
+        world.run_tape()
+
+    def run_for(self, us):
+        """Let time pass on a silent bus."""
+        self._logger.world.run_for(us)
+
+    def close(self):
+        """Put everything away."""
+        if self._logger is not None:
+            self._logger.close()
