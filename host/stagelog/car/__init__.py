@@ -1,1 +1,72 @@
-"""The virtual car: deterministic CAN traffic of the car with its ground truth beside it."""
+"""The virtual car: deterministic CAN traffic of the car with its ground truth beside it.
+
+    drive = stagelog.car.drive("stage", seed=1, duration_s=60)
+    drive.frames      FRAME table, t_us from the start of the drive, each message at its due time
+    drive.truth       arrays at 20 Hz and the list of events
+    drive.scenario    what must and must not be detected
+
+Same scenario, seed, profile and DBC: same bytes. Nothing here is imported by the logger, the
+decoder or a detector.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from stagelog.car.profile import dbc_file, load_profile
+from stagelog.car.scenarios import find_scenario, list_scenarios
+from stagelog.car.story import Scenario
+from stagelog.car.truth import Event, Truth
+from stagelog.model import FRAME
+
+__all__ = ["Drive", "Event", "Truth", "drive", "iter_drive", "list_scenarios", "load_profile"]
+
+
+@dataclass(frozen=True, slots=True)
+class Drive:
+    """A piece of a drive, or all of it. Times are microseconds since the drive's start."""
+
+    frames: np.ndarray
+    truth: Truth
+    scenario: Scenario
+    dbc: str
+
+
+def iter_drive(scenario="stage", seed=1, duration_s=None, dbc=None, profile=None, scale=1.0):
+    """Yield a Drive for each minute; memory does not grow with the number of minutes.
+
+    scenario    a name (see list_scenarios) or a Scenario
+    duration_s  cut the story here; None: the story's own length
+    dbc         path or cantools database; None: the one the profile names
+    profile     Profile, path or name; None: the scenario's own, or d7xr
+    scale       factor on the story's distances and times, to try a long day quickly
+    Raises UsageError for an unknown scenario, InputError for a bad profile or DBC.
+    """
+    from stagelog.car.world import World
+
+    story = find_scenario(scenario, scale) if isinstance(scenario, str) else scenario
+    if profile is None or isinstance(profile, str | Path):
+        profile = load_profile(profile or story.profile, dbc)
+    dbc = dbc or story.dbc or dbc_file(profile)
+    if duration_s is None:
+        duration_s = story.duration_s
+    world = World(story, seed, profile, dbc, duration_s)
+    for frames, (t_us, arrays), events in world.minutes():
+        yield Drive(frames, Truth(t_us, arrays, events), story, str(dbc))
+
+
+def drive(scenario="stage", seed=1, duration_s=None, dbc=None, profile=None, scale=1.0):
+    """Return the whole Drive at once; the arguments are those of iter_drive."""
+    parts = list(iter_drive(scenario, seed, duration_s, dbc, profile, scale))
+    if not parts:
+        story = find_scenario(scenario, scale) if isinstance(scenario, str) else scenario
+        return Drive(np.zeros(0, FRAME), Truth(np.zeros(0, np.int64), {}, []), story, str(dbc))
+    arrays = parts[0].truth.arrays
+    truth = Truth(
+        np.concatenate([p.truth.t_us for p in parts]),
+        {name: np.concatenate([p.truth.arrays[name] for p in parts]) for name in arrays},
+        sorted((e for p in parts for e in p.truth.events), key=lambda e: e.t_us),
+    )
+    frames = np.concatenate([p.frames for p in parts])
+    return Drive(frames, truth, parts[0].scenario, parts[0].dbc)

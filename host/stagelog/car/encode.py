@@ -131,7 +131,7 @@ class MessageEncoder:
         return words
 
     def checksum(self, words, layout):
-        """Return (sum of all bytes with the checksum at 0, plus the identifier) modulo 2^length."""
+        """Return (sum of bytes, the checksum as 0, plus the identifier) modulo 2^length."""
         total = words.view(np.uint8).reshape(len(words), 8).sum(axis=1, dtype=np.uint64)
         return (total + np.uint64(self.can_id)) & np.uint64((1 << layout.length) - 1)
 

@@ -1,0 +1,89 @@
+"""From columns to frames: when each message is due, what it carries, in the order of time.
+
+Owns due times, counters of nodes, multiplexers, and the frames that a silent node or an ignition
+that is off leaves out. A message's offset within its cycle is fixed by its place in the DBC.
+Messages that the logger itself would send, and those the profile lists as not fitted, are omitted.
+"""
+
+import numpy as np
+
+from stagelog.car.encode import make_encoders
+from stagelog.car.piece import Sampler
+from stagelog.model import EXT, FRAME
+
+_SPREAD_us = 370  # steps between the offsets of messages, so that they do not all fall on one tick
+
+
+class Emitter:
+    """Encodes pieces of a drive; `messages` are those the car sends."""
+
+    def __init__(self, dbc, profile, faults, seed):
+        skipped = set(profile.car.not_fitted)
+        encoders = make_encoders(dbc).values()
+        self.messages = [
+            e
+            for e in encoders
+            if "LOGGER" not in e.senders and e.name not in skipped and e.cycle_ms
+        ]
+        self.offset_us = {
+            e.name: n * _SPREAD_us % (e.cycle_ms * 1000) for n, e in enumerate(self.messages)
+        }
+        self.faults, self.seed = faults, seed
+        self._layouts = {}
+
+    def frames(self, piece, columns, end_us):
+        """Return the FRAME table of a piece, cut at end_us (us since the drive's start)."""
+        t0_us = round(piece.t0_s * 1e6)
+        span_us = min(end_us - t0_us, piece.seconds * 1_000_000)
+        due, order = self._layout(span_us)
+        total = sum(len(t) for t in due.values())
+        frames = np.zeros(total, FRAME)
+        words = np.empty(total, np.uint64)
+        ids, lengths = np.empty(total, np.uint32), np.empty(total, np.uint8)
+        flags = np.zeros(total, np.uint8)
+        times, keep, at = np.empty(total, np.int64), np.ones(total, bool), 0
+        for encoder in self.messages:
+            t_us = due[encoder.name]
+            part = slice(at, at + len(t_us))
+            at += len(t_us)
+            words[part] = self._encode(encoder, piece, columns, t_us)
+            times[part] = t_us + t0_us
+            ids[part], lengths[part] = encoder.can_id, encoder.n_bytes
+            flags[part] = EXT if encoder.extended else 0
+            keep[part] = self.faults.sent(encoder, piece, t_us)
+        frames["t_us"], frames["can_id"] = times[order], ids[order]
+        frames["dlc"] = frames["n_bytes"] = lengths[order]
+        frames["flags"] = flags[order]
+        frames["data"].view("<u8")[:, 0] = words[order]
+        kept = keep[order]
+        return frames if kept.all() else frames[kept]
+
+    def _encode(self, encoder, piece, columns, t_us):
+        n = len(t_us)
+        sampler = Sampler(t_us * 1e-6, self.seed, encoder.can_id, piece.number)
+        cycle_us = encoder.cycle_ms * 1000
+        first = round(piece.t0_s * 1e6) // cycle_us
+        count = first + np.arange(n)
+        mux = None
+        if encoder.mux is not None and len(encoder.mux_values):
+            mux = encoder.mux_values[count % len(encoder.mux_values)]
+        values = {}
+        for name, layout in encoder.signals.items():
+            column = columns.get(name)
+            if column is not None:
+                values[name] = sampler.read(column)
+            elif layout.low > 0.0:
+                values[name] = np.full(n, layout.low)
+        self.faults.apply(encoder, values, piece, t_us)
+        return encoder.encode(values, n, mux, count)
+
+    def _layout(self, span_us):
+        """Return ({message: due times in the piece}, order of time); the same each minute."""
+        if span_us not in self._layouts:
+            due = {
+                e.name: np.arange(self.offset_us[e.name], span_us, e.cycle_ms * 1000)
+                for e in self.messages
+            }
+            order = np.argsort(np.concatenate(list(due.values())), kind="stable")
+            self._layouts = {span_us: (due, order)}
+        return self._layouts[span_us]

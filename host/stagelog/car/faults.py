@@ -1,0 +1,85 @@
+"""Electrical faults: what a signal says when its sensor, wire or node is broken.
+
+Owns the step from a true reading to a false one, just before encoding, and silent nodes. Faults:
+
+    open     what an open circuit reads, and the status signal of the profile says so if it can
+    short    the signal's upper end, status as above
+    stuck    the value at the start of the fault, for ever
+    sna      "not available" by the node
+    drift    adds per_s each second
+    noise    adds white noise of sigma
+    value    replaces by value
+    dropout  not available for share of the time, in bursts of a tenth of a second
+"""
+
+import numpy as np
+
+from stagelog.car.incidents import end_s
+from stagelog.car.noise import generator, key, lattice
+
+_STATUS = {"open": 1.0, "short": 2.0, "sna": 3.0}
+
+
+class Faults:
+    """The signal faults and silent nodes of one drive."""
+
+    def __init__(self, profile, incidents, seed):
+        self.profile, self.incidents, self.seed = profile, incidents, seed
+        self._stuck, self._by_signal = {}, {}
+        for n, incident in enumerate(incidents.of("signal")):
+            for name in incident.extra["signals"]:
+                self._by_signal.setdefault(name, []).append((n, incident))
+                status = profile.status.get(name)
+                code = _STATUS.get(incident.extra["fault"])
+                if status is not None and code is not None:
+                    self._by_signal.setdefault(status[0], []).append((n, (incident, code)))
+
+    def apply(self, encoder, values, piece, t_us):
+        """Replace what is faulty in `values`, the readings of one message at t_us."""
+        for name in encoder.signals.keys() & self._by_signal.keys():
+            t_s = piece.t0_s + t_us * 1e-6
+            for n, fault in self._by_signal[name]:
+                incident, code = fault if isinstance(fault, tuple) else (fault, None)
+                when = (t_s >= incident.at_s) & (t_s < end_s(incident))
+                if not when.any():
+                    continue
+                column = values.setdefault(name, np.zeros(len(t_us)))
+                if code is not None:
+                    column[when] = code
+                else:
+                    self._spoil(n, incident, encoder, name, column, when, t_s)
+
+    def _spoil(self, n, incident, encoder, name, column, when, t_s):
+        fault, extra = incident.extra["fault"], incident.extra
+        layout = encoder.signals[name]
+        if fault == "open":
+            column[when] = max(layout.low, self.profile.sensors.temperature.open_degC)
+        elif fault == "short":
+            column[when] = layout.high
+        elif fault == "sna":
+            column[when] = np.nan
+        elif fault == "stuck":
+            held = self._stuck.setdefault((n, name), column[np.flatnonzero(when)[0]])
+            column[when] = held
+        elif fault == "drift":
+            column[when] += extra["per_s"] * (t_s[when] - incident.at_s)
+        elif fault == "noise":
+            rng = generator(self.seed, "fault", n, name, int(t_s[0]))
+            column[when] += extra["sigma"] * rng.standard_normal(int(when.sum()))
+        elif fault == "value":
+            column[when] = extra["value"]
+        elif fault == "dropout":
+            gone = lattice(key(self.seed, "dropout", n), (t_s * 10.0).astype(np.int64))
+            column[when & (gone < 2.0 * extra["share"] - 1.0)] = np.nan
+        else:
+            raise KeyError(f"signal fault {fault!r} is not known")
+
+    def sent(self, encoder, piece, t_us):
+        """Return bool[n]: whether the node was powered and not silent when each frame was due."""
+        power = piece.slow["power"]
+        sent = power[np.minimum((t_us // 50_000), len(power) - 1)] > 0.0
+        t_s = piece.t0_s + t_us * 1e-6
+        for incident in self.incidents.of("node_silent"):
+            if set(encoder.senders) & set(incident.extra["nodes"]):
+                sent &= (t_s < incident.at_s) | (t_s >= end_s(incident))
+        return sent

@@ -1,0 +1,142 @@
+"""Flight: what truly happened, and what the car's own control unit makes of it.
+
+TrueFlights finds every time the tyres carried less than a twentieth of the weight: ground truth.
+FlightMode is the control unit: late, deaf to short hops, and it cuts the engine's torque; with it
+come the wheels that race or slow down in the air. Detectors see only what reaches the bus.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from stagelog.car.suspension import RATE_Hz
+
+LOAD_IN_AIR = 0.05
+_MERGE_s, _SHORTEST_s, _AFTER_s = 0.05, 0.04, 0.4
+GROUND, SUSPECT, AIRBORNE, LANDING = range(4)
+
+
+@dataclass(frozen=True, slots=True)
+class Jump:
+    """One true flight, from the last tyre that carried to the first that carries again."""
+
+    kind = "jump"
+    t_us: int
+    end_us: int
+    airtime_s: float
+    at_km: float
+    speed_kmh: float
+    landing_peak_g: float
+    least_force_g: float
+    pitch_rate_degs: float
+    terrain: str
+    leg: str
+
+
+class TrueFlights:
+    """Finds flights in a stream of motion; keeps what is not finished between pieces."""
+
+    def __init__(self):
+        self._t = self._load = self._force = self._s = self._v = self._pitch = None
+
+    def feed(self, t0_s, motion, name_at, last=False):
+        """Return the Jumps that are complete by now. name_at(s_m) gives (terrain, leg)."""
+        t = t0_s + motion.t_s
+        new = (
+            t,
+            motion.load,
+            np.linalg.norm(motion.force_ms2, axis=1) / 9.80665,
+            motion.s_m,
+            motion.v_ms,
+            np.degrees(motion.rates[:, 1]),
+        )
+        old = (self._t, self._load, self._force, self._s, self._v, self._pitch)
+        if self._t is not None:
+            new = tuple(np.concatenate(pair) for pair in zip(old, new, strict=True))
+        t, load, force, s, v, pitch = new
+        jumps, keep = [], max(len(t) - int(_AFTER_s * RATE_Hz), 0)
+        for a, b in _runs(load < LOAD_IN_AIR):
+            if b >= keep and not last:
+                keep = min(keep, max(a - 10, 0))
+                break
+            after = slice(b, b + int(_AFTER_s * RATE_Hz))
+            terrain, leg = name_at(s[a])
+            jumps.append(
+                Jump(
+                    t_us=int(round(t[a] * 1e6)),
+                    end_us=int(round(t[min(b, len(t) - 1)] * 1e6)),
+                    airtime_s=round((b - a) / RATE_Hz, 3),
+                    at_km=round(float(s[a]) * 1e-3, 4),
+                    speed_kmh=round(float(v[a]) * 3.6, 2),
+                    landing_peak_g=round(float(force[after].max(initial=0.0)), 3),
+                    least_force_g=round(float(force[a:b].min()), 3),
+                    pitch_rate_degs=round(float(np.abs(pitch[a:b]).max()), 2),
+                    terrain=terrain,
+                    leg=leg,
+                )
+            )
+        self._t, self._load, self._force, self._s, self._v, self._pitch = (c[keep:] for c in new)
+        return jumps
+
+
+def _runs(air):
+    """Return (first, end) of runs of True; short gaps closed, then short runs left out."""
+    edge = np.flatnonzero(np.diff(np.concatenate(([0], air.view(np.int8), [0]))))
+    merged = []
+    for a, b in edge.reshape(-1, 2).tolist():
+        if merged and a - merged[-1][1] < _MERGE_s * RATE_Hz:
+            merged[-1][1] = b
+        else:
+            merged.append([a, b])
+    return [(a, b) for a, b in merged if b - a >= _SHORTEST_s * RATE_Hz]
+
+
+class FlightMode:
+    """The control unit's flight mode at 100 Hz, and the driveline's speed while wheels hang."""
+
+    COLUMNS = ("state", "airtime_ms", "cut_Nm", "jumps", "confidence", "race_ms")
+
+    def __init__(self, profile, delay_s):
+        self.radius_m = profile.tyres.circumference_m / (2.0 * np.pi)
+        self.wheels_kgm2 = 4.0 * profile.tyres.wheel_inertia_kgm2
+        self.engine_kgm2 = profile.engine.inertia_kgm2
+        self.delay_s = delay_s
+        self.low_s = self.land_s = self.air_s = self.cut = self.race = 0.0
+        self.jumps, self.state = 0, GROUND
+
+    def run(self, load, v, torque, ratio, enabled):
+        """Step at 100 Hz through lists; ratio is engine speed by wheel speed. Return columns."""
+        rows = []
+        for now, speed, nm, lever in zip(load, v, torque, ratio, strict=True):
+            rows.append(self._step(now, speed, nm, lever, enabled))
+        return np.array(rows).reshape(len(rows), len(self.COLUMNS))
+
+    def _step(self, load, v, torque, ratio, enabled):
+        if load < 0.12:
+            self.low_s += 0.01
+        elif load > 0.3:
+            self.low_s = 0.0
+        if self.state == AIRBORNE:
+            self.air_s += 0.01
+            if self.low_s == 0.0:
+                self.state, self.land_s = LANDING, 0.0
+        elif self.state == LANDING:
+            self.land_s += 0.01
+            if self.land_s > 0.2:
+                self.state = GROUND
+        elif self.low_s >= self.delay_s and v > 4.0:
+            self.state, self.air_s = AIRBORNE, self.low_s
+            self.jumps += 1
+        else:
+            self.state = SUSPECT if self.low_s > 0.02 and v > 4.0 else GROUND
+        aim = 0.85 * torque if self.state == AIRBORNE and enabled and torque > 0.0 else 0.0
+        self.cut += (aim - self.cut) * (0.3 if aim > self.cut else 0.12)
+        if load < 0.12:
+            inertia = self.wheels_kgm2 + self.engine_kgm2 * ratio * ratio
+            spin = (torque - self.cut) * ratio / inertia * self.radius_m
+            self.race = min(max(self.race + spin * 0.01, -0.8 * v), 18.0)
+        else:
+            self.race *= 0.80
+        confidence = min(100.0, self.low_s * 700.0) if self.state in (SUSPECT, AIRBORNE) else 0.0
+        air_ms = min(self.air_s * 1e3, 5000.0) if self.state in (AIRBORNE, LANDING) else 0.0
+        return self.state, air_ms, self.cut, self.jumps & 0xFFFF, confidence, self.race

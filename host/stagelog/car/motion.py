@@ -1,0 +1,125 @@
+"""From the driver's columns to the motion of the body: terrain under four wheels, 500 Hz.
+
+Owns the choice of what the suspension feels, and the true specific force and rates at the centre
+of gravity. Sensors come later.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from stagelog.car.driver import STEP_s
+from stagelog.car.route import G_ms2
+from stagelog.car.suspension import DT_s, RATE_Hz
+from stagelog.car.terrain import heights
+
+_ANTI_DIVE = 0.55  # share of the pitch and roll moments that the springs must carry
+
+
+@dataclass(slots=True)
+class Motion:
+    """500 Hz columns of one piece of the drive; t_s starts at the piece's start."""
+
+    t_s: np.ndarray
+    s_m: np.ndarray
+    v_ms: np.ndarray
+    travel_m: np.ndarray
+    tyre_N: np.ndarray
+    load: np.ndarray
+    force_ms2: np.ndarray
+    rates: np.ndarray
+    attitude: np.ndarray
+
+
+class Mover:
+    """Runs the suspension over the route, piece after piece."""
+
+    def __init__(self, profile, suspension, route, legs, seed):
+        self.profile, self.suspension, self.route = profile, suspension, route
+        self.legs, self.seed = legs, seed
+        self.contact = 1.0
+
+    def run(self, slow, mass_kg, fuel_kg, seconds):
+        """Return the Motion of `seconds` whole seconds from the driver's columns."""
+        sus = self.suspension
+        body_kg, cg = sus.load(fuel_kg)
+        n = seconds * RATE_Hz
+        t = np.arange(n) * DT_s
+        at = np.arange(len(slow["v_ms"])) * STEP_s
+
+        def column(name):
+            return np.interp(t, at, slow[name])
+
+        v = column("v_ms")
+        s = slow["s_m"][0] + np.concatenate(([0.0], np.cumsum(0.5 * (v[1:] + v[:-1])))) * DT_s
+        ground, ground_rate = self._ground(s, v)
+        slope, curve = self.route.column("slope", s), self.route.column("curve", s)
+        bend = column("bend")
+        fx = (column("drive_N") - column("brake_N") - column("rolling_N")) / mass_kg
+        fy = v * v * bend
+        frame = -v * curve
+        m = self.profile.mass
+        lever = m.cg_height_m * body_kg * _ANTI_DIVE
+        inertial = np.empty((n, 4))
+        inertial[:, 0] = G_ms2 * np.cos(slope) + v * v * curve
+        inertial[:, 1] = -fx * lever / m.pitch_inertia_kgm2
+        inertial[:, 2] = fy * lever / m.roll_inertia_kgm2
+        inertial[:, 3] = -np.gradient(frame, DT_s)
+        hold, roll = self._supports(slow, t, at, inertial, ground)
+        out = sus.run(ground, ground_rate, inertial, hold)
+        load = out["tyre"].sum(axis=1) / (mass_kg * G_ms2)
+        grip = np.minimum(load, 1.0)
+        force = np.empty((n, 3))
+        pitch, lean = out["place"][:, 1], out["place"][:, 2]
+        z = out["acc"][:, 0] + inertial[:, 0]
+        aero = column("aero_N") / mass_kg
+        rough = 0.12 * (load - grip + np.minimum(load - 1.0, 0.0)) * G_ms2
+        still = np.where(v < 0.05, G_ms2 * np.sin(slope), 0.0)
+        force[:, 0] = fx * grip - aero - rough - z * pitch + still
+        force[:, 1] = fy * grip + z * lean
+        force[:, 2] = z
+        if roll is not None:
+            force[:, 1] = G_ms2 * np.sin(roll)
+        rates = np.empty((n, 3))
+        rates[:, 0] = out["rate"][:, 2]
+        rates[:, 1] = out["rate"][:, 1] + frame
+        rates[:, 2] = v * bend
+        attitude = np.stack([lean, pitch - slope], axis=1)
+        if roll is not None:
+            rates[:, 0] += np.gradient(roll, DT_s)
+            attitude[:, 0] += roll
+        if hold is not None:
+            load = np.where(hold[:, 0] > 0.0, 1.0, load)
+        return Motion(t, s, v, out["travel"], out["tyre"], load, force, rates, attitude)
+
+    def _ground(self, s, v):
+        base = self.profile.mass.wheelbase_m
+        grid, left, right = heights(self.route, self.seed, s[0] - base, s[-1])
+        places = (s, s, s - base, s - base)
+        sides = (left, right, left, right)
+        ground = np.empty((len(s), 4))
+        rate = np.empty((len(s), 4))
+        for i, (place, side) in enumerate(zip(places, sides, strict=True)):
+            ground[:, i] = np.interp(place, grid, side)
+            tilt = np.gradient(side, grid[1] - grid[0])
+            rate[:, i] = np.interp(place, grid, tilt) * v
+        return ground, rate
+
+    def _supports(self, slow, t, at, inertial, ground):
+        """Jacks and roll-over: the body is held, gravity may turn over, tyres find no ground."""
+        kinds = [self.legs[int(i)].kind for i in slow["leg"]]
+        if not {"jacks", "roll"} & set(kinds):
+            return None, None
+        jack = np.interp(t, at, [kind == "jacks" for kind in kinds])
+        rolled = np.interp(t, at, [kind == "roll" for kind in kinds])
+        hold = np.zeros((len(t), 2))
+        hold[:, 0] = (jack > 0.0) | (rolled > 0.0)
+        ease = np.minimum(np.cumsum(jack) * DT_s / 12.0, 1.0)
+        hold[:, 1] = np.where(jack > 0.0, -0.12 + 0.35 * ease, 0.25)
+        if not rolled.any():
+            return hold, None
+        turn = np.clip(np.cumsum(rolled) * DT_s / 2.2, 0.0, 1.0)
+        roll = np.pi * turn * turn * (3.0 - 2.0 * turn)
+        inertial[:, 0] *= np.cos(roll)
+        ground[rolled > 0.0] = -5.0
+        return hold, roll

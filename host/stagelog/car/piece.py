@@ -1,0 +1,95 @@
+"""One minute of the car's truth, and columns that can be asked at any time in it.
+
+Owns the shapes that the signal modules share: no physics.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from stagelog.car.noise import generator
+
+SECONDS = 60
+
+
+@dataclass(slots=True)
+class Column:
+    """A quantity on its own regular grid from the piece's start.
+
+    hold    take the last value instead of interpolating (states, counters)
+    noise   standard deviation of white noise added at each reading: a float or a Column
+    clip    (low, high) of the sensor itself
+    """
+
+    dt_s: float
+    values: np.ndarray
+    hold: bool = False
+    noise: object = 0.0
+    clip: tuple | None = None
+
+
+@dataclass(slots=True)
+class Piece:
+    """The truth of `seconds` seconds from t0_s on, as the signal modules see it."""
+
+    number: int
+    seconds: int
+    t0_s: float
+    profile: object
+    build: object
+    incidents: object
+    seed: int
+    slow: dict
+    motion: object
+    wheels: dict = field(default_factory=dict)
+    flight: np.ndarray | None = None
+    heat: dict = field(default_factory=dict)
+    senders_mm: np.ndarray | None = None
+    fuel: dict = field(default_factory=dict)
+    cg_m: float = 0.0
+
+    def slow_column(self, values, **how):
+        """Wrap a 20 Hz column."""
+        return Column(0.05, np.asarray(values, np.float64), **how)
+
+    def during(self, kind, dt_s, n):
+        """Return float[n], 1 while an incident of a kind lasts, on a grid of dt_s."""
+        t = self.t0_s + np.arange(n) * dt_s
+        out = np.zeros(n)
+        for i in self.incidents.of(kind):
+            end = np.inf if i.duration_s is None else i.at_s + i.duration_s
+            out[(t >= i.at_s) & (t < end)] = 1.0
+        return out
+
+
+class Sampler:
+    """Reads columns at the due times of one message; finds its place in each grid once."""
+
+    def __init__(self, t_s, seed, message, piece):
+        self.t_s = t_s
+        self._rng = generator(seed, "noise", message, piece)
+        self._grids = {}
+
+    def read(self, column):
+        """Return the column at all due times, with noise and clipping."""
+        values = column.values
+        i, f = self._grid(column.dt_s, len(values), column.hold)
+        if column.hold:
+            out = values[i].astype(np.float64)
+        else:
+            low = values[i]
+            out = low + (values[np.minimum(i + 1, len(values) - 1)] - low) * f
+        noise = column.noise
+        if isinstance(noise, Column):
+            out = out + self.read(noise) * self._rng.standard_normal(len(out))
+        elif noise:
+            out = out + noise * self._rng.standard_normal(len(out))
+        return np.clip(out, *column.clip) if column.clip else out
+
+    def _grid(self, dt_s, n, hold):
+        found = self._grids.get((dt_s, n))
+        if found is None:
+            u = self.t_s / dt_s + 1e-9
+            i = np.minimum(u.astype(np.int64), n - 1)
+            found = self._grids[dt_s, n] = (i, np.minimum(u - i, 1.0))
+        return found

@@ -1,0 +1,126 @@
+"""The way of a whole scenario on a 2 m grid: slope, bends, grip, and how fast to drive there.
+
+Owns the columns by distance that driver and suspension look up. Built once for a drive; a day of
+920 km takes some tens of megabytes.
+"""
+
+import bisect
+
+import numpy as np
+
+from stagelog.car.noise import generator, key, smooth
+from stagelog.car.terrain import NAMES, TERRAINS
+
+STEP_m = 2.0
+G_ms2 = 9.80665
+_CREST_ms2 = 5.5  # what a driver lets the ground take away or add on a bend he sees
+_PATH = ("crest", "slip_face")
+
+
+class Route:
+    """Columns by distance. legs[i] covers start_m[i] to start_m[i + 1]."""
+
+    def __init__(self, legs, seed):
+        lengths = [leg.length_m if leg.kind in ("drive", "tow") else 0.0 for leg in legs]
+        self.start_m = np.concatenate(([0.0], np.cumsum(lengths)))
+        n = int(self.start_m[-1] / STEP_m) + 200
+        self.s = np.arange(n) * STEP_m
+        self.terrain = np.zeros(n, np.uint8)
+        self.slope = np.zeros(n)
+        self.bend = np.zeros(n)
+        self.target = np.full(n, 300.0)
+        self.roughness = np.zeros(n)
+        self.features = []
+        rng = generator(seed, "route")
+        for leg, low, high in zip(legs, self.start_m, self.start_m[1:], strict=False):
+            if high > low:
+                self._lay(leg, low, high, rng, seed)
+        self._finish(n)
+
+    def _lay(self, leg, low, high, rng, seed):
+        a, b = int(low / STEP_m), min(int(np.ceil(high / STEP_m)) + 100, len(self.s))
+        terrain, s = TERRAINS[leg.terrain], self.s[a:b]
+        self.terrain[a:] = NAMES.index(leg.terrain)
+        self.roughness[a:] = terrain.roughness
+        flat = [f for f in leg.features if f.extra.get("flat")]
+        ease = np.ones(len(s))
+        for f in flat:
+            ease *= np.clip(np.abs(s - low - f.at_m - 0.5 * f.length_m) / 40.0 - 1.5, 0.0, 1.0)
+        hills = smooth(key(seed, "hill"), s, terrain.hill_m)
+        hills += 0.6 * smooth(key(seed, "hill2"), s, terrain.hill_m * 0.37)
+        self.slope[a:b] = 1.7 * terrain.slope * hills * ease
+        self.bend[a:b] = self._bends(terrain, s, rng) * ease
+        mood = 1.0 + 0.16 * smooth(key(seed, "mood"), s, 350.0)
+        speed = np.minimum(terrain.speed_kmh * leg.pace * mood, leg.limit_kmh)
+        self.target[a:b] = speed / 3.6
+        for feature in leg.features:
+            self._place(feature, low)
+
+    def _bends(self, terrain, s, rng):
+        bend, at = np.zeros(len(s)), s[0]
+        while (at := at + rng.exponential(terrain.corner_m) + 25.0) < s[-1]:
+            radius = np.exp(rng.uniform(*np.log(terrain.radius_m)))
+            length = radius * rng.uniform(0.3, 1.4)
+            sign = 1.0 if rng.random() < 0.5 else -1.0
+            part = slice(*np.searchsorted(s, (at, at + length)))
+            u = (s[part] - at) / length
+            bend[part] = sign * np.sin(np.pi * u) ** 2 / radius
+            at += length
+        return bend
+
+    def _place(self, feature, low):
+        at = low + feature.at_m
+        part = slice(*np.searchsorted(self.s, (at - 20.0, at + feature.length_m + 30.0)))
+        if feature.speed_kmh is not None:
+            before = slice(*np.searchsorted(self.s, (at - 60.0, at + feature.length_m)))
+            self.target[before] = feature.speed_kmh / 3.6
+        if feature.kind not in _PATH:
+            self.features.append((at, feature))
+            return
+        x = self.s[part] - at
+        if feature.kind == "crest":
+            turn = feature.length_m / feature.extra["radius_m"]
+            run = np.clip(x / feature.length_m, 0.0, 1.0)
+            fade = np.clip((feature.length_m + 30.0 - x) / 30.0, 0.0, 1.0)
+            lead = np.clip((x + 20.0) / 20.0, 0.0, 1.0)
+            self.slope[part] = turn * (0.5 - run) * np.minimum(fade, lead)
+            return
+        face = feature.extra["face_rad"]
+        knots = np.array([-20.0, 0.0, 6.0, feature.length_m - 10.0, feature.length_m + 5.0])
+        self.slope[part] = np.interp(x, knots, (0.12, 0.18, -face, -face, 0.0))
+
+    def _finish(self, n):
+        self.features.sort(key=lambda pair: pair[0])
+        self._feature_at = [at for at, _ in self.features]
+        self._longest = max((f.length_m for _, f in self.features), default=0.0)
+        self.curve = np.gradient(self.slope, STEP_m)
+        ramps = np.zeros(n, bool)
+        for at, feature in self.features:
+            if feature.speed_kmh is not None:
+                ramps[slice(*np.searchsorted(self.s, (at - 60.0, at + feature.length_m)))] = True
+        with np.errstate(divide="ignore"):
+            over = np.sqrt(_CREST_ms2 / np.abs(self.curve))
+            grips = np.array([TERRAINS[name].grip for name in NAMES])
+            around = np.sqrt(0.75 * G_ms2 * grips[self.terrain] / np.abs(self.bend))
+        free = np.minimum(self.target, around)
+        wanted = np.where(ramps, self.target, np.minimum(free, over))
+        falling = (
+            wanted**2 + 2.0 * 3.2 * self.s
+        )  # brake early enough for what is ahead, at 3.2 m/s2
+        ahead = np.minimum.accumulate(falling[::-1])[::-1] - 2.0 * 3.2 * self.s
+        self.target = np.sqrt(np.maximum(ahead, 4.0))
+
+    def roughness_at(self, s):
+        """Return the square root of the roughness at s, blended over about 20 m."""
+        i = np.clip(s / STEP_m, 0, len(self.s) - 6).astype(np.int64)
+        return np.sqrt(0.5 * (self.roughness[i] + self.roughness[i + 5]))
+
+    def features_between(self, low, high):
+        """Return (at_m, Feature) of those that touch low to high."""
+        a = bisect.bisect_left(self._feature_at, low - self._longest)
+        b = bisect.bisect_right(self._feature_at, high)
+        return [(at, f) for at, f in self.features[a:b] if at + f.length_m > low]
+
+    def column(self, name, s):
+        """Return a column interpolated at s."""
+        return np.interp(s, self.s, getattr(self, name))

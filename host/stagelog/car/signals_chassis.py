@@ -1,0 +1,163 @@
+"""Chassis signals of the DBC: IMU, dampers, wheels, flight mode, brakes, controls, tyres."""
+
+import numpy as np
+
+from stagelog.car.build import NODES
+from stagelog.car.driver import RUNNING
+from stagelog.car.noise import key, smooth
+from stagelog.car.piece import Column
+
+_WHEELS = ("FL", "FR", "RL", "RR")
+_FAST_s = 0.002
+
+
+def chassis_columns(piece):
+    """Return {signal: Column}."""
+    columns = {}
+    columns |= _imu(piece)
+    columns |= _wheels(piece)
+    columns |= _flight(piece)
+    columns |= _controls(piece)
+    columns |= _temperatures(piece)
+    columns |= _tyres(piece)
+    return columns
+
+
+def _imu(piece):
+    motion, imu = piece.motion, piece.profile.sensors.imu
+    arm = np.array(imu.offset_m)
+    arm[0] += piece.cg_m - piece.profile.mass.cg_behind_front_axle_m
+    rates = motion.rates
+    spin = np.gradient(rates, _FAST_s, axis=0)
+    force = motion.force_ms2 + np.cross(spin, arm) + np.cross(rates, np.cross(rates, arm))
+    on_ground = np.minimum(motion.load * 4.0, 1.0)
+    running = np.interp(
+        motion.t_s, np.arange(len(piece.slow["engine"])) * 0.05, piece.slow["engine"] == RUNNING
+    )
+    shaking = imu.noise_ms2 + 0.12 * running + 0.022 * motion.v_ms * on_ground
+    noise = Column(_FAST_s, shaking)
+    limit = (-imu.range_ms2, imu.range_ms2)
+    columns = {}
+    for i, axis in enumerate("XYZ"):
+        values = force[:, i] + piece.build.acc_bias_ms2[i]
+        columns[f"Acc{axis}"] = Column(_FAST_s, values, noise=noise, clip=limit)
+    clipped = (np.abs(force) >= imu.range_ms2).any(axis=1)
+    hold = clipped | np.roll(clipped, 1) | np.roll(clipped, 2)
+    columns["ImuSat"] = Column(_FAST_s, hold.astype(float), hold=True)
+    columns["ImuStatus"] = Column(60.0, np.ones(1), hold=True)
+    turning = np.degrees(rates) + piece.build.gyro_bias_degs
+    for i, name in enumerate(("RateRoll", "RatePitch", "RateYaw")):
+        columns[name] = Column(_FAST_s, turning[:, i], noise=imu.gyro_noise_degs)
+    columns["ImuTemp"] = Column(0.5, piece.heat["cabin_degC"] + 9.0)
+    lean = np.degrees(motion.attitude) + 0.6 * motion.force_ms2[:, 1:2] * [1.0, 0.4]
+    columns["AngleRoll"] = Column(_FAST_s, np.mod(lean[:, 0] + 180.0, 360.0) - 180.0)
+    columns["AnglePitch"] = Column(_FAST_s, lean[:, 1])
+    columns["AccNorm"] = Column(_FAST_s, np.linalg.norm(force, axis=1) / 9.80665)
+    return columns
+
+
+def _wheels(piece):
+    sensors, columns = piece.profile.sensors, {}
+    for i, wheel in enumerate(_WHEELS):
+        drift = piece.build.damper_zero_mm[i]
+        t = piece.t0_s + piece.motion.t_s[::500]
+        wander = 0.4 * drift * smooth(key(piece.seed, "zero", i), t, 1800.0)
+        zero = np.interp(piece.motion.t_s, piece.motion.t_s[::500], drift + wander)
+        values = piece.motion.travel_m[:, i] * 1e3 + zero
+        noise = sensors.damper.noise_mm
+        columns[f"DmpPos{wheel}"] = Column(_FAST_s, values, noise=noise, clip=(0.0, 400.0))
+        speed = piece.wheels["speed_kmh"][:, i]
+        wet = piece.during("wading", 0.01, len(speed))
+        floor = np.where(speed < sensors.wheel.min_kmh, 0.0, 1.0)
+        noise = Column(0.01, (sensors.wheel.noise_kmh + 2.5 * wet) * floor + 0.003 * speed)
+        columns[f"WhlSpd{wheel}"] = Column(0.01, speed * floor, noise=noise, clip=(0.0, 300.0))
+    axle = piece.wheels["axle_kmh"]
+    columns["AxleSlipF"] = Column(0.01, axle[:, 0], noise=0.1)
+    columns["AxleSlipR"] = Column(0.01, axle[:, 1], noise=0.1)
+    columns["CentreSlip"] = Column(0.01, piece.wheels["centre_kmh"], noise=0.1)
+    return columns
+
+
+def _flight(piece):
+    state, airtime, cut, jumps, confidence, _ = piece.flight.T
+    up = (piece.motion.tyre_N[::5] < 1.0) @ np.array([1, 2, 4, 8])
+
+    def held(values):
+        return Column(0.01, values, hold=True)
+
+    return {
+        "FlightState": held(state),
+        "FlightModeEn": held(np.ones(len(state))),
+        "WheelsUpMask": held(up),
+        "FlightConf": held(confidence),
+        "AirTime": held(airtime),
+        "TrqRedReq": held(cut),
+        "JumpCount": held(jumps),
+    }
+
+
+def _controls(piece):
+    slow, brakes = piece.slow, piece.profile.brakes
+    mass = piece.build.mass_kg
+    kPa = slow["brake_N"] / (mass * brakes.decel_ms2_per_kPa)
+    kPa = np.where(slow["handbrake"] > 0.0, 0.0, kPa)
+    hand = slow["handbrake"] * brakes.handbrake_kPa
+    radius = 1.0 / np.maximum(np.abs(slow["bend"]), 1e-6)
+    angle = np.sign(slow["bend"]) * np.degrees(np.arctan(piece.profile.mass.wheelbase_m / radius))
+    n = len(kPa)
+    wander = smooth(key(piece.seed, "steer"), piece.t0_s + np.arange(n) * 0.05, 0.8)
+    moving = np.minimum(slow["v_ms"], 3.0) / 3.0
+    steer = 15.5 * angle + 7.0 * wander * moving
+    front = np.minimum(kPa, brakes.max_kPa)
+    up = (slow["gear_target"] > slow["gear"]) & (slow["shifting"] > 0.0)
+    down = (slow["gear_target"] < slow["gear"]) & (slow["shifting"] > 0.0)
+    column = piece.slow_column
+    return {
+        "SteerAngle": column(steer, noise=0.3),
+        "DriveMode": column(np.ones(n), hold=True),
+        "PaddleUp": column(up, hold=True),
+        "PaddleDn": column(down, hold=True),
+        "HndBrkLever": column(hand > 100.0, hold=True),
+        "HndBrkPos": column(100.0 * slow["handbrake"], hold=True),
+        "FlightModeSw": column(np.ones(n), hold=True),
+        "BrkPresF": column(front, noise=6.0),
+        "BrkPresR": column(0.72 * front, noise=6.0),
+        "HndBrkLinePres": column(hand, noise=6.0),
+        "HndBrkPres": column(0.25 * hand, noise=2.0),
+        "BrkPedalPos": column(np.minimum(front / brakes.max_kPa * 160.0, 100.0), noise=0.05),
+    }
+
+
+def _temperatures(piece):
+    temp = piece.heat["seen_degC"]
+    noise = piece.profile.sensors.temperature.noise_degC
+    names = {
+        "DiffOilTempF": "diff_front",
+        "DiffOilTempR": "diff_rear",
+        "TrfOilTemp": "transfer",
+        "DiscTempFL": "disc_fl",
+        "DiscTempFR": "disc_fr",
+        "DiscTempRL": "disc_rl",
+        "DiscTempRR": "disc_rr",
+        "DmpTempFL": "damper_fl",
+        "DmpTempFR": "damper_fr",
+        "DmpTempRL1": "damper_rl1",
+        "DmpTempRL2": "damper_rl2",
+        "DmpTempRR1": "damper_rr1",
+        "DmpTempRR2": "damper_rr2",
+    }
+    return {
+        signal: Column(0.5, temp[:, NODES.index(node)], noise=noise)
+        for signal, node in names.items()
+    }
+
+
+def _tyres(piece):
+    columns, kPa = {}, piece.heat["tyre_kPa"]
+    temp, ambient = piece.heat["temp"], piece.heat["ambient_degC"]
+    for i, wheel in enumerate((*_WHEELS, "S1", "S2")[: kPa.shape[1]]):
+        at = NODES.index("tyre_fl") + i
+        degC = temp[:, at] if i < 4 else np.full(len(temp), ambient)
+        columns[f"TyrPres{wheel}"] = Column(0.5, kPa[:, i], noise=0.4)
+        columns[f"TyrTemp{wheel}"] = Column(0.5, degC)
+    return columns

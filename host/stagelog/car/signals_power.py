@@ -1,0 +1,242 @@
+"""Power signals of the DBC: engine, gearbox, fuel, cooling, electrics, torque meter, GNSS."""
+
+import numpy as np
+
+from stagelog.car.build import NODES
+from stagelog.car.driver import RUNNING
+from stagelog.car.noise import key, low_pass, smooth
+from stagelog.car.piece import Column
+
+_KPA_AMBIENT = 101.3
+
+
+def power_columns(piece, lags):
+    """Return {signal: Column}. lags: dict kept by the caller, states of the slow filters."""
+    columns = {}
+    columns |= _engine(piece, lags)
+    columns |= _air(piece, lags)
+    columns |= _gearbox(piece)
+    columns |= _fuel(piece)
+    columns |= _cooling(piece)
+    columns |= _electrics(piece)
+    columns |= _outside(piece)
+    return columns
+
+
+def _noise(piece, name, n, dt_s, wave_s):
+    return smooth(key(piece.seed, name), piece.t0_s + np.arange(n) * dt_s, wave_s)
+
+
+def _lag(lags, name, values, dt_s, tau_s):
+    out = low_pass(values, dt_s, tau_s, lags.get(name, values[0]))
+    lags[name] = out[-2] if len(out) > 1 else out[-1]
+    return out
+
+
+def _engine(piece, lags):
+    slow, profile = piece.slow, piece.profile
+    n = piece.seconds * 100
+    at, t = np.arange(len(slow["rpm"])) * 0.05, np.arange(n) * 0.01
+    rpm = np.interp(t, at, slow["rpm"])
+    wheel = np.interp(t, at, slow["wheel_ms"])
+    ratio = rpm / np.maximum(wheel, 1.0)
+    race = piece.wheels["race_ms"]
+    rpm = np.clip(rpm + race * np.where(wheel > 3.0, ratio, 0.0), 0.0, 7500.0)
+    rpm *= 1.0 + 0.002 * _noise(piece, "rpm", n, 0.01, 0.08)
+    torque = np.interp(t, at, slow["torque_Nm"]) - piece.flight[:, 2]
+    pedal = 100.0 * slow["pedal"]
+    limit = np.interp(t, at, slow["limit"]).round()
+    limit = np.where(piece.flight[:, 2] > 20.0, 4.0, limit)
+    hot = piece.heat["temp"][:, NODES.index("engine")]
+    oil = piece.heat["temp"][:, NODES.index("engine_oil")]
+    warm = np.interp(t, np.arange(len(oil)) * 0.5, oil)
+    e = profile.engine
+    pressure = np.interp(rpm, e.oil_pressure_rpm, e.oil_pressure_kPa)
+    pressure *= np.clip(1.0 - 0.0022 * (warm - 100.0), 0.75, 1.5)
+    pressure = np.where(rpm > 150.0, pressure, 0.0)
+    dip = piece.during("oil_dip", 0.01, n)
+    for incident in piece.incidents.of("oil_dip"):
+        pressure -= dip * incident.extra["kPa"]
+    airless = np.minimum(piece.motion.load[::5], 1.0)
+    pressure -= 0.30 * pressure * np.clip(0.25 - airless, 0.0, 0.25) * 4.0
+    pressure = _lag(lags, "oil_kPa", np.maximum(pressure, 0.0), 0.01, 0.12)
+    ambient = piece.heat["ambient_degC"]
+    load = np.clip(torque / max(e.torque_Nm), 0.0, 1.1)
+    knock = np.clip(_noise(piece, "knock", n, 0.01, 2.5) - 0.75, 0.0, 1.0) * 8.0 * (load > 0.6)
+    columns = {
+        "EngSpd": Column(0.01, rpm),
+        "EngTrqAct": Column(0.01, torque, noise=1.0),
+        "AccPedal": piece.slow_column(pedal, clip=(0.0, 100.0)),
+        "ThrPos": Column(
+            0.01, np.clip(100.0 * load * (rpm > 300) + 2.5, 0.0, 100.0), clip=(0.0, 100.0)
+        ),
+        "EngState": piece.slow_column(slow["engine"], hold=True),
+        "EngLimitActive": Column(0.01, limit, hold=True),
+        "CoolantTemp": Column(0.5, hot),
+        "EngOilTemp": Column(0.5, oil),
+        "EcuTemp": Column(0.5, piece.heat["cabin_degC"] + 12.0),
+        "AmbTemp": Column(0.5, np.full(2, ambient)),
+        "FuelTemp": Column(0.5, np.full(2, ambient + 9.0)),
+        "EngOilPres": Column(0.01, pressure, noise=2.0, clip=(0.0, 1200.0)),
+        "CoolantPres": Column(0.5, np.clip(101.0 + 1.6 * (hot - 40.0), 60.0, 400.0), noise=0.5),
+    }
+    for cylinder in range(1, 9):
+        share = 0.7 + 0.3 * np.sin(cylinder * 2.1)
+        columns[f"KnkRetCyl{cylinder}"] = Column(0.01, knock * share, clip=(0.0, 25.0))
+    return columns
+
+
+def _air(piece, lags):
+    slow, e = piece.slow, piece.profile.engine
+    running = slow["engine"] == RUNNING
+    limit = np.interp(slow["rpm"], e.boost_rpm, e.boost_max_kPa)
+    wanted = np.where(running, 45.0 + (limit - 45.0) * slow["pedal"] ** 1.3, _KPA_AMBIENT)
+    boost = _lag(lags, "boost", wanted, 0.05, 0.25)
+    power = np.maximum(slow["torque_Nm"], 0.0) * slow["rpm"] * 0.10472e-3
+    egt = _lag(lags, "egt", np.where(running, 380.0 + 1.55 * power, 60.0), 0.05, 6.0)
+    ambient = piece.heat["ambient_degC"]
+    airflow = np.maximum(slow["v_ms"], 4.0)
+    aim = ambient + 8.0 + 0.19 * np.maximum(boost - _KPA_AMBIENT, 0.0) + 90.0 / airflow
+    charge = _lag(lags, "charge", aim, 0.05, 15.0)
+    lam = np.where(slow["pedal"] > 0.9, e.full_load_lambda, 1.0)
+    lam = np.where(running & (slow["flow_l_h"] < 0.1), 2.0, lam)
+    lam = _lag(lags, "lambda", lam, 0.05, 0.15)
+    column = piece.slow_column
+    dp = 0.2 + 3.0 * (power / e.power_limit_kW) ** 1.6
+    return {
+        "BoostB1": column(boost, noise=0.5),
+        "BoostB2": column(boost * 0.995, noise=0.5),
+        "LambdaB1": column(lam, noise=0.006, clip=(0.0, 2.0)),
+        "LambdaB2": column(lam, noise=0.006, clip=(0.0, 2.0)),
+        "IgnAdv": column(np.clip(34.0 - 22.0 * slow["pedal"] + slow["rpm"] * 1.2e-3, -10, 50)),
+        "BaroPres": column(np.full(2, _KPA_AMBIENT - 6.0)),
+        "CrankcasePres": column(0.3 + 1.6e-3 * power * 2.0, noise=0.05),
+        "AirFltDp": column(dp, noise=0.02, clip=(0.0, 20.0)),
+        "EgtB1Pre": column(egt, noise=1.5),
+        "EgtB2Pre": column(egt * 0.99 + 4.0, noise=1.5),
+        "EgtB1Post": column(egt * 0.9, noise=1.5),
+        "EgtB2Post": column(egt * 0.9 + 3.0, noise=1.5),
+        "IntakeAirTemp": column(ambient + 4.0 + 30.0 / airflow),
+        "ChargeTempB1": column(charge),
+        "ChargeTempB2": column(charge + 1.0),
+        "IntcoolIn": column(ambient + 10.0 + 0.75 * np.maximum(boost - _KPA_AMBIENT, 0.0)),
+        "IntcoolOut": column(charge),
+    }
+
+
+def _gearbox(piece):
+    slow, g = piece.slow, piece.profile.gearbox
+    temp = piece.heat["seen_degC"][:, NODES.index("gearbox")]
+    ambient = piece.heat["ambient_degC"]
+    ratios = np.array(g.ratios)
+    gear = slow["gear"]
+    ratio = ratios[np.clip(gear.astype(int), 1, len(ratios)) - 1]
+    turning = np.where((gear >= 1) & (gear <= len(ratios)), slow["in_rpm"], slow["rpm"])
+    out_rpm = slow["wheel_ms"] / piece.build.circumference_m * 60.0 * g.final_drive
+    torque = slow["drive_N"] * piece.profile.tyres.circumference_m / (2.0 * np.pi) / g.final_drive
+    torque = torque / g.efficiency
+    shaft = torque * g.final_drive * g.efficiency
+    front = piece.profile.driveline.front_torque_share
+    column, noise = piece.slow_column, piece.profile.sensors.temperature.noise_degC
+    state = np.where(slow["lockup"] > 0, 2.0, np.where(slow["rpm"] > 0, 1.0, 0.0))
+    prot = np.interp(np.arange(len(gear)) * 0.05, np.arange(len(temp)) * 0.5, temp)
+    cooled = temp - (temp - ambient) * 0.16
+    meter_kW = np.maximum(shaft * slow["wheel_ms"] / piece.profile.tyres.circumference_m, 0.0)
+    return {
+        "GearAct": column(gear, hold=True),
+        "GearTgt": column(slow["gear_target"], hold=True),
+        "TccState": column(state, hold=True),
+        "ShiftInProg": column(slow["shifting"], hold=True),
+        "TcuProt": column((prot > 115.0) * 1.0 + (prot > 130.0), hold=True),
+        "TrnInSpd": column(np.clip(turning * (ratio > 0), 0.0, 8000.0)),
+        "TrnOutSpd": column(np.clip(out_rpm, 0.0, 8000.0)),
+        "TrnOutTrq": column(np.clip(torque, -2000.0, 6000.0), noise=4.0),
+        "TrnOilTempSump": Column(0.5, temp, noise=noise),
+        "TrnOilTempClrIn": Column(0.5, temp + 2.0, noise=noise),
+        "TrnOilTempClrOut": Column(0.5, cooled, noise=noise),
+        "ShaftTrqF": column(shaft * front, noise=5.0),
+        "ShaftTrqR": column(shaft * (1.0 - front), noise=5.0),
+        "ShaftPwr": column(np.clip(meter_kW * 2.0 * np.pi * 1e-3, 0.0, 600.0)),
+    }
+
+
+def _fuel(piece):
+    slow, ambient = piece.slow, piece.heat["ambient_degC"]
+    running = slow["engine"] > 0
+    flow = slow["flow_l_h"] * piece.build.flow_scale
+    column = piece.slow_column
+    nominal = piece.profile.engine.fuel_pressure_kPa
+    n = len(flow)
+    ripple = 4.0 * _noise(piece, "fuel_kPa", n, 0.05, 1.3) - 0.04 * slow["flow_l_h"]
+    return {
+        "FuelFlow": column(flow),
+        "FuelUsedTot": column(piece.fuel["used_l"]),
+        "FuelPresLo": column(np.where(running, nominal + ripple, 0.0), noise=1.0),
+        "FuelLvlA": column(piece.senders_mm[:, 0]),
+        "FuelLvlB": column(piece.senders_mm[:, 1]),
+        "TankPres": column(np.full(2, 1.2), noise=0.03),
+        "TankTemp": column(np.full(2, ambient + 6.0)),
+        "LiftPumpOn": column(running, hold=True),
+        "RefuelFlap": column(piece.fuel["flap"], hold=True),
+    }
+
+
+def _cooling(piece):
+    heat, columns = piece.heat, {}
+    for i in range(piece.profile.cooling.radiators):
+        columns[f"Rad{i + 1}In"] = Column(0.5, heat["radiator"][:, i, 0], noise=0.2)
+        columns[f"Rad{i + 1}Out"] = Column(0.5, heat["radiator"][:, i, 1], noise=0.2)
+    for i in range(piece.profile.cooling.fans):
+        columns[f"Fan{i + 1}Duty"] = Column(0.5, heat["duty"][:, i])
+        columns[f"Fan{i + 1}Curr"] = Column(0.5, heat["current"][:, i], clip=(0.0, 63.0))
+    return columns
+
+
+def _electrics(piece):
+    slow, e = piece.slow, piece.profile.electrics
+    running = slow["engine"] == RUNNING
+    n = len(running)
+    fans = np.interp(
+        np.arange(n) * 0.05,
+        np.arange(len(piece.heat["current"])) * 0.5,
+        piece.heat["current"].sum(axis=1),
+    )
+    amps = e.base_A + running * e.fuel_pump_A + fans
+    volts = np.where(running, e.nominal_V - 0.002 * amps, 12.5 - 0.008 * amps)
+    volts = np.where(slow["engine"] == 1.0, 9.6, volts)
+    t = piece.t0_s + np.arange(n) * 0.05
+    for incident in piece.incidents.of("alternator"):
+        end = np.inf if incident.duration_s is None else incident.at_s + incident.duration_s
+        volts = np.where((t >= incident.at_s) & (t < end), incident.extra["V"], volts)
+    column = piece.slow_column
+    columns = {
+        "BattVolt": column(volts, noise=0.02),
+        "TotCurr": column(amps, noise=0.3),
+        "PdmTemp": Column(0.5, piece.heat["cabin_degC"] + 15.0),
+        "FuelPumpCurr": column(running * e.fuel_pump_A, noise=0.1, clip=(0.0, 60.0)),
+        "AltDuty": column(running * np.minimum(amps * 0.45, 100.0)),
+    }
+    for channel in range(1, e.channels + 1):
+        share = 0.3 + 1.7 * (channel * 0.618 % 1.0)
+        values = e.base_A / e.channels * share * (1.0 + 0.05 * np.sin(0.3 * t + channel))
+        columns[f"ChCurr{channel:02d}"] = column(values, noise=0.05, clip=(0.0, 80.0))
+    return columns
+
+
+def _outside(piece):
+    slow = piece.slow
+    km = slow["s_m"] * 1e-3
+    north = 0.009 * km * np.cos(km * 0.01)
+    column = piece.slow_column
+    heading = np.mod(np.degrees(np.cumsum(slow["bend"] * slow["v_ms"]) * 0.05), 360.0)
+    up = slow["v_ms"] * np.sin(slow["slope"])
+    return {
+        "GnssLat": column(21.5 + north),
+        "GnssLon": column(39.2 + 0.0097 * km),
+        "GnssSpd": column(slow["v_ms"] * 3.6, noise=0.1, clip=(0.0, 300.0)),
+        "GnssHdg": column(heading, hold=True),
+        "GnssVelUp": column(up, noise=0.05),
+        "GnssSat": column(np.full(2, 14.0), hold=True),
+        "GnssFix": column(np.full(2, 3.0), hold=True),
+        "GnssHdop": column(np.full(2, 0.8)),
+    }

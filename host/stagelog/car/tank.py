@@ -1,0 +1,64 @@
+"""What is in the tank, and what two senders say about it.
+
+Slosh is a lightly damped surface driven by the car's acceleration, and a bias besides: while the
+car shakes, the fuel stands elsewhere than at the senders, so the mean reading is wrong too, as in
+the measured log of the domain notes. Leaks leave the tank without passing the injectors.
+"""
+
+import numpy as np
+
+from stagelog.car.driver import STEP_s
+from stagelog.car.incidents import end_s
+from stagelog.car.noise import generator
+from stagelog.car.route import G_ms2
+
+
+class Tank:
+    """The surface of the fuel between pieces."""
+
+    def __init__(self, profile, build, incidents, seed):
+        self.profile, self.build, self.incidents, self.seed = profile, build, incidents, seed
+        self.tilt = self.tilt_rate = self.swell = self.swell_rate = self.shake = 0.0
+        self.leaked_l = 0.0
+
+    def leak(self, t, driver):
+        """Take what leaked in one step at time t (s) out of the driver's tank."""
+        for incident in self.incidents.of("fuel_leak"):
+            if incident.at_s <= t < end_s(incident):
+                lost = min(incident.extra["l_per_h"] * STEP_s / 3600.0, driver.fuel_l)
+                driver.fuel_l -= lost
+                self.leaked_l += lost
+
+    def run(self, piece, volume_l, ax, ay, az):
+        """Return sender heights A and B in mm, float[n, 2], at 20 Hz.
+
+        ax, ay, az  specific force in m/s2 at 20 Hz; volume_l the truth at 20 Hz
+        """
+        fuel = self.profile.fuel
+        omega = 2.0 * np.pi * fuel.slosh_Hz
+        damping = 2.0 * fuel.slosh_damping * omega
+        shaking = np.sqrt((ax - ax.mean()) ** 2 + ay**2 + (az - G_ms2) ** 2)
+        tilts, swells, shakes = [], [], []
+        for x, y, rough in zip(ax.tolist(), ay.tolist(), shaking.tolist(), strict=True):
+            self.tilt_rate += STEP_s * (
+                omega**2 * (x / G_ms2 - self.tilt) - damping * self.tilt_rate
+            )
+            self.tilt += STEP_s * self.tilt_rate
+            push = omega**2 * 1.7 * (0.35 * y / G_ms2 - self.swell)
+            self.swell_rate += STEP_s * (push - 1.3 * damping * self.swell_rate)
+            self.swell += STEP_s * self.swell_rate
+            self.shake += (rough - self.shake) * (STEP_s / 6.0)
+            tilts.append(self.tilt)
+            swells.append(self.swell)
+            shakes.append(self.shake)
+        seen = volume_l + self.build.slosh_bias * np.minimum(np.array(shakes), 4.0)
+        half = 0.5e3 * fuel.sender_spacing_m
+        tilt, swell = np.clip(tilts, -0.5, 0.5), np.clip(swells, -0.4, 0.4)
+        noise = generator(self.seed, "sender", piece).standard_normal((2, len(ax)))
+        heights = np.empty((len(ax), 2))
+        for i, (table, sign) in enumerate(((fuel.sender_a_mm, -1.0), (fuel.sender_b_mm, 1.0))):
+            level = np.interp(seen, fuel.sender_volume_l, table)
+            level += sign * half * tilt + (0.6 + 0.4 * i) * half * swell
+            level += self.profile.sensors.fuel.noise_mm * noise[i]
+            heights[:, i] = np.clip(level, *fuel.sender_dead_mm)
+        return heights

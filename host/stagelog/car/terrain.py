@@ -1,0 +1,118 @@
+"""The ground: kinds of terrain, large shape, roughness and obstacles, all functions of distance.
+
+Two scales. The large shape (slope, crests, dunes) bends the car's path: it is felt as gravity
+along the path and as v^2 times curvature. The small one (roughness, washboard, ramps, rocks) is a
+height under each wheel track, which the suspension rides over. Nothing here knows the car.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from stagelog.car.noise import key, smooth
+
+SMALL_STEP_m = 0.1
+_OCTAVES_m = (0.8, 1.6, 3.2, 6.4, 12.8, 25.6)
+_COMMON = (0.1, 0.2, 0.4, 0.7, 0.9, 0.97)  # share of an octave that both tracks have in common
+
+
+@dataclass(frozen=True, slots=True)
+class Terrain:
+    """One kind of ground.
+
+    roughness    ISO 8608 spectrum at 0.1 cycles/m, 1e-6 m^3 (a good road 16, class E 4096)
+    slope        rms of the path's slope, rad, built from hills of hill_m metres
+    corner_m     mean distance between corners; radius_m their smallest and largest radius
+    stiffness    longitudinal force by slip and weight: low in sand
+    plan         key of the profile's fuel plan
+    """
+
+    name: str
+    speed_kmh: float
+    roughness: float
+    rolling: float
+    grip: float
+    stiffness: float
+    slope: float
+    hill_m: float
+    corner_m: float
+    radius_m: tuple
+    plan: str
+
+
+TERRAINS = {
+    t.name: t
+    for t in (
+        Terrain("road", 95, 24, 0.016, 0.95, 25, 0.012, 400, 900, (150, 800), "liaison"),
+        Terrain("track", 125, 420, 0.050, 0.60, 13, 0.016, 220, 330, (45, 350), "track"),
+        Terrain("mixed", 100, 1100, 0.085, 0.58, 10, 0.025, 130, 240, (28, 220), "mixed"),
+        Terrain("rock", 62, 2600, 0.090, 0.62, 11, 0.035, 90, 150, (15, 120), "rock"),
+        Terrain("sand", 88, 500, 0.185, 0.50, 5, 0.035, 140, 380, (40, 260), "dunes"),
+        Terrain("dunes", 56, 300, 0.200, 0.48, 4.5, 0.085, 85, 260, (30, 180), "dunes"),
+        Terrain("wadi", 70, 1600, 0.120, 0.52, 7, 0.020, 110, 180, (25, 160), "mixed"),
+    )
+}
+NAMES = tuple(TERRAINS)
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """An obstacle at a distance from the start of its leg.
+
+    kind     ramp, bump, hole, washboard, twist: heights under the tracks;
+             crest, slip_face: bends of the path
+    side     both, left or right
+    """
+
+    kind: str
+    at_m: float
+    length_m: float
+    height_m: float = 0.0
+    side: str = "both"
+    speed_kmh: float | None = None
+    extra: dict = field(default_factory=dict)
+
+
+def heights(route, seed, low_m, high_m):
+    """Return (s, left, right): heights on a 0.1 m grid that covers low_m to high_m."""
+    first, last = int(np.floor(low_m / SMALL_STEP_m)) - 2, int(np.ceil(high_m / SMALL_STEP_m)) + 3
+    s = np.arange(first, last) * SMALL_STEP_m
+    gain = route.roughness_at(s)
+    sides = [np.zeros(len(s)), np.zeros(len(s))]
+    for n, (wavelength, common) in enumerate(zip(_OCTAVES_m, _COMMON, strict=True)):
+        rms = np.sqrt(0.01 * wavelength * 1e-6)  # ISO 8608, one octave, times the gain below
+        both = smooth(key(seed, "both", n), s, wavelength)
+        for side, name in zip(sides, ("left", "right"), strict=True):
+            own = smooth(key(seed, name, n), s, wavelength)
+            side += (2.0 * rms) * (np.sqrt(common) * both + np.sqrt(1.0 - common) * own)
+    for side in sides:
+        side *= gain
+    for at_m, feature in route.features_between(s[0], s[-1]):
+        part = slice(*np.searchsorted(s, (at_m, at_m + feature.length_m)))
+        shape = _shape(feature, s[part] - at_m)
+        if feature.side != "right":
+            sides[0][part] += shape
+        if feature.side != "left":
+            sides[1][part] += -shape if feature.kind == "twist" else shape
+    return s, sides[0], sides[1]
+
+
+def _shape(feature, x):
+    u, height = x / feature.length_m, feature.height_m
+    if feature.kind == "ramp":
+        return _ramp(feature, x)
+    if feature.kind == "washboard":
+        fade = np.clip(np.minimum(u, 1.0 - u) * 12.0, 0.0, 1.0)
+        return height * fade * np.sin(2.0 * np.pi * x / feature.extra["wave_m"])
+    bump = 0.5 * (1.0 - np.cos(2.0 * np.pi * u))
+    return -height * bump if feature.kind == "hole" else height * bump
+
+
+def _ramp(feature, x):
+    """A run-up that curves into a straight ramp, a lip, and a fall back to the ground."""
+    lip = feature.length_m - feature.extra["fall_m"]
+    curve = 0.5 * lip
+    slope = feature.height_m / (lip - 0.5 * curve)
+    up = np.where(x < curve, 0.5 * slope * x * x / curve, slope * (x - 0.5 * curve))
+    down = 0.5 * (1.0 + np.cos(np.pi * np.clip((x - lip) / feature.extra["fall_m"], 0.0, 1.0)))
+    return np.where(x < lip, up, feature.height_m * down)

@@ -1,0 +1,156 @@
+"""What really happened: arrays at 20 Hz and a list of events, beside the frames.
+
+Owns the ground truth's shape. Detectors never see it; judges do.
+"""
+
+import dataclasses
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from stagelog.car.build import NODES
+from stagelog.car.incidents import end_s
+from stagelog.car.noise import generator
+from stagelog.car.route import STEP_m
+from stagelog.car.terrain import NAMES
+from stagelog.model import FRAME
+
+RATE_Hz = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that began at t_us and ended at end_us (None: not within the drive)."""
+
+    kind: str
+    t_us: int
+    end_us: int | None
+    at_km: float
+    facts: dict = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Truth:
+    """Ground truth. t_us int64[n] at 20 Hz; arrays {name: float32[n]}; events in order of time."""
+
+    t_us: np.ndarray
+    arrays: dict
+    events: list
+
+    def of(self, kind):
+        """Return the events of one kind."""
+        return [e for e in self.events if e.kind == kind]
+
+    def to_json(self):
+        """Return the truth as plain lists and numbers."""
+        return {
+            "schema": "stagelog.truth.v1",
+            "rate_Hz": RATE_Hz,
+            "t_us": self.t_us.tolist(),
+            "arrays": {k: np.round(v.astype(float), 4).tolist() for k, v in self.arrays.items()},
+            "events": [{"kind": e.kind, **dataclasses.asdict(e)} for e in self.events],
+        }
+
+
+def truth_arrays(piece, end_us):
+    """Return (t_us, arrays) of a piece at 20 Hz."""
+    n = min(piece.seconds * RATE_Hz, -(-(end_us - round(piece.t0_s * 1e6)) // 50_000))
+    t_us = round(piece.t0_s * 1e6) + np.arange(n, dtype=np.int64) * 50_000
+    slow, motion = piece.slow, piece.motion
+    arrays = {
+        "distance_m": slow["s_m"],
+        "speed_kmh": slow["v_ms"] * 3.6,
+        "engine_rpm": slow["rpm"],
+        "engine_torque_Nm": slow["torque_Nm"],
+        "pedal_pct": 100.0 * slow["pedal"],
+        "gear": slow["gear"],
+        "leg": slow["leg"],
+        "fuel_l": slow["fuel_l"],
+        "fuel_flow_l_h": slow["flow_l_h"],
+        "slope_rad": slow["slope"],
+        "load": motion.load.reshape(-1, 25).min(axis=1),
+        "force_z_ms2": motion.force_ms2[::25, 2],
+    }
+    at, grid = np.arange(n) * 0.05, np.arange(len(piece.heat["temp"])) * 0.5
+    for name in NODES:
+        arrays[f"{name}_degC"] = np.interp(at, grid, piece.heat["temp"][:, NODES.index(name)])
+    for i, wheel in enumerate(("fl", "fr", "rl", "rr")):
+        arrays[f"travel_{wheel}_mm"] = motion.travel_m[::25, i] * 1e3
+    return t_us, {k: np.asarray(v[:n], np.float32) for k, v in arrays.items()}
+
+
+class Diary:
+    """Writes down legs and incidents as events while the drive goes on."""
+
+    def __init__(self, scenario, route, incidents):
+        self.scenario, self.route, self.incidents = scenario, route, incidents
+        self._leg, self._leg_start, self._written = None, None, set()
+        self._refuel = None
+
+    def name_at(self, s_m):
+        """Return (terrain, note of the leg) at a distance."""
+        terrain = NAMES[int(self.route.terrain[min(int(s_m / STEP_m), len(self.route.s) - 1)])]
+        leg = int(np.searchsorted(self.route.start_m, s_m, "right")) - 1
+        leg = min(leg, len(self.scenario.legs) - 1)
+        return terrain, self.scenario.legs[leg].note
+
+    def feed(self, piece, last):
+        """Return the events that begin in a piece."""
+        events, slow = [], piece.slow
+        n = piece.seconds * RATE_Hz
+        legs = slow["leg"][:n].astype(int)
+        for step in np.flatnonzero(np.diff(legs, prepend=-1 if self._leg is None else self._leg)):
+            leg = self.scenario.legs[legs[step]]
+            facts = {"leg_kind": leg.kind, "terrain": leg.terrain, "stage": leg.stage}
+            facts |= {"note": leg.note, "power": leg.power, "engine": leg.engine}
+            facts |= {"number": int(legs[step]), "refuel_l": leg.refuel_l}
+            end = round(leg.duration_s * 1e6) if leg.duration_s else None
+            t_us = round((piece.t0_s + step * 0.05) * 1e6)
+            kind = {"jacks": "on_jacks", "roll": "roll_over", "stuck": "stuck_in_sand"}.get(
+                leg.kind, "leg"
+            )
+            kind = "refuel" if leg.refuel_l > 0.0 else kind
+            at_km = round(float(slow["s_m"][step]) * 1e-3, 4)
+            events.append(Event(kind, t_us, None if end is None else t_us + end, at_km, facts))
+        self._leg = int(legs[-1])
+        events += self._incidents(piece)
+        return events
+
+    def _incidents(self, piece):
+        t0, t1 = piece.t0_s, piece.t0_s + piece.seconds
+        for kind, incidents in self.incidents.by_kind.items():
+            for incident in incidents:
+                if not t0 <= incident.at_s < t1:
+                    continue
+                end = end_s(incident)
+                step = min(int((incident.at_s - t0) * RATE_Hz), len(piece.slow["s_m"]) - 1)
+                yield Event(
+                    kind,
+                    round(incident.at_s * 1e6),
+                    None if np.isinf(end) else round(end * 1e6),
+                    round(float(piece.slow["s_m"][step]) * 1e-3, 4),
+                    dict(incident.extra),
+                )
+
+    def add_noise_frames(self, frames, piece, end_us):
+        """Merge frames with identifiers that no DBC knows into a piece, where a burst lasts."""
+        extra = []
+        for n, incident in enumerate(self.incidents.of("burst")):
+            low = max(round(incident.at_s * 1e6), round(piece.t0_s * 1e6))
+            high = min(end_s(incident) * 1e6, end_us, (piece.t0_s + piece.seconds) * 1e6)
+            count = int(max(high - low, 0) * 1e-6 * incident.extra["per_s"])
+            if count:
+                extra.append(_burst(low, high, count, generator(7, "burst", n, piece.number)))
+        if not extra:
+            return frames
+        both = np.concatenate([frames, *extra])
+        return both[np.argsort(both["t_us"], kind="stable")]
+
+
+def _burst(low_us, high_us, count, rng):
+    frames = np.zeros(count, FRAME)
+    frames["t_us"] = np.sort(rng.integers(low_us, int(high_us), count))
+    frames["can_id"] = rng.integers(0x600, 0x6FF, count)
+    frames["dlc"] = frames["n_bytes"] = 8
+    frames["data"] = rng.integers(0, 256, (count, 8))
+    return frames

@@ -1,0 +1,186 @@
+"""The drive, minute by minute: driver, suspension, heat, tank, then signals and frames.
+
+Owns the order of things and what passes from one minute to the next. Memory does not grow with the
+length of the drive, apart from the route and the list of events.
+"""
+
+import numpy as np
+
+from stagelog.car.build import NODES, build_car
+from stagelog.car.driver import Driver, RATE_Hz, STEP_s
+from stagelog.car.emit import Emitter
+from stagelog.car.faults import Faults
+from stagelog.car.flight import FlightMode, TrueFlights
+from stagelog.car.heat import Heat, losses
+from stagelog.car.incidents import Incidents
+from stagelog.car.motion import Mover
+from stagelog.car.noise import generator, low_pass
+from stagelog.car.piece import SECONDS, Piece
+from stagelog.car.route import Route
+from stagelog.car.signals_chassis import chassis_columns
+from stagelog.car.signals_power import power_columns
+from stagelog.car.suspension import Suspension
+from stagelog.car.tank import Tank
+from stagelog.car.terrain import NAMES
+from stagelog.car.truth import Diary, truth_arrays
+from stagelog.car.wheels import wheel_columns
+
+
+class World:
+    """One drive under way. `minutes()` may be consumed once."""
+
+    def __init__(self, scenario, seed, profile, dbc, duration_s):
+        self.scenario, self.seed, self.profile = scenario, seed, profile
+        self.build = build_car(profile, seed)
+        self.incidents = Incidents(scenario.incidents)
+        self.route = Route(scenario.legs, seed)
+        self.duration_s = duration_s
+        self.driver = Driver(profile, self.build, scenario, self.route, self.incidents, seed)
+        self.suspension = Suspension(profile, self.build)
+        self.mover = Mover(profile, self.suspension, self.route, scenario.legs, seed)
+        self.heat = Heat(profile, self.build, scenario.ambient_degC, scenario.warm, self.incidents)
+        self.tank = Tank(profile, self.build, self.incidents, seed)
+        self.emitter = Emitter(dbc, profile, Faults(profile, self.incidents, seed), seed)
+        self.flight_mode = FlightMode(
+            profile, float(generator(seed, "flight mode").uniform(0.07, 0.12))
+        )
+        self.flights = TrueFlights()
+        self.diary = Diary(scenario, self.route, self.incidents)
+        self._lags, self._next_row, self._used_l = {}, None, None
+
+    def minutes(self):
+        """Yield (frames, arrays, events) for one minute after the other until the story ends."""
+        number, ended = 0, False
+        while not ended:
+            t0_s = number * float(SECONDS)
+            slow, ended = self._drive(number, t0_s)
+            steps = len(slow["s_m"]) - 1
+            if steps <= 0:
+                break
+            seconds = int(np.ceil(steps / RATE_Hz))
+            end_us = round((t0_s + steps * STEP_s) * 1e6)
+            if self.duration_s is not None and t0_s + seconds >= self.duration_s:
+                end_us, ended = round(self.duration_s * 1e6), True
+            piece = self._piece(number, t0_s, seconds, slow)
+            events = self.flights.feed(t0_s, piece.motion, self.diary.name_at, last=ended)
+            events += self.diary.feed(piece, ended)
+            columns = chassis_columns(piece) | power_columns(piece, self._lags)
+            frames = self.emitter.frames(piece, columns, end_us)
+            frames = self.diary.add_noise_frames(frames, piece, end_us)
+            yield frames, truth_arrays(piece, end_us), sorted(events, key=lambda e: e.t_us)
+            number += 1
+
+    def _drive(self, number, t0_s):
+        """Run the driver one minute on, with one more row: where the next minute begins."""
+        ahead = 0 if self._next_row is None else 1
+        first, want = number * SECONDS * RATE_Hz + ahead, SECONDS * RATE_Hz + 1 - ahead
+        if self.duration_s is not None:
+            left = int(np.ceil((self.duration_s - t0_s) / 1.0)) * RATE_Hz + 1 - ahead
+            want = min(want, left)
+        rows = self._stepwise(first, want)
+        if ahead:
+            rows = {k: np.concatenate(([self._next_row[k]], v)) for k, v in rows.items()}
+        ended = len(rows["s_m"]) < want + ahead
+        self._next_row = {k: v[-1] for k, v in rows.items()} if len(rows["s_m"]) else None
+        if ended and len(rows["s_m"]):
+            short = -(len(rows["s_m"]) - 1) % RATE_Hz
+            rows = {k: np.concatenate((v, np.repeat(v[-1:], short))) for k, v in rows.items()}
+        return rows, ended
+
+    def _stepwise(self, first, want):
+        """Step the driver; where fuel leaks, a second at a time so that the tank follows."""
+        if not self.incidents.of("fuel_leak"):
+            return self._with_fuel(self.driver.run(first, want))
+        parts = []
+        for at in range(first, first + want, RATE_Hz):
+            n = min(RATE_Hz, first + want - at)
+            part = self._with_fuel(self.driver.run(at, n))
+            for step in range(at, at + len(part["s_m"])):
+                self.tank.leak(step * STEP_s, self.driver)
+            parts.append(part)
+            if len(part["s_m"]) < n:
+                break
+        return {k: np.concatenate([part[k] for part in parts]) for k in parts[0]}
+
+    def _with_fuel(self, rows):
+        """Add the tank's true volume, counted back from where it stands now."""
+        change = rows["refuel"] - rows["flow_l_h"] * STEP_s / 3600.0
+        after = (
+            self.driver.fuel_l - np.cumsum(change[::-1])[::-1] + change if len(change) else change
+        )
+        rows["fuel_l"] = np.maximum(after, 0.0)
+        return rows
+
+    def _piece(self, number, t0_s, seconds, slow):
+        fuel_kg = float(slow["fuel_l"].mean()) * self.profile.fuel.density_kg_per_l
+        motion = self.mover.run(slow, self.build.mass_kg + fuel_kg, fuel_kg, seconds)
+        piece = Piece(
+            number=number,
+            seconds=seconds,
+            t0_s=t0_s,
+            profile=self.profile,
+            build=self.build,
+            incidents=self.incidents,
+            seed=self.seed,
+            slow=slow,
+            motion=motion,
+            cg_m=self.suspension.cg_m,
+        )
+        piece.heat["flat"] = self._flat()
+        piece.wheels = wheel_columns(piece, self.flight_mode)
+        self._warm(piece)
+        self._fill_tank(piece)
+        return piece
+
+    def _flat(self):
+        lost = self.heat.lost_kPa[:4] / self.profile.tyres.cold_kPa
+        return np.clip(lost, 0.0, 1.0)
+
+    def _warm(self, piece):
+        slow, seconds = piece.slow, piece.seconds
+        speed = np.diff(piece.motion.travel_m, axis=0, prepend=piece.motion.travel_m[:1]) * 500.0
+        s = self.profile.suspension
+        bump = np.array(s.bump_damping_Ns_per_m), np.array(s.rebound_damping_Ns_per_m)
+        watts = speed * speed * np.where(speed > 0.0, *bump)
+        damper = watts.reshape(seconds * 2, 250, 4).mean(axis=1)
+        rows = {k: v[: seconds * RATE_Hz] for k, v in slow.items()}
+        power = losses(self.profile, rows, damper, piece.wheels["axle_kmh"][::5])
+        every = slice(0, seconds * RATE_Hz, RATE_Hz // 2)
+        heat = self.heat.run(
+            piece.t0_s,
+            power,
+            rows["v_ms"][every],
+            rows["rpm"][every],
+            rows["power"][every] > 0,
+            rows["engine"][every] == 2.0,
+        )
+        lag = self.profile.sensors.temperature.lag_s
+        start = self._lags.get("seen", heat["temp"][0])
+        seen = low_pass(heat["temp"], 0.5, lag, start)
+        self._lags["seen"] = seen[-1]
+        piece.heat |= heat
+        piece.heat["seen_degC"] = seen
+        piece.heat["ambient_degC"] = float(self.heat.ambient)
+        engine = heat["temp"][:, NODES.index("engine")]
+        piece.heat["cabin_degC"] = self.heat.ambient + 0.15 * np.maximum(engine - 40.0, 0.0)
+
+    def _fill_tank(self, piece):
+        n = piece.seconds * RATE_Hz
+        force = piece.motion.force_ms2.reshape(n, 25, 3).mean(axis=1)
+        volume = piece.slow["fuel_l"][:n]
+        piece.senders_mm = self.tank.run(piece.number, volume, *force.T)
+        flow = piece.slow["flow_l_h"] * self.build.flow_scale * STEP_s / 3600.0
+        start = self._used_l if self._used_l is not None else float(self._first_total())
+        used = start + np.concatenate(([0.0], np.cumsum(flow[:-1])))
+        self._used_l = used[-1]
+        piece.fuel["used_l"] = used
+        legs = self.scenario.legs
+        piece.fuel["flap"] = np.array([legs[int(i)].refuel_l > 0.0 for i in piece.slow["leg"]])
+
+    def _first_total(self):
+        return generator(self.seed, "used").uniform(500.0, 9000.0)
+
+
+def terrain_name(route, s_m):
+    """Return the name of the terrain at a distance."""
+    return NAMES[int(route.terrain[min(int(s_m / 2.0), len(route.terrain) - 1)])]
