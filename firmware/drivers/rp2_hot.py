@@ -2,8 +2,7 @@
 
 All viper. The interrupt handler reads the MCP2515 through the registers of the SPI and writes each frame to its final
 place in the ring, with the algorithm and the bytes of `logger.ring.BlockRing`. It allocates nothing, so garbage
-collection does not stop it. It finds its data in one array of this module: a handler that looks up a global fails while
-that module's globals grow, so nothing may be added to this module after its import.
+collection does not stop it, and looks up no global, which fails while main code adds one.
 
 One controller on one SPI that nobody else uses. While main code uses that SPI or the ring's producer side, the GPIO
 interrupt is held off at the interrupt controller for some microseconds; an edge that comes meanwhile is not lost.
@@ -54,9 +53,8 @@ _hot[_H_SPILL] = uctypes.addressof(_spill)
 
 
 @micropython.viper
-def _open_block(lo: int) -> int:
+def _open_block(hot: ptr32, lo: int) -> int:
     """Open the block at HEAD at time `lo` (28 bits) and tell pending drops in it; 0 if the ring is full."""
-    hot = ptr32(_hot)
     st = ptr32(hot[_H_STATE])
     if (st[2] - st[3]) & 0xFFFF >= hot[_H_N_BLOCKS]:
         return 0
@@ -88,9 +86,8 @@ def _open_block(lo: int) -> int:
 
 
 @micropython.viper
-def _close():
+def _close(hot: ptr32):
     """Complete the counts in the header of the block at HEAD and hand it to the store."""
-    hot = ptr32(_hot)
     st = ptr32(hot[_H_STATE])
     block = ptr32(hot[_H_MEMORY] + (st[0] << 12))
     ptr8(block)[3] = st[1]
@@ -110,135 +107,137 @@ def _close():
         st[16] = waiting
 
 
-@micropython.viper
-def on_frame(pin):
-    """Take all frames out of the controller. The hard handler of its interrupt pin; `pin` is not used."""
-    spi = ptr32(0)  # the first locals are kept in registers
-    at = 0
-    hot = ptr32(_hot)
-    sio = ptr32(hot[_H_SIO])
-    spi = ptr32(hot[_H_SPI])
-    timer = ptr32(hot[_H_TIMER])
-    st = ptr32(hot[_H_STATE])
-    edge = ptr32(hot[_H_EDGE])
-    cs = hot[_H_CS]
-    full0 = hot[_H_FULL0]
-    full1 = hot[_H_FULL1]
-    bus = hot[_H_BUS]
-    was0 = 0
-    while True:
-        # An edge from here on makes the interrupt come again; the frames of earlier ones are taken below.
-        edge[0] = hot[_H_EDGE_BIT]
-        if full0:
-            full = ~sio[1]
-            now0 = full & full0
-            now1 = full & full1
-        else:
-            now0 = now1 = 0
-            if sio[1] & hot[_H_INT] == 0:
-                sio[6] = cs
-                spi[2] = 0xB0
-                spi[2] = 0
-                while spi[3] & 16:
-                    pass
-                sio[5] = cs
-                now1 = spi[2]
-                now1 = spi[2]
-                now0 = now1 & 0x40
-                now1 = now1 & 0x80
-        # If both are full right after buffer 0 was read, buffer 1 was filled first: the controller rolls over.
-        if now0 and not (was0 and now1):
-            command = 0x90
-            was0 = 1
-        elif now1:
-            command = 0x94
-            was0 = 0
-        else:
-            return
-        sio[6] = cs
-        raw = timer[10]
-        spi[2] = command
-        spi[2] = 0
-        spi[2] = 0
-        spi[2] = 0
-        spi[2] = 0
-        spi[2] = 0
-        spi[2] = 0
-        spi[2] = 0
-        lo = raw & 0x0FFFFFFF
-        room = st[1]
-        if room == 0:
-            room = int(_open_block(lo))
-        if room:
-            at = hot[_H_MEMORY] + (st[0] << 12) + 64 + (st[1] << 4)
-        else:
-            at = hot[_H_SPILL]
-        rec = ptr32(at)
-        rec[2] = 0
-        rec[3] = 0
-        while not spi[3] & 4:
-            pass
-        w1 = spi[2]
-        while not spi[3] & 4:
-            pass
-        w1 = spi[2]
-        while not spi[3] & 4:
-            pass
-        sidl = spi[2]
-        w1 = (w1 << 3) | (sidl >> 5)
-        while not spi[3] & 4:
-            pass
-        eid = spi[2] << 8
-        while not spi[3] & 4:
-            pass
-        eid |= spi[2]
-        while not spi[3] & 4:
-            pass
-        dlc = spi[2]
-        remote = (sidl >> 4) & 1
-        if sidl & 8:
-            w1 = (w1 << 18) | ((sidl & 3) << 16) | eid | ((sidl & 8) << 28)
-            remote = (dlc >> 6) & 1
-        dlc = dlc & 15
-        if dlc > 8:
-            dlc = 8
-        # The first two data bytes are on their way already; they end the transfer even if the frame is shorter.
-        n = 2
-        while n < dlc:
+def _make_handler(hot_address, open_block, close):
+    """Return the hard handler of the interrupt pin; it takes all frames out of the controller.
+
+    It refers to no global, so that its entry needs no change of globals and no exception frame. A closure can be
+    a hard handler as long as its cells and arguments are five at most; with more, MicroPython allocates. A
+    controller whose pins stay low is left alone after 16 frames: `HotPort.is_stuck` tells.
+    """
+
+    @micropython.viper
+    def on_frame(pin):
+        hot = ptr32(int(hot_address))
+        sio = ptr32(hot[_H_SIO])
+        spi = ptr32(hot[_H_SPI])
+        cs = hot[_H_CS]
+        was0 = 0
+        left = 16
+        while left:
+            left -= 1
+            # An edge from here on makes the interrupt come again; the frames of earlier ones are taken below.
+            ptr32(hot[_H_EDGE])[0] = hot[_H_EDGE_BIT]
+            low = ~sio[1]
+            now0 = low & hot[_H_FULL0]
+            now1 = low & hot[_H_FULL1]
+            if hot[_H_FULL0] == 0:
+                if low & hot[_H_INT]:
+                    sio[6] = cs
+                    spi[2] = 0xB0
+                    spi[2] = 0
+                    while spi[3] & 16:
+                        pass
+                    sio[5] = cs
+                    now1 = spi[2]
+                    now1 = spi[2]
+                    now0 = now1 & 0x40
+                    now1 = now1 & 0x80
+            # If both are full right after buffer 0 was read, buffer 1 was filled first: the controller rolls over.
+            if now0 and not (was0 and now1):
+                command = 0x90
+                was0 = 1
+            elif now1:
+                command = 0x94
+                was0 = 0
+            else:
+                break
+            sio[6] = cs
+            raw = ptr32(hot[_H_TIMER])[10]
+            spi[2] = command
             spi[2] = 0
-            n += 1
-        at += 8
-        end = at + n
-        while at < end:
+            spi[2] = 0
+            spi[2] = 0
+            spi[2] = 0
+            spi[2] = 0
+            spi[2] = 0
+            spi[2] = 0
+            lo = raw & 0x0FFFFFFF
+            st = ptr32(hot[_H_STATE])
+            room = st[1]
+            if room == 0:
+                room = int(open_block(hot, lo))
+            if room:
+                at = hot[_H_MEMORY] + (st[0] << 12) + 64 + (st[1] << 4)
+            else:
+                at = hot[_H_SPILL]
+            rec = ptr32(at)
+            rec[2] = 0
+            rec[3] = 0
             while not spi[3] & 4:
                 pass
-            ptr8(at)[0] = spi[2]
-            at += 1
-        sio[5] = cs
-        # What follows also gives the controller time to take its flags back before they are looked at again.
-        if dlc < 2 or remote:
+            w1 = spi[2]
+            while not spi[3] & 4:
+                pass
+            w1 = spi[2]
+            while not spi[3] & 4:
+                pass
+            sidl = spi[2]
+            w1 = (w1 << 3) | (sidl >> 5)
+            while not spi[3] & 4:
+                pass
+            eid = spi[2] << 8
+            while not spi[3] & 4:
+                pass
+            eid |= spi[2]
+            while not spi[3] & 4:
+                pass
+            dlc = spi[2]
+            n = dlc & 15
+            if n > 8:
+                n = 8
+            # Two data bytes are on their way already; with the others they just fit the receive FIFO.
+            more = n - 2
+            while more > 0:
+                spi[2] = 0
+                more -= 1
+            remote = (sidl >> 4) & 1
+            if sidl & 8:
+                w1 = (w1 << 18) | ((sidl & 3) << 16) | eid | ((sidl & 8) << 28)
+                remote = (dlc >> 6) & 1
+            bus = hot[_H_BUS]
+            rec[0] = lo | (n << 28)
+            rec[1] = w1 | (bus << 29) | (remote << 30)
             if remote:
                 n = 0
+            while spi[3] & 16:
+                pass
+            sio[5] = cs
+            # The controller takes its flags back while the data are put in place.
+            at += 8
+            end = at + n
+            while at < end:
+                ptr8(at)[0] = spi[2]
+                at += 1
+            while spi[3] & 4:
+                more = spi[2]
+            hot[_H_LAST_LO] = lo
+            if room:
+                st[4 + bus] = st[4 + bus] + 1
+                n = st[1] + 1
+                st[1] = n
+                if n == 252:
+                    close(hot)
             else:
-                n = dlc
-            while n < 8:
-                ptr8(rec)[8 + n] = 0
-                n += 1
-        rec[0] = lo | (dlc << 28)
-        rec[1] = w1 | (bus << 29) | (remote << 30)
-        hot[_H_LAST_LO] = lo
-        if room:
-            st[4 + bus] = st[4 + bus] + 1
-            n = st[1] + 1
-            st[1] = n
-            if n == 252:
-                _close()
-        else:
-            st[6 + bus] = st[6 + bus] + 1
-            if not st[10 + bus]:
-                st[12 + bus] = lo
-                st[14 + bus] = (raw >> 28) & 15
-            st[10 + bus] = st[10 + bus] + 1
+                st[6 + bus] = st[6 + bus] + 1
+                if not st[10 + bus]:
+                    st[12 + bus] = lo
+                    st[14 + bus] = (raw >> 28) & 15
+                st[10 + bus] = st[10 + bus] + 1
+
+    return on_frame
+
+
+_on_frame = _make_handler(uctypes.addressof(_hot), _open_block, _close)
 
 
 @micropython.viper
@@ -257,7 +256,7 @@ def _put_meta(words: ptr32) -> int:
         lo = hot[_H_LAST_LO]
     room = st[1]
     if room == 0:
-        room = int(_open_block(lo))
+        room = int(_open_block(hot, lo))
     if room:
         rec = ptr32(hot[_H_MEMORY] + (st[0] << 12) + 64 + (st[1] << 4))
         rec[0] = lo | (-1 << 28)
@@ -267,7 +266,7 @@ def _put_meta(words: ptr32) -> int:
         hot[_H_LAST_LO] = lo
         st[1] = st[1] + 1
         if st[1] == 252:
-            _close()
+            _close(hot)
         room = 1
     nvic[0] = was
     return room
@@ -281,7 +280,7 @@ def _close_open():
     was = nvic[0] & _GPIO_IRQ
     nvic[32] = _GPIO_IRQ
     if ptr32(hot[_H_STATE])[1]:
-        _close()
+        _close(hot)
     nvic[0] = was
 
 
@@ -312,7 +311,7 @@ def _take_now():
     nvic = ptr32(ptr32(_hot)[_H_NVIC])
     was = nvic[0] & _GPIO_IRQ
     nvic[32] = _GPIO_IRQ
-    on_frame(None)
+    _on_frame(None)
     nvic[0] = was
 
 
@@ -446,14 +445,17 @@ class HotPort:
     def start(self, bus):
         """Let the handler take frames from now on, as frames of `bus`."""
         _hot[_H_BUS] = bus
-        self._interrupt.irq(on_frame, machine.Pin.IRQ_FALLING, hard=True)
-        self.wake()
+        self._interrupt.irq(_on_frame, machine.Pin.IRQ_FALLING, hard=True)
+        _take_now()
 
     def stop(self):
         """Stop the handler."""
         self._interrupt.irq(None)
 
+    def is_stuck(self):
+        """Tell whether the interrupt pin stays low although the handler has had its turn."""
+        return not self._interrupt() and not self._interrupt()
+
     def wake(self):
-        """Take what the controller holds now: before the first edge, or after an edge that got lost."""
-        if not self._interrupt():
-            _take_now()
+        """Take what the controller holds now: before the first edge, or after the handler gave up."""
+        _take_now()
