@@ -1,1 +1,1 @@
-"""Drivers: registers and pins, nothing of the application. Each raises OSError if its chip does not answer."""
+"""Drivers: registers and pins, nothing of the application; a silent chip is an OSError."""

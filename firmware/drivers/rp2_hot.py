@@ -1,11 +1,13 @@
-"""Everything on the RP2040 that must not wait: the receive interrupt, the ring's writers, register transfers, COBS.
+"""What must not wait on the RP2040: the receive interrupt, the ring, the clock.
 
-All viper. The interrupt handler reads the MCP2515 through the registers of the SPI and writes each frame to its final
-place in the ring, with the algorithm and the bytes of `logger.ring.BlockRing`. It allocates nothing, so garbage
-collection does not stop it, and looks up no global, which fails while main code adds one.
+The interrupt handler, in viper, reads the MCP2515 through the registers of the SPI and writes each
+frame to its final place in the ring, with the algorithm and the bytes of `logger.ring.BlockRing`.
+It allocates nothing, so garbage collection does not stop it, and it looks up no global, which
+fails while main code adds one.
 
-One controller on one SPI that nobody else uses. While main code uses that SPI or the ring's producer side, the GPIO
-interrupt is held off at the interrupt controller for some microseconds; an edge that comes meanwhile is not lost.
+One controller on one SPI that nobody else uses. While main code uses that SPI or the ring's
+producer side, the GPIO interrupt is held off at the interrupt controller, for 10 us at most; an
+edge that comes meanwhile is not lost. Nothing here raises: a dead chip reads as zeros or ones.
 """
 
 import struct
@@ -14,13 +16,14 @@ from array import array
 import machine
 import micropython
 import uctypes
-from logger.ring import N_WORDS, BlockRing
 from micropython import const
+
+from logger.ring import BlockRing
 
 _SIO = const(0xD0000000)  # word 1: inputs; 5, 6: set and clear outputs
 _SPI = (0x4003C000, 0x40040000)  # word 2: data; 3: status, 4 received something, 16 busy
 _TIMER = const(0x40054000)  # words 9, 10: raw time, high and low
-_INTR0 = const(0x400140F0)  # raw interrupts of GPIO 0 to 7, four bits each: level low, high, edge fall, rise
+_INTR0 = const(0x400140F0)  # GPIO 0 to 7, four bits each: level low, high, edge fall, rise
 _NVIC = const(0xE000E100)  # word 0: set-enable; 32: clear-enable
 _GPIO_IRQ = const(1 << 13)
 
@@ -54,7 +57,7 @@ _hot[_H_SPILL] = uctypes.addressof(_spill)
 
 @micropython.viper
 def _open_block(hot: ptr32, lo: int) -> int:
-    """Open the block at HEAD at time `lo` (28 bits) and tell pending drops in it; 0 if the ring is full."""
+    """Open the block at HEAD at time `lo` and tell pending drops in it; 0 if the ring is full."""
     st = ptr32(hot[_H_STATE])
     if (st[2] - st[3]) & 0xFFFF >= hot[_H_N_BLOCKS]:
         return 0
@@ -110,9 +113,10 @@ def _close(hot: ptr32):
 def _make_handler(hot_address, open_block, close):
     """Return the hard handler of the interrupt pin; it takes all frames out of the controller.
 
-    It refers to no global, so that its entry needs no change of globals and no exception frame. A closure can be
-    a hard handler as long as its cells and arguments are five at most; with more, MicroPython allocates. A
-    controller whose pins stay low is left alone after 16 frames: `HotPort.is_stuck` tells.
+    It refers to no global, so that its entry needs no change of globals and no exception frame. A
+    closure can be a hard handler as long as its cells and arguments are five at most; with more,
+    MicroPython allocates. A controller whose pins stay low is left alone after 16 frames:
+    `HotPort.is_stuck` tells.
     """
 
     @micropython.viper
@@ -125,7 +129,7 @@ def _make_handler(hot_address, open_block, close):
         left = 16
         while left:
             left -= 1
-            # An edge from here on makes the interrupt come again; the frames of earlier ones are taken below.
+            # An edge from here on makes the interrupt come again; earlier ones are served below.
             ptr32(hot[_H_EDGE])[0] = hot[_H_EDGE_BIT]
             low = ~sio[1]
             now0 = low & hot[_H_FULL0]
@@ -142,7 +146,7 @@ def _make_handler(hot_address, open_block, close):
                     now1 = spi[2]
                     now0 = now1 & 0x40
                     now1 = now1 & 0x80
-            # If both are full right after buffer 0 was read, buffer 1 was filled first: the controller rolls over.
+            # Both full after buffer 0 was read: buffer 1 is older, as the controller rolls over.
             if now0 and not (was0 and now1):
                 command = 0x90
                 was0 = 1
@@ -195,7 +199,7 @@ def _make_handler(hot_address, open_block, close):
             n = dlc & 15
             if n > 8:
                 n = 8
-            # Two data bytes are on their way already; with the others they just fit the receive FIFO.
+            # Two data bytes are on their way; with the others they just fit the receive FIFO.
             more = n - 2
             while more > 0:
                 spi[2] = 0
@@ -244,7 +248,7 @@ _on_frame = _make_handler(uctypes.addressof(_hot), _open_block, _close)
 def _put_meta(words: ptr32) -> int:
     """Write the meta record in `words` (time, w1, two of data); 0 if there is no room.
 
-    Its time becomes that of the newest record if that is later: the handler may have come in between.
+    Its time becomes that of the newest record if the handler came in between.
     """
     hot = ptr32(_hot)
     nvic = ptr32(hot[_H_NVIC])
@@ -330,7 +334,7 @@ def _read_clock(out: ptr32):
 
 @micropython.viper
 def _first_waiting(state: ptr32, n_blocks: int) -> int:
-    """Return the index of the oldest waiting block, or -1; whole also if a block is completed meanwhile."""
+    """Return the index of the oldest waiting block, or -1; right if one is closed meanwhile."""
     while True:
         head = state[0]
         n = (state[2] - state[3]) & 0xFFFF
@@ -346,7 +350,7 @@ def _first_waiting(state: ptr32, n_blocks: int) -> int:
 
 @micropython.viper
 def _open_age(state: ptr32, memory: ptr32, lo: int) -> int:
-    """Return the age of the open block at time `lo`; 0 if it was opened since, -1 if none is open."""
+    """Return the age of the open block at `lo`; 0 if it was opened since, -1 if none is open."""
     while True:
         head = state[0]
         n = state[1]
@@ -361,7 +365,7 @@ def _open_age(state: ptr32, memory: ptr32, lo: int) -> int:
 
 
 class HotRing(BlockRing):
-    """The one ring that the handler fills. What main code does to it happens whole, between two interrupts."""
+    """The one ring that the handler fills. Main code changes it between two interrupts."""
 
     def __init__(self, n_blocks):
         super().__init__(n_blocks)
@@ -371,7 +375,7 @@ class HotRing(BlockRing):
         _hot[_H_N_BLOCKS] = n_blocks
 
     def put_meta(self, lo, hi, kind, arg, bus, data):
-        """As BlockRing; the record's time is that of the newest record if that is later by less than a second."""
+        """As BlockRing, but never earlier than the newest record of the last second."""
         id_low = (kind | arg << 8) & 0xFFFF
         struct.pack_into("<IHH8s", self._meta, 0, lo, id_low, arg >> 8 | bus << 13, data)
         return bool(_put_meta(self._meta))
@@ -391,7 +395,7 @@ class HotRing(BlockRing):
 
 
 class HotClock:
-    """The 64-bit timer of the chip that also stamps the frames. Invariant: (hi, lo) never goes back."""
+    """The chip's 64-bit timer, which also stamps frames. Invariant: (hi, lo) never goes back."""
 
     def __init__(self):
         self._words = array("I", [0, 0])
@@ -413,8 +417,8 @@ class HotClock:
 class HotPort:
     """One controller's SPI, chip select and pins, shared between main code and the handler.
 
-    Pins are GPIO numbers; interrupt, full0 and full1 lie in 0 to 7. full0 and full1 (RX0BF, RX1BF) may both be None: the
-    handler then asks the controller which buffer is full, which costs 4 us a frame.
+    Pins are GPIO numbers; `interrupt` lies in 0 to 7. full0 and full1 (RX0BF, RX1BF) may both be
+    None: the handler then asks the controller which buffer is full, which costs 4 us a frame.
     """
 
     def __init__(self, spi, baudrate_Hz, sck, mosi, miso, cs, interrupt, full0=None, full1=None):
@@ -439,7 +443,7 @@ class HotPort:
         _hot[_H_FULL1] = 1 << full1 if self.has_full_pins else 0
 
     def transfer(self, buf, n):
-        """Exchange the first `n` bytes of `buf` in place, chip select low around them. The handler waits meanwhile."""
+        """Exchange the first `n` bytes of `buf` in place, chip select low; the handler waits."""
         _transfer(buf, n)
 
     def start(self, bus):
@@ -457,5 +461,5 @@ class HotPort:
         return not self._interrupt() and not self._interrupt()
 
     def wake(self):
-        """Take what the controller holds now: before the first edge, or after the handler gave up."""
+        """Take what the controller holds now, after the handler gave up."""
         _take_now()
