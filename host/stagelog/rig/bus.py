@@ -1,0 +1,408 @@
+"""The simulated CAN bus that keeps time by the bit: arbitration, errors, and what everyone saw.
+
+Owns time on the bus and the choice between three paths that agree bit for bit:
+
+    whole runs     bus_fast     a clean bus, NumPy: run()
+    frame by frame here         a clean bus, one frame at a time: advance()
+    bit by bit     bus_medium   whatever is not clean: a fault near, an error being handled, a node
+                                alone, a foreign bit rate, two nodes with one identifier
+
+Does not own the logger: a listen-only node changes nothing, so a run is made first and played to a
+logger as a tape. Time is counted in integers (ns outside, ps inside) from the start of the bus;
+the outcome depends on nothing but the arguments. What makes no sense is a UsageError; what goes
+wrong on the bus is rows of the log.
+
+    bus = Bus(500_000)
+    bus.add_node("engine", nodes.periodic(...))
+    bus.add_node("dash")                        # any second node acknowledges
+    bus.add_node("logger", listen_only=True)
+    log = bus.run(until_ns=10**10)
+    tape.write_tape("drive.tape", log.tape("logger"))
+"""
+
+import numpy as np
+
+from ..errors import UsageError
+from . import canbits
+from .bus_controller import Controller
+from .bus_fast import schedule
+from .bus_faults import NEVER_PS, BitFault
+from .bus_fd import FdNode
+from .bus_log import (
+    EVERY,
+    LOG,
+    MAX_NODES,
+    Event,
+    Log,
+    bit_event,
+    frame_rows,
+    row_event,
+    to_rows,
+)
+from .bus_medium import Medium
+from .bus_node import LAST_NS, Node, bit_time_ps
+from .tape import FRAME
+
+SAME_RATE_ppm = 5000  # clocks this close read each other without fail
+MAX_BATCH_BITS = 1 << 27  # bits of one arithmetic round: bounds its memory
+
+
+def simulate(sources, until_ns, bitrate_bps=500_000, index=0):
+    """Run a clean bus once and return its log (bus_log.Log).
+
+    sources   {name: source}, one node each. A node "ack" that only acknowledges and a listen-only
+              node "logger" are added: log.tape("logger") is what a logger gets.
+    """
+    bus = Bus(bitrate_bps, index)
+    for name, source in sources.items():
+        bus.add_node(name, source)
+    bus.add_node("ack")
+    bus.add_node("logger", listen_only=True)
+    return bus.run(until_ns)
+
+
+def throughput(duration_s=2):
+    """Return frames per second of processor time for each path, for people to look at.
+
+    duration_s   bus time of the arithmetic runs; the slower paths get a tenth and a hundredth
+    """
+    from time import process_time
+
+    from . import nodes
+
+    def rate(share, run, *sources, every_bit=False):
+        bus = Bus(1_000_000, every_bit=every_bit)
+        for i, source in enumerate(sources):
+            bus.add_node(f"n{i}", source)
+        bus.add_node("ack")
+        bus.add_node("logger", listen_only=True)
+        until_ns = round(duration_s * 10**9 * share)
+        began = process_time()
+        n = run(bus, until_ns)
+        return round(n / (process_time() - began))
+
+    def whole(bus, until_ns):
+        return len(bus.run(until_ns).sent)
+
+    def single(bus, until_ns):
+        return sum(1 for _ in bus.advance(until_ns))
+
+    def mixed():
+        return (nodes.random_frames(800, i, i, 8) for i in range(8))
+
+    return {
+        "batch_saturated": rate(1, whole, nodes.saturate()),
+        "batch_arbitrated": rate(1, whole, *mixed()),
+        "frame_by_frame": rate(0.1, single, *mixed()),
+        "bit_by_bit": rate(0.01, whole, nodes.saturate(), every_bit=True),
+    }
+
+
+class Bus:
+    """A CAN bus. Invariant: all that happened up to now_ns has been given out, nothing later."""
+
+    def __init__(self, bitrate_bps=500_000, index=0, every_bit=False):
+        """Make an empty bus; with `every_bit` it takes no short cut: slow, the tests' oracle."""
+        self.bitrate_bps = bitrate_bps
+        self.index = index
+        self._every_bit = every_bit
+        self.nodes = []
+        self._bit_ps = bit_time_ps(bitrate_bps)
+        self._medium = Medium(self.nodes)
+        self._now_ps = 0
+        self._free_ps = 0  # a bit boundary from which the bus is idle; of no meaning while in bits
+        self._in_bits = False
+        self._late = []  # events decided, but after now
+
+    @property
+    def now_ns(self):
+        """The time up to which the bus has run."""
+        return self._now_ps // 1000
+
+    @property
+    def busy_ns(self):
+        """Time for which the bus was not idle (frames, errors, intermissions): load * now_ns."""
+        return self._medium.busy_ps // 1000
+
+    @property
+    def n_started(self):
+        """Number of frames begun, retries included; BitFault.frame counts likewise, from 0."""
+        return self._medium.n_started
+
+    def add_node(
+        self,
+        name,
+        source=None,
+        *,
+        listen_only=False,
+        bitrate_bps=None,
+        clock_ppm=0,
+        sample_pct=80,
+        auto_recover=True,
+    ):
+        """Connect and return a node (bus_node.Node); without source it acknowledges.
+
+        source       iterable of chunks (due_ns int64[n], FRAME[n]), see stagelog.rig.nodes
+        listen_only  never drives the bus; no acknowledgement, no error flags, no counters
+        bitrate_bps  its own bit rate, if it is not that of the bus; clock_ppm its clock's error
+        auto_recover a bus-off node comes back by itself after 128 x 11 recessive bits, else it
+                     waits for Node.recover()
+        Raises       UsageError for a name in use, a foreign rate, a listener with a source.
+        """
+        self._check_free(name)
+        controller = Controller(listen_only, auto_recover)
+        rate_bps = bitrate_bps or self.bitrate_bps
+        index = len(self.nodes)
+        node = Node(name, index, rate_bps, source, controller, clock_ppm, sample_pct)
+        self.nodes.append(node)
+        return node
+
+    def add_fd_node(self, name, items, data_bitrate_bps=2_000_000):
+        """Connect and return a node that sends CAN FD: (due_ns, bus_fd.FdFrame) pairs in order."""
+        self._check_free(name)
+        node = FdNode(name, len(self.nodes), self.bitrate_bps, items, data_bitrate_bps)
+        self.nodes.append(node)
+        return node
+
+    def add_fault(self, fault):
+        """Add a fault (bus_faults); a frame already begun on a clean bus is not touched by it."""
+        index = None if fault.node is None else self._index_of(fault.node)
+        if isinstance(fault, BitFault):
+            if fault.frame < self.n_started:
+                raise UsageError(
+                    f"a fault in frame {fault.frame}", f"the next frame is number {self.n_started}"
+                )
+            entry = (fault.effect, index, fault.bit)
+            self._medium.bit_faults.setdefault(fault.frame, []).append(entry)
+            return
+        windows = ((start_ns * 1000, end_ns * 1000) for start_ns, end_ns in fault.windows)
+        self._medium.faults.update(self._now_ps)
+        self._medium.faults.add(fault.effect, index, windows)
+
+    def run(self, until_ns):
+        """Run to `until_ns` and return what happened since the last run (bus_log.Log)."""
+        parts = [np.empty(0, LOG)]
+        for part in self._parts(self._check_until(until_ns), batch=True):
+            parts.append(part if isinstance(part, np.ndarray) else to_rows(part))
+        names = tuple(node.name for node in self.nodes)
+        return Log(np.concatenate(parts), names, self.bitrate_bps, self.index)
+
+    def advance(self, until_ns):
+        """Run to `until_ns`, yielding each Event as it happens; all have t_ns <= until_ns."""
+        for part in self._parts(self._check_until(until_ns), batch=False):
+            yield from part
+
+    def _parts(self, until_ps, batch):
+        """Yield lists of events or arrays of rows, in time order, until the time is reached."""
+        yield self._in_time([], until_ps)
+        while self._now_ps < until_ps:
+            if self._in_bits:
+                yield self._run_bits(until_ps)
+            elif not self._clean():
+                self._enter_bits(self._boundary(self._now_ps))
+            else:
+                yield from self._run_clean(until_ps, batch)
+
+    # bit by bit
+
+    def _run_bits(self, until_ps):
+        may_leave = not self._every_bit and not self._foreign_clocks()
+        found, leave_ps = self._medium.run(self._now_ps, until_ps, may_leave)
+        if leave_ps is None:
+            self._now_ps = until_ps
+        else:
+            self._in_bits = False
+            self._free_ps = leave_ps
+            self._now_ps = min(leave_ps, until_ps)
+        return self._in_time([bit_event(*item) for item in found], until_ps)
+
+    def _enter_bits(self, at_ps):
+        self._medium.enter(at_ps)
+        self._in_bits = True
+        self._now_ps = at_ps
+
+    def _clean(self):
+        """Return True if frames can pass unwatched until the next fault."""
+        faults = self._medium.faults
+        at_rest = all(node.controller.at_rest for node in self._powered())
+        quiet = not faults.active and faults.next_ps > self._now_ps
+        return at_rest and quiet and not self._every_bit and not self._foreign_clocks()
+
+    def _foreign_clocks(self):
+        limit_ps = self._bit_ps * SAME_RATE_ppm // 10**6
+        return any(
+            abs(node.bit_ps - self._bit_ps) > limit_ps and not node.controller.parked
+            for node in self._powered()
+        )
+
+    def _run_clean(self, until_ps, batch):
+        quiet_ps = self._medium.faults.next_ps
+        limit_ps = min(until_ps, self._now_ps + MAX_BATCH_BITS * self._bit_ps)
+        rows = self._run_batch(min(limit_ps, quiet_ps)) if batch else None
+        if rows is not None:
+            n_in_time = int(np.searchsorted(rows["t_ns"], until_ps // 1000, side="right"))
+            self._late += [row_event(row) for row in rows[n_in_time:]]
+            yield rows[:n_in_time]
+        if rows is None or quiet_ps <= limit_ps:
+            yield from self._run_frames(until_ps)
+
+    # frame by frame
+
+    def _run_frames(self, until_ps):
+        """Pass clean frames one by one; returns at `until_ps` or where bits must be looked at."""
+        medium = self._medium
+        nodes = self._active()
+        missed_by = self._missed_by()
+        quiet_ps = medium.faults.next_ps
+        while self._now_ps < until_ps:
+            head_ps = min([node.queue.head_ps for node in nodes], default=NEVER_PS)
+            start_ps = self._boundary(max(head_ps, self._now_ps))
+            if start_ps >= min(quiet_ps, until_ps):
+                if quiet_ps >= until_ps:
+                    self._now_ps = until_ps
+                else:
+                    last_ps = quiet_ps - (quiet_ps - self._free_ps) % self._bit_ps
+                    self._enter_bits(max(last_ps, self._boundary(self._now_ps)))
+                return
+            waiting = [node for node in nodes if node.queue.head_ps <= start_ps]
+            winner = min(waiting, key=_head_key)
+            queue = winner.queue
+            end_ps = start_ps + queue.head_bits * winner.bit_ps
+            collision = sum(node.queue.head_key == queue.head_key for node in waiting) > 1
+            alone = len(nodes) < 2 or winner.alien
+            if end_ps > quiet_ps or collision or alone or medium.n_started in medium.bit_faults:
+                self._enter_bits(start_ps)
+                return
+            t_ns = (end_ps - canbits.IFS_BITS * winner.bit_ps) // 1000
+            frame, due_ns = queue.head, queue.head_ps // 1000
+            queue.pop()
+            self._account([(winner, 1)], nodes, 1, end_ps - start_ps)
+            self._free_ps = end_ps
+            self._now_ps = min(end_ps, until_ps)
+            event = Event(t_ns, FRAME, EVERY, winner.index, frame, due_ns, missed_by=missed_by)
+            yield self._in_time([event], until_ps)
+
+    # whole runs
+
+    def _run_batch(self, limit_ps):
+        """Return the rows of frames that begin before `limit_ps` and end before the next fault.
+
+        Returns None if arithmetic is not enough: a node alone, odd clocks, an identifier that two
+        nodes use.
+        """
+        medium = self._medium
+        nodes = self._active()
+        sending = [node for node in nodes if node.queue.head_ps < limit_ps]
+        odd = any(node.alien or node.bit_ps != self._bit_ps for node in sending)
+        if sending and (len(nodes) < 2 or odd or medium.bit_faults):
+            return None
+        if not sending:
+            if limit_ps < medium.faults.next_ps:
+                self._now_ps = limit_ps
+            return np.empty(0, LOG)
+        bit_ps, free_ps = self._bit_ps, self._free_ps
+        n_bits = max(0, limit_ps - free_ps) // bit_ps + 1
+        loaded = [node.queue.load(limit_ps, n_bits) for node in sending]
+        columns = (np.concatenate(column) for column in zip(*loaded, strict=True))
+        due_ps, keys, bits, frames = columns
+        owner = np.repeat(np.arange(len(sending)), [len(column[0]) for column in loaded])
+        if _collide(keys, owner):
+            return None
+        due = -((free_ps - np.maximum(due_ps, self._now_ps)) // bit_ps)
+        order, start = schedule(np.maximum(due, 0), bits, keys, owner)
+        start_ps = free_ps + start * bit_ps
+        end_ps = start_ps + bits[order] * bit_ps
+        n = int(np.searchsorted(start_ps, limit_ps))
+        n = min(n, int(np.searchsorted(end_ps, medium.faults.next_ps, side="right")))
+        order, end_ps = order[:n], end_ps[:n]
+        n_sent = np.bincount(owner[order], minlength=len(sending)).tolist()
+        for node, n_done in zip(sending, n_sent, strict=True):
+            node.queue.drop(n_done)
+        if n:
+            self._free_ps = int(end_ps[-1])
+            busy_ps = int(bits[order].sum()) * bit_ps
+            self._account(zip(sending, n_sent, strict=True), nodes, n, busy_ps)
+        if limit_ps < medium.faults.next_ps:
+            self._now_ps = limit_ps
+        else:
+            self._now_ps = max(self._now_ps, min(self._free_ps, limit_ps))
+        rows = frame_rows(frames[order])
+        rows["t_ns"] = (end_ps - canbits.IFS_BITS * bit_ps) // 1000
+        rows["due_ns"] = due_ps[order] // 1000
+        rows["sender"] = np.array([node.index for node in sending], np.uint8)[owner[order]]
+        rows["missed_by"] = self._missed_by()
+        return rows
+
+    # small things
+
+    def _check_free(self, name):
+        if any(node.name == name for node in self.nodes):
+            raise UsageError(f"bus {self.index} has a node '{name}' already", "take another name")
+        if len(self.nodes) == MAX_NODES:
+            raise UsageError(f"bus {self.index} has {MAX_NODES} nodes already", "share nodes")
+
+    def _check_until(self, until_ns):
+        if not self._now_ps <= until_ns * 1000 < LAST_NS * 1000:
+            raise UsageError(
+                f"bus {self.index} is at {self.now_ns} ns and is to run to {until_ns} ns",
+                "go forward",
+            )
+        return until_ns * 1000
+
+    def _index_of(self, name):
+        for node in self.nodes:
+            if node.name == name:
+                return node.index
+        raise UsageError(f"bus {self.index} has no node '{name}'", "add the node before its fault")
+
+    def _boundary(self, t_ps):
+        """Return the first bit boundary at or after `t_ps` at which the bus is free."""
+        late_ps = max(0, t_ps - self._free_ps)
+        return self._free_ps - late_ps // -self._bit_ps * self._bit_ps
+
+    def _powered(self):
+        return [node for node in self.nodes if node.online]
+
+    def _active(self):
+        """Return the nodes that send and acknowledge."""
+        return [n for n in self._powered() if not n.listen_only and not n.controller.parked]
+
+    def _missed_by(self):
+        return sum(1 << n.index for n in self.nodes if not n.online or n.controller.parked)
+
+    def _account(self, sent_by, nodes, n_frames, busy_ps):
+        """Book clean frames: counters fall by one per frame, sent or received."""
+        self._medium.n_started += n_frames
+        self._medium.busy_ps += busy_ps
+        sent_by = dict(sent_by)
+        for node in nodes:
+            controller = node.controller
+            n_sent = sent_by.get(node, 0)
+            controller.tec = max(0, controller.tec - n_sent)
+            controller.rec = max(0, controller.rec - n_frames + n_sent)
+            node.drove_dominant = True
+
+    def _in_time(self, events, until_ps):
+        """Return what happened up to `until_ps`, in order; the rest is kept."""
+        events = sorted(self._late + events, key=_event_time) if self._late else events
+        until_ns = until_ps // 1000
+        if events and events[-1].t_ns > until_ns:
+            self._late = [event for event in events if event.t_ns > until_ns]
+            return [event for event in events if event.t_ns <= until_ns]
+        self._late = []
+        return events
+
+
+def _head_key(node):
+    return node.queue.head_key
+
+
+def _event_time(event):
+    return event.t_ns
+
+
+def _collide(keys, owner):
+    """Return True if two nodes offer frames with one and the same arbitration field."""
+    order = np.argsort(keys, kind="stable")
+    same = keys[order[1:]] == keys[order[:-1]]
+    return bool((same & (owner[order[1:]] != owner[order[:-1]])).any())

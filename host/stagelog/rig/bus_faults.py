@@ -1,0 +1,161 @@
+"""What can be wrong with a bus: faults of the wire or of one node, as windows of time.
+
+Owns the meaning of each effect and when it applies. Does not own the wire (`bus_medium`) nor the
+frames that suffer. Time is nanoseconds of bus time; everything random takes its seed. A fault that
+makes no sense is a UsageError.
+
+A fault bends levels, it never writes frames: error flags, counters and lost frames follow from the
+protocol.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+
+from ..errors import UsageError
+
+NEVER_PS = 1 << 62
+
+
+class Effect(Enum):
+    """What a window does to levels: WIRE_* to the whole bus, the others to one node."""
+
+    WIRE_DOMINANT = "wire dominant"  # shorted, or a transceiver stuck on
+    WIRE_RECESSIVE = "wire recessive"  # CANH and CANL together: nobody is heard
+    WIRE_INVERT = "wire inverted"  # a disturbance that all nodes see
+    OPEN = "connector open"  # the node hears itself alone
+    SEND_RECESSIVE = "sends nothing"  # its dominant bits do not reach the wire
+    SEND_DOMINANT = "sends dominant"  # it holds the wire
+    HEAR_RECESSIVE = "hears recessive"
+    HEAR_DOMINANT = "hears dominant"
+    HEAR_INVERTED = "hears the opposite"  # a disturbance that this node alone sees
+
+    @property
+    def of_wire(self):
+        """True if it acts on the bus and not on one node."""
+        return self.value.startswith("wire")
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """An effect, its node (name; None for the wire), its windows: ascending (start_ns, end_ns)."""
+
+    effect: Effect
+    node: str | None
+    windows: tuple | object
+
+    def __post_init__(self):
+        if self.effect.of_wire == (self.node is not None):
+            raise UsageError(
+                f"fault '{self.effect.value}' with node {self.node!r}",
+                "name a node exactly if it has one",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class BitFault:
+    """An effect on one bit of frame number `frame`, counted from 0, retries included.
+
+    `bit` counts the bits on the wire from SOF = 0, stuff bits too; a negative one counts back from
+    the end of EOF: -1 is its last bit, -2 the last but one, which makes duplicates.
+    """
+
+    effect: Effect
+    node: str | None
+    frame: int
+    bit: int
+
+    __post_init__ = Fault.__post_init__
+
+
+def stuck_dominant(start_ns, end_ns, node=None, timeout_ns=None):
+    """Hold the bus dominant: by `node`, if given; until its TXD time-out, if given."""
+    if timeout_ns is not None:
+        end_ns = min(end_ns, start_ns + timeout_ns)
+    effect = Effect.WIRE_DOMINANT if node is None else Effect.SEND_DOMINANT
+    return Fault(effect, node, ((start_ns, end_ns),))
+
+
+def stuck_recessive(start_ns, end_ns, node=None):
+    """Let nothing through: on the whole bus, or from one node whose transmitter is dead."""
+    effect = Effect.WIRE_RECESSIVE if node is None else Effect.SEND_RECESSIVE
+    return Fault(effect, node, ((start_ns, end_ns),))
+
+
+def disconnected(node, start_ns, end_ns):
+    """Pull one node's connector and put it back."""
+    return Fault(Effect.OPEN, node, ((start_ns, end_ns),))
+
+
+def intermittent(node, start_ns, end_ns, rate_Hz, open_pct=20, seed=0):
+    """Open a connector at a vibration frequency, each time for open_pct of the period +-50 %."""
+    if not 0 < open_pct <= 60 or rate_Hz <= 0:
+        raise UsageError(
+            f"a connector open for {open_pct} % at {rate_Hz} Hz", "give 1..60 % and a rate above 0"
+        )
+    return Fault(Effect.OPEN, node, _vibration(start_ns, end_ns, rate_Hz, open_pct, seed))
+
+
+def bit_errors(rate, bitrate_bps, start_ns, end_ns, node=None, seed=0):
+    """Flip each bit with probability `rate`: for all nodes alike, or as one node alone sees it."""
+    if not 0 <= rate < 0.5:
+        raise UsageError(f"a bit error rate of {rate}", "give a probability below 0.5")
+    effect = Effect.WIRE_INVERT if node is None else Effect.HEAR_INVERTED
+    return Fault(effect, node, _flips(rate, bitrate_bps, start_ns, end_ns, seed))
+
+
+def _vibration(start_ns, end_ns, rate_Hz, open_pct, seed):
+    rng = np.random.default_rng(seed)
+    period_ns = round(1e9 / rate_Hz)
+    t_ns = start_ns + int(rng.integers(0, period_ns))
+    while t_ns < end_ns:
+        open_ns = max(1, int(period_ns * open_pct / 100 * rng.uniform(0.5, 1.5)))
+        yield t_ns, min(t_ns + open_ns, end_ns)
+        t_ns += period_ns
+
+
+def _flips(rate, bitrate_bps, start_ns, end_ns, seed):
+    """Yield one-bit windows on the bus's own bit grid; the gaps are geometric."""
+    if rate == 0:
+        return
+    rng = np.random.default_rng(seed)
+    bit = -(-start_ns * bitrate_bps // 10**9) - 1
+    while True:
+        for gap in rng.geometric(rate, 256).tolist():
+            bit += gap
+            t_ns = bit * 10**9 // bitrate_bps
+            if t_ns >= end_ns:
+                return
+            yield t_ns, (bit + 1) * 10**9 // bitrate_bps
+
+
+class FaultClock:
+    """All faults of a bus. Invariant: `active` holds from the last update until `next_ps`."""
+
+    def __init__(self):
+        self._running = []  # [start_ps, end_ps, effect, node index or None, rest of the windows]
+        self.active = []  # (effect, node index or None)
+        self.next_ps = NEVER_PS
+        self._now_ps = 0
+
+    def add(self, effect, node, windows):
+        """Add windows, ascending pairs of ps; what lies in the past has no effect."""
+        self._running.append(["", 0, effect, node, iter(windows)])
+        self._advance_window(self._running[-1])
+        self.update(self._now_ps)
+
+    def update(self, now_ps):
+        """Make `active` true for the time `now_ps`, which never goes back."""
+        self._now_ps = now_ps
+        for entry in self._running:
+            while entry[1] <= now_ps:
+                self._advance_window(entry)
+        self._running = [entry for entry in self._running if entry[0] < NEVER_PS]
+        self.active = [(e[2], e[3]) for e in self._running if e[0] <= now_ps]
+        edges = [e[1] if e[0] <= now_ps else e[0] for e in self._running]
+        self.next_ps = min(edges, default=NEVER_PS)
+
+    @staticmethod
+    def _advance_window(entry):
+        entry[0], entry[1] = next(entry[4], (NEVER_PS, NEVER_PS + 1))

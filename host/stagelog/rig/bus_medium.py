@@ -1,0 +1,236 @@
+"""The wire, bit by bit: each node's own clock, the wired AND between them, faults that bend it.
+
+Owns when each node begins and samples a bit (hard and soft synchronisation), and what level it
+sees. Does not own the protocol (`bus_controller`) nor the decision to go down to bits (`bus`).
+Time is integer picoseconds, propagation takes none. A listen-only node that drives a dominant bit
+is a bug of ours and raises AssertionError with node and time.
+
+    t_bit          t_event (sampling)      t_event (not sampling) = next t_bit
+    |--- 0..80 % --x------- to 100 % ------|
+    drive set      level sampled           an edge before x lengthens the bit, after x shortens it
+"""
+
+from .bus_controller import SENT
+from .bus_faults import NEVER_PS, Effect, FaultClock
+
+
+class Medium:
+    """The wire and its nodes. Invariant: each node's t_event is the next thing it does."""
+
+    def __init__(self, nodes):
+        self.nodes = nodes
+        self.faults = FaultClock()
+        self.bit_faults = {}  # number of a frame -> [(effect, node index or None, bit)]
+        self.n_started = 0  # frames begun on this bus
+        self.busy_ps = 0
+        self.wire = 1
+        self._sof_ps = -NEVER_PS
+        self._busy_since = None
+        self._online = []
+
+    def enter(self, now_ps):
+        """Put all nodes at the start of a bit, the bus being idle."""
+        for node in self.nodes:
+            node.t_event = -1
+            node.drive = node.view = node.sampled = 1
+        self.wire = 1
+        self.faults.update(now_ps)
+
+    def run(self, now_ps, until_ps, may_leave):
+        """Run bits from `now_ps` to `until_ps`, or until all is at rest and clean, if `may_leave`.
+
+        Returns (events, leave_ps): events [(t_ps, node, report, due_ps)] in time order, the last
+        ones up to a bit time past `until_ps`; leave_ps is the bit boundary from which clean frames
+        may go on, or None.
+        """
+        events = []
+        nodes = self._join(now_ps)
+        leave_ps = None
+        changed = True
+        while True:
+            now_ps = min([node.t_event for node in nodes], default=NEVER_PS)
+            if self.faults.next_ps < now_ps:
+                now_ps = self.faults.next_ps
+            if now_ps >= until_ps:
+                break
+            if self.faults.next_ps <= now_ps:
+                self.faults.update(now_ps)
+                changed = True
+            sampling = []
+            for node in nodes:
+                if node.t_event != now_ps:
+                    continue
+                if node.sampling:
+                    sampling.append(node)
+                elif self._begin_bit(node, now_ps):
+                    changed = True
+            if changed:
+                self._settle(now_ps)
+                changed = False
+            for node in sampling:
+                self._sample(node, events)
+            if sampling:
+                leave_ps = self._rest(until_ps, may_leave)
+                if leave_ps is not None:
+                    break
+        events.sort(key=lambda event: event[0])
+        return events, leave_ps
+
+    def _join(self, now_ps):
+        """Return the nodes that have power; those that are new start a bit now."""
+        self._online = [node for node in self.nodes if node.online]
+        for node in self._online:
+            if node.t_event < now_ps:
+                node.t_bit = node.t_event = now_ps
+                node.sampling = node.synced = False
+                node.drive = node.view = node.sampled = 1
+        return self._online
+
+    def _begin_bit(self, node, now_ps):
+        """Start a bit of one node; returns True if its level changed."""
+        controller = node.controller
+        if controller.ready is None and node.queue.head_ps <= now_ps and controller.awaits_sof:
+            node.offer()
+        attempts = controller.n_attempts
+        level = controller.begin()
+        node.t_bit = now_ps
+        node.t_event = now_ps + node.sample_ps
+        node.sampling = True
+        if controller.n_attempts != attempts:
+            self._count_start(node, now_ps)
+        if level == node.drive:
+            return False
+        node.drive = level
+        if level == 0:
+            node.drove_dominant = True
+            if controller.listen_only:
+                raise AssertionError(
+                    f"listen-only node '{node.name}' drove the bus dominant at {now_ps} ps"
+                )
+        return True
+
+    def _sample(self, node, events):
+        controller = node.controller
+        node.sampled = level = node.view
+        node.synced = False
+        node.sampling = False
+        node.t_event = node.t_bit + node.bit_ps
+        controller.sample(level)
+        if controller.reports:
+            for report in controller.reports:
+                due_ps = node.sent() if report.kind == SENT else None
+                events.append((node.t_event, node, report, due_ps))
+            controller.reports.clear()
+
+    def _settle(self, now_ps):
+        """Work out the wire and what each node sees of it; falling edges synchronise."""
+        active = self.faults.active
+        if not active:
+            wire = 1
+            for node in self._online:
+                wire &= node.drive
+            self.wire = wire
+            for node in self._online:
+                if node.view != wire:
+                    node.view = wire
+                    if wire == 0:
+                        self._synchronise(node, now_ps)
+            return
+        self.wire = wire = self._bent_wire(active)
+        for node in self._online:
+            view = wire
+            for effect, index in active:
+                if index == node.index:
+                    view = _bent_view(effect, view, node.drive)
+            if view != node.view:
+                node.view = view
+                if view == 0:
+                    self._synchronise(node, now_ps)
+
+    def _bent_wire(self, active):
+        silent = (Effect.OPEN, Effect.SEND_RECESSIVE)
+        mute = {index for effect, index in active if effect in silent}
+        effects = {effect for effect, _ in active}
+        wire = int(all(node.drive or node.index in mute for node in self._online))
+        if Effect.SEND_DOMINANT in effects:
+            wire = 0
+        if Effect.WIRE_RECESSIVE in effects:
+            wire = 1
+        if Effect.WIRE_DOMINANT in effects:
+            wire = 0
+        return wire ^ (Effect.WIRE_INVERT in effects)
+
+    def _synchronise(self, node, now_ps):
+        if node.sampling and now_ps == node.t_bit:
+            return
+        controller = node.controller
+        if controller.awaits_sof:
+            node.t_bit = node.t_event = now_ps
+            node.sampling = False
+        elif node.sampled == 1 and not node.synced:
+            node.synced = True
+            if node.sampling:
+                shift_ps = min(now_ps - node.t_bit, node.jump_ps)
+                node.t_bit += shift_ps
+                node.t_event += shift_ps
+            else:
+                node.t_event -= min(node.t_event - now_ps, node.jump_ps)
+
+    def _count_start(self, node, now_ps):
+        """Number the frame, unless another node has just begun it, and aim the bit faults."""
+        if now_ps - self._sof_ps < node.bit_ps:
+            return
+        self._sof_ps = now_ps
+        for effect, index, bit in self.bit_faults.pop(self.n_started, ()):
+            if bit < 0:
+                bit += self._winner_bits(now_ps)
+            start_ps = now_ps + bit * node.bit_ps
+            self.faults.add(effect, index, [(start_ps, start_ps + node.bit_ps)])
+        self.n_started += 1
+
+    def _winner_bits(self, now_ps):
+        heads = [node.queue for node in self._online if node.queue.head_ps <= now_ps]
+        return min((queue.head_key, queue.head_bits) for queue in heads)[1] - 3
+
+    def _rest(self, until_ps, may_leave):
+        """Account for busy time; return the bit boundary from which clean frames may go on."""
+        nodes = self._online
+        settled = True
+        for node in nodes:
+            controller = node.controller
+            if controller.busy:
+                if self._busy_since is None:
+                    self._busy_since = node.t_bit
+                return None
+            settled = settled and controller.idle
+        if any(node.sampling for node in nodes):
+            return None
+        boundary_ps = min(node.t_event for node in nodes)
+        if self._busy_since is not None:
+            self.busy_ps += boundary_ps - self._busy_since
+            self._busy_since = None
+        if not settled or self.wire == 0:
+            return None
+        if may_leave and not self.faults.active and all(n.controller.at_rest for n in nodes):
+            return boundary_ps
+        self._skip_idle(until_ps)
+        return None
+
+    def _skip_idle(self, until_ps):
+        """Let whole bits pass in which nothing can happen."""
+        heads_ps = [node.queue.head_ps for node in self._online if not node.controller.parked]
+        next_ps = min(*heads_ps, self.faults.next_ps, until_ps)
+        for node in self._online:
+            n_bits = (next_ps - node.t_event) // node.bit_ps
+            if n_bits > 0:
+                node.t_event += n_bits * node.bit_ps
+
+
+def _bent_view(effect, level, drive):
+    if effect is Effect.OPEN:
+        return drive
+    if effect is Effect.HEAR_RECESSIVE:
+        return 1
+    if effect is Effect.HEAR_DOMINANT:
+        return 0
+    return level ^ 1 if effect is Effect.HEAR_INVERTED else level

@@ -1,0 +1,128 @@
+"""The tape: what a listener on a bus saw, as a file that a simulated logger can be fed from.
+
+Owns the 32 bytes of a record, writing and reading them. Does not own the bus that made it (`bus`)
+nor the controller model that it is played to. A file that is no tape is an InputError; nothing is
+repaired.
+
+    0       4       8     9    10   11     12      16   17   18     19    20    28
+    t_us lo t_us hi kind  bus  dlc  flags  can_id  tec  rec  state  code  data  zeros to 32
+    u32     u32     u8    u8   u8   u8     u32     u8   u8   u8     u8    u8*8
+
+Little-endian, no header, ascending in time. t_us counts microseconds since the start of the tape,
+at the end of the frame or at the event. A frame has min(dlc, 8) payload bytes, none with RTR. tec
+and rec stop at 255.
+"""
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import InputError, OutputError, UsageError
+from ..model import RTR
+
+RECORD_BYTES = 32
+
+# kind: a frame, an error frame, a change of the observer's error state
+FRAME, ERROR, STATE = range(3)
+# state: the observer's own
+ACTIVE, WARNING, PASSIVE, BUS_OFF = range(4)
+# code: what kind of error; NO_ERROR where there is none
+NO_ERROR, BIT_ERROR, STUFF_ERROR, FORM_ERROR, ACK_ERROR, CRC_ERROR = range(6)
+# flags: of model, EXT | RTR | SUSPECT
+
+TAPE = np.dtype(
+    [
+        ("t_us", "<u8"),
+        ("kind", "u1"),
+        ("bus", "u1"),
+        ("dlc", "u1"),
+        ("flags", "u1"),
+        ("can_id", "<u4"),
+        ("tec", "u1"),
+        ("rec", "u1"),
+        ("state", "u1"),
+        ("code", "u1"),
+        ("data", "u1", (8,)),
+        ("zero", "<u4"),
+    ]
+)
+
+
+def tape_of(frames):
+    """Return a frame table (model.FRAME, ascending t_us >= 0) as a tape of frames."""
+    out = np.zeros(len(frames), TAPE)
+    out["kind"] = FRAME
+    for name in ("t_us", "bus", "dlc", "flags", "can_id", "data"):
+        out[name] = frames[name]
+    return out
+
+
+def join_tapes(tapes):
+    """Return the tapes of several buses as one, in time order and then in the order given."""
+    joined = np.concatenate(tapes)
+    return joined[np.argsort(joined["t_us"], kind="stable")]
+
+
+def n_bytes_on(tape):
+    """Return the payload length of each record, uint8[n]; 0 for events."""
+    none = (tape["flags"] & RTR != 0) | (tape["kind"] != FRAME)
+    return np.where(none, 0, np.minimum(tape["dlc"], 8)).astype(np.uint8)
+
+
+def write_tape(path, records):
+    """Write a tape, or a frame table (model.FRAME) as one; the file appears whole or not at all.
+
+    Raises   UsageError if time goes back, OutputError if it cannot be written.
+    """
+    tape = records if records.dtype == TAPE else tape_of(records)
+    late = _first_step_back(tape)
+    if late is not None:
+        raise UsageError(
+            f"tape record {late} is earlier than the one before", "sort by t_us, or join_tapes"
+        )
+    path = Path(path)
+    part = path.with_name(path.name + ".part")
+    try:
+        with open(part, "wb") as file:
+            file.write(tape.tobytes())
+        os.replace(part, path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise OutputError(
+            f"cannot write tape {path}: {error.strerror}", "free space or choose another path"
+        ) from error
+
+
+def read_tape(path):
+    """Read a tape file as an array of dtype TAPE.
+
+    Raises   InputError naming the file and the record, if it is no tape or a damaged one.
+    """
+    try:
+        raw = Path(path).read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read tape {path}: {error.strerror}", "check the path") from error
+    if len(raw) % RECORD_BYTES:
+        raise InputError(
+            f"{path} has {len(raw)} bytes, no multiple of {RECORD_BYTES}",
+            "it is cut short or no tape",
+        )
+    tape = np.frombuffer(raw, TAPE)
+    foreign = (tape["kind"] > STATE) | (tape["zero"] != 0) | (tape["dlc"] > 15)
+    if foreign.any():
+        raise InputError(
+            f"{path}: record {int(np.argmax(foreign))} is none of a tape",
+            "it is damaged or no tape",
+        )
+    late = _first_step_back(tape)
+    if late is not None:
+        raise InputError(
+            f"{path}: record {late} is earlier than the one before", "it is damaged or no tape"
+        )
+    return tape
+
+
+def _first_step_back(tape):
+    back = tape["t_us"][1:] < tape["t_us"][:-1]
+    return int(np.argmax(back)) + 1 if back.any() else None
