@@ -200,21 +200,17 @@ class App:
         self._put_meta(META_ANCHOR, _ANCHOR_HOST, 0, "<Q", t_unix_us)
 
     def take_config(self, item, data):
-        """Check and save a settings item; recording pauses for it, as on-board flash can't be written meanwhile."""
+        """Check and save a settings item; return the status. On-board flash can't be written while recording."""
+        if self._recording or self._stopping:
+            return m.BUSY
         if item == m.CONFIG_SETTINGS:
             try:
-                load(data)
+                self.settings = load(data)
             except SettingsError:
-                return False
-        self._stop_captures()
-        self.board.nv.save(item, data)
-        if item == m.CONFIG_SETTINGS:
-            self.settings = load(data)
+                return m.REFUSED
             self.settings_fault = faults.NONE
-        if self._recording:
-            self._start_captures()
-            self._put_hashes()
-        return True
+        self.board.nv.save(item, data)
+        return m.OK
 
     def control(self, action):
         """Carry out a CONTROL action; return its status."""

@@ -96,7 +96,8 @@ class BlockRing:
         if not self.state[COUNT]:
             return -1
         low, high = struct.unpack_from("<HH", self.blocks[self.state[HEAD]], T0_LO)
-        return (lo - (low | high << 16)) & _LOW
+        age_us = (lo - (low | high << 16)) & _LOW
+        return age_us if age_us < _LOW >> 1 else 0  # opened by the interrupt after `lo` was read
 
     def n_waiting(self):
         """Return how many blocks wait for the card, the one being filled not counted."""

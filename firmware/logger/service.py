@@ -281,10 +281,9 @@ class Service:
             data.extend(rest)
         reply["at"] = len(data)
         if len(data) == asked["total"]:
-            good = binascii.crc32(data) == asked["crc"] and self._app.take_config(
-                asked["item"], bytes(data)
-            )
-            reply["status"] = m.OK if good else m.REFUSED
+            reply["status"] = m.REFUSED
+            if binascii.crc32(data) == asked["crc"]:
+                reply["status"] = self._app.take_config(asked["item"], bytes(data))
             self._config = None
         return self._put(m.CONFIG_SET_REPLY, reply)
 

@@ -193,7 +193,7 @@ CONFIG_SET_REQUEST = (
     ("crc", "I", "", "CRC-32 of the whole item; it is taken over when all bytes are there"),
 )
 CONFIG_SET_REPLY = (
-    ("status", "B", "", "0 taken over; PENDING, more bytes are wanted; REFUSED, not valid"),
+    ("status", "B", "", "0 taken over; PENDING, more bytes are wanted; BUSY, recording; REFUSED, not valid"),
     ("item", "B", "", "as asked"),
     ("at", "H", "bytes", "next byte wanted"),
 )

@@ -10,6 +10,7 @@ import time
 from collections import deque
 
 from cobs import cobs
+
 from slog import messages as m
 from slog.framing import frame
 from slog.layout import BLOCK_BYTES
@@ -92,11 +93,15 @@ class Link:
             if answer["status"] == m.OK:
                 return answer["state"]
             if self._clock() > deadline:
-                raise DeviceError(f"{self.name} does not finish its session", "look at 'stagelog status'")
+                raise DeviceError(
+                    f"{self.name} does not finish its session", "look at 'stagelog status'"
+                )
 
     def erase(self, session, digest):
         """Ask to erase a session (fields of LIST_REPLY) of which the archive holds `digest`; yield percent done."""
-        values = {key: session[key] for key in ("device_id", "boot", "nonce", "first_seq", "n_blocks")}
+        values = {
+            key: session[key] for key in ("device_id", "boot", "nonce", "first_seq", "n_blocks")
+        }
         values["digest"] = digest
         while True:
             answer, _ = self.ask(m.ERASE, values, accept=(m.OK, m.PENDING))
@@ -118,7 +123,9 @@ class Link:
     def set_config(self, item, data):
         """Give the logger a settings item; RequestError if it refuses."""
         if len(data) > m.MAX_CONFIG_BYTES:
-            raise DeviceError(f"{len(data)} bytes of settings, {m.MAX_CONFIG_BYTES} fit", "shorten them")
+            raise DeviceError(
+                f"{len(data)} bytes of settings, {m.MAX_CONFIG_BYTES} fit", "shorten them"
+            )
         crc = binascii.crc32(data)
         at = 0
         while True:
@@ -145,7 +152,8 @@ class Link:
                 if got[0] == kind | m.REPLY and got[1] == request:
                     return self._checked(name, reply_table, got[2], accept)
         raise DeviceError(
-            f"{self.name} does not answer {name}", "check the cable and that it is powered, then try again"
+            f"{self.name} does not answer {name}",
+            "check the cable and that it is powered, then try again",
         )
 
     def read_blocks(self, positions):
@@ -244,7 +252,8 @@ class Link:
             answer, rest = m.parse(table, payload)
         except m.MessageError as error:
             raise ContractError(
-                f"{self.name}: answer to {name} has {error}", "flash it with this release ('stagelog flash')"
+                f"{self.name}: answer to {name} has {error}",
+                "flash it with this release ('stagelog flash')",
             )
         if answer.get("status", m.OK) not in accept:
             raise RequestError(f"{self.name}, {name}", answer["status"])

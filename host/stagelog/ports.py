@@ -58,7 +58,9 @@ def open_link(port):
     if port is None:
         found = find_loggers()
         if not found:
-            raise DeviceError("no logger answers on any port", "check cable and power, or name the port")
+            raise DeviceError(
+                "no logger answers on any port", "check cable and power, or name the port"
+            )
         if len(found) > 1:
             names = ", ".join(entry["port"] for entry in found)
             raise DeviceError(f"{len(found)} loggers answer ({names})", "name the port")
@@ -104,7 +106,11 @@ def _probe(port):
     try:
         link = Link(SerialStream(port), port, tries=2)
     except DeviceError as error:
-        return {"port": port, "hello": None, "problem": str(error)} if "in use" in str(error) else None
+        return (
+            {"port": port, "hello": None, "problem": str(error)}
+            if "in use" in str(error)
+            else None
+        )
     try:
         return {"port": port, "hello": link.hello(), "problem": None}
     except ContractError as error:

@@ -3,11 +3,13 @@
 import contextlib
 import errno
 import os
+import subprocess
 import time
 import tty
 
+from ..errors import DeviceError
 from ..ports import simulator_folder
-from .logger import import_firmware
+from .logger import import_firmware, spawn
 
 PASS_S = 0.001
 
@@ -92,3 +94,29 @@ class LiveLogger:
         """Unplug and put the card away."""
         self.link.close()
         self.app.board.card.image.close()
+
+
+class FastLogger:
+    """A logger in a process of its own that plays its tape in virtual time and then waits on a pseudo-terminal."""
+
+    def __init__(self, args, runtime=None):
+        self._master, self._slave = os.openpty()
+        tty.setraw(self._slave)
+        self.port = os.ttyname(self._slave)
+        self._process = spawn(args, runtime, self._master, self._master)
+
+    def run(self, until=lambda: False):
+        """Wait until `until()` is true; DeviceError with what it printed if the logger dies."""
+        while not until():
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(0.1)
+                text = self._process.stderr.read().decode(errors="replace").strip()
+                last = text.splitlines()[-1] if text else f"exit code {self._process.returncode}"
+                raise DeviceError(f"the simulated logger has stopped: {last}", "check its arguments")
+
+    def close(self):
+        """End the process and unplug."""
+        self._process.kill()
+        self._process.wait()
+        os.close(self._master)
+        os.close(self._slave)

@@ -60,27 +60,26 @@ class VirtualLogger:
         self.app.board.card.image.close()
 
 
+def spawn(args, runtime, stdin, stdout, stderr=subprocess.PIPE):
+    """Start `rig.sim.device` under `runtime` (a MicroPython binary; None is this Python); return the process."""
+    paths = f"{HOST_PATH}:{firmware_path()}"
+    command = [str(runtime or sys.executable), "-m", "stagelog.rig.sim.device", json.dumps(args)]
+    if runtime:
+        command[1:1] = ["-X", "heapsize=64m"]
+    environment = dict(os.environ, MICROPYPATH=paths, PYTHONPATH=paths)
+    return subprocess.Popen(
+        command, stdin=stdin, stdout=stdout, stderr=stderr, bufsize=0, env=environment
+    )
+
+
 class LoggerProcess:
-    """A logger under `runtime` (a MicroPython binary, or this Python); stdin and stdout are its stream.
+    """A logger under `runtime` as `spawn` starts it; its stdin and stdout are the stream.
 
     Raises   DeviceError with what it printed, if it dies.
     """
 
     def __init__(self, args, runtime=None):
-        module = "stagelog.rig.sim.device"
-        paths = f"{HOST_PATH}:{firmware_path()}"
-        command = [str(runtime or sys.executable), "-m", module, json.dumps(args)]
-        if runtime:
-            command[1:1] = ["-X", "heapsize=64m"]
-        environment = dict(os.environ, MICROPYPATH=paths, PYTHONPATH=paths)
-        self._process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            bufsize=0,
-            env=environment,
-        )
+        self._process = spawn(args, runtime, subprocess.PIPE, subprocess.PIPE)
 
     def clock(self):
         """Return seconds, for Link."""

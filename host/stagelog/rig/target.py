@@ -51,6 +51,11 @@ class SimTarget:
         return self._logger.app
 
     @property
+    def is_on(self):
+        """True while the logger has power."""
+        return self._logger is not None
+
+    @property
     def now_us(self):
         """Time since power-on."""
         return self._logger.world.clock.now_us

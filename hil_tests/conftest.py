@@ -1,0 +1,78 @@
+"""The hardware-in-the-loop suite: the same tests on a simulation, on an emulated RP2040 and on real boards.
+
+    pytest hil_tests --target sim|rp2040|hardware [--rig rigs/NAME.toml]
+
+A test asks for `target`, says by marker what it needs (`needs("power", ...)`) and which health counters it will move
+(`moves("dropped0", ...)`). After every test the health gate looks at all others: they must not have moved.
+"""
+
+import pytest
+
+TARGETS = ("sim", "rp2040", "hardware")
+GATE = (
+    "fault",
+    "dropped0",
+    "dropped1",
+    "at_least0",
+    "at_least1",
+    "write_errors",
+    "write_retries",
+    "slots_skipped",
+    "verify_errors",
+    "bad_frames",
+)
+
+
+def pytest_addoption(parser):
+    parser.addoption("--target", choices=TARGETS, default="sim", help="what stands behind the tests")
+    parser.addoption("--rig", help="TOML file that describes the real boards (target hardware)")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "needs(*capabilities): skip where the target lacks one")
+    config.addinivalue_line("markers", "moves(*counters): health counters that this test moves")
+    config.addinivalue_line("markers", "target_args(**args): arguments of the target")
+
+
+@pytest.fixture
+def target(request, tmp_path):
+    """A logger with power on, recording, on a silent bus."""
+    name = request.config.getoption("--target")
+    args = {}
+    for marker in request.node.iter_markers("target_args"):
+        args.update(marker.kwargs)
+    rig = _start(name, tmp_path, args, request.config.getoption("--rig"))
+    wanted = {need for marker in request.node.iter_markers("needs") for need in marker.args}
+    missing = wanted - rig.capabilities
+    if missing:
+        rig.close()
+        pytest.skip(f"target {name} can't: {', '.join(sorted(missing))}")
+    try:
+        yield rig
+        moved = {counter for marker in request.node.iter_markers("moves") for counter in marker.args}
+        if rig.is_on:
+            status = rig.link.status()
+            wrong = {key: status[key] for key in GATE if status[key] and key not in moved}
+            assert not wrong, f"health gate: {wrong}"
+    finally:
+        rig.close()
+
+
+def _start(name, folder, args, rig_file):
+    if name == "sim":
+        from stagelog.rig.target import SimTarget
+
+        return SimTarget(folder, **args)
+    if name == "rp2040":
+        from stagelog.rig.runtimes import find_runtime
+
+        if find_runtime("pico-1.25") is None:
+            pytest.skip("no MicroPython image for the RP2040: run tools/runtimes pico-1.25")
+        from stagelog.rig.rp2040.target import Rp2040Target
+
+        return Rp2040Target(folder, **args)
+    if rig_file is None:
+        pytest.skip("no rig: describe one in hil_tests/rigs/NAME.toml and pass --rig")
+    from stagelog.rig.hardware import HardwareTarget
+
+    return HardwareTarget(rig_file, **args)

@@ -1,0 +1,52 @@
+"""What the bus carried is on the card: to the frame, in order, whatever the card does meanwhile."""
+
+import numpy as np
+import pytest
+from stagelog.rig.play import saturated_tape
+
+SECOND_US = 1_000_000
+
+
+def frames_of(target):
+    """Stop the recording, download its session and return (frames, status before)."""
+    status = target.link.status()
+    return target.download(), status
+
+
+def same_frames(tape, frames):
+    """Tell whether the frames are those of the tape: identifier, length, payload, order."""
+    sent = tape[tape["kind"] == 0]
+    return len(sent) == len(frames) and all(
+        np.array_equal(sent[name], frames[name]) for name in ("can_id", "dlc", "data")
+    )
+
+
+@pytest.mark.needs("saturated")
+def test_saturated_bus_is_stored_whole(target):
+    tape = saturated_tape(SECOND_US, 2 * SECOND_US)
+    target.play(tape)
+    frames, status = frames_of(target)
+    assert same_frames(tape, frames)
+    assert status["dropped0"] == 0
+
+
+@pytest.mark.needs("saturated", "storage")
+@pytest.mark.target_args(stalls=[[500_000, 1_000_000]])
+def test_card_stall_of_500_ms_loses_nothing(target):
+    tape = saturated_tape(SECOND_US, 2 * SECOND_US)
+    target.play(tape)
+    frames, status = frames_of(target)
+    assert same_frames(tape, frames)
+    assert status["ring_worst"] > 10
+
+
+@pytest.mark.needs("saturated", "storage")
+@pytest.mark.moves("dropped0", "fault")
+@pytest.mark.target_args(stalls=[[500_000, 3_000_000]])
+def test_longer_stall_drops_and_counts_to_the_frame(target):
+    tape = saturated_tape(SECOND_US, 4 * SECOND_US)
+    target.play(tape)
+    target.run_for(SECOND_US)
+    frames, status = frames_of(target)
+    assert 0 < status["dropped0"] < len(tape)
+    assert len(frames) + status["dropped0"] == len(tape)

@@ -1,0 +1,80 @@
+"""stagelog drive: let the virtual car drive a scenario and keep the frames it sends."""
+
+import os
+
+import click
+
+from ..errors import OutputError, UsageError
+from ._common import json_option, print_json
+
+
+@click.command()
+@click.argument("scenario", required=False)
+@click.option("--list", "as_list", is_flag=True, help="List the scenarios.")
+@click.option("--seed", type=int, default=1, show_default=True)
+@click.option("--duration", "duration_s", type=float, help="Seconds.  [default: the scenario's]")
+@click.option("--out", "-o", type=click.Path(), help="File to write: .tape (what a listener on the bus sees), .log (candump).")
+@click.option("--bitrate", "bitrate_bps", type=int, default=500_000, show_default=True)
+@click.option("--force", is_flag=True, help="Replace an existing file.")
+@json_option
+def command(scenario, as_list, seed, duration_s, out, bitrate_bps, force, as_json):
+    """Drive SCENARIO with the virtual car onto a simulated bus, into a file."""
+    from ..car import drive, list_scenarios
+
+    if as_list or not scenario:
+        return _print_scenarios(list_scenarios(), as_json)
+    if not out:
+        raise UsageError("nowhere to put the frames", "give --out FILE.log or FILE.tape")
+    if os.path.exists(out) and not force:
+        raise OutputError(f"{out} exists", "choose another name, or --force to replace it")
+    from ..rig.play import play_on_bus
+    from ..rig.tape import write_tape
+
+    driven = drive(scenario, seed=seed, duration_s=duration_s)
+    tape, worst_us = play_on_bus(driven.frames, bitrate_bps)
+    if str(out).endswith(".tape"):
+        write_tape(out, tape)
+    else:
+        from ..export import write_frames
+
+        write_frames(out, frames_of(tape), force=force)
+    facts = {
+        "out": str(out),
+        "scenario": scenario,
+        "seed": seed,
+        "n_frames": len(tape),
+        "duration_s": round(float(tape["t_us"][-1]) / 1e6, 3),
+        "largest_delay_us": worst_us,
+        "events": [event.as_dict() for event in driven.truth.events],
+    }
+    if as_json:
+        return print_json("stagelog.drive/1", facts)
+    click.echo(
+        f"{len(tape):,} frames of {facts['duration_s']:.1f} s in {out}; "
+        f"the bus delayed one by {worst_us:.0f} us at most; {len(driven.truth.events)} events"
+    )
+    return None
+
+
+def frames_of(tape):
+    """Return the frames of a tape as a frame table."""
+    import numpy as np
+
+    from ..model import FRAME
+    from ..rig.tape import n_bytes_on
+
+    sent = tape[tape["kind"] == 0]
+    frames = np.zeros(len(sent), FRAME)
+    for name in ("t_us", "can_id", "bus", "flags", "dlc", "data"):
+        frames[name] = sent[name]
+    frames["n_bytes"] = n_bytes_on(sent)
+    return frames
+
+
+def _print_scenarios(scenarios, as_json):
+    if as_json:
+        rows = [{"name": s.name, "summary": s.summary, "duration_s": s.duration_s} for s in scenarios]
+        return print_json("stagelog.scenarios/1", {"scenarios": rows})
+    for s in scenarios:
+        click.echo(f"{s.name:24} {s.summary}")
+    return None

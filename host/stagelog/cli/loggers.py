@@ -1,0 +1,50 @@
+"""stagelog loggers: which ports a logger answers on."""
+
+import click
+
+from ._common import json_option, print_json
+
+
+@click.command()
+@json_option
+def command(as_json):
+    """List the ports on which a logger answers."""
+    from ..ports import find_loggers
+
+    rows = [_row(entry) for entry in find_loggers()]
+    if as_json:
+        return print_json("stagelog.loggers/1", {"loggers": rows})
+    if not rows:
+        click.echo("no logger answers; check cable and power", err=True)
+    for row in rows:
+        if row["problem"]:
+            click.echo(f"{row['port']}  {row['problem']}")
+        else:
+            click.echo(
+                f"{row['port']}  car {row['car'] or '-'}  {row['state']}  "
+                f"device {row['device_id']}  boot {row['boot']}  firmware {row['firmware']}  {row['board']}"
+            )
+    return None
+
+
+def _row(entry):
+    hello = entry["hello"]
+    if hello is None:
+        return {"port": entry["port"], "problem": entry["problem"]}
+    return {"port": entry["port"], "problem": None, **describe_hello(hello)}
+
+
+def describe_hello(hello):
+    """Return HELLO_REPLY as readable values."""
+    from slog.messages import STATE_TEXT
+
+    version = hello["firmware"]
+    return {
+        "car": hello["car"].rstrip(b"\0").decode(errors="replace"),
+        "state": STATE_TEXT.get(hello["state"], f"state {hello['state']}"),
+        "device_id": hello["device_id"].hex(),
+        "boot": hello["boot"],
+        "firmware": f"{version >> 16}.{version >> 8 & 255}.{version & 255}",
+        "board": hello["board"].rstrip(b"\0").decode(errors="replace"),
+        "contract": hello["contract"].hex(),
+    }

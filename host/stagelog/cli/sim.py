@@ -1,0 +1,129 @@
+"""stagelog sim: start a simulated logger that the other commands reach like a board on a cable."""
+
+import contextlib
+import os
+import sys
+import tempfile
+
+import click
+
+from ..errors import UsageError
+from ._common import json_option, print_json
+
+
+@click.command()
+@click.option("--log", type=click.Path(exists=True), help="Play the frames of this log onto its bus.")
+@click.option("--drive", "scenario", help="Play a drive of the virtual car ('stagelog drive --list').")
+@click.option("--duration", "duration_s", type=float, help="Seconds of the drive.  [default: the scenario's]")
+@click.option("--seed", type=int, default=1, show_default=True, help="Of the drive and of the logger.")
+@click.option("--bitrate", "bitrate_bps", type=int, default=500_000, show_default=True)
+@click.option("--card", type=click.Path(), help="Card image, made if missing.  [default: a new one]")
+@click.option("--card-MiB", "card_MiB", type=int, default=64, show_default=True, help="Size of a new card.")
+@click.option("--write-ms", type=float, default=3.0, show_default=True, help="Time the card takes a block.")
+@click.option(
+    "--stall", "stalls", multiple=True, metavar="FROM_S:MS", help="The card stalls; may be repeated."
+)
+@click.option("--car", default="SIM", show_default=True, help="Name of the car in the settings.")
+@click.option("--fast", is_flag=True, help="Play everything in virtual time first, then wait for the host.")
+@click.option(
+    "--runtime",
+    default="cpython",
+    show_default=True,
+    help="What runs the firmware: cpython, unix64, unix32 (MicroPython, with --fast) or a path.",
+)
+@json_option
+def command(
+    log, scenario, duration_s, seed, bitrate_bps, card, card_MiB, write_ms, stalls, car, fast, runtime, as_json
+):
+    """Start a simulated logger and print its port; Ctrl-C ends it.
+
+    The firmware is the one that is flashed; bus, card and cable are models. Without --log or --drive its bus is silent.
+    """
+    if log and scenario:
+        raise UsageError("--log and --drive together", "choose one")
+    if runtime != "cpython" and not fast:
+        raise UsageError(f"--runtime {runtime} in real time", "add --fast")
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="stagelog-sim-"))
+        args = {
+            "card": _card(card or os.path.join(folder, "card.img"), card_MiB),
+            "seed": seed,
+            "write_us": int(write_ms * 1000),
+            "stalls": [_stall(text) for text in stalls],
+            "settings": {"car": car, "buses": [{"bitrate_bps": bitrate_bps, "ids": None}]},
+        }
+        tape = _tape(log, scenario, duration_s, seed, bitrate_bps)
+        logger = _start(args, tape, folder, fast, runtime)
+        stack.callback(logger.close)
+        from ..rig.live import announced
+
+        path = stack.enter_context(announced(logger.port, f"sim-{os.getpid()}"))
+        _tell(path, args["card"], tape, as_json)
+        with contextlib.suppress(KeyboardInterrupt):
+            logger.run()
+
+
+def _start(args, tape, folder, fast, runtime):
+    from ..rig.live import FastLogger, LiveLogger
+    from ..rig.target import tape_events
+
+    if not fast:
+        return LiveLogger(args, tape_events(tape) if tape is not None else ())
+    if tape is not None:
+        from ..rig.tape import write_tape
+
+        args = dict(args, tape=os.path.join(folder, "bus.tape"))
+        write_tape(args["tape"], tape)
+    return FastLogger(args, _binary(runtime))
+
+
+def _binary(runtime):
+    if runtime == "cpython":
+        return None
+    if runtime in ("unix64", "unix32"):
+        from ..rig.runtimes import ensure_runtime
+
+        return ensure_runtime(runtime)
+    if not os.access(runtime, os.X_OK):
+        raise UsageError(f"--runtime {runtime} is no program", "give cpython, unix64, unix32 or a path")
+    return runtime
+
+
+def _tape(log, scenario, duration_s, seed, bitrate_bps):
+    from ..rig.play import play_on_bus
+
+    if log:
+        from ..importers import load_frames
+
+        return play_on_bus(load_frames(log).frames, bitrate_bps)[0]
+    if scenario:
+        from ..car import drive
+
+        return play_on_bus(drive(scenario, seed=seed, duration_s=duration_s).frames, bitrate_bps)[0]
+    return None
+
+
+def _card(path, card_MiB):
+    if not os.path.exists(path):
+        from ..card import prepare_raw
+
+        prepare_raw(path, card_MiB * 256)
+    return str(path)
+
+
+def _stall(text):
+    try:
+        start_s, ms = map(float, text.split(":"))
+    except ValueError:
+        raise UsageError(f"--stall {text}", "give FROM_S:MS, as in 10:500") from None
+    return [int(start_s * 1e6), int(start_s * 1e6 + ms * 1000)]
+
+
+def _tell(port, card, tape, as_json):
+    if as_json:
+        n_frames = 0 if tape is None else int((tape["kind"] == 0).sum())
+        print_json("stagelog.sim/1", {"port": port, "card": card, "n_frames": n_frames})
+    else:
+        click.echo(port)
+        click.echo(f"simulated logger, card {card}; Ctrl-C ends it", err=True)
+    sys.stdout.flush()

@@ -1,0 +1,77 @@
+"""stagelog status: is it recording, what was lost, what is wrong."""
+
+import time
+
+import click
+
+from ._common import json_option, print_json
+from .loggers import describe_hello
+
+
+@click.command()
+@click.argument("port", required=False)
+@json_option
+def command(port, as_json):
+    """Show the state and the health of the logger on PORT; exit 1 if it does not record without fault."""
+    from slog.faults import TEXT
+    from slog.messages import STATE_RECORDING
+
+    from ..ports import open_link
+
+    link = open_link(port)
+    try:
+        hello = link.hello()
+        asked = time.time()
+        status = link.status()
+        sessions = link.list_sessions()
+    finally:
+        link.close()
+    facts = {"port": link.name, **describe_hello(hello), "fault": TEXT.get(status["fault"], "unknown")}
+    facts.update({key: value for key, value in status.items() if key not in ("status", "state", "fault")})
+    facts["fault_code"] = status["fault"]
+    facts["sessions"] = [
+        {"boot": s["boot"], "nonce": s["nonce"], "n_blocks": s["n_blocks"], "running": bool(s["running"])}
+        for s in sessions
+    ]
+    facts["t_unix_us"] = int(asked * 1e6)
+    healthy = status["state"] == STATE_RECORDING and not status["fault"]
+    if as_json:
+        print_json("stagelog.status/1", facts)
+    else:
+        _print(facts, status)
+    raise SystemExit(0 if healthy else 1)
+
+
+def _print(facts, status):
+    from slog.layout import BLOCK_BYTES
+
+    verdict = facts["state"].upper() if not status["fault"] else f"{facts['state'].upper()}: {facts['fault']}"
+    click.echo(f"{facts['port']}  car {facts['car'] or '-'}  {verdict}")
+    click.echo(
+        f"  boot {facts['boot']}, on for {status['t_us'] / 1e6:.1f} s, firmware {facts['firmware']}, {facts['board']}"
+    )
+    for bus in range(status["n_buses"]):
+        click.echo(
+            f"  bus {bus}: {BUS_TEXT.get(status[f'bus_state{bus}'], '?')}, {status[f'stored{bus}']:,} frames stored, "
+            f"{status[f'dropped{bus}']:,} dropped, {status[f'at_least{bus}']:,} or more lost in hardware"
+        )
+    used = sum(s["n_blocks"] for s in facts["sessions"]) * BLOCK_BYTES
+    click.echo(
+        f"  card: {len(facts['sessions'])} sessions, {used / 1e6:.1f} MB, {status['blocks_free'] * BLOCK_BYTES / 1e6:.0f} MB "
+        f"free; longest write {status['write_worst_ms']} ms, {status['write_errors']} errors, "
+        f"{status['write_retries']} tried again, {status['slots_skipped']} places given up"
+    )
+    click.echo(
+        f"  memory: at most {status['ring_worst']} of {status['ring_blocks']} blocks waited; "
+        f"first frame stored {status['boot_to_frame_ms']} ms after power-on"
+    )
+
+
+BUS_TEXT = {
+    0: "stopped",
+    1: "alive",
+    2: "error warning",
+    3: "error passive",
+    4: "bus off",
+    5: "SILENT",
+}

@@ -1,0 +1,48 @@
+"""Frames that ought to be sent become what a listener on the bus sees: a tape, bit times, arbitration and all."""
+
+import numpy as np
+
+from ..errors import UsageError
+from . import nodes
+from .bus import Bus
+from .tape import join_tapes
+
+BITRATE_BPS = 500_000
+
+
+def play_on_bus(frames, bitrate_bps=BITRATE_BPS):
+    """Play a frame table (model.FRAME, ascending t_us) on simulated buses, one for each bus index in it.
+
+    The first frame is sent at its own t_us if that is below an hour, else at 0.
+    Returns  (tape of a listener, largest delay in us that the bus itself added)
+    Raises   UsageError for frames that classic CAN can't carry.
+    """
+    if not len(frames):
+        raise UsageError("there are no frames to play", "choose a log that holds some")
+    start_us = int(frames["t_us"][0])
+    if start_us > 3_600_000_000:
+        start_us = 0
+    tapes = []
+    worst_ns = 0
+    for index in np.unique(frames["bus"]):
+        mine = frames[frames["bus"] == index]
+        lag_ns = int(mine["t_us"][0] - frames["t_us"][0]) * 1000
+        bus = Bus(bitrate_bps, int(index))
+        bus.add_node("car", nodes.play(mine, bitrate_bps, start_us * 1000 + lag_ns))
+        bus.add_node("dash")
+        bus.add_node("logger", listen_only=True)
+        span_ns = int(mine["t_us"][-1] - mine["t_us"][0]) * 1000
+        longest_ns = 160 * 10**9 // bitrate_bps
+        log = bus.run(start_us * 1000 + lag_ns + span_ns + (len(mine) + 2) * longest_ns)
+        worst_ns = max(worst_ns, int(nodes.shifts_ns(log, mine).max()))
+        tapes.append(log.tape("logger"))
+    return join_tapes(tapes), worst_ns / 1000
+
+
+def saturated_tape(bitrate_bps, duration_us, n_bytes=8, seed=0):
+    """Return the tape of a bus that is never idle for `duration_us`: frames of n_bytes back to back."""
+    bus = Bus(bitrate_bps)
+    bus.add_node("source", nodes.saturate(n_bytes, seed=seed))
+    bus.add_node("dash")
+    bus.add_node("logger", listen_only=True)
+    return bus.run(duration_us * 1000).tape("logger")
