@@ -1,0 +1,375 @@
+"""Where the blocks of a file lie: session file, extent, card or image of one, or remains.
+
+    session file   blocks verbatim, one after the other (.slog)
+    extent         STAGELOG.BIN as a file, or a raw image that starts with the signature
+    card image     a whole card; the signature stands at a multiple of 4 MiB
+    remains        blocks at places that no signature explains
+
+Maps files read-only; nothing is read before it is looked at. Fails with InputError, which says
+what the file looks like, if there is no good block and no signature in it.
+"""
+
+import mmap
+import os
+import struct
+import zlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from slog import block as codec
+from slog.layout import (
+    BLOCK_BYTES,
+    HEADER_BYTES,
+    MAGIC,
+    RECORD_BYTES,
+    RECORDS_PER_BLOCK,
+    RELEASE,
+    RELEASE_MAGIC,
+    SECTOR_BYTES,
+    SIGNATURE,
+    SIGNATURE_MAGIC,
+    VERSION,
+    size,
+    unpack,
+)
+from stagelog.blocks.layouts import HEADER
+from stagelog.errors import InputError
+
+SESSION_FILE = "session file"
+EXTENT = "extent"
+CARD_IMAGE = "card image"
+REMAINS = "remains"
+
+ALIGN_BYTES = 4 << 20  # a signature stands at a multiple of this
+N_SIGNATURE_PLACES = 16
+_MARK = struct.pack("<HB", MAGIC, VERSION)
+_SIGNATURE_BYTES = size(SIGNATURE)
+_RELEASE_BYTES = size(RELEASE)
+_MAX_TRIES = 64  # places tried as a block per 4096 bytes of damage
+_SESSION_FILE_STARTS = 1 << 16  # bytes; the first good block of a session file lies before
+_ALL_PLACES = 1 << 16  # a ring of up to 256 MiB is looked at place by place
+_SAMPLE = 1024  # larger ones: one place in 1,024 first
+
+_FOREIGN = (
+    (b"LOGG", "a Vector BLF log"),
+    (b"MDF ", "an MF4 measurement"),
+    (b"UnFinMF", "an unfinished MF4 measurement"),
+    (b"date ", "a Vector ASC log"),
+    (b";$FILEVERSION", "a PEAK TRC log"),
+    (b"\x89MCAP0", "an MCAP log"),
+    (b"ULog\x01", "a PX4 ULog"),
+    (b"PAR1", "a Parquet file"),
+    (b"VERSION", "a DBC file"),
+    (b"\x1f\x8b", "a gzip file: unpack it first"),
+    (b"\x28\xb5\x2f\xfd", "a zstd file: unpack it first"),
+    (b"PK\x03\x04", "a zip file: unpack it first"),
+    (b"UF2\n", "a UF2 firmware image"),
+    (b"\x7fELF", "a program"),
+    (b"\xd4\xc3\xb2\xa1", "a network capture"),
+    (b"{", "a JSON text"),
+    (b"(", "a candump log"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Medium:
+    """A mapped file and the places in it that may hold a block.
+
+    view      uint8[n, 4096], read-only; row i is place i
+    offsets   int64[n], where place i starts in the file
+    good      bool[n], which places hold a good block, where that is known already
+    ring      (first, end): places in use as a ring; (0, n) if there is none
+    extent    fields of the signature, or None
+    released_seq, tail   from the newest release mark: blocks below that number are erased
+    bad_spans (offset, n_bytes, reason) of stretches that are no place at all
+    notes     remarks on the file as a whole
+    """
+
+    path: Path
+    kind: str
+    view: np.ndarray
+    offsets: np.ndarray
+    ring: tuple
+    good: np.ndarray | None = None
+    extent: dict | None = None
+    released_seq: int = 0
+    tail: int = 0
+    bad_spans: list = field(default_factory=list)
+    notes: list = field(default_factory=list)
+
+    def headers(self, places):
+        """Return a copy of the headers (HEADER) at `places` (int array)."""
+        return self.view[places, :HEADER_BYTES].view(HEADER)[:, 0]
+
+
+def map_file(path):
+    """Return the bytes of a file or block device as a read-only memoryview."""
+    path = Path(path)
+    if path.is_dir():
+        raise InputError(f"{path} is a folder, not a log", hint="name a .slog file in it")
+    try:
+        with open(path, "rb") as file:
+            n_bytes = file.seek(0, os.SEEK_END)
+            if not n_bytes:
+                raise InputError(f"{path} is empty")
+            return memoryview(mmap.mmap(file.fileno(), n_bytes, access=mmap.ACCESS_READ))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except PermissionError:
+        raise InputError(
+            f"{path}: no permission to read it",
+            hint="a card in a reader may need membership in the group 'disk', or root",
+        ) from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read: {error}") from None
+
+
+def good_mask(view, places, headers):
+    """Return which of `places` (rows of uint8[n, 4096]) are good blocks; `headers` are theirs."""
+    good = looks_like_block(headers)
+    flat = view.reshape(-1).data
+    n_records = headers["n_records"].tolist()
+    want = headers["crc"].tolist()
+    crc32 = zlib.crc32
+    for i in np.flatnonzero(good).tolist():
+        at = int(places[i]) * BLOCK_BYTES
+        end = at + HEADER_BYTES + n_records[i] * RECORD_BYTES
+        crc = crc32(flat[at + HEADER_BYTES : end], crc32(flat[at : at + codec.CRC]))
+        good[i] = crc == want[i]
+    return good
+
+
+def is_good(buf, offset):
+    """Tell whether a whole block of this version starts at `offset`."""
+    if offset + BLOCK_BYTES > len(buf) or buf[offset : offset + 3] != _MARK:
+        return False
+    n_records = buf[offset + codec.N_RECORDS]
+    if n_records > RECORDS_PER_BLOCK:
+        return False
+    crc_at = offset + codec.CRC
+    end = offset + HEADER_BYTES + n_records * RECORD_BYTES
+    crc = zlib.crc32(buf[offset + HEADER_BYTES : end], zlib.crc32(buf[offset:crc_at]))
+    return crc == struct.unpack_from("<I", buf, crc_at)[0]
+
+
+def open_medium(path):
+    """Find the blocks of a file; InputError if it holds neither a good block nor a signature."""
+    path = Path(path)
+    buf = map_file(path)
+    signature = find_signature(buf)
+    if signature is not None:
+        return _extent(path, buf, *signature)
+    offset = next(_search(buf, 0, len(buf)), None)
+    if offset is None:
+        raise InputError(f"{path} holds no stagelog block: {_describe(buf)}")
+    if offset < _SESSION_FILE_STARTS:
+        return _session_file(path, buf)
+    phase = offset % BLOCK_BYTES
+    first = (offset - phase) // BLOCK_BYTES
+    n = (len(buf) - phase) // BLOCK_BYTES
+    view = _grid(buf, phase, n)
+    released = _newest_release(view, range(max(0, first - 4096), first), None)
+    return Medium(
+        path,
+        REMAINS,
+        view,
+        phase + np.arange(n) * BLOCK_BYTES,
+        (0, n),
+        released_seq=released[1],
+        tail=first,
+        notes=[f"no signature found; the first block starts at byte {offset:,}"],
+    )
+
+
+def find_signature(buf):
+    """Return (byte offset of the extent, signature fields, notes) by the first or second copy."""
+    for place in range(N_SIGNATURE_PLACES):
+        offset = place * ALIGN_BYTES
+        found = signature_at(buf, offset)
+        if found is not None and (found["lba"] * SECTOR_BYTES == offset or offset == 0):
+            return offset, found, []
+    at = buf.obj.find(SIGNATURE_MAGIC)
+    while at >= 0:
+        found = signature_at(buf, at)
+        if found is not None:
+            offset = at - found["copy"] * BLOCK_BYTES
+            if offset in (0, found["lba"] * SECTOR_BYTES):
+                return offset, found, ["the signature is damaged; its second copy was used"]
+        at = buf.obj.find(SIGNATURE_MAGIC, at + 1)
+    return None
+
+
+def signature_at(buf, offset):
+    """Return the fields of a whole signature at `offset`, or None."""
+    packed = bytes(buf[offset : offset + _SIGNATURE_BYTES])
+    if len(packed) < _SIGNATURE_BYTES or not packed.startswith(SIGNATURE_MAGIC):
+        return None
+    found = unpack(SIGNATURE, packed)
+    if zlib.crc32(packed[:-4]) != found["crc"]:
+        return None
+    return found
+
+
+def _extent(path, buf, offset, found, notes):
+    if found["version"] != VERSION:
+        raise InputError(
+            f"{path}: format version {found['version']}, this program reads {VERSION}",
+            hint="install a newer stagelog",
+        )
+    n = min(found["n_blocks"], (len(buf) - offset) // BLOCK_BYTES)
+    if n < found["n_blocks"]:
+        notes.append(f"cut short: {n:,} of {found['n_blocks']:,} blocks of the extent are there")
+    first, end = min(found["data_first"], n), min(found["data_end"], n)
+    view = _grid(buf, offset, n)
+    marks = [place for place in (found["release_a"], found["release_b"]) if place < n]
+    _, released_seq, tail = _newest_release(view, marks, found["extent_id"])
+    return Medium(
+        path,
+        EXTENT if offset == 0 else CARD_IMAGE,
+        view,
+        offset + np.arange(n) * BLOCK_BYTES,
+        (first, end),
+        extent=found,
+        released_seq=released_seq,
+        tail=tail or first,
+        notes=notes,
+    )
+
+
+def _newest_release(view, places, extent_id):
+    """Return (generation, released_seq, position) of the newest valid release mark, or zeros."""
+    best = (0, 0, 0)
+    for place in places:
+        packed = view[place, :_RELEASE_BYTES].tobytes()
+        if not packed.startswith(RELEASE_MAGIC):
+            continue
+        found = unpack(RELEASE, packed)
+        if zlib.crc32(packed[:-4]) == found["crc"] and extent_id in (None, found["extent_id"]):
+            best = max(best, (found["generation"], found["released_seq"], found["position"]))
+    return best
+
+
+def _grid(buf, offset, n):
+    flat = np.frombuffer(buf, np.uint8, n * BLOCK_BYTES, offset)
+    return flat.reshape(n, BLOCK_BYTES)
+
+
+def _session_file(path, buf):
+    """Cut a row of blocks into places; where bytes were lost or added, find the next block."""
+    n = len(buf) // BLOCK_BYTES
+    rest = len(buf) % BLOCK_BYTES
+    view = _grid(buf, 0, n)
+    good = good_mask(view, np.arange(n), view[:, :HEADER_BYTES].copy().view(HEADER)[:, 0])
+    bad_spans = []
+    shifted = _find_shifted(buf, good)
+    offsets = np.arange(n) * BLOCK_BYTES
+    if shifted:
+        offsets, bad_spans = _merge(offsets, np.array(shifted), len(buf))
+        view = np.stack([np.frombuffer(buf, np.uint8, BLOCK_BYTES, at) for at in offsets])
+        view.flags.writeable = False
+        good = None
+    elif rest:
+        bad_spans.append((n * BLOCK_BYTES, rest, f"cut short: {rest:,} of 4,096 bytes"))
+    ring = (0, len(offsets))
+    return Medium(path, SESSION_FILE, view, offsets, ring, good=good, bad_spans=bad_spans)
+
+
+def _find_shifted(buf, good):
+    """Return the offsets of good blocks in damaged stretches that stand at no multiple of 4096."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[True], good, [True]]).astype(np.int8)))
+    found = []
+    for start, end in edges.reshape(-1, 2).tolist():
+        end = len(buf) if end == len(good) else end * BLOCK_BYTES
+        found += [at for at in _search(buf, start * BLOCK_BYTES, end) if at % BLOCK_BYTES]
+    return found
+
+
+def _search(buf, start, end):
+    """Yield the offsets of good blocks in buf[start:end] at any alignment, without overlap."""
+    source = buf.obj
+    at = start
+    window, n_tries = -1, 0
+    while True:
+        at = source.find(_MARK, at, end)
+        if at < 0 or at + BLOCK_BYTES > end:
+            return
+        if at // BLOCK_BYTES != window:
+            window, n_tries = at // BLOCK_BYTES, 0
+        n_tries += 1
+        if n_tries <= _MAX_TRIES and is_good(buf, at):
+            yield at
+            at += BLOCK_BYTES
+        else:
+            at += 1
+
+
+def _merge(places, shifted, n_bytes):
+    """Return (offsets of all places, spans between them); shifted blocks displace places."""
+    before = np.searchsorted(shifted, places, side="right") - 1
+    behind = np.searchsorted(shifted, places, side="left")
+    covered = (before >= 0) & (shifted[before] + BLOCK_BYTES > places)
+    ahead = np.minimum(behind, len(shifted) - 1)
+    covered |= (behind < len(shifted)) & (shifted[ahead] < places + BLOCK_BYTES)
+    offsets = np.sort(np.concatenate([places[~covered], shifted]))
+    starts = np.concatenate([[0], offsets + BLOCK_BYTES])
+    ends = np.concatenate([offsets, [n_bytes]])
+    spans = [
+        (int(a), int(b - a), f"{b - a:,} bytes that are no block")
+        for a, b in zip(starts, ends, strict=True)
+        if b > a
+    ]
+    return offsets, spans
+
+
+def places_to_look_at(medium):
+    """Return the places that may hold a block in use, as an int array.
+
+    A large ring is sampled every 4 MiB; a stretch is read if a sample in or beside it is a block
+    in use, or if the log is known to start there. What is in use is one stretch of the ring.
+    """
+    first, end = medium.ring
+    if end - first <= _ALL_PLACES:
+        return np.arange(first, end)
+    samples = np.arange(first, end, _SAMPLE)
+    headers = medium.headers(samples)
+    used = looks_like_block(headers) & (headers["seq"] >= max(1, medium.released_seq))
+    wanted = used | np.roll(used, 1) | np.roll(used, -1)
+    chunk = min(max(medium.tail - first, 0) // _SAMPLE, len(samples) - 1)
+    for _ in range(len(samples)):
+        wanted[chunk] = True
+        lo = first + chunk * _SAMPLE
+        headers = medium.headers(np.arange(lo, min(lo + _SAMPLE, end)))
+        used = looks_like_block(headers) & (headers["seq"] >= max(1, medium.released_seq))
+        chunk = (chunk + 1) % len(samples)
+        if not used.any() or wanted[chunk]:
+            break
+    return np.flatnonzero(np.repeat(wanted, _SAMPLE)[: end - first]) + first
+
+
+def looks_like_block(headers):
+    """Return a mask: magic, version and n_records are those of a block of this version."""
+    return (
+        (headers["magic"] == MAGIC)
+        & (headers["version"] == VERSION)
+        & (headers["n_records"] <= RECORDS_PER_BLOCK)
+    )
+
+
+def _describe(buf):
+    if buf[:2] == _MARK[:2]:
+        if len(buf) < BLOCK_BYTES:
+            return f"it is cut short after {len(buf):,} bytes, a block has 4,096"
+        if buf[2] != VERSION:
+            return f"it has format version {buf[2]}, this program reads {VERSION}"
+        return "what is there looks like blocks, but no CRC is right"
+    head = bytes(buf[:16])
+    for start, name in _FOREIGN:
+        if head.startswith(start):
+            return f"it looks like {name}"
+    if len(buf) >= 512 and bytes(buf[510:512]) == b"\x55\xaa":
+        return "it looks like a card or its image that 'stagelog card prepare' has not prepared"
+    if not any(buf[:BLOCK_BYTES]):
+        return "it starts with zeros"
+    return "it is of no kind known here"

@@ -1,0 +1,244 @@
+"""Which blocks of a medium count, to which session each belongs, and which places are bad.
+
+Owns the values that say what is wrong with a log. Reads headers, writes nothing, never fails.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from slog.layout import BLOCK_BYTES, MAGIC, VERSION
+from stagelog.blocks.medium import SESSION_FILE, Medium, is_good, looks_like_block
+
+_MAX_HOLE = 1 << 16  # places; a longer stretch between two blocks is not listed place by place
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Identity:
+    """Who recorded: chip id as 16 hex digits, boot counter, random number of the session."""
+
+    device_id: str
+    boot: int
+    nonce: int
+
+    @property
+    def name(self):
+        """Return the name of the session's file without its extension."""
+        return f"{self.device_id}-{self.boot}-{self.nonce:08x}"
+
+
+@dataclass(frozen=True, slots=True)
+class BadBlock:
+    """A place that should hold a block and does not.
+
+    `position` counts blocks from the start of the extent; None where the file has no positions.
+    `offset` is where the place starts in the file.
+    """
+
+    position: int | None
+    reason: str
+    offset: int
+    n_bytes: int = BLOCK_BYTES
+
+    def __str__(self):
+        place = "" if self.position is None else f"place {self.position:,}, "
+        return f"{place}byte {self.offset:,}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """Something worth telling that costs no data. `kind` is short and countable."""
+
+    kind: str
+    place: str
+    detail: str
+
+    def __str__(self):
+        return f"{self.place}: {self.detail}"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The places that were looked at: indices into the medium, their headers, which are good."""
+
+    medium: Medium
+    places: np.ndarray
+    headers: np.ndarray
+    good: np.ndarray
+
+
+def identity_of(header):
+    """Return the Identity in a header (one row of HEADER)."""
+    device_id = header["device_id"].tobytes().hex()
+    return Identity(device_id, int(header["boot"]), int(header["nonce"]))
+
+
+def choose(found):
+    """Decide which good blocks count: every number of a session once, well-placed ones first.
+
+    Returns (kept bool[n], taken bool[n], diagnostics). A place is taken if what lies there is the
+    block that belongs there, although it may be a second copy that does not count.
+    """
+    misplaced = _misplaced(found)
+    kept, diagnostics = _drop_doubles(found, misplaced)
+    taken = found.good & ~misplaced
+    for i in np.flatnonzero(misplaced).tolist():
+        header = found.headers[i]
+        detail = f"block {header['seq']:,} was written for place {header['position']:,}"
+        diagnostics.append(Diagnostic("misplaced", f"place {found.places[i]:,}", detail))
+    if found.medium.kind == SESSION_FILE:
+        taken |= kept
+        stale = _stale(found, kept)
+        kept &= ~stale
+        taken &= ~stale
+    return kept, taken, diagnostics
+
+
+def split(found, kept):
+    """Return [(Identity, indices in rising order of seq)] of the blocks that count."""
+    chosen = np.flatnonzero(kept)
+    device, run = _keys(found.headers[chosen])
+    order = np.lexsort((found.headers["seq"][chosen], run, device))
+    chosen, device, run = chosen[order], device[order], run[order]
+    edges = np.flatnonzero((np.diff(device) != 0) | (np.diff(run) != 0)) + 1
+    parts = [part for part in np.split(chosen, edges) if len(part)]
+    return [(identity_of(found.headers[part[0]]), part) for part in parts]
+
+
+def bad_blocks(found, taken):
+    """Return ([BadBlock], diagnostics): the places that should hold a block.
+
+    These are all places of a session file, and on a card those between two blocks that
+    follow each other, and the one where the newest write was cut short.
+    """
+    medium = found.medium
+    diagnostics = []
+    if medium.kind == SESSION_FILE:
+        places = found.places[~taken].tolist()
+    else:
+        order = np.flatnonzero(taken)
+        order = order[np.argsort(found.headers["seq"][order], kind="stable")]
+        places, diagnostics = _holes(medium, found.places[order])
+        places += _torn(found, order)
+    bad = []
+    for place in places:
+        position = place if medium.extent is not None else None
+        bad.append(BadBlock(position, _reason(medium, place), int(medium.offsets[place])))
+    bad += [BadBlock(None, reason, at, n_bytes) for at, n_bytes, reason in medium.bad_spans]
+    return bad, diagnostics
+
+
+def _keys(headers):
+    """Return (device, boot << 32 | nonce), both uint64."""
+    device = np.ascontiguousarray(headers["device_id"]).view("<u8")[:, 0]
+    return device, headers["boot"].astype(np.uint64) << np.uint64(32) | headers["nonce"]
+
+
+def _misplaced(found):
+    """Return which good blocks do not lie where they were written for.
+
+    Where the places have no positions, most blocks decide, and only what is out of order counts:
+    a session that went round the end of the ring has two runs of positions.
+    """
+    mask = np.zeros(len(found.places), bool)
+    chosen = np.flatnonzero(found.good)
+    shift = found.headers["position"][chosen].astype(np.int64) - found.places[chosen]
+    if found.medium.extent is not None:
+        mask[chosen] = shift != 0
+        return mask
+    if not len(chosen):
+        return mask
+    falls = np.diff(found.headers["seq"][chosen].astype(np.int64)) <= 0
+    out_of_order = np.append(falls, False) | np.insert(falls, 0, False)
+    values, counts = np.unique(shift, return_counts=True)
+    mask[chosen] = (shift != values[counts.argmax()]) & out_of_order
+    return mask
+
+
+def _drop_doubles(found, misplaced):
+    """Return (good blocks without second copies, diagnostics). The later of two stays."""
+    kept = found.good.copy()
+    chosen = np.flatnonzero(kept)
+    seq = found.headers["seq"][chosen]
+    device, run = _keys(found.headers[chosen])
+    order = np.lexsort((chosen, ~misplaced[chosen], seq, run, device))
+    same = np.diff(device[order]) == 0
+    same &= np.diff(run[order]) == 0
+    same &= np.diff(seq[order]) == 0
+    diagnostics = []
+    for double, other in zip(chosen[order[:-1][same]], chosen[order[1:][same]], strict=True):
+        kept[double] = False
+        where = f"place {found.places[double]:,}"
+        detail = (
+            f"block {found.headers['seq'][double]:,} lies at place {found.places[other]:,} too"
+        )
+        diagnostics.append(Diagnostic("duplicate", where, detail))
+    return kept, diagnostics
+
+
+def _stale(found, kept):
+    """Return the blocks of older sessions that lie between those of the one the file is of."""
+    stale = np.zeros(len(kept), bool)
+    groups = [chosen for _, chosen in split(found, kept)]
+    if len(groups) < 2:
+        return stale
+    main = max(groups, key=len)
+    low, high = found.places[main].min(), found.places[main].max()
+    for chosen in groups:
+        inside = (found.places[chosen] > low) & (found.places[chosen] < high)
+        older = found.headers["seq"][chosen[-1]] < found.headers["seq"][main[0]]
+        stale[chosen] = chosen is not main and inside.all() and older
+    return stale
+
+
+def _holes(medium, placed):
+    """Return (places between blocks that follow each other, diagnostics); `placed`: log order."""
+    first, end = medium.ring
+    steps = np.diff(placed)
+    if medium.extent is not None:
+        steps %= end - first
+    places, diagnostics = [], []
+    for i in np.flatnonzero(steps > 1).tolist():
+        n, place = int(steps[i]) - 1, int(placed[i])
+        if n > _MAX_HOLE:
+            detail = f"the next {n:,} places hold no block"
+            diagnostics.append(Diagnostic("hole", f"place {place:,}", detail))
+            continue
+        places += [first + (place - first + 1 + k) % (end - first) for k in range(n)]
+    return places, diagnostics
+
+
+def _torn(found, order):
+    """Return [the place after the newest block] if the next one was begun there, else []."""
+    medium = found.medium
+    if medium.extent is None or not len(order):
+        return []
+    newest = found.headers[order[-1]]
+    first, end = medium.ring
+    place = first + (int(found.places[order[-1]]) - first + 1) % (end - first)
+    header = medium.headers(np.array([place]))
+    if not looks_like_block(header)[0] or header["position"][0] != place:
+        return []
+    same = identity_of(header[0]) == identity_of(newest)
+    return [place] if same and header["seq"][0] == newest["seq"] + 1 else []
+
+
+def _reason(medium, place):
+    """Say in words what lies at a place instead of the block that belongs there."""
+    headers = medium.headers(np.array([place]))
+    header = headers[0]
+    seq = int(header["seq"])
+    if looks_like_block(headers)[0]:
+        if medium.extent is not None and header["position"] != place:
+            return f"block {seq:,} lies here, which was written for place {header['position']:,}"
+        if seq < medium.released_seq:
+            return f"an older, erased block lies here, number {seq:,}"
+        if is_good(medium.view.reshape(-1).data, place * BLOCK_BYTES):
+            return f"block {seq:,} of session {identity_of(header).name} lies here"
+        return f"the CRC of block {seq:,} is wrong"
+    if header["magic"] == MAGIC and header["version"] > VERSION:
+        return f"format version {header['version']}; this program reads {VERSION}: update it"
+    content = medium.view[place]
+    if not content.any():
+        return "zeros"
+    return "bytes FF" if (content == 0xFF).all() else "no block"
