@@ -1,0 +1,147 @@
+"""Attributes of a DBC: their definitions, defaults and values, as far as they can be used.
+
+Owns BA_DEF_, BA_DEF_DEF_ and BA_. An attribute without definition gets the usual one if it is well
+known, else it is left out with a defect.
+"""
+
+import re
+
+from stagelog.dbc.drafts import NUMBER
+
+_TEXT = r'"(?:\\"|[^"])*"'
+_DEFINITION = re.compile(
+    r'BA_DEF_\s+(?:(SG_|BO_|EV_|BU_)\s+)?"(\w+)"\s+([A-Z]+)\s*(.*)', re.DOTALL
+)
+_DEFAULT = re.compile(rf'BA_DEF_DEF_\s+"(\w+)"\s*({_TEXT}|{NUMBER})', re.DOTALL)
+_VALUE = re.compile(
+    rf'BA_\s+"(\w+)"\s+(?:(BO_)\s+(\d+)\s+|(SG_)\s+(\d+)\s+(\S+)\s+|(BU_|EV_)\s+(\S+)\s+)?({_TEXT}|{NUMBER})',
+    re.DOTALL,
+)
+_FRAME_FORMATS = ["StandardCAN", "ExtendedCAN", "reserved", "J1939PG", *["reserved"] * 10]
+_FRAME_FORMATS += ["StandardCAN_FD", "ExtendedCAN_FD"]
+_USUAL = {
+    "GenMsgCycleTime": ("BO_", "INT", "0 3600000"),
+    "GenMsgSendType": ("BO_", "STRING", ""),
+    "VFrameFormat": ("BO_", "ENUM", ",".join(f'"{f}"' for f in _FRAME_FORMATS)),
+    "SystemMessageLongSymbol": ("BO_", "STRING", ""),
+    "SystemSignalLongSymbol": ("SG_", "STRING", ""),
+    "SPN": ("SG_", "INT", "0 524287"),
+    "GenSigStartValue": ("SG_", "FLOAT", "0 0"),
+    "BusType": ("", "STRING", ""),
+    "DBName": ("", "STRING", ""),
+    "ProtocolType": ("", "STRING", ""),
+    "Baudrate": ("", "INT", "0 8000000"),
+}
+
+
+class Definitions:
+    """The attributes of one file; `lines()` gives those that can be used as DBC text."""
+
+    def __init__(self, mender):
+        self.mender = mender
+        self.definitions = {}  # name -> (kind, type, rest)
+        self.defaults = {}
+        self.values = []
+        for statement in mender.statements:
+            if statement.keyword == "BA_DEF_":
+                self.read_definition(statement)
+        for statement in mender.statements:
+            if statement.keyword == "BA_DEF_DEF_":
+                self.read_default(statement)
+        if self.definitions.get("VFrameFormat", ("", "ENUM"))[1] == "INT":
+            self.defaults.setdefault("VFrameFormat", "0")
+
+    def read_definition(self, statement):
+        match = _DEFINITION.fullmatch(statement.text)
+        if not match or match[3] not in ("INT", "HEX", "FLOAT", "STRING", "ENUM"):
+            self.mender.tell(statement, f"not understood: {statement.text[:60]}", "left out")
+            return
+        kind, name, type_name, rest = match[1] or "", match[2], match[3], match[4].strip()
+        if type_name == "ENUM":
+            texts = re.findall(_TEXT, rest)
+            if not texts:
+                self.mender.tell(
+                    statement, f'attribute "{name}" is an ENUM of nothing', "left out"
+                )
+                return
+            rest = ",".join(texts)
+        elif type_name != "STRING":
+            numbers = re.findall(NUMBER, rest)
+            rest = " ".join(numbers) if len(numbers) == 2 else "0 0"
+        else:
+            rest = ""
+        self.definitions[name] = (kind, type_name, rest)
+
+    def read_default(self, statement):
+        match = _DEFAULT.fullmatch(statement.text)
+        if not match:
+            self.mender.tell(statement, f"not understood: {statement.text[:60]}", "left out")
+        elif match[1] not in self.definitions:
+            what = f'default for attribute "{match[1]}", which is not defined'
+            self.mender.tell(statement, what, "left out")
+        else:
+            value = self.mend_value(match[1], match[2], is_default=True)
+            if value is None:
+                what = f'attribute "{match[1]}" cannot be {match[2][:40]}'
+                self.mender.tell(statement, what, "left out")
+            else:
+                self.defaults[match[1]] = value
+
+    def read_attribute(self, statement):
+        match = _VALUE.fullmatch(statement.text)
+        if not match:
+            self.mender.tell(statement, f"not understood: {statement.text[:60]}", "left out")
+            return
+        name = match[1]
+        if name not in self.definitions:
+            if name not in _USUAL:
+                self.mender.tell(statement, f'attribute "{name}" is not defined', "left out")
+                return
+            self.mender.tell(statement, f'attribute "{name}" is not defined', "the usual meaning")
+            self.definitions[name] = _USUAL[name]
+        value = self.mend_value(name, match[9])
+        if value is None:
+            what = f'attribute "{name}" cannot be {match[9][:40]}'
+            self.mender.tell(statement, what, "left out")
+            return
+        target = self.find_target(statement, match)
+        if target is not None:
+            self.values.append(f'BA_ "{name}" {target}{value};')
+
+    def find_target(self, statement, match):
+        if match[2]:
+            message = self.mender.find_message(statement, match[3])
+            return f"BO_ {message.dbc_id} " if message else None
+        if match[4]:
+            found = self.mender.find_signal(statement, match[5], match[6])
+            return f"SG_ {found[0].dbc_id} {found[1].name} " if found else None
+        if match[7]:
+            return (
+                f"BU_ {match[8]} " if match[7] == "BU_" and match[8] in self.mender.nodes else None
+            )
+        return ""
+
+    def mend_value(self, name, text, is_default=False):
+        """Return a value as its definition wants it, or None if that cannot be."""
+        _, type_name, rest = self.definitions[name]
+        plain = text[1:-1].strip() if text[0] == '"' else text
+        if type_name == "STRING":
+            return text if text[0] == '"' else f'"{text}"'
+        if type_name == "ENUM":
+            choices = [t[1:-1] for t in re.findall(_TEXT, rest)]
+            if is_default:
+                return text if plain in choices or text[0] == '"' else None
+            if plain in choices:
+                return str(choices.index(plain))
+            return plain if plain.isdigit() and int(plain[:9]) < len(choices) else None
+        if not re.fullmatch(NUMBER, plain) or abs(float(plain)) > 1e300:
+            return None
+        return plain if type_name == "FLOAT" else str(int(float(plain)))
+
+    def lines(self):
+        """Return definitions, defaults and values as DBC text."""
+        lines = []
+        for name, (kind, type_name, rest) in self.definitions.items():
+            lines.append(f'BA_DEF_ {kind} "{name}" {type_name} {rest};')
+        lines += [f'BA_DEF_DEF_ "{name}" {value};' for name, value in self.defaults.items()]
+        return lines + self.values

@@ -1,0 +1,214 @@
+"""Loads a CAN database: what can be read of any file, with a list of what could not.
+
+Owns files, encodings and the way from cantools objects to stagelog's. A DBC goes to cantools as it
+stands if it has no defect, else as mended text. Raises InputError if nothing at all can be read.
+"""
+
+import codecs
+import hashlib
+import logging
+import re
+from pathlib import Path
+
+from stagelog.dbc.mend import mend
+from stagelog.dbc.model import Database, Defect, Message, Signal
+from stagelog.errors import InputError
+
+_KINDS = {".dbc": "dbc", ".arxml": "arxml", ".kcd": "kcd", ".sym": "sym"}
+_MAX_TRIES = 50
+
+
+def load_database(path):
+    """Load a database file (DBC, ARXML, KCD, SYM) and return a Database.
+
+    Defective parts of a DBC are repaired or left out one by one and listed in `defects`. Raises
+    InputError with the first line at fault if no message can be read, or if the file cannot be
+    opened.
+    """
+    path = Path(path)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from None
+    kind = _KINDS.get(path.suffix.lower(), "dbc")
+    sha256 = hashlib.sha256(data).hexdigest()
+    text, encoding, defects = decode_text(data)
+    if kind != "dbc":
+        cantools = _load_other(path, text, kind)
+        messages = tuple(_message(m, {}) for m in cantools.messages)
+        return Database(
+            path,
+            kind,
+            sha256,
+            encoding,
+            messages,
+            tuple(defects),
+            cantools.version or "",
+            cantools,
+        )
+    return _load_dbc(path, text, sha256, encoding, defects)
+
+
+def decode_text(data):
+    """Return (text, encoding, defects) of a file's bytes: UTF-8, UTF-16 with a mark, else cp1252.
+
+    Newlines are LF.
+    """
+    defects = []
+    if data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        text, encoding = data.decode("utf-16", "replace"), "utf-16"
+        defects.append(Defect(0, "the text is UTF-16", "read as such"))
+    else:
+        try:
+            text, encoding = data.decode("utf-8-sig"), "utf-8"
+            encoding = "ascii" if text.isascii() else encoding
+        except UnicodeDecodeError:
+            text, encoding = data.decode("cp1252", "replace"), "cp1252"
+    for bad, what in (("\ufffd", "bytes that are no text"), ("\0", "zero bytes")):
+        if bad in text:
+            line = text[: text.index(bad)].count("\n") + 1
+            defects.append(Defect(line, f"{what}, {text.count(bad)} times", "taken out"))
+            text = text.replace(bad, "")
+    return text.replace("\r\n", "\n").replace("\r", "\n"), encoding, defects
+
+
+def _load_dbc(path, text, sha256, encoding, defects):
+    mended = mend(text)
+    defects += mended.defects
+    if not mended.messages:
+        first = next((d for d in defects if d.line), None)
+        where = f"; first defect: {first}" if first else ""
+        raise InputError(f"{path}: no message can be read from this DBC{where}")
+    cantools = None if mended.is_changed else _parse(text)[0]
+    if cantools is None:
+        cantools = _parse_stepwise(mended, defects)
+    if cantools is None:
+        raise InputError(f"{path}: no message can be read from this DBC")
+    is_j1939 = _is_j1939(cantools)
+    lines = {m.dbc_id: m.line for m in mended.messages}
+    messages, taken = [], set()
+    for source in cantools.messages:
+        name = source.name
+        if name in taken:
+            name = f"{name}_{source.frame_id:X}"
+            line = lines.get(source.frame_id | (0x80000000 if source.is_extended_frame else 0), 0)
+            defects.append(
+                Defect(line, f'two messages are named "{source.name}"', f'read as "{name}"')
+            )
+        taken.add(name)
+        messages.append(_message(source, mended.ranges, name, is_j1939))
+    version = cantools.version or ""
+    return Database(
+        path, "dbc", sha256, encoding, tuple(messages), tuple(defects), version, cantools
+    )
+
+
+def _parse(text):
+    """Return (cantools database, "") or (None, why not)."""
+    import cantools
+
+    logging.getLogger("cantools").setLevel(logging.ERROR)
+    try:
+        return cantools.database.load_string(text, "dbc", strict=False), ""
+    except Exception as error:  # cantools raises its own, ValueError, KeyError, IndexError, ...
+        return None, str(error)
+
+
+def _parse_stepwise(mended, defects):
+    """Parse mended text.
+
+    What cantools still refuses is left out, first by line, then message by message.
+    """
+    lines = mended.text.split("\n")
+    for _ in range(_MAX_TRIES):
+        cantools, why = _parse("\n".join(lines))
+        if cantools is not None:
+            return cantools
+        place = re.search(r"at line (\d+)", why)
+        if not place or not 0 < int(place[1]) <= len(lines):
+            break
+        at = int(place[1]) - 1
+        defects.append(Defect(0, f"not understood: {lines[at][:60]}", "left out"))
+        lines[at] = ""
+    good = []
+    for message in mended.messages:
+        cantools, why = _parse(message.text())
+        if cantools is None:
+            defects.append(
+                Defect(message.line, f'message "{message.name}": {why[:80]}', "left out")
+            )
+        else:
+            good.append(message.text())
+    defects.append(
+        Defect(0, "the file as a whole is not understood", "read without its attributes")
+    )
+    return _parse("\n".join(good))[0] if good else None
+
+
+def _load_other(path, text, kind):
+    import cantools
+
+    logging.getLogger("cantools").setLevel(logging.ERROR)
+    try:
+        return cantools.database.load_string(text, kind, strict=False)
+    except Exception as error:  # any parser error of any kind
+        reason = str(error).strip().split("\n")[0] or type(error).__name__
+        raise InputError(f"{path}: not a {kind.upper()} database: {reason[:200]}") from None
+
+
+def _is_j1939(cantools):
+    """Tell whether the database as a whole says that it is J1939."""
+    values = getattr(cantools.dbc, "attributes", None) or {}
+    texts = [str(values[k].value) for k in ("ProtocolType", "BusType") if k in values]
+    return any("J1939" in t.upper() for t in texts)
+
+
+def _message(source, ranges, name=None, is_j1939=False):
+    number = source.frame_id | (0x80000000 if source.is_extended_frame else 0)
+    signals = tuple(_signal(s, ranges.get((number, s.name))) for s in source.signals)
+    return Message(
+        name=name or source.name,
+        can_id=source.frame_id,
+        n_bytes=source.length,
+        signals=signals,
+        is_ext=bool(source.is_extended_frame),
+        is_fd=bool(source.is_fd),
+        is_j1939=source.is_extended_frame and (is_j1939 or source.protocol == "j1939"),
+        cycle_ms=source.cycle_time or None,
+        senders=tuple(source.senders),
+        comment=source.comment,
+    )
+
+
+def _signal(source, entry):
+    selector, ranges = entry or (source.multiplexer_signal, _ranges(source.multiplexer_ids or ()))
+    choices = source.choices
+    return Signal(
+        name=source.name,
+        start=source.start,
+        length=source.length,
+        is_motorola=source.byte_order == "big_endian",
+        is_signed=bool(source.is_signed) and not source.is_float,
+        is_float=bool(source.is_float),
+        scale=source.scale,
+        offset=source.offset,
+        minimum=source.minimum,
+        maximum=source.maximum,
+        unit=source.unit or "",
+        choices={int(k): str(v) for k, v in choices.items()} if choices else None,
+        is_selector=bool(source.is_multiplexer),
+        selector=selector,
+        selector_ranges=ranges,
+        comment=source.comment,
+    )
+
+
+def _ranges(ids):
+    """Return sorted numbers as (low, high) ranges."""
+    ranges = []
+    for k in sorted(ids):
+        if ranges and k == ranges[-1][1] + 1:
+            ranges[-1] = (ranges[-1][0], k)
+        else:
+            ranges.append((k, k))
+    return tuple(ranges)
