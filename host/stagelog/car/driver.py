@@ -139,7 +139,8 @@ class Driver:
         if torque <= -0.98 * friction and rpm > 1.3 * e.idle_rpm:
             return torque, 0.0, 0.0
         lam = 1.0 + (e.full_load_lambda - 1.0) * min(max((pedal - 0.6) / 0.35, 0.0), 1.0)
-        power_kW = (torque + friction) * rpm * 1.0472e-4
+        lost = friction * (1.0 - e.pumping_share * pedal)
+        power_kW = (torque + lost) * rpm * 1.0472e-4
         flow = power_kW * e.indicated_g_per_kWh / (lam * 1e3 * self.profile.fuel.density_kg_per_l)
         return torque, pedal, max(flow, e.idle_l_per_h * rpm / e.idle_rpm * 0.8)
 
@@ -183,7 +184,9 @@ class Driver:
             if not lockup:
                 slip = (p.gearbox.stall_rpm - idle) * min(pedal * 1.3, 1.0)
                 rpm = max(rpm, idle + slip * max(0.0, 1.0 - in_rpm / 3000.0))
-                gain = 1.0 + 0.8 * max(0.0, 1.0 - in_rpm / max(rpm, 1.0)) * (pedal > 0.05)
+                gain = 1.0 + (p.gearbox.stall_gain - 1.0) * max(
+                    0.0, 1.0 - in_rpm / max(rpm, 1.0)
+                ) * (pedal > 0.05)
             self.rpm = rpm
             drive = torque * gain * lever if in_rpm > 0.9 * idle or torque > 0.0 else 0.0
             if v < 0.2 and wanted < 0.2:

@@ -72,7 +72,7 @@ class Heat:
             flow = min(rpm[k] / 2500.0, 1.0) if engine_on[k] else 0.02
             each = clean * (air / 25.0) ** 0.6 * (0.35 + 0.65 * flow) * opened * (engine - ambient)
             oil = _AT["engine_oil"]
-            swap = 420.0 * flow * (self.temp[oil] - engine)
+            swap = self.profile.losses.oil_to_coolant_W_per_K * flow * (self.temp[oil] - engine)
             watts[_AT["engine"]] += power["coolant"][k] + swap - each.sum()
             watts[oil] -= swap
             self.temp += STEP_s * (watts - conduct * (self.temp - ambient)) / capacity
@@ -83,7 +83,9 @@ class Heat:
         c = self.profile.cooling
         engine, gearbox = self.temp[_AT["engine"]], self.temp[_AT["gearbox"]]
         want = (engine - c.fan_on_degC) / (c.fan_full_degC - c.fan_on_degC)
-        want = max(want, (gearbox - 98.0) / 14.0) if on else 0.0
+        want = (
+            max(want, (gearbox - self.profile.losses.fan_for_gearbox_degC) / 14.0) if on else 0.0
+        )
         goal = 100.0 * min(max(want, 0.0), 1.0)
         self.duty += (np.where(np.arange(FANS) < c.fans, goal, 0.0) - self.duty) * 0.12
         dead = np.zeros(FANS, bool)
@@ -139,7 +141,7 @@ def losses(profile, slow, damper_W, axle_kmh):
     axle_kmh  float[m, 2] at 20 Hz, left-right speed difference of front and rear axle
     Source    LSD: locking torque times half the speed difference (domain notes, section 6).
     """
-    d, b = profile.driveline, profile.brakes
+    d, b, share = profile.driveline, profile.brakes, profile.losses
     radius = profile.tyres.circumference_m / (2.0 * np.pi)
     wheel = slow["wheel_ms"]
     drive_W = np.abs(slow["drive_N"]) * wheel
@@ -150,28 +152,31 @@ def losses(profile, slow, damper_W, axle_kmh):
         torque = np.abs(slow["drive_N"]) * radius * shares[axle]
         lock = d.lsd_preload_Nm[axle] + d.lsd_lock_share[axle] * torque
         speed = np.abs(axle_kmh[:, axle]) / 3.6 / radius
-        mesh = d.mesh_loss * drive_W * shares[axle] + d.churning_W_per_rpm2 * 0.06 * pinion_rpm**2
+        mesh = d.mesh_loss * drive_W * shares[axle] + d.churning_W_per_rpm2 * pinion_rpm**2
         power[name] = mesh + 0.5 * lock * speed
-    power["transfer"] = 0.009 * drive_W + 4e-5 * pinion_rpm**2
+    power["transfer"] = share.transfer_share * drive_W + share.transfer_W_per_rpm2 * pinion_rpm**2
     engine_W = np.maximum(slow["torque_Nm"], 0.0) * slow["rpm"] * 0.10472
     slipping = engine_W * np.where(slow["lockup"] > 0, 0.0, 1.0)
-    turned = np.maximum(slow["in_rpm"] / np.maximum(slow["rpm"], 1.0), 0.0)
-    lost = (1.0 - profile.gearbox.efficiency) * 0.55 * engine_W
-    power["gearbox"] = lost + slipping * np.clip(1.0 - turned, 0.0, 1.0) * 0.45
     running = slow["engine"] == 2.0
-    power["engine_oil"] = 0.045 * engine_W + running * 0.35 * slow["rpm"]
-    power["coolant"] = 0.40 * engine_W + running * (3500.0 + 1.2 * slow["rpm"])
+    turned = np.maximum(slow["in_rpm"] / np.maximum(slow["rpm"], 1.0), 0.0)
+    slipping = slipping * np.clip(1.0 - turned, 0.0, 1.0)
+    power["gearbox"] = share.gearbox_share * engine_W + share.converter_share * slipping
+    rpm = running * slow["rpm"]
+    power["engine_oil"] = share.engine_oil_share * engine_W + share.engine_oil_W_per_rpm * rpm
+    idle_W = running * share.coolant_idle_W
+    power["coolant"] = share.coolant_share * engine_W + idle_W + share.coolant_W_per_rpm * rpm
     brake_W = slow["brake_N"] * slow["v_ms"]
     rear_only = np.where(slow["handbrake"] > 0.0, 1.0, 0.0)
     front = b.front_share * (1.0 - rear_only)
     for side in ("l", "r"):
         power[f"disc_f{side}"] = 0.5 * brake_W * front
         power[f"disc_r{side}"] = 0.5 * brake_W * (1.0 - front)
-    slip_W = np.abs(slow["drive_N"]) * np.maximum(wheel - slow["v_ms"], 0.0) * 0.25
-    rolling_W = slow["rolling_N"] * slow["v_ms"] * 0.18
+    slip_W = np.abs(slow["drive_N"]) * np.maximum(wheel - slow["v_ms"], 0.0)
+    tyre_W = share.tyre_slip_share * slip_W
+    tyre_W += share.tyre_rolling_share * slow["rolling_N"] * slow["v_ms"]
     for name in NODES:
         if name.startswith("tyre"):
-            power[name] = 0.25 * (np.minimum(slip_W, 4e4) * 0.4 + rolling_W)
+            power[name] = 0.25 * np.minimum(tyre_W, 3e4)
     power = {name: _half_seconds(watts) for name, watts in power.items()}
     rear = profile.suspension.rear_dampers_per_wheel
     for name, wheel_at in zip(NODES[10:16], _DAMPER_WHEEL, strict=True):

@@ -37,12 +37,12 @@ class Mover:
     def __init__(self, profile, suspension, route, legs, seed):
         self.profile, self.suspension, self.route = profile, suspension, route
         self.legs, self.seed = legs, seed
-        self.contact = 1.0
+        self.cg_m = 0.0
 
     def run(self, slow, mass_kg, fuel_kg, seconds):
         """Return the Motion of `seconds` whole seconds from the driver's columns."""
         sus = self.suspension
-        body_kg, cg = sus.load(fuel_kg)
+        body_kg, self.cg_m = sus.load(fuel_kg)
         n = seconds * RATE_Hz
         t = np.arange(n) * DT_s
         at = np.arange(len(slow["v_ms"])) * STEP_s

@@ -9,7 +9,7 @@ import bisect
 import numpy as np
 
 from stagelog.car.noise import generator, key, smooth
-from stagelog.car.terrain import NAMES, TERRAINS
+from stagelog.car.terrain import NAMES, TERRAINS, natural_features
 
 STEP_m = 2.0
 G_ms2 = 9.80665
@@ -42,18 +42,24 @@ class Route:
         terrain, s = TERRAINS[leg.terrain], self.s[a:b]
         self.terrain[a:] = NAMES.index(leg.terrain)
         self.roughness[a:] = terrain.roughness
-        flat = [f for f in leg.features if f.extra.get("flat")]
+        features = leg.features + (natural_features(leg, rng) if leg.natural else ())
         ease = np.ones(len(s))
-        for f in flat:
-            ease *= np.clip(np.abs(s - low - f.at_m - 0.5 * f.length_m) / 40.0 - 1.5, 0.0, 1.0)
+        for f in features:
+            if f.extra.get("flat"):
+                near = slice(
+                    *np.searchsorted(s - low, (f.at_m - 120.0, f.at_m + f.length_m + 120))
+                )
+                off = np.abs(s[near] - low - f.at_m - 0.5 * f.length_m)
+                ease[near] *= np.clip(off / 40.0 - 1.5, 0.0, 1.0)
         hills = smooth(key(seed, "hill"), s, terrain.hill_m)
         hills += 0.6 * smooth(key(seed, "hill2"), s, terrain.hill_m * 0.37)
         self.slope[a:b] = 1.7 * terrain.slope * hills * ease
         self.bend[a:b] = self._bends(terrain, s, rng) * ease
-        mood = 1.0 + 0.16 * smooth(key(seed, "mood"), s, 350.0)
+        mood = 1.0 + 0.14 * smooth(key(seed, "mood"), s, 350.0)
+        mood += 0.16 * smooth(key(seed, "nerve"), s, 110.0)
         speed = np.minimum(terrain.speed_kmh * leg.pace * mood, leg.limit_kmh)
         self.target[a:b] = speed / 3.6
-        for feature in leg.features:
+        for feature in features:
             self._place(feature, low)
 
     def _bends(self, terrain, s, rng):

@@ -29,6 +29,7 @@ class Mass:
     unsprung_kg: tuple = numbers(5, 500, 4)
     wheelbase_m: float = number(1, 8)
     track_m: float = number(0.8, 3)
+    steering_ratio: float = number(2, 40)
     cg_behind_front_axle_m: float = number(0.2, 6)
     cg_height_m: float = number(0.1, 3)
     tank_behind_front_axle_m: float = number(-1, 8)
@@ -54,7 +55,7 @@ class Suspension:
     rebound_damping_Ns_per_m: tuple = numbers(200, 5e4, 4)
     bump_stop_from_mm: tuple = numbers(20, 600, 4)
     bump_stop_N_per_m2: float = number(1e5, 1e8)
-    droop_stop_N_per_m: float = number(1e5, 2e6)
+    end_stop_N_per_m: float = number(1e5, 2e6)
     anti_roll_N_per_m: tuple = numbers(0, 1e5, 2)
     tyre_N_per_m: float = number(5e4, 1e6)
     tyre_damping_Ns_per_m: float = number(0, 5e3)
@@ -71,12 +72,14 @@ class Engine:
     torque_rpm: tuple = rising(0, 20000)
     torque_Nm: tuple = numbers(0, 5000)
     friction_Nm: tuple = numbers(0, 1000)
+    pumping_share: float = number(0, 1)
     idle_rpm: float = number(300, 2000)
     limiter_rpm: float = number(1500, 20000)
     inertia_kgm2: float = number(0.01, 10)
     indicated_g_per_kWh: float = number(120, 500)
     full_load_lambda: float = number(0.6, 1.6)
     idle_l_per_h: float = number(0.2, 20)
+    knock_deg: float = number(0, 25)
     boost_rpm: tuple = rising(0, 20000)
     boost_max_kPa: tuple = numbers(50, 409)
     oil_pressure_rpm: tuple = rising(0, 20000)
@@ -93,6 +96,7 @@ class Gearbox:
     final_drive: float = number(1, 10)
     efficiency: float = number(0.5, 1)
     shift_ms: float = number(5, 2000)
+    stall_gain: float = number(1, 4)
     upshift_full_rpm: float = number(1000, 20000)
     upshift_light_rpm: float = number(500, 20000)
     downshift_light_rpm: float = number(300, 20000)
@@ -132,6 +136,9 @@ class Brakes:
     decel_ms2_per_kPa: float = number(1e-5, 0.1)
     front_share: float = number(0, 1)
     handbrake_kPa: float = number(500, 20000)
+    handbrake_opener: float = number(0, 1)
+    rear_line_share: float = number(0, 2)
+    pedal_pct_per_kPa: float = number(0, 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +153,43 @@ class Cooling:
     thermostat_degC: float = number(40, 120)
     radiator_W_per_K: tuple = numbers(10, 5000)
     fan_equals_ms: float = number(0, 40)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Losses:
+    """Shares of power that become heat, and where."""
+
+    gearbox_share: float = number(0, 0.5)
+    converter_share: float = number(0, 1)
+    transfer_share: float = number(0, 0.5)
+    transfer_W_per_rpm2: float = number(0, 0.1)
+    coolant_share: float = number(0, 2)
+    coolant_idle_W: float = number(0, 1e5)
+    coolant_W_per_rpm: float = number(0, 100)
+    engine_oil_share: float = number(0, 0.5)
+    engine_oil_W_per_rpm: float = number(0, 100)
+    oil_to_coolant_W_per_K: float = number(0, 1e4)
+    tyre_slip_share: float = number(0, 1)
+    tyre_rolling_share: float = number(0, 1)
+    gearbox_cooler_drop: float = number(0, 1)
+    fan_for_gearbox_degC: float = number(40, 200)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gas:
+    """Exhaust, charge air and the pressures of filter and crankcase."""
+
+    exhaust_idle_degC: float = number(50, 900)
+    exhaust_degC_per_kW: float = number(0, 20)
+    exhaust_lag_s: float = number(0.1, 60)
+    exhaust_after_turbine: float = number(0.1, 1)
+    charge_above_ambient_degC: float = number(0, 60)
+    charge_degC_per_kPa: float = number(0, 5)
+    charge_still_degC_ms: float = number(0, 1000)
+    charge_lag_s: float = number(0.1, 120)
+    compressor_degC_per_kPa: float = number(0, 5)
+    filter_kPa: tuple = numbers(0, 20, 2)
+    crankcase_kPa: tuple = numbers(-50, 50, 2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,6 +243,8 @@ class Electrics:
     """Supply and power distribution."""
 
     nominal_V: float = number(9, 60)
+    rest_V: float = number(6, 60)
+    cranking_V: float = number(3, 60)
     base_A: float = number(1, 400)
     fuel_pump_A: float = number(0.5, 60)
     channels: int = count(1, 32)
@@ -315,6 +361,8 @@ class Profile:
     tyres: Tyres
     brakes: Brakes
     cooling: Cooling
+    losses: Losses
+    gas: Gas
     thermal: Thermal
     fuel: Fuel
     electrics: Electrics

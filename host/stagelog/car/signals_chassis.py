@@ -107,7 +107,7 @@ def _controls(piece):
     n = len(kPa)
     wander = smooth(key(piece.seed, "steer"), piece.t0_s + np.arange(n) * 0.05, 0.8)
     moving = np.minimum(slow["v_ms"], 3.0) / 3.0
-    steer = 15.5 * angle + 7.0 * wander * moving
+    steer = piece.profile.mass.steering_ratio * angle + 7.0 * wander * moving
     front = np.minimum(kPa, brakes.max_kPa)
     up = (slow["gear_target"] > slow["gear"]) & (slow["shifting"] > 0.0)
     down = (slow["gear_target"] < slow["gear"]) & (slow["shifting"] > 0.0)
@@ -121,10 +121,10 @@ def _controls(piece):
         "HndBrkPos": column(100.0 * slow["handbrake"], hold=True),
         "FlightModeSw": column(np.ones(n), hold=True),
         "BrkPresF": column(front, noise=6.0),
-        "BrkPresR": column(0.72 * front, noise=6.0),
+        "BrkPresR": column(brakes.rear_line_share * front, noise=6.0),
         "HndBrkLinePres": column(hand, noise=6.0),
-        "HndBrkPres": column(0.25 * hand, noise=2.0),
-        "BrkPedalPos": column(np.minimum(front / brakes.max_kPa * 160.0, 100.0), noise=0.05),
+        "HndBrkPres": column(brakes.handbrake_opener * hand, noise=2.0),
+        "BrkPedalPos": column(np.minimum(front * brakes.pedal_pct_per_kPa, 100.0), noise=0.05),
     }
 
 

@@ -62,7 +62,12 @@ def _engine(piece, lags):
     pressure = _lag(lags, "oil_kPa", np.maximum(pressure, 0.0), 0.01, 0.12)
     ambient = piece.heat["ambient_degC"]
     load = np.clip(torque / max(e.torque_Nm), 0.0, 1.1)
-    knock = np.clip(_noise(piece, "knock", n, 0.01, 2.5) - 0.75, 0.0, 1.0) * 8.0 * (load > 0.6)
+    knock = (
+        np.clip(_noise(piece, "knock", n, 0.01, 2.5) - 0.75, 0.0, 1.0)
+        * 4.0
+        * e.knock_deg
+        * (load > 0.6)
+    )
     columns = {
         "EngSpd": Column(0.01, rpm),
         "EngTrqAct": Column(0.01, torque, noise=1.0),
@@ -87,22 +92,26 @@ def _engine(piece, lags):
 
 
 def _air(piece, lags):
-    slow, e = piece.slow, piece.profile.engine
+    slow, e, gas = piece.slow, piece.profile.engine, piece.profile.gas
     running = slow["engine"] == RUNNING
     limit = np.interp(slow["rpm"], e.boost_rpm, e.boost_max_kPa)
     wanted = np.where(running, 45.0 + (limit - 45.0) * slow["pedal"] ** 1.3, _KPA_AMBIENT)
     boost = _lag(lags, "boost", wanted, 0.05, 0.25)
     power = np.maximum(slow["torque_Nm"], 0.0) * slow["rpm"] * 0.10472e-3
-    egt = _lag(lags, "egt", np.where(running, 380.0 + 1.55 * power, 60.0), 0.05, 6.0)
+    hot = gas.exhaust_idle_degC + gas.exhaust_degC_per_kW * power
+    egt = _lag(lags, "egt", np.where(running, hot, 60.0), 0.05, gas.exhaust_lag_s)
     ambient = piece.heat["ambient_degC"]
     airflow = np.maximum(slow["v_ms"], 4.0)
-    aim = ambient + 8.0 + 0.19 * np.maximum(boost - _KPA_AMBIENT, 0.0) + 90.0 / airflow
-    charge = _lag(lags, "charge", aim, 0.05, 15.0)
+    over_kPa = np.maximum(boost - _KPA_AMBIENT, 0.0)
+    aim = ambient + gas.charge_above_ambient_degC + gas.charge_degC_per_kPa * over_kPa
+    aim = aim + gas.charge_still_degC_ms / airflow
+    charge = _lag(lags, "charge", aim, 0.05, gas.charge_lag_s)
     lam = np.where(slow["pedal"] > 0.9, e.full_load_lambda, 1.0)
     lam = np.where(running & (slow["flow_l_h"] < 0.1), 2.0, lam)
     lam = _lag(lags, "lambda", lam, 0.05, 0.15)
     column = piece.slow_column
-    dp = 0.2 + 3.0 * (power / e.power_limit_kW) ** 1.6
+    load = power / e.power_limit_kW
+    after = gas.exhaust_after_turbine
     return {
         "BoostB1": column(boost, noise=0.5),
         "BoostB2": column(boost * 0.995, noise=0.5),
@@ -110,16 +119,16 @@ def _air(piece, lags):
         "LambdaB2": column(lam, noise=0.006, clip=(0.0, 2.0)),
         "IgnAdv": column(np.clip(34.0 - 22.0 * slow["pedal"] + slow["rpm"] * 1.2e-3, -10, 50)),
         "BaroPres": column(np.full(2, _KPA_AMBIENT - 6.0)),
-        "CrankcasePres": column(0.3 + 1.6e-3 * power * 2.0, noise=0.05),
-        "AirFltDp": column(dp, noise=0.02, clip=(0.0, 20.0)),
+        "CrankcasePres": column(np.interp(load, (0.0, 1.0), gas.crankcase_kPa), noise=0.05),
+        "AirFltDp": column(np.interp(load**1.6, (0.0, 1.0), gas.filter_kPa), noise=0.02),
         "EgtB1Pre": column(egt, noise=1.5),
         "EgtB2Pre": column(egt * 0.99 + 4.0, noise=1.5),
-        "EgtB1Post": column(egt * 0.9, noise=1.5),
-        "EgtB2Post": column(egt * 0.9 + 3.0, noise=1.5),
+        "EgtB1Post": column(egt * after, noise=1.5),
+        "EgtB2Post": column(egt * after + 3.0, noise=1.5),
         "IntakeAirTemp": column(ambient + 4.0 + 30.0 / airflow),
         "ChargeTempB1": column(charge),
         "ChargeTempB2": column(charge + 1.0),
-        "IntcoolIn": column(ambient + 10.0 + 0.75 * np.maximum(boost - _KPA_AMBIENT, 0.0)),
+        "IntcoolIn": column(ambient + 10.0 + gas.compressor_degC_per_kPa * over_kPa),
         "IntcoolOut": column(charge),
     }
 
@@ -140,7 +149,7 @@ def _gearbox(piece):
     column, noise = piece.slow_column, piece.profile.sensors.temperature.noise_degC
     state = np.where(slow["lockup"] > 0, 2.0, np.where(slow["rpm"] > 0, 1.0, 0.0))
     prot = np.interp(np.arange(len(gear)) * 0.05, np.arange(len(temp)) * 0.5, temp)
-    cooled = temp - (temp - ambient) * 0.16
+    cooled = temp - (temp - ambient) * piece.profile.losses.gearbox_cooler_drop
     meter_kW = np.maximum(shaft * slow["wheel_ms"] / piece.profile.tyres.circumference_m, 0.0)
     return {
         "GearAct": column(gear, hold=True),
@@ -202,8 +211,8 @@ def _electrics(piece):
         piece.heat["current"].sum(axis=1),
     )
     amps = e.base_A + running * e.fuel_pump_A + fans
-    volts = np.where(running, e.nominal_V - 0.002 * amps, 12.5 - 0.008 * amps)
-    volts = np.where(slow["engine"] == 1.0, 9.6, volts)
+    volts = np.where(running, e.nominal_V - 0.002 * amps, e.rest_V - 0.008 * amps)
+    volts = np.where(slow["engine"] == 1.0, e.cranking_V, volts)
     t = piece.t0_s + np.arange(n) * 0.05
     for incident in piece.incidents.of("alternator"):
         end = np.inf if incident.duration_s is None else incident.at_s + incident.duration_s

@@ -19,6 +19,7 @@ class Leg:
     engine       running or not; power: ignition on, so that the car's nodes talk
     refuel_l     added while the leg lasts, as fast as the profile's pump
     pace         factor on the speed of the terrain
+    natural      the terrain's own bumps, rocks and jumps; off where a leg is a controlled trial
     """
 
     kind: str = "drive"
@@ -32,6 +33,7 @@ class Leg:
     refuel_l: float = 0.0
     stage: str = "Stage"
     features: tuple[Feature, ...] = ()
+    natural: bool = True
     note: str = ""
 
 

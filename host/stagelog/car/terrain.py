@@ -25,6 +25,7 @@ class Terrain:
     corner_m     mean distance between corners; radius_m their smallest and largest radius
     stiffness    longitudinal force by slip and weight: low in sand
     plan         key of the profile's fuel plan
+    natural      obstacles per km: jumps, bumps, rocks, washboards
     """
 
     name: str
@@ -38,18 +39,99 @@ class Terrain:
     corner_m: float
     radius_m: tuple
     plan: str
+    natural: tuple
 
 
 TERRAINS = {
     t.name: t
     for t in (
-        Terrain("road", 95, 24, 0.016, 0.95, 25, 0.012, 400, 900, (150, 800), "liaison"),
-        Terrain("track", 125, 420, 0.050, 0.60, 13, 0.016, 220, 330, (45, 350), "track"),
-        Terrain("mixed", 100, 1100, 0.085, 0.58, 10, 0.025, 130, 240, (28, 220), "mixed"),
-        Terrain("rock", 62, 2600, 0.090, 0.62, 11, 0.035, 90, 150, (15, 120), "rock"),
-        Terrain("sand", 88, 500, 0.185, 0.50, 5, 0.035, 140, 380, (40, 260), "dunes"),
-        Terrain("dunes", 56, 300, 0.200, 0.48, 4.5, 0.085, 85, 260, (30, 180), "dunes"),
-        Terrain("wadi", 70, 1600, 0.120, 0.52, 7, 0.020, 110, 180, (25, 160), "mixed"),
+        Terrain(
+            "road", 95, 60, 0.024, 0.95, 25, 0.012, 400, 900, (150, 800), "liaison", (0, 0, 0, 0)
+        ),
+        Terrain(
+            "track",
+            125,
+            1700,
+            0.080,
+            0.60,
+            13,
+            0.016,
+            220,
+            300,
+            (40, 320),
+            "track",
+            (0.10, 0.5, 0.1, 0.10),
+        ),
+        Terrain(
+            "mixed",
+            98,
+            4500,
+            0.125,
+            0.58,
+            10,
+            0.028,
+            130,
+            200,
+            (24, 200),
+            "mixed",
+            (0.16, 1.0, 0.4, 0.06),
+        ),
+        Terrain(
+            "rock",
+            58,
+            9500,
+            0.150,
+            0.62,
+            11,
+            0.040,
+            90,
+            120,
+            (14, 110),
+            "rock",
+            (0.03, 1.6, 3.0, 0.0),
+        ),
+        Terrain(
+            "sand",
+            86,
+            1700,
+            0.240,
+            0.50,
+            5,
+            0.040,
+            140,
+            320,
+            (40, 240),
+            "dunes",
+            (0.12, 0.6, 0, 0.02),
+        ),
+        Terrain(
+            "dunes",
+            54,
+            1300,
+            0.290,
+            0.48,
+            4.5,
+            0.110,
+            85,
+            200,
+            (25, 160),
+            "dunes",
+            (0.22, 0.6, 0, 0),
+        ),
+        Terrain(
+            "wadi",
+            66,
+            7000,
+            0.170,
+            0.52,
+            7,
+            0.024,
+            110,
+            160,
+            (22, 150),
+            "mixed",
+            (0.05, 2.0, 1.0, 0),
+        ),
     )
 }
 NAMES = tuple(TERRAINS)
@@ -71,6 +153,42 @@ class Feature:
     side: str = "both"
     speed_kmh: float | None = None
     extra: dict = field(default_factory=dict)
+
+
+def natural_features(leg, rng):
+    """Return the obstacles that a leg of this terrain happens to have, drawn by rng."""
+    features, km = [], leg.length_m * 1e-3
+    for kind, per_km in zip(_NATURAL, TERRAINS[leg.terrain].natural, strict=True):
+        for at in rng.uniform(60.0, max(leg.length_m - 200.0, 61.0), rng.poisson(per_km * km)):
+            features.append(_NATURAL[kind](float(at), rng))
+    return tuple(sorted(features, key=lambda f: f.at_m))
+
+
+def _jump(at_m, rng):
+    length, fall = rng.uniform(9.0, 22.0), rng.uniform(2.0, 9.0)
+    height = (length - fall) * rng.uniform(0.03, 0.105)
+    return Feature("ramp", at_m, length, height, extra={"fall_m": fall, "flat": True})
+
+
+def _bump(at_m, rng):
+    kind = "bump" if rng.random() < 0.5 else "hole"
+    length = rng.uniform(3.0, 14.0)
+    return Feature(kind, at_m, length, length * rng.uniform(0.012, 0.035))
+
+
+def _rock(at_m, rng):
+    side = "left" if rng.random() < 0.5 else "right"
+    return Feature("bump", at_m, rng.uniform(0.9, 1.8), rng.uniform(0.06, 0.16), side)
+
+
+def _washboard(at_m, rng):
+    wave = {"wave_m": rng.uniform(1.2, 2.6)}
+    return Feature(
+        "washboard", at_m, rng.uniform(60.0, 400.0), rng.uniform(0.01, 0.03), extra=wave
+    )
+
+
+_NATURAL = {"jump": _jump, "bump": _bump, "rock": _rock, "washboard": _washboard}
 
 
 def heights(route, seed, low_m, high_m):

@@ -124,7 +124,7 @@ class World:
             seed=self.seed,
             slow=slow,
             motion=motion,
-            cg_m=self.suspension.cg_m,
+            cg_m=self.mover.cg_m,
         )
         piece.heat["flat"] = self._flat()
         piece.wheels = wheel_columns(piece, self.flight_mode)
