@@ -1,0 +1,102 @@
+"""The command `stagelog`: one module per verb, imported when the verb is called.
+
+Owns the list of verbs, exit codes and what a user sees of an error. A StagelogError is one line on
+stderr and its exit code; a bug keeps its traceback.
+"""
+
+import errno
+import importlib
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from stagelog import __version__
+from stagelog.errors import OutputError, StagelogError, UsageError
+
+INTERRUPTED = 130
+_CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+
+VERBS = {
+    "loggers": "List the ports on which a logger answers.",
+    "status": "Show the state and the health of a logger.",
+    "download": "Fetch sessions into the archive; goes on where it stopped.",
+    "erase": "Erase the oldest session, once the archive holds it.",
+    "info": "Show what a log holds.",
+    "verify": "Account for every frame of a log; exit 1 if any is missing.",
+    "decode": "Decode a log with a DBC into physical values.",
+    "card": "Prepare a card, or read one in the laptop's reader.",
+    "drive": "Let the virtual car drive, and keep the frames it sends.",
+    "sim": "Start a simulated logger on a pseudo-terminal.",
+    "flash": "Put the firmware onto a logger.",
+    "settings": "Show or change the settings of a logger.",
+    "dbc": "Check and show a DBC.",
+    "convert": "Convert a log into another format.",
+    "replay": "Play a log onto a bus at its own pace.",
+    "watch": "Show frames and values while they are recorded.",
+    "query": "Ask the archive with SQL.",
+    "report": "Write the report of a stage.",
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are the modules of this package: `command` in each."""
+
+    def list_commands(self, ctx):
+        """Return the verbs in the order of VERBS."""
+        return [verb for verb in VERBS if Path(__file__).with_name(f"{verb}.py").exists()]
+
+    def get_command(self, ctx, name):
+        """Import the verb's module; None if there is no such verb."""
+        if name not in self.list_commands(ctx):
+            return None
+        return importlib.import_module(f"stagelog.cli.{name}").command
+
+    def format_commands(self, ctx, formatter):
+        """List the verbs without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(verb, VERBS[verb]) for verb in self.list_commands(ctx)])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="stagelog %(version)s")
+def group():
+    """Know what a rally-raid car went through.
+
+    Exit codes: 0 done, 1 done and the verdict is bad, 2 usage, 3 device or cable, 4 another
+    contract, 5 unreadable input, 6 cannot write, 130 Ctrl-C.
+    """
+
+
+def main(args=None):
+    """Run the command line and exit."""
+    try:
+        code = group.main(args=args, prog_name="stagelog", standalone_mode=False)
+    except StagelogError as error:
+        code = _fail(error)
+    except click.ClickException as error:
+        code = _fail(_as_ours(error))
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("stagelog: interrupted", err=True)
+        code = INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    except OSError as error:
+        if error.errno not in _CANNOT_WRITE:
+            raise
+        code = _fail(OutputError(f"{error.filename or 'output'}: {error.strerror}"))
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _as_ours(error):
+    """Return click's complaint about the command line as one of ours."""
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else "stagelog"
+    return UsageError(error.format_message().rstrip("."), f"see '{command} --help'")
+
+
+def _fail(error):
+    click.echo("stagelog: " + " ".join(str(error).split()), err=True)
+    return error.exit_code

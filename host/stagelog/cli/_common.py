@@ -1,0 +1,69 @@
+"""What all verbs share: the --json switch, tables, sizes, durations, times."""
+
+import json
+import time
+
+import click
+
+
+def json_option(function):
+    """Add --json to a command, as the argument `as_json`."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(function)
+
+
+def print_json(schema, facts):
+    """Print one JSON object with its schema, e.g. "stagelog.info/1"."""
+    click.echo(json.dumps({"schema": schema, **facts}, indent=2, default=_plain, allow_nan=False))
+
+
+def print_table(rows, header=None):
+    """Print rows of values in columns; columns of numbers stand right."""
+    lines = [[str(value) for value in row] for row in rows]
+    is_right = [all(cell[:1].isdigit() for cell in column) for column in zip(*lines, strict=True)]
+    if header:
+        lines.insert(0, header)
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        cells = zip(line, widths, is_right, strict=True)
+        padded = [text.rjust(n) if right else text.ljust(n) for text, n, right in cells]
+        click.echo("  ".join(padded).rstrip())
+
+
+def size_text(n_bytes):
+    """Return a size as people read it: 512 B, 4.1 kB, 23.0 MB."""
+    for unit, n in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if n_bytes >= n:
+            return f"{n_bytes / n:.1f} {unit}"
+    return f"{n_bytes} B"
+
+
+def duration_text(duration_us):
+    """Return a duration as people read it: 310 ms, 12.5 s, 4 min 10 s, 2 h 04 min."""
+    s = duration_us / 1e6
+    if s < 1:
+        return f"{duration_us / 1000:.0f} ms"
+    if s < 60:
+        return f"{s:.1f} s"
+    if s < 3600:
+        return f"{int(s // 60)} min {int(s % 60):02d} s"
+    return f"{int(s // 3600)} h {int(s % 3600 // 60):02d} min"
+
+
+def time_text(t_unix_us):
+    """Return UTC as 2026-01-17 14:03:22."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(t_unix_us // 1_000_000))
+
+
+def clock_text(t_unix_us):
+    """Return UTC as 14:03:22.120."""
+    s, us = divmod(t_unix_us, 1_000_000)
+    return f"{time.strftime('%H:%M:%S', time.gmtime(s))}.{us // 1000:03d}"
+
+
+def _plain(value):
+    """Return NumPy numbers, paths and bytes as JSON types."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if isinstance(value, bytes):
+        return value.hex()
+    return str(value)
