@@ -11,6 +11,7 @@ edge that comes meanwhile is not lost. Nothing here raises: a dead chip reads as
 """
 
 import struct
+import time
 from array import array
 
 import machine
@@ -463,3 +464,7 @@ class HotPort:
     def wake(self):
         """Take what the controller holds now, after the handler gave up."""
         _take_now()
+
+    def wait_us(self, us):
+        """Wait; only while the controller is set up."""
+        time.sleep_us(us)
