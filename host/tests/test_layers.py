@@ -1,6 +1,10 @@
 """Arrows between the parts point one way: read from the import statements, nothing is run."""
 
 import ast
+import re
+import sys
+import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -23,6 +27,8 @@ FIRMWARE_ARROWS = {
     "drivers": {"drivers", "slog"},
     "boards": {"boards", "drivers", "logger", "slog"},
 }
+# Imported by the rig's programs that MicroPython runs.
+MICROPYTHON = {"machine", "micropython", "rp2", "uctypes", "vfs"}
 # Slow to import: inside the functions that need them, so that the command starts at once.
 HEAVY = {"asammdf", "can", "cantools", "duckdb", "mcap", "pandas", "polars", "pyarrow"}
 
@@ -91,6 +97,26 @@ def test_host_module_imports_heavy_libraries_late(path):
     early = {name for name, at_top in host_imports(path).items() if at_top}
     heavy = {name for name in early if name.split(".")[0] in HEAVY}
     assert not heavy, f"{path.relative_to(ROOT)} imports {sorted(heavy)} at module level"
+
+
+def normal(name):
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def test_every_library_of_the_host_is_declared():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    groups = [project["dependencies"], *(extras[name] for name in extras if name != "dev")]
+    declared = {normal(re.match(r"[\w.-]+", entry)[0]) for group in groups for entry in group}
+    ours = {"stagelog", *FIRMWARE_ARROWS} | MICROPYTHON
+    providers = packages_distributions()
+    missing = {}
+    for path in modules_below(PACKAGE):
+        used = {name.split(".")[0] for name in host_imports(path)}
+        for name in used - sys.stdlib_module_names - ours:
+            if not declared & {normal(provider) for provider in providers.get(name, [])}:
+                missing[str(path.relative_to(ROOT))] = name
+    assert not missing, "declare them in pyproject.toml"
 
 
 @pytest.mark.parametrize("part", FIRMWARE_ARROWS)
