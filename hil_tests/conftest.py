@@ -24,7 +24,9 @@ GATE = (
 
 
 def pytest_addoption(parser):
-    parser.addoption("--target", choices=TARGETS, default="sim", help="what stands behind the tests")
+    parser.addoption(
+        "--target", choices=TARGETS, default="sim", help="what stands behind the tests"
+    )
     parser.addoption("--rig", help="TOML file that describes the real boards (target hardware)")
 
 
@@ -49,7 +51,9 @@ def target(request, tmp_path):
         pytest.skip(f"target {name} can't: {', '.join(sorted(missing))}")
     try:
         yield rig
-        moved = {counter for marker in request.node.iter_markers("moves") for counter in marker.args}
+        moved = {
+            counter for marker in request.node.iter_markers("moves") for counter in marker.args
+        }
         if rig.is_on:
             status = rig.link.status()
             wrong = {key: status[key] for key in GATE if status[key] and key not in moved}

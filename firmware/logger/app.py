@@ -42,7 +42,9 @@ _HEALTH_WRITE_WORST = const(2)
 _POLL_US = const(100_000)
 _HEALTH_US = const(10_000_000)
 _SILENT_US = const(2_000_000)
-_IDLE_US = const(60_000_000)  # a logger that was stopped and forgotten records again after this time
+_IDLE_US = const(
+    60_000_000
+)  # a logger that was stopped and forgotten records again after this time
 _LOW = (1 << TIME_BITS) - 1
 
 

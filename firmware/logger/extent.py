@@ -204,7 +204,9 @@ class Extent:
             if is_checked(RELEASE, self._sector):
                 found = unpack(RELEASE, self._sector)
                 if found["magic"] == RELEASE_MAGIC and found["extent_id"] == self.extent_id:
-                    best = max(best, (found["generation"], found["released_seq"], found["position"]))
+                    best = max(
+                        best, (found["generation"], found["released_seq"], found["position"])
+                    )
         self.generation, self.released_seq, self.tail = best
 
     def find_tail(self, head):

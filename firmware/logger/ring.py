@@ -51,7 +51,9 @@ class BlockRing:
         view = memoryview(self.memory)
         self.blocks = [view[i * BLOCK_BYTES : (i + 1) * BLOCK_BYTES] for i in range(n_blocks)]
         self.state = array("I", [0] * N_WORDS)
-        self._first = 0  # the oldest waiting block; the consumer's own, as HEAD may move at any time
+        self._first = (
+            0  # the oldest waiting block; the consumer's own, as HEAD may move at any time
+        )
 
     def start_session(self):
         """Forget all counts. Only while capture is stopped and nothing waits."""

@@ -248,7 +248,9 @@ class Service:
             reply["status"] = m.WRONG_DIGEST
             return
         store = self._app.store
-        store.request_release(self._app.sessions.seq_after_oldest(), store.extent.after(check.position, n))
+        store.request_release(
+            self._app.sessions.seq_after_oldest(), store.extent.after(check.position, n)
+        )
 
     def _digest_some(self):
         check = self._check

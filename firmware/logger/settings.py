@@ -1,6 +1,6 @@
 """The settings of a logger: JSON text on the board, checked before it is taken, with defaults that record.
 
-    {"car": "C03", "flush_ms": 250, "when_full": "stop", "buses": [{"bitrate_bps": 500000, "ids": null}]}
+{"car": "C03", "flush_ms": 250, "when_full": "stop", "buses": [{"bitrate_bps": 500000, "ids": null}]}
 """
 
 import json

@@ -25,7 +25,9 @@ _SKIPS = const(4)  # places stepped over in a row before the card counts as fail
 _STALL_US = const(1_000_000)
 _TIMEOUT_US = const(10_000_000)
 _REMOUNT_US = const(1_000_000)
-_SMALLEST_ALIAS = const(1024)  # blocks; a card that wraps does so at some 4 MiB times a power of two
+_SMALLEST_ALIAS = const(
+    1024
+)  # blocks; a card that wraps does so at some 4 MiB times a power of two
 
 STOP_WHEN_FULL = const(0)
 OVERWRITE_OLDEST = const(1)
@@ -61,7 +63,9 @@ class Store:
         self._check = bytearray(BLOCK_BYTES)
         self._writing = None  # the view being written, or None
         self._is_release = False
-        self._release = None  # (seq, position, sector, view) of a release mark that waits or is being written
+        self._release = (
+            None  # (seq, position, sector, view) of a release mark that waits or is being written
+        )
         self._n_tries = 0
         self._n_skips = 0
         self._t_start = 0
@@ -279,7 +283,9 @@ class Store:
     def _failed(self, result):
         self.write_errors += 1
         if result == ERROR_READ_ONLY or result == ERROR_ABSENT:
-            self._give_up(faults.CARD_READ_ONLY if result == ERROR_READ_ONLY else faults.CARD_ABSENT)
+            self._give_up(
+                faults.CARD_READ_ONLY if result == ERROR_READ_ONLY else faults.CARD_ABSENT
+            )
             return
         self._n_tries += 1
         if self._n_tries < _TRIES:

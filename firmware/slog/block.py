@@ -1,7 +1,7 @@
 """The block codec: seal a block, check a block. The records in it are written by the ring.
 
-    0      2   3   4          12    16     20   24        28         36            56     60   64
-    magic  ver n   device_id  boot  nonce  seq  position  t0 lo, hi  counts 2 x 5  flags  crc  records
+0      2   3   4          12    16     20   24        28         36            56     60   64
+magic  ver n   device_id  boot  nonce  seq  position  t0 lo, hi  counts 2 x 5  flags  crc  records
 """
 
 import binascii

@@ -42,7 +42,12 @@ BLOCK_HEADER = (
     ("dropped1", "I", "frames", "bus 1: the same"),
     ("at_least0", "H", "frames", "bus 0: lost in hardware, at least so many; stays at 65535"),
     ("at_least1", "H", "frames", "bus 1: the same"),
-    ("flags", "H", "", "1 closed before it was full, 2 first of the session, 4 last of the session"),
+    (
+        "flags",
+        "H",
+        "",
+        "1 closed before it was full, 2 first of the session, 4 last of the session",
+    ),
     ("spare", "H", "", "0"),
     ("crc", "I", "", "CRC-32 of bytes 0 to 59 and of the records in use"),
 )

@@ -193,7 +193,12 @@ CONFIG_SET_REQUEST = (
     ("crc", "I", "", "CRC-32 of the whole item; it is taken over when all bytes are there"),
 )
 CONFIG_SET_REPLY = (
-    ("status", "B", "", "0 taken over; PENDING, more bytes are wanted; BUSY, recording; REFUSED, not valid"),
+    (
+        "status",
+        "B",
+        "",
+        "0 taken over; PENDING, more bytes are wanted; BUSY, recording; REFUSED, not valid",
+    ),
     ("item", "B", "", "as asked"),
     ("at", "H", "bytes", "next byte wanted"),
 )
@@ -206,9 +211,7 @@ CONTROL_REPLY = (
     ("state", "B", "", "state after it"),
 )
 
-LIVE_REQUEST = (
-    ("on", "B", "", "1 push records from now on, 0 stop; must be renewed every 10 s"),
-)
+LIVE_REQUEST = (("on", "B", "", "1 push records from now on, 0 stop; must be renewed every 10 s"),)
 LIVE_REPLY = (
     ("status", "B", "", "0; also sent unasked with request 0 while pushing is on"),
     ("n", "B", "records", "records of 16 bytes that follow, up to 64"),

@@ -13,7 +13,12 @@ from ._common import json_option, print_json
 @click.option("--list", "as_list", is_flag=True, help="List the scenarios.")
 @click.option("--seed", type=int, default=1, show_default=True)
 @click.option("--duration", "duration_s", type=float, help="Seconds.  [default: the scenario's]")
-@click.option("--out", "-o", type=click.Path(), help="File to write: .tape (what a listener on the bus sees), .log (candump).")
+@click.option(
+    "--out",
+    "-o",
+    type=click.Path(),
+    help="File to write: .tape (what a listener on the bus sees), .log (candump).",
+)
 @click.option("--bitrate", "bitrate_bps", type=int, default=500_000, show_default=True)
 @click.option("--force", is_flag=True, help="Replace an existing file.")
 @json_option
@@ -73,7 +78,9 @@ def frames_of(tape):
 
 def _print_scenarios(scenarios, as_json):
     if as_json:
-        rows = [{"name": s.name, "summary": s.summary, "duration_s": s.duration_s} for s in scenarios]
+        rows = [
+            {"name": s.name, "summary": s.summary, "duration_s": s.duration_s} for s in scenarios
+        ]
         return print_json("stagelog.scenarios/1", {"scenarios": rows})
     for s in scenarios:
         click.echo(f"{s.name:24} {s.summary}")

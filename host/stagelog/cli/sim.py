@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import sys
 import tempfile
 
@@ -12,19 +13,39 @@ from ._common import json_option, print_json
 
 
 @click.command()
-@click.option("--log", type=click.Path(exists=True), help="Play the frames of this log onto its bus.")
-@click.option("--drive", "scenario", help="Play a drive of the virtual car ('stagelog drive --list').")
-@click.option("--duration", "duration_s", type=float, help="Seconds of the drive.  [default: the scenario's]")
-@click.option("--seed", type=int, default=1, show_default=True, help="Of the drive and of the logger.")
-@click.option("--bitrate", "bitrate_bps", type=int, default=500_000, show_default=True)
-@click.option("--card", type=click.Path(), help="Card image, made if missing.  [default: a new one]")
-@click.option("--card-MiB", "card_MiB", type=int, default=64, show_default=True, help="Size of a new card.")
-@click.option("--write-ms", type=float, default=3.0, show_default=True, help="Time the card takes a block.")
 @click.option(
-    "--stall", "stalls", multiple=True, metavar="FROM_S:MS", help="The card stalls; may be repeated."
+    "--log", type=click.Path(exists=True), help="Play the frames of this log onto its bus."
+)
+@click.option(
+    "--drive", "scenario", help="Play a drive of the virtual car ('stagelog drive --list')."
+)
+@click.option(
+    "--duration", "duration_s", type=float, help="Seconds of the drive.  [default: the scenario's]"
+)
+@click.option(
+    "--seed", type=int, default=1, show_default=True, help="Of the drive and of the logger."
+)
+@click.option("--bitrate", "bitrate_bps", type=int, default=500_000, show_default=True)
+@click.option(
+    "--card", type=click.Path(), help="Card image, made if missing.  [default: a new one]"
+)
+@click.option(
+    "--card-MiB", "card_MiB", type=int, default=64, show_default=True, help="Size of a new card."
+)
+@click.option(
+    "--write-ms", type=float, default=3.0, show_default=True, help="Time the card takes a block."
+)
+@click.option(
+    "--stall",
+    "stalls",
+    multiple=True,
+    metavar="FROM_S:MS",
+    help="The card stalls; may be repeated.",
 )
 @click.option("--car", default="SIM", show_default=True, help="Name of the car in the settings.")
-@click.option("--fast", is_flag=True, help="Play everything in virtual time first, then wait for the host.")
+@click.option(
+    "--fast", is_flag=True, help="Play everything in virtual time first, then wait for the host."
+)
 @click.option(
     "--runtime",
     default="cpython",
@@ -33,7 +54,19 @@ from ._common import json_option, print_json
 )
 @json_option
 def command(
-    log, scenario, duration_s, seed, bitrate_bps, card, card_MiB, write_ms, stalls, car, fast, runtime, as_json
+    log,
+    scenario,
+    duration_s,
+    seed,
+    bitrate_bps,
+    card,
+    card_MiB,
+    write_ms,
+    stalls,
+    car,
+    fast,
+    runtime,
+    as_json,
 ):
     """Start a simulated logger and print its port; Ctrl-C ends it.
 
@@ -59,8 +92,10 @@ def command(
 
         path = stack.enter_context(announced(logger.port, f"sim-{os.getpid()}"))
         _tell(path, args["card"], tape, as_json)
+        stopped = []
+        signal.signal(signal.SIGTERM, lambda *_: stopped.append(True))
         with contextlib.suppress(KeyboardInterrupt):
-            logger.run()
+            logger.run(lambda: stopped)
 
 
 def _start(args, tape, folder, fast, runtime):
@@ -85,7 +120,9 @@ def _binary(runtime):
 
         return ensure_runtime(runtime)
     if not os.access(runtime, os.X_OK):
-        raise UsageError(f"--runtime {runtime} is no program", "give cpython, unix64, unix32 or a path")
+        raise UsageError(
+            f"--runtime {runtime} is no program", "give cpython, unix64, unix32 or a path"
+        )
     return runtime
 
 
@@ -99,7 +136,9 @@ def _tape(log, scenario, duration_s, seed, bitrate_bps):
     if scenario:
         from ..car import drive
 
-        return play_on_bus(drive(scenario, seed=seed, duration_s=duration_s).frames, bitrate_bps)[0]
+        return play_on_bus(drive(scenario, seed=seed, duration_s=duration_s).frames, bitrate_bps)[
+            0
+        ]
     return None
 
 

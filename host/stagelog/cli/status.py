@@ -26,11 +26,22 @@ def command(port, as_json):
         sessions = link.list_sessions()
     finally:
         link.close()
-    facts = {"port": link.name, **describe_hello(hello), "fault": TEXT.get(status["fault"], "unknown")}
-    facts.update({key: value for key, value in status.items() if key not in ("status", "state", "fault")})
+    facts = {
+        "port": link.name,
+        **describe_hello(hello),
+        "fault": TEXT.get(status["fault"], "unknown"),
+    }
+    facts.update(
+        {key: value for key, value in status.items() if key not in ("status", "state", "fault")}
+    )
     facts["fault_code"] = status["fault"]
     facts["sessions"] = [
-        {"boot": s["boot"], "nonce": s["nonce"], "n_blocks": s["n_blocks"], "running": bool(s["running"])}
+        {
+            "boot": s["boot"],
+            "nonce": s["nonce"],
+            "n_blocks": s["n_blocks"],
+            "running": bool(s["running"]),
+        }
         for s in sessions
     ]
     facts["t_unix_us"] = int(asked * 1e6)
@@ -45,7 +56,11 @@ def command(port, as_json):
 def _print(facts, status):
     from slog.layout import BLOCK_BYTES
 
-    verdict = facts["state"].upper() if not status["fault"] else f"{facts['state'].upper()}: {facts['fault']}"
+    verdict = (
+        facts["state"].upper()
+        if not status["fault"]
+        else f"{facts['state'].upper()}: {facts['fault']}"
+    )
     click.echo(f"{facts['port']}  car {facts['car'] or '-'}  {verdict}")
     click.echo(
         f"  boot {facts['boot']}, on for {status['t_us'] / 1e6:.1f} s, firmware {facts['firmware']}, {facts['board']}"

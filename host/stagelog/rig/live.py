@@ -112,7 +112,9 @@ class FastLogger:
                 self._process.wait(0.1)
                 text = self._process.stderr.read().decode(errors="replace").strip()
                 last = text.splitlines()[-1] if text else f"exit code {self._process.returncode}"
-                raise DeviceError(f"the simulated logger has stopped: {last}", "check its arguments")
+                raise DeviceError(
+                    f"the simulated logger has stopped: {last}", "check its arguments"
+                )
 
     def close(self):
         """End the process and unplug."""
