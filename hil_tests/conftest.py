@@ -1,9 +1,11 @@
-"""The hardware-in-the-loop suite: the same tests on a simulation, on an emulated RP2040 and on real boards.
+"""The hardware-in-the-loop suite: the same tests on a simulation, on an emulated RP2040 and on
+real boards.
 
     pytest hil_tests --target sim|rp2040|hardware [--rig rigs/NAME.toml]
 
-A test asks for `target`, says by marker what it needs (`needs("power", ...)`) and which health counters it will move
-(`moves("dropped0", ...)`). After every test the health gate looks at all others: they must not have moved.
+A test asks for `target`, says by marker what it needs (`needs("power", ...)`) and which health
+counters it will move (`moves("dropped0", ...)`). After every test the health gate looks at all
+others: they must not have moved.
 """
 
 import pytest

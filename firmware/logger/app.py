@@ -1,7 +1,7 @@
 """The application: brings ring, store, captures and service together and runs one pass at a time.
 
-Capture starts first and needs nothing but memory; the card is looked for afterwards. Whatever fails, recording goes on
-with what is left, and STATUS and the LED say so. Nothing here waits.
+Capture starts first and needs nothing but memory; the card is looked for afterwards. Whatever
+fails, recording goes on with what is left, and STATUS and the LED say so. Nothing here waits.
 """
 
 import struct
@@ -202,7 +202,9 @@ class App:
         self._put_meta(META_ANCHOR, _ANCHOR_HOST, 0, "<Q", t_unix_us)
 
     def take_config(self, item, data):
-        """Check and save a settings item; return the status. On-board flash can't be written while recording."""
+        """Check and save a settings item; return the status. On-board flash can't be written while
+        recording.
+        """
         if self._recording or self._stopping:
             return m.BUSY
         if item == m.CONFIG_SETTINGS:
@@ -252,7 +254,7 @@ class App:
             0,
             "<BBHI",
             len(board.captures),
-            int(all([capture.listen_only for capture in board.captures])),
+            int(all(capture.listen_only for capture in board.captures)),
             self.settings["flush_ms"],
             FIRMWARE,
         )

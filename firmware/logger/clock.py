@@ -1,6 +1,8 @@
-"""The 64-bit clock: wrapping ticks in, microseconds since boot out. The tick never leaves this module.
+"""The 64-bit clock: wrapping ticks in, microseconds since boot out. The tick never leaves this
+module.
 
-Fails if nobody reads it for a full wrap of the ticks (17.9 min on MicroPython): the main loop reads it every pass.
+Fails if nobody reads it for a full wrap of the ticks (17.9 min on MicroPython): the main loop
+reads it every pass.
 """
 
 from slog.layout import TIME_BITS

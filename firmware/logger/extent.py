@@ -1,4 +1,5 @@
-"""The extent on the card: its signature, its release marks, and where the log ends after a power cut.
+"""The extent on the card: its signature, its release marks, and where the log ends after a power
+cut.
 
 Reads only. It never formats, truncates or repairs; a card without a valid signature is
 refused. Recovery looks at a bounded number of places, whatever the size of the card.
@@ -48,7 +49,9 @@ def is_checked(table, buf):
 
 
 def find_signature(card, sector):
-    """Return the signature's fields; ExtentError if no place has one. `sector` is a buffer of 512 bytes."""
+    """Return the signature's fields; ExtentError if no place has one. `sector` is a buffer of 512
+    bytes.
+    """
     for place in range(_N_PLACES):
         lba = place * ALIGN_SECTORS
         if lba + SECTORS_PER_BLOCK > card.n_sectors:
@@ -67,7 +70,9 @@ def find_signature(card, sector):
 
 
 class Extent:
-    """The ring of data places on a mounted card. Positions count blocks from the start of the extent."""
+    """The ring of data places on a mounted card. Positions count blocks from the start of the
+    extent.
+    """
 
     def __init__(self, card):
         self.card = card
@@ -117,10 +122,12 @@ class Extent:
         return is_block(self._block, position)
 
     def find_head(self):
-        """Return (position, seq, boot) of the newest block that was begun, or None on an empty extent.
+        """Return (position, seq, boot) of the newest block that was begun, or None on an empty
+        extent.
 
-        Blocks are written with rising seq round the ring, so the newest lies where seq stops rising. A torn block counts,
-        because its number is used up. Holes up to one erase group of 4 MiB are stepped over.
+        Blocks are written with rising seq round the ring, so the newest lies where seq stops
+        rising. A torn block counts, because its number is used up. Holes up to one erase group of
+        4 MiB are stepped over.
         """
         stride = max(1, self.n // 64)
         newest = None
@@ -183,7 +190,9 @@ class Extent:
         return None
 
     def make_release(self, released_seq, position):
-        """Return (sector, block) of the next release mark: one write of the older of two places is the whole erase."""
+        """Return (sector, block) of the next release mark: one write of the older of two places is
+        the whole erase.
+        """
         values = {
             "magic": RELEASE_MAGIC,
             "extent_id": self.extent_id,
@@ -210,7 +219,9 @@ class Extent:
         self.generation, self.released_seq, self.tail = best
 
     def find_tail(self, head):
-        """Return (tail position, places in use) given the newest block: what must not be overwritten."""
+        """Return (tail position, places in use) given the newest block: what must not be
+        overwritten.
+        """
         if head is None or head[1] < self.released_seq:
             return self.tail, 0
         following = self.after(head[0])

@@ -1,10 +1,13 @@
-"""The ring of blocks in memory: capture fills them, the store empties them, nothing is copied in between.
+"""The ring of blocks in memory: capture fills them, the store empties them, nothing is copied in
+between.
 
-One producer (the capture interrupt, or code that holds the lock) and one consumer (the main loop). Blocks are
-filled in the order 0..n-1, 0.. A record goes straight to its final place. When all blocks wait for the card, frames are
-dropped and counted exactly, and a gap record says so as soon as there is room. Nothing is allocated after start.
+One producer (the capture interrupt, or code that holds the lock) and one consumer (the main loop).
+Blocks are filled in the order 0..n-1, 0.. A record goes straight to its final place. When all
+blocks wait for the card, frames are dropped and counted exactly, and a gap record says so as soon
+as there is room. Nothing is allocated after start.
 
-All of it lies in `memory` and `state`, so that `drivers/rp2_hot.py` can do the same with pointers in an interrupt.
+All of it lies in `memory` and `state`, so that `drivers/rp2_hot.py` can do the same with pointers
+in an interrupt.
 """
 
 import struct
@@ -43,7 +46,9 @@ _GAP_ARG = GAP_RING_FULL << 8 | META_GAP
 
 
 class BlockRing:
-    """Invariant: every offered frame is either in a block or in DROPPED, and each dropped one in a gap record."""
+    """Invariant: every offered frame is either in a block or in DROPPED, and each dropped one in a
+    gap record.
+    """
 
     def __init__(self, n_blocks):
         self.n_blocks = n_blocks
@@ -94,7 +99,9 @@ class BlockRing:
             self._close()
 
     def open_age_us(self, lo):
-        """Return how long the block being filled has been open at time `lo` (bits 27..0), or -1 if none is."""
+        """Return how long the block being filled has been open at time `lo` (bits 27..0), or -1 if
+        none is.
+        """
         if not self.state[COUNT]:
             return -1
         low, high = struct.unpack_from("<HH", self.blocks[self.state[HEAD]], T0_LO)

@@ -1,7 +1,8 @@
 """The service protocol on the logger: answers the host while recording goes on.
 
-At most one request is worked on per step, and none while the last answer still waits for the link. A request that needs
-the card waits until the store leaves it free. Garbage costs nothing but a count.
+At most one request is worked on per step, and none while the last answer still waits for the link.
+A request that needs the card waits until the store leaves it free. Garbage costs nothing but a
+count.
 """
 
 import binascii
@@ -34,7 +35,9 @@ class _DigestCheck:
 
 
 class Service:
-    """Invariant: an answer is sent only to a whole request, and nothing is erased without the digest of its session."""
+    """Invariant: an answer is sent only to a whole request, and nothing is erased without the
+    digest of its session.
+    """
 
     def __init__(self, app, link, encode, decode):
         self._app = app
@@ -230,7 +233,7 @@ class Service:
         return self._put(m.ERASE_REPLY, reply)
 
     def _check_digest(self, asked, reply):
-        """Start, report or conclude the check of the oldest session against the digest in `asked`."""
+        """Start, report or conclude the check of the oldest session against the asked digest."""
         key = (asked["boot"], asked["nonce"], asked["first_seq"], asked["n_blocks"])
         check = self._check
         if check is None or check.key != key:

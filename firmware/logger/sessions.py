@@ -1,4 +1,6 @@
-"""The sessions on the card, newest first, found by halving: no table is kept that a power cut could tear."""
+"""The sessions on the card, newest first, found by halving: no table is kept that a power cut
+could tear.
+"""
 
 from slog.layout import const
 
@@ -8,7 +10,9 @@ _HOLE_BLOCKS = const(1024 + 64)
 
 
 class Sessions:
-    """Finds session after session backwards from the newest block. Forgets all when the log has moved on."""
+    """Finds session after session backwards from the newest block. Forgets all when the log has
+    moved on.
+    """
 
     def __init__(self, store):
         self._store = store
@@ -16,7 +20,8 @@ class Sessions:
         self._stamp = None
 
     def get(self, index):
-        """Return (position, n_blocks, first_seq, boot, nonce) of session `index`, newest 0, or None past the oldest.
+        """Return (position, n_blocks, first_seq, boot, nonce) of session `index`, newest 0, or
+        None past the oldest.
 
         The card must be idle. Reads about 20 places for a session that was not asked for before.
         """
@@ -86,7 +91,9 @@ class Sessions:
 
     @staticmethod
     def _near(extent, last, back, known):
-        """Return the header at `back` places before `last`, or the nearest newer one up to the `known` place."""
+        """Return the header at `back` places before `last`, or the nearest newer one up to the
+        `known` place.
+        """
         step = 0
         while back - step > known and step < _HOLE_BLOCKS:
             found = extent.header(extent.after(last, step - back))

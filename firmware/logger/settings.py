@@ -1,6 +1,8 @@
-"""The settings of a logger: JSON text on the board, checked before it is taken, with defaults that record.
+"""The settings of a logger: JSON text on the board, checked before it is taken, with defaults that
+record.
 
-{"car": "C03", "flush_ms": 250, "when_full": "stop", "buses": [{"bitrate_bps": 500000, "ids": null}]}
+{"car": "C03", "flush_ms": 250, "when_full": "stop", "buses": [{"bitrate_bps": 500000, "ids":
+null}]}
 """
 
 import json
@@ -21,7 +23,9 @@ class SettingsError(ValueError):
 
 
 def load(data):
-    """Return the settings in `data` (bytes of JSON, or None for the defaults); SettingsError names what is wrong."""
+    """Return the settings in `data` (bytes of JSON, or None for the defaults); SettingsError names
+    what is wrong.
+    """
     settings = dict(DEFAULTS)
     if data is None:
         return settings
@@ -55,7 +59,7 @@ def _check(settings):
         if not isinstance(bus, dict) or bus.get("bitrate_bps") not in BITRATES:
             raise SettingsError("buses[%d].bitrate_bps: 125000, 250000, 500000 or 1000000" % i)
         ids = bus.get("ids")
-        if ids is not None and not (isinstance(ids, list) and all([_is_id(x) for x in ids])):
+        if ids is not None and not (isinstance(ids, list) and all(_is_id(x) for x in ids)):
             raise SettingsError("buses[%d].ids: null, or identifiers of 0 to 0x1FFFFFFF" % i)
 
 

@@ -1,8 +1,8 @@
 """The store: takes full blocks from the ring and brings them onto the card, one write at a time.
 
-It seals, writes, retries, steps over bad places, reads back samples, counts, and gives the block back to the ring only
-when the card has it. It never waits: `step` starts or polls one write. What it cannot store stays in the ring, where
-the producer counts what no longer fits.
+It seals, writes, retries, steps over bad places, reads back samples, counts, and gives the block
+back to the ring only when the card has it. It never waits: `step` starts or polls one write. What
+it cannot store stays in the ring, where the producer counts what no longer fits.
 """
 
 import struct
@@ -34,7 +34,9 @@ OVERWRITE_OLDEST = const(1)
 
 
 class Store:
-    """Invariant: `next_seq` is above every number on the card; a place in use is written only under OVERWRITE_OLDEST."""
+    """Invariant: `next_seq` is above every number on the card; a place in use is written only
+    under OVERWRITE_OLDEST.
+    """
 
     def __init__(self, card, ring, clock, device_id, when_full=STOP_WHEN_FULL):
         self.card = card
@@ -74,7 +76,9 @@ class Store:
         self._first = True
 
     def mount(self):
-        """Look at the card; True if it can take blocks. Reads a bounded number of places, writes nothing."""
+        """Look at the card; True if it can take blocks. Reads a bounded number of places, writes
+        nothing.
+        """
         self.extent = None
         self._writing = None
         try:
@@ -116,7 +120,9 @@ class Store:
         self._closing = False
 
     def close_session(self):
-        """Mark the last waiting block as the session's last. Capture has stopped, nothing more comes."""
+        """Mark the last waiting block as the session's last. Capture has stopped, nothing more
+        comes.
+        """
         self._closing = True
 
     @property
@@ -149,7 +155,7 @@ class Store:
         )
 
     def request_release(self, released_seq, position):
-        """Erase all blocks below `released_seq`; done when `released_seq` of the extent says so."""
+        """Erase all blocks below `released_seq`; done when the extent's `released_seq` says so."""
         sector, view = self.extent.make_release(released_seq, position)
         self._release = (released_seq, position, sector, view)
 
@@ -229,7 +235,9 @@ class Store:
             self._failed(ERROR_ABSENT)
 
     def _holds(self, view):
-        """Tell whether the card holds what was written; reads back the first block and every 32nd, and release marks."""
+        """Tell whether the card holds what was written; reads back the first block and every 32nd,
+        and release marks.
+        """
         if self._is_release:
             self.card.read(self._release[2], self._check)
             whole = self._check[:64] == view[:64]
@@ -248,7 +256,9 @@ class Store:
         return whole
 
     def _is_aliased(self, view):
-        """Tell whether the block also appears a power of two below its place: the card is smaller than it says."""
+        """Tell whether the block also appears a power of two below its place: the card is smaller
+        than it says.
+        """
         extent = self.extent
         blocks = _SMALLEST_ALIAS
         while blocks <= self.next_position - extent.first:

@@ -1,4 +1,6 @@
-"""A second reader of the ring: follows the records as they come, for a host that listens. Capture never waits for it."""
+"""A second reader of the ring: follows the records as they come, for a host that listens. Capture
+never waits for it.
+"""
 
 import struct
 
@@ -8,7 +10,9 @@ from slog.layout import HEADER_BYTES, RECORD_BYTES
 
 
 class Tap:
-    """Invariant: gives each record at most once, in order; blocks that were reused meanwhile count in `n_skipped`."""
+    """Invariant: gives each record at most once, in order; blocks that were reused meanwhile count
+    in `n_skipped`.
+    """
 
     def __init__(self, ring):
         self._ring = ring
@@ -19,7 +23,9 @@ class Tap:
         self._at = ring.state[COUNT]
 
     def next(self, most):
-        """Put up to `most` records of one block into `records` and its start into `t0`; return how many."""
+        """Put up to `most` records of one block into `records` and its start into `t0`; return how
+        many.
+        """
         ring = self._ring
         state = ring.state
         while True:

@@ -34,14 +34,16 @@ HEADER_FORMAT = struct_format(BLOCK_HEADER)
 
 
 def crc_of(block):
-    """Return the CRC-32 that a block's header must hold: header up to the field, records in use."""
+    """Return the CRC-32 that a block's header must hold: header up to it, records in use."""
     view = memoryview(block)
     end = HEADER_BYTES + block[N_RECORDS] * RECORD_BYTES
     return binascii.crc32(view[HEADER_BYTES:end], binascii.crc32(view[:CRC]))
 
 
 def seal(block, device_id, boot, nonce, seq, position, flags):
-    """Complete the header of a block that the ring has closed. May be repeated with another position."""
+    """Complete the header of a block that the ring has closed. May be repeated with another
+    position.
+    """
     struct.pack_into("<HB", block, 0, MAGIC, VERSION)
     struct.pack_into("<8sIIII", block, DEVICE_ID, device_id, boot, nonce, seq, position)
     struct.pack_into("<HH", block, FLAGS, flags, 0)
@@ -49,7 +51,9 @@ def seal(block, device_id, boot, nonce, seq, position, flags):
 
 
 def is_header(sector, position):
-    """Tell whether `sector` starts like a block that was written for `position`; the CRC is not looked at."""
+    """Tell whether `sector` starts like a block that was written for `position`; the CRC is not
+    looked at.
+    """
     magic, version, n_records = struct.unpack_from("<HBB", sector, 0)
     return (
         magic == MAGIC

@@ -1,8 +1,10 @@
-"""Frames on any byte stream: COBS between zero bytes, CRC-32 at the end. Garbage costs one frame at most.
+"""Frames on any byte stream: COBS between zero bytes, CRC-32 at the end. Garbage costs one frame
+at most.
 
     0x00 | COBS( type u8, request u8, payload, crc32 u32 ) | 0x00
 
-The receiver holds one buffer; what does not fit, does not decode or fails its CRC is counted and forgotten.
+The receiver holds one buffer; what does not fit, does not decode or fails its CRC is counted and
+forgotten.
 """
 
 import binascii
@@ -71,7 +73,9 @@ def frame(kind, request, payload, encode=cobs_encode):
 
 
 class Receiver:
-    """Cuts a byte stream into frames. Invariant: after any zero byte the next frame is received whole."""
+    """Cuts a byte stream into frames. Invariant: after any zero byte the next frame is received
+    whole.
+    """
 
     def __init__(self, decode=cobs_decode, max_wire=MAX_WIRE):
         self._buf = bytearray(max_wire)

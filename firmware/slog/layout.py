@@ -1,7 +1,8 @@
 """Every layout of format version 1 as a table; all else is derived from these tables.
 
 A row is (name, struct code, unit, meaning); fields are little-endian and packed without padding.
-Struct strings, offsets, the tables of SPEC.md, the host's dtypes and the contract hash come from here.
+Struct strings, offsets, the tables of SPEC.md, the host's dtypes and the contract hash come from
+here.
 """
 
 import struct
@@ -221,7 +222,9 @@ def pack(table, values):
 
 
 def meta_table(kind):
-    """Return the payload table of a meta record kind, or None for a kind this version does not know."""
+    """Return the payload table of a meta record kind, or None for a kind this version does not
+    know.
+    """
     for row in META:
         if row[0] == kind:
             return row[3]

@@ -1,7 +1,8 @@
 """Service messages: what host and logger say to each other inside a frame.
 
-The host asks, the logger answers with kind | 0x80 and the same request number. Every request says all that is
-needed to answer it, so loss, duplication, reordering and a reset of the logger do no harm: the host asks again.
+The host asks, the logger answers with kind | 0x80 and the same request number. Every request says
+all that is needed to answer it, so loss, duplication, reordering and a reset of the logger do no
+harm: the host asks again.
 """
 
 import hashlib
@@ -235,7 +236,9 @@ MESSAGES = (
 
 
 def contract_hash():
-    """Return the first 8 bytes of the SHA-256 over all layouts: equal on both ends or they do not talk."""
+    """Return the first 8 bytes of the SHA-256 over all layouts: equal on both ends or they do not
+    talk.
+    """
     h = hashlib.sha256()
     h.update(b"stagelog %d" % VERSION)
     for table in (BLOCK_HEADER, RECORD, SIGNATURE, RELEASE):

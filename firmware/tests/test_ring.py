@@ -1,10 +1,13 @@
-"""The ring on MicroPython: no allocation per frame; the same device script gives the same answer on 32 and 64 bits."""
+"""The ring on MicroPython: no allocation per frame; the same device script gives the same answer
+on 32 and 64 bits.
+"""
 
 import os
 import subprocess
 from pathlib import Path
 
 import pytest
+
 from stagelog.resources import firmware_path
 from stagelog.rig.runtimes import find_runtime
 

@@ -1,7 +1,8 @@
 """The host's end of the service protocol: requests, answers, retries, several in flight.
 
-Owns the exchange with one logger over any byte stream; does not own ports (`ports`) nor files (`download`). A logger
-that does not answer is a DeviceError, one with another contract a ContractError; garbage on the line is skipped.
+Owns the exchange with one logger over any byte stream; does not own ports (`ports`) nor files
+(`download`). A logger that does not answer is a DeviceError, one with another contract a
+ContractError; garbage on the line is skipped.
 """
 
 import binascii
@@ -33,9 +34,9 @@ class RequestError(DeviceError):
 class Link:
     """One logger on one stream.
 
-    stream   .write(bytes), .read(n) -> bytes that have come within its own short timeout (b"" if none)
-    clock    seconds, monotonic; the simulated world passes its own
-    tries    how often a request is sent before the logger counts as gone
+    stream   .write(bytes), .read(n) -> bytes that have come within its own short timeout (b"" if
+    none) clock    seconds, monotonic; the simulated world passes its own tries    how often a
+    request is sent before the logger counts as gone
     """
 
     def __init__(self, stream, name="logger", clock=time.monotonic, tries=TRIES):
@@ -59,8 +60,9 @@ class Link:
         answer, _ = self.ask(m.HELLO, {"contract": contract})
         if answer["contract"] != contract:
             raise ContractError(
-                f"{self.name} speaks contract {answer['contract'].hex()}, this stagelog {contract.hex()}",
-                "flash it with this release ('stagelog flash'), or use the release it was flashed with",
+                f"{self.name} speaks contract {answer['contract'].hex()}, "
+                f"this stagelog {contract.hex()}",
+                "flash it ('stagelog flash'), or use the release it was flashed with",
             )
         return answer
 
@@ -98,7 +100,9 @@ class Link:
                 )
 
     def erase(self, session, digest):
-        """Ask to erase a session (fields of LIST_REPLY) of which the archive holds `digest`; yield percent done."""
+        """Ask to erase a session (fields of LIST_REPLY) of which the archive holds `digest`; yield
+        percent done.
+        """
         values = {
             key: session[key] for key in ("device_id", "boot", "nonce", "first_seq", "n_blocks")
         }
@@ -138,7 +142,9 @@ class Link:
             at = answer["at"]
 
     def ask(self, kind, values, rest=b"", accept=(m.OK,)):
-        """Send one request until it is answered; return (fields, rest). RequestError for a status not in `accept`."""
+        """Send one request until it is answered; return (fields, rest). RequestError for a status
+        not in `accept`.
+        """
         name, request_table, reply_table = _tables(kind)
         payload = m.build(request_table, values, rest)
         for attempt in range(self._tries):
@@ -157,10 +163,11 @@ class Link:
         )
 
     def read_blocks(self, positions):
-        """Yield (position, 4096 bytes) for each of `positions`, in that order, several requests in flight.
+        """Yield (position, 4096 bytes) for each of `positions`, in that order, several requests in
+        flight.
 
-        A lost or broken answer is asked for again; RequestError if the card can't be read there, DeviceError if the
-        logger stops answering.
+        A lost or broken answer is asked for again; RequestError if the card can't be read there,
+        DeviceError if the logger stops answering.
         """
         wanted = iter(positions)
         flying = {}  # request -> [position, deadline, tries]
@@ -254,7 +261,7 @@ class Link:
             raise ContractError(
                 f"{self.name}: answer to {name} has {error}",
                 "flash it with this release ('stagelog flash')",
-            )
+            ) from None
         if answer.get("status", m.OK) not in accept:
             raise RequestError(f"{self.name}, {name}", answer["status"])
         return answer, rest

@@ -1,6 +1,7 @@
 """Serial ports: find the ones a logger answers on, open one, keep two users apart.
 
-A port that another program holds is a DeviceError; a port that answers nothing is not a logger and is passed over.
+A port that another program holds is a DeviceError; a port that answers nothing is not a logger and
+is passed over.
 """
 
 import os
@@ -51,7 +52,8 @@ class SerialStream:
 
 
 def open_link(port):
-    """Open the logger on `port`, or the only one that answers when `port` is None; HELLO is exchanged.
+    """Open the logger on `port`, or the only one that answers when `port` is None; HELLO is
+    exchanged.
 
     Raises   DeviceError for none, several, or a port in use; ContractError for another contract.
     """
@@ -75,13 +77,17 @@ def open_link(port):
 
 
 def find_loggers():
-    """Return the ports a logger answers on: dicts with `port`, `hello` (None if its contract is another), `problem`."""
+    """Return the ports a logger answers on: dicts with `port`, `hello` (None if its contract is
+    another), `problem`.
+    """
     with ThreadPoolExecutor(8) as pool:
         return [entry for entry in pool.map(_probe, list_ports()) if entry is not None]
 
 
 def list_ports():
-    """Return the names of serial ports that may be a board: USB ones, and simulators started by `stagelog sim`."""
+    """Return the names of serial ports that may be a board: USB ones, and simulators started by
+    `stagelog sim`.
+    """
     from serial.tools import list_ports as tools
 
     ports = [info.device for info in tools.comports() if info.vid is not None]

@@ -1,6 +1,9 @@
-"""Fill the ring, drop, tell the gap and close blocks while the heap is locked: any allocation raises MemoryError."""
+"""Fill the ring, drop, tell the gap and close blocks while the heap is locked: any allocation
+raises MemoryError.
+"""
 
 import micropython
+
 from logger.clock import Clock
 from logger.ring import DROPPED, BlockRing
 

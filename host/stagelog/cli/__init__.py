@@ -75,6 +75,9 @@ def main(args=None):
         code = group.main(args=args, prog_name="stagelog", standalone_mode=False)
     except StagelogError as error:
         code = _fail(error)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        code = error.exit_code
     except click.ClickException as error:
         code = _fail(_as_ours(error))
     except (click.Abort, KeyboardInterrupt):

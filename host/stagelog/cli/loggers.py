@@ -22,7 +22,8 @@ def command(as_json):
         else:
             click.echo(
                 f"{row['port']}  car {row['car'] or '-'}  {row['state']}  "
-                f"device {row['device_id']}  boot {row['boot']}  firmware {row['firmware']}  {row['board']}"
+                f"device {row['device_id']}  boot {row['boot']}  "
+                f"firmware {row['firmware']}  {row['board']}"
             )
     return None
 

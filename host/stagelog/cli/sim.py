@@ -70,7 +70,8 @@ def command(
 ):
     """Start a simulated logger and print its port; Ctrl-C ends it.
 
-    The firmware is the one that is flashed; bus, card and cable are models. Without --log or --drive its bus is silent.
+    The firmware is the one that is flashed; bus, card and cable are models. Without --log or
+    --drive its bus is silent.
     """
     if log and scenario:
         raise UsageError("--log and --drive together", "choose one")

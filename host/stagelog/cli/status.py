@@ -4,7 +4,7 @@ import time
 
 import click
 
-from ._common import json_option, print_json
+from ._common import duration_text, json_option, print_json, size_text
 from .loggers import describe_hello
 
 
@@ -12,7 +12,9 @@ from .loggers import describe_hello
 @click.argument("port", required=False)
 @json_option
 def command(port, as_json):
-    """Show the state and the health of the logger on PORT; exit 1 if it does not record without fault."""
+    """Show the state and the health of the logger on PORT; exit 1 if it does not record without
+    fault.
+    """
     from slog.faults import TEXT
     from slog.messages import STATE_RECORDING
 
@@ -56,18 +58,34 @@ def command(port, as_json):
 def _print(facts, status):
     from slog.layout import BLOCK_BYTES
 
-    verdict = (
-        facts["state"].upper()
-        if not status["fault"]
-        else f"{facts['state'].upper()}: {facts['fault']}"
-    )
+    verdict = facts["state"].upper()
+    if status["fault"]:
+        verdict += f": {facts['fault']}"
     click.echo(f"{facts['port']}  car {facts['car'] or '-'}  {verdict}")
     click.echo(
-        f"  boot {facts['boot']}, on for {status['t_us'] / 1e6:.1f} s, firmware {facts['firmware']}, {facts['board']}"
+        f"  boot {facts['boot']}, on for {duration_text(status['t_us'])}, "
+        f"firmware {facts['firmware']}, {facts['board']}"
     )
     for bus in range(status["n_buses"]):
         click.echo(
-            f"  bus {bus}: {BUS_TEXT.get(status[f'bus_state{bus}'], '?')}, {status[f'stored{bus}']:,} frames stored, "
+            f"  bus {bus}: {BUS_TEXT.get(status[f'bus_state{bus}'], '?')}, "
+            f"{status[f'stored{bus}']:,} frames stored, {status[f'dropped{bus}']:,} dropped, "
+            f"{status[f'at_least{bus}']:,} or more lost in hardware"
+        )
+    used = sum(s["n_blocks"] for s in facts["sessions"]) * BLOCK_BYTES
+    free = status["blocks_free"] * BLOCK_BYTES
+    click.echo(
+        f"  card: {len(facts['sessions'])} sessions, {size_text(used)}, {size_text(free)} free; "
+        f"longest write {status['write_worst_ms']} ms, {status['write_errors']} errors, "
+        f"{status['write_retries']} tried again, {status['slots_skipped']} places given up"
+    )
+    click.echo(
+        f"  memory: at most {status['ring_worst']} of {status['ring_blocks']} blocks waited; "
+        f"first frame stored {status['boot_to_frame_ms']} ms after power-on"
+    )
+
+
+BUS_TEXT.get(status[f'bus_state{bus}'], '?')}, {status[f'stored{bus}']:,} frames stored, "
             f"{status[f'dropped{bus}']:,} dropped, {status[f'at_least{bus}']:,} or more lost in hardware"
         )
     used = sum(s["n_blocks"] for s in facts["sessions"]) * BLOCK_BYTES

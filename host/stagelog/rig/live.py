@@ -1,4 +1,6 @@
-"""A simulated logger as a live process: real time, its service link is a pseudo-terminal, like a board on a cable."""
+"""A simulated logger as a live process: real time, its service link is a pseudo-terminal, like a
+board on a cable.
+"""
 
 import contextlib
 import errno
@@ -15,7 +17,9 @@ PASS_S = 0.001
 
 
 class PtyLink:
-    """The logger's end of a pseudo-terminal. Invariant: never blocks; what nobody reads waits in the terminal's buffer."""
+    """The logger's end of a pseudo-terminal. Invariant: never blocks; what nobody reads waits in
+    the terminal's buffer.
+    """
 
     def __init__(self):
         self._master, self._slave = os.openpty()
@@ -51,7 +55,9 @@ class PtyLink:
 
 @contextlib.contextmanager
 def announced(port, name):
-    """Leave a link to `port` where `stagelog loggers` looks, as long as the context lasts; yield its path."""
+    """Leave a link to `port` where `stagelog loggers` looks, as long as the context lasts; yield
+    its path.
+    """
     folder = simulator_folder()
     os.makedirs(folder, mode=0o700, exist_ok=True)
     path = os.path.join(folder, name)
@@ -66,7 +72,9 @@ def announced(port, name):
 
 
 class LiveLogger:
-    """A logger that keeps to the wall clock. `args` as in `rig.sim.device.DEFAULTS`; `events` is played as time goes by."""
+    """A logger that keeps to the wall clock. `args` as in `rig.sim.device.DEFAULTS`; `events` is
+    played as time goes by.
+    """
 
     def __init__(self, args, events=()):
         import_firmware()
@@ -97,7 +105,9 @@ class LiveLogger:
 
 
 class FastLogger:
-    """A logger in a process of its own that plays its tape in virtual time and then waits on a pseudo-terminal."""
+    """A logger in a process of its own that plays its tape in virtual time and then waits on a
+    pseudo-terminal.
+    """
 
     def __init__(self, args, runtime=None):
         self._master, self._slave = os.openpty()

@@ -1,6 +1,8 @@
-"""A simulated logger to hold in the hand: in this process in virtual time, or as a MicroPython process on pipes.
+"""A simulated logger to hold in the hand: in this process in virtual time, or as a MicroPython
+process on pipes.
 
-Both offer a byte stream that `stagelog.link.Link` takes, so that the ordinary host code talks to them.
+Both offer a byte stream that `stagelog.link.Link` takes, so that the ordinary host code talks to
+them.
 """
 
 import json
@@ -25,7 +27,9 @@ def import_firmware():
 
 
 class VirtualLogger:
-    """A logger in this process, in virtual time; it is its own stream. `args` as in `rig.sim.device.DEFAULTS`."""
+    """A logger in this process, in virtual time; it is its own stream. `args` as in
+    `rig.sim.device.DEFAULTS`.
+    """
 
     def __init__(self, args, events=(), link=None):
         import_firmware()
@@ -47,7 +51,7 @@ class VirtualLogger:
         self.cable.host_write(data)
 
     def read(self, n):
-        """Let the logger run until it sends something or 50 ms have passed; return what it sent."""
+        """Let the logger run until it sends something, 50 ms at most; return what it sent."""
         for _ in range(50):
             sent = self.cable.host_read()
             if sent:
@@ -61,7 +65,9 @@ class VirtualLogger:
 
 
 def spawn(args, runtime, stdin, stdout, stderr=subprocess.PIPE):
-    """Start `rig.sim.device` under `runtime` (a MicroPython binary; None is this Python); return the process."""
+    """Start `rig.sim.device` under `runtime` (a MicroPython binary; None is this Python); return
+    the process.
+    """
     paths = f"{HOST_PATH}:{firmware_path()}"
     command = [str(runtime or sys.executable), "-m", "stagelog.rig.sim.device", json.dumps(args)]
     if runtime:

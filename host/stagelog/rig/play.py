@@ -1,4 +1,6 @@
-"""Frames that ought to be sent become what a listener on the bus sees: a tape, bit times, arbitration and all."""
+"""Frames that ought to be sent become what a listener on the bus sees: a tape, bit times,
+arbitration and all.
+"""
 
 import numpy as np
 
@@ -11,7 +13,8 @@ BITRATE_BPS = 500_000
 
 
 def play_on_bus(frames, bitrate_bps=BITRATE_BPS):
-    """Play a frame table (model.FRAME, ascending t_us) on simulated buses, one for each bus index in it.
+    """Play a frame table (model.FRAME, ascending t_us) on simulated buses, one for each bus index
+    in it.
 
     The first frame is sent at its own t_us if that is below an hour, else at 0.
     Returns  (tape of a listener, largest delay in us that the bus itself added)
@@ -40,7 +43,9 @@ def play_on_bus(frames, bitrate_bps=BITRATE_BPS):
 
 
 def saturated_tape(bitrate_bps, duration_us, n_bytes=8, seed=0):
-    """Return the tape of a bus that is never idle for `duration_us`: frames of n_bytes back to back."""
+    """Return the tape of a bus that is never idle for `duration_us`: frames of n_bytes back to
+    back.
+    """
     bus = Bus(bitrate_bps)
     bus.add_node("source", nodes.saturate(n_bytes, seed=seed))
     bus.add_node("dash")

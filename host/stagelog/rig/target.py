@@ -1,11 +1,13 @@
-"""What a test asks of a rig, whatever stands behind it: play a bus, cut the power, talk to the logger.
+"""What a test asks of a rig, whatever stands behind it: play a bus, cut the power, talk to the
+logger.
 
     target          behind it
     sim             the application in this process, models of everything, virtual time
     rp2040          the shipped firmware on an emulated chip (`rig.rp2040.target`)
     hardware        a board on a cable and a python-can interface (`rig.hardware`)
 
-A test states what it needs in words of CAPABILITIES; a target that lacks one makes the test skip with that reason.
+A test states what it needs in words of CAPABILITIES; a target that lacks one makes the test skip
+with that reason.
 """
 
 from ..link import Link
@@ -20,7 +22,7 @@ CAPABILITIES = {
 
 
 def tape_events(tape, offset_us=0, chunk=65536):
-    """Yield the events of a tape (rig.tape.TAPE) as the tuples that `rig.sim.world.World` plays."""
+    """Yield the events of a tape (rig.tape.TAPE) as tuples that `rig.sim.world.World` plays."""
     for start in range(0, len(tape), chunk):
         for row in tape[start : start + chunk].tolist():
             t_us, kind, bus, dlc, flags, can_id, tec, rec, state, _, data, _ = row
@@ -68,7 +70,7 @@ class SimTarget:
         self.link = Link(self._logger, "sim", self._logger.clock)
 
     def power_cut(self):
-        """Take the power away: memory is gone, the write under way never happened, the card stays."""
+        """Take the power away: memory is gone, so is the write under way, the card stays."""
         self._logger.close()
         self._logger = None
 

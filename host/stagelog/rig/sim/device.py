@@ -1,8 +1,10 @@
-"""A simulated logger as a process of its own: plays a tape in virtual time, then serves its link on stdin and stdout.
+"""A simulated logger as a process of its own: plays a tape in virtual time, then serves its link
+on stdin and stdout.
 
     micropython -m stagelog.rig.sim.device '{"card": "card.img", "tape": "stage.tape"}'
 
-Runs on MicroPython (64 and 32 bits) and on CPython. After the tape, virtual time follows the passes of the main loop.
+Runs on MicroPython (64 and 32 bits) and on CPython. After the tape, virtual time follows the
+passes of the main loop.
 """
 
 import json
@@ -58,7 +60,9 @@ def build(args, link, clock=None):
 
 
 class StdioLink:
-    """The link on stdin and stdout. `closed` once the other end has hung up; `patient` to sleep while nothing comes."""
+    """The link on stdin and stdout. `closed` once the other end has hung up; `patient` to sleep
+    while nothing comes.
+    """
 
     def __init__(self):
         self.closed = False

@@ -1,6 +1,8 @@
-"""Models of what a logger touches: clock, card, controller, link ends, settings memory, and a board made of them.
+"""Models of what a logger touches: clock, card, controller, link ends, settings memory, and a
+board made of them.
 
-All are deterministic and keep to one clock. They run on MicroPython too, so: no typing, no dataclasses, no NumPy.
+All are deterministic and keep to one clock. They run on MicroPython too, so: no typing, no
+dataclasses, no NumPy.
 """
 
 import struct
@@ -83,7 +85,9 @@ class MemoryImage:
 
 
 class SimCard:
-    """A card whose writes take time. `stalls` is a list of (from_us, to_us) in which nothing is finished."""
+    """A card whose writes take time. `stalls` is a list of (from_us, to_us) in which nothing is
+    finished.
+    """
 
     def __init__(self, image, clock, write_us=3000, stalls=()):
         self.image = image
@@ -151,9 +155,11 @@ class SimCard:
 
 
 class SimController:
-    """A controller with a receive queue of `depth` frames and an overflow flag that says nothing about how many.
+    """A controller with a receive queue of `depth` frames and an overflow flag that says nothing
+    about how many.
 
-    `service_us` is the time from the end of a frame (or of the service before) to its place in the ring: the interrupt.
+    `service_us` is the time from the end of a frame (or of the service before) to its place in the
+    ring: the interrupt.
     """
 
     listen_only = True
@@ -326,7 +332,7 @@ class SimBoard:
         self.cobs_decode = cobs_decode
 
     def random_u32(self):
-        """Return the next number of a xorshift generator: the same seed gives the same sessions."""
+        """Return the next number of a xorshift generator: same seed, same sessions."""
         x = self._random
         x ^= x << 13 & 0xFFFFFFFF
         x ^= x >> 17
@@ -352,7 +358,8 @@ class SimBoard:
 
 
 def read_tape(stream):
-    """Yield (t_us, kind, bus, flags, can_id, dlc, state, tec, rec, data) from a stream of tape records.
+    """Yield (t_us, kind, bus, flags, can_id, dlc, state, tec, rec, data) from a stream of tape
+    records.
 
     Layout in `stagelog.rig.tape`. A record that the end of the stream cuts off is left out.
     """

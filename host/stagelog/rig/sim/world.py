@@ -1,4 +1,6 @@
-"""The world runs a logger in virtual time: the next thing that happens is the next thing that is done."""
+"""The world runs a logger in virtual time: the next thing that happens is the next thing that is
+done.
+"""
 
 from stagelog.rig.sim.models import ERROR, FRAME, STATE
 
@@ -6,7 +8,8 @@ from stagelog.rig.sim.models import ERROR, FRAME, STATE
 class World:
     """Plays a tape to a board and lets the application pass once every `loop_us`.
 
-    Invariant: time never goes back, and an arrival at t is seen by the interrupt before a pass at t.
+    Invariant: time never goes back, and an arrival at t is seen by the interrupt before a pass at
+    t.
     """
 
     def __init__(self, app, events=(), loop_us=1000):
