@@ -82,3 +82,22 @@ def _start(name, folder, args, rig_file):
     from stagelog.rig.hardware import HardwareTarget
 
     return HardwareTarget(rig_file, **args)
+
+
+@pytest.fixture
+def fetch_frames(target, tmp_path):
+    """A function: stop the recording, fetch the newest session, return its frame table."""
+    import numpy as np
+    from slog.messages import CONTROL_STOP
+    from stagelog.blocks import read_log
+    from stagelog.link import positions_of
+
+    def fetch():
+        link = target.link
+        link.control(CONTROL_STOP, link.hello()["boot"])
+        session = link.list_sessions()[0]
+        path = tmp_path / "session.slog"
+        path.write_bytes(b"".join(block for _, block in link.read_blocks(positions_of(session))))
+        return np.concatenate(list(read_log(path).sessions[0].iter_frames()))
+
+    return fetch

@@ -7,12 +7,6 @@ from stagelog.rig.play import saturated_tape
 SECOND_US = 1_000_000
 
 
-def frames_of(target):
-    """Stop the recording, download its session and return (frames, status before)."""
-    status = target.link.status()
-    return target.download(), status
-
-
 def same_frames(tape, frames):
     """Tell whether the frames are those of the tape: identifier, length, payload, order."""
     sent = tape[tape["kind"] == 0]
@@ -22,31 +16,32 @@ def same_frames(tape, frames):
 
 
 @pytest.mark.needs("saturated")
-def test_saturated_bus_is_stored_whole(target):
+def test_saturated_bus_is_stored_whole(target, fetch_frames):
     tape = saturated_tape(SECOND_US, 2 * SECOND_US)
     target.play(tape)
-    frames, status = frames_of(target)
-    assert same_frames(tape, frames)
+    status = target.link.status()
+    assert same_frames(tape, fetch_frames())
     assert status["dropped0"] == 0
 
 
 @pytest.mark.needs("saturated", "storage")
 @pytest.mark.target_args(stalls=[[500_000, 1_000_000]])
-def test_card_stall_of_500_ms_loses_nothing(target):
+def test_card_stall_of_500_ms_loses_nothing(target, fetch_frames):
     tape = saturated_tape(SECOND_US, 2 * SECOND_US)
     target.play(tape)
-    frames, status = frames_of(target)
-    assert same_frames(tape, frames)
+    status = target.link.status()
+    assert same_frames(tape, fetch_frames())
     assert status["ring_worst"] > 10
 
 
 @pytest.mark.needs("saturated", "storage")
 @pytest.mark.moves("dropped0", "fault")
 @pytest.mark.target_args(stalls=[[500_000, 3_000_000]])
-def test_longer_stall_drops_and_counts_to_the_frame(target):
+def test_longer_stall_drops_and_counts_to_the_frame(target, fetch_frames):
     tape = saturated_tape(SECOND_US, 4 * SECOND_US)
     target.play(tape)
     target.run_for(SECOND_US)
-    frames, status = frames_of(target)
+    status = target.link.status()
+    frames = fetch_frames()
     assert 0 < status["dropped0"] < len(tape)
     assert len(frames) + status["dropped0"] == len(tape)

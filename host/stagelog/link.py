@@ -267,6 +267,13 @@ class Link:
         return answer, rest
 
 
+def positions_of(session, start=0):
+    """Return the positions of a session's blocks (fields of LIST_REPLY) from block `start` on."""
+    first, n = session["data_first"], session["data_end"] - session["data_first"]
+    offset = session["position"] - first
+    return [first + (offset + i) % n for i in range(start, session["n_blocks"])]
+
+
 def _tables(kind):
     for number, name, request, reply in m.MESSAGES:
         if number == kind:

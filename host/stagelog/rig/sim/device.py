@@ -67,7 +67,7 @@ class StdioLink:
     def __init__(self):
         self.closed = False
         self.patient = False
-        self._in = sys.stdin.buffer
+        self._in = getattr(sys.stdin.buffer, "raw", sys.stdin.buffer)  # CPython would read ahead
         self._out = sys.stdout.buffer
         self._poll = select.poll()
         self._poll.register(sys.stdin, select.POLLIN)
