@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from slog.messages import CONTROL_STOP
 from stagelog.blocks import read_log
 from stagelog.card import prepare_raw
 from stagelog.link import Link, positions_of
@@ -39,11 +38,11 @@ def log_under(runtime, tape, folder):
     prepare_raw(card, 1024)
     write_tape(folder / "bus.tape", tape)
     args = {"card": str(card), "tape": str(folder / "bus.tape"), "linger_us": LINGER_US}
+    args["stop"] = True
     logger = LoggerProcess(args, binary)
     try:
-        logger.wait_until(int(tape["t_us"][-1]) + LINGER_US)
+        logger.wait_until(int(tape["t_us"][-1]) + 2 * LINGER_US)
         link = Link(logger)
-        link.control(CONTROL_STOP, link.hello()["boot"])
         session = link.list_sessions()[0]
         path = folder / f"{runtime}.slog"
         path.write_bytes(b"".join(block for _, block in link.read_blocks(positions_of(session))))

@@ -13,7 +13,7 @@ import sys
 
 from logger.app import App
 from logger.ring import BlockRing
-from slog.messages import CONFIG_SETTINGS
+from slog.messages import CONFIG_SETTINGS, CONTROL_STOP
 from stagelog.rig.sim.models import (
     FileImage,
     MemoryNv,
@@ -39,6 +39,7 @@ DEFAULTS = {
     "service_us": 0,
     "loop_us": 1000,
     "linger_us": 1_000_000,
+    "stop": False,
 }
 
 
@@ -110,6 +111,9 @@ def main(text):
     else:
         world = World(app, (), args["loop_us"])
     world.run_for(args["linger_us"])
+    if args["stop"]:
+        app.control(CONTROL_STOP)
+        world.run_for(args["linger_us"])
     link.patient = True
     while not link.closed:
         world.run_for(args["loop_us"])
