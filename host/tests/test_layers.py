@@ -16,7 +16,7 @@ FIRMWARE = ROOT / "firmware"
 # A part imports from its own row and those above it. All may import slog.
 ROWS = (
     {"errors", "model", "resources"},
-    {"archive", "blocks", "dbc", "importers", "link", "ports", "timeline"},
+    {"archive", "blocks", "card", "dbc", "importers", "ledger", "link", "ports", "timeline"},
     {"decode", "download", "export", "replay", "report"},
 )
 BESIDE = {"car", "rig"}  # import from ROWS, each without the other; imported by TOP only

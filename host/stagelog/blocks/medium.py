@@ -77,6 +77,7 @@ _FOREIGN = (
 class Medium:
     """A mapped file and the places in it that may hold a block.
 
+    buf       the whole file
     view      uint8[n, 4096], read-only; row i is place i
     offsets   int64[n], where place i starts in the file
     good      bool[n], which places hold a good block, where that is known already
@@ -89,6 +90,7 @@ class Medium:
 
     path: Path
     kind: str
+    buf: memoryview
     view: np.ndarray
     offsets: np.ndarray
     ring: tuple
@@ -160,7 +162,11 @@ def open_medium(path):
     buf = map_file(path)
     signature = find_signature(buf)
     if signature is not None:
-        return _extent(path, buf, *signature)
+        return _extent(path, buf, *signature, [])
+    signature = find_second_signature(buf)
+    if signature is not None:
+        notes = ["the signature is damaged; its second copy was used"]
+        return _extent(path, buf, *signature, notes)
     offset = next(_search(buf, 0, len(buf)), None)
     if offset is None:
         raise InputError(f"{path} holds no stagelog block: {_describe(buf)}")
@@ -174,6 +180,7 @@ def open_medium(path):
     return Medium(
         path,
         REMAINS,
+        buf,
         view,
         phase + np.arange(n) * BLOCK_BYTES,
         (0, n),
@@ -184,19 +191,24 @@ def open_medium(path):
 
 
 def find_signature(buf):
-    """Return (byte offset of the extent, signature fields, notes) by the first or second copy."""
+    """Return (byte offset of the extent, signature fields) from where it belongs, or None."""
     for place in range(N_SIGNATURE_PLACES):
         offset = place * ALIGN_BYTES
         found = signature_at(buf, offset)
         if found is not None and (found["lba"] * SECTOR_BYTES == offset or offset == 0):
-            return offset, found, []
+            return offset, found
+    return None
+
+
+def find_second_signature(buf):
+    """Return what find_signature returns, by the second copy; looks through the whole file."""
     at = buf.obj.find(SIGNATURE_MAGIC)
     while at >= 0:
         found = signature_at(buf, at)
         if found is not None:
             offset = at - found["copy"] * BLOCK_BYTES
             if offset in (0, found["lba"] * SECTOR_BYTES):
-                return offset, found, ["the signature is damaged; its second copy was used"]
+                return offset, found
         at = buf.obj.find(SIGNATURE_MAGIC, at + 1)
     return None
 
@@ -228,6 +240,7 @@ def _extent(path, buf, offset, found, notes):
     return Medium(
         path,
         EXTENT if offset == 0 else CARD_IMAGE,
+        buf,
         view,
         offset + np.arange(n) * BLOCK_BYTES,
         (first, end),
@@ -273,7 +286,7 @@ def _session_file(path, buf):
     elif rest:
         bad_spans.append((n * BLOCK_BYTES, rest, f"cut short: {rest:,} of 4,096 bytes"))
     ring = (0, len(offsets))
-    return Medium(path, SESSION_FILE, view, offsets, ring, good=good, bad_spans=bad_spans)
+    return Medium(path, SESSION_FILE, buf, view, offsets, ring, good=good, bad_spans=bad_spans)
 
 
 def _find_shifted(buf, good):
@@ -323,8 +336,8 @@ def _merge(places, shifted, n_bytes):
     return offsets, spans
 
 
-def places_to_look_at(medium):
-    """Return the places that may hold a block in use, as an int array.
+def places_to_look_at(medium, least_seq):
+    """Return the places that may hold a block with a number from `least_seq` on, as an int array.
 
     A large ring is sampled every 4 MiB; a stretch is read if a sample in or beside it is a block
     in use, or if the log is known to start there. What is in use is one stretch of the ring.
@@ -332,16 +345,24 @@ def places_to_look_at(medium):
     first, end = medium.ring
     if end - first <= _ALL_PLACES:
         return np.arange(first, end)
+    medium.buf.obj.madvise(mmap.MADV_RANDOM)  # else reading ahead reads most of the card
+    places = _sampled(medium, least_seq)
+    medium.buf.obj.madvise(mmap.MADV_NORMAL)
+    return places
+
+
+def _sampled(medium, least_seq):
+    first, end = medium.ring
     samples = np.arange(first, end, _SAMPLE)
     headers = medium.headers(samples)
-    used = looks_like_block(headers) & (headers["seq"] >= max(1, medium.released_seq))
+    used = looks_like_block(headers) & (headers["seq"] >= least_seq)
     wanted = used | np.roll(used, 1) | np.roll(used, -1)
     chunk = min(max(medium.tail - first, 0) // _SAMPLE, len(samples) - 1)
     for _ in range(len(samples)):
         wanted[chunk] = True
         lo = first + chunk * _SAMPLE
         headers = medium.headers(np.arange(lo, min(lo + _SAMPLE, end)))
-        used = looks_like_block(headers) & (headers["seq"] >= max(1, medium.released_seq))
+        used = looks_like_block(headers) & (headers["seq"] >= least_seq)
         chunk = (chunk + 1) % len(samples)
         if not used.any() or wanted[chunk]:
             break

@@ -221,11 +221,10 @@ def read_log(path, include_erased=False):
     until they are overwritten.
     """
     medium = open_medium(path)
-    places = places_to_look_at(medium)
+    least_seq = 0 if include_erased else medium.released_seq
+    places = places_to_look_at(medium, least_seq)
     headers = medium.headers(places)
-    erased = looks_like_block(headers) & (headers["seq"] < medium.released_seq)
-    if include_erased:
-        erased[:] = False
+    erased = looks_like_block(headers) & (headers["seq"] < least_seq)
     good = medium.good
     if good is None:
         good = np.zeros(len(places), bool)

@@ -1,0 +1,238 @@
+"""The extent of a card: where its parts lie, and how it is brought onto a card or an image.
+
+Signatures are written last, so a preparation that is cut short leaves a card that the logger
+refuses. Old blocks that remain on a card are covered by a release mark: their numbers are below
+those that the logger will give next.
+"""
+
+import os
+import secrets
+import struct
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from slog.block import SEQ
+from slog.layout import (
+    BLOCK_BYTES,
+    RELEASE,
+    RELEASE_MAGIC,
+    SECTOR_BYTES,
+    SIGNATURE,
+    SIGNATURE_MAGIC,
+    VERSION,
+    pack,
+)
+from stagelog.blocks import read_log
+from stagelog.blocks.medium import find_signature, is_good, map_file
+from stagelog.card import fat32
+from stagelog.errors import InputError, OutputError, UsageError
+
+MIN_BLOCKS = 16
+_SAMPLE = 64  # one place in so many is looked at for remains
+_SECTORS_PER_BLOCK = BLOCK_BYTES // SECTOR_BYTES
+# (blocks of the extent at least, blocks between signature, marks and data): when the power is cut
+# a card may lose a whole erase group, 4 MiB on large ones, 64 KiB on small ones.
+_GROUPS = ((1 << 15, 1024), (1024, 16), (MIN_BLOCKS, 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A card that was prepared. `released_seq` is above 1 if older blocks remain on it."""
+
+    path: Path
+    kind: str
+    lba: int
+    n_blocks: int
+    n_data_blocks: int
+    extent_id: bytes
+    released_seq: int
+
+
+def extent_layout(n_blocks):
+    """Return {release_a, release_b, data_first, data_end, copy} in blocks from the start."""
+    if n_blocks < MIN_BLOCKS:
+        raise UsageError(f"{n_blocks} blocks are too few", f"take {MIN_BLOCKS} or more")
+    group = next(group for least, group in _GROUPS if n_blocks >= least)
+    return {
+        "release_a": group,
+        "release_b": 2 * group,
+        "data_first": 3 * group,
+        "data_end": n_blocks - group,
+        "copy": n_blocks - group,
+    }
+
+
+def prepare(path, size_bytes=None, *, extent_id=None, force=False):
+    """Make a FAT32 card with the extent as STAGELOG.BIN on a device, or in an image file.
+
+    size_bytes  of a new image; a device and an existing image keep their size
+    extent_id   8 bytes; random if left out
+    force       also if blocks on it were never released, or the file is no card
+    """
+    path = Path(path)
+    size_bytes, released_seq = _check(path, size_bytes, force)
+    plan = fat32.plan(size_bytes)
+    extent_id = extent_id or secrets.token_bytes(8)
+    with _opened(path, size_bytes) as file:
+        _wipe(file, plan.file_lba)
+        for sector, content in fat32.pieces(plan, extent_id[:4]):
+            _write(file, sector, content)
+        place = (plan.file_lba, plan.n_blocks)
+        return _put_extent(file, path, "FAT32", place, extent_id, released_seq)
+
+
+def prepare_raw(path, n_blocks, *, extent_id=None, force=False):
+    """Make an image that is nothing but the extent; for simulated cards and tests."""
+    path = Path(path)
+    extent_layout(n_blocks)
+    size_bytes, released_seq = _check(path, n_blocks * BLOCK_BYTES, force)
+    extent_id = extent_id or secrets.token_bytes(8)
+    with _opened(path, size_bytes) as file:
+        _wipe(file, 0)
+        return _put_extent(file, path, "raw", (0, n_blocks), extent_id, released_seq)
+
+
+def read_card(path, include_erased=False):
+    """Return the Log of a card, of its image or its STAGELOG.BIN; InputError if it is none."""
+    log = read_log(path, include_erased)
+    if log.kind == "session file":
+        raise InputError(f"{path} is a session file, not a card", "read it with 'stagelog info'")
+    return log
+
+
+def _check(path, size_bytes, force):
+    """Return (size in bytes, released_seq) if the path may be written, else raise."""
+    if not path.exists():
+        if size_bytes is None:
+            raise UsageError(f"{path} does not exist", "say how large the image is to be (--size)")
+        return size_bytes, 1
+    is_disk = path.is_block_device()
+    if is_disk:
+        _refuse_in_use(path)
+    elif not path.is_file():
+        raise OutputError(f"{path} is neither a file nor a disk")
+    elif not path.stat().st_size:
+        return size_bytes or 0, 1
+    buf = map_file(path)
+    n_bytes = len(buf) if is_disk or size_bytes is None else size_bytes
+    if find_signature(buf) is not None:
+        return n_bytes, _released_seq(path, force)
+    if is_disk:
+        return n_bytes, _seq_after_remains(path, buf, force)
+    if not force:
+        raise OutputError(
+            f"{path} exists and is no stagelog card",
+            "choose another name, or --force",
+        )
+    return n_bytes, 1
+
+
+def _released_seq(path, force):
+    """Return a number above those of all blocks on a card; OutputError if any is in use."""
+    log = read_log(path)
+    n_blocks = sum(session.n_blocks for session in log.sessions)
+    if n_blocks and not force:
+        raise OutputError(
+            f"{path} holds {len(log.sessions)} sessions, {n_blocks:,} blocks, not released",
+            "keep them with 'stagelog card read', or give --force to lose them",
+        )
+    everything = read_log(path, include_erased=True)
+    return max([session.last_seq for session in everything.sessions], default=0) + 1
+
+
+def _seq_after_remains(path, buf, force):
+    """Return a number above those of blocks that a preparation, now gone, left on a disk.
+
+    Looks at one place in 64: what was written is one stretch, whose newest block is at most 64
+    numbers above one that is seen.
+    """
+    newest = 0
+    lba = fat32.plan(len(buf)).file_lba
+    for at in range(lba * SECTOR_BYTES, len(buf) - BLOCK_BYTES, _SAMPLE * BLOCK_BYTES):
+        if is_good(buf, at):
+            newest = max(newest, struct.unpack_from("<I", buf, at + SEQ)[0])
+    if newest and not force:
+        raise OutputError(
+            f"{path} has lost its signature but holds blocks up to number {newest:,}",
+            "keep them with 'stagelog card read', or give --force to lose them",
+        )
+    return newest + _SAMPLE + 1 if newest else 1
+
+
+def _refuse_in_use(path):
+    """Raise OutputError if the disk or one of its partitions is mounted."""
+    mounts = Path("/proc/self/mounts")
+    name = str(path.resolve())
+    for line in mounts.read_text().splitlines() if mounts.exists() else ():
+        source, folder = line.split()[:2]
+        if source.startswith(name):
+            raise OutputError(f"{source} is mounted on {folder}", "unmount it first")
+    if (Path("/sys/class/block") / path.resolve().name / "partition").exists():
+        raise OutputError(f"{path} is a partition", "give the whole disk")
+
+
+def _opened(path, size_bytes):
+    """Open for writing; an image becomes an empty sparse file of its size."""
+    try:
+        if path.is_block_device():
+            return open(path, "r+b")
+        file = open(path, "w+b")
+        file.truncate(size_bytes)
+    except OSError as error:
+        raise OutputError(f"{path}: {error.strerror}") from None
+    return file
+
+
+def _write(file, sector, content):
+    file.seek(sector * SECTOR_BYTES)
+    file.write(content)
+
+
+def _wipe(file, lba):
+    """Take every signature away that an older preparation left where the logger looks."""
+    n_bytes = file.seek(0, os.SEEK_END)
+    for place in range(16):
+        if place * fat32.ALIGN * SECTOR_BYTES + BLOCK_BYTES <= n_bytes:
+            _write(file, place * fat32.ALIGN, bytes(BLOCK_BYTES))
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _put_extent(file, path, kind, place, extent_id, released_seq):
+    """Write release marks, then both signatures; `place` is (lba, n_blocks)."""
+    lba, n_blocks = place
+    layout = extent_layout(n_blocks)
+    release = {
+        "magic": RELEASE_MAGIC,
+        "extent_id": extent_id,
+        "generation": 1,
+        "released_seq": released_seq,
+        "position": layout["data_first"],
+    }
+    signature = {
+        "magic": SIGNATURE_MAGIC,
+        "version": VERSION,
+        "extent_id": extent_id,
+        "lba": lba,
+        "n_blocks": n_blocks,
+        **layout,
+    }
+    places = (
+        (layout["release_a"], b""),
+        (layout["release_b"], _checked(RELEASE, release) if released_seq > 1 else b""),
+        (layout["copy"], _checked(SIGNATURE, signature)),
+        (0, _checked(SIGNATURE, signature)),
+    )
+    for place, content in places:
+        _write(file, lba + place * _SECTORS_PER_BLOCK, content.ljust(BLOCK_BYTES, b"\0"))
+        file.flush()
+        os.fsync(file.fileno())
+    n_data = layout["data_end"] - layout["data_first"]
+    return Prepared(path, kind, lba, n_blocks, n_data, extent_id, released_seq)
+
+
+def _checked(table, values):
+    """Return the bytes of a table whose last field is the CRC-32 of those before it."""
+    packed = pack(table, values)
+    return packed[:-4] + struct.pack("<I", zlib.crc32(packed[:-4]))

@@ -1,0 +1,250 @@
+"""Cards are prepared so that logger and laptop can read them, and never over unsaved data."""
+
+import os
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+
+from logger.extent import Extent
+from slog.block import POSITION
+from slog.layout import BLOCK_BYTES, SECTOR_BYTES
+from stagelog.blocks import Identity, pack_session, seal
+from stagelog.blocks.medium import map_file
+from stagelog.card import extent_layout, prepare, prepare_raw, read_card
+from stagelog.card.prepare import _seq_after_remains
+from stagelog.errors import InputError, OutputError, UsageError
+from stagelog.model import FRAME
+
+ALICE = Identity("e66038b7130f2e29", 1, 0x1234)
+MiB = 1 << 20
+
+
+class FileCard:
+    """The card driver's reading half on an image."""
+
+    def __init__(self, path):
+        self.file = open(path, "rb")
+        self.n_sectors = os.path.getsize(path) // SECTOR_BYTES
+
+    def read(self, sector, buf):
+        self.file.seek(sector * SECTOR_BYTES)
+        assert self.file.readinto(buf) == len(buf)
+
+
+def session_blocks(n_frames=3000, **options):
+    frames = np.zeros(n_frames, FRAME)
+    frames["t_us"] = np.arange(n_frames) * 300
+    frames["can_id"] = np.arange(n_frames) % 2048
+    return frames, pack_session(frames, ALICE, **options)
+
+
+def put(path, prepared, blocks, position):
+    with open(path, "r+b") as file:
+        file.seek(prepared.lba * SECTOR_BYTES + position * BLOCK_BYTES)
+        file.write(blocks.tobytes())
+
+
+@pytest.mark.parametrize("size_MiB", [48, 64, 300, 2000, 9000, 40_000])
+def test_the_logger_finds_the_extent_of_a_prepared_card(tmp_path, size_MiB):
+    path = tmp_path / "card.img"
+    prepared = prepare(path, size_MiB * MiB, extent_id=b"01234567")
+    extent = Extent(FileCard(path))
+    assert extent.lba == prepared.lba and extent.lba % 8192 == 0
+    assert extent.n == prepared.n_data_blocks
+    assert extent.find_head() is None
+    assert path.stat().st_blocks * 512 < 40 * MiB
+    log = read_card(path)
+    assert log.kind == "card image" and not log.sessions and not log.damaged
+    layout = extent_layout(prepared.n_blocks)
+    if size_MiB > 200:
+        marks = [0, *(layout[name] for name in ("release_a", "release_b", "data_first", "copy"))]
+        assert min(np.diff(marks)) * BLOCK_BYTES >= 4 * MiB
+
+
+@pytest.mark.parametrize("n_blocks", [16, 100, 4096, 40_000])
+def test_a_raw_image_is_an_extent(tmp_path, n_blocks):
+    prepared = prepare_raw(tmp_path / "raw.img", n_blocks, extent_id=b"01234567")
+    extent = Extent(FileCard(tmp_path / "raw.img"))
+    assert (extent.lba, extent.n) == (0, prepared.n_data_blocks)
+    assert read_card(tmp_path / "raw.img").kind == "extent"
+
+
+def fat_tools():
+    return shutil.which("fsck.fat"), shutil.which("mdir"), shutil.which("mcopy")
+
+
+@pytest.mark.skipif(not all(fat_tools()), reason="dosfstools and mtools are not installed")
+@pytest.mark.parametrize("size_MiB", [48, 300, 33_000])
+def test_other_programs_read_the_file_system(tmp_path, size_MiB):
+    path, partition = tmp_path / "card.img", tmp_path / "partition.img"
+    prepared = prepare(path, size_MiB * MiB)
+    with open(path, "rb") as source, open(partition, "wb") as target:
+        source.seek(4 * MiB)
+        target.write(source.read(40 * MiB))
+        target.truncate((size_MiB - 4) * MiB)
+    fsck = subprocess.run([fat_tools()[0], "-n", partition], capture_output=True, text=True)
+    assert fsck.returncode == 0, fsck.stdout
+    listing = subprocess.run(
+        [fat_tools()[1], "-i", f"{path}@@4M", "-b", "::"], capture_output=True
+    )
+    assert {b"::/README.TXT", b"::/STAGELOG.BIN"} <= set(listing.stdout.split())
+    if size_MiB < 400:
+        out = tmp_path / "out.bin"
+        subprocess.run([fat_tools()[2], "-i", f"{path}@@4M", "::/STAGELOG.BIN", out], check=True)
+        assert out.stat().st_size == prepared.n_blocks * BLOCK_BYTES
+        assert read_card(out).extent["lba"] == prepared.lba
+
+
+def test_the_files_on_the_card_are_where_the_tables_say(tmp_path):
+    path = tmp_path / "card.img"
+    prepared = prepare(path, 64 * MiB)
+    image = path.read_bytes()
+    boot = image[4 * MiB :]
+    cluster, reserved = boot[13] * 512, int.from_bytes(boot[14:16], "little")
+    fat_bytes = int.from_bytes(boot[36:40], "little") * 512
+    fat = np.frombuffer(boot, "<u4", fat_bytes // 4, reserved * 512)
+    data = reserved * 512 + 2 * fat_bytes
+    entry = next(
+        boot[at : at + 32]
+        for at in range(data, data + cluster, 32)
+        if boot[at : at + 11] == b"STAGELOGBIN"
+    )
+    first = int.from_bytes(entry[26:28], "little") | int.from_bytes(entry[20:22], "little") << 16
+    chain = [first]
+    while fat[chain[-1]] < 0x0FFFFFF8:
+        chain.append(int(fat[chain[-1]]))
+    assert chain == list(range(first, first + len(chain)))
+    assert len(chain) * cluster == int.from_bytes(entry[28:32], "little")
+    assert (4 * MiB + data + (first - 2) * cluster) == prepared.lba * SECTOR_BYTES
+
+
+def test_sessions_on_a_card_are_read(tmp_path):
+    path = tmp_path / "card.img"
+    prepared = prepare(path, 64 * MiB)
+    first = extent_layout(prepared.n_blocks)["data_first"]
+    frames, blocks = session_blocks(position=first)
+    put(path, prepared, blocks, first)
+    (session,) = read_card(path).sessions
+    assert np.array_equal(session.read_frames()["can_id"], frames["can_id"])
+
+
+@pytest.mark.parametrize("n_frames", [1000, 400_000])
+@pytest.mark.parametrize("place", [0, 1500, 123_456, -2])
+def test_a_log_in_a_large_ring_is_found_wherever_it_stands(tmp_path, n_frames, place):
+    path = tmp_path / "card.img"
+    prepared = prepare(path, 2000 * MiB)
+    layout = extent_layout(prepared.n_blocks)
+    n = prepared.n_data_blocks
+    position = layout["data_first"] + place % n
+    _, mark = Extent(FileCard(path)).make_release(100, position)
+    put(path, prepared, np.frombuffer(mark, np.uint8), layout["release_a"])
+    _, blocks = session_blocks(n_frames, first_seq=100)
+    for i, block in enumerate(blocks):
+        at = layout["data_first"] + (place + i) % n
+        block[POSITION : POSITION + 4] = np.frombuffer(at.to_bytes(4, "little"), np.uint8)
+        seal(block[None])
+        put(path, prepared, block, at)
+    log = read_card(path)
+    assert log.sessions[0].n_blocks == len(blocks) and not log.damaged
+
+
+def test_places_that_hold_no_block_between_two_are_damaged(tmp_path):
+    path = tmp_path / "raw.img"
+    prepared = prepare_raw(path, 64)
+    _, blocks = session_blocks(position=3)
+    blocks[4] = 0
+    blocks[6, 100] ^= 1
+    put(path, prepared, blocks, 3)
+    log = read_card(path)
+    assert [(bad.position, bad.reason) for bad in log.damaged] == [
+        (7, "zeros"),
+        (9, "the CRC of block 7 is wrong"),
+    ]
+    assert log.sessions[0].n_blocks == len(blocks) - 2
+
+
+def test_a_write_cut_short_at_the_end_is_told(tmp_path):
+    path = tmp_path / "raw.img"
+    prepared = prepare_raw(path, 64)
+    _, blocks = session_blocks(position=3)
+    blocks[-1, 512:] = 0
+    put(path, prepared, blocks, 3)
+    log = read_card(path)
+    assert [bad.position for bad in log.damaged] == [3 + len(blocks) - 1]
+
+
+def test_a_damaged_signature_is_replaced_by_its_copy(tmp_path):
+    path = tmp_path / "card.img"
+    prepared = prepare(path, 64 * MiB)
+    _, blocks = session_blocks(position=48)
+    put(path, prepared, blocks, 48)
+    put(path, prepared, np.zeros((1, BLOCK_BYTES), np.uint8), 0)
+    log = read_card(path)
+    assert log.sessions[0].n_blocks == len(blocks)
+    assert "second copy" in log.diagnostics[0].detail
+    put(path, prepared, np.zeros((1, BLOCK_BYTES), np.uint8), extent_layout(13312)["copy"])
+    log = read_card(path)
+    assert log.kind == "remains" and log.sessions[0].n_blocks == len(blocks)
+
+
+def test_unreleased_blocks_are_not_overwritten_unless_told(tmp_path):
+    path = tmp_path / "raw.img"
+    prepared = prepare_raw(path, 64)
+    _, blocks = session_blocks(position=3, first_seq=77)
+    put(path, prepared, blocks, 3)
+    before = path.read_bytes()
+    with pytest.raises(OutputError, match="not released"):
+        prepare_raw(path, 64)
+    assert path.read_bytes() == before
+    again = prepare_raw(path, 64, force=True)
+    assert again.released_seq == 77 + len(blocks)
+    assert Extent(FileCard(path)).released_seq == again.released_seq
+    assert prepare_raw(path, 64).released_seq >= 1
+
+
+def test_released_blocks_are_left_out_unless_asked_for(tmp_path):
+    path = tmp_path / "raw.img"
+    prepared = prepare_raw(path, 64, force=True)
+    _, blocks = session_blocks(position=3)
+    put(path, prepared, blocks, 3)
+    _, mark = Extent(FileCard(path)).make_release(5, 7)
+    put(path, prepared, np.frombuffer(mark, np.uint8), 2)
+    log = read_card(path)
+    assert log.n_erased == 4 and log.sessions[0].first_seq == 5 and not log.damaged
+    assert read_card(path, include_erased=True).sessions[0].n_blocks == len(blocks)
+
+
+def test_remains_on_a_disk_without_signature_are_found(tmp_path):
+    path = tmp_path / "card.img"
+    prepared = prepare(path, 64 * MiB)
+    _, blocks = session_blocks(30_000, position=1000, first_seq=500)
+    put(path, prepared, blocks, 1000)
+    for copy in (0, extent_layout(prepared.n_blocks)["copy"]):
+        put(path, prepared, np.zeros((1, BLOCK_BYTES), np.uint8), copy)
+    with pytest.raises(OutputError, match="lost its signature"):
+        _seq_after_remains(path, map_file(path), force=False)
+    assert _seq_after_remains(path, map_file(path), force=True) >= 500 + len(blocks)
+
+
+def test_what_is_no_card_is_refused(tmp_path):
+    path = tmp_path / "letter.txt"
+    path.write_text("dear reader" * 1000)
+    with pytest.raises(OutputError, match="no stagelog card"):
+        prepare(path)
+    with pytest.raises(InputError):
+        read_card(path)
+    with pytest.raises(UsageError, match="too few"):
+        prepare(tmp_path / "small.img", 10 * MiB)
+    with pytest.raises(UsageError, match="does not exist"):
+        prepare(tmp_path / "new.img")
+    with pytest.raises(OutputError, match="neither"):
+        prepare(tmp_path)
+    assert not (tmp_path / "small.img").exists()
+    session_file = tmp_path / "x.slog"
+    session_file.write_bytes(session_blocks()[1].tobytes())
+    with pytest.raises(InputError, match="session file"):
+        read_card(session_file)
+    with pytest.raises(OutputError, match="no stagelog card"):
+        prepare_raw(session_file, 64)
