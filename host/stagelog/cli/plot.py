@@ -1,0 +1,65 @@
+"""stagelog plot: strip charts of signals as a picture."""
+
+import os
+
+import click
+
+from ..errors import InputError, OutputError, UsageError
+from ._common import json_option, print_json
+
+
+@click.command()
+@click.argument("log", type=click.Path())
+@click.option("--dbc", required=True, type=click.Path(), help="Database to decode with.")
+@click.option("--out", "-o", required=True, type=click.Path(), help="Picture: .png, .svg or .pdf.")
+@click.option(
+    "--strip",
+    "strips",
+    multiple=True,
+    required=True,
+    metavar="SIGNAL[,SIGNAL...]",
+    help="Signals of one strip; may be repeated.",
+)
+@click.option("--title", default="")
+@click.option("--force", is_flag=True, help="Replace an existing picture.")
+@json_option
+def command(log, dbc, out, strips, title, force, as_json):
+    """Draw signals of LOG over time, one strip for each --strip."""
+    from ..dbc import load_database
+    from ..decode import compile_plan, decode
+    from ..importers import load_frames
+    from ..report.strips import save_strips
+
+    if os.path.exists(out) and not force:
+        raise OutputError(f"{out} exists", "choose another name, or --force to replace it")
+    names = [[name.strip() for name in strip.split(",") if name.strip()] for strip in strips]
+    if not all(names):
+        raise UsageError("an empty --strip", "give at least one signal")
+    database = load_database(dbc)
+    wanted = [name for strip in names for name in strip]
+    frames = load_frames(log).frames
+    decoded = decode(frames, compile_plan(database, wanted))
+    drawn = [[trace for name in strip for trace in _trace(decoded, name)] for strip in names]
+    if not any(drawn):
+        raise InputError(f"{log} holds none of the signals", "'stagelog info' lists what it holds")
+    save_strips(out, drawn, title)
+    n_samples = sum(len(trace.t_us) for strip in drawn for trace in strip)
+    if as_json:
+        return print_json("stagelog.plot/1", {"out": str(out), "n_samples": n_samples})
+    click.echo(f"{out}: {sum(map(len, drawn))} signals, {n_samples:,} samples")
+    return None
+
+
+def _trace(decoded, name):
+    """Return the signal as a list of one Trace, empty if it does not occur."""
+    from ..report.strips import Trace
+
+    try:
+        t_us, values = decoded.series(name)
+    except KeyError:
+        return []
+    signal = name.rpartition(".")[2]
+    for table in decoded.messages.values():
+        if signal in table.signals:
+            return [Trace(signal, table.message.signal(signal).unit or "", t_us, values)]
+    return []

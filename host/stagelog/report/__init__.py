@@ -1,0 +1,1 @@
+"""What a reader sees of a stage: strip charts and the report."""
