@@ -175,7 +175,8 @@ class Bus:
             entry = (fault.effect, index, fault.bit)
             self._medium.bit_faults.setdefault(fault.frame, []).append(entry)
             return
-        windows = ((start_ns * 1000, end_ns * 1000) for start_ns, end_ns in fault.windows)
+        windows_ns = fault.windows() if callable(fault.windows) else fault.windows
+        windows = ((start_ns * 1000, end_ns * 1000) for start_ns, end_ns in windows_ns)
         self._medium.faults.update(self._now_ps)
         self._medium.faults.add(fault.effect, index, windows)
 

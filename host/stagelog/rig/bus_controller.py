@@ -349,11 +349,18 @@ class Controller:
 
     def _active_flag(self, level):
         if level == 1:
-            self._count = 0
-            return self._add_8()
+            self._lost_flag()
+            return
         self._count += 1
         if self._count == 6:
             self._end_flag()
+
+    def _lost_flag(self):
+        """A dominant bit of the flag did not show: an error of its own, with a flag of its own."""
+        passive = self.state == PASSIVE
+        self._add_8()
+        self._punish_late_flag = not self._sender
+        self._start_flag(1 if passive else 0)
 
     def _passive_flag(self, level):
         if level == 0 and self._unseen_ack:

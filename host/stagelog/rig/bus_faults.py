@@ -8,8 +8,10 @@ A fault bends levels, it never writes frames: error flags, counters and lost fra
 protocol.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 
 import numpy as np
 
@@ -39,11 +41,15 @@ class Effect(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """An effect, its node (name; None for the wire), its windows: ascending (start_ns, end_ns)."""
+    """An effect, its node (name; None for the wire) and when it holds.
+
+    windows   ascending (start_ns, end_ns) pairs that do not overlap, or a function that returns
+              an iterator of them
+    """
 
     effect: Effect
     node: str | None
-    windows: tuple | object
+    windows: Sequence | Callable
 
     def __post_init__(self):
         if self.effect.of_wire == (self.node is not None):
@@ -94,7 +100,8 @@ def intermittent(node, start_ns, end_ns, rate_Hz, open_pct=20, seed=0):
         raise UsageError(
             f"a connector open for {open_pct} % at {rate_Hz} Hz", "give 1..60 % and a rate above 0"
         )
-    return Fault(Effect.OPEN, node, _vibration(start_ns, end_ns, rate_Hz, open_pct, seed))
+    windows = partial(_vibration, start_ns, end_ns, rate_Hz, open_pct, seed)
+    return Fault(Effect.OPEN, node, windows)
 
 
 def bit_errors(rate, bitrate_bps, start_ns, end_ns, node=None, seed=0):
@@ -102,7 +109,7 @@ def bit_errors(rate, bitrate_bps, start_ns, end_ns, node=None, seed=0):
     if not 0 <= rate < 0.5:
         raise UsageError(f"a bit error rate of {rate}", "give a probability below 0.5")
     effect = Effect.WIRE_INVERT if node is None else Effect.HEAR_INVERTED
-    return Fault(effect, node, _flips(rate, bitrate_bps, start_ns, end_ns, seed))
+    return Fault(effect, node, partial(_flips, rate, bitrate_bps, start_ns, end_ns, seed))
 
 
 def _vibration(start_ns, end_ns, rate_Hz, open_pct, seed):

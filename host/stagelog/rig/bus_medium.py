@@ -31,6 +31,7 @@ class Medium:
     def enter(self, now_ps):
         """Put all nodes at the start of a bit, the bus being idle."""
         for node in self.nodes:
+            node.controller.ready = None  # what it was to send may have gone out meanwhile
             node.t_event = -1
             node.drive = node.view = node.sampled = 1
         self.wire = 1
