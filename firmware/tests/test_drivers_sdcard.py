@@ -1,0 +1,355 @@
+"""The SD card driver on a card model: kinds of cards, refusals, stalls, removal, power left on."""
+
+import pytest
+
+from drivers.sdcard import SdCard, sectors_of
+from logger import store
+
+SECTOR = 512
+BLOCK = bytes(range(256)) * 16
+
+
+class FakePort:
+    """A card behind the port's calls, from the simplified specification. Time is bytes clocked.
+
+    `busy` is how many bytes each thing takes that the card does; `responses` overrides the data
+    responses to come; `present` and `stuck` are the slot.
+    """
+
+    has_crc = True
+
+    def __init__(self, n_sectors=16384, high_capacity=True, version=2):
+        self.image = bytearray(n_sectors * SECTOR)
+        self.high_capacity = high_capacity
+        self.version = version
+        self.present = True
+        self.stuck = False
+        self.csd_flags = 0
+        self.busy = 0
+        self.responses = []
+        self.status = (0, 0)
+        self.bad_crcs = 0
+        self.starts_after = 3
+        self.selected = False
+        self.log = []
+        self._mode = None
+        self._out = []
+        self._busy_left = 0
+        self._is_app = False
+        self._sending = None
+
+    def set_rate(self, rate_Hz):
+        self.rate_Hz = rate_Hz
+
+    def select(self, on):
+        self.selected = on
+
+    def exchange(self, byte):
+        if not self.present:
+            return 0xFF
+        if self._mode == "write" and byte == 0xFD:
+            self._mode = None
+            self._busy_left = self.busy
+            self.log.append("stop token")
+            return 0xFF
+        if self._out:
+            return self._out.pop(0)
+        if self.stuck:
+            return 0
+        if self._busy_left:
+            self._busy_left -= 1
+            return 0
+        if self._mode == "read":
+            self._out = [0xFE]
+        return 0xFF
+
+    def wait_while(self, value, n):
+        for _ in range(n):
+            byte = self.exchange(0xFF)
+            if byte != value:
+                break
+        return byte
+
+    def wait_until(self, value, n):
+        for _ in range(n):
+            byte = self.exchange(0xFF)
+            if byte == value:
+                break
+        return byte
+
+    def command(self, index, high, low):
+        assert self.selected
+        if not self.present:
+            return 0xFF
+        if self._mode == "write" and index != 12:
+            return 0xFF
+        is_app, self._is_app = self._is_app, False
+        self.log.append(f"ACMD{index}" if is_app else f"CMD{index}")
+        sector = high << 16 | low
+        if not self.high_capacity and index in (17, 18, 25):
+            assert sector % SECTOR == 0
+            sector //= SECTOR
+        self._out = []
+        if index == 0:
+            self._mode = None
+            self._starting = self.starts_after
+            return 1
+        if index == 8:
+            self._out = [0, 0, 1, 0xAA]
+            return 1 if self.version == 2 else 5
+        if index == 55:
+            self._is_app = True
+            return int(self._starting > 0)
+        if index == 41:
+            self._starting -= 1
+            return int(self._starting > 0)
+        if index == 58:
+            self._out = [0xC0 if self.high_capacity else 0x80, 0xFF, 0x80, 0]
+        elif index == 9:
+            self._out = [0xFF, 0xFE, *self._csd(), 0, 0]
+        elif index in (17, 18):
+            self._at = sector
+            self._mode = "read"
+        elif index == 25:
+            self._at = sector
+            self._mode = "write"
+        elif index == 12:
+            self._mode = None
+            self._busy_left = self.busy
+        elif index == 13:
+            self._out = [self.status[1]]
+            return self.status[0]
+        return 0
+
+    def send_start(self, token, data, at):
+        assert self._mode == "write" and token == 0xFC
+        self._sending = bytes(data[at : at + SECTOR])
+        self._sending_polls = 2
+
+    def is_sending(self):
+        if self._sending is None:
+            return False
+        self._sending_polls -= 1
+        return self._sending_polls > 0
+
+    def send_end(self):
+        data, self._sending = self._sending, None
+        if not self.present:
+            return 0xFF
+        response = self.responses.pop(0) if self.responses else 0xE5
+        if response & 0x1F == 5:
+            self.image[self._at * SECTOR : (self._at + 1) * SECTOR] = data
+            self._at += 1
+        self._busy_left = self.busy
+        return response
+
+    def receive_start(self, data, at):
+        sector = self.image[self._at * SECTOR : (self._at + 1) * SECTOR]
+        data[at : at + SECTOR] = sector if self.present else b"\xff" * SECTOR
+        self._at += 1
+
+    def receive_end(self):
+        if self.bad_crcs:
+            self.bad_crcs -= 1
+            return False
+        return True
+
+    def _csd(self):
+        n = len(self.image) // SECTOR
+        csd = bytearray(16)
+        if self.high_capacity:
+            csd[0] = 0x40
+            csd[7:10] = (n // 1024 - 1).to_bytes(3, "big")
+        else:
+            size = n // 32 - 1  # multiplier 2^5, blocks of 512
+            csd[5] = 9
+            csd[6], csd[7], csd[8] = size >> 10 & 3, size >> 2 & 0xFF, size << 6 & 0xC0
+            csd[9], csd[10] = 1, 0x80
+        csd[14] |= self.csd_flags
+        return csd
+
+
+def make(**kwargs):
+    port = FakePort(**kwargs)
+    card = SdCard(port)
+    card.init()
+    return port, card
+
+
+def write(card, sector, view, most=10_000):
+    """Write to the end; return the result and how often it was looked after."""
+    card.write_start(sector, memoryview(view))
+    for n in range(most):
+        result = card.write_poll()
+        if result != store.WRITE_BUSY:
+            return result, n
+    raise AssertionError("the write never ended")
+
+
+@pytest.mark.parametrize("version, high_capacity", [(1, False), (2, False), (2, True)])
+def test_finds_every_kind_of_card(version, high_capacity):
+    port, card = make(version=version, high_capacity=high_capacity)
+    assert card.n_sectors == 16384 and not card.read_only
+    assert port.rate_Hz == 12_000_000 and not port.selected
+    assert write(card, 4096, BLOCK)[0] == store.WRITE_DONE
+    buf = bytearray(4096)
+    card.read(4096, buf)
+    assert buf == BLOCK
+
+
+def test_sizes_from_the_csd():
+    csd = bytearray(16)
+    csd[0] = 0x40
+    csd[7:10] = b"\x3f\xff\xff"
+    assert sectors_of(csd) == 1 << 32
+    csd[0] = 0x80
+    with pytest.raises(OSError, match="CSD version 2"):
+        sectors_of(csd)
+
+
+@pytest.mark.parametrize("flags", [0x10, 0x20])
+def test_a_protected_card_is_read_only(flags):
+    port = FakePort()
+    port.csd_flags = flags
+    card = SdCard(port)
+    card.init()
+    assert card.read_only
+    assert write(card, 0, BLOCK)[0] == store.ERROR_READ_ONLY
+    assert "CMD25" not in port.log
+
+
+def test_no_card_is_said_at_once():
+    port = FakePort()
+    port.present = False
+    card = SdCard(port)
+    with pytest.raises(OSError, match="no card answers"):
+        card.init()
+    with pytest.raises(OSError, match="no card"):
+        card.read(0, bytearray(512))
+    assert write(card, 0, BLOCK)[0] == store.ERROR_ABSENT
+
+
+def test_an_empty_slot_is_not_even_asked():
+    port = FakePort()
+    with pytest.raises(OSError, match="slot"):
+        SdCard(port, is_present=lambda: False).init()
+    assert not port.log
+
+
+def test_a_card_that_never_starts_is_given_up():
+    port = FakePort()
+    port.starts_after = 10**9
+    with pytest.raises(OSError, match="does not start"):
+        SdCard(port).init()
+
+
+def test_a_write_announces_its_length_and_is_checked():
+    port, card = make()
+    del port.log[:]
+    assert write(card, 8, BLOCK)[0] == store.WRITE_DONE
+    assert port.log == ["CMD55", "ACMD23", "CMD25", "stop token", "CMD13"]
+    assert port.image[4096:8192] == BLOCK and not port.selected
+
+
+def test_a_busy_card_costs_polls_not_time():
+    port, card = make()
+    port.busy = 100_000
+    result, n = write(card, 8, BLOCK, most=100_000)
+    assert result == store.WRITE_DONE and n > 9 * 100_000 // 33
+
+
+@pytest.mark.parametrize("at", range(8))
+@pytest.mark.parametrize("response", [0xEB, 0xED])
+def test_a_refused_sector_is_an_error_and_the_next_write_works(at, response):
+    port, card = make()
+    port.busy = 50
+    port.responses = [0xE5] * at + [response]
+    assert write(card, 8, BLOCK)[0] == store.ERROR_REJECTED
+    assert not port.selected
+    assert write(card, 8, BLOCK)[0] == store.WRITE_DONE
+    assert port.image[4096:8192] == BLOCK
+
+
+@pytest.mark.parametrize(
+    "status, result",
+    [
+        ((0, 0x20), store.ERROR_READ_ONLY),
+        ((0, 0x04), store.ERROR_REJECTED),
+        ((4, 0), store.ERROR_REJECTED),
+    ],
+)
+def test_an_error_that_shows_only_in_the_status_is_an_error(status, result):
+    port, card = make()
+    port.status = status
+    assert write(card, 8, BLOCK)[0] == result
+
+
+@pytest.mark.parametrize("polls", range(0, 40, 3))
+def test_a_card_pulled_out_is_absent(polls):
+    port, card = make()
+    card.write_start(8, memoryview(BLOCK))
+    result = store.WRITE_BUSY
+    for _ in range(polls):
+        result = card.write_poll()
+    if result == store.WRITE_DONE:
+        return
+    port.present = False
+    for _ in range(50):
+        result = card.write_poll()
+    assert result == store.ERROR_ABSENT
+
+
+def test_a_stall_that_is_given_up_is_ended_before_the_next_write():
+    port, card = make()
+    port.busy = 10**6
+    card.write_start(8, memoryview(BLOCK))
+    for _ in range(100):
+        assert card.write_poll() == store.WRITE_BUSY
+    card.write_abort()
+    assert not port.selected
+    port.busy = 0
+    port._busy_left = 500
+    del port.log[:]
+    assert write(card, 16, BLOCK)[0] == store.WRITE_DONE
+    assert port.log[0] == "stop token" and port.log[-2:] == ["stop token", "CMD13"]
+    assert port.image[8192:12288] == BLOCK
+
+
+def test_a_read_after_a_given_up_write_ends_that_first():
+    port, card = make()
+    card.write_start(8, memoryview(BLOCK))
+    card.write_abort()
+    buf = bytearray(512)
+    card.read(0, buf)
+    assert port.log.index("stop token") < port.log.index("CMD17")
+
+
+def test_a_read_of_a_card_that_stays_busy_ends():
+    port, card = make()
+    port.stuck = True
+    with pytest.raises(OSError, match="stays busy"):
+        card.read(0, bytearray(4096))
+
+
+def test_a_wrong_crc_is_read_again_once():
+    port, card = make()
+    port.bad_crcs = 1
+    card.read(0, bytearray(4096))
+    assert card.n_read_errors == 1
+    port.bad_crcs = 2
+    with pytest.raises(OSError, match="CRC"):
+        card.read(0, bytearray(4096))
+
+
+def test_a_logger_reset_in_a_write_finds_the_card():
+    port, card = make()
+    card.write_start(8, memoryview(BLOCK))
+    port._mode = "write"
+    again = SdCard(port)
+    again.init()
+    assert again.n_sectors == 16384
+
+
+def test_beyond_the_end_is_refused():
+    port, card = make()
+    assert write(card, 16384 - 7, BLOCK)[0] == store.ERROR_REJECTED
