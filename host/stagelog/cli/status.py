@@ -85,21 +85,6 @@ def _print(facts, status):
     )
 
 
-BUS_TEXT.get(status[f'bus_state{bus}'], '?')}, {status[f'stored{bus}']:,} frames stored, "
-            f"{status[f'dropped{bus}']:,} dropped, {status[f'at_least{bus}']:,} or more lost in hardware"
-        )
-    used = sum(s["n_blocks"] for s in facts["sessions"]) * BLOCK_BYTES
-    click.echo(
-        f"  card: {len(facts['sessions'])} sessions, {used / 1e6:.1f} MB, {status['blocks_free'] * BLOCK_BYTES / 1e6:.0f} MB "
-        f"free; longest write {status['write_worst_ms']} ms, {status['write_errors']} errors, "
-        f"{status['write_retries']} tried again, {status['slots_skipped']} places given up"
-    )
-    click.echo(
-        f"  memory: at most {status['ring_worst']} of {status['ring_blocks']} blocks waited; "
-        f"first frame stored {status['boot_to_frame_ms']} ms after power-on"
-    )
-
-
 BUS_TEXT = {
     0: "stopped",
     1: "alive",
