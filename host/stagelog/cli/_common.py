@@ -67,3 +67,16 @@ def _plain(value):
     if isinstance(value, bytes):
         return value.hex()
     return str(value)
+
+
+def confirm(question, yes):
+    """Ask on a terminal, go on with `yes`; elsewhere refuse with UsageError."""
+    import sys
+
+    from stagelog.errors import UsageError
+
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise UsageError("nobody can be asked here", "add --yes")
+    click.confirm(question, abort=True, err=True)
