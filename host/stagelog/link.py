@@ -141,6 +141,15 @@ class Link:
                 return
             at = answer["at"]
 
+    def replace_config(self, item, data):
+        """Give a recording logger an item between two sessions; recording goes on whatever happens."""
+        boot = self.hello()["boot"]
+        self.control(m.CONTROL_STOP, boot)
+        try:
+            self.set_config(item, data)
+        finally:
+            self.control(m.CONTROL_START, boot)
+
     def ask(self, kind, values, rest=b"", accept=(m.OK,)):
         """Send one request until it is answered; return (fields, rest). RequestError for a status
         not in `accept`.

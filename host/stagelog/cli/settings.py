@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from ..errors import InputError, UsageError
-from ._common import json_option, print_json
+from ._common import confirm, json_option, print_json
 
 
 @click.command()
@@ -21,14 +21,20 @@ def command(port, source, yes, as_json):
     """
     from slog.messages import CONFIG_SETTINGS
 
+    from ..link import RequestError
     from ..ports import open_link
 
     given = None if source is None else _load(source)
     link = open_link(port)
     try:
         if given is not None:
-            _ask(link.name, yes)
-            replace_config(link, CONFIG_SETTINGS, given)
+            confirm(f"Replace the settings of {link.name}? Recording pauses for a moment.", yes)
+            try:
+                link.replace_config(CONFIG_SETTINGS, given)
+            except RequestError as error:
+                raise UsageError(
+                    f"{link.name} refuses {source}: {error}", "see firmware/SPEC.md"
+                ) from None
         text = link.get_config(CONFIG_SETTINGS)
     finally:
         link.close()
@@ -39,26 +45,11 @@ def command(port, source, yes, as_json):
     return None
 
 
-def replace_config(link, item, data):
-    """Give a logger an item between two sessions. The recording goes on whatever happens."""
-    from slog.messages import CONTROL_START, CONTROL_STOP
-
-    from ..link import RequestError
-
-    boot = link.hello()["boot"]
-    link.control(CONTROL_STOP, boot)
-    try:
-        link.set_config(item, data)
-    except RequestError as error:
-        raise UsageError(
-            f"{link.name} refuses these settings: {error}", "see firmware/SPEC.md, Settings"
-        ) from None
-    finally:
-        link.control(CONTROL_START, boot)
-
-
 def _load(source):
     """Return the bytes of a settings file that the firmware's own check accepts."""
+    from ..rig.logger import import_firmware
+
+    import_firmware()
     from logger.settings import SettingsError, load
 
     try:
@@ -70,9 +61,3 @@ def _load(source):
     except SettingsError as error:
         raise InputError(f"{source}: {error}", "see firmware/SPEC.md, Settings") from None
     return data
-
-
-def _ask(name, yes):
-    from ._common import confirm
-
-    confirm(f"Replace the settings of {name}? The recording pauses for a moment.", yes)
