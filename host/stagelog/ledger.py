@@ -1,0 +1,307 @@
+"""The ledger: every frame that a controller gave the logger is held, missing, or counted as lost.
+
+    seen = stored + dropped exactly + lost at least          per bus, by the counters in each block
+    stored = held + missing                                  missing: in blocks that are not here
+
+Cumulative counters stand in every block, so what lay in lost blocks is known from the next one.
+Owns the arithmetic and the words; reads nothing by itself. Counters that contradict the records
+are not an error but a line in `Ledger.breaks` that names the block.
+"""
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from slog.layout import (
+    BLOCK_BYTES,
+    BUS_OFF,
+    GAP_AT_LEAST,
+    META_BUS,
+    META_GAP,
+    META_HEALTH,
+    META_SESSION,
+    N_BUSES,
+)
+from stagelog.blocks.records import decode_meta
+
+RING_FULL = "ring full"
+CONTROLLER = "controller overflow"
+CARD = "card failed"
+BLOCK = "block missing"
+HEAD = "start missing"
+BUS_IS_OFF = "bus off"
+POWER_CUT = "power cut"
+
+AT_LEAST_STOPS = 65535
+_HEALTH_WRITE_WORST = 2
+_CAUSES = {1: RING_FULL, 2: CONTROLLER, 3: CARD}
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A hole we know of.
+
+    bus     None: all buses
+    t_start_us, t_end_us   time since boot, None where unknown
+    n       frames lost; None if nobody can know
+    exact   False: `n` is a lower bound
+    cause   one of the words of this module; `detail` says more
+    """
+
+    bus: int | None
+    t_start_us: int | None
+    t_end_us: int | None
+    n: int | None
+    exact: bool
+    cause: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BusLedger:
+    """The account of one bus, in frames."""
+
+    bus: int
+    n_stored: int
+    n_held: int
+    n_missing: int
+    n_dropped: int
+    n_at_least: int
+
+    @property
+    def n_seen(self):
+        """Return the frames the controller gave, or more if it lost some uncounted."""
+        return self.n_stored + self.n_dropped + self.n_at_least
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """The account of one session.
+
+    n_blocks_missing  between the first and the last block held
+    stopped           False: power off, or still recording when it was fetched
+    tail_ms           what may be lost behind the last block then, besides the block being written
+    breaks            blocks whose counters contradict the records, in words
+    """
+
+    name: str
+    buses: tuple
+    gaps: tuple
+    breaks: tuple
+    n_blocks: int
+    n_blocks_missing: int
+    stopped: bool
+    tail_ms: int
+
+    @property
+    def closes(self):
+        """True if counters and records agree to the frame."""
+        return not self.breaks
+
+    @property
+    def complete(self):
+        """True if every frame seen is held; a power cut is the normal end of a drive."""
+        return self.closes and all(gap.cause == POWER_CUT for gap in self.gaps)
+
+    def as_dict(self):
+        """Return JSON types."""
+        return {
+            "session": self.name,
+            "complete": self.complete,
+            "closes": self.closes,
+            "stopped": self.stopped,
+            "n_blocks": self.n_blocks,
+            "n_blocks_missing": self.n_blocks_missing,
+            "tail_ms": self.tail_ms,
+            "buses": [{**asdict(bus), "n_seen": bus.n_seen} for bus in self.buses],
+            "gaps": [asdict(gap) for gap in self.gaps],
+            "breaks": list(self.breaks),
+        }
+
+
+def account(session, damaged=()):
+    """Return the Ledger of a session; `damaged` are the bad blocks of its log."""
+    headers, scan = session.headers, session.scan
+    lost_blocks = np.diff(headers["seq"].astype(np.int64), prepend=headers["seq"][:1]) - 1
+    lost_blocks[0] = 0
+    has_before = np.append(not session.has_first, lost_blocks[1:] > 0)
+    told = _told(scan.meta, headers)
+    breaks, gaps, buses = [], _recorded_gaps(scan.meta), []
+    for bus in range(N_BUSES):
+        stored = headers[f"stored{bus}"].astype(np.int64)
+        dropped = headers[f"dropped{bus}"].astype(np.int64)
+        missing = np.diff(stored, prepend=0) - scan.n_frames[:, bus]
+        untold = np.diff(dropped, prepend=0) - told[:, bus]
+        breaks += _breaks(headers, bus, missing, untold, has_before)
+        gaps += _gaps_between(session, bus, missing, untold, has_before)
+        n_at_least = int(headers[f"at_least{bus}"][-1])
+        gaps += _uncounted(session, bus, n_at_least)
+        n_held = int(scan.n_frames[:, bus].sum())
+        n_stored, n_dropped = int(stored[-1]), int(dropped[-1])
+        buses.append(BusLedger(bus, n_stored, n_held, n_stored - n_held, n_dropped, n_at_least))
+    tail_ms = _flush_ms(scan.meta)
+    if not session.has_last:
+        gaps.append(_end(session, damaged, tail_ms))
+    gaps.sort(key=lambda gap: (-1 if gap.t_start_us is None else gap.t_start_us, gap.bus or 0))
+    return Ledger(
+        session.identity.name,
+        tuple(buses),
+        tuple(gaps),
+        tuple(breaks),
+        session.n_blocks,
+        int(lost_blocks.sum()),
+        session.has_last,
+        tail_ms,
+    )
+
+
+def _told(meta, headers):
+    """Return the frames that gap records count exactly, int64[n_blocks, N_BUSES]."""
+    told = np.zeros((len(headers), N_BUSES), np.int64)
+    rows = meta[(meta["kind"] == META_GAP) & ~np.isin(meta["arg"], GAP_AT_LEAST)]
+    block = np.searchsorted(headers["seq"], rows["seq"])
+    np.add.at(told, (block, rows["bus"]), _counts(rows))
+    return told
+
+
+def _counts(rows):
+    """Return `n` of gap records."""
+    return np.ascontiguousarray(rows["data"]).view("<u4")[:, 0].astype(np.int64)
+
+
+def _recorded_gaps(meta):
+    """Return the gaps that the logger itself recorded."""
+    gaps = []
+    stalls = meta[(meta["kind"] == META_HEALTH) & (meta["arg"] == _HEALTH_WRITE_WORST)]
+    for row in meta[meta["kind"] == META_GAP]:
+        record = decode_meta(row)
+        start_us = record.t_us - ((record.t_us - record.values["t_first"]) & 0xFFFFFFFF)
+        cause = _CAUSES.get(record.arg, f"cause {record.arg}")
+        detail = ""
+        if cause == RING_FULL:
+            after = stalls[stalls["t_us"] >= record.t_us]
+            worst_ms = decode_meta(after[0]).values["worst"] if len(after) else None
+            detail = f"longest write so far {worst_ms} ms" if worst_ms else ""
+        exact = record.arg not in GAP_AT_LEAST
+        n = record.values["n"]
+        gaps.append(Gap(record.bus, start_us, record.t_us, n, exact, cause, detail))
+    states = meta[meta["kind"] == META_BUS]
+    for bus in range(N_BUSES):
+        rows = states[states["bus"] == bus]
+        for i in np.flatnonzero(rows["arg"] == BUS_OFF).tolist():
+            end_us = int(rows["t_us"][i + 1]) if i + 1 < len(rows) else None
+            gaps.append(Gap(bus, int(rows["t_us"][i]), end_us, None, False, BUS_IS_OFF))
+    return gaps
+
+
+def _breaks(headers, bus, missing, untold, has_before):
+    """Say which blocks contradict their predecessor."""
+    wrong = np.where(has_before, (missing < 0) | (untold < 0), (missing != 0) | (untold != 0))
+    lines = []
+    for i in np.flatnonzero(wrong).tolist():
+        seq = int(headers["seq"][i])
+        if missing[i]:
+            lines.append(
+                f"block {seq:,}: bus {bus} counts {missing[i]:+,} frames more than it holds"
+            )
+        if untold[i]:
+            lines.append(f"block {seq:,}: bus {bus} counts {untold[i]:+,} drops more than told")
+    return lines
+
+
+def _gaps_between(session, bus, missing, untold, has_before):
+    """Return the gaps in front of blocks whose predecessors are not here."""
+    gaps = []
+    seq = session.headers["seq"]
+    for i in np.flatnonzero(has_before).tolist():
+        end_us = int(session.scan.t_first_us[i])
+        if i:
+            start_us = int(session.scan.t_last_us[i - 1])
+            first, last = int(seq[i - 1]) + 1, int(seq[i]) - 1
+            blocks = f"block {first:,}" if first == last else f"blocks {first:,} to {last:,}"
+            cause, detail = BLOCK, f"{blocks} damaged or missing"
+        else:
+            start_us, cause = None, HEAD
+            detail = f"the blocks before number {int(seq[0]):,} are not here"
+        if missing[i] > 0 or bus == 0:
+            gaps.append(Gap(bus, start_us, end_us, max(0, int(missing[i])), True, cause, detail))
+        if untold[i] > 0:
+            gaps.append(Gap(bus, start_us, end_us, int(untold[i]), True, RING_FULL, detail))
+    return gaps
+
+
+def _uncounted(session, bus, n_at_least):
+    """Return [the gap of overflows that no gap record tells]."""
+    meta = session.meta
+    rows = meta[(meta["kind"] == META_GAP) & np.isin(meta["arg"], GAP_AT_LEAST)]
+    n = n_at_least - int(_counts(rows[rows["bus"] == bus]).sum())
+    if n <= 0:
+        return []
+    detail = "known by a counter only"
+    return [Gap(bus, session.t_first_us, session.t_last_us, n, False, CONTROLLER, detail)]
+
+
+def _flush_ms(meta):
+    rows = meta[meta["kind"] == META_SESSION]
+    return decode_meta(rows[0]).values["flush_ms"] if len(rows) else 0
+
+
+def _end(session, damaged, tail_ms):
+    """Return the gap at the end of a session that was not stopped; a cut tears one block at most."""
+    offsets = {bad.offset for bad in damaged}
+    after = int(session.offsets[-1]) + BLOCK_BYTES
+    n_torn = 0
+    while after + n_torn * BLOCK_BYTES in offsets:
+        n_torn += 1
+    if n_torn > 1:
+        detail = f"{n_torn} damaged places behind the last block"
+        return Gap(None, session.t_last_us, None, None, False, BLOCK, detail)
+    detail = f"at most {tail_ms} ms and the block being written are not here"
+    return Gap(None, session.t_last_us, None, None, False, POWER_CUT, detail)
+
+
+def describe(gap, timeline=None):
+    """Return a gap in words: when, which bus, how many, for how long, why."""
+    words = [_when(gap, timeline)]
+    if gap.cause == POWER_CUT:
+        return f"{words[0]}: ended without a stop (power off, or still recording): {gap.detail}"
+    words.append("all buses:" if gap.bus is None else f"bus {gap.bus}:")
+    words.append(_how_many(gap))
+    if gap.t_start_us is not None and gap.t_end_us is not None:
+        words.append(f"in {_milliseconds(gap.t_end_us - gap.t_start_us)}")
+    why = {
+        RING_FULL: "dropped, counted exactly: the ring was full because the card was too slow",
+        CONTROLLER: "lost in the controller, whose receive buffers overflowed",
+        CARD: "given up, counted exactly: the card failed",
+        BLOCK: "missing:",
+        HEAD: "missing at the start:",
+        BUS_IS_OFF: "may be lost: the controller was bus-off",
+    }.get(gap.cause, f"lost: {gap.cause}")
+    words.append(why)
+    if gap.detail:
+        words.append(gap.detail if why.endswith(":") else f"({gap.detail})")
+    return " ".join(words)
+
+
+def _how_many(gap):
+    if gap.n is None:
+        return "frames"
+    frames = "frame" if gap.n == 1 else "frames"
+    return f"{gap.n:,} {frames}" if gap.exact else f"{gap.n:,} or more {frames}"
+
+
+def _milliseconds(duration_us):
+    if duration_us < 1000:
+        return f"{duration_us} us"
+    return f"{duration_us / 1000:,.0f} ms" if duration_us < 1e7 else f"{duration_us / 1e6:,.1f} s"
+
+
+def _when(gap, timeline):
+    t_us = gap.t_end_us if gap.t_start_us is None else gap.t_start_us
+    if t_us is None:
+        return "at an unknown time"
+    if timeline is None:
+        return f"{t_us / 1e6:.3f} s after power-on"
+    seconds, us = divmod(timeline.to_unix_us(t_us), 1_000_000)
+    minutes, second = divmod(seconds % 86400, 60)
+    return f"{minutes // 60:02d}:{minutes % 60:02d}:{second:02d}.{us // 1000:03d}"
