@@ -142,7 +142,7 @@ class Link:
             at = answer["at"]
 
     def replace_config(self, item, data):
-        """Give a recording logger an item between two sessions; recording goes on whatever happens."""
+        """Give a recording logger an item between two sessions; it records on whatever happens."""
         boot = self.hello()["boot"]
         self.control(m.CONTROL_STOP, boot)
         try:
