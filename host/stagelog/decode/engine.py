@@ -1,0 +1,302 @@
+"""Decodes frame tables by a plan: group by message, then all signals of a message in a few array
+operations.
+
+Owns the memory of the result, which is allocated once per message. Works through the frames in
+chunks that stay in the processor's cache. Raises UsageError for a mode that does not exist,
+nothing for what frames hold.
+"""
+
+import numpy as np
+
+from stagelog.decode.tables import Decoded, MessageTable
+from stagelog.errors import UsageError
+
+CHUNK_FRAMES = 1 << 16
+_DTYPES = {"phys": np.float64, "f32": np.float32, "raw": None}
+_U = np.uint64
+
+
+def decode(frames, plan, mode="phys", with_suspects=False):
+    """Decode a frame table.
+
+    Shapes   frames: FRAME or FRAME_FD, n rows; each message's m rows in the order of the frames.
+    Units    phys = raw * scale + offset, in signal.unit; mode "raw" leaves the raw values.
+    Missing  a frame shorter than a signal gives no value for it and counts in `n_short`.
+    """
+    if mode not in _DTYPES:
+        raise UsageError(f'no decode mode "{mode}"', 'use "phys", "f32" or "raw"')
+    result = Decoded(mode, n_frames=len(frames))
+    codes, n_of_code, short_codes = _codes(frames, plan, with_suspects)
+    writers = [
+        _Writer(message, n, _DTYPES[mode], code in short_codes) if n else None
+        for code, (message, n) in enumerate(zip(plan.messages, n_of_code.tolist(), strict=False))
+    ]
+    with np.errstate(over="ignore", invalid="ignore"):  # float signals hold what they hold
+        for at in range(0, len(frames), CHUNK_FRAMES):
+            _decode_chunk(frames[at : at + CHUNK_FRAMES], codes[at : at + CHUNK_FRAMES], writers)
+    for writer in writers:
+        if writer:
+            result.messages[writer.plan.message.name] = writer.table()
+    lookup = plan.lookup
+    result.n_decoded = int(n_of_code[: lookup.n].sum())
+    result.n_not_data = int(n_of_code[lookup.not_data])
+    result.n_other_bus = int(n_of_code[lookup.other_bus])
+    result.n_suspect = int(n_of_code[lookup.suspect])
+    if n_of_code[lookup.unknown]:
+        result.unknown = _count_unknown(frames, codes == lookup.unknown)
+    return result
+
+
+def iter_decode(chunks, plan, mode="phys", with_suspects=False):
+    """Decode frame tables one after the other.
+
+    Yields one Decoded per table, memory bounded by the largest.
+    """
+    for frames in chunks:
+        yield decode(frames, plan, mode, with_suspects)
+
+
+def _codes(frames, plan, with_suspects):
+    """Return (code per frame, frames per code, set of codes with a frame too short for some
+    signal).
+    """
+    lookup = plan.lookup
+    codes = np.empty(len(frames), lookup.dtype)
+    n_of_code = np.zeros(lookup.n + 4, np.int64)
+    short_codes = set()
+    for at in range(0, len(frames), CHUNK_FRAMES):
+        chunk = frames[at : at + CHUNK_FRAMES]
+        part = lookup.codes(chunk, with_suspects)
+        if plan.buses is not None:
+            part[~np.isin(chunk["bus"], plan.buses)] = lookup.other_bus
+        is_short = chunk["n_bytes"] < plan.need_of_code[part]
+        if is_short.any():
+            short_codes.update(np.unique(part[is_short]).tolist())
+        n_of_code += np.bincount(part, minlength=lookup.n + 4)
+        codes[at : at + CHUNK_FRAMES] = part
+    return codes, n_of_code, short_codes
+
+
+def _decode_chunk(frames, codes, writers):
+    """Sort one chunk by message and hand each message its frames."""
+    order = np.argsort(codes, kind="stable")  # a radix sort for 8 and 16 bits
+    n_of_code = np.bincount(codes, minlength=len(writers)).tolist()
+    n_known = sum(n_of_code[: len(writers)])
+    if not n_known:
+        return
+    order = order[:n_known]
+    payloads = _Payloads(frames["data"], order)
+    t_us, bus, ids = frames["t_us"][order], frames["bus"][order], None
+    n_bytes = None
+    low = 0
+    for writer, n in zip(writers, n_of_code, strict=False):
+        if not n:
+            continue
+        high = low + n
+        if writer.source is not None and ids is None:
+            ids = frames["can_id"][order]
+        if writer.has_short and n_bytes is None:
+            n_bytes = frames["n_bytes"][order]
+        writer.add(payloads, low, high, t_us, bus, ids, n_bytes)
+        low = high
+
+
+class _Payloads:
+    """Payload words of a chunk in the order of its messages, gathered when they are asked for."""
+
+    def __init__(self, data, order):
+        self.data = data
+        self.width = data.shape[1]
+        self.order = order
+        self.first = self._gather(0)
+
+    def word(self, at, low, high):
+        """Return bytes at..at+7 of rows low..high as little-endian words."""
+        if at == 0:
+            return self.first[low:high]
+        if at + 8 > self.width:
+            return np.zeros(high - low, np.uint64)  # frames of this table cannot hold the signal
+        return self.data[:, at : at + 8][self.order[low:high]].view(np.uint64)[:, 0]
+
+    def byte(self, at, low, high):
+        """Return byte `at` of rows low..high as words."""
+        if at >= self.width:
+            return np.zeros(high - low, np.uint64)
+        return self.data[:, at][self.order[low:high]].astype(np.uint64)
+
+    def _gather(self, at):
+        view = self.data[:, at : at + 8]
+        return view.view(np.uint64)[:, 0][self.order]
+
+
+class _Writer:
+    """Fills the table of one message, chunk after chunk."""
+
+    def __init__(self, plan, n, dtype, has_short):
+        self.plan = plan
+        self.n = n
+        self.at = 0
+        self.dtype = dtype
+        self.put = _store if dtype is None else _scale
+        self.has_short = has_short
+        self.t_us = np.empty(n, np.int64)
+        self.bus = np.empty(n, np.uint8)
+        self.source = np.empty(n, np.uint8) if plan.message.is_j1939 else None
+        self.n_bytes = np.empty(n, np.uint8) if has_short else None
+        self.parts = [([], [[] for _ in b.groups]) for b in plan.branches]
+        if dtype is None:
+            self.blocks = [np.empty((len(g.names), n), g.raw_dtype) for g in plan.groups]
+        else:
+            block = np.empty((len(plan.names), n), dtype)
+            self.blocks = [block[g.row : g.row + len(g.names)] for g in plan.groups]
+
+    def add(self, payloads, low, high, t_us, bus, ids, n_bytes):
+        at, end = self.at, self.at + high - low
+        self.t_us[at:end] = t_us[low:high]
+        self.bus[at:end] = bus[low:high]
+        if self.source is not None:
+            self.source[at:end] = ids[low:high] & np.uint32(0xFF)
+        if self.has_short:
+            self.n_bytes[at:end] = n_bytes[low:high]
+        words = {}
+        for group, block in zip(self.plan.groups, self.blocks, strict=True):
+            raw = _extract(group, _word(group, payloads, low, high, words))
+            self.put(group, raw, block[:, at:end])
+        if self.plan.branches:
+            self._add_branches(
+                payloads, low, high, words, n_bytes[low:high] if self.has_short else None
+            )
+        self.at = end
+
+    def _add_branches(self, payloads, low, high, words, n_bytes):
+        selectors, masks = {}, []
+        for branch, (row_parts, value_parts) in zip(self.plan.branches, self.parts, strict=True):
+            value = selectors.get(branch.selector)
+            if value is None:
+                reader = branch.reader
+                value = _extract(reader, _word(reader, payloads, low, high, words))[0]
+                selectors[branch.selector] = value
+            mask = _within(value, branch.ranges)
+            if n_bytes is not None:
+                mask &= n_bytes >= branch.reader.needs[0]
+            if branch.parent >= 0:
+                mask &= masks[branch.parent]
+            masks.append(mask)
+            rows = np.flatnonzero(mask)
+            if not len(rows):
+                continue
+            row_parts.append(rows + self.at)
+            for group, parts in zip(branch.groups, value_parts, strict=True):
+                raw = _extract(group, _word(group, payloads, low, high, words)[..., rows])
+                dtype = group.raw_dtype if self.dtype is None else self.dtype
+                values = np.empty((len(group.names), len(rows)), dtype)
+                self.put(group, raw, values)
+                parts.append(values)
+
+    def table(self):
+        """Return the finished MessageTable."""
+        table = MessageTable(self.plan.message, self.t_us, self.bus, self.source)
+        for group, block in zip(self.plan.groups, self.blocks, strict=True):
+            if not self.has_short:
+                table.signals.update(zip(group.names, block, strict=True))
+                continue
+            for row, (name, need) in enumerate(zip(group.names, group.needs, strict=True)):
+                self._keep(table, name, need, None, block[row])
+        for branch, (row_parts, value_parts) in zip(self.plan.branches, self.parts, strict=True):
+            rows = np.concatenate(row_parts) if row_parts else np.empty(0, np.int64)
+            for group, parts in zip(branch.groups, value_parts, strict=True):
+                dtype = group.raw_dtype if self.dtype is None else self.dtype
+                none = np.empty((len(group.names), 0), dtype)
+                values = np.concatenate(parts, axis=1) if parts else none
+                for row, (name, need) in enumerate(zip(group.names, group.needs, strict=True)):
+                    self._keep(table, name, need, rows, values[row])
+        return table
+
+    def _keep(self, table, name, need, rows, values):
+        """Store a signal, without the rows whose frame was too short for it."""
+        if self.has_short:
+            n_bytes = self.n_bytes if rows is None else self.n_bytes[rows]
+            good = n_bytes >= need
+            n_short = len(good) - int(np.count_nonzero(good))
+            if n_short:
+                table.n_short[name] = n_short
+                rows = np.flatnonzero(good) if rows is None else rows[good]
+                values = values[good]
+        table.signals[name] = values
+        if rows is not None:
+            table.rows[name] = rows
+
+
+def _word(group, payloads, low, high, words):
+    """Return the words that a group reads, bytes in its order; for split groups (word, byte)."""
+    word = words.get(group.key)
+    if word is None:
+        at, is_motorola, is_split = group.key
+        word = payloads.word(at, low, high)
+        if is_motorola:
+            word = word.byteswap()
+        if is_split:
+            word = np.stack((word, payloads.byte(at + 8, low, high)))
+        words[group.key] = word
+    return word
+
+
+def _extract(group, word):
+    """Return raw values [signals, frames]: int64, uint64 (wide), or a float type."""
+    kind = group.kind
+    if not group.key[2]:
+        raw = word << group.left
+    elif group.key[1]:
+        raw = (word[0] << group.left) | (word[1] >> (_U(8) - group.left))
+    else:
+        raw = (word[0] >> group.left) | (word[1] << (_U(64) - group.left))
+        raw <<= group.right
+    if kind == "signed":
+        raw = raw.view(np.int64)
+        raw >>= group.right.view(np.int64)
+        return raw
+    raw >>= group.right
+    if kind == "unsigned":
+        return raw.view(np.int64)
+    if kind == "float":
+        n_bytes = group.raw_dtype.itemsize
+        return raw.astype(f"<u{n_bytes}").view(group.raw_dtype)
+    return raw
+
+
+def _store(group, raw, out):
+    """Write raw values, which fit the type of `out`."""
+    np.copyto(out, raw, casting="unsafe")
+
+
+def _scale(group, raw, out):
+    """Write physical values, computed in float64 and rounded once if `out` is narrower."""
+    if group.scale is None and group.offset is None:
+        np.copyto(out, raw, casting="unsafe")
+    elif group.offset is None:
+        np.multiply(raw, group.scale, out=out, casting="same_kind")
+    elif out.dtype == np.float64:
+        np.multiply(raw, 1.0 if group.scale is None else group.scale, out=out)
+        out += group.offset
+    else:
+        exact = raw * (1.0 if group.scale is None else group.scale)
+        np.add(exact, group.offset, out=out, casting="same_kind")
+
+
+def _within(values, ranges):
+    """Return True where a selector value lies in one of the ranges."""
+    mask = np.zeros(len(values), bool)
+    for low, high in ranges:
+        mask |= values == low if low == high else (values >= low) & (values <= high)
+    return mask
+
+
+def _count_unknown(frames, mask):
+    """Return {(can_id, is_ext): number} of the frames under the mask."""
+    ids = frames["can_id"][mask]
+    is_ext = (frames["flags"][mask] & 1) != 0
+    counts = np.bincount(np.minimum(ids[~is_ext], 2048))
+    unknown = {(int(k), False): int(counts[k]) for k in np.flatnonzero(counts)}
+    values, numbers = np.unique(ids[is_ext], return_counts=True)
+    unknown.update({(k, True): n for k, n in zip(values.tolist(), numbers.tolist(), strict=True)})
+    return unknown

@@ -1,0 +1,118 @@
+"""From an identifier to a dense code in one table access, so that frames can be grouped by a radix
+sort.
+
+Codes 0..n-1 are messages in the plan's order; n "unknown", n + 1 "not data", n + 2 "suspect",
+n + 3 "other bus".
+
+    11-bit identifiers    a table of 2,048 codes
+    29-bit identifiers    exact, or J1939: the PGN with or without the source address
+
+J1939 (SAE J1939-21): bits 28..26 priority, 25..8 PGN, 7..0 source address. If the PDU format (bits
+23..16) is below 240, bits 15..8 are a destination and not part of the PGN.
+"""
+
+import numpy as np
+
+from stagelog.model import ERR, EXT, RTR, SUSPECT
+
+_HASH_BITS = 16
+_TRIES = 200
+
+
+class Lookup:
+    """Codes of the frames of one plan. Raises nothing."""
+
+    def __init__(self, messages):
+        self.n = len(messages)
+        self.dtype = np.uint8 if self.n <= 252 else np.uint16
+        self.unknown, self.not_data = self.n, self.n + 1
+        self.suspect, self.other_bus = self.n + 2, self.n + 3
+        self.standard = np.full(2049, self.unknown, self.dtype)
+        exact, by_source, by_pgn = {}, {}, {}
+        for code, message in enumerate(messages):
+            if not message.is_ext:
+                self.standard[message.can_id] = code
+            elif not message.is_j1939:
+                exact[message.can_id] = code
+            else:
+                by_source.setdefault(pgn_key(message.can_id), []).append(
+                    (message.can_id & 0xFF, code)
+                )
+        with_source = {}
+        for key, entries in by_source.items():
+            if len(entries) > 1:
+                with_source.update({key | source: code for source, code in entries})
+            by_pgn[key] = entries[0][1]
+        self.tables = [
+            (None, _Keys(exact)),
+            (0xFF, _Keys(with_source)),
+            (0x00, _Keys(by_pgn)),
+        ]
+
+    def codes(self, frames, with_suspects):
+        """Return one code per frame."""
+        flags = frames["flags"]
+        seen = int(np.bitwise_or.reduce(flags)) if len(flags) else 0
+        ids = frames["can_id"]
+        codes = self.standard.take(ids, mode="clip")
+        if seen & EXT:
+            rows = slice(None) if (flags & EXT).all() else np.flatnonzero(flags & EXT)
+            codes[rows] = self._extended(np.ascontiguousarray(ids[rows]))
+        if seen & SUSPECT and not with_suspects:
+            codes[(flags & SUSPECT) != 0] = self.suspect
+        if seen & (RTR | ERR):
+            codes[(flags & (RTR | ERR)) != 0] = self.not_data
+        return codes
+
+    def _extended(self, ids):
+        codes = np.full(len(ids), self.unknown, self.dtype)
+        for kept_source, keys in reversed(self.tables):
+            if not keys.n:
+                continue
+            found, hit = keys.find(ids if kept_source is None else pgn_key(ids, kept_source))
+            codes = np.where(hit, found.astype(self.dtype), codes)
+        return codes
+
+
+def pgn_key(ids, source_mask=0):
+    """Return identifiers without priority, destination and (unless masked in) source address."""
+    if isinstance(ids, int):
+        return int(pgn_key(np.array([ids], np.uint32), source_mask)[0])
+    is_pdu2 = (ids & np.uint32(0xFF0000)) >= np.uint32(0xF00000)
+    mask = np.where(is_pdu2, np.uint32(0x03FFFF00), np.uint32(0x03FF0000))
+    return ids & (mask | np.uint32(source_mask))
+
+
+class _Keys:
+    """Finds 32-bit keys: a collision-free multiplicative hash where one is found, else binary
+    search.
+    """
+
+    def __init__(self, code_of):
+        self.n = len(code_of)
+        self.keys = np.array(sorted(code_of), np.uint32)
+        self.codes = np.array([code_of[k] for k in sorted(code_of)], np.uint16)
+        self.factor = self._find_factor() if self.n else None
+        if self.factor is not None:
+            self.slots = np.zeros(1 << _HASH_BITS, np.uint16)
+            self.slots[self._hash(self.keys)] = np.arange(self.n)
+
+    def find(self, ids):
+        """Return (codes, True where the key is known)."""
+        if self.factor is not None:
+            at = self.slots[self._hash(ids)]
+        else:
+            at = np.minimum(np.searchsorted(self.keys, ids), self.n - 1)
+        return self.codes[at], self.keys[at] == ids
+
+    def _hash(self, ids):
+        return (ids * self.factor) >> np.uint32(32 - _HASH_BITS)
+
+    def _find_factor(self):
+        factor = 2654435769  # 2**32 divided by the golden ratio, odd
+        for _ in range(_TRIES if self.n < 1000 else 0):
+            self.factor = np.uint32(factor)
+            if len(np.unique(self._hash(self.keys))) == self.n:
+                return self.factor
+            factor = (factor * 1664525 + 1013904223) % (1 << 32) | 1
+        return None

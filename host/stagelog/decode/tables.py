@@ -1,0 +1,104 @@
+"""The result of decoding: one table per message. Values only."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from stagelog.dbc.model import Message
+
+
+@dataclass(slots=True)
+class MessageTable:
+    """The signals of one message: row k of `t_us` is its k-th frame.
+
+    A signal that is absent from some frames (multiplexed, or frame too short) has fewer values
+    than there are rows; `rows[name]` then says which rows they belong to. A signal without an
+    entry in `rows` has one value per row.
+    """
+
+    message: Message
+    t_us: np.ndarray
+    bus: np.ndarray
+    source: np.ndarray | None = None
+    signals: dict[str, np.ndarray] = field(default_factory=dict)
+    rows: dict[str, np.ndarray] = field(default_factory=dict)
+    n_short: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def name(self):
+        """Return the message's name."""
+        return self.message.name
+
+    def __len__(self):
+        return len(self.t_us)
+
+    def series(self, name):
+        """Return (t_us int64[k], values[k]) of one signal."""
+        rows = self.rows.get(name)
+        return (self.t_us if rows is None else self.t_us[rows]), self.signals[name]
+
+    def dense(self, name):
+        """Return float64[m], one value per row, NaN where the signal is absent."""
+        values, rows = self.signals[name], self.rows.get(name)
+        if rows is None:
+            return values.astype(np.float64)
+        dense = np.full(len(self), np.nan)
+        dense[rows] = values
+        return dense
+
+    def labels(self, name):
+        """Return the texts of a raw signal's value table as an object array.
+
+        Numbers without a text as text.
+        """
+        choices = self.message.signal(name).choices or {}
+        values, inverse = np.unique(self.signals[name], return_inverse=True)
+        texts = [choices.get(int(v), str(v)) for v in values.tolist()]
+        return np.array(texts, object)[inverse]
+
+
+@dataclass(slots=True)
+class Decoded:
+    """All messages of a frame table, and what was not decoded.
+
+    n_not_data   remote and error frames
+    n_suspect    frames marked as suspect by the logger, left out unless asked for
+    n_other_bus  frames of buses that the plan was not compiled for
+    """
+
+    mode: str
+    messages: dict[str, MessageTable] = field(default_factory=dict)
+    n_frames: int = 0
+    n_decoded: int = 0
+    n_not_data: int = 0
+    n_suspect: int = 0
+    n_other_bus: int = 0
+    unknown: dict[tuple[int, bool], int] = field(default_factory=dict)
+
+    @property
+    def n_unknown(self):
+        """Return the number of data frames whose identifier is not in the plan."""
+        return sum(self.unknown.values())
+
+    @property
+    def n_short(self):
+        """Return the number of signal values missing because their frame was too short."""
+        return sum(n for table in self.messages.values() for n in table.n_short.values())
+
+    @property
+    def n_values(self):
+        """Return the number of decoded values."""
+        return sum(len(v) for t in self.messages.values() for v in t.signals.values())
+
+    def __getitem__(self, name):
+        return self.messages[name]
+
+    def series(self, name):
+        """Return (t_us, values) of `Message.Signal`, or of a signal name that stands in one
+        message only.
+        """
+        message, _, signal = name.rpartition(".")
+        for table in self.messages.values():
+            if signal in table.signals and message in ("", table.name):
+                return table.series(signal)
+        raise KeyError(name)
