@@ -247,7 +247,7 @@ def _flush_ms(meta):
 
 
 def _end(session, damaged, tail_ms):
-    """Return the gap at the end of a session that was not stopped; a cut tears one block at most."""
+    """Return the gap at the end of a session that was not stopped; a cut tears one block."""
     offsets = {bad.offset for bad in damaged}
     after = int(session.offsets[-1]) + BLOCK_BYTES
     n_torn = 0

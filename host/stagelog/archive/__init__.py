@@ -1,0 +1,34 @@
+"""The archive: folders event / car / stage, raw session files, one manifest per folder.
+
+    archive/event=DAKAR26/car=C03/stage=SS03/
+        e66038b7130f2e29-12-9f3c2a11.slog   the session's blocks verbatim, as they lie on the card
+        manifest.json                       what each file is, its SHA-256 and its ledger
+
+Everything appears by atomic rename; what is being fetched is `.part` with a journal beside it.
+Names from users and loggers are data and are made safe before they become names. Fails with
+OutputError (cannot write), InputError (a manifest that cannot be read).
+"""
+
+from stagelog.archive.manifest import (
+    Entry,
+    check_sha256,
+    find_session,
+    find_sessions,
+    load_manifest,
+)
+from stagelog.archive.names import hive_value, safe_name, stage_folder
+from stagelog.archive.part import PartFile
+from stagelog.archive.store import store_session
+
+__all__ = [
+    "Entry",
+    "PartFile",
+    "check_sha256",
+    "find_session",
+    "find_sessions",
+    "hive_value",
+    "load_manifest",
+    "safe_name",
+    "stage_folder",
+    "store_session",
+]

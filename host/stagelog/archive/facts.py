@@ -1,0 +1,79 @@
+"""What is known of a session file when it enters the archive: digests, ledger, own words.
+
+Reads the finished file, not the memory of the one who wrote it. Fails with OutputError.
+"""
+
+import hashlib
+import time
+
+from slog.layout import BLOCK_BYTES, HEADER_BYTES, META_HASH, META_SESSION, VERSION
+from stagelog.archive.manifest import put_entry, sha256_of
+from stagelog.blocks import read_log
+from stagelog.ledger import account
+from stagelog.timeline import find_timeline
+
+_HASHES = {1: "settings_sha256_head", 2: "signals_sha256_head", 3: "firmware_sha256_head"}
+
+
+def complete_session(path, session, facts=None):
+    """Enter a session file that has its final name into the manifest; return the Entry.
+
+    session  fields of LIST_REPLY
+    """
+    device_id = session["device_id"].hex()
+    values = {
+        "file": path.name,
+        "sha256": sha256_of(path),
+        "n_bytes": path.stat().st_size,
+        "format_version": VERSION,
+        "device_id": device_id,
+        "boot": session["boot"],
+        "nonce": session["nonce"],
+        "first_seq": session["first_seq"],
+        "n_blocks": session["n_blocks"],
+        "position": session["position"],
+        "data_first": session["data_first"],
+        "data_end": session["data_end"],
+        "running": bool(session["running"]),
+        "erase_digest": erase_digest(path),
+        "archived_unix_us": time.time_ns() // 1000,
+        **(facts or {}),
+    }
+    values.update(_content(path, (device_id, session["boot"], session["nonce"])))
+    values["complete"] = bool(values["complete"] and not values["running"])
+    return put_entry(path.parent, values)
+
+
+def erase_digest(path):
+    """Return the SHA-256 of the first 64 bytes of every block: the proof that ERASE asks for."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(BLOCK_BYTES):
+            digest.update(block[:HEADER_BYTES])
+    return digest.hexdigest()
+
+
+def _content(path, key):
+    """Return what the blocks themselves say, as fields of the entry."""
+    log = read_log(path)
+    session = next(s for s in log.sessions if (s.device_id, s.boot, s.nonce) == key)
+    ledger = account(session, log.damaged)
+    timeline = find_timeline([session])
+    found = {
+        "complete": ledger.complete,
+        "last_seq": session.last_seq,
+        "n_frames": session.n_frames,
+        "n_damaged": len(log.damaged),
+        "t_first_us": session.t_first_us,
+        "t_last_us": session.t_last_us,
+        "t_first_unix_us": timeline.to_unix_us(session.t_first_us) if timeline else None,
+        "damaged": [str(bad) for bad in log.damaged[:100]],
+        "ledger": ledger.as_dict(),
+    }
+    for meta in session.decoded_meta(META_SESSION)[:1]:
+        number = meta.values["firmware"]
+        found["firmware"] = f"{number >> 16}.{number >> 8 & 255}.{number & 255}"
+    for meta in session.decoded_meta(META_HASH):
+        if meta.arg in _HASHES:
+            found[_HASHES[meta.arg]] = meta.values["sha256_head"].hex()
+    return found

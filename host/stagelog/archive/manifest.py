@@ -1,0 +1,126 @@
+"""The manifest of a stage's folder: one entry per session file.
+
+    {"schema": "stagelog.manifest/1", "sessions": [{"file": ..., "sha256": ..., "ledger": ...}]}
+
+A manifest is data from outside: names in it are checked before they are used. Fails with
+InputError if it cannot be read.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from stagelog.archive.files import locked_folder, write_atomic
+from stagelog.archive.names import is_safe_name
+from stagelog.errors import InputError
+
+MANIFEST = "manifest.json"
+SCHEMA = "stagelog.manifest/1"
+_PIECE_BYTES = 1 << 20
+_FIELDS = {
+    "file": str,
+    "sha256": str,
+    "n_bytes": int,
+    "device_id": str,
+    "boot": int,
+    "nonce": int,
+    "first_seq": int,
+    "n_blocks": int,
+    "complete": bool,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One session in the archive; `values` are its fields in the manifest."""
+
+    folder: Path
+    values: dict
+
+    @property
+    def path(self):
+        """Return the Path of the session file."""
+        return self.folder / self.values["file"]
+
+    @property
+    def key(self):
+        """Return (device_id, boot, nonce, first_seq)."""
+        return tuple(self.values[name] for name in ("device_id", "boot", "nonce", "first_seq"))
+
+
+def load_manifest(folder):
+    """Return [Entry] of a folder, empty if it has no manifest."""
+    path = Path(folder) / MANIFEST
+    try:
+        content = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path} cannot be read: {error}") from None
+    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
+        raise InputError(f"{path} is not of the schema {SCHEMA}", "install a newer stagelog")
+    sessions = content.get("sessions")
+    if not isinstance(sessions, list):
+        raise InputError(f"{path}: 'sessions' is not a list")
+    return [Entry(Path(folder), _checked(path, values)) for values in sessions]
+
+
+def _checked(path, values):
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: an entry of 'sessions' is not an object")
+    for name, kind in _FIELDS.items():
+        if type(values.get(name)) is not kind:
+            raise InputError(f"{path}: '{name}' of a session is not {kind.__name__}")
+    if not is_safe_name(values["file"]) or not values["file"].endswith(".slog"):
+        raise InputError(f"{path}: {values['file']!r} is no name of a session file")
+    return values
+
+
+def put_entry(folder, values):
+    """Add a session to the manifest, or replace the entry of the same file; return the Entry."""
+    with locked_folder(folder):
+        entries = [e.values for e in load_manifest(folder) if e.values["file"] != values["file"]]
+        entries.append(values)
+        entries.sort(key=lambda entry: (entry["first_seq"], entry["file"]))
+        text = json.dumps({"schema": SCHEMA, "sessions": entries}, indent=2, allow_nan=False)
+        write_atomic(Path(folder) / MANIFEST, text.encode() + b"\n")
+    return Entry(Path(folder), values)
+
+
+def find_sessions(root):
+    """Return [Entry] of all manifests in a folder and below it, in the order of their paths."""
+    root = Path(root)
+    folders = sorted(path.parent for path in root.rglob(MANIFEST))
+    return [entry for folder in folders for entry in load_manifest(folder)]
+
+
+def find_session(root, device_id, boot, nonce, first_seq=None):
+    """Return the Entry of a session anywhere below `root`, the longest if several, or None."""
+    key = (device_id, boot, nonce)
+    found = [
+        entry
+        for entry in find_sessions(root)
+        if entry.key[:3] == key and first_seq in (None, entry.key[3])
+    ]
+    return max(found, key=lambda entry: entry.values["n_blocks"], default=None)
+
+
+def check_sha256(entries):
+    """Return [(Entry, what is wrong)] of session files that are missing or have changed."""
+    wrong = []
+    for entry in entries:
+        if not entry.path.is_file():
+            wrong.append((entry, "the file is missing"))
+        elif sha256_of(entry.path) != entry.values["sha256"]:
+            wrong.append((entry, "the file has changed: its SHA-256 is another"))
+    return wrong
+
+
+def sha256_of(path):
+    """Return the SHA-256 of a file, 64 hex digits."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while piece := file.read(_PIECE_BYTES):
+            digest.update(piece)
+    return digest.hexdigest()

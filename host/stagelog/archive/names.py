@@ -1,0 +1,45 @@
+"""Names of folders and files: made of data from users and loggers, safe on every system.
+
+A name has 1 to 64 characters of A-Z a-z 0-9 . _ - and is none that Windows reserves. The value of
+a folder `car=...` never looks like a number or a date, as query engines would take it for one.
+"""
+
+import re
+import unicodedata
+from pathlib import Path
+
+MAX_CHARACTERS = 64
+_RESERVED = {"con", "prn", "aux", "nul", "conin$", "conout$"}
+_RESERVED |= {f"{device}{digit}" for device in ("com", "lpt") for digit in range(10)}
+_NUMBER_WORDS = {"nan", "inf", "infinity", "true", "false", "null", "none"}
+_INITIALS = {"event": "E", "car": "C", "stage": "S"}
+
+
+def safe_name(text, fallback="unknown"):
+    """Return `text` as a safe name; what cannot stand in one becomes an underscore."""
+    plain = unicodedata.normalize("NFKD", str(text)).encode("ascii", "ignore").decode()
+    name = re.sub(r"[^A-Za-z0-9._-]+", "_", plain).strip("._-")[:MAX_CHARACTERS].rstrip("._-")
+    if not name:
+        return fallback
+    if name.split(".")[0].lower() in _RESERVED:
+        return f"{name[: MAX_CHARACTERS - 1]}_"
+    return name
+
+
+def hive_value(kind, text):
+    """Return the value of a folder `kind=...`: car 03 becomes C03, event 2026 becomes E2026."""
+    name = safe_name(text)
+    if name[0].isdigit() or name.lower() in _NUMBER_WORDS:
+        return (_INITIALS[kind] + name)[:MAX_CHARACTERS]
+    return name
+
+
+def stage_folder(root, event, car, stage):
+    """Return the Path of a stage's folder below `root`."""
+    values = zip(("event", "car", "stage"), (event, car, stage), strict=True)
+    return Path(root).joinpath(*(f"{kind}={hive_value(kind, text)}" for kind, text in values))
+
+
+def is_safe_name(name):
+    """Tell whether `name`, read from a file, may be used as the name of a file in a folder."""
+    return isinstance(name, str) and name == safe_name(name)

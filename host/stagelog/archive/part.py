@@ -1,0 +1,269 @@
+"""A session file while it is fetched: knows which blocks it has, survives being killed anywhere.
+
+    <session>.part         the blocks, each at its place; what is not there yet is a hole
+    <session>.part.json    journal: which session this is, and where it lies on the card
+
+Blocks are judged by themselves (CRC, identity, position) when a fetch goes on, so nothing that was
+torn is believed and no order of writes matters. A part belongs to one session from one card; a
+block of another session is refused. Fails with OutputError (cannot write) and DeviceError (the
+session was overwritten meanwhile).
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import struct
+from pathlib import Path
+
+from slog.block import DEVICE_ID, POSITION, SEQ
+from slog.layout import BLOCK_BYTES
+from stagelog.archive.facts import complete_session
+from stagelog.archive.files import locked_folder, sync_folder, write_atomic, writing
+from stagelog.archive.manifest import load_manifest
+from stagelog.blocks import Identity
+from stagelog.blocks.medium import is_good
+from stagelog.errors import DeviceError, OutputError
+
+SYNC_EVERY = 1024  # blocks; what a laptop's own power cut may cost is fetched again
+JOURNAL_SCHEMA = "stagelog.part/1"
+
+
+class PartFile:
+    """One session that is being fetched into a folder.
+
+    Invariant: a block that `missing` does not name is on its place in the file, checked.
+    """
+
+    def __init__(self, folder, name, session):
+        self.folder = Path(folder)
+        self.name = name
+        self.session = session
+        self.n_blocks = session["n_blocks"]
+        self.entry = None
+        self._held = bytearray(self.n_blocks)
+        self._bad = set()
+        self._file = None
+        self._n_unsynced = 0
+        self._first = session["data_first"]
+        self._ring = session["data_end"] - session["data_first"]
+        self._offset = session["position"] - self._first
+        who = (session["device_id"], session["boot"], session["nonce"])
+        self._identity_bytes = struct.pack("<8sII", *who)
+
+    @classmethod
+    def open(cls, folder, session, again=False):
+        """Begin, or go on with, the session that LIST names.
+
+        session   fields of LIST_REPLY: device_id (8 bytes), boot, nonce, first_seq, position,
+                  n_blocks, data_first, data_end, running
+        again     fetch the damaged places of a finished session once more
+        If the folder holds all of it, `is_finished` is true and `entry` says what it holds.
+        """
+        folder = Path(folder)
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        part = cls(folder, _name_for(folder, session), session)
+        entry = part._entry()
+        if entry is not None and entry.path.is_file() and _holds(entry.values, session, again):
+            part.entry = entry
+            part._journal.unlink(missing_ok=True)
+            return part
+        part._open()
+        return part
+
+    @property
+    def is_finished(self):
+        """True once the session file and its entry in the manifest are there."""
+        return self.entry is not None
+
+    @property
+    def path(self):
+        """Return the Path that the finished session file has."""
+        return self.folder / f"{self.name}.slog"
+
+    @property
+    def n_held(self):
+        """Return how many good blocks are on their places."""
+        return sum(self._held)
+
+    @property
+    def n_bad(self):
+        """Return how many places were fetched in this run and hold no block of the session."""
+        return len(self._bad)
+
+    def missing(self):
+        """Return the positions on the card that are still to be fetched, in order."""
+        if self.is_finished:
+            return []
+        wanted = (i for i in range(self.n_blocks) if not self._held[i] and i not in self._bad)
+        return [self._position_of(i) for i in wanted]
+
+    def put(self, position, block):
+        """Store the 4096 bytes of a position; True if they are a good block of the session.
+
+        Other bytes are kept as they are, once: a place that the logger had to give up. DeviceError
+        if a block of a newer session lies there.
+        """
+        index = (position - self._first - self._offset) % self._ring
+        if len(block) != BLOCK_BYTES or index >= self.n_blocks:
+            raise ValueError(f"position {position}, {len(block)} bytes")
+        good = self._is_ours(block, index)
+        if not good and self._is_newer(block):
+            raise DeviceError(
+                f"session {self.name} was overwritten on the card at place {position}",
+                f"{self.n_held:,} blocks of it are kept in {self._part}",
+            )
+        with writing(self._part):
+            at, left = index * BLOCK_BYTES, memoryview(block)
+            while left:
+                n = os.pwrite(self._file.fileno(), left, at)
+                at, left = at + n, left[n:]
+        self._held[index] = good
+        self._bad.discard(index)
+        if not good:
+            self._bad.add(index)
+        self._n_unsynced += 1
+        if self._n_unsynced >= SYNC_EVERY:
+            self.sync()
+        return good
+
+    def sync(self):
+        """Bring what was put onto the disk."""
+        with writing(self._part):
+            os.fsync(self._file.fileno())
+        self._n_unsynced = 0
+
+    def finish(self, facts=None):
+        """Check all blocks again, give the file its name and enter it into the manifest.
+
+        `facts` go into the entry (firmware, car, DBC hash, ...). Returns the Entry; OutputError if
+        blocks are missing.
+        """
+        if self.is_finished:
+            return self.entry
+        n_missing = len(self.missing())
+        if n_missing or not self.n_held:
+            n_missing = n_missing or self.n_blocks
+            raise OutputError(f"{self.path}: {n_missing:,} of {self.n_blocks:,} blocks missing")
+        with writing(self._part):
+            self._file.truncate(self.n_blocks * BLOCK_BYTES)
+            os.fsync(self._file.fileno())
+        self._load()
+        if len(self.missing()):
+            raise OutputError(f"{self._part} does not hold what was written", "replace the disk")
+        with writing(self.path), locked_folder(self.folder):
+            os.replace(self._part, self.path)
+            sync_folder(self.folder)
+        self.entry = complete_session(self.path, self.session, facts)
+        self.close()
+        self._journal.unlink(missing_ok=True)
+        return self.entry
+
+    def close(self):
+        """Close the file; what is there is kept."""
+        if self._file is not None:
+            with contextlib.suppress(OSError):
+                os.fsync(self._file.fileno())
+            self._file.close()
+            self._file = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    @property
+    def _part(self):
+        return self.folder / f"{self.name}.part"
+
+    @property
+    def _journal(self):
+        return self.folder / f"{self.name}.part.json"
+
+    def _entry(self):
+        entries = load_manifest(self.folder)
+        return next((e for e in entries if e.values["file"] == self.path.name), None)
+
+    def _open(self):
+        write_atomic(self._journal, _journal_text(self.session))
+        with writing(self._part):
+            if not self._part.exists() and self.path.exists():
+                copy = self._part.with_name(f".{self._part.name}.tmp")
+                shutil.copyfile(self.path, copy)
+                os.replace(copy, self._part)
+            self._file = open(self._part, "r+b" if self._part.exists() else "w+b")
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._file.close()
+            raise OutputError(f"{self._part} is being written by another stagelog") from None
+        self._load()
+
+    def _load(self):
+        """Judge what the file holds."""
+        self._file.seek(0)
+        for index in range(self.n_blocks):
+            block = self._file.read(BLOCK_BYTES)
+            if len(block) < BLOCK_BYTES:
+                break
+            self._held[index] = self._is_ours(block, index)
+
+    def _is_ours(self, block, index):
+        position = struct.unpack_from("<I", block, POSITION)[0]
+        return (
+            block[DEVICE_ID:SEQ] == self._identity_bytes
+            and position == self._position_of(index)
+            and is_good(block, 0)
+        )
+
+    def _is_newer(self, block):
+        return (
+            block[DEVICE_ID:SEQ] != self._identity_bytes
+            and is_good(block, 0)
+            and struct.unpack_from("<I", block, SEQ)[0] > self.session["first_seq"]
+        )
+
+    def _position_of(self, index):
+        return self._first + (self._offset + index) % self._ring
+
+
+def identity_of(session):
+    """Return the Identity of a session as LIST names it."""
+    return Identity(session["device_id"].hex(), session["boot"], session["nonce"])
+
+
+def _name_for(folder, session):
+    """Return the name of the session's files; what two cards hold of one gets two names."""
+    name = identity_of(session).name
+    taken = [entry.values for entry in load_manifest(folder)]
+    taken = [values["first_seq"] for values in taken if values["file"] == f"{name}.slog"]
+    journal = folder / f"{name}.part.json"
+    if journal.exists():
+        taken.append(_first_seq_in(journal))
+    if any(first_seq not in (None, session["first_seq"]) for first_seq in taken):
+        return f"{name}-{session['first_seq']}"
+    return name
+
+
+def _first_seq_in(journal):
+    """Return the first_seq of a journal, None if it does not say."""
+    with contextlib.suppress(OSError, ValueError):
+        content = json.loads(journal.read_bytes())
+        if isinstance(content, dict):
+            return content.get("first_seq")
+    return None
+
+
+def _journal_text(session):
+    values = {**session, "device_id": session["device_id"].hex()}
+    return json.dumps({"schema": JOURNAL_SCHEMA, **values}, indent=2).encode() + b"\n"
+
+
+def _holds(values, session, again):
+    """Tell whether an entry holds all that LIST names now; `again`: and no damaged place."""
+    if values["n_blocks"] < session["n_blocks"] or (again and values.get("n_damaged")):
+        return False
+    return session["running"] or not values.get("running")
