@@ -48,11 +48,13 @@ class Medium:
         nodes = self._join(now_ps)
         leave_ps = None
         changed = True
-        while True:
+        while leave_ps is None:
             now_ps = min([node.t_event for node in nodes], default=NEVER_PS)
-            if self.faults.next_ps < now_ps:
-                now_ps = self.faults.next_ps
-            if now_ps >= until_ps:
+            if self._in_step(now_ps):
+                now_ps, leave_ps = self._run_in_step(now_ps, until_ps, may_leave, events)
+                changed = True
+            now_ps = min(now_ps, self.faults.next_ps)
+            if now_ps >= until_ps or leave_ps is not None:
                 break
             if self.faults.next_ps <= now_ps:
                 self.faults.update(now_ps)
@@ -72,8 +74,6 @@ class Medium:
                 self._sample(node, events)
             if sampling:
                 leave_ps = self._rest(until_ps, may_leave)
-                if leave_ps is not None:
-                    break
         events.sort(key=lambda event: event[0])
         return events, leave_ps
 
@@ -87,41 +87,89 @@ class Medium:
                 node.drive = node.view = node.sampled = 1
         return self._online
 
+    def _in_step(self, now_ps):
+        """Return True if all nodes start a bit now, will sample it together, and see no fault."""
+        if self.faults.active or not self._online:
+            return False
+        first = self._online[0]
+        for node in self._online:
+            if node.t_event != now_ps or node.sampling or node.alien:
+                return False
+            if node.bit_ps != first.bit_ps or node.sample_ps != first.sample_ps:
+                return False
+        return True
+
+    def _run_in_step(self, now_ps, until_ps, may_leave, events):
+        """Run whole bits that all nodes begin and sample together, up to the next fault.
+
+        Gives what run() gives node by node, there being nothing to synchronise. Returns
+        (now_ps, leave_ps).
+        """
+        nodes = self._online
+        bit_ps = nodes[0].bit_ps
+        leave_ps = None
+        while leave_ps is None and self.n_started not in self.bit_faults:
+            end_ps = now_ps + bit_ps
+            if end_ps > until_ps or end_ps > self.faults.next_ps:
+                break
+            wire = 1
+            for node in nodes:
+                wire &= self._drive(node, now_ps)
+            self.wire = wire
+            for node in nodes:
+                node.t_bit, node.t_event = now_ps, end_ps
+                controller = node.controller
+                controller.sample(wire)
+                if controller.reports:
+                    self._collect(node, events)
+            leave_ps = self._rest(until_ps, may_leave)
+            now_ps = nodes[0].t_event
+        for node in nodes:
+            node.drive = node.view = node.sampled = self.wire
+            node.synced = False
+        return now_ps, leave_ps
+
     def _begin_bit(self, node, now_ps):
         """Start a bit of one node; returns True if its level changed."""
+        level = self._drive(node, now_ps)
+        node.t_bit = now_ps
+        node.t_event = now_ps + node.sample_ps
+        node.sampling = True
+        changed = level != node.drive
+        node.drive = level
+        return changed
+
+    def _drive(self, node, now_ps):
+        """Return the level that a node drives in the bit that it starts now."""
         controller = node.controller
         if controller.ready is None and node.queue.head_ps <= now_ps and controller.awaits_sof:
             node.offer()
         attempts = controller.n_attempts
         level = controller.begin()
-        node.t_bit = now_ps
-        node.t_event = now_ps + node.sample_ps
-        node.sampling = True
         if controller.n_attempts != attempts:
             self._count_start(node, now_ps)
-        if level == node.drive:
-            return False
-        node.drive = level
         if level == 0:
             node.drove_dominant = True
             if controller.listen_only:
                 raise AssertionError(
                     f"listen-only node '{node.name}' drove the bus dominant at {now_ps} ps"
                 )
-        return True
+        return level
 
     def _sample(self, node, events):
-        controller = node.controller
-        node.sampled = level = node.view
+        node.sampled = node.view
         node.synced = False
         node.sampling = False
         node.t_event = node.t_bit + node.bit_ps
-        controller.sample(level)
-        if controller.reports:
-            for report in controller.reports:
-                due_ps = node.sent() if report.kind == SENT else None
-                events.append((node.t_event, node, report, due_ps))
-            controller.reports.clear()
+        node.controller.sample(node.view)
+        if node.controller.reports:
+            self._collect(node, events)
+
+    def _collect(self, node, events):
+        for report in node.controller.reports:
+            due_ps = node.sent() if report.kind == SENT else None
+            events.append((node.t_event, node, report, due_ps))
+        node.controller.reports.clear()
 
     def _settle(self, now_ps):
         """Work out the wire and what each node sees of it; falling edges synchronise."""
