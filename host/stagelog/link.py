@@ -20,6 +20,7 @@ from .errors import ContractError, DeviceError
 
 TIMEOUT_S = 0.5
 TRIES = 6
+READ_TRIES = 3  # of a place that the card says it can't read
 WINDOW = 6  # READ requests in flight
 
 
@@ -175,8 +176,8 @@ class Link:
         """Yield (position, 4096 bytes) for each of `positions`, in that order, several requests in
         flight.
 
-        A lost or broken answer is asked for again; RequestError if the card can't be read there,
-        DeviceError if the logger stops answering.
+        None for a place that the card can't read. A lost or broken answer is asked for again;
+        RequestError without a card, DeviceError if the logger stops answering.
         """
         wanted = iter(positions)
         flying = {}  # request -> [position, deadline, tries]
@@ -211,6 +212,13 @@ class Link:
             return
         answer, data = m.parse(m.READ_REPLY, got[2])
         if answer["position"] != entry[0]:
+            return
+        if answer["status"] == m.READ_ERROR:
+            del flying[got[1]]
+            if entry[2] + 1 < READ_TRIES:
+                self._send_read(flying, entry[0], entry[2] + 1)
+            else:
+                done[entry[0]] = None
             return
         if answer["status"] != m.OK:
             raise RequestError(f"{self.name}, block {entry[0]}", answer["status"])

@@ -1,6 +1,8 @@
 """What all verbs share: the --json switch, tables, sizes, durations, times."""
 
+import contextlib
 import json
+import sys
 import time
 
 import click
@@ -71,8 +73,6 @@ def _plain(value):
 
 def confirm(question, yes):
     """Ask on a terminal, go on with `yes`; elsewhere refuse with UsageError."""
-    import sys
-
     from stagelog.errors import UsageError
 
     if yes:
@@ -80,3 +80,44 @@ def confirm(question, yes):
     if not sys.stdin.isatty():
         raise UsageError("nobody can be asked here", "add --yes")
     click.confirm(question, abort=True, err=True)
+
+
+@contextlib.contextmanager
+def transfer_progress(title):
+    """Yield a function (blocks done, blocks in all) that draws a bar with rate and time left.
+
+    Draws on a terminal only; elsewhere the function does nothing.
+    """
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+
+    from slog.layout import BLOCK_BYTES
+
+    columns = (
+        TextColumn(title),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(title, total=None)
+        first = []
+
+        def show(done, total):
+            if not first:
+                first.append(done)
+            n_bytes = (done - first[0] + 1) * BLOCK_BYTES
+            bar.update(task, total=(total - first[0] + 1) * BLOCK_BYTES, completed=n_bytes)
+
+        yield show

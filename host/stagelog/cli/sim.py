@@ -11,6 +11,8 @@ import click
 from ..errors import UsageError
 from ._common import json_option, print_json
 
+LINGER_US = 3_000_000  # after the tape, until the logger calls its bus silent
+
 
 @click.command()
 @click.option(
@@ -105,12 +107,15 @@ def _start(args, tape, folder, fast, runtime):
 
     if not fast:
         return LiveLogger(args, tape_events(tape) if tape is not None else ())
-    if tape is not None:
-        from ..rig.tape import write_tape
+    if tape is None:
+        return FastLogger(args, _binary(runtime))
+    from ..rig.tape import write_tape
 
-        args = dict(args, tape=os.path.join(folder, "bus.tape"))
-        write_tape(args["tape"], tape)
-    return FastLogger(args, _binary(runtime))
+    args = dict(args, tape=os.path.join(folder, "bus.tape"), linger_us=LINGER_US)
+    write_tape(args["tape"], tape)
+    logger = FastLogger(args, _binary(runtime))
+    logger.wait_until(int(tape["t_us"][-1]) + LINGER_US)
+    return logger
 
 
 def _binary(runtime):

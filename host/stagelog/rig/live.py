@@ -10,7 +10,8 @@ import time
 import tty
 
 from ..errors import DeviceError
-from ..ports import simulator_folder
+from ..link import Link
+from ..ports import SerialStream, simulator_folder
 from .logger import import_firmware, spawn
 
 PASS_S = 0.001
@@ -114,6 +115,18 @@ class FastLogger:
         tty.setraw(self._slave)
         self.port = os.ttyname(self._slave)
         self._process = spawn(args, runtime, self._master, self._master)
+
+    def wait_until(self, t_us, timeout_s=600):
+        """Wait until the tape has been played: the logger's own time has reached `t_us`."""
+        link = Link(SerialStream(self.port))
+        deadline = time.monotonic() + timeout_s
+        try:
+            while link.status()["t_us"] < t_us:
+                if time.monotonic() > deadline:
+                    raise DeviceError(f"the simulated logger takes over {timeout_s} s")
+                time.sleep(0.05)
+        finally:
+            link.close()
 
     def run(self, until=lambda: False):
         """Wait until `until()` is true; DeviceError with what it printed if the logger dies."""

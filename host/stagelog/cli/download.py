@@ -1,0 +1,95 @@
+"""stagelog download: fetch sessions into the archive."""
+
+import click
+
+from ._common import json_option, print_json, size_text, transfer_progress
+
+
+@click.command()
+@click.argument("port", required=False)
+@click.option("--archive", default="archive", show_default=True, type=click.Path())
+@click.option("--event", default="unsorted", show_default=True, help="Folder event=...")
+@click.option("--car", help="Folder car=...  [default: the logger's car, or its id]")
+@click.option("--stage", default="unsorted", show_default=True, help="Folder stage=...")
+@click.option("--boot", "boots", type=int, multiple=True, help="Only the sessions of this boot.")
+@click.option(
+    "--stop/--no-stop",
+    default=None,
+    help="Close the running session first.  [default: if its buses are silent]",
+)
+@click.option("--again", is_flag=True, help="Fetch damaged places of finished sessions once more.")
+@json_option
+def command(port, archive, event, car, stage, boots, stop, again, as_json):
+    """Fetch the sessions on the logger at PORT into the archive.
+
+    Goes on where it stopped. Every block is checked; a session gets its name when all of it is
+    there. Exit 1 if a session that was fetched is not complete.
+    """
+    from slog.messages import CONTROL_START
+
+    from ..archive import stage_folder
+    from ..download import (
+        HELD,
+        Fetched,
+        choose_sessions,
+        facts_of,
+        fetch_session,
+        finish_running,
+        is_held,
+        set_clock,
+    )
+    from ..ports import open_link
+
+    link = open_link(port)
+    try:
+        hello = link.hello()
+        facts = facts_of(hello)
+        folder = stage_folder(
+            archive, event, car or facts["car"] or hello["device_id"].hex(), stage
+        )
+        set_clock(link)
+        stopped = None if stop is False else finish_running(link, always=bool(stop))
+        try:
+            sessions = choose_sessions(link.list_sessions(), boots)
+            fetched = []
+            for session in reversed(sessions):
+                entry = None if again else is_held(archive, session)
+                if entry is not None:
+                    fetched.append(Fetched(session, entry, HELD, 0, 0))
+                    continue
+                with transfer_progress(f"boot {session['boot']}") as progress:
+                    fetched.append(fetch_session(link, session, folder, facts, progress, again))
+        finally:
+            if stopped is not None:
+                link.control(CONTROL_START, stopped)
+    finally:
+        link.close()
+    _print(fetched, as_json)
+    new = [one for one in fetched if one.verdict != HELD]
+    raise SystemExit(
+        0 if all(one.entry.values["complete"] or one.session["running"] for one in new) else 1
+    )
+
+
+def _print(fetched, as_json):
+    if as_json:
+        rows = [
+            {
+                "path": str(one.entry.path),
+                "verdict": one.verdict,
+                "n_new_blocks": one.n_new,
+                "n_unread_blocks": one.n_unread,
+                **one.entry.values,
+            }
+            for one in fetched
+        ]
+        print_json("stagelog.download/1", {"sessions": rows})
+        return
+    if not fetched:
+        click.echo("the card holds no session", err=True)
+    for one in fetched:
+        values = one.entry.values
+        whole = "complete" if values["complete"] else "NOT COMPLETE, see 'stagelog verify'"
+        if one.session["running"]:
+            whole = one.verdict
+        click.echo(f"{one.entry.path}  {size_text(values['n_bytes'])}  {whole}")

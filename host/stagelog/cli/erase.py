@@ -1,0 +1,52 @@
+"""stagelog erase: free the card of what the archive holds."""
+
+import click
+
+from ..errors import UsageError
+from ._common import confirm, json_option, print_json
+
+
+@click.command()
+@click.argument("port", required=False)
+@click.option("--archive", default="archive", show_default=True, type=click.Path())
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@json_option
+def command(port, archive, yes, as_json):
+    """Erase sessions from the logger at PORT, the oldest first, as far as the archive holds them.
+
+    A session goes only if its file in the archive still has the SHA-256 of its manifest, and the
+    logger finds the same digest on its card. Exit 1 if a session that is not being recorded stays.
+    """
+    from pathlib import Path
+
+    from ..download import erase_held
+    from ..ports import open_link
+
+    if not Path(archive).is_dir():
+        raise UsageError(f"there is no archive {archive}", "name it with --archive")
+    link = open_link(port)
+    try:
+        sessions = link.list_sessions()
+        n = sum(not session["running"] for session in sessions)
+        if n:
+            confirm(f"Erase up to {n} sessions from {link.name}?", yes)
+        rows = [
+            {
+                "boot": session["boot"],
+                "nonce": session["nonce"],
+                "erased": entry is not None,
+                "running": bool(session["running"]),
+                "text": text,
+            }
+            for session, entry, text in erase_held(link, archive, sessions)
+        ]
+    finally:
+        link.close()
+    if as_json:
+        print_json("stagelog.erase/1", {"port": link.name, "sessions": rows})
+    else:
+        for row in rows:
+            click.echo(f"boot {row['boot']}: {row['text']}")
+        if not rows:
+            click.echo("nothing to erase", err=True)
+    raise SystemExit(0 if all(row["erased"] or row["running"] for row in rows) else 1)

@@ -1,0 +1,142 @@
+"""Fetch sessions from a logger into the archive, and erase what the archive holds.
+
+Owns the order of things; the exchange is `link`, the files are `archive`. Nothing received is
+lost: a pulled cable is a DeviceError, and the next call goes on behind the last good block that is
+on the disk. Nothing is erased unless the file in the archive still has the SHA-256 of its entry,
+and the logger finds the same digest on its card.
+"""
+
+import time
+from dataclasses import dataclass
+
+from slog import messages as m
+from slog.layout import BLOCK_BYTES, BUS_SILENT
+
+from .archive import Entry, PartFile, check_sha256, find_session
+from .errors import UsageError
+from .link import RequestError
+
+HELD = "held already"
+FETCHED = "fetched"
+SO_FAR = "fetched so far, still being recorded"
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """One session after a download: n_new blocks came, n_unread places could not be read."""
+
+    session: dict
+    entry: Entry
+    verdict: str
+    n_new: int
+    n_unread: int
+
+
+def finish_running(link, always=False):
+    """Close the session that is being recorded so that it can be fetched whole.
+
+    Without `always` only if all buses are silent. Returns the boot counter to start again with, or
+    None if nothing was stopped.
+    """
+    hello = link.hello()
+    if hello["state"] == m.STATE_IDLE:
+        return None
+    status = link.status()
+    silent = all(status[f"bus_state{bus}"] == BUS_SILENT for bus in range(status["n_buses"]))
+    if not (silent or always):
+        return None
+    link.control(m.CONTROL_STOP, hello["boot"])
+    return hello["boot"]
+
+
+def fetch_session(link, session, folder, facts=None, progress=None, again=False):
+    """Fetch one session (fields of LIST_REPLY) into `folder`; go on with it if some is there.
+
+    progress  called with (blocks held, blocks of the session) as they come
+    again     ask once more for places that were damaged in a finished session
+    Raises    DeviceError if the logger goes away or the session was overwritten; OutputError.
+    """
+    with PartFile.open(folder, session, again) as part:
+        if part.is_finished:
+            return Fetched(session, part.entry, HELD, 0, 0)
+        missing = part.missing()
+        n_unread = 0
+        for n, (position, block) in enumerate(link.read_blocks(missing), 1):
+            n_unread += block is None
+            part.put(position, bytes(BLOCK_BYTES) if block is None else block)
+            if progress:
+                progress(session["n_blocks"] - len(missing) + n, session["n_blocks"])
+        entry = part.finish(facts)
+    verdict = SO_FAR if session["running"] else FETCHED
+    return Fetched(session, entry, verdict, len(missing), n_unread)
+
+
+def is_held(root, session):
+    """Return the Entry of a session that the archive holds whole, wherever, or None."""
+    entry = find_session(
+        root, session["device_id"].hex(), session["boot"], session["nonce"], session["first_seq"]
+    )
+    if entry is None or session["running"] or entry.values.get("running"):
+        return None
+    whole = entry.values["n_blocks"] == session["n_blocks"] and entry.path.is_file()
+    return entry if whole else None
+
+
+def facts_of(hello):
+    """Return what HELLO says of a logger, as facts for the manifest."""
+    version = hello["firmware"]
+    return {
+        "car": hello["car"].rstrip(b"\0").decode(errors="replace"),
+        "board": hello["board"].rstrip(b"\0").decode(errors="replace"),
+        "firmware": f"{version >> 16}.{version >> 8 & 255}.{version & 255}",
+        "contract": hello["contract"].hex(),
+    }
+
+
+def erase_held(link, root, sessions, progress=None):
+    """Erase sessions from the oldest on, as far as the archive holds them whole.
+
+    sessions  of LIST, newest first
+    progress  called with (session, percent)
+    Yields    (session, Entry or None, text): None where it stops, with the reason
+    """
+    for session in reversed(sessions):
+        if session["running"]:
+            yield session, None, "it is being recorded"
+            return
+        entry = is_held(root, session)
+        if entry is None:
+            yield session, None, "the archive does not hold it"
+            return
+        wrong = check_sha256([entry])
+        if wrong:
+            yield session, None, wrong[0][1]
+            return
+        try:
+            for pct in link.erase(session, bytes.fromhex(entry.values["erase_digest"])):
+                if progress:
+                    progress(session, pct)
+        except RequestError as error:
+            if error.status in (m.WRONG_DIGEST, m.WRONG_SESSION, m.REFUSED):
+                yield session, None, str(error)
+                return
+            raise
+        yield session, entry, "erased"
+
+
+def set_clock(link, clock=time.time_ns):
+    """Give the logger the laptop's wall clock, as an anchor in its log; return its time in us."""
+    return link.set_time(clock() // 1000)
+
+
+def choose_sessions(sessions, boots):
+    """Return the sessions of the boots named, all without; UsageError for one that is not."""
+    if not boots:
+        return sessions
+    unknown = set(boots) - {session["boot"] for session in sessions}
+    if unknown:
+        raise UsageError(
+            f"no session of boot {min(unknown)} on the card",
+            "'stagelog status' lists the sessions",
+        )
+    return [session for session in sessions if session["boot"] in boots]

@@ -1,0 +1,154 @@
+"""Download and erase against a simulated logger in virtual time."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from slog import messages as m
+from stagelog.archive import find_sessions
+from stagelog.blocks import read_log
+from stagelog.download import (
+    FETCHED,
+    HELD,
+    choose_sessions,
+    erase_held,
+    facts_of,
+    fetch_session,
+    finish_running,
+    is_held,
+)
+from stagelog.errors import DeviceError, UsageError
+from stagelog.rig.play import saturated_tape
+from stagelog.rig.target import SimTarget
+
+
+@pytest.fixture
+def target(tmp_path):
+    rig = SimTarget(tmp_path)
+    rig.play(saturated_tape(500_000, 500_000))
+    yield rig
+    rig.close()
+
+
+def stop(target):
+    finish_running(target.link, always=True)
+    return target.link.list_sessions()
+
+
+def fetch(target, session, folder):
+    return fetch_session(target.link, session, folder, facts_of(target.link.hello()))
+
+
+def test_session_is_fetched_whole_and_once(target, tmp_path):
+    session = stop(target)[0]
+    one = fetch(target, session, tmp_path / "a")
+    assert one.verdict == FETCHED and one.n_new == session["n_blocks"] and one.n_unread == 0
+    assert one.entry.values["complete"] and one.entry.values["board"] == "sim"
+    assert fetch(target, session, tmp_path / "a").verdict == HELD
+    assert is_held(tmp_path, session).path == one.entry.path
+
+
+def test_fetch_goes_on_behind_a_pulled_cable(target, tmp_path):
+    session = stop(target)[0]
+    whole = fetch(target, session, tmp_path / "whole").entry.path.read_bytes()
+    whole_read = target._logger.read
+    for n_reads in itertools.count(2, 3):
+        left = [n_reads]
+
+        def read(n, left=left):
+            left[0] -= 1
+            if left[0] < 0:
+                raise DeviceError("the cable is gone")
+            return whole_read(n)
+
+        target._logger.read = read
+        try:
+            one = fetch(target, session, tmp_path / "torn")
+        except DeviceError:
+            continue
+        break
+    target._logger.read = whole_read
+    assert n_reads > 2
+    assert one.entry.path.read_bytes() == whole
+    assert one.n_new < session["n_blocks"]
+
+
+def test_running_session_grows_in_the_archive(target, tmp_path):
+    session = target.link.list_sessions()[0]
+    assert session["running"]
+    first = fetch(target, session, tmp_path / "a")
+    assert not first.entry.values["complete"]
+    target.play(saturated_tape(500_000, 500_000))
+    session = stop(target)[0]
+    second = fetch(target, session, tmp_path / "a")
+    assert second.entry.path == first.entry.path
+    assert second.n_new == session["n_blocks"] - first.session["n_blocks"]
+    assert second.entry.values["complete"]
+    assert len(find_sessions(tmp_path)) == 1
+
+
+def test_erase_takes_only_what_the_archive_holds(target, tmp_path):
+    sessions = stop(target)
+    rows = list(erase_held(target.link, tmp_path, sessions))
+    assert [entry for _, entry, _ in rows] == [None]
+    fetch(target, sessions[0], tmp_path / "a")
+    rows = list(erase_held(target.link, tmp_path, sessions))
+    assert [text for _, _, text in rows] == ["erased"]
+    assert target.link.list_sessions() == []
+
+
+def test_erase_refuses_a_file_that_has_changed(target, tmp_path):
+    sessions = stop(target)
+    path = fetch(target, sessions[0], tmp_path / "a").entry.path
+    content = bytearray(path.read_bytes())
+    content[5000] ^= 1
+    path.write_bytes(content)
+    rows = list(erase_held(target.link, tmp_path, sessions))
+    assert rows[0][1] is None and "SHA-256" in rows[0][2]
+    assert len(target.link.list_sessions()) == 1
+
+
+def test_logger_refuses_a_digest_that_is_not_its_own(target, tmp_path):
+    session = stop(target)[0]
+    with pytest.raises(DeviceError, match="digest"):
+        list(target.link.erase(session, bytes(32)))
+    assert target.link.list_sessions() == [session]
+
+
+def test_erase_refuses_the_running_session(target, tmp_path):
+    session = target.link.list_sessions()[0]
+    with pytest.raises(DeviceError, match="refused"):
+        list(target.link.erase(session, bytes(32)))
+
+
+def test_sessions_after_an_erase_are_found_and_old_ones_gone(target, tmp_path):
+    sessions = stop(target)
+    fetch(target, sessions[0], tmp_path / "a")
+    list(erase_held(target.link, tmp_path, sessions))
+    target.power_cut()
+    target.power_on()
+    target.play(saturated_tape(500_000, 100_000))
+    session = stop(target)[0]
+    assert session["boot"] == 2 and len(target.link.list_sessions()) == 1
+    path = fetch(target, session, tmp_path / "b").entry.path
+    frames = np.concatenate(list(read_log(path).sessions[0].iter_frames()))
+    assert len(frames) == len(saturated_tape(500_000, 100_000))
+
+
+def test_running_session_is_closed_only_when_silent(target):
+    assert finish_running(target.link) is None
+    target.run_for(3_000_000)
+    assert finish_running(target.link) == 1
+    assert target.link.hello()["state"] == m.STATE_IDLE
+
+
+def test_choosing_a_boot_that_is_not_there(target):
+    with pytest.raises(UsageError, match="boot 7"):
+        choose_sessions(target.link.list_sessions(), (7,))
+
+
+def test_logger_that_was_forgotten_records_again(target):
+    stop(target)
+    target.run_for(61_000_000)
+    assert target.link.hello()["state"] == m.STATE_RECORDING
