@@ -45,7 +45,7 @@ def iter_drive(scenario="stage", seed=1, duration_s=None, dbc=None, profile=None
     """
     from stagelog.car.world import World
 
-    story = find_scenario(scenario, scale) if isinstance(scenario, str) else scenario
+    story = find_scenario(scenario, scale, seed) if isinstance(scenario, str) else scenario
     if profile is None or isinstance(profile, str | Path):
         profile = load_profile(profile or story.profile, dbc)
     dbc = dbc or story.dbc or dbc_file(profile)
@@ -60,7 +60,7 @@ def drive(scenario="stage", seed=1, duration_s=None, dbc=None, profile=None, sca
     """Return the whole Drive at once; the arguments are those of iter_drive."""
     parts = list(iter_drive(scenario, seed, duration_s, dbc, profile, scale))
     if not parts:
-        story = find_scenario(scenario, scale) if isinstance(scenario, str) else scenario
+        story = find_scenario(scenario, scale, seed) if isinstance(scenario, str) else scenario
         return Drive(np.zeros(0, FRAME), Truth(np.zeros(0, np.int64), {}, []), story, str(dbc))
     arrays = parts[0].truth.arrays
     truth = Truth(

@@ -79,19 +79,34 @@ class Driver:
         hand = smooth(key(self.seed, "hand"), t, 1.7).tolist()
         stumble = smooth(key(self.seed, "stumble"), t, 0.55).tolist()
         rows = []
-        for n in range(n_steps):
+        while (n := len(rows)) < n_steps:
             row = self._step((first_step + n) * STEP_s, hand[n], stumble[n])
             if row is None:
                 break
             rows.append(row)
+            rows.extend([row] * self._asleep(n_steps - n - 1))
         table = np.array(rows, np.float64).reshape(len(rows), len(COLUMNS))
         return {name: table[:, i].copy() for i, name in enumerate(COLUMNS)}
+
+    def _asleep(self, n_steps):
+        """Let the time of a parked car without power pass at once; return the steps it took."""
+        leg = self.legs[self.leg]
+        if leg.power or leg.refuel_l > 0.0 or self.v > 0.0 or leg.kind != "stop":
+            return 0
+        steps = max(min(n_steps, int((leg.duration_s - self.leg_s) / STEP_s)), 0)
+        self.leg_s += steps * STEP_s
+        return steps
 
     def _leg_over(self, leg):
         end = self.route.start_m[self.leg + 1]
         if leg.kind in ("drive", "tow"):
             return self.s >= end - 1.0
         return self.leg_s >= leg.duration_s
+
+    def _goes_on(self):
+        """Return whether the car leaves this leg at speed: into a road, or onto its roof."""
+        after = self.legs[self.leg + 1 : self.leg + 2]
+        return bool(after) and after[0].kind in ("drive", "tow", "roll")
 
     def _next_leg(self):
         while self._leg_over(self.legs[self.leg]):
@@ -109,6 +124,8 @@ class Driver:
             return None
         leg = self.legs[self.leg]
         self.leg_s += STEP_s
+        if self.incidents.pending:
+            self.incidents.passing(t, self.s)
         i = int(self.s / STEP_m)
         route = self.route
         ground = self._terrain[route.terrain[i]]
@@ -118,9 +135,7 @@ class Driver:
         if leg.kind == "tow":
             wanted = min(wanted, 8.0)
         wanted = self.incidents.speed(t, wanted)
-        if moving and not (
-            self.leg + 1 < len(self.legs) and self.legs[self.leg + 1].kind in ("drive", "tow")
-        ):
+        if moving and not self._goes_on():
             left = max(self.route.start_m[self.leg + 1] - self.s, 0.0)
             wanted = min(wanted, (0.6 + 5.0 * left) ** 0.5)
         running = leg.engine and leg.power and not self.incidents.active("engine_cut", t)
@@ -206,6 +221,8 @@ class Driver:
             drive, brake = min(drive, 0.0), max(brake, handbrake * 0.42 * grip)
         drive = min(max(drive, -0.6 * grip), grip)
         force = drive - brake - rolling - aero - grade
+        if leg.kind == "tow":
+            force, brake = mass * min(ask, 0.5), 0.0  # the rope's
         self.v = max(v + force / (mass * 1.06) * STEP_s, 0.0)
         self.s += 0.5 * (v + self.v) * STEP_s
         self.slip += 0.3 * (max(drive, -0.2 * grip) / (weight * ground.stiffness) - self.slip)
@@ -253,7 +270,8 @@ class Driver:
         in_rpm = wheel / self.build.circumference_m * 60.0 * ratio
         grip = 0.35 * self.mass_kg * G_ms2
         lever = ratio * 2.0 * np.pi / self.build.circumference_m * p.gearbox.efficiency
-        self.rpm = max(in_rpm, p.engine.idle_rpm)
+        digging = 0.4 * (p.gearbox.stall_rpm - p.engine.idle_rpm) * trying
+        self.rpm = max(in_rpm + digging, p.engine.idle_rpm)
         torque, pedal, flow = self._engine(self.rpm, grip / lever if trying else 10.0)
         self.torque, self.pedal = torque, pedal
         drive = grip if trying else 0.0

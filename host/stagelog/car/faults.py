@@ -25,21 +25,26 @@ class Faults:
 
     def __init__(self, profile, incidents, seed):
         self.profile, self.incidents, self.seed = profile, incidents, seed
-        self._stuck, self._by_signal = {}, {}
-        for n, incident in enumerate(incidents.of("signal")):
-            for name in incident.extra["signals"]:
-                self._by_signal.setdefault(name, []).append((n, incident))
-                status = profile.status.get(name)
-                code = _STATUS.get(incident.extra["fault"])
+        self._stuck, self._by_signal, self._known = {}, {}, 0
+
+    def _index(self):
+        """Sort the faults begun by now under the signals they touch, status signals included."""
+        faults = self.incidents.of("signal")
+        for n in range(self._known, len(faults)):
+            for name in faults[n].extra["signals"]:
+                self._by_signal.setdefault(name, []).append((n, faults[n], None))
+                status = self.profile.status.get(name)
+                code = _STATUS.get(faults[n].extra["fault"])
                 if status is not None and code is not None:
-                    self._by_signal.setdefault(status[0], []).append((n, (incident, code)))
+                    self._by_signal.setdefault(status[0], []).append((n, faults[n], code))
+        self._known = len(faults)
 
     def apply(self, encoder, values, piece, t_us):
         """Replace what is faulty in `values`, the readings of one message at t_us."""
-        for name in encoder.signals.keys() & self._by_signal.keys():
-            t_s = piece.t0_s + t_us * 1e-6
-            for n, fault in self._by_signal[name]:
-                incident, code = fault if isinstance(fault, tuple) else (fault, None)
+        self._index()
+        t_s = piece.t0_s + t_us * 1e-6
+        for name in sorted(encoder.signals.keys() & self._by_signal.keys()):
+            for n, incident, code in self._by_signal[name]:
                 when = (t_s >= incident.at_s) & (t_s < end_s(incident))
                 if not when.any():
                     continue

@@ -4,6 +4,8 @@ Owns the meaning of each kind of incident for driver, heat, tank and electrics; 
 and of the bus are applied to signals in stagelog.car.faults.
 """
 
+from dataclasses import replace
+
 KINDS = {
     "engine_cut": "the engine is dead",
     "handbrake": "lever pulled; level: share of full pressure",
@@ -32,10 +34,18 @@ class Incidents:
 
     def __init__(self, incidents):
         self.by_kind = {}
+        self.pending = sorted((i for i in incidents if i.at_m is not None), key=lambda i: i.at_m)
         for incident in incidents:
             if incident.kind not in KINDS:
                 raise KeyError(f"incident kind {incident.kind!r} is not one of {', '.join(KINDS)}")
-            self.by_kind.setdefault(incident.kind, []).append(incident)
+            if incident.at_m is None:
+                self.by_kind.setdefault(incident.kind, []).append(incident)
+
+    def passing(self, t, s_m):
+        """Let those begin at time t (s) whose place the car has reached."""
+        while self.pending and self.pending[0].at_m <= s_m:
+            begun = replace(self.pending.pop(0), at_s=t, at_m=None)
+            self.by_kind.setdefault(begun.kind, []).append(begun)
 
     def of(self, kind):
         """Return all incidents of a kind."""

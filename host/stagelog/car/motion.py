@@ -13,6 +13,7 @@ from stagelog.car.route import G_ms2
 from stagelog.car.suspension import DT_s, RATE_Hz
 from stagelog.car.terrain import heights
 
+_RIDE_m = -0.12  # the body's usual height, as the suspension counts it
 _ANTI_DIVE = 0.55  # share of the pitch and roll moments that the springs must carry
 
 
@@ -38,6 +39,7 @@ class Mover:
         self.profile, self.suspension, self.route = profile, suspension, route
         self.legs, self.seed = legs, seed
         self.cg_m = 0.0
+        self._going = {}
 
     def run(self, slow, mass_kg, fuel_kg, seconds):
         """Return the Motion of `seconds` whole seconds from the driver's columns."""
@@ -92,6 +94,19 @@ class Mover:
             load = np.where(hold[:, 0] > 0.0, 1.0, load)
         return Motion(t, s, v, out["travel"], out["tyre"], load, force, rates, attitude)
 
+    def parked(self, slow, seconds):
+        """Return the Motion of a car that stands without power: nothing moves."""
+        n = seconds * RATE_Hz
+        place = np.full(n, slow["s_m"][0])
+        if self.suspension.state is None:
+            self.suspension.load(0.0)
+            self.suspension.state = self.suspension.rest()
+        travel = np.repeat(self.suspension.travel()[None], n, axis=0)
+        zero, force = np.zeros((n, 3)), np.zeros((n, 3))
+        force[:, 2] = G_ms2
+        t, load = np.arange(n) * DT_s, np.ones(n)
+        return Motion(t, place, zero[:, 0], travel, travel, load, force, zero, zero[:, :2])
+
     def _ground(self, s, v):
         base = self.profile.mass.wheelbase_m
         grid, left, right = heights(self.route, self.seed, s[0] - base, s[-1])
@@ -106,20 +121,39 @@ class Mover:
         return ground, rate
 
     def _supports(self, slow, t, at, inertial, ground):
-        """Jacks and roll-over: the body is held, gravity may turn over, tyres find no ground."""
+        """Jacks, a dune's lip, a roof: the body is held, some or all tyres find no ground."""
         kinds = [self.legs[int(i)].kind for i in slow["leg"]]
-        if not {"jacks", "roll"} & set(kinds):
+        if not {"jacks", "roll", "seesaw"} & set(kinds):
             return None, None
-        jack = np.interp(t, at, [kind == "jacks" for kind in kinds])
-        rolled = np.interp(t, at, [kind == "roll" for kind in kinds])
+        on = {
+            kind: np.interp(t, at, [k == kind for k in kinds]) > 0.5
+            for kind in ("jacks", "roll", "seesaw")
+        }
         hold = np.zeros((len(t), 2))
-        hold[:, 0] = (jack > 0.0) | (rolled > 0.0)
-        ease = np.minimum(np.cumsum(jack) * DT_s / 12.0, 1.0)
-        hold[:, 1] = np.where(jack > 0.0, -0.12 + 0.35 * ease, 0.25)
-        if not rolled.any():
+        hold[:, 0] = on["jacks"] | on["roll"] | on["seesaw"]
+        lift = self._eased(on["jacks"], "jacks", slow, 10.0)
+        tip = self._eased(on["seesaw"], "seesaw", slow, 3.0)
+        hold[:, 1] = _RIDE_m + np.where(on["jacks"], 0.35 * lift, -_RIDE_m * tip)
+        hold[on["roll"], 1] = 0.25
+        ground[:, [0, 1, 3]] -= 0.1 * (tip * on["seesaw"])[:, None]
+        if not on["roll"].any():
             return hold, None
-        turn = np.clip(np.cumsum(rolled) * DT_s / 2.2, 0.0, 1.0)
+        turn = self._eased(on["roll"], "roll", slow, 2.2, back=False)
         roll = np.pi * turn * turn * (3.0 - 2.0 * turn)
         inertial[:, 0] *= np.cos(roll)
-        ground[rolled > 0.0] = -5.0
+        ground[on["roll"]] = -5.0
         return hold, roll
+
+    def _eased(self, on, kind, slow, full_s, back=True):
+        """Return 0 to 1: how far something has come that takes full_s, and as long back."""
+        if not on.any():
+            self._going.pop(kind, None)
+            return np.zeros(len(on))
+        gone = np.where(on, self._going.get(kind, 0.0) + np.cumsum(on) * DT_s, 0.0)
+        self._going[kind] = float(gone[-1])
+        lasts = next(leg.duration_s for leg in self._legs(slow) if leg.kind == kind)
+        left = (lasts - gone) if back else np.full(len(on), full_s)
+        return np.clip(np.minimum(gone, left) / full_s, 0.0, 1.0)
+
+    def _legs(self, slow):
+        return [self.legs[int(i)] for i in np.unique(slow["leg"])]

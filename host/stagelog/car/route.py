@@ -14,6 +14,8 @@ from stagelog.car.terrain import NAMES, TERRAINS, natural_features
 STEP_m = 2.0
 G_ms2 = 9.80665
 _CREST_ms2 = 5.5  # what a driver lets the ground take away or add on a bend he sees
+_BRAKING_ms2 = 3.2  # how early he brakes for what is ahead
+_LEAD_m = 60.0  # run-up and run-out of a crest or slip face
 _PATH = ("crest", "slip_face")
 
 
@@ -31,17 +33,18 @@ class Route:
         self.target = np.full(n, 300.0)
         self.roughness = np.zeros(n)
         self.features = []
+        self._fixed = np.zeros(n, bool)
         rng = generator(seed, "route")
         for leg, low, high in zip(legs, self.start_m, self.start_m[1:], strict=False):
             if high > low:
                 self._lay(leg, low, high, rng, seed)
-        self._finish(n)
+        self._finish()
 
     def _lay(self, leg, low, high, rng, seed):
         a, b = int(low / STEP_m), min(int(np.ceil(high / STEP_m)) + 100, len(self.s))
         terrain, s = TERRAINS[leg.terrain], self.s[a:b]
         self.terrain[a:] = NAMES.index(leg.terrain)
-        self.roughness[a:] = terrain.roughness
+        self.roughness[a:] = terrain.roughness * leg.rough**2
         features = leg.features + (natural_features(leg, rng) if leg.natural else ())
         ease = np.ones(len(s))
         for f in features:
@@ -76,44 +79,31 @@ class Route:
 
     def _place(self, feature, low):
         at = low + feature.at_m
-        part = slice(*np.searchsorted(self.s, (at - 20.0, at + feature.length_m + 30.0)))
         if feature.speed_kmh is not None:
-            before = slice(*np.searchsorted(self.s, (at - 60.0, at + feature.length_m)))
+            before = slice(*np.searchsorted(self.s, (at - _LEAD_m, at + feature.length_m)))
             self.target[before] = feature.speed_kmh / 3.6
+            self._fixed[before] = True
         if feature.kind not in _PATH:
             self.features.append((at, feature))
             return
-        x = self.s[part] - at
-        if feature.kind == "crest":
-            turn = feature.length_m / feature.extra["radius_m"]
-            run = np.clip(x / feature.length_m, 0.0, 1.0)
-            fade = np.clip((feature.length_m + 30.0 - x) / 30.0, 0.0, 1.0)
-            lead = np.clip((x + 20.0) / 20.0, 0.0, 1.0)
-            self.slope[part] = turn * (0.5 - run) * np.minimum(fade, lead)
-            return
-        face = feature.extra["face_rad"]
-        knots = np.array([-20.0, 0.0, 6.0, feature.length_m - 10.0, feature.length_m + 5.0])
-        self.slope[part] = np.interp(x, knots, (0.12, 0.18, -face, -face, 0.0))
+        shape = _crest if feature.kind == "crest" else _slip_face
+        ends = (at - _LEAD_m, at + feature.length_m + _LEAD_m)
+        part = slice(*np.searchsorted(self.s, ends))
+        self.slope[part] = shape(feature, self.s[part] - at)
 
-    def _finish(self, n):
+    def _finish(self):
         self.features.sort(key=lambda pair: pair[0])
         self._feature_at = [at for at, _ in self.features]
         self._longest = max((f.length_m for _, f in self.features), default=0.0)
         self.curve = np.gradient(self.slope, STEP_m)
-        ramps = np.zeros(n, bool)
-        for at, feature in self.features:
-            if feature.speed_kmh is not None:
-                ramps[slice(*np.searchsorted(self.s, (at - 60.0, at + feature.length_m)))] = True
         with np.errstate(divide="ignore"):
             over = np.sqrt(_CREST_ms2 / np.abs(self.curve))
             grips = np.array([TERRAINS[name].grip for name in NAMES])
             around = np.sqrt(0.75 * G_ms2 * grips[self.terrain] / np.abs(self.bend))
         free = np.minimum(self.target, around)
-        wanted = np.where(ramps, self.target, np.minimum(free, over))
-        falling = (
-            wanted**2 + 2.0 * 3.2 * self.s
-        )  # brake early enough for what is ahead, at 3.2 m/s2
-        ahead = np.minimum.accumulate(falling[::-1])[::-1] - 2.0 * 3.2 * self.s
+        wanted = np.where(self._fixed, self.target, np.minimum(free, over))
+        falling = wanted**2 + 2.0 * _BRAKING_ms2 * self.s
+        ahead = np.minimum.accumulate(falling[::-1])[::-1] - 2.0 * _BRAKING_ms2 * self.s
         self.target = np.sqrt(np.maximum(ahead, 4.0))
 
     def roughness_at(self, s):
@@ -130,3 +120,22 @@ class Route:
     def column(self, name, s):
         """Return a column interpolated at s."""
         return np.interp(s, self.s, getattr(self, name))
+
+
+def _crest(feature, x):
+    """Slope over a hill: up, a rounded top of the given radius, down; every bend begins softly."""
+    length, step = feature.length_m, STEP_m
+    edge = np.clip(np.minimum(x, length - x) / (0.3 * length), 0.0, 1.0)
+    top = -(1.0 - np.cos(np.pi * edge)) * 0.5 / feature.extra["radius_m"]
+    up = np.clip((x + _LEAD_m) / _LEAD_m, 0.0, 1.0)
+    down = np.clip((length + _LEAD_m - x) / _LEAD_m, 0.0, 1.0)
+    lead = np.sin(np.pi * np.minimum(up, down)) ** 2
+    turn = -top.sum() / lead.sum()
+    return np.cumsum(top + turn * lead) * step
+
+
+def _slip_face(feature, x):
+    """Slope over a dune: gently up, over a lip within a few metres, down the steep side."""
+    face = feature.extra["face_rad"]
+    knots = (-_LEAD_m, -20.0, 0.0, 6.0, feature.length_m - 10.0, feature.length_m + 5.0)
+    return np.interp(x, knots, (0.0, 0.12, 0.18, -face, -face, 0.0))

@@ -8,17 +8,20 @@ from dataclasses import dataclass, field
 
 from stagelog.car.terrain import Feature
 
-LEG_KINDS = ("drive", "stop", "stuck", "tow", "jacks", "roll")
-
 
 @dataclass(frozen=True, slots=True)
 class Leg:
-    """One piece of the day.
+    """One piece of the day. Its kind:
 
     drive, tow   length_m of road; the rest last duration_s
+    stop, stuck  standing; stuck with spinning wheels
+    jacks        lifted, all wheels hanging
+    seesaw       the belly rests on a dune's lip, one wheel on the ground
+    roll         over onto the roof, and left there
     engine       running or not; power: ignition on, so that the car's nodes talk
     refuel_l     added while the leg lasts, as fast as the profile's pump
     pace         factor on the speed of the terrain
+    rough        factor on the height of its roughness
     natural      the terrain's own bumps, rocks and jumps; off where a leg is a controlled trial
     """
 
@@ -34,6 +37,7 @@ class Leg:
     stage: str = "Stage"
     features: tuple[Feature, ...] = ()
     natural: bool = True
+    rough: float = 1.0
     note: str = ""
 
 
@@ -41,6 +45,7 @@ class Leg:
 class Incident:
     """Something that happens to the car from at_s on, for duration_s (None: to the end).
 
+    With at_m it begins when the car passes that distance from the start of the drive instead.
     kind is a key of stagelog.car.incidents; what it needs is in `extra`.
     """
 
@@ -48,22 +53,27 @@ class Incident:
     at_s: float
     duration_s: float | None = None
     extra: dict = field(default_factory=dict)
+    at_m: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Expect:
     """What a detector must or must not report.
 
-    detection   "airborne", "refuel", "leak", "sensor_fault:<signal>", "alarm:<name>", "stuck", ...
+    detection   "airborne", "refuel", "fuel_leak", "stuck", "handbrake_abuse", "not_logging",
+                "roll_over", "radiator_blocked", "alarm:<name>", "alarm:<name>.<signal>",
+                "sensor_fault:<signal>", "bus:<what>", "log:<what>"; * for any name
     on          kind of truth event it belongs to; None: anywhere in the drive
-    where       bounds on that event's facts: {"airtime_s": (0.4, 9.0)}
+    where       facts of that event, as (low, high) or the value: {"airtime_s": (0.4, 9.0)}
     within_s    how soon after the event's start it must come
+    at_most     how often it may come in the whole drive
     """
 
     detection: str
     on: str | None = None
     where: dict = field(default_factory=dict)
     within_s: float | None = None
+    at_most: int | None = None
     note: str = ""
 
 

@@ -88,6 +88,10 @@ class Suspension:
         self._integrate(state, level, outer, np.zeros((PIECE * 6, 2, 1)), None, _Out(PIECE * 6, 1))
         return state[:, 0]
 
+    def travel(self):
+        """Return the travel of the four wheels in `state`, metres."""
+        return self._see[:4] @ self.state
+
     def run(self, ground, ground_rate, inertial, hold=None):
         """Integrate a whole number of seconds on from `state`.
 

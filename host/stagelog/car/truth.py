@@ -16,6 +16,7 @@ from stagelog.car.terrain import NAMES
 from stagelog.model import FRAME
 
 RATE_Hz = 20
+_NOT_TOLD = ("limit", "stop_here")  # what the driver does of his own will is no event
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +120,8 @@ class Diary:
     def _incidents(self, piece):
         t0, t1 = piece.t0_s, piece.t0_s + piece.seconds
         for kind, incidents in self.incidents.by_kind.items():
+            if kind in _NOT_TOLD:
+                continue
             for incident in incidents:
                 if not t0 <= incident.at_s < t1:
                     continue

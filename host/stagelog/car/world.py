@@ -21,9 +21,9 @@ from stagelog.car.signals_chassis import chassis_columns
 from stagelog.car.signals_power import power_columns
 from stagelog.car.suspension import Suspension
 from stagelog.car.tank import Tank
-from stagelog.car.terrain import NAMES
 from stagelog.car.truth import Diary, truth_arrays
 from stagelog.car.wheels import wheel_columns
+from stagelog.model import FRAME
 
 
 class World:
@@ -61,6 +61,10 @@ class World:
             end_us = round((t0_s + steps * STEP_s) * 1e6)
             if self.duration_s is not None and t0_s + seconds >= self.duration_s:
                 end_us, ended = round(self.duration_s * 1e6), True
+            if not slow["power"].any():
+                yield self._sleep(number, t0_s, seconds, slow, end_us, ended)
+                number += 1
+                continue
             piece = self._piece(number, t0_s, seconds, slow)
             events = self.flights.feed(t0_s, piece.motion, self.diary.name_at, last=ended)
             events += self.diary.feed(piece, ended)
@@ -69,6 +73,15 @@ class World:
             frames = self.diary.add_noise_frames(frames, piece, end_us)
             yield frames, truth_arrays(piece, end_us), sorted(events, key=lambda e: e.t_us)
             number += 1
+
+    def _sleep(self, number, t0_s, seconds, slow, end_us, ended):
+        """A minute without power: the car cools, nothing is sent."""
+        piece = self._bare(number, t0_s, seconds, slow, self.mover.parked(slow, seconds))
+        piece.wheels = {"axle_kmh": np.zeros((seconds * 100, 2))}
+        self._warm(piece)
+        events = self.flights.feed(t0_s, piece.motion, self.diary.name_at, last=ended)
+        events += self.diary.feed(piece, ended)
+        return np.zeros(0, FRAME), truth_arrays(piece, end_us), events
 
     def _drive(self, number, t0_s):
         """Run the driver one minute on, with one more row: where the next minute begins."""
@@ -114,7 +127,15 @@ class World:
     def _piece(self, number, t0_s, seconds, slow):
         fuel_kg = float(slow["fuel_l"].mean()) * self.profile.fuel.density_kg_per_l
         motion = self.mover.run(slow, self.build.mass_kg + fuel_kg, fuel_kg, seconds)
-        piece = Piece(
+        piece = self._bare(number, t0_s, seconds, slow, motion)
+        piece.heat["flat"] = self._flat()
+        piece.wheels = wheel_columns(piece, self.flight_mode)
+        self._warm(piece)
+        self._fill_tank(piece)
+        return piece
+
+    def _bare(self, number, t0_s, seconds, slow, motion):
+        return Piece(
             number=number,
             seconds=seconds,
             t0_s=t0_s,
@@ -126,11 +147,6 @@ class World:
             motion=motion,
             cg_m=self.mover.cg_m,
         )
-        piece.heat["flat"] = self._flat()
-        piece.wheels = wheel_columns(piece, self.flight_mode)
-        self._warm(piece)
-        self._fill_tank(piece)
-        return piece
 
     def _flat(self):
         lost = self.heat.lost_kPa[:4] / self.profile.tyres.cold_kPa
@@ -179,8 +195,3 @@ class World:
 
     def _first_total(self):
         return generator(self.seed, "used").uniform(500.0, 9000.0)
-
-
-def terrain_name(route, s_m):
-    """Return the name of the terrain at a distance."""
-    return NAMES[int(route.terrain[min(int(s_m / 2.0), len(route.terrain) - 1)])]

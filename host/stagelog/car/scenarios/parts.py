@@ -1,0 +1,62 @@
+"""Parts that scenarios are made of: obstacles, legs, and expectations that many share."""
+
+from stagelog.car.story import Expect, Leg
+from stagelog.car.terrain import Feature
+
+JUMPS = Expect("airborne", on="jump", where={"airtime_s": (0.4, 9.0)}, within_s=0.5)
+HOPS = Expect("airborne", on="jump", where={"airtime_s": (0.2, 0.4)}, within_s=0.5)
+NO_FLIGHT = Expect("airborne", at_most=0)
+QUIET = tuple(
+    Expect(what, at_most=0)
+    for what in ("alarm:*", "sensor_fault:*", "refuel", "fuel_leak", "stuck", "handbrake_abuse")
+)
+
+
+def no(*detections):
+    """Return expectations that these detections do not come at all."""
+    return tuple(Expect(what, at_most=0) for what in detections)
+
+
+def ramp(at_m, height_m, kmh=None, length_m=16.0, fall_m=4.0):
+    """A ramp that throws the car: height_m at its lip, then a fall."""
+    extra = {"fall_m": fall_m, "flat": True}
+    return Feature("ramp", at_m, length_m, height_m, speed_kmh=kmh, extra=extra)
+
+
+def crest(at_m, radius_m, kmh, length_m=55.0):
+    """A bend of the path over a hill's top."""
+    extra = {"radius_m": radius_m, "flat": True}
+    return Feature("crest", at_m, length_m, speed_kmh=kmh, extra=extra)
+
+
+def washboard(at_m, length_m, wave_m, height_m, kmh):
+    """Regular waves across the road, ridden at a set speed."""
+    extra = {"wave_m": wave_m, "flat": True}
+    return Feature("washboard", at_m, length_m, height_m, speed_kmh=kmh, extra=extra)
+
+
+def slip_face(at_m, length_m, kmh, face_rad=0.52):
+    """A dune's steep side, 30 degrees unless told, taken at walking pace over the lip."""
+    return Feature(
+        "slip_face", at_m, length_m, speed_kmh=kmh, extra={"face_rad": face_rad, "flat": True}
+    )
+
+
+def twist(at_m, height_m, kmh, length_m=6.0):
+    """A cross-axle hole: one side up, the other down; wheels lift."""
+    return Feature("twist", at_m, length_m, height_m, speed_kmh=kmh)
+
+
+def start(seconds=5.0):
+    """Standing at the start line."""
+    return Leg("stop", duration_s=seconds, stage="Liaison", note="start line")
+
+
+def parked(seconds, note="parked", power=True, **more):
+    """Standing with the engine off."""
+    return Leg("stop", duration_s=seconds, engine=False, power=power, note=note, **more)
+
+
+def tanking(litres, seconds, stage):
+    """Standing at the pump."""
+    return parked(seconds, "refuel", refuel_l=litres, stage=stage)
