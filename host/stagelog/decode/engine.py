@@ -210,6 +210,7 @@ class _Writer:
                 values = np.concatenate(parts, axis=1) if parts else none
                 for row, (name, need) in enumerate(zip(group.names, group.needs, strict=True)):
                     self._keep(table, name, need, rows, values[row])
+        table.signals = {name: table.signals[name] for name in self.plan.columns}
         return table
 
     def _keep(self, table, name, need, rows, values):

@@ -72,7 +72,8 @@ class MessagePlan:
     groups: list[Group]
     branches: list[Branch]
     need: int
-    names: list[str]  # of the signals that are always present, in the order of rows
+    names: list[str]
+    columns: list[str]
 
 
 @dataclass(slots=True)
@@ -147,11 +148,11 @@ def _matches(pattern, message, name):
     return any(fnmatchcase(text, pattern) for text in (name, f"{message}.{name}", message))
 
 
-def _compile_message(message, names, left_out):
+def _compile_message(message, wanted, left_out):
     by_name = {s.name: s for s in message.signals}
     plain, muxed = [], {}
     for signal in message.signals:
-        if signal.name not in names:
+        if signal.name not in wanted:
             continue
         why = _why_not(signal, by_name)
         if why:
@@ -169,7 +170,9 @@ def _compile_message(message, names, left_out):
     everything = [*groups, *(g for b in branches for g in (*b.groups, b.reader))]
     need = max((n for g in everything for n in g.needs), default=0)
     names = [name for g in groups for name in g.names]
-    return MessagePlan(message, groups, branches, need, names)
+    decoded = {name for g in everything for name in g.names} & set(wanted)
+    columns = [s.name for s in message.signals if s.name in decoded]
+    return MessagePlan(message, groups, branches, need, names, columns)
 
 
 def _why_not(signal, by_name):

@@ -1,1 +1,49 @@
-"""Any log in, one frame table out."""
+"""Any log in, frame tables out; what is damaged is told, what is whole is read.
+
+    load_frames(path) -> LogFrames(frames, ifaces, diagnostics, kind)       a whole log in memory
+    stream_frames(path) -> FrameStream                                      any size, chunk by chunk
+        for frames in stream: ...       then stream.ifaces, stream.diagnostics are complete
+    sniff(path) -> "candump", "slog", ...                                   by content, not by name
+
+    read_candump(path) -> (frames, diagnostics)      and so on for each kind
+
+Frames are FRAME, or FRAME_FD if any payload is longer than 8 bytes; t_us is from the epoch where
+the log says so (`diagnostics.times`), bus numbers index `ifaces`. Diagnostics: source, kind,
+times, n_bytes, n_frames, n_other, n_dropped, counts {kind of damage: n}, damages [(kind, place,
+detail)], notes, ok, to_json(). Raises InputError for a file that cannot be opened or that is no
+log at all; never for damage inside one.
+"""
+
+from stagelog.importers.candump import read_candump, stream_candump
+from stagelog.importers.diagnostics import Damage, Diagnostics
+from stagelog.importers.slog import stream_slog
+from stagelog.importers.sniff import sniff
+from stagelog.importers.stream import FrameStream, LogFrames, collect
+
+_STREAMS = {
+    "candump": stream_candump,
+    "slog": stream_slog,
+}
+
+
+def stream_frames(path):
+    """Return a FrameStream over a log of any known kind."""
+    return _STREAMS[sniff(path)](path)
+
+
+def load_frames(path):
+    """Read a whole log of any known kind and return LogFrames."""
+    return collect(stream_frames(path))
+
+
+__all__ = [
+    "Damage",
+    "Diagnostics",
+    "FrameStream",
+    "LogFrames",
+    "load_frames",
+    "read_candump",
+    "sniff",
+    "stream_candump",
+    "stream_frames",
+]

@@ -32,6 +32,12 @@ def without_colours(block):
     return _COLOURS.sub(b"", block)
 
 
+def looks_like_frame(line):
+    """Tell whether a line of any text is a candump line."""
+    line = without_colours(line)
+    return bool(_DROPS.match(line)) or _read_line(line) is not None
+
+
 def interface_of(pattern):
     """Return the interface named by the text between time and identifier, or None if the text
     is something else.

@@ -1,0 +1,170 @@
+"""CSV for spreadsheets: one file per message, or all signals in one file at a fixed rate.
+
+Owns the text: a header `EngSpd [rpm]`, times in seconds with microseconds, numbers with the digits
+that the signal's scale has and no more, empty where a signal is absent. No header begins like a
+formula. A spreadsheet takes 1,048,576 rows: the resampled form is for it.
+"""
+
+import csv
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+
+from stagelog.export.files import FileNames, OutputFiles, plain_text, writing
+from stagelog.export.resample import Resampler
+
+
+class CsvSink:
+    """Writes Decoded (mode "phys") after Decoded, one file per message; a context, complete at its
+    end.
+
+    with_labels   write a value table's text instead of its number
+    """
+
+    mode = "phys"
+
+    def __init__(self, folder, *, with_labels=False, overwrite=False):
+        self._folder = Path(folder)
+        self._with_labels = with_labels
+        self._files = OutputFiles(overwrite)
+        self._names = FileNames()
+        self._open = {}
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        if kind is None:
+            self.close()
+        else:
+            self.abort()
+        return False
+
+    @property
+    def paths(self):
+        """Return the written files; empty before the end."""
+        return self._files.paths
+
+    def write(self, decoded):
+        """Add the rows of one Decoded."""
+        for name, table in decoded.messages.items():
+            if name not in self._open:
+                path = self._folder / f"{self._names.of(name)}.csv"
+                part = self._files.new(path)
+                with writing(path):
+                    file = open(part, "w", newline="", encoding="utf-8-sig")
+                self._open[name] = file
+                signals = [table.message.signal(s) for s in table.signals]
+                csv.writer(file).writerow(["t_s", *(header_of(s.name, s.unit) for s in signals)])
+            columns = [_seconds(table.t_us)]
+            columns += [self._column(table, s) for s in table.signals]
+            with writing(self._folder):
+                csv.writer(self._open[name]).writerows(zip(*columns, strict=True))
+
+    def _column(self, table, name):
+        signal = table.message.signal(name)
+        values, rows = table.signals[name], table.rows.get(name)
+        cells = _cells(values, signal, self._with_labels)
+        if rows is None:
+            return cells
+        column = [""] * len(table)
+        for row, cell in zip(rows.tolist(), cells, strict=True):
+            column[row] = cell
+        return column
+
+    def close(self):
+        """Close the files and give them their names."""
+        with writing(self._folder):
+            for file in self._open.values():
+                file.close()
+        self._files.commit()
+
+    def abort(self):
+        """Remove everything that was begun."""
+        for file in self._open.values():
+            file.close()
+        self._files.discard()
+
+
+class ResampledCsvSink:
+    """Writes all signals of a plan into one file, `rate_Hz` rows a second, last value held."""
+
+    mode = "phys"
+
+    def __init__(self, path, plan, rate_Hz, *, overwrite=False):
+        self._path = Path(path)
+        self._files = OutputFiles(overwrite)
+        self._resampler = Resampler(plan, rate_Hz)
+        part = self._files.new(self._path)
+        messages = {p.message.name: p.message for p in plan.messages}
+        self._signals = [messages[m].signal(s) for m, s in self._resampler.signals]
+        with writing(self._path):
+            self._file = open(part, "w", newline="", encoding="utf-8-sig")
+        named = zip(self._resampler.names, self._signals, strict=True)
+        header = [header_of(name, signal.unit) for name, signal in named]
+        csv.writer(self._file).writerow(["t_s", *header])
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        if kind is None:
+            self.close()
+        else:
+            self._file.close()
+            self._files.discard()
+        return False
+
+    @property
+    def paths(self):
+        """Return the written file; empty before the end."""
+        return self._files.paths
+
+    def write(self, decoded):
+        """Add the rows that one Decoded completes."""
+        t_us, values = self._resampler.feed(decoded)
+        columns = [_seconds(t_us)]
+        for column, signal in zip(values.T, self._signals, strict=True):
+            columns.append(_cells(column, signal, False))
+        with writing(self._path):
+            csv.writer(self._file).writerows(zip(*columns, strict=True))
+
+    def close(self):
+        """Close the file and give it its name."""
+        with writing(self._path):
+            self._file.close()
+        self._files.commit()
+
+
+def header_of(name, unit):
+    """Return a column header: `EngSpd [rpm]`."""
+    return plain_text(f"{name} [{unit}]" if unit else name)
+
+
+def _seconds(t_us):
+    return [f"{t // 1_000_000}.{t % 1_000_000:06d}" for t in t_us.tolist()]
+
+
+def _cells(values, signal, with_labels):
+    """Return the cells of one signal: the digits that its scale and offset have, NaN empty."""
+    n_digits = digits_of(signal)
+    if n_digits == 0:
+        cells = [int(v) if v == v else "" for v in values.tolist()]
+    else:
+        rounded = values if n_digits is None else np.round(values, n_digits)
+        cells = ["" if v != v else v for v in rounded.tolist()]
+    if with_labels and signal.choices:
+        raw = np.rint((values - float(signal.offset)) / float(signal.scale)).astype(np.int64)
+        texts = (signal.choices.get(r) for r in raw.tolist())
+        return [plain_text(t) if t else c for t, c in zip(texts, cells, strict=True)]
+    return cells
+
+
+def digits_of(signal):
+    """Return how many decimals a signal's values can have, None if that is not bounded by 9."""
+    if signal.is_float:
+        return None
+    numbers = (Decimal(repr(signal.scale)), Decimal(repr(signal.offset)))
+    n_digits = max(0, *(-d.normalize().as_tuple().exponent for d in numbers))
+    return n_digits if n_digits <= 9 else None

@@ -1,0 +1,111 @@
+"""Output files that appear whole or not at all, under names that come from data.
+
+Owns the `.part` files of one export. Raises OutputError for a file that exists, a folder that
+cannot be written, a full disk; then nothing of the export remains.
+"""
+
+import contextlib
+import os
+from pathlib import Path
+
+from stagelog.archive.names import safe_name
+from stagelog.errors import OutputError, UsageError
+
+
+class OutputFiles:
+    """The files of one export, as a context: renamed at a good end, removed at any other."""
+
+    def __init__(self, overwrite=False):
+        self.overwrite = overwrite
+        self.paths = []
+        self._parts = []  # (part, final)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        if kind is None:
+            self.commit()
+        else:
+            self.discard()
+        return False
+
+    def new(self, path):
+        """Return the path to write to for a file that will be `path`; its folder is made."""
+        path = Path(path)
+        if path.exists() and not self.overwrite:
+            raise OutputError(f"{path} exists", "choose another place, or allow to overwrite it")
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f".{path.name}.part")
+        self._parts.append((part, path))
+        return part
+
+    def commit(self):
+        """Give all files their names."""
+        for part, path in self._parts:
+            with writing(path):
+                with open(part, "rb+") as file:
+                    os.fsync(file.fileno())
+                os.replace(part, path)
+            self.paths.append(path)
+        self._parts = []
+
+    def discard(self):
+        """Remove what was begun."""
+        for part, _ in self._parts:
+            with contextlib.suppress(OSError):
+                part.unlink()
+        self._parts = []
+
+
+@contextlib.contextmanager
+def writing(path):
+    """Turn an OSError in the body into an OutputError that names the file."""
+    try:
+        yield
+    except OSError as error:
+        full = error.errno == 28
+        hint = "free some space and repeat the command" if full else None
+        raise OutputError(f"cannot write {path}: {error.strerror or error}", hint) from error
+
+
+class FileNames:
+    """Hands out file names made of message names.
+
+    Two messages never share one, on any file system.
+    """
+
+    def __init__(self):
+        self._taken = {}
+
+    def of(self, name):
+        """Return a safe name without suffix, the same for the same message."""
+        if name not in self._taken:
+            safe = base = safe_name(name, "message")
+            k = 2
+            lower = {t.lower() for t in self._taken.values()}
+            while safe.lower() in lower:
+                safe = f"{base[:58]}_{k}"
+                k += 1
+            self._taken[name] = safe
+        return self._taken[name]
+
+
+def plain_text(text):
+    """Return text that no spreadsheet takes for a formula: such a beginning gets an apostrophe."""
+    text = "".join(c if c.isprintable() else " " for c in str(text))
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text
+
+
+def need(module, extra):
+    """Import a library; raise UsageError with the extra to install if it is missing."""
+    import importlib
+
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        name = module.partition(".")[0]
+        raise UsageError(
+            f"this needs {name}, which is not installed", f'pip install "stagelog[{extra}]"'
+        ) from None

@@ -1,0 +1,251 @@
+"""Parquet: one file per message with t_us and its signals.
+
+Owns the two forms and what stands in the metadata.
+
+    form       values                     encoding                                 for
+    tool       float64, physical          t_us DELTA, values by dictionary, zstd 3 any program
+    archive    smallest integers, raw     DELTA_BINARY_PACKED, zstd 3              half the size
+
+Column metadata: unit, scale, offset, and where there are any minimum, maximum, choices, comment.
+File metadata, key `stagelog`: schema, form, message, can_id, is_ext, cycle_ms, database (SHA-256),
+and what the caller adds. A signal that is absent from a frame is null. Rows are collected to row
+groups of 128 Ki, never more than 64 MB in memory.
+"""
+
+import json
+
+import numpy as np
+
+from stagelog.errors import InputError
+from stagelog.export.files import FileNames, OutputFiles, need, writing
+
+SCHEMA = "stagelog.parquet/1"
+ROWS_PER_GROUP = 1 << 17
+MAX_BUFFER_BYTES = 64 << 20
+
+
+class ParquetSink:
+    """Writes Decoded after Decoded into `folder`; a context, complete at its end.
+
+    form       "tool" or "archive"; decode with mode=`sink.mode`
+    file_name  pattern of the file names; {message} is made safe
+    metadata   JSON values to keep in every file
+    with_bus   add a column `bus`
+    """
+
+    def __init__(
+        self,
+        folder,
+        form="tool",
+        *,
+        database=None,
+        metadata=None,
+        file_name="{message}.parquet",
+        with_bus=False,
+        overwrite=False,
+    ):
+        need("pyarrow.parquet", "parquet")
+        self.form = form
+        self.mode = {"tool": "phys", "archive": "raw"}[form]
+        self.with_bus = with_bus
+        self._folder = folder
+        self._file_name = file_name
+        self._metadata = dict(metadata or {})
+        if database is not None:
+            self._metadata["database_sha256"] = database.sha256
+        self._files = OutputFiles(overwrite)
+        self._names = FileNames()
+        self._writers = {}
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        if kind is None:
+            self.close()
+        else:
+            self.abort()
+        return False
+
+    @property
+    def paths(self):
+        """Return the written files; empty before the end."""
+        return self._files.paths
+
+    def write(self, decoded):
+        """Add the rows of one Decoded."""
+        try:
+            for name, table in decoded.messages.items():
+                writer = self._writers.get(name)
+                if writer is None:
+                    file_name = self._file_name.format(message=self._names.of(name))
+                    part = self._files.new(f"{self._folder}/{file_name}")
+                    writer = self._writers[name] = _MessageWriter(part, table, self)
+                writer.add(table)
+            if sum(w.n_bytes for w in self._writers.values()) > MAX_BUFFER_BYTES:
+                for writer in self._writers.values():
+                    writer.flush()
+        except BaseException:
+            self.abort()
+            raise
+
+    def close(self):
+        """Write what is left and give the files their names."""
+        try:
+            for writer in self._writers.values():
+                writer.close()
+        except BaseException:
+            self.abort()
+            raise
+        self._files.commit()
+
+    def abort(self):
+        """Remove everything that was begun."""
+        self._files.discard()
+
+    def describe(self, table):
+        """Return what the file metadata says of a message."""
+        message = table.message
+        return {
+            "schema": SCHEMA,
+            "form": self.form,
+            "message": message.name,
+            "can_id": message.can_id,
+            "is_ext": message.is_ext,
+            "cycle_ms": message.cycle_ms,
+            **self._metadata,
+        }
+
+
+class _MessageWriter:
+    """One file, one message."""
+
+    def __init__(self, path, table, sink):
+        self.path = path
+        self.sink = sink
+        self.schema = _schema(table, sink)
+        self.file = None
+        self.batches = []
+        self.n_rows = 0
+        self.n_bytes = 0
+
+    def add(self, table):
+        batch = _batch(table, self.schema)
+        self.batches.append(batch)
+        self.n_rows += batch.num_rows
+        self.n_bytes += batch.nbytes
+        if self.n_rows >= ROWS_PER_GROUP:
+            self.flush()
+
+    def flush(self):
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        with writing(self.path):
+            if self.file is None:
+                self.file = pq.ParquetWriter(self.path, self.schema, **_encodings(self.schema))
+            if self.batches:
+                self.file.write_table(
+                    pa.Table.from_batches(self.batches, self.schema), row_group_size=ROWS_PER_GROUP
+                )
+        self.batches, self.n_rows, self.n_bytes = [], 0, 0
+
+    def close(self):
+        self.flush()
+        with writing(self.path):
+            self.file.close()
+
+
+def _schema(table, sink):
+    """Return the Arrow schema of a message with all metadata."""
+    import pyarrow as pa
+
+    fields = [pa.field("t_us", pa.int64(), nullable=False, metadata={"unit": "us"})]
+    if sink.with_bus:
+        fields.append(pa.field("bus", pa.uint8(), nullable=False))
+    if table.source is not None:
+        fields.append(pa.field("source", pa.uint8(), nullable=False))
+    for name, values in table.signals.items():
+        signal = table.message.signal(name)
+        facts = {"unit": signal.unit, "scale": repr(signal.scale), "offset": repr(signal.offset)}
+        for key in ("minimum", "maximum"):
+            if getattr(signal, key) is not None:
+                facts[key] = repr(getattr(signal, key))
+        if signal.choices:
+            facts["choices"] = json.dumps(signal.choices, ensure_ascii=False)
+        if signal.comment:
+            facts["comment"] = signal.comment
+        fields.append(pa.field(name, pa.from_numpy_dtype(values.dtype), metadata=facts))
+    metadata = {"stagelog": json.dumps(sink.describe(table), ensure_ascii=False)}
+    return pa.schema(fields, metadata)
+
+
+def _encodings(schema):
+    """Return writer options: DELTA for integers, dictionary or BYTE_STREAM_SPLIT for floats."""
+    import pyarrow as pa
+
+    floats = [f.name for f in schema if f.type == pa.float64()]
+    encoding = {}
+    for field in schema:
+        if pa.types.is_integer(field.type):
+            encoding[field.name] = "DELTA_BINARY_PACKED"
+        elif field.type != pa.float64():
+            encoding[field.name] = "BYTE_STREAM_SPLIT"
+    return {
+        "compression": "zstd",
+        "compression_level": 3,
+        "use_dictionary": floats,
+        "column_encoding": encoding,
+        "version": "2.6",
+    }
+
+
+def _batch(table, schema):
+    """Return one Arrow batch; columns without gaps share memory with the table."""
+    import pyarrow as pa
+
+    columns = []
+    for field in schema:
+        name = field.name
+        if name in ("t_us", "bus", "source") and name not in table.signals:
+            columns.append(pa.array(getattr(table, name)))
+            continue
+        values, rows = table.signals[name], table.rows.get(name)
+        if rows is None:
+            columns.append(pa.array(values))
+            continue
+        dense = np.zeros(len(table), values.dtype)
+        is_absent = np.ones(len(table), bool)
+        dense[rows], is_absent[rows] = values, False
+        columns.append(pa.array(dense, mask=is_absent))
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def load_parquet(path, columns=None):
+    """Load a file that ParquetSink wrote, of either form: (t_us int64[m], name -> float64[m],
+    facts).
+
+    Physical values; NaN where a signal is absent. `facts` is the file metadata. Raises InputError.
+    """
+    pq = need("pyarrow.parquet", "parquet")
+    try:
+        table = pq.read_table(path, columns=None if columns is None else ["t_us", *columns])
+        facts = json.loads((table.schema.metadata or {}).get(b"stagelog", b"{}"))
+    except (OSError, ValueError, KeyError) as error:  # Arrow's errors are ValueErrors
+        raise InputError(f"cannot read {path}: {str(error).splitlines()[0]}") from None
+    if facts.get("schema") != SCHEMA:
+        raise InputError(f"{path} was not written by stagelog (no {SCHEMA} in its metadata)")
+    signals = {}
+    for field in table.schema:
+        if "scale" not in (_text_metadata(field)):
+            continue
+        values = table.column(field.name).to_numpy().astype(np.float64)
+        if facts["form"] == "archive":
+            about = _text_metadata(field)
+            values = values * float(about["scale"]) + float(about["offset"])
+        signals[field.name] = values
+    return table.column("t_us").to_numpy(), signals, facts
+
+
+def _text_metadata(field):
+    return {k.decode(): v.decode() for k, v in (field.metadata or {}).items()}

@@ -1,0 +1,74 @@
+"""Signals at a fixed rate: the last value that was on the bus, chunk after chunk.
+
+Owns the state between chunks. A point of the grid holds the newest value at or before it, NaN
+before a signal's first. No interpolation: a value that was never sent is never shown.
+"""
+
+import numpy as np
+
+from stagelog.errors import InputError
+
+MAX_ROWS = 5_000_000  # per chunk; more means that the log's times jump
+
+
+class Resampler:
+    """Feeds on Decoded in the order of time and gives rows of a grid.
+
+    t_us     the grid is at multiples of 1e6 / rate_Hz from the first frame on
+    names    columns, "Message.Signal" where a signal's name stands in several messages
+    """
+
+    def __init__(self, plan, rate_Hz):
+        if not 0 < rate_Hz <= 1_000_000:
+            raise ValueError(f"rate_Hz = {rate_Hz}")
+        self.rate_Hz = rate_Hz
+        self.signals = column_names(plan)  # (message, signal) -> column
+        self.names = list(self.signals.values())
+        self.last = np.full(len(self.names), np.nan)
+        self.t0_us = None
+        self.n_done = 0  # rows given so far
+
+    def feed(self, decoded):
+        """Return (t_us int64[k], values float64[k, names]) of the rows that this chunk completes.
+
+        A row is complete when a frame later than it has been seen.
+        """
+        ends = [(t.t_us[0], t.t_us[-1]) for t in decoded.messages.values() if len(t)]
+        if not ends:
+            return np.empty(0, np.int64), np.empty((0, len(self.names)))
+        if self.t0_us is None:
+            self.t0_us = int(min(e[0] for e in ends))
+        n = int((int(max(e[1] for e in ends)) - self.t0_us) * self.rate_Hz / 1e6) + 1
+        if n - self.n_done > MAX_ROWS:
+            raise InputError(
+                f"the times of the log jump: {n - self.n_done} rows at {self.rate_Hz} Hz",
+                "choose a window of time, or a lower rate",
+            )
+        return self._rows(decoded, n)
+
+    def _rows(self, decoded, n):
+        numbers = np.arange(self.n_done, max(n, self.n_done))
+        t_us = self.t0_us + np.rint(numbers * (1e6 / self.rate_Hz)).astype(np.int64)
+        values = np.empty((len(t_us), len(self.names)))
+        for column, (message, signal) in enumerate(self.signals):
+            table = decoded.messages.get(message)
+            if table is None or signal not in table.signals or not len(table.signals[signal]):
+                values[:, column] = self.last[column]
+                continue
+            at_us, data = table.series(signal)
+            at_us = np.maximum.accumulate(at_us)  # with several interfaces it steps back
+            k = np.searchsorted(at_us, t_us, side="right")
+            held = data[np.maximum(k - 1, 0)].astype(np.float64)
+            values[:, column] = np.where(k > 0, held, self.last[column])
+            self.last[column] = data[-1]
+        self.n_done = max(n, self.n_done)
+        return t_us, values
+
+
+def column_names(plan):
+    """Return {(message, signal): column name}, unique and short."""
+    pairs = [(p.message.name, name) for p in plan.messages for name in p.columns]
+    count = {}
+    for _, name in pairs:
+        count[name] = count.get(name, 0) + 1
+    return {(m, s): s if count[s] == 1 else f"{m}.{s}" for m, s in pairs}
