@@ -3,6 +3,7 @@
 # In: SRC (source tree), SDK, TINYUSB, MBEDTLS (trees that Debian's source leaves out), OUT (the image),
 #     WORK (scratch folder), JOBS, PYTHON, TARGET_LIBS (folder with an empty libstdc++.a, or empty)
 set -eu
+export PYTHONHASHSEED=0 # else the order of some tables changes from build to build
 cp -a "$SDK/." "$SRC/lib/pico-sdk/"
 cp -a "$TINYUSB/." "$SRC/lib/tinyusb/"
 cp -a "$MBEDTLS/." "$SRC/lib/mbedtls/"

@@ -79,12 +79,15 @@ def build(name, target, cache, say):
     """Build runtime `name` into the file `target`, with everything else kept below `cache`.
 
     say  is called with each step, one line
+    The caller holds the lock of `name`.
     Raises RuntimeUnavailable if sources or compilers cannot be had, or the build fails.
     """
     recipe = RECIPES[name]
     log_path = cache / "logs" / f"{name}.log"
     log_path.parent.mkdir(parents=True, exist_ok=True)
     (cache / "work").mkdir(exist_ok=True)
+    for left_by_a_killed_build in (cache / "work").glob(f"{name}-*"):
+        shutil.rmtree(left_by_a_killed_build, ignore_errors=True)
     with (
         log_path.open("w") as log,
         tempfile.TemporaryDirectory(prefix=f"{name}-", dir=cache / "work") as scratch,

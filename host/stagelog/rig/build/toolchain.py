@@ -34,7 +34,7 @@ def build_environment(kind, folder, log, say):
     env = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
     env |= {
         "LC_ALL": "C",
-        "JOBS": str(len(os.sched_getaffinity(0))),
+        "JOBS": str(os.cpu_count() or 1),
         "PYTHON": sys.executable,
         "M_CFLAGS": "",
         "M_LDFLAGS": "",
