@@ -1,0 +1,205 @@
+"""The emulator's fast part, written in C: compiled once for this machine, loaded with ctypes.
+
+Owns the compiler call, the mirror of `struct shared` and `struct spi_device` of chip.h, and the
+calls back into Python. An exception in a callback stops the run and is raised by it. Fails with
+RuntimeUnavailable where there is no C compiler.
+"""
+
+import ctypes
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+from pathlib import Path
+
+from stagelog.rig.runtimes import RuntimeUnavailable, cache_path
+
+FS_PER_US = 1_000_000_000
+NEVER = (1 << 64) - 1
+N_PINS = 30
+
+_FOLDER = Path(__file__).parent
+_FLAGS = ("-O2", "-fPIC", "-shared", "-fno-strict-aliasing")
+
+FAULTS = {1: "undefined instruction", 2: "access to nothing", 3: "breakpoint", 4: "locked up"}
+
+
+class Shared(ctypes.Structure):
+    """`struct shared` of chip.h. Times in femtoseconds."""
+
+    _fields_ = (
+        *((name, ctypes.c_uint64) for name in ("now", "deadline", "cycle", "peri", "idle")),
+        *((name, ctypes.c_uint64) for name in ("instructions", "misses")),
+        *((name, ctypes.c_uint32) for name in ("miss_cycles", "stop", "watch", "levels")),
+        *((name, ctypes.c_uint32) for name in ("fault", "fault_pc", "fault_address")),
+        *((name, ctypes.c_uint32) for name in ("reset_request", "pc", "ipsr")),
+    )
+
+
+class SpiDevice(ctypes.Structure):
+    """`struct spi_device` of chip.h."""
+
+    _fields_ = (
+        *((name, ctypes.c_uint32) for name in ("cs", "sck", "mosi", "miso")),
+        ("selected", ctypes.c_uint32),
+        ("break_on_command", ctypes.c_uint32),
+        ("busy_until", ctypes.c_uint64),
+        ("busy_byte", ctypes.c_uint32),
+        ("idle_bytes", ctypes.c_uint32),
+        ("out", ctypes.c_void_p),
+        ("in_", ctypes.c_void_p),
+        ("at", ctypes.c_uint32),
+        ("count", ctypes.c_uint32),
+        ("bytes", ctypes.c_uint64),
+    )
+
+
+_READ = ctypes.CFUNCTYPE(ctypes.c_uint32, ctypes.c_uint32)
+_WRITE = ctypes.CFUNCTYPE(None, ctypes.c_uint32, ctypes.c_uint32)
+_SPI = ctypes.CFUNCTYPE(ctypes.c_uint32, ctypes.c_uint32, ctypes.c_uint32)
+_FAULT = ctypes.CFUNCTYPE(None, ctypes.c_uint32, ctypes.c_uint32, ctypes.c_uint32)
+
+
+class Engine:
+    """One chip's core, memory and fast peripherals.
+
+    Invariant: the buffers given in are the chip's memory; both sides see each other's writes.
+    """
+
+    def __init__(self, rom, ram, flash, usb, handlers):
+        """Make a chip, not running, all zero.
+
+        rom, ram, flash, usb  bytearrays; they are kept and must not be resized
+        handlers  object with read(address), write(address, value), spi_byte(unit, byte),
+                  pin_changed(pin, level), guest_fault(kind, pc, address)
+        """
+        self._lib = _library()
+        self._buffers = [
+            (ctypes.c_uint8 * len(part)).from_buffer(part) for part in (rom, ram, flash, usb)
+        ]
+        rom_at, ram_at, flash_at, usb_at = (ctypes.addressof(part) for part in self._buffers)
+        self._chip = self._lib.chip_new(rom_at, ram_at, flash_at, len(flash), usb_at)
+        if not self._chip:
+            raise MemoryError("no memory for an emulated chip")
+        self.shared = Shared.from_address(self._chip)
+        self._error = None
+        self._callbacks = (
+            _READ(self._guard(handlers.read, 0xFFFFFFFF)),
+            _WRITE(self._guard(handlers.write, None)),
+            _SPI(self._guard(handlers.spi_byte, 0xFF)),
+            _WRITE(self._guard(handlers.pin_changed, None)),
+            _FAULT(self._guard(handlers.guest_fault, None)),
+        )
+        self._lib.chip_callbacks(self._chip, *self._callbacks)
+
+    def close(self):
+        """Free the chip; nothing of it may be used afterwards."""
+        if self._chip:
+            self._lib.chip_free(self._chip)
+            self._chip = None
+
+    def run(self):
+        """Run to shared.deadline or until shared.stop is set. Raises what a callback raised."""
+        self._lib.chip_run(self._chip)
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
+
+    def reset(self, core=True, sio=True, peripherals=True):
+        """Put the selected parts into the state after a reset; wiring and time stay."""
+        self._lib.chip_reset(self._chip, core | sio << 1 | peripherals << 2)
+
+    def set_line(self, irq, level):
+        """Raise or drop an interrupt line of the NVIC."""
+        self._lib.set_line(self._chip, irq, bool(level))
+
+    def drive(self, pin, level):
+        """Drive a pin from outside; None lets it go to its pull."""
+        self._lib.chip_drive(self._chip, pin, bool(level), level is not None)
+
+    def spi_device(self, unit):
+        """Return the struct of what hangs on SPI `unit`."""
+        return self._lib.chip_spi_device(self._chip, unit).contents
+
+    def spi_rate_Hz(self, unit):
+        """Return the bit rate that an SPI is set up for."""
+        return 1e15 / self._lib.chip_spi_bit(self._chip, unit)
+
+    def _guard(self, handler, otherwise):
+        def call(*args):
+            try:
+                return handler(*args)
+            except BaseException as error:  # raised again by run()
+                if self._error is None:
+                    self._error = error
+                self.shared.stop = 1
+                return otherwise
+
+        return call
+
+
+_loaded = None
+
+
+def _library():
+    global _loaded
+    if _loaded is None:
+        lib = ctypes.CDLL(str(_compile()))
+        pointer = ctypes.c_void_p
+        number = ctypes.c_uint32
+        lib.chip_new.restype = pointer
+        lib.chip_new.argtypes = (pointer, pointer, pointer, number, pointer)
+        lib.chip_free.argtypes = (pointer,)
+        lib.chip_callbacks.argtypes = (pointer, _READ, _WRITE, _SPI, _WRITE, _FAULT)
+        lib.chip_run.argtypes = (pointer,)
+        lib.chip_reset.argtypes = (pointer, number)
+        lib.chip_drive.argtypes = (pointer, number, number, number)
+        lib.set_line.argtypes = (pointer, number, number)
+        lib.chip_spi_device.argtypes = (pointer, number)
+        lib.chip_spi_device.restype = ctypes.POINTER(SpiDevice)
+        lib.chip_spi_bit.argtypes = (pointer, number)
+        lib.chip_spi_bit.restype = ctypes.c_uint64
+        for name in (
+            "chip_free",
+            "chip_callbacks",
+            "chip_run",
+            "chip_reset",
+            "chip_drive",
+            "set_line",
+        ):
+            getattr(lib, name).restype = None
+        _loaded = lib
+    return _loaded
+
+
+def _compile():
+    """Return the compiled library, made first if the sources or the machine are new."""
+    sources = sorted(_FOLDER.glob("*.c"))
+    digest = hashlib.sha256(" ".join(_FLAGS).encode() + platform.machine().encode())
+    for path in (*sources, _FOLDER / "chip.h"):
+        digest.update(path.read_bytes())
+    target = cache_path() / "engine" / f"rp2040-{digest.hexdigest()[:16]}.so"
+    if target.exists():
+        return target
+    compiler = (
+        os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    )
+    if not compiler:
+        raise RuntimeUnavailable(
+            "the emulated RP2040 needs a C compiler and there is none",
+            hint="install gcc or set CC",
+        )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f"{target.name}.{os.getpid()}.part")
+    made = subprocess.run(
+        [compiler, *_FLAGS, "-o", part, *sources], capture_output=True, text=True, check=False
+    )
+    if made.returncode:
+        part.unlink(missing_ok=True)
+        raise RuntimeUnavailable(
+            f"{compiler} cannot compile the emulated RP2040: {made.stderr.strip()[-400:]}",
+            hint="set CC to another compiler",
+        )
+    part.replace(target)
+    return target

@@ -1,0 +1,453 @@
+"""A register model of the MCP2515 on one of the board's SPIs, and the exact witness of what
+happened to each frame.
+
+Owns registers, buffers, filters, modes, bit timing, interrupt and buffer-full pins, as in data
+sheet DS20001801H. Does not own the bus: its traffic comes as a tape (stagelog.rig.tape) of what a
+listener saw, or frame by frame. A wrong bit rate gives errors and no frames. Whatever the firmware
+tries to send is kept in `sent`. Not modelled: arbitration and errors of its own transmissions
+(they always succeed), one-shot, sleep and wake-up.
+"""
+
+import ctypes
+from typing import NamedTuple
+
+import numpy as np
+
+from ...model import EXT, RTR, SUSPECT
+from .. import tape as tapes
+from . import mcp2515_registers as reg
+from .engine import FS_PER_US
+from .spi_wire import SpiWire
+
+# What became of a frame.
+WAITING, DELIVERED, LOST, FILTERED, INACTIVE, FORGOTTEN = range(6)
+
+_OSCILLATOR_RESET_clk = 128
+_MAX_SPI_Hz = 10_000_000
+
+
+class SentFrame(NamedTuple):
+    """A frame that the firmware put on the bus."""
+
+    t_us: float
+    can_id: int
+    flags: int
+    dlc: int
+    data: bytes
+
+
+class Mcp2515:
+    """One controller. Invariant: every frame offered to it has exactly one outcome.
+
+    bitrate_bps       of the bus it hangs on
+    crystal_Hz        its own crystal
+    rx0bf, rx1bf      pins of the board that RX0BF and RX1BF go to, or None
+    present           False: nothing is soldered there
+    outcomes, t_release_us   lists, one entry for each frame offered
+    """
+
+    def __init__(
+        self,
+        bitrate_bps=500_000,
+        crystal_Hz=16_000_000,
+        spi=0,
+        sck=2,
+        mosi=3,
+        miso=4,
+        cs=5,
+        interrupt=6,
+        rx0bf=7,
+        rx1bf=8,
+        bus=0,
+        crystal_start_us=500,
+    ):
+        self.bitrate_bps = bitrate_bps
+        self.crystal_Hz = crystal_Hz
+        self.bus = bus
+        self.present = True
+        self.sent = []
+        self.outcomes = []
+        self.t_offered_us = []
+        self.t_release_us = []
+        self.n_errors_seen = 0
+        self.max_spi_Hz = 0
+        self._wire = SpiWire(self, spi, cs, sck, mosi, miso)
+        self._pins = (interrupt, rx0bf, rx1bf)
+        self._crystal_start_us = crystal_start_us
+        self._registers = (ctypes.c_uint8 * 256)()
+        self._slots = [None, None]
+        self._tapes = []
+
+    def attach(self, emulator):
+        """Wire it to the board."""
+        self._clock = emulator.clock
+        self._engine = emulator.chip.engine
+        self._wire.attach(emulator)
+        self._levels = [None, None, None]
+        self._next_frame = self._clock.create_alarm(self._frame_due)
+        self._next_sent = self._clock.create_alarm(self._transmit)
+        self.power_on()
+
+    def power_on(self):
+        """The chip gets power; its crystal takes a while to start."""
+        self._reset()
+        self._deaf_until_us = self._clock.t_us + self._crystal_start_us
+
+    def power_off(self):
+        """All is forgotten; the bus goes on without it."""
+        self._reset()
+        self._deaf_until_us = float("inf")
+
+    # Traffic
+
+    def play(self, tape, at_us=None):
+        """Let the records of a tape for this bus arrive, the tape's time 0 being at_us (now).
+
+        A frame is complete, and the interrupt pin falls, at the record's time.
+        """
+        records = tape[tape["bus"] == self.bus]
+        start_fs = self._clock.now_fs if at_us is None else int(at_us * FS_PER_US)
+        self._tapes.append(_Player(records, start_fs))
+        self._schedule()
+
+    @property
+    def is_played_out(self):
+        """True once every record given to play() has arrived."""
+        return not self._tapes
+
+    def receive(self, can_id, data=b"", flags=0, dlc=None):
+        """Let one frame be complete now; return its outcome so far."""
+        return self._offer(can_id, flags, len(data) if dlc is None else dlc, bytes(data))
+
+    @property
+    def latency_us(self):
+        """float64[n]: end of frame to released buffer, of all frames delivered so far."""
+        outcomes = np.array(self.outcomes, np.uint8)
+        latency = np.array(self.t_release_us) - np.array(self.t_offered_us)
+        return latency[outcomes == DELIVERED]
+
+    def count(self, outcome):
+        """Return how many frames have this outcome."""
+        return self.outcomes.count(outcome)
+
+    @property
+    def mode(self):
+        """The mode it is in: one of MODE_* of mcp2515_registers."""
+        return self._registers[reg.CANSTAT] & reg.MODE_MASK
+
+    @property
+    def rate_bps(self):
+        """The bit rate that CNF1 to CNF3 and the crystal give; 0 if the timing is invalid."""
+        return reg.bit_rate_bps(self._registers, self.crystal_Hz)
+
+    def register(self, address):
+        """Return a register as the firmware would read it."""
+        return self._registers[address]
+
+    def _schedule(self):
+        self._tapes = [player for player in self._tapes if player.next_fs is not None]
+        if self._tapes:
+            self._next_frame.schedule_fs(min(player.next_fs for player in self._tapes))
+
+    def _frame_due(self):
+        now_fs = self._clock.now_fs
+        for player in self._tapes:
+            while player.next_fs is not None and player.next_fs <= now_fs:
+                kind, can_id, flags, dlc, data, event = player.take()
+                if kind == tapes.FRAME:
+                    self._offer(can_id, flags & ~SUSPECT, dlc, data)
+                else:
+                    self._bus_event(kind, event)
+        self._schedule()
+
+    def _listens(self):
+        if self._clock.t_us < self._deaf_until_us or self.mode not in (
+            reg.MODE_NORMAL,
+            reg.MODE_LISTEN_ONLY,
+        ):
+            return False
+        return True
+
+    def _rate_fits(self):
+        rate_bps = self.rate_bps
+        return rate_bps and abs(rate_bps / self.bitrate_bps - 1) < 0.005
+
+    def _offer(self, can_id, flags, dlc, data):
+        """Take a frame from the bus."""
+        self.t_offered_us.append(self._clock.t_us)
+        self.t_release_us.append(0.0)
+        self.outcomes.append(INACTIVE)
+        if not self.present or not self._listens():
+            return INACTIVE
+        if not self._rate_fits():
+            self._message_error()
+            return INACTIVE
+        n_bits = (67 if flags & EXT else 47) + 8 * len(data)
+        if self._clock.t_us - n_bits * 1e6 / self.bitrate_bps < self._active_from_us:
+            return INACTIVE
+        outcome = self._store(can_id, flags, dlc, data, len(self.outcomes) - 1)
+        self.outcomes[-1] = outcome
+        return outcome
+
+    def _store(self, can_id, flags, dlc, data, index):
+        registers = self._registers
+        match = reg.find_match(registers, can_id, flags, data)
+        if match is None:
+            return FILTERED
+        buffer, hit = match
+        flags_up = registers[reg.CANINTF]
+        rolled = False
+        if buffer == 0 and flags_up & 1:
+            if not registers[reg.RXB0CTRL] & reg.BUKT:
+                return self._overflow(reg.RX0OVR)
+            buffer, rolled = 1, True
+        if buffer == 1 and flags_up & 2:
+            return self._overflow(reg.RX1OVR)
+        reg.fill_buffer(registers, buffer, can_id, flags, dlc, data, hit, rolled)
+        self._slots[buffer] = index
+        registers[reg.CANINTF] = flags_up | 1 << buffer
+        self._update_pins()
+        return WAITING
+
+    def _overflow(self, flag):
+        self._registers[reg.EFLG] |= flag
+        self._registers[reg.CANINTF] |= reg.ERRIF
+        self._update_pins()
+        return LOST
+
+    def _message_error(self):
+        self.n_errors_seen += 1
+        self._registers[reg.CANINTF] |= reg.MERRF
+        if self.mode == reg.MODE_NORMAL:
+            self._set_counters(self._registers[reg.TEC], min(255, self._registers[reg.REC] + 1))
+        self._update_pins()
+
+    def _bus_event(self, kind, event):
+        tec, rec, _ = event
+        if not self.present or not self._listens():
+            return
+        if kind == tapes.ERROR:
+            self.n_errors_seen += 1
+            self._registers[reg.CANINTF] |= reg.MERRF
+        if self.mode == reg.MODE_NORMAL:
+            self._set_counters(tec, rec)
+        self._update_pins()
+
+    def _set_counters(self, tec, rec):
+        registers = self._registers
+        before = registers[reg.EFLG] & reg.STATE_BITS
+        registers[reg.TEC], registers[reg.REC] = tec, rec
+        state = reg.state_bits(tec, rec)
+        registers[reg.EFLG] = (registers[reg.EFLG] & ~reg.STATE_BITS) | state
+        if state != before:
+            registers[reg.CANINTF] |= reg.ERRIF
+
+    # SPI
+
+    def selected(self, is_selected):
+        """Chip select changed."""
+        if is_selected:
+            self._position = 0
+            self._command = None
+            self.max_spi_Hz = max(self.max_spi_Hz, self._wire.rate_Hz)
+        elif self._command is not None and self._command & 0xF9 == reg.READ_RX_BUFFER:
+            self._release(1 << (self._command >> 2 & 1))
+            self._update_pins()
+
+    def exchange(self, byte):
+        """Take one byte and return the chip's answer."""
+        if not self.present or self._clock.t_us < self._deaf_until_us:
+            return 0xFF
+        position = self._position
+        self._position += 1
+        if position == 0:
+            return self._instruction(byte)
+        command = self._command
+        if command == reg.READ:
+            if position == 1:
+                self._stream(byte & 0x7F, 0x80 - (byte & 0x7F))
+            return 0
+        if command in (reg.WRITE, reg.BIT_MODIFY):
+            return self._take_write(command, position, byte)
+        if command & 0xF8 == reg.LOAD_TX_BUFFER:
+            self._registers[self._address & 0x7F] = byte
+            self._address += 1
+        return 0
+
+    def _instruction(self, byte):
+        self._command = byte
+        registers = self._registers
+        if byte & 0xF9 == reg.READ_RX_BUFFER:
+            start = (reg.RXB1 if byte & 4 else reg.RXB0) + (5 if byte & 2 else 0)
+            self._stream(start, 8 if byte & 2 else 13)
+        elif byte in (reg.READ_STATUS, reg.RX_STATUS):
+            status = (
+                reg.quick_status(registers)
+                if byte == reg.READ_STATUS
+                else reg.receive_status(registers)
+            )
+            ctypes.memset(ctypes.addressof(registers) + 0x80, status, 16)
+            self._stream(0x80, 16)
+        elif byte == reg.RESET:
+            self._reset()
+            self._deaf_until_us = self._clock.t_us + _OSCILLATOR_RESET_clk / self.crystal_Hz * 1e6
+            self._command = None
+        elif byte & 0xF8 == reg.LOAD_TX_BUFFER:
+            self._address = 0x31 + 0x10 * (byte >> 1 & 3) + (5 if byte & 1 else 0)
+        elif byte & 0xF8 == reg.REQUEST_TO_SEND:
+            for buffer in range(3):
+                if byte >> buffer & 1:
+                    self._write(0x30 + 0x10 * buffer, reg.TXREQ, reg.TXREQ)
+        return 0
+
+    def _take_write(self, command, position, byte):
+        if position == 1:
+            self._address = byte
+        elif command == reg.WRITE:
+            self._write(self._address & 0x7F, byte, 0xFF)
+            self._address += 1
+        elif position == 2:
+            self._mask = byte if self._address & 0x7F in reg.BIT_MODIFIABLE else 0xFF
+        elif position == 3:
+            self._write(self._address & 0x7F, byte, self._mask)
+        return 0
+
+    def _stream(self, address, count):
+        self._wire.stream(ctypes.addressof(self._registers) + address, None, count)
+
+    def _write(self, address, value, mask):
+        registers = self._registers
+        low = address & 0x0F
+        if low == reg.CANCTRL & 0x0F:
+            control = (registers[reg.CANCTRL] & ~mask) | (value & mask)
+            reg.mirror(registers, reg.CANCTRL, control)
+            self._set_mode(control & reg.MODE_MASK)
+            return
+        mask &= reg.writable_bits(address, self.mode == reg.MODE_CONFIGURATION)
+        old = registers[address]
+        new = registers[address] = (old & ~mask) | (value & mask)
+        if address == reg.CANINTF:
+            registers[address] = old
+            self._release(old & ~new & 3)
+            registers[address] = new
+        if address & 0x0F == 0 and 0x30 <= address <= 0x50 and new & ~old & reg.TXREQ:
+            self._request(address)
+        if address in (reg.CANINTE, reg.CANINTF, reg.BFPCTRL):
+            self._update_pins()
+
+    def _set_mode(self, mode):
+        if mode == self.mode:
+            return
+        receiving = (reg.MODE_NORMAL, reg.MODE_LISTEN_ONLY)
+        if mode in receiving and self.mode not in receiving:
+            self._active_from_us = self._clock.t_us + 11e6 / self.bitrate_bps
+        if mode == reg.MODE_LISTEN_ONLY or mode == reg.MODE_CONFIGURATION:
+            self._set_counters(0, 0)
+        status = (self._registers[reg.CANSTAT] & ~reg.MODE_MASK) | mode
+        reg.mirror(self._registers, reg.CANSTAT, status)
+
+    def _release(self, buffers):
+        """The firmware gave buffers back (bit mask)."""
+        for buffer in (0, 1):
+            index = self._slots[buffer]
+            if buffers >> buffer & 1 and index is not None:
+                self._slots[buffer] = None
+                self.outcomes[index] = DELIVERED
+                self.t_release_us[index] = self._clock.t_us
+        self._registers[reg.CANINTF] &= ~buffers
+
+    def _reset(self):
+        for index in self._slots:
+            if index is not None:
+                self.outcomes[index] = FORGOTTEN
+        self._slots = [None, None]
+        ctypes.memset(self._registers, 0, 128)
+        reg.mirror(self._registers, reg.CANCTRL, 0x87)
+        reg.mirror(self._registers, reg.CANSTAT, reg.MODE_CONFIGURATION)
+        self._command = None
+        self._position = 0
+        self._active_from_us = 0.0
+        self._next_sent.cancel()
+        self._update_pins()
+
+    def _update_pins(self):
+        registers = self._registers
+        raised = registers[reg.CANINTF]
+        levels = [None, None, None]
+        if self.present:
+            levels[0] = not raised & registers[reg.CANINTE]
+            control = registers[reg.BFPCTRL]
+            for buffer in (0, 1):
+                if control >> (2 + buffer) & 1:
+                    full_mode = control >> buffer & 1
+                    levels[1 + buffer] = (
+                        not raised >> buffer & 1 if full_mode else control >> (4 + buffer) & 1
+                    )
+        for pin, level, before in zip(self._pins, levels, self._levels, strict=True):
+            if pin is not None and level != before:
+                self._engine.drive(pin, level)
+        self._levels = levels
+
+    # Transmission
+
+    def _request(self, address):
+        if self.mode in (reg.MODE_NORMAL, reg.MODE_LOOPBACK) and self._rate_fits():
+            if not self._next_sent.scheduled:
+                self._next_sent.schedule(130e9 / self.bitrate_bps)
+
+    def _transmit(self):
+        registers = self._registers
+        waiting = [at for at in (0x30, 0x40, 0x50) if registers[at] & reg.TXREQ]
+        if not waiting:
+            return
+        at = max(waiting, key=lambda base: (registers[base] & 3, base))
+        can_id, flags, dlc = reg.read_identifier(registers, at + 1)
+        n_bytes = 0 if flags & RTR else min(dlc, 8)
+        data = bytes(registers[at + 6 : at + 6 + n_bytes])
+        registers[at] &= ~reg.TXREQ
+        registers[reg.CANINTF] |= 4 << ((at - 0x30) >> 4)
+        if self.mode == reg.MODE_LOOPBACK:
+            self.t_offered_us.append(self._clock.t_us)
+            self.t_release_us.append(0.0)
+            self.outcomes.append(INACTIVE)
+            self.outcomes[-1] = self._store(can_id, flags, dlc, data, len(self.outcomes) - 1)
+        else:
+            self.sent.append(SentFrame(self._clock.t_us, can_id, flags, dlc, data))
+        self._update_pins()
+        if len(waiting) > 1:
+            self._next_sent.schedule(130e9 / self.bitrate_bps)
+
+
+class _Player:
+    """A tape on its way to one controller. next_fs: time of the next record, None at the end."""
+
+    def __init__(self, records, start_fs):
+        self._t_us = records["t_us"].tolist()
+        self._start_fs = start_fs
+        self._columns = [
+            records[name].tolist()
+            for name in ("kind", "can_id", "flags", "dlc", "tec", "rec", "state")
+        ]
+        self._n_bytes = tapes.n_bytes_on(records).tolist()
+        self._data = records["data"].tobytes()
+        self._at = -1
+        self._step()
+
+    def take(self):
+        """Return (kind, can_id, flags, dlc, data, (tec, rec, state)) of the next record."""
+        at = self._at
+        kind, can_id, flags, dlc, tec, rec, state = [column[at] for column in self._columns]
+        self._step()
+        return (
+            kind,
+            can_id,
+            flags,
+            dlc,
+            self._data[8 * at : 8 * at + self._n_bytes[at]],
+            (tec, rec, state),
+        )
+
+    def _step(self):
+        self._at += 1
+        is_over = self._at == len(self._t_us)
+        self.next_fs = None if is_over else self._start_fs + self._t_us[self._at] * FS_PER_US
