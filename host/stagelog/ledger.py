@@ -80,7 +80,8 @@ class Ledger:
 
     n_blocks_missing  between the first and the last block held
     stopped           False: power off, or still recording when it was fetched
-    tail_ms           what may be lost behind the last block then, besides the block being written
+    tail_ms           what may be lost behind the last block then, besides the block being
+                      written; None if the start of the session, which says it, is not here
     breaks            blocks whose counters contradict the records, in words
     """
 
@@ -91,7 +92,7 @@ class Ledger:
     n_blocks: int
     n_blocks_missing: int
     stopped: bool
-    tail_ms: int
+    tail_ms: int | None
 
     @property
     def closes(self):
@@ -243,7 +244,7 @@ def _uncounted(session, bus, n_at_least):
 
 def _flush_ms(meta):
     rows = meta[meta["kind"] == META_SESSION]
-    return decode_meta(rows[0]).values["flush_ms"] if len(rows) else 0
+    return decode_meta(rows[0]).values["flush_ms"] if len(rows) else None
 
 
 def _end(session, damaged, tail_ms):
@@ -256,7 +257,8 @@ def _end(session, damaged, tail_ms):
     if n_torn > 1:
         detail = f"{n_torn} damaged places behind the last block"
         return Gap(None, session.t_last_us, None, None, False, BLOCK, detail)
-    detail = f"at most {tail_ms} ms and the block being written are not here"
+    flush = "the time a block is kept open" if tail_ms is None else f"{tail_ms} ms"
+    detail = f"at most {flush} and the block being written are not here"
     return Gap(None, session.t_last_us, None, None, False, POWER_CUT, detail)
 
 

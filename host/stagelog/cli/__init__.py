@@ -32,6 +32,7 @@ VERBS = {
     "flash": "Put the firmware onto a logger.",
     "settings": "Show or change the settings of a logger.",
     "dbc": "Check and show a DBC.",
+    "plot": "Draw signals of a log as a picture.",
     "convert": "Convert a log into another format.",
     "replay": "Play a log onto a bus at its own pace.",
     "watch": "Show frames and values while they are recorded.",

@@ -1,0 +1,70 @@
+"""What info, verify, decode and card say of a log in the same way: which files, who, when."""
+
+from pathlib import Path
+
+from stagelog.cli._common import duration_text, time_text
+from stagelog.errors import InputError
+
+
+def find_logs(path):
+    """Return [(Path, archive entry or None)] of a log, or of all session files in a folder."""
+    from stagelog.archive import find_sessions, load_manifest
+
+    path = Path(path)
+    if not path.is_dir():
+        entries = [e for e in _manifest_beside(path, load_manifest) if e.path.name == path.name]
+        return [(path, entries[0] if entries else None)]
+    entries = find_sessions(path)
+    known = {entry.path for entry in entries}
+    others = sorted(found for found in path.rglob("*.slog") if found not in known)
+    if not entries and not others:
+        raise InputError(f"{path} holds no session file", "name a folder of the archive or a log")
+    return [(entry.path, entry) for entry in entries] + [(found, None) for found in others]
+
+
+def _manifest_beside(path, load_manifest):
+    try:
+        return load_manifest(path.parent)
+    except InputError:
+        return []
+
+
+def session_facts(session, timeline):
+    """Return what a session is, as JSON types."""
+    from slog.layout import META_HASH, META_SESSION
+
+    facts = {
+        "session": session.identity.name,
+        "device_id": session.device_id,
+        "boot": session.boot,
+        "nonce": session.nonce,
+        "n_blocks": session.n_blocks,
+        "first_seq": session.first_seq,
+        "last_seq": session.last_seq,
+        "n_frames": session.n_frames,
+        "t_first_us": session.t_first_us,
+        "t_last_us": session.t_last_us,
+        "t_first_unix_us": timeline.to_unix_us(session.t_first_us) if timeline else None,
+        "drift_ppm": round(timeline.drift_ppm, 2) if timeline else None,
+    }
+    for meta in session.decoded_meta(META_SESSION)[:1]:
+        version = meta.values["firmware"]
+        facts["firmware"] = f"{version >> 16}.{version >> 8 & 255}.{version & 255}"
+        facts["listen_only"] = bool(meta.values["listen_only"])
+        facts["flush_ms"] = meta.values["flush_ms"]
+    for meta in session.decoded_meta(META_HASH):
+        name = {1: "settings", 2: "signals", 3: "firmware"}.get(meta.arg, f"hash{meta.arg}")
+        facts[f"{name}_sha256_head"] = meta.values["sha256_head"].hex()
+    return facts
+
+
+def session_line(session, timeline):
+    """Return one line: who recorded, when, for how long."""
+    when = "no wall clock"
+    if timeline is not None:
+        when = f"{time_text(timeline.to_unix_us(session.t_first_us))} UTC"
+    duration = duration_text(session.t_last_us - session.t_first_us)
+    return (
+        f"session {session.identity.name}: boot {session.boot}, {when}, {duration}, "
+        f"{session.n_frames:,} frames in {session.n_blocks:,} blocks"
+    )

@@ -1,0 +1,103 @@
+"""stagelog card: prepare a card for a logger, or read one in the laptop's reader."""
+
+import re
+
+import click
+
+from stagelog.cli._common import confirm, json_option, print_json, size_text
+from stagelog.errors import UsageError
+
+_UNITS = {"": 1, "k": 1000, "m": 10**6, "g": 10**9, "ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30}
+
+
+@click.group()
+def command():
+    """Prepare a card, or read one in the laptop's reader."""
+
+
+@command.command()
+@click.argument("path", type=click.Path())
+@click.option("--size", help="Size of a new image: 64MiB, 8GB.")
+@click.option("--raw", is_flag=True, help="An image that is nothing but the extent, for tests.")
+@click.option("--force", is_flag=True, help="Also if sessions on it were never released.")
+@click.option("--yes", is_flag=True, help="Do not ask before a disk is overwritten.")
+@json_option
+def prepare(path, size, raw, force, yes, as_json):
+    """Make PATH, a disk or an image file, a card for a logger: FAT32 with STAGELOG.BIN."""
+    from pathlib import Path
+
+    from slog.layout import BLOCK_BYTES
+    from stagelog import card
+
+    n_bytes = _size(size)
+    if Path(path).is_block_device():
+        confirm(f"All files on {path} will be lost. Go on?", yes)
+    if raw:
+        if n_bytes is None:
+            raise UsageError("--raw without --size", "say how large the image is to be")
+        made = card.prepare_raw(path, n_bytes // BLOCK_BYTES, force=force)
+    else:
+        made = card.prepare(path, n_bytes, force=force)
+    facts = {
+        "path": str(path),
+        "kind": made.kind,
+        "lba": made.lba,
+        "n_blocks": made.n_data_blocks,
+        "n_bytes": made.n_data_blocks * BLOCK_BYTES,
+        "extent_id": made.extent_id.hex(),
+    }
+    if as_json:
+        return print_json("stagelog.card.prepare/1", facts)
+    hours = made.n_data_blocks * 252 / 2000 / 3600
+    click.echo(
+        f"{path}: prepared, {size_text(facts['n_bytes'])} for blocks, "
+        f"{hours:,.1f} h at 2,000 frames a second"
+    )
+    return None
+
+
+@command.command()
+@click.argument("path", type=click.Path())
+@click.option("--archive", type=click.Path(), help="Copy the sessions into this archive.")
+@click.option("--event", default="unknown", show_default=True)
+@click.option("--car", default="unknown", show_default=True)
+@click.option("--stage", default="unknown", show_default=True)
+@click.option("--erased", is_flag=True, help="Also what was released and is still readable.")
+@json_option
+def read(path, archive, event, car, stage, erased, as_json):
+    """Show the sessions on a card or its image; copy them with --archive."""
+    from stagelog.archive import stage_folder, store_session
+    from stagelog.card import read_card
+    from stagelog.cli._logs import session_facts, session_line
+    from stagelog.timeline import find_boots
+
+    log = read_card(path, erased)
+    rows = []
+    if not as_json:
+        n = len(log.sessions)
+        click.echo(f"{path}: {log.kind}, {n} sessions, {log.n_erased:,} erased blocks")
+    for boot in find_boots(log.sessions):
+        for session in boot.sessions:
+            facts = session_facts(session, boot.timeline)
+            if not as_json:
+                click.echo(session_line(session, boot.timeline))
+            if archive:
+                entry = store_session(log, session, stage_folder(archive, event, car, stage))
+                facts["file"] = str(entry.path)
+                if not as_json:
+                    click.echo(f"  {entry.path}")
+            rows.append(facts)
+    if as_json:
+        damaged = [str(bad) for bad in log.damaged]
+        facts = {"path": str(path), "sessions": rows, "damaged": damaged}
+        print_json("stagelog.card.read/1", facts)
+
+
+def _size(text):
+    """Return bytes of "64MiB", "8GB", "4096"; None of None."""
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmg]?i?)b?", text.strip().lower())
+    if not match or match[2] not in _UNITS:
+        raise UsageError(f"--size {text} is no size", "give one as in 64MiB or 8GB")
+    return int(float(match[1]) * _UNITS[match[2]])

@@ -1,0 +1,111 @@
+"""stagelog decode: a log and a DBC in, physical values out."""
+
+from pathlib import Path
+
+import click
+
+from stagelog.cli._common import json_option, print_json
+
+
+@click.command()
+@click.argument("log", type=click.Path())
+@click.option("--dbc", required=True, type=click.Path(), help="Database to decode with.")
+@click.option("--out", "-o", required=True, type=click.Path(), help="Folder to write to.")
+@click.option("--csv", "as_csv", is_flag=True, help="CSV instead of Parquet.")
+@click.option("--rate-Hz", "rate_Hz", type=float, help="With --csv: all signals in one file.")
+@click.option("--raw", is_flag=True, help="Parquet with raw integers, a third of the size.")
+@click.option("--signal", "signals", multiple=True, help="Only this signal; may be repeated.")
+@click.option("--bus", "buses", type=int, multiple=True, help="Only this bus; may be repeated.")
+@click.option("--force", is_flag=True, help="Replace existing files.")
+@json_option
+def command(log, dbc, out, as_csv, rate_Hz, raw, signals, buses, force, as_json):
+    """Decode LOG: one file per message with t_us and physical values.
+
+    LOG is a session file, a card, its image, or a folder of the archive. Several sessions get a
+    folder each.
+    """
+    from stagelog.blocks import read_log
+    from stagelog.cli._logs import find_logs
+    from stagelog.dbc import load_database
+    from stagelog.decode import compile_plan
+    from stagelog.timeline import find_boots
+
+    database = load_database(dbc)
+    plan = compile_plan(database, list(signals) or None, list(buses) or None)
+    runs = []
+    for path, _ in find_logs(log):
+        for boot in find_boots(read_log(path).sessions):
+            runs += [(path, session, boot.timeline) for session in boot.sessions]
+    reports = []
+    for path, session, timeline in runs:
+        folder = Path(out) / session.identity.name if len(runs) > 1 else Path(out)
+        metadata = _metadata(path, session, timeline)
+        sink = _sink(folder, plan, database, metadata, as_csv, rate_Hz, raw, force)
+        report = {"session": session.identity.name, **_decode(session, plan, sink)}
+        reports.append(report)
+        if not as_json:
+            _print(report)
+    if as_json:
+        print_json("stagelog.decode/1", {"dbc": str(dbc), "sessions": reports})
+    raise SystemExit(0 if any(report["n_decoded"] for report in reports) else 1)
+
+
+def _metadata(path, session, timeline):
+    """Return what each file says about where it comes from."""
+    found = {"session": session.identity.name, "source": path.name, "boot": session.boot}
+    if timeline is not None:
+        found["t0_us"] = timeline.t0_us
+        found["t0_unix_us"] = timeline.t0_unix_us
+        found["drift_ppm"] = timeline.drift_ppm
+    return found
+
+
+def _sink(folder, plan, database, metadata, as_csv, rate_Hz, raw, force):
+    from stagelog.errors import UsageError
+    from stagelog.export import CsvSink, ParquetSink, ResampledCsvSink
+
+    if rate_Hz and not as_csv:
+        raise UsageError("--rate-Hz without --csv", "add --csv")
+    if rate_Hz:
+        return ResampledCsvSink(folder / "signals.csv", plan, rate_Hz, overwrite=force)
+    if as_csv:
+        return CsvSink(folder, overwrite=force)
+    form = "archive" if raw else "tool"
+    return ParquetSink(folder, form, database=database, metadata=metadata, overwrite=force)
+
+
+def _decode(session, plan, sink):
+    from stagelog.decode import iter_decode
+
+    counts = dict.fromkeys(("n_frames", "n_decoded", "n_unknown", "n_short", "n_values"), 0)
+    unknown = {}
+    with sink:
+        for decoded in iter_decode(session.iter_frames(), plan, sink.mode):
+            sink.write(decoded)
+            for name in counts:
+                counts[name] += getattr(decoded, name)
+            for key, n in decoded.unknown.items():
+                unknown[key] = unknown.get(key, 0) + n
+    most = sorted(unknown.items(), key=lambda item: -item[1])[:20]
+    return {
+        **counts,
+        "unknown": [
+            {"can_id": f"{can_id:08X}" if is_ext else f"{can_id:03X}", "n_frames": n}
+            for (can_id, is_ext), n in most
+        ],
+        "files": [str(path) for path in sink.paths],
+    }
+
+
+def _print(report):
+    folder = Path(report["files"][0]).parent if report["files"] else None
+    click.echo(
+        f"session {report['session']}: {report['n_decoded']:,} of {report['n_frames']:,} frames "
+        f"decoded, {report['n_values']:,} values"
+        + (f", {len(report['files'])} files in {folder}" if folder else "")
+    )
+    if report["n_unknown"]:
+        ids = ", ".join(row["can_id"] for row in report["unknown"])
+        click.echo(f"  {report['n_unknown']:,} frames are not in the DBC: {ids}")
+    if report["n_short"]:
+        click.echo(f"  {report['n_short']:,} values are missing: their frames were too short")
