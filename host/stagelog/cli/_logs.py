@@ -22,6 +22,14 @@ def find_logs(path):
     return [(entry.path, entry) for entry in entries] + [(found, None) for found in others]
 
 
+def one_log(path):
+    """Return the Path of a log, or of the only session file in a folder."""
+    found = find_logs(path)
+    if len(found) > 1:
+        raise InputError(f"{path} holds {len(found)} session files", f"name one: {found[0][0]}")
+    return found[0][0]
+
+
 def _manifest_beside(path, load_manifest):
     try:
         return load_manifest(path.parent)

@@ -6,6 +6,7 @@ import click
 
 from ..errors import InputError, OutputError, UsageError
 from ._common import json_option, print_json
+from ._logs import one_log
 
 
 @click.command()
@@ -37,7 +38,7 @@ def command(log, dbc, out, strips, title, force, as_json):
         raise UsageError("an empty --strip", "give at least one signal")
     database = load_database(dbc)
     wanted = [name for strip in names for name in strip]
-    frames = load_frames(log).frames
+    frames = load_frames(one_log(log)).frames
     decoded = decode(frames, compile_plan(database, wanted))
     drawn = [[trace for name in strip for trace in _trace(decoded, name)] for strip in names]
     if not any(drawn):

@@ -66,7 +66,8 @@ def collect(stream):
     n_file = stream.path.stat().st_size if stream.path.is_file() else 0
     for chunk in stream:
         if n + len(chunk) > len(table) or chunk.dtype.itemsize > table.dtype.itemsize:
-            share = min(1.0, max(stream.diagnostics.n_bytes, 1) / max(n_file, 1))
+            n_read = stream.diagnostics.n_bytes or n_file
+            share = min(1.0, n_read / max(n_file, 1)) or 1.0
             room = max(int((n + len(chunk)) / share * 1.1), n + n // 2 + len(chunk))
             table = _moved(
                 table[:n], room, max(table.dtype, chunk.dtype, key=lambda d: d.itemsize)
