@@ -59,7 +59,7 @@ def test_the_logger_finds_the_extent_of_a_prepared_card(tmp_path, size_MiB):
     assert log.kind == "card image" and not log.sessions and not log.damaged
     layout = extent_layout(prepared.n_blocks)
     if size_MiB > 200:
-        marks = [0, *(layout[name] for name in ("release_a", "release_b", "data_first", "copy"))]
+        marks = [0, *(layout[name] for name in ("release_a", "release_b", "copy", "data_first"))]
         assert min(np.diff(marks)) * BLOCK_BYTES >= 4 * MiB
 
 
@@ -153,14 +153,14 @@ def test_a_log_in_a_large_ring_is_found_wherever_it_stands(tmp_path, n_frames, p
 def test_places_that_hold_no_block_between_two_are_damaged(tmp_path):
     path = tmp_path / "raw.img"
     prepared = prepare_raw(path, 64)
-    _, blocks = session_blocks(position=3)
+    _, blocks = session_blocks(position=4)
     blocks[4] = 0
     blocks[6, 100] ^= 1
-    put(path, prepared, blocks, 3)
+    put(path, prepared, blocks, 4)
     log = read_card(path)
     assert [(bad.position, bad.reason) for bad in log.damaged] == [
-        (7, "zeros"),
-        (9, "the CRC of block 7 is wrong"),
+        (8, "zeros"),
+        (10, "the CRC of block 7 is wrong"),
     ]
     assert log.sessions[0].n_blocks == len(blocks) - 2
 
@@ -168,18 +168,18 @@ def test_places_that_hold_no_block_between_two_are_damaged(tmp_path):
 def test_a_write_cut_short_at_the_end_is_told(tmp_path):
     path = tmp_path / "raw.img"
     prepared = prepare_raw(path, 64)
-    _, blocks = session_blocks(position=3)
+    _, blocks = session_blocks(position=4)
     blocks[-1, 512:] = 0
-    put(path, prepared, blocks, 3)
+    put(path, prepared, blocks, 4)
     log = read_card(path)
-    assert [bad.position for bad in log.damaged] == [3 + len(blocks) - 1]
+    assert [bad.position for bad in log.damaged] == [4 + len(blocks) - 1]
 
 
 def test_a_damaged_signature_is_replaced_by_its_copy(tmp_path):
     path = tmp_path / "card.img"
     prepared = prepare(path, 64 * MiB)
-    _, blocks = session_blocks(position=48)
-    put(path, prepared, blocks, 48)
+    _, blocks = session_blocks(position=1040)
+    put(path, prepared, blocks, 1040)
     put(path, prepared, np.zeros((1, BLOCK_BYTES), np.uint8), 0)
     log = read_card(path)
     assert log.sessions[0].n_blocks == len(blocks)
@@ -192,8 +192,8 @@ def test_a_damaged_signature_is_replaced_by_its_copy(tmp_path):
 def test_unreleased_blocks_are_not_overwritten_unless_told(tmp_path):
     path = tmp_path / "raw.img"
     prepared = prepare_raw(path, 64)
-    _, blocks = session_blocks(position=3, first_seq=77)
-    put(path, prepared, blocks, 3)
+    _, blocks = session_blocks(position=4, first_seq=77)
+    put(path, prepared, blocks, 4)
     before = path.read_bytes()
     with pytest.raises(OutputError, match="not released"):
         prepare_raw(path, 64)
@@ -207,9 +207,9 @@ def test_unreleased_blocks_are_not_overwritten_unless_told(tmp_path):
 def test_released_blocks_are_left_out_unless_asked_for(tmp_path):
     path = tmp_path / "raw.img"
     prepared = prepare_raw(path, 64, force=True)
-    _, blocks = session_blocks(position=3)
-    put(path, prepared, blocks, 3)
-    _, mark = Extent(FileCard(path)).make_release(5, 7)
+    _, blocks = session_blocks(position=4)
+    put(path, prepared, blocks, 4)
+    _, mark = Extent(FileCard(path)).make_release(5, 8)
     put(path, prepared, np.frombuffer(mark, np.uint8), 2)
     log = read_card(path)
     assert log.n_erased == 4 and log.sessions[0].first_seq == 5 and not log.damaged
@@ -219,8 +219,8 @@ def test_released_blocks_are_left_out_unless_asked_for(tmp_path):
 def test_remains_on_a_disk_without_signature_are_found(tmp_path):
     path = tmp_path / "card.img"
     prepared = prepare(path, 64 * MiB)
-    _, blocks = session_blocks(30_000, position=1000, first_seq=500)
-    put(path, prepared, blocks, 1000)
+    _, blocks = session_blocks(30_000, position=2000, first_seq=500)
+    put(path, prepared, blocks, 2000)
     for copy in (0, extent_layout(prepared.n_blocks)["copy"]):
         put(path, prepared, np.zeros((1, BLOCK_BYTES), np.uint8), copy)
     with pytest.raises(OutputError, match="lost its signature"):

@@ -144,12 +144,12 @@ def test_card_read_copies_sessions_into_the_archive(run, tmp_path):
     image = tmp_path / "raw.img"
     prepare_raw(image, 64)
     blocks = session_blocks()
-    blocks[:, 24:28] = (3 + np.arange(len(blocks), dtype="<u4")).view("u1").reshape(-1, 4)
+    blocks[:, 24:28] = (4 + np.arange(len(blocks), dtype="<u4")).view("u1").reshape(-1, 4)
     from stagelog.blocks import seal
 
     seal(blocks)
     with open(image, "r+b") as file:
-        file.seek(3 * BLOCK_BYTES)
+        file.seek(4 * BLOCK_BYTES)
         file.write(blocks.tobytes())
     where = ("--archive", tmp_path / "a", "--event", "DAKAR26", "--car", "3", "--stage", "SS1")
     code, out, _ = run("card", "read", image, *where)

@@ -160,13 +160,9 @@ def open_medium(path):
     """Find the blocks of a file; InputError if it holds neither a good block nor a signature."""
     path = Path(path)
     buf = map_file(path)
-    signature = find_signature(buf)
+    signature = find_signature(buf) or find_second_signature(buf)
     if signature is not None:
-        return _extent(path, buf, *signature, [])
-    signature = find_second_signature(buf)
-    if signature is not None:
-        notes = ["the signature is damaged; its second copy was used"]
-        return _extent(path, buf, *signature, notes)
+        return _extent(path, buf, *signature)
     offset = next(_search(buf, 0, len(buf)), None)
     if offset is None:
         raise InputError(f"{path} holds no stagelog block: {_describe(buf)}")
@@ -191,26 +187,36 @@ def open_medium(path):
 
 
 def find_signature(buf):
-    """Return (byte offset of the extent, signature fields) from where it belongs, or None."""
+    """Return (offset of the extent, signature fields, notes) from where it belongs, or None."""
     for place in range(N_SIGNATURE_PLACES):
-        offset = place * ALIGN_BYTES
-        found = signature_at(buf, offset)
-        if found is not None and (found["lba"] * SECTOR_BYTES == offset or offset == 0):
-            return offset, found
+        found = _signature_for(buf, place * ALIGN_BYTES)
+        if found is not None:
+            return found
     return None
 
 
 def find_second_signature(buf):
-    """Return what find_signature returns, by the second copy; looks through the whole file."""
+    """Return what find_signature returns, by a copy anywhere; looks through the whole file."""
     at = buf.obj.find(SIGNATURE_MAGIC)
     while at >= 0:
-        found = signature_at(buf, at)
+        found = _signature_for(buf, at)
         if found is not None:
-            offset = at - found["copy"] * BLOCK_BYTES
-            if offset in (0, found["lba"] * SECTOR_BYTES):
-                return offset, found
+            return found
         at = buf.obj.find(SIGNATURE_MAGIC, at + 1)
     return None
+
+
+def _signature_for(buf, at):
+    """Return (offset of the extent, fields, notes) if a copy of its signature starts at `at`."""
+    found = signature_at(buf, at)
+    if found is None:
+        return None
+    starts = (0, found["lba"] * SECTOR_BYTES)
+    if at in starts:
+        return at, found, []
+    offset = at - found["copy"] * BLOCK_BYTES
+    notes = ["the signature is damaged; its second copy was used"]
+    return (offset, found, notes) if offset in starts else None
 
 
 def signature_at(buf, offset):
@@ -219,9 +225,9 @@ def signature_at(buf, offset):
     if len(packed) < _SIGNATURE_BYTES or not packed.startswith(SIGNATURE_MAGIC):
         return None
     found = unpack(SIGNATURE, packed)
-    if zlib.crc32(packed[:-4]) != found["crc"]:
-        return None
-    return found
+    is_whole = zlib.crc32(packed[:-4]) == found["crc"]
+    is_ring = 0 < found["data_first"] < found["data_end"] <= found["n_blocks"]
+    return found if is_whole and is_ring else None
 
 
 def _extent(path, buf, offset, found, notes):

@@ -31,9 +31,15 @@ from stagelog.errors import InputError, OutputError, UsageError
 MIN_BLOCKS = 16
 _SAMPLE = 64  # one place in so many is looked at for remains
 _SECTORS_PER_BLOCK = BLOCK_BYTES // SECTOR_BYTES
-# (blocks of the extent at least, blocks between signature, marks and data): when the power is cut
-# a card may lose a whole erase group, 4 MiB on large ones, 64 KiB on small ones.
-_GROUPS = ((1 << 15, 1024), (1024, 16), (MIN_BLOCKS, 1))
+# (blocks of the extent at least, positions of release marks and second signature, first of data).
+# A power cut may cost a card a whole erase group, 4 MiB on large ones, 64 KiB on small ones; the
+# logger looks for signatures at multiples of 4 MiB only.
+_LAYOUTS = (
+    (1 << 15, (1024, 2048, 3072, 4096)),
+    (1 << 13, (16, 32, 1024, 1040)),
+    (1 << 10, (16, 32, 48, 64)),
+    (MIN_BLOCKS, (1, 2, 3, 4)),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +56,12 @@ class Prepared:
 
 
 def extent_layout(n_blocks):
-    """Return {release_a, release_b, data_first, data_end, copy} in blocks from the start."""
+    """Return {release_a, release_b, copy, data_first, data_end} in blocks from the start."""
     if n_blocks < MIN_BLOCKS:
         raise UsageError(f"{n_blocks} blocks are too few", f"take {MIN_BLOCKS} or more")
-    group = next(group for least, group in _GROUPS if n_blocks >= least)
-    return {
-        "release_a": group,
-        "release_b": 2 * group,
-        "data_first": 3 * group,
-        "data_end": n_blocks - group,
-        "copy": n_blocks - group,
-    }
+    places = next(places for least, places in _LAYOUTS if n_blocks >= least)
+    names = ("release_a", "release_b", "copy", "data_first")
+    return {**dict(zip(names, places, strict=True)), "data_end": n_blocks}
 
 
 def prepare(path, size_bytes=None, *, extent_id=None, force=False):
