@@ -9,7 +9,7 @@ import json
 
 from slog.layout import N_BUSES
 
-DEFAULTS = {
+DEFAULTS = {  # type: dict
     "car": "",
     "flush_ms": 250,
     "when_full": "stop",

@@ -24,7 +24,7 @@ TOP = {"__init__", "cli"}
 FIRMWARE_ARROWS = {
     "slog": {"slog"},
     "logger": {"logger", "slog"},
-    "drivers": {"drivers", "slog"},
+    "drivers": {"drivers", "logger", "slog"},  # fast equals of what logger has in plain Python
     "boards": {"boards", "drivers", "logger", "slog"},
 }
 # Imported by the rig's programs that MicroPython runs.
