@@ -16,7 +16,6 @@ from rp2040py.peripherals.dma import DREQChannel
 from rp2040py.peripherals.i2c import RPI2C
 from rp2040py.peripherals.io import RPIO
 from rp2040py.peripherals.pads import RPPADS
-from rp2040py.peripherals.psm import RPPSM
 from rp2040py.peripherals.pwm import RPPWM
 from rp2040py.peripherals.reset import RPReset
 from rp2040py.peripherals.rtc import RP2040RTC
@@ -33,7 +32,7 @@ from stagelog.errors import StagelogError
 
 from .clock import Clock
 from .engine import FAULTS, FS_PER_US, Engine
-from .mends import MendedClocks, MendedFlash, MendedUart, MendedUsb, Pll, RingOscillator
+from .mends import MendedClocks, MendedFlash, MendedPsm, MendedUart, MendedUsb, Pll, RingOscillator
 
 FLASH_BYTES = 2 << 20
 RAM_BYTES = 264 << 10
@@ -122,7 +121,7 @@ class Chip:
         self.watchdog = RPWatchdog(self, "WATCHDOG")
         self.watchdog.on_watchdog_trigger = self._watchdog_fired
         self.resets = RPReset(self, "RESETS")
-        self.psm = RPPSM(self, "PSM")
+        self.psm = MendedPsm(self, "PSM", self.engine.core1_reset)
         self.vreg = RPVREGAndChipReset(self, "VREG")
         self.uart = [
             MendedUart(

@@ -3,6 +3,7 @@
     MendedUsb         an armed endpoint waits for the host instead of being answered by an empty
                       packet every 10 us; packets take the time of a full-speed wire, one at a time
     MendedUart        the transmit interrupt can be cleared (machine.UART() hung in it)
+    MendedPsm         core 1 answers its reset (a soft reboot hung)
     MendedFlash       erase and program take time, and a power cut tears the one in flight; the
                       flash has a unique id
     MendedClocks, Pll clk_sys and clk_peri follow the registers (they were fixed at 125 MHz, and
@@ -16,7 +17,7 @@ host/tests/test_rig_mends.py shows each defect. Does not own what is on the othe
 import random
 from collections import deque
 
-from rp2040py.peripherals import clocks, ssi, uart, usb
+from rp2040py.peripherals import clocks, psm, ssi, uart, usb
 from rp2040py.peripherals.peripheral import BasePeripheral
 
 XOSC_Hz = 12_000_000
@@ -229,6 +230,20 @@ class MendedFlash(ssi.RPSSI):
         address = self._address_from_buffer() & ~(size - 1)
         self._torn = (address, bytes(self.rp2040.flash[address : address + size]))
         self._busy_until_ns = self.rp2040.clock.nanos + busy_us * 1000
+
+
+class MendedPsm(psm.RPPSM):
+    """Power-on state machine: core 1, held in reset and let go, says so."""
+
+    def __init__(self, chip, name, core1_reset):
+        super().__init__(chip, name)
+        self._core1_reset = core1_reset
+
+    def write_uint32(self, offset, value):
+        was_off = self._frce_off & psm.WDSEL_PROC1
+        super().write_uint32(offset, value)
+        if was_off and not self._frce_off & psm.WDSEL_PROC1:
+            self._core1_reset()
 
 
 class Pll(BasePeripheral):

@@ -60,6 +60,21 @@ _WRITE = ctypes.CFUNCTYPE(None, ctypes.c_uint32, ctypes.c_uint32)
 _SPI = ctypes.CFUNCTYPE(ctypes.c_uint32, ctypes.c_uint32, ctypes.c_uint32)
 _FAULT = ctypes.CFUNCTYPE(None, ctypes.c_uint32, ctypes.c_uint32, ctypes.c_uint32)
 
+_P, _N = ctypes.c_void_p, ctypes.c_uint32
+# name: result, arguments
+_FUNCTIONS = {
+    "chip_new": (_P, _P, _P, _P, _N, _P),
+    "chip_free": (None, _P),
+    "chip_callbacks": (None, _P, _READ, _WRITE, _SPI, _WRITE, _FAULT),
+    "chip_run": (None, _P),
+    "chip_reset": (None, _P, _N),
+    "chip_core1_reset": (None, _P),
+    "chip_drive": (None, _P, _N, _N, _N),
+    "chip_spi_device": (ctypes.POINTER(SpiDevice), _P, _N),
+    "chip_spi_bit": (ctypes.c_uint64, _P, _N),
+    "set_line": (None, _P, _N, _N),
+}
+
 
 class Engine:
     """One chip's core, memory and fast peripherals.
@@ -118,6 +133,10 @@ class Engine:
         """Drive a pin from outside; None lets it go to its pull."""
         self._lib.chip_drive(self._chip, pin, bool(level), level is not None)
 
+    def core1_reset(self):
+        """Core 1 came out of reset; all it ever does is to say so."""
+        self._lib.chip_core1_reset(self._chip)
+
     def spi_device(self, unit):
         """Return the struct of what hangs on SPI `unit`."""
         return self._lib.chip_spi_device(self._chip, unit).contents
@@ -146,29 +165,9 @@ def _library():
     global _loaded
     if _loaded is None:
         lib = ctypes.CDLL(str(_compile()))
-        pointer = ctypes.c_void_p
-        number = ctypes.c_uint32
-        lib.chip_new.restype = pointer
-        lib.chip_new.argtypes = (pointer, pointer, pointer, number, pointer)
-        lib.chip_free.argtypes = (pointer,)
-        lib.chip_callbacks.argtypes = (pointer, _READ, _WRITE, _SPI, _WRITE, _FAULT)
-        lib.chip_run.argtypes = (pointer,)
-        lib.chip_reset.argtypes = (pointer, number)
-        lib.chip_drive.argtypes = (pointer, number, number, number)
-        lib.set_line.argtypes = (pointer, number, number)
-        lib.chip_spi_device.argtypes = (pointer, number)
-        lib.chip_spi_device.restype = ctypes.POINTER(SpiDevice)
-        lib.chip_spi_bit.argtypes = (pointer, number)
-        lib.chip_spi_bit.restype = ctypes.c_uint64
-        for name in (
-            "chip_free",
-            "chip_callbacks",
-            "chip_run",
-            "chip_reset",
-            "chip_drive",
-            "set_line",
-        ):
-            getattr(lib, name).restype = None
+        for name, (result, *args) in _FUNCTIONS.items():
+            function = getattr(lib, name)
+            function.restype, function.argtypes = result, args
         _loaded = lib
     return _loaded
 

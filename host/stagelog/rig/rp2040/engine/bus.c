@@ -226,7 +226,7 @@ void chip_drive(struct chip *c, uint32_t pin, uint32_t level, uint32_t driven)
 void chip_reset(struct chip *c, uint32_t what)
 {
     if (what & 2) {
-        c->out = c->oe = c->hi_out = c->hi_oe = c->spinlocks = 0;
+        c->out = c->oe = c->hi_out = c->hi_oe = c->spinlocks = c->fifo_n = 0;
         c->divisor = 1;
         c->dividend = c->quotient = c->remainder = c->div_csr = 0;
     }
@@ -250,4 +250,12 @@ void chip_reset(struct chip *c, uint32_t what)
     gpio_update(c);
     schedule(c);
     c->s.stop = c->s.reset_request = c->s.fault = 0;
+}
+
+/* Core 1 came out of its reset: its boot ROM sends 0 and sleeps for ever. */
+void chip_core1_reset(struct chip *c)
+{
+    c->fifo_n = 1;
+    c->event = 1;
+    c->attention = 1;
 }

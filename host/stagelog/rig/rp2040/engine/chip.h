@@ -93,7 +93,7 @@ struct chip {
     uint32_t last_line, tags[N_TAGS];
     uint8_t lru[N_TAGS / 2];
     /* SIO and GPIO */
-    uint32_t out, oe, hi_out, hi_oe, spinlocks;
+    uint32_t out, oe, hi_out, hi_oe, spinlocks, fifo_n;
     uint32_t dividend, divisor, quotient, remainder, div_csr;
     uint32_t pin_ctrl[N_PINS], pad[N_PINS + 2];
     uint32_t driven, drive_level, edges[4], inte[4], intf[4];

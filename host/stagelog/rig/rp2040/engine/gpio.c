@@ -1,6 +1,6 @@
 /* SIO (GPIO, divider, spinlocks), IO_BANK0 and PADS_BANK0: who drives a pin, what it reads, its edges.
  *
- * Not modelled: the interpolators, the overrides of GPIO_CTRL, the FIFO to a second core (there is none).
+ * Not modelled: the interpolators, the overrides of GPIO_CTRL, what is sent to core 1 (there is none).
  */
 #include "chip.h"
 
@@ -110,7 +110,10 @@ uint32_t sio_read(struct chip *c, uint32_t offset)
     case 0x20: case 0x24: case 0x28: case 0x2C: return c->oe;
     case 0x30: return c->hi_out;
     case 0x40: return c->hi_oe;
-    case 0x50: return 2; /* FIFO to a core that never starts: room to write, nothing to read */
+    case 0x50: return 2 | (c->fifo_n != 0); /* FIFO from a core 1 that says 0 when it comes out of reset */
+    case 0x58:
+        if (c->fifo_n) c->fifo_n--;
+        return 0;
     case 0x5C: return c->spinlocks;
     case 0x60: case 0x68: return c->dividend;
     case 0x64: case 0x6C: return c->divisor;
