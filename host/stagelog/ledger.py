@@ -26,7 +26,7 @@ from stagelog.blocks.records import decode_meta
 
 RING_FULL = "ring full"
 CONTROLLER = "controller overflow"
-CARD = "card failed"
+CARD = "card full or failed"
 BLOCK = "block missing"
 HEAD = "start missing"
 BUS_IS_OFF = "bus off"
@@ -126,6 +126,7 @@ def account(session, damaged=()):
     lost_blocks = np.diff(headers["seq"].astype(np.int64), prepend=headers["seq"][:1]) - 1
     lost_blocks[0] = 0
     has_before = np.append(not session.has_first, lost_blocks[1:] > 0)
+    has_before[-1] |= session.has_last
     told = _told(scan.meta, headers)
     breaks, gaps, buses = [], _recorded_gaps(scan.meta), []
     for bus in range(N_BUSES):
@@ -211,24 +212,35 @@ def _breaks(headers, bus, missing, untold, has_before):
 
 
 def _gaps_between(session, bus, missing, untold, has_before):
-    """Return the gaps in front of blocks whose predecessors are not here."""
+    """Return the gaps that counters show, in front of blocks whose predecessors are not here.
+
+    The last block of a session that was stopped tells what was given up since the one before it.
+    """
     gaps = []
-    seq = session.headers["seq"]
     for i in np.flatnonzero(has_before).tolist():
+        start_us = int(session.scan.t_last_us[i - 1]) if i else None
         end_us = int(session.scan.t_first_us[i])
-        if i:
-            start_us = int(session.scan.t_last_us[i - 1])
-            first, last = int(seq[i - 1]) + 1, int(seq[i]) - 1
-            blocks = f"block {first:,}" if first == last else f"blocks {first:,} to {last:,}"
-            cause, detail = BLOCK, f"{blocks} damaged or missing"
-        else:
-            start_us, cause = None, HEAD
-            detail = f"the blocks before number {int(seq[0]):,} are not here"
-        if missing[i] > 0 or bus == 0:
+        cause, detail = _why_missing(session, i)
+        if missing[i] > 0 or (bus == 0 and cause != CARD):
             gaps.append(Gap(bus, start_us, end_us, max(0, int(missing[i])), True, cause, detail))
         if untold[i] > 0:
+            detail = "known by a counter only"
             gaps.append(Gap(bus, start_us, end_us, int(untold[i]), True, RING_FULL, detail))
     return gaps
+
+
+def _why_missing(session, i):
+    """Return (cause, detail) of frames that block `i` counts and that are in no block here."""
+    seq = session.headers["seq"]
+    if i == 0 and not session.has_first:
+        return HEAD, f"the blocks before number {seq[0]:,} are not here"
+    first = int(seq[i - 1]) + 1 if i else int(seq[0])
+    last = int(seq[i]) - 1
+    if first == last:
+        return BLOCK, f"block {first:,} damaged or missing"
+    if first < last:
+        return BLOCK, f"blocks {first:,} to {last:,} damaged or missing"
+    return CARD, "the card was full when the session was stopped"
 
 
 def _uncounted(session, bus, n_at_least):
@@ -274,7 +286,7 @@ def describe(gap, timeline=None):
     why = {
         RING_FULL: "dropped, counted exactly: the ring was full because the card was too slow",
         CONTROLLER: "lost in the controller, whose receive buffers overflowed",
-        CARD: "given up, counted exactly: the card failed",
+        CARD: "given up, counted exactly:",
         BLOCK: "missing:",
         HEAD: "missing at the start:",
         BUS_IS_OFF: "may be lost: the controller was bus-off",

@@ -185,6 +185,18 @@ def test_a_block_that_is_there_twice_counts_once(log_file):
     assert not log.damaged
 
 
+def test_places_that_the_logger_gave_up_are_no_damage(log_file):
+    frames = some_frames(2000)
+    blocks = pack_session(frames, ALICE)
+    gap = np.insert(blocks, [4, 4], np.uint8(0xA5), axis=0)
+    log = read_log(log_file(gap))
+    assert np.array_equal(log.sessions[0].read_frames(), frames)
+    assert not log.damaged
+    assert [str(note) for note in log.diagnostics] == [
+        "place 3: 2 places behind it given up by the logger"
+    ]
+
+
 def test_a_stale_block_of_an_older_session_is_refused_and_told(log_file):
     frames = some_frames(2000)
     whole = pack_session(frames, ALICE, first_seq=1000)

@@ -146,7 +146,7 @@ def test_drops_told_in_a_missing_block_are_known_by_the_counters(tmp_path):
     ledger = ledger_of(log)
     assert ledger.closes and ledger.buses[0].n_seen == recorder.seen[0]
     (gap,) = [gap for gap in ledger.gaps if gap.cause == RING_FULL]
-    assert gap.n == ledger.buses[0].n_dropped and "block 5" in gap.detail
+    assert gap.n == ledger.buses[0].n_dropped and gap.detail == "known by a counter only"
 
 
 def test_a_missing_start_is_told(tmp_path):
@@ -199,6 +199,21 @@ def test_a_power_cut_is_the_normal_end_and_says_what_it_may_have_cost(tmp_path):
     torn = recorder.log(tmp_path, without=(2,))
     assert ledger_of(torn).complete
     assert not ledger_of(recorder.log(tmp_path, without=(1, 2))).complete
+
+
+def test_blocks_given_up_at_the_end_on_a_full_card_are_told_by_the_last_one(tmp_path):
+    recorder = Recorder(8)
+    t_us = recorder.frames(0, 600)
+    recorder.empty()
+    t_us = recorder.frames(t_us, 500)
+    while recorder.ring.n_waiting():
+        recorder.ring.release()
+    recorder.stop(t_us)
+    ledger = ledger_of(recorder.log(tmp_path))
+    assert ledger.closes and not ledger.complete and not ledger.n_blocks_missing
+    (gap,) = ledger.gaps
+    assert gap.n == ledger.buses[0].n_missing > 0 and gap.exact
+    assert "given up, counted exactly: the card was full" in describe(gap)
 
 
 def test_counters_that_contradict_the_records_name_the_block(tmp_path):

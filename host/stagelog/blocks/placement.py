@@ -106,20 +106,18 @@ def split(found, kept):
 
 
 def bad_blocks(found, taken):
-    """Return ([BadBlock], diagnostics): the places that should hold a block.
+    """Return ([BadBlock], diagnostics): the places that should hold a block and do not.
 
     These are all places of a session file, and on a card those between two blocks that
-    follow each other, and the one where the newest write was cut short.
+    follow each other, and the one where the newest write was cut short. Places between two blocks
+    whose numbers follow each other were given up by the logger: nothing is lost there.
     """
     medium = found.medium
-    diagnostics = []
-    if medium.kind == SESSION_FILE:
-        places = found.places[~taken].tolist()
-    else:
-        order = np.flatnonzero(taken)
+    order = np.flatnonzero(taken)
+    if medium.kind != SESSION_FILE:
         order = order[np.argsort(found.headers["seq"][order], kind="stable")]
-        places, diagnostics = _holes(medium, found.places[order])
-        places += _torn(found, order)
+    places, diagnostics = _holes(found, order)
+    places += _outside(found, order) if medium.kind == SESSION_FILE else _torn(found, order)
     bad = []
     for place in places:
         position = place if medium.extent is not None else None
@@ -191,21 +189,32 @@ def _stale(found, kept):
     return stale
 
 
-def _holes(medium, placed):
-    """Return (places between blocks that follow each other, diagnostics); `placed`: log order."""
+def _holes(found, order):
+    """Return (places between blocks that follow each other, diagnostics); `order` as recorded."""
+    medium = found.medium
     first, end = medium.ring
+    placed = found.places[order]
     steps = np.diff(placed)
     if medium.extent is not None:
         steps %= end - first
+    numbers = np.diff(found.headers["seq"][order].astype(np.int64))
     places, diagnostics = [], []
     for i in np.flatnonzero(steps > 1).tolist():
         n, place = int(steps[i]) - 1, int(placed[i])
-        if n > _MAX_HOLE:
-            detail = f"the next {n:,} places hold no block"
-            diagnostics.append(Diagnostic("hole", f"place {place:,}", detail))
+        if numbers[i] == 1 or n > _MAX_HOLE:
+            why = "given up by the logger" if numbers[i] == 1 else "without a block"
+            detail = f"{n:,} place{'s' * (n > 1)} behind it {why}"
+            diagnostics.append(Diagnostic("skipped", f"place {place:,}", detail))
             continue
         places += [first + (place - first + 1 + k) % (end - first) for k in range(n)]
     return places, diagnostics
+
+
+def _outside(found, order):
+    """Return the places of a session file before its first and behind its last block."""
+    placed = found.places[order]
+    low, high = (placed[0], placed[-1]) if len(placed) else (len(found.places), -1)
+    return [*range(low), *range(high + 1, len(found.places))]
 
 
 def _torn(found, order):
