@@ -50,15 +50,22 @@ def low_pass(u, dt_s, tau_s, start):
     Exact for constant input in each step; solved in blocks by scaled cumulative sums.
     """
     a = float(np.exp(-dt_s / tau_s))
-    return decay(np.asarray(u) * (1.0 - a), a, start)
+    return decay(np.asarray(u, np.float64) * (1.0 - a), a, start)
+
+
+def ring(u, dt_s, Hz, damping, start):
+    """Return (y, state): a damped oscillation excited by u; state is complex, 0 at rest."""
+    omega = 2.0 * np.pi * Hz
+    a = np.exp((1j * np.sqrt(1.0 - damping**2) - damping) * omega * dt_s)
+    z = decay(np.asarray(u, np.complex128), a, start)
+    return z.imag, z[-1]
 
 
 def decay(u, a, start):
-    """Return x with x[n] = a x[n-1] + u[n] and x[-1] = start, for 0 < a < 1."""
-    u = np.asarray(u, np.float64)
+    """Return x with x[n] = a x[n-1] + u[n] and x[-1] = start, for 0 < |a| < 1."""
     out = np.empty_like(u)
-    block = max(1, int(-200.0 / np.log(a)) if a < 1.0 else len(u))
-    state = np.asarray(start, np.float64)
+    block = max(1, int(-200.0 / np.log(abs(a))))
+    state = np.asarray(start)
     for i in range(0, len(u), block):
         part = u[i : i + block]
         powers = a ** np.arange(1, len(part) + 1)

@@ -95,6 +95,7 @@ class Route:
         self.features.sort(key=lambda pair: pair[0])
         self._feature_at = [at for at, _ in self.features]
         self._longest = max((f.length_m for _, f in self.features), default=0.0)
+        self.height_m = np.cumsum(np.sin(self.slope)) * STEP_m
         self.curve = np.gradient(self.slope, STEP_m)
         with np.errstate(divide="ignore"):
             over = np.sqrt(_CREST_ms2 / np.abs(self.curve))

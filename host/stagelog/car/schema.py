@@ -258,6 +258,10 @@ class ImuSensor:
     range_ms2: float = number(10, 2000)
     noise_ms2: float = number(0, 10)
     bias_ms2: float = number(0, 5)
+    ring_Hz: float = number(5, 240)
+    ring_damping: float = number(0.005, 1)
+    ring_from_g: float = number(0, 50)
+    ring_gain: float = number(0, 10)
     gyro_noise_degs: float = number(0, 20)
     gyro_bias_degs: float = number(0, 20)
 

@@ -3,18 +3,22 @@
 import numpy as np
 
 from stagelog.car.build import NODES
-from stagelog.car.driver import RUNNING
-from stagelog.car.noise import key, smooth
+from stagelog.car.noise import key, ring, smooth
 from stagelog.car.piece import Column
+from stagelog.car.powertrain import RUNNING
+from stagelog.car.route import G_ms2
+from stagelog.car.terrain import NAMES
 
 _WHEELS = ("FL", "FR", "RL", "RR")
 _FAST_s = 0.002
+_RING_AXES = np.array([0.35, 0.25, 1.0])
+_MODES = {"road": 0, "sand": 2, "dunes": 2, "rock": 3}  # DriveMode by terrain; else Stage
 
 
-def chassis_columns(piece):
-    """Return {signal: Column}."""
+def chassis_columns(piece, lags):
+    """Return {signal: Column}. lags: dict kept by the caller, states of filters."""
     columns = {}
-    columns |= _imu(piece)
+    columns |= _imu(piece, lags)
     columns |= _wheels(piece)
     columns |= _flight(piece)
     columns |= _controls(piece)
@@ -23,7 +27,7 @@ def chassis_columns(piece):
     return columns
 
 
-def _imu(piece):
+def _imu(piece, lags):
     motion, imu = piece.motion, piece.profile.sensors.imu
     arm = np.array(imu.offset_m)
     arm[0] += piece.cg_m - piece.profile.mass.cg_behind_front_axle_m
@@ -36,6 +40,11 @@ def _imu(piece):
     )
     shaking = imu.noise_ms2 + 0.12 * running + 0.022 * motion.v_ms * on_ground
     noise = Column(_FAST_s, shaking)
+    over = np.maximum(np.linalg.norm(motion.force_ms2, axis=1) - imu.ring_from_g * G_ms2, 0.0)
+    shell, lags["ring"] = ring(
+        imu.ring_gain * over, _FAST_s, imu.ring_Hz, imu.ring_damping, lags.get("ring", 0j)
+    )
+    force += shell[:, None] * _RING_AXES
     limit = (-imu.range_ms2, imu.range_ms2)
     columns = {}
     for i, axis in enumerate("XYZ"):
@@ -58,12 +67,15 @@ def _imu(piece):
 
 def _wheels(piece):
     sensors, columns = piece.profile.sensors, {}
+    springs = piece.profile.suspension
+    weight = np.array(piece.profile.mass.unsprung_kg) * G_ms2
+    hanging = (np.array(springs.preload_N) + weight) / springs.end_stop_N_per_m * 1e3
     for i, wheel in enumerate(_WHEELS):
         drift = piece.build.damper_zero_mm[i]
         t = piece.t0_s + piece.motion.t_s[::500]
         wander = 0.4 * drift * smooth(key(piece.seed, "zero", i), t, 1800.0)
         zero = np.interp(piece.motion.t_s, piece.motion.t_s[::500], drift + wander)
-        values = piece.motion.travel_m[:, i] * 1e3 + zero
+        values = piece.motion.travel_m[:, i] * 1e3 + zero + hanging[i]
         noise = sensors.damper.noise_mm
         columns[f"DmpPos{wheel}"] = Column(_FAST_s, values, noise=noise, clip=(0.0, 400.0))
         speed = piece.wheels["speed_kmh"][:, i]
@@ -114,7 +126,7 @@ def _controls(piece):
     column = piece.slow_column
     return {
         "SteerAngle": column(steer, noise=0.3),
-        "DriveMode": column(np.ones(n), hold=True),
+        "DriveMode": column(_drive_mode(slow["terrain"]), hold=True),
         "PaddleUp": column(up, hold=True),
         "PaddleDn": column(down, hold=True),
         "HndBrkLever": column(hand > 100.0, hold=True),
@@ -126,6 +138,11 @@ def _controls(piece):
         "HndBrkPres": column(brakes.handbrake_opener * hand, noise=2.0),
         "BrkPedalPos": column(np.minimum(front * brakes.pedal_pct_per_kPa, 100.0), noise=0.05),
     }
+
+
+def _drive_mode(terrain):
+    modes = np.array([_MODES.get(name, 1) for name in NAMES])
+    return modes[terrain.astype(int)]
 
 
 def _temperatures(piece):

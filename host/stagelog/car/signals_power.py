@@ -3,9 +3,9 @@
 import numpy as np
 
 from stagelog.car.build import NODES
-from stagelog.car.driver import RUNNING
 from stagelog.car.noise import key, low_pass, smooth
 from stagelog.car.piece import Column
+from stagelog.car.powertrain import RUNNING
 
 _KPA_AMBIENT = 101.3
 
@@ -118,7 +118,7 @@ def _air(piece, lags):
         "LambdaB1": column(lam, noise=0.006, clip=(0.0, 2.0)),
         "LambdaB2": column(lam, noise=0.006, clip=(0.0, 2.0)),
         "IgnAdv": column(np.clip(34.0 - 22.0 * slow["pedal"] + slow["rpm"] * 1.2e-3, -10, 50)),
-        "BaroPres": column(np.full(2, _KPA_AMBIENT - 6.0)),
+        "BaroPres": column(_baro_kPa(slow["height_m"]), noise=0.1),
         "CrankcasePres": column(np.interp(load, (0.0, 1.0), gas.crankcase_kPa), noise=0.05),
         "AirFltDp": column(np.interp(load**1.6, (0.0, 1.0), gas.filter_kPa), noise=0.02),
         "EgtB1Pre": column(egt, noise=1.5),
@@ -131,6 +131,11 @@ def _air(piece, lags):
         "IntcoolIn": column(ambient + 10.0 + gas.compressor_degC_per_kPa * over_kPa),
         "IntcoolOut": column(charge),
     }
+
+
+def _baro_kPa(above_start_m):
+    """The standard atmosphere, from a start at 450 m."""
+    return _KPA_AMBIENT * (1.0 - 2.2557e-5 * (450.0 + above_start_m)) ** 5.2559
 
 
 def _gearbox(piece):

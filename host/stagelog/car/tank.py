@@ -2,13 +2,12 @@
 
 Slosh is a lightly damped surface driven by the car's acceleration, and a bias besides: while the
 car shakes, the fuel stands elsewhere than at the senders, so the mean reading is wrong too, as in
-the measured log of the domain notes. Leaks leave the tank without passing the injectors.
+the measured log of the domain notes.
 """
 
 import numpy as np
 
 from stagelog.car.driver import STEP_s
-from stagelog.car.incidents import end_s
 from stagelog.car.noise import generator
 from stagelog.car.route import G_ms2
 
@@ -16,18 +15,9 @@ from stagelog.car.route import G_ms2
 class Tank:
     """The surface of the fuel between pieces."""
 
-    def __init__(self, profile, build, incidents, seed):
-        self.profile, self.build, self.incidents, self.seed = profile, build, incidents, seed
+    def __init__(self, profile, build, seed):
+        self.profile, self.build, self.seed = profile, build, seed
         self.tilt = self.tilt_rate = self.swell = self.swell_rate = self.shake = 0.0
-        self.leaked_l = 0.0
-
-    def leak(self, t, driver):
-        """Take what leaked in one step at time t (s) out of the driver's tank."""
-        for incident in self.incidents.of("fuel_leak"):
-            if incident.at_s <= t < end_s(incident):
-                lost = min(incident.extra["l_per_h"] * STEP_s / 3600.0, driver.fuel_l)
-                driver.fuel_l -= lost
-                self.leaked_l += lost
 
     def run(self, piece, volume_l, ax, ay, az):
         """Return sender heights A and B in mm, float[n, 2], at 20 Hz.

@@ -69,6 +69,8 @@ def truth_arrays(piece, end_us):
         "fuel_l": slow["fuel_l"],
         "fuel_flow_l_h": slow["flow_l_h"],
         "slope_rad": slow["slope"],
+        "terrain": slow["terrain"],
+        "leak_l_h": slow["leak_l_h"],
         "load": motion.load.reshape(-1, 25).min(axis=1),
         "force_z_ms2": motion.force_ms2[::25, 2],
     }

@@ -35,18 +35,19 @@ class World:
         self.incidents = Incidents(scenario.incidents)
         self.route = Route(scenario.legs, seed)
         self.duration_s = duration_s
+        self._used_l = float(generator(seed, "used").uniform(500.0, 9000.0))
         self.driver = Driver(profile, self.build, scenario, self.route, self.incidents, seed)
         self.suspension = Suspension(profile, self.build)
         self.mover = Mover(profile, self.suspension, self.route, scenario.legs, seed)
         self.heat = Heat(profile, self.build, scenario.ambient_degC, scenario.warm, self.incidents)
-        self.tank = Tank(profile, self.build, self.incidents, seed)
+        self.tank = Tank(profile, self.build, seed)
         self.emitter = Emitter(dbc, profile, Faults(profile, self.incidents, seed), seed)
         self.flight_mode = FlightMode(
             profile, float(generator(seed, "flight mode").uniform(0.07, 0.12))
         )
         self.flights = TrueFlights()
         self.diary = Diary(scenario, self.route, self.incidents)
-        self._lags, self._next_row, self._used_l = {}, None, None
+        self._lags, self._next_row = {}, None
 
     def minutes(self):
         """Yield (frames, arrays, events) for one minute after the other until the story ends."""
@@ -68,7 +69,7 @@ class World:
             piece = self._piece(number, t0_s, seconds, slow)
             events = self.flights.feed(t0_s, piece.motion, self.diary.name_at, last=ended)
             events += self.diary.feed(piece, ended)
-            columns = chassis_columns(piece) | power_columns(piece, self._lags)
+            columns = chassis_columns(piece, self._lags) | power_columns(piece, self._lags)
             frames = self.emitter.frames(piece, columns, end_us)
             frames = self.diary.add_noise_frames(frames, piece, end_us)
             yield frames, truth_arrays(piece, end_us), sorted(events, key=lambda e: e.t_us)
@@ -90,7 +91,7 @@ class World:
         if self.duration_s is not None:
             left = int(np.ceil((self.duration_s - t0_s) / 1.0)) * RATE_Hz + 1 - ahead
             want = min(want, left)
-        rows = self._stepwise(first, want)
+        rows = self.driver.run(first, want)
         if ahead:
             rows = {k: np.concatenate(([self._next_row[k]], v)) for k, v in rows.items()}
         ended = len(rows["s_m"]) < want + ahead
@@ -99,30 +100,6 @@ class World:
             short = -(len(rows["s_m"]) - 1) % RATE_Hz
             rows = {k: np.concatenate((v, np.repeat(v[-1:], short))) for k, v in rows.items()}
         return rows, ended
-
-    def _stepwise(self, first, want):
-        """Step the driver; where fuel leaks, a second at a time so that the tank follows."""
-        if not self.incidents.of("fuel_leak"):
-            return self._with_fuel(self.driver.run(first, want))
-        parts = []
-        for at in range(first, first + want, RATE_Hz):
-            n = min(RATE_Hz, first + want - at)
-            part = self._with_fuel(self.driver.run(at, n))
-            for step in range(at, at + len(part["s_m"])):
-                self.tank.leak(step * STEP_s, self.driver)
-            parts.append(part)
-            if len(part["s_m"]) < n:
-                break
-        return {k: np.concatenate([part[k] for part in parts]) for k in parts[0]}
-
-    def _with_fuel(self, rows):
-        """Add the tank's true volume, counted back from where it stands now."""
-        change = rows["refuel"] - rows["flow_l_h"] * STEP_s / 3600.0
-        after = (
-            self.driver.fuel_l - np.cumsum(change[::-1])[::-1] + change if len(change) else change
-        )
-        rows["fuel_l"] = np.maximum(after, 0.0)
-        return rows
 
     def _piece(self, number, t0_s, seconds, slow):
         fuel_kg = float(slow["fuel_l"].mean()) * self.profile.fuel.density_kg_per_l
@@ -186,12 +163,8 @@ class World:
         volume = piece.slow["fuel_l"][:n]
         piece.senders_mm = self.tank.run(piece.number, volume, *force.T)
         flow = piece.slow["flow_l_h"] * self.build.flow_scale * STEP_s / 3600.0
-        start = self._used_l if self._used_l is not None else float(self._first_total())
-        used = start + np.concatenate(([0.0], np.cumsum(flow[:-1])))
+        used = self._used_l + np.concatenate(([0.0], np.cumsum(flow[:-1])))
         self._used_l = used[-1]
         piece.fuel["used_l"] = used
         legs = self.scenario.legs
         piece.fuel["flap"] = np.array([legs[int(i)].refuel_l > 0.0 for i in piece.slow["leg"]])
-
-    def _first_total(self):
-        return generator(self.seed, "used").uniform(500.0, 9000.0)

@@ -48,11 +48,11 @@ def clean_stage(scale, rng):
     return Scenario(
         name="clean_stage",
         number=1,
-        summary="305 km without trouble, tank from full to low",
+        summary="305 km without trouble, the tank low at the end",
         legs=legs,
         must=(JUMPS,),
         must_not=QUIET,
-        fuel_l=300.0,
+        fuel_l=250.0,
         ambient_degC=24.0,
     )
 
@@ -113,7 +113,7 @@ def marathon_48h(scale, rng):
         tanking(200.0, 300.0, "Neutral"),
         Leg("drive", "dunes", 70e3 * scale, note="second day"),
         Leg("drive", "track", 150e3 * scale, note="second day"),
-        parked(3600.0 * scale, "service, ignition off", power=False, stage="Service"),
+        parked(90e3 * scale, "second night, ignition off", power=False, stage="Service"),
     )
     return Scenario(
         name="marathon_48h",
