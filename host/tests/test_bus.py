@@ -213,6 +213,17 @@ def test_a_clock_500_ppm_fast_or_slow_shifts_its_frames_by_just_that():
         assert by_bit == pytest.approx(by_frame, abs=2000)  # within a bit
 
 
+@pytest.mark.parametrize("ppm", [-8000, 8000])
+def test_edges_keep_a_clock_in_step_that_alone_would_lose_a_bit_per_frame(ppm):
+    messages = [nodes.Periodic(0x100, 1_300_300, 8, payload=nodes.counting(8))]
+    bus = Bus(500_000)
+    bus.add_node("engine", nodes.periodic(messages, 50 * MS))
+    bus.add_node("dash", clock_ppm=ppm)
+    log = bus.run(60 * MS)
+    assert len(log.tape("dash")) == len(log.sent) == 39
+    assert not (log.rows["kind"] == 1).any()
+
+
 def test_rates_without_a_whole_number_of_ns_per_bit_do_not_drift():
     frame = Frame(0x555, 0, 0, b"")
     n_bits = canbits.n_frame_bits(*frame)

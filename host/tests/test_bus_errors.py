@@ -298,3 +298,78 @@ def test_warning_begins_at_96(tec):
     assert engine.state == (tape.WARNING if tec == 96 else tape.ACTIVE)
     bus.run(MS)
     assert engine.tec == tec - 1 and engine.state == tape.ACTIVE
+
+
+def test_a_receiver_with_a_wrong_crc_does_not_acknowledge():
+    bus = Bus(500_000)
+    bus.add_node("engine", sends(FRAME))
+    bus.add_node("dash")
+    bus.add_fault(BitFault(Effect.HEAR_INVERTED, "dash", 0, -11))  # last bit of the CRC
+    log = bus.run(N_BITS * BIT_NS)
+    assert errors(log, "engine")["code"].tolist() == [tape.ACK_ERROR]
+
+
+def test_a_frame_counts_as_received_with_the_sixth_eof_bit_not_before():
+    """Rule h) against an error in the last but one bit of EOF: 10 + 1 + 8, nothing back."""
+    bus = bus_with(BitFault(Effect.HEAR_INVERTED, "dash", 0, -2))
+    dash = node(bus, "dash")
+    dash.controller.rec = 10
+    bus.run((N_BITS + 10) * BIT_NS)
+    assert dash.rec == 10 + 1 + 8
+
+
+def test_a_stuff_error_in_the_arbitration_field_is_not_charged_to_the_sender():
+    """Rule c), exception 2: the recessive stuff bit behind SOF and four dominant bits is lost."""
+    bus = Bus(500_000)
+    bus.add_node("engine", sends(Frame(0x008, 0, 0, b"")))
+    bus.add_node("dash")
+    bus.add_fault(BitFault(Effect.WIRE_DOMINANT, None, 0, 5))
+    log = bus.run(15 * BIT_NS)
+    assert errors(log, "engine")["code"].tolist() == [tape.STUFF_ERROR]
+    assert counters(bus) == {"engine": (0, 0), "dash": (0, 1)}
+
+
+def test_a_dominant_third_bit_of_the_intermission_is_a_start_of_frame_to_join():
+    third = (N_BITS - 1) * BIT_NS
+    log = bus_with(stuck_dominant(third, third + BIT_NS), n_frames=2).run(MS)
+    first, second = log.sent["t_ns"].tolist()
+    assert second - first == (N_BITS - 1) * BIT_NS  # one bit early
+    assert not (log.rows["kind"] == tape.ERROR).any()
+
+
+def test_a_passive_sender_does_not_join_a_frame_in_its_intermission():
+    bus = bus_with(n_frames=2)
+    engine = node(bus, "engine")
+    engine.controller.tec = 200
+    engine.controller._set_state()
+    third = (N_BITS - 1) * BIT_NS
+    bus.add_fault(stuck_dominant(third, third + BIT_NS))
+    log = bus.run((N_BITS + 15) * BIT_NS)
+    assert engine.n_attempts == 1 and len(errors(log, "dash")) == 1
+
+
+def test_a_dominant_last_bit_of_the_delimiter_is_an_overload_and_an_earlier_one_an_error():
+    flag_ns = (N_BITS - 3 - 7) * BIT_NS  # all flag behind the ACK delimiter
+    for bit, n_errors, n_overloads in ((8, 1, 1), (7, 2, 0)):
+        at_ns = flag_ns + (6 + bit - 1) * BIT_NS
+        bus = bus_with(
+            BitFault(Effect.WIRE_INVERT, None, 0, ACK_DELIMITER),
+            stuck_dominant(at_ns, at_ns + BIT_NS),
+        )
+        log = bus.run(MS)
+        assert len(errors(log, "dash")) == n_errors, bit
+        overloads = log.seen_by("dash")["kind"] == OVERLOAD
+        assert overloads.sum() == n_overloads, bit
+        assert len(log.sent) == 1
+
+
+@pytest.mark.parametrize("every_bit", [False, True])
+def test_a_fault_in_the_first_bit_of_a_frame_hits_it(every_bit):
+    bus = Bus(500_000, every_bit=every_bit)
+    bus.add_node("engine", sends(FRAME, FRAME))
+    bus.add_node("dash")
+    bus.add_fault(BitFault(Effect.WIRE_RECESSIVE, None, 1, 0))
+    log = bus.run(MS)
+    assert errors(log, "engine")["code"].tolist() == [tape.BIT_ERROR]
+    assert errors(log, "engine")["can_id"].tolist() == [0]  # position: SOF
+    assert len(log.sent) == 2
