@@ -62,6 +62,7 @@ class SdCard:
         self.n_sectors = 0
         self.read_only = False
         self.n_read_errors = 0  # reads that were repeated
+        self.background = None  # called while a sector is read, which takes 340 us
         self._port = port
         self._rate_Hz = rate_Hz
         self._use_crc = use_crc and port.has_crc
@@ -239,6 +240,8 @@ class SdCard:
             if self._wait_token() != _TOKEN_READ:
                 raise OSError("the card sends no data")
             port.receive_start(buf, i * SECTOR_BYTES)
+            if self.background is not None:
+                self.background()
             if not port.receive_end() and self._use_crc:
                 raise OSError("wrong CRC of data read")
 

@@ -1,0 +1,1 @@
+"""Boards: which pin is what, and the objects the application works with. One file per board."""

@@ -1,0 +1,40 @@
+"""What the light says: sixteen steps of 0.13 s, bit 0 first, told apart across a service bay.
+
+recording         one short flash every two seconds
+bus fault         two flashes: a bus is silent, has errors or is off; the card is written
+no controller     three flashes
+frames dropped    four flashes: the card is too slow
+card fault        quick flicker: nothing is stored
+full              slow blinking, half a second on, half a second off
+stopped           on, with a short gap every two seconds
+starting          on
+"""
+
+from slog import faults
+from slog import messages as m
+
+_BY_STATE = {
+    m.STATE_BOOT: 0xFFFF,
+    m.STATE_IDLE: 0xFFFE,
+    m.STATE_FULL: 0x0F0F,
+    m.STATE_CARD_FAULT: 0x5555,
+    m.STATE_NO_CARD: 0x5555,
+}
+_BY_FAULT = {
+    faults.BUS_SILENT: 0x0005,
+    faults.BUS_ERRORS: 0x0005,
+    faults.BUS_OFF: 0x0005,
+    faults.CONTROLLER_ABSENT: 0x0015,
+    faults.RING_OVERFLOW: 0x0055,
+    faults.CARD_WRITE: 0x5555,
+    faults.CARD_STALL: 0x5555,
+    faults.CARD_LIES: 0x5555,
+}
+_RECORDING = 0x0001
+
+
+def pattern_of(state, fault):
+    """Return the sixteen steps for a state of `messages` and a fault of `faults`."""
+    if state in _BY_STATE:
+        return _BY_STATE[state]
+    return _BY_FAULT.get(fault, _RECORDING)

@@ -1,0 +1,111 @@
+"""What all RP2040 boards share: identity, settings, watchdog, light, and the way to the REPL.
+
+The board file has made ring, clock, card and captures before; see `boards.pico_mcp2515`.
+"""
+
+import gc
+import os
+
+import machine
+
+from boards.files import Settings
+from boards.light import pattern_of
+from drivers.rp2_cobs import cobs_decode, cobs_encode
+from drivers.usb_link import UsbLink
+from logger.app import App
+from slog.layout import const
+from slog.messages import CONTROL_BOOTLOADER, CONTROL_RESET
+
+_WATCHDOG_MS = const(8000)
+_WATCHDOG_OFF = const(0x4005B000)  # atomic clear of the watchdog's control register
+_WATCHDOG_ENABLE = const(1 << 30)
+_SLOW_US = const(5_000_000)  # after that time the firmware counts as good
+_LEAVE_US = const(200_000)  # the answer to the request may take so long to the host
+_LOW = const(0x0FFFFFFF)
+
+
+class Leave(Exception):
+    """The main loop ends for the action in `args[0]`."""
+
+
+class Rp2Board:
+    """The board as `logger.app` wants it. `feed` also carries out what `control` was asked for."""
+
+    cobs_encode = staticmethod(cobs_encode)
+    cobs_decode = staticmethod(cobs_decode)
+
+    def __init__(self, name, slot, led, clock, ring, card, captures):
+        self.name = name
+        self.slot = slot
+        self.clock = clock
+        self.ring = ring
+        self.card = card
+        self.captures = captures
+        self.device_id = machine.unique_id()
+        self.reset_cause = machine.reset_cause()
+        self.link = UsbLink()
+        card.background = self.link.pump
+        self.nv = Settings("/settings")
+        self._led = machine.Pin(led, machine.Pin.OUT, value=1)
+        self._lit = 1
+        self._pattern = 0
+        self._watchdog = machine.WDT(timeout=_WATCHDOG_MS)
+        self._action = None
+        self._t_action = 0
+        clock.read()
+
+    def random_u32(self):
+        """Return a random number."""
+        return int.from_bytes(os.urandom(4), "little")
+
+    def heap_free(self):
+        """Return the bytes of free heap."""
+        return gc.mem_free()
+
+    def show(self, state, fault):
+        """Choose what the light tells."""
+        self._pattern = pattern_of(state, fault)
+
+    def control(self, action):
+        """Leave the main loop for `action` as soon as the answer is out."""
+        self._action = action
+        self._t_action = self.clock.lo
+
+    def feed(self):
+        """Tell the watchdog that the main loop lives, and work the light."""
+        self._watchdog.feed()
+        lo = self.clock.lo
+        lit = self._pattern >> (lo >> 17 & 15) & 1
+        if lit != self._lit:
+            self._lit = lit
+            self._led(lit)
+        if self._action is not None and (lo - self._t_action) & _LOW >= _LEAVE_US:
+            raise Leave(self._action)
+
+    def close(self):
+        """Stop captures and watchdog and give the port back."""
+        for capture in self.captures:
+            capture.stop()
+        self.link.close()
+        machine.mem32[_WATCHDOG_OFF] = _WATCHDOG_ENABLE
+
+
+def run_board(board, confirm):
+    """Run the application until the host asks for the REPL; call confirm() once it has lasted."""
+    app = App(board)
+    app.start()
+    gc.collect()
+    clock = board.clock
+    t_start = clock.t_us()
+    try:
+        while clock.t_us() - t_start < _SLOW_US:
+            app.step()
+        confirm()
+        while True:
+            app.step()
+    except Leave as leave:
+        board.close()
+        if leave.args[0] == CONTROL_RESET:
+            machine.reset()
+        if leave.args[0] == CONTROL_BOOTLOADER:
+            machine.bootloader()
