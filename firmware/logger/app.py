@@ -227,6 +227,7 @@ class App:
                 return m.BUSY
             if not self._recording:
                 self._start_session()
+                self._show()
             return m.OK
         if action in (m.CONTROL_RESET, m.CONTROL_REPL, m.CONTROL_BOOTLOADER):
             if self._recording or self._stopping:
