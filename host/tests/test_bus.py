@@ -9,6 +9,7 @@ from stagelog.errors import UsageError
 from stagelog.model import EXT, FRAME, RTR
 from stagelog.rig import bus_log, canbits, nodes
 from stagelog.rig.bus import Bus, simulate
+from stagelog.rig.bus_bench import throughput
 from stagelog.rig.bus_controller import Frame
 from stagelog.rig.bus_node import to_table
 
@@ -167,6 +168,16 @@ def test_one_node_keeps_the_order_of_its_source():
     assert rows["can_id"].tolist() == [0x700, 0x001]
 
 
+def test_a_source_whose_times_go_back_is_sent_in_its_order():
+    table = to_table([Frame(0x100 + i, 0, 0, b"") for i in range(4)])
+    due_ns = np.array([0, 900_000, 300_000, 1_200_000])
+    split = [(due_ns[:2], table[:2]), (due_ns[2:], table[2:])]
+    for source in ([(due_ns, table)], split):
+        log = simulate({"a": source}, 2 * MS)
+        assert log.sent["can_id"].tolist() == [0x100, 0x101, 0x102, 0x103]
+        assert log.sent["due_ns"].tolist() == [0, 900_000, 900_000, 1_200_000]
+
+
 def test_a_full_bus_starves_the_low_priority_and_shows_it():
     bus = Bus(500_000)
     bus.add_node("babbler", nodes.saturate(8, can_id=0))
@@ -250,6 +261,20 @@ def test_a_node_without_power_neither_acknowledges_nor_sees():
     assert 0 < len(again.tape("dash")) <= len(again.tape("logger"))
 
 
+def test_a_node_that_comes_later_saw_nothing_before():
+    bus = random_bus(1)
+    before = bus.run(20 * MS)
+    bus.add_node("late")
+    log = before + bus.run(40 * MS)
+    late = log.tape("late")
+    assert len(late) and late["t_us"].min() >= 20_000
+    assert len(log.tape("dash")) == len(before.tape("dash")) + len(late)
+
+
+def test_a_node_without_messages_sends_nothing():
+    assert not len(simulate({"idle": nodes.periodic([])}, S).rows)
+
+
 def test_a_frame_given_while_the_bus_runs_goes_out_next():
     bus = Bus(500_000)
     tester = bus.add_node("tester")
@@ -282,9 +307,7 @@ def test_what_makes_no_sense_is_refused(spoil, words):
         bus.run(S)
 
 
-def test_throughput_is_printed(capsys):
-    from stagelog.rig.bus import throughput
-
+def test_throughput_has_a_figure_for_each_path():
     figures = throughput(duration_s=1)
     assert set(figures) == {"batch_saturated", "batch_arbitrated", "frame_by_frame", "bit_by_bit"}
     assert all(rate > 0 for rate in figures.values())

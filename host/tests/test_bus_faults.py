@@ -9,7 +9,7 @@ from stagelog.errors import UsageError
 from stagelog.rig import bus_faults as faults
 from stagelog.rig import canbits, nodes, tape
 from stagelog.rig.bus import Bus
-from stagelog.rig.bus_controller import Controller
+from stagelog.rig.bus_controller import SENT, Controller
 from stagelog.rig.bus_faults import BitFault, Effect, Fault
 from stagelog.rig.bus_fd import FdFrame, _crc, fd_wire_bits
 
@@ -268,6 +268,28 @@ def test_can_fd_frames_are_destroyed_by_classic_nodes_until_somebody_is_passive(
     assert len(passive)
     assert_nothing_false(log)
     assert (log.sent["t_ns"] > 40 * MS).any()
+
+
+def test_can_fd_data_bits_pass_at_the_faster_rate():
+    frame = FdFrame(0x100, bytes(range(64)))
+    levels, fast = fd_wire_bits(frame)
+    assert levels[-10:] == [1, 0, 1] + [1] * 7  # its own acknowledgement, end of frame
+    for brs, n_fast in ((True, sum(fast)), (False, 0)):
+        bus = Bus(500_000)
+        bus.add_fd_node("fd", [(0, frame._replace(brs=brs))], data_bitrate_bps=2_000_000)
+        bus.add_node("logger", listen_only=True)
+        log = bus.run(5 * MS)
+        n_bits = len(fd_wire_bits(frame._replace(brs=brs))[0])
+        (sent,) = log.rows[log.rows["kind"] == SENT]
+        assert sent["t_ns"] == (n_bits - n_fast) * 2000 + n_fast * 500
+
+
+def test_a_fault_that_begins_where_a_run_ends_waits_for_the_next_run():
+    bus = car_bus()
+    bus.add_fault(faults.stuck_dominant(10 * MS, 10 * MS + 50_000))
+    first = bus.run(10 * MS)
+    assert n_kind(first, "logger", tape.ERROR) == 0
+    assert n_kind(bus.run(12 * MS), "logger", tape.ERROR) > 0
 
 
 def test_can_fd_frame_bits_have_the_lengths_of_the_standard():

@@ -27,10 +27,10 @@ def test_periodic_messages_are_due_at_offset_plus_cycles():
         nodes.Periodic(0x100, 10 * MS, 8, offset_ns=3 * MS),
         nodes.Periodic(0x18FEF100, 100 * MS, 2, EXT, payload=b"\x01\x02"),
     ]
-    due_ns, frames = offered(nodes.periodic(messages, until_ns=2500 * MS))
+    due_ns, frames = offered(nodes.periodic(messages, until_ns=12_500 * MS))
     fast = frames["can_id"] == 0x100
-    assert due_ns[fast].tolist() == list(range(3 * MS, 2500 * MS, 10 * MS))
-    assert due_ns[~fast].tolist() == list(range(0, 2500 * MS, 100 * MS))
+    assert due_ns[fast].tolist() == list(range(3 * MS, 12_500 * MS, 10 * MS))
+    assert due_ns[~fast].tolist() == list(range(0, 12_500 * MS, 100 * MS))
     assert (np.diff(due_ns) >= 0).all()
     assert (frames["data"][~fast][:, :3] == [1, 2, 0]).all() and (
         frames["flags"][~fast] == 1

@@ -61,43 +61,6 @@ def simulate(sources, until_ns, bitrate_bps=500_000, index=0):
     return bus.run(until_ns)
 
 
-def throughput(duration_s=2):
-    """Return frames per second of processor time for each path, for people to look at.
-
-    duration_s   bus time of the arithmetic runs; the slower paths get a tenth and a hundredth
-    """
-    from time import process_time
-
-    from . import nodes
-
-    def rate(share, run, *sources, every_bit=False):
-        bus = Bus(1_000_000, every_bit=every_bit)
-        for i, source in enumerate(sources):
-            bus.add_node(f"n{i}", source)
-        bus.add_node("ack")
-        bus.add_node("logger", listen_only=True)
-        until_ns = round(duration_s * 10**9 * share)
-        began = process_time()
-        n = run(bus, until_ns)
-        return round(n / (process_time() - began))
-
-    def whole(bus, until_ns):
-        return len(bus.run(until_ns).sent)
-
-    def single(bus, until_ns):
-        return sum(1 for _ in bus.advance(until_ns))
-
-    def mixed():
-        return (nodes.random_frames(800, i, i, 8) for i in range(8))
-
-    return {
-        "batch_saturated": rate(1, whole, nodes.saturate()),
-        "batch_arbitrated": rate(1, whole, *mixed()),
-        "frame_by_frame": rate(0.1, single, *mixed()),
-        "bit_by_bit": rate(0.01, whole, nodes.saturate(), every_bit=True),
-    }
-
-
 class Bus:
     """A CAN bus. Invariant: all that happened up to now_ns has been given out, nothing later."""
 
@@ -189,7 +152,10 @@ class Bus:
         return Log(np.concatenate(parts), names, self.bitrate_bps, self.index)
 
     def advance(self, until_ns):
-        """Run to `until_ns`, yielding each Event as it happens; all have t_ns <= until_ns."""
+        """Run to `until_ns`, yielding each Event as it happens; all have t_ns <= until_ns.
+
+        The bus gets only as far as the events are taken: take them all.
+        """
         for part in self._parts(self._check_until(until_ns), batch=False):
             yield from part
 
@@ -369,7 +335,9 @@ class Bus:
         return [n for n in self._powered() if not n.listen_only and not n.controller.parked]
 
     def _missed_by(self):
-        return sum(1 << n.index for n in self.nodes if not n.online or n.controller.parked)
+        """Return a bit for each node that takes no part, or does not exist yet."""
+        absent = sum(1 << n.index for n in self.nodes if not n.online or n.controller.parked)
+        return absent | (1 << MAX_NODES) - (1 << len(self.nodes))
 
     def _account(self, sent_by, nodes, n_frames, busy_ps):
         """Book clean frames: counters fall by one per frame, sent or received."""

@@ -27,7 +27,7 @@ MAX_NODES = 64
 
 # t_ns       end of the last EOF bit, or of the bit in which an error was noticed, since bus start
 # due_ns     when the sender wanted to begin (frames), else t_ns
-# missed_by  bit i: node i took no part (only where observer is EVERY)
+# missed_by  bit i: node i took no part, or was not there yet (only where observer is EVERY)
 # can_id     of an error: the unstuffed bit of the frame, from SOF = 0, in which it was noticed
 # code       of errors: BIT_ERROR, ... ; state: ACTIVE, WARNING, PASSIVE, BUS_OFF, all of tape
 LOG = np.dtype(

@@ -157,12 +157,12 @@ class Node:
 
     @property
     def tec(self):
-        """Transmit error counter."""
+        """Transmit error counter, as of the end of the last frame begun."""
         return self.controller.tec
 
     @property
     def rec(self):
-        """Receive error counter."""
+        """Receive error counter, as of the end of the last frame begun."""
         return self.controller.rec
 
     @property

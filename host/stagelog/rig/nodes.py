@@ -19,7 +19,7 @@ from . import canbits
 from .bus_node import LAST_NS
 
 CHUNK = 4096
-WINDOW_ns = 10**9  # of a periodic source: one chunk
+WINDOW_ns = 5 * 10**9  # of a periodic source: one chunk
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,8 @@ def counting(n_bytes):
 
 def periodic(messages, until_ns=LAST_NS, seed=0):
     """Yield the frames of several Periodic messages, all from one node, as they become due."""
+    if not messages:
+        return
     rng = np.random.default_rng(seed)
     for start_ns in range(0, until_ns, WINDOW_ns):
         end_ns = min(start_ns + WINDOW_ns, until_ns)
