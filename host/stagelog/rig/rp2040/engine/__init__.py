@@ -37,6 +37,16 @@ class Shared(ctypes.Structure):
     )
 
 
+class Core(ctypes.Structure):
+    """The core's registers, which follow `struct shared` in `struct chip`."""
+
+    _fields_ = (
+        ("r", ctypes.c_uint32 * 16),
+        *((name, ctypes.c_uint32) for name in ("other_sp", "n", "z", "c", "v")),
+        *((name, ctypes.c_uint32) for name in ("primask", "control", "ipsr")),
+    )
+
+
 class SpiDevice(ctypes.Structure):
     """`struct spi_device` of chip.h."""
 
@@ -98,6 +108,7 @@ class Engine:
         if not self._chip:
             raise MemoryError("no memory for an emulated chip")
         self.shared = Shared.from_address(self._chip)
+        self.core = Core.from_address(self._chip + ctypes.sizeof(Shared))
         self._error = None
         self._callbacks = (
             _READ(self._guard(handlers.read, 0xFFFFFFFF)),

@@ -1,8 +1,8 @@
 /* The two PL022 SPI masters and the devices that hang on them.
  *
- * A word takes its bits at the programmed rate, and in Motorola format with SPH=0 one and a half clocks more
- * before the next, when the PL022 pulses its own frame select (DDI0194H, 2.3.9: "the SSPFSSOUT signal must be
- * pulsed HIGH between each data word transfer").
+ * A word takes its bits at the programmed rate. In Motorola format with SPH=0 there are one and a half clocks
+ * more before the next word, while the PL022 pulses its own frame select (RP2040 datasheet, 4.4.3.10; seen on
+ * a board in raspberrypi/pico-examples#285). With SPH=1 words follow each other without a pause.
  */
 #include "chip.h"
 

@@ -1,0 +1,123 @@
+"""The target rp2040 of the rig: the shipped firmware on stock MicroPython on an emulated Pico.
+
+The same questions as stagelog.rig.target.SimTarget; time is emulated and the run repeatable. The
+card is an image file in the test's folder that outlives power cuts. Does not own the tests.
+"""
+
+from stagelog.link import Link
+
+from .board import PicoBoard
+from .card_image import FileImage
+from .firmware import logger_files
+from .mcp2515 import Mcp2515
+from .sdcard import ORDINARY, SdCard
+
+_SLICE_us = 500
+_READ_us = 50_000
+
+
+class EmulatedStream:
+    """The board's serial port as stagelog.link.Link wants it, in emulated time."""
+
+    def __init__(self, board):
+        self._board = board
+
+    def clock(self):
+        """Return emulated seconds, for Link."""
+        return self._board.t_us / 1e6
+
+    def write(self, data):
+        """Send bytes to the logger."""
+        self._board.usb.write(bytes(data))
+
+    def read(self, n):
+        """Let the board run until it sends something, 50 ms at most; return what it sent."""
+        received = self._board.usb.received
+        end_us = self._board.t_us + _READ_us
+        while not received and self._board.t_us < end_us:
+            self._board.run_us(_SLICE_us)
+        data = bytes(received[:n])
+        del received[:n]
+        return data
+
+    def close(self):
+        """Nothing to close."""
+
+
+class Rp2040Target:
+    """A rig in emulated time. args: slow, miss_cycles, seed, bitrate_bps, crystal_Hz, card_blocks,
+    timing, image (a UF2), files (instead of the logger's own).
+    """
+
+    name = "rp2040"
+    capabilities = frozenset(("power", "storage", "virtual_time", "saturated"))
+
+    def __init__(
+        self,
+        folder,
+        *,
+        slow=1.0,
+        miss_cycles=0,
+        seed=1,
+        bitrate_bps=500_000,
+        crystal_Hz=16_000_000,
+        card_blocks=4096,
+        timing=ORDINARY,
+        image=None,
+        files=None,
+    ):
+        from stagelog.card import prepare_raw
+
+        self.card_path = folder / "card.img"
+        if not self.card_path.exists():
+            prepare_raw(self.card_path, card_blocks)
+        self.can = Mcp2515(bitrate_bps=bitrate_bps, crystal_Hz=crystal_Hz)
+        self.card = SdCard(FileImage(self.card_path), timing, seed=seed)
+        self.board = PicoBoard(
+            image,
+            files=logger_files() if files is None else files,
+            can=self.can,
+            card=self.card,
+            slow=slow,
+            miss_cycles=miss_cycles,
+            seed=seed,
+        )
+        self._stream = EmulatedStream(self.board)
+        self._connect()
+
+    @property
+    def is_on(self):
+        """True while the board has power."""
+        return self.board.powered
+
+    @property
+    def now_us(self):
+        """Emulated time since the rig was made."""
+        return self.board.t_us
+
+    def power_on(self):
+        """Boot the board."""
+        self.board.power_on()
+        self._connect()
+
+    def power_cut(self):
+        """Take the power away: memory is gone, flash and card stay, writes under way are torn."""
+        self.board.power_off()
+
+    def play(self, tape):
+        """Play a tape from now on, up to its last event."""
+        self.can.play(tape)
+        while not self.can.is_played_out:
+            self.board.run_us(_SLICE_us)
+
+    def run_for(self, us):
+        """Let time pass on a silent bus."""
+        self.board.run_us(us)
+
+    def close(self):
+        """Put everything away."""
+        self.board.close()
+        self.card.image.close()
+
+    def _connect(self):
+        self.link = Link(self._stream, "rp2040", self._stream.clock)
