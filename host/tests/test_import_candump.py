@@ -179,14 +179,14 @@ def test_comments_and_drops(tmp_path):
     assert not diagnostics.ok
 
 
-def test_buses_are_numbered_in_order_of_appearance(tmp_path):
+def test_buses_have_the_numbers_of_their_names(tmp_path):
     path = tmp_path / "x.log"
     path.write_text(
         "".join(f"(1.000000) {n} 123#11\n" for n in ("vcan1", "can0", "vcan1", "slcan0"))
     )
     log = collect(candump.stream_candump(path))
-    assert log.ifaces == ("vcan1", "can0", "slcan0")
-    assert log.frames["bus"].tolist() == [0, 1, 0, 2]
+    assert log.ifaces == ("can0", "vcan1", "slcan0")
+    assert log.frames["bus"].tolist() == [1, 0, 1, 2]
 
 
 def test_more_interfaces_than_numbers_is_damage(tmp_path):

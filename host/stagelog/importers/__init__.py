@@ -1,9 +1,9 @@
 """Any log in, frame tables out; what is damaged is told, what is whole is read.
 
     load_frames(path) -> LogFrames(frames, ifaces, diagnostics, kind)       a whole log in memory
-    stream_frames(path) -> FrameStream                                      any size, chunk by chunk
+    stream_frames(path) -> FrameStream                                  any size, chunk by chunk
         for frames in stream: ...       then stream.ifaces, stream.diagnostics are complete
-    sniff(path) -> "candump", "slog", ...                                   by content, not by name
+    sniff(path) -> "candump", "slog", ...                               by content, not by name
 
     read_candump(path) -> (frames, diagnostics)      and so on for each kind
 
@@ -14,15 +14,24 @@ detail)], notes, ok, to_json(). Raises InputError for a file that cannot be open
 log at all; never for damage inside one.
 """
 
+from stagelog.importers.blf import read_blf, stream_blf
+from stagelog.importers.can_text import read_asc, read_trc, stream_asc, stream_trc
 from stagelog.importers.candump import read_candump, stream_candump
 from stagelog.importers.diagnostics import Damage, Diagnostics
+from stagelog.importers.mf4 import read_mf4, stream_mf4
+from stagelog.importers.savvycan import read_savvycan, stream_savvycan
 from stagelog.importers.slog import stream_slog
 from stagelog.importers.sniff import sniff
 from stagelog.importers.stream import FrameStream, LogFrames, collect
 
 _STREAMS = {
+    "asc": stream_asc,
+    "blf": stream_blf,
     "candump": stream_candump,
+    "mf4": stream_mf4,
+    "savvycan": stream_savvycan,
     "slog": stream_slog,
+    "trc": stream_trc,
 }
 
 
@@ -42,8 +51,12 @@ __all__ = [
     "FrameStream",
     "LogFrames",
     "load_frames",
+    "read_asc",
+    "read_blf",
     "read_candump",
+    "read_mf4",
+    "read_savvycan",
+    "read_trc",
     "sniff",
-    "stream_candump",
     "stream_frames",
 ]

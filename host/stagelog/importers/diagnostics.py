@@ -53,7 +53,8 @@ class Diagnostics:
         """Count `n` damages of a kind; list the first of them while there is room."""
         self.counts[kind] = self.counts.get(kind, 0) + n
         if len(self.damages) < MAX_LISTED:
-            self.damages.append(Damage(kind, place, detail[:120]))
+            text = "".join(c if c.isprintable() else "." for c in detail[:120])
+            self.damages.append(Damage(kind, place, text))
 
     def note(self, text):
         """Keep one remark about the whole log."""

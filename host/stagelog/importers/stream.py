@@ -6,6 +6,7 @@ bounded memory. Knows no format.
 
 import codecs
 import os
+import re
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,7 +47,7 @@ class LogFrames:
     """A whole log in memory.
 
     frames       FRAME or FRAME_FD, in the order of the log
-    ifaces       name of each bus as the log spells it, indexed by `frames["bus"]`
+    ifaces       name of each bus as the log spells it, by `frames["bus"]`; "" if not in use
     kind         "slog", "candump", "blf", "asc", "trc", "mf4", "savvycan"
     """
 
@@ -216,16 +217,29 @@ def line_chunks(path, diagnostics, n_bytes=1 << 19):
 
 
 class BusNames:
-    """Maps interface names to bus numbers in the order of their first frame."""
+    """Maps interface names to bus numbers: can2 is bus 2 if that is free, others take the first
+    free.
+
+    `names` is indexed by bus number and grows with it; "" stands where a number is not in use.
+    """
 
     def __init__(self, names):
         self.names = names
-        self._index = {name: k for k, name in enumerate(names)}
+        self._index = {}
 
     def index(self, name):
         """Return the bus number of a name, or None when 256 are taken."""
         bus = self._index.get(name)
-        if bus is None and len(self.names) < MAX_BUSES:
-            bus = self._index[name] = len(self.names)
-            self.names.append(name)
+        if bus is None and len(self._index) < MAX_BUSES:
+            bus = self._free_number(name)
+            self.names.extend([""] * (bus + 1 - len(self.names)))
+            self.names[bus] = name
+            self._index[name] = bus
         return bus
+
+    def _free_number(self, name):
+        taken = set(self._index.values())
+        number = re.fullmatch(r"\D*(\d{1,3})", name)
+        if number and int(number[1]) < MAX_BUSES and int(number[1]) not in taken:
+            return int(number[1])
+        return next(k for k in range(MAX_BUSES) if k not in taken)

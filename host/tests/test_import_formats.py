@@ -1,0 +1,262 @@
+"""Logs that python-can wrote, read by us and by python-can, compared frame by frame."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from stagelog.errors import InputError
+from stagelog.importers import load_frames, sniff, stream_frames
+from stagelog.importers.can_messages import messages_of
+from stagelog.importers.stream import collect
+from stagelog.model import BRS, ERR, ESI, EXT, FD, FD_LENGTHS, FRAME, FRAME_FD, RTR
+
+can = pytest.importorskip("can")
+
+T0 = 1_700_000_000_000_000
+WRITERS = {
+    "candump": ("CanutilsLogWriter", ".log"),
+    "blf": ("BLFWriter", ".blf"),
+    "asc": ("ASCWriter", ".asc"),
+    "trc": ("TRCWriter", ".trc"),
+    "mf4": ("MF4Writer", ".mf4"),
+}
+
+
+def some_frames(n, kinds=("classic",), seed=1):
+    """Return n frames of the given kinds in FRAME or FRAME_FD."""
+    rng = np.random.default_rng(seed)
+    frames = np.zeros(n, FRAME_FD if "fd" in kinds else FRAME)
+    frames["t_us"] = T0 + np.cumsum(rng.integers(1, 2000, n))
+    frames["bus"] = rng.integers(0, 3, n)
+    for frame, kind in zip(frames, rng.choice(kinds, n), strict=True):
+        is_ext = rng.random() < 0.3
+        frame["can_id"] = rng.integers(0, 1 << (29 if is_ext else 11))
+        flags = EXT * is_ext
+        length = int(rng.integers(0, 9))
+        if kind == "fd":
+            length = int(rng.choice(FD_LENGTHS[1:]))
+            flags |= FD | BRS * int(rng.integers(0, 2)) | ESI * int(rng.integers(0, 2))
+        frame["dlc"] = np.searchsorted(FD_LENGTHS, length)
+        if kind == "remote":
+            flags, length = flags | RTR, 0
+        if kind == "error":
+            flags, length = ERR, 0
+            frame["can_id"] = frame["dlc"] = 0
+        frame["flags"], frame["n_bytes"] = flags, length
+        frame["data"][:length] = rng.integers(0, 256, length)
+    return frames
+
+
+def write(path, kind, frames):
+    """Write frames by python-can's writer of a kind."""
+    writer = getattr(can, WRITERS[kind][0])(str(path))
+    for message in messages_of(frames, channel_of={k: k for k in range(256)}):
+        writer.on_message_received(message)
+    writer.stop()
+    return path
+
+
+def by_python_can(path):
+    """Return what python-can reads, as comparable tuples."""
+    return [
+        (
+            m.timestamp,
+            m.arbitration_id,
+            m.is_extended_id,
+            m.is_remote_frame,
+            m.is_error_frame,
+            m.is_fd,
+            m.bitrate_switch,
+            m.error_state_indicator,
+            bytes(m.data or b""),
+        )
+        for m in can.LogReader(str(path))
+    ]
+
+
+def as_tuples(frames):
+    return [
+        (
+            f["t_us"] / 1e6,
+            int(f["can_id"]),
+            *(bool(f["flags"] & bit) for bit in (EXT, RTR, ERR, FD, BRS, ESI)),
+            bytes(f["data"][: f["n_bytes"]]),
+        )
+        for f in frames
+    ]
+
+
+CASES = [
+    (kind, frame_kinds)
+    for kind in WRITERS
+    for frame_kinds in (("classic",), ("classic", "remote", "error"), ("classic", "fd"))
+    if not (kind == "trc" and frame_kinds != ("classic",))  # its writer knows only these
+]
+
+
+@pytest.mark.parametrize(
+    ("kind", "frame_kinds"), CASES, ids=lambda v: v if isinstance(v, str) else "+".join(v)
+)
+def test_frames_are_those_that_python_can_reads(tmp_path, kind, frame_kinds):
+    if kind == "mf4":
+        pytest.importorskip("asammdf")
+    n = 200 if kind == "mf4" else 700
+    path = write(tmp_path / f"x{WRITERS[kind][1]}", kind, some_frames(n, frame_kinds))
+    log = load_frames(path)
+    assert log.kind == kind
+    assert log.diagnostics.ok, log.diagnostics
+    wanted = by_python_can(path)
+    assert len(wanted) == len(log.frames) == n
+    for ours, theirs in zip(as_tuples(log.frames), wanted, strict=True):
+        if not (kind == "candump" and theirs[4]):  # it drops the class of an error frame
+            assert ours[1:] == theirs[1:]
+        assert ours[0] == pytest.approx(theirs[0], abs=1.1e-6)
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_what_was_written_comes_back(tmp_path, kind):
+    if kind == "mf4":
+        pytest.importorskip("asammdf")
+    frames = some_frames(300)
+    log = load_frames(write(tmp_path / f"x{WRITERS[kind][1]}", kind, frames))
+    for name in ("can_id", "flags", "n_bytes", "data"):
+        np.testing.assert_array_equal(log.frames[name], frames[name])
+    if kind != "trc":  # its writer counts buses from 1, without saying so
+        np.testing.assert_array_equal(log.frames["bus"], frames["bus"])
+    step = np.diff(log.frames["t_us"]) - np.diff(frames["t_us"])
+    assert np.abs(step).max() <= (1000 if kind == "trc" else 2)
+    if log.diagnostics.times == "absolute" and kind not in ("trc",):
+        assert np.abs(log.frames["t_us"] - frames["t_us"]).max() <= 2
+
+
+def test_streams_in_chunks_give_the_same(tmp_path):
+    frames = some_frames(40_000)
+    for kind in ("blf", "candump"):
+        path = write(tmp_path / f"x{WRITERS[kind][1]}", kind, frames)
+        stream = stream_frames(path)
+        parts = list(stream)
+        assert len(parts) > 1
+        whole = collect(stream_frames(path))
+        assert b"".join(p.tobytes() for p in parts) == whole.frames.tobytes()
+        assert stream.diagnostics.n_frames == len(frames)
+        assert stream.ifaces == ["can0", "can1", "can2"]
+
+
+def test_blf_objects_may_lie_across_containers(tmp_path):
+    writer = can.BLFWriter(str(tmp_path / "x.blf"), max_container_size=1000)
+    frames = some_frames(500, ("classic", "fd", "error"))
+    for message in messages_of(frames, channel_of={k: k for k in range(256)}):
+        writer.on_message_received(message)
+    writer.stop()
+    log = load_frames(tmp_path / "x.blf")
+    assert log.diagnostics.ok and len(log.frames) == 500
+    np.testing.assert_array_equal(log.frames["data"], frames["data"])
+
+
+def test_blf_without_compression(tmp_path):
+    writer = can.BLFWriter(str(tmp_path / "x.blf"), compression_level=0)
+    frames = some_frames(500)
+    for message in messages_of(frames, channel_of={k: k for k in range(256)}):
+        writer.on_message_received(message)
+    writer.stop()
+    assert len(load_frames(tmp_path / "x.blf").frames) == 500
+
+
+SAVVYCAN = """Time Stamp,ID,Extended,Dir,Bus,LEN,D1,D2,D3,D4,D5,D6,D7,D8
+166064000,0000021A,false,Rx,0,8,FE,36,12,FE,69,05,07,AD,
+166064100,18FEF100,true,Rx,1,2,01,02,,,,,,,
+166064200,0000021A,false,Rx,0,0,,,,,,,,,
+166064300,0000081A,false,Rx,0,0,,,,,,,,,
+166064300,0000021A,false,Rx,0,3,01,02
+166064400,0000021A,maybe,Rx,0,0,
+"""
+
+
+def test_savvycan(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text(SAVVYCAN)
+    log = load_frames(path)
+    assert (log.kind, log.ifaces) == ("savvycan", ("can0", "can1"))
+    assert log.frames["t_us"].tolist() == [166064000, 166064100, 166064200]
+    assert log.frames["can_id"].tolist() == [0x21A, 0x18FEF100, 0x21A]
+    assert log.frames["flags"].tolist() == [0, EXT, 0]
+    assert log.frames["data"][0].tobytes().hex() == "fe3612fe690507ad"
+    assert log.diagnostics.counts == {"not a frame": 3}
+    assert [d.place for d in log.diagnostics.damages] == ["line 5", "line 6", "line 7"]
+
+
+def test_asc_with_times_relative_to_the_line_before(tmp_path):
+    path = tmp_path / "x.asc"
+    lines = "".join(f" 0.{k:06d} 1  100  Rx  d 1 0{k}\n" for k in (0, 5, 3, 9))
+    path.write_text(f"date Sat Sep 30 15:06:13.191 2017\nbase hex  timestamps relative\n{lines}")
+    log = load_frames(path)
+    assert log.diagnostics.times == "delta"
+    assert log.frames["t_us"].tolist() == [0, 5, 8, 17]
+    assert "measured Sat Sep 30" in log.diagnostics.notes[0]
+
+
+def test_a_bad_line_costs_itself_only(tmp_path):
+    frames = some_frames(200)
+    for kind in ("asc", "trc"):
+        path = write(tmp_path / f"x{WRITERS[kind][1]}", kind, frames)
+        lines = path.read_text().splitlines()
+        body = [k for k, line in enumerate(lines) if line[:1] == " " and "Start" not in line]
+        bad = body[10:20:3]
+        for k in bad:
+            lines[k] = lines[k].replace(" Rx ", " R# ").replace(" DT ", " D# ")
+        lines.insert(body[30], "\x00\x01 garbage")
+        path.write_text("\n".join(lines), encoding="latin-1")
+        log = load_frames(path)
+        assert len(log.frames) == 200 - len(bad)
+        assert log.diagnostics.counts == {"not a frame": len(bad) + 1}
+        assert {d.place for d in log.diagnostics.damages} >= {f"line {k + 1}" for k in bad}
+
+
+def test_trc_versions_that_cannot_be_read_are_refused(tmp_path):
+    path = tmp_path / "x.trc"
+    path.write_text(";$FILEVERSION=1.2\n;$STARTTIME=44548.6\n 1) 17535.4 1 Tx 0100 8 00\n")
+    with pytest.raises(InputError, match="version '1.2'"):
+        load_frames(path)
+
+
+def test_sniffing_goes_by_content(tmp_path):
+    path = tmp_path / "x.blf"
+    path.write_text("(1.000000) can0 123#11\n")
+    assert sniff(path) == "candump"
+    for text in ("", "hello\nworld\n", 'VERSION ""\nBU_: A\n'):
+        path.write_text(text)
+        with pytest.raises(InputError, match="x.blf"):
+            load_frames(path)
+
+
+def test_our_own_log_goes_through(tmp_path):
+    from stagelog.blocks import Identity, pack_session
+
+    path = tmp_path / "x.slog"
+    frames = some_frames(1000)
+    frames["t_us"] -= T0
+    frames["bus"] &= 1
+    identity = Identity("e66038b7130f2e29", 3, 0x1234)
+    path.write_bytes(pack_session(frames, identity).tobytes())
+    log = load_frames(path)
+    assert (log.kind, log.diagnostics.ok, log.ifaces) == ("slog", True, ("can0", "can1"))
+    for name in ("t_us", "can_id", "bus", "flags", "n_bytes", "data"):
+        np.testing.assert_array_equal(log.frames[name], frames[name])
+
+
+def test_importing_stagelog_importers_is_light():
+    code = (
+        "import sys, stagelog.importers; "
+        "sys.exit(any(m in sys.modules for m in ('can', 'asammdf', 'pandas', 'pyarrow')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_mf4_that_is_none(tmp_path):
+    pytest.importorskip("asammdf")
+    path = tmp_path / "x.mf4"
+    path.write_bytes(b"MDF     4.10    " + bytes(range(256)) * 10)
+    with pytest.raises(InputError, match="asammdf cannot read it"):
+        load_frames(path)
