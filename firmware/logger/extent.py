@@ -8,7 +8,7 @@ refused. Recovery looks at a bounded number of places, whatever the size of the 
 import binascii
 import struct
 
-from slog.block import BOOT, NONCE, SEQ, is_block, is_header
+from slog.block import BOOT, is_block, is_header
 from slog.layout import (
     BLOCK_BYTES,
     RELEASE,
@@ -26,6 +26,7 @@ from slog.layout import (
 SECTORS_PER_BLOCK = BLOCK_BYTES // SECTOR_BYTES
 ALIGN_SECTORS = const(8192)  # 4 MiB, the largest erase group of the cards we know
 _N_PLACES = const(16)  # the signature is looked for in the first 64 MiB
+_MAX_UNREADABLE = const(3)
 _GROUP_BLOCKS = const(16)  # 64 KiB, the smallest erase group
 _LOOK_AHEAD = const(64)  # blocks that a card may have lost after it said they were safe
 _HOLE_BLOCKS = const(1024 + 64)  # one erase group of 4 MiB, and what may lie around it
@@ -49,23 +50,33 @@ def is_checked(table, buf):
 
 
 def find_signature(card, sector):
-    """Return the signature's fields; ExtentError if no place has one. `sector` is a buffer of 512
-    bytes.
+    """Return (the signature's fields, the sector where one of its copies was found); ExtentError
+    if there is none.
+
+    `sector` is a buffer of 512 bytes. A place that can't be read is passed over; OSError if it is
+    the third one.
     """
+    n_unreadable = 0
     for place in range(_N_PLACES):
         lba = place * ALIGN_SECTORS
         if lba + SECTORS_PER_BLOCK > card.n_sectors:
             break
-        card.read(lba, sector)
+        try:
+            card.read(lba, sector)
+        except OSError:
+            n_unreadable += 1
+            if n_unreadable == _MAX_UNREADABLE:
+                raise
+            continue
         if bytes(sector[:16]) == SIGNATURE_MAGIC and is_checked(SIGNATURE, sector):
             found = unpack(SIGNATURE, sector)
-            if found["lba"] != lba:
+            if lba not in (found["lba"], found["lba"] + found["copy"] * SECTORS_PER_BLOCK):
                 continue
             if found["version"] != VERSION:
                 raise ExtentError("extent of format version %d" % found["version"])
-            if lba + found["n_blocks"] * SECTORS_PER_BLOCK > card.n_sectors:
+            if found["lba"] + found["n_blocks"] * SECTORS_PER_BLOCK > card.n_sectors:
                 raise ExtentError("the extent is longer than the card")
-            return found
+            return found, lba
     raise ExtentError("no signature in the first %d MiB" % (_N_PLACES * 4))
 
 
@@ -78,13 +89,14 @@ class Extent:
         self.card = card
         self._sector = bytearray(SECTOR_BYTES)
         self._block = bytearray(BLOCK_BYTES)
-        found = find_signature(card, self._sector)
+        found, self._signature_at = find_signature(card, self._sector)
         self.extent_id = found["extent_id"]
         self.lba = found["lba"]
         self.first = found["data_first"]
         self.end = found["data_end"]
         self.n = self.end - self.first
         self._marks = (found["release_a"], found["release_b"])
+        self._is_wrapped = False
         self.read_release()
 
     def after(self, position, n=1):
@@ -101,15 +113,11 @@ class Extent:
 
     def header(self, position):
         """Return (seq, boot, nonce) of what looks like a block at its own place, or None."""
-        self.card.read(self.sector_of(position), self._sector)
-        if not is_header(self._sector, position):
-            return None
         sector = self._sector
-        return (
-            struct.unpack_from("<I", sector, SEQ)[0],
-            struct.unpack_from("<I", sector, BOOT)[0],
-            struct.unpack_from("<I", sector, NONCE)[0],
-        )
+        if not self._can_read(self.sector_of(position), sector) or not is_header(sector, position):
+            return None
+        boot, nonce, seq = struct.unpack_from("<III", sector, BOOT)
+        return (seq, boot, nonce)
 
     def sector(self, position):
         """Return the first sector of a position in a buffer that the next call overwrites."""
@@ -118,41 +126,73 @@ class Extent:
 
     def is_whole(self, position):
         """Tell whether the block at `position` is whole and at its own place."""
-        self.card.read(self.sector_of(position), self._block)
-        return is_block(self._block, position)
+        return self._can_read(self.sector_of(position), self._block) and is_block(
+            self._block, position
+        )
+
+    def is_signed(self):
+        """Tell whether the signature is where it was found."""
+        self.card.read(self._signature_at, self._sector)
+        return bytes(self._sector[:16]) == SIGNATURE_MAGIC and is_checked(SIGNATURE, self._sector)
+
+    def _can_read(self, sector, buf):
+        """Read; False if the card can't read there. OSError if it can't read the signature either:
+        it is gone.
+        """
+        try:
+            self.card.read(sector, buf)
+            return True
+        except OSError:
+            self.card.read(self._signature_at, self._sector)
+            return False
 
     def find_head(self):
-        """Return (position, seq, boot) of the newest block that was begun, or None on an empty
-        extent.
+        """Return (position, seq, boot, nonce) of the newest block that was begun, or None on an
+        empty extent.
 
         Blocks are written with rising seq round the ring, so the newest lies where seq stops
         rising. A torn block counts, because its number is used up. Holes up to one erase group of
         4 MiB are stepped over.
         """
         stride = max(1, self.n // 64)
-        newest = None
-        for offset in range(0, self.n, stride):
-            newest = self._newer(newest, self.first + offset)
-        for offset in range(0, min(self.n, _HOLE_BLOCKS + _GROUP_BLOCKS), _GROUP_BLOCKS):
-            newest = self._newer(newest, self.first + offset)
+        newest = self._newest_whole(range(0, self.n, stride))
+        if newest is None and stride > 1:
+            near = min(self.n, _LOOK_AHEAD)
+            newest = self._newest_whole(range(near)) or self._newest_whole(
+                range(near, min(self.n, _HOLE_BLOCKS + _GROUP_BLOCKS), _GROUP_BLOCKS)
+            )
         if newest is None:
             return None
+        boot = newest[2]
+        walked = 0
         while True:
-            newest = self._bisect(newest, stride)
-            further = self._look_ahead(newest)
-            if further is None:
-                return newest
-            newest = further
+            low = self._bisect(newest, min(stride, self.n - 1 - walked))
+            walked += self.distance(newest[0], low[0])
+            newest = self._look_ahead(low, self.n - walked)
+            if newest is None:
+                return (low[0], low[1], self._boot_before(low, boot), low[3])
+            walked += self.distance(low[0], newest[0])
 
-    def _newer(self, newest, position):
-        found = self.header(position)
-        if found is None or (newest is not None and found[0] <= newest[1]):
-            return newest
-        if not self.is_whole(position):
-            return newest
-        return (position, found[0], found[1])
+    def _newest_whole(self, offsets):
+        """Return (position, seq, boot, nonce) of the whole block with the highest seq at some
+        offsets, or None.
+        """
+        looked = []
+        for offset in offsets:
+            found = self.header(self.first + offset)
+            if found is not None:
+                looked.append((found[0], offset) + found[1:])
+        looked.sort()
+        while looked:
+            seq, offset, boot, nonce = looked.pop()
+            if self.is_whole(self.first + offset):
+                return (self.first + offset, seq, boot, nonce)
+        return None
 
     def _bisect(self, low, reach):
+        """Return the last place up to `reach` after `low` that seq leads to without a gap that
+        halving meets.
+        """
         below = 0
         above = reach + 1
         base = low[0]
@@ -162,32 +202,53 @@ class Extent:
             found = self.header(position)
             if found is not None and low[1] < found[0] <= low[1] + middle - below:
                 below = middle
-                low = (position, found[0], found[1])
+                low = (position,) + found
             else:
                 above = middle
         return low
 
-    def _look_ahead(self, newest):
-        position, seq, _ = newest
+    def _look_ahead(self, newest, n_places):
+        """Return the next block beyond a hole, or None; notes whether older blocks in use follow,
+        up to the tail.
+
+        The same seq again is a block that was written a second time because its first place was
+        bad.
+        """
+        self._is_wrapped = False
         found = None
-        for step in range(1, min(self.n, _LOOK_AHEAD)):
+        for step in range(1, min(n_places, _LOOK_AHEAD)):
             found = self._ahead(newest, step) or found
-        if found is None:
-            offset = position - self.first
-            step = _GROUP_BLOCKS - offset % _GROUP_BLOCKS
-            while step < min(self.n, _HOLE_BLOCKS):
-                found = self._ahead(newest, step)
-                if found is not None:
-                    break
-                step += _GROUP_BLOCKS
+        step = _LOOK_AHEAD + -(newest[0] + _LOOK_AHEAD - self.first) % _GROUP_BLOCKS
+        while found is None and step < min(n_places, _HOLE_BLOCKS):
+            found = self._ahead(newest, step)
+            step += _GROUP_BLOCKS
         return found
 
     def _ahead(self, newest, step):
         position = self.after(newest[0], step)
         found = self.header(position)
-        if found is not None and newest[1] < found[0] <= newest[1] + step:
-            return (position, found[0], found[1])
+        if found is None:
+            return None
+        if newest[1] < found[0] <= newest[1] + step:
+            return (position,) + found
+        if newest[1] == found[0] and step <= self.n // 2:
+            return (position,) + found
+        if self.released_seq <= found[0] < newest[1] and not self._is_wrapped:
+            is_before_tail = step < (self.distance(newest[0], self.tail) or self.n)
+            self._is_wrapped = is_before_tail and self.is_whole(position)
         return None
+
+    def _boot_before(self, head, boot):
+        """Return the boot counter at the head: of the last whole block, or of the head if that is
+        credible.
+        """
+        for step in range(min(self.n, _LOOK_AHEAD)):
+            position = self.after(head[0], -step)
+            found = self.header(position)
+            if found is not None and found[0] <= head[1] and self.is_whole(position):
+                boot = max(boot, found[1])
+                break
+        return head[2] if boot < head[2] <= boot + _LOOK_AHEAD else boot
 
     def make_release(self, released_seq, position):
         """Return (sector, block) of the next release mark: one write of the older of two places is
@@ -209,8 +270,9 @@ class Extent:
         """Take over the newest valid release mark on the card."""
         best = (0, 0, self.first)
         for mark in self._marks:
-            self.card.read(self.sector_of(mark), self._sector)
-            if is_checked(RELEASE, self._sector):
+            if self._can_read(self.sector_of(mark), self._sector) and is_checked(
+                RELEASE, self._sector
+            ):
                 found = unpack(RELEASE, self._sector)
                 if found["magic"] == RELEASE_MAGIC and found["extent_id"] == self.extent_id:
                     best = max(
@@ -219,14 +281,14 @@ class Extent:
         self.generation, self.released_seq, self.tail = best
 
     def find_tail(self, head):
-        """Return (tail position, places in use) given the newest block: what must not be
-        overwritten.
+        """Return (tail position, next position, places in use) given what `find_head` has just
+        returned.
+
+        The places in use, from the tail up to the next position, must not be overwritten.
         """
         if head is None or head[1] < self.released_seq:
-            return self.tail, 0
+            return self.tail, self.tail, 0
         following = self.after(head[0])
-        for step in range(_LOOK_AHEAD):
-            found = self.header(self.after(following, step))
-            if found is not None and self.released_seq <= found[0] < head[1]:
-                return following, self.n
-        return self.tail, self.distance(self.tail, following) or self.n
+        if self._is_wrapped:
+            return following, following, self.n
+        return self.tail, following, self.distance(self.tail, following) or self.n

@@ -108,6 +108,16 @@ class BlockRing:
         age_us = (lo - (low | high << 16)) & _LOW
         return age_us if age_us < _LOW >> 1 else 0  # opened by the interrupt after `lo` was read
 
+    def stamp_counts(self, block):
+        """Write the session's counts as they are now into the header of a block."""
+        state = self.state
+        at = STORED0
+        for word in range(STORED, AT_LEAST):
+            n = state[word]
+            struct.pack_into("<HH", block, at, n & 0xFFFF, n >> 16)
+            at += 4
+        struct.pack_into("<HH", block, at, state[AT_LEAST], state[AT_LEAST + 1])
+
     def n_waiting(self):
         """Return how many blocks wait for the card, the one being filled not counted."""
         return (self.state[DONE] - self.state[FREED]) & 0xFFFF
@@ -166,12 +176,7 @@ class BlockRing:
         state = self.state
         block = self.blocks[state[HEAD]]
         block[N_RECORDS] = state[COUNT]
-        at = STORED0
-        for word in range(STORED, AT_LEAST):
-            n = state[word]
-            struct.pack_into("<HH", block, at, n & 0xFFFF, n >> 16)
-            at += 4
-        struct.pack_into("<HH", block, at, state[AT_LEAST], state[AT_LEAST + 1])
+        self.stamp_counts(block)
         state[COUNT] = 0
         state[HEAD] = (state[HEAD] + 1) % self.n_blocks
         state[DONE] = (state[DONE] + 1) & 0xFFFF

@@ -4,6 +4,7 @@ could tear.
 
 from slog.layout import const
 
+_LOOK = const(64)
 _NEAR = const(8)
 _GROUP_BLOCKS = const(16)
 _HOLE_BLOCKS = const(1024 + 64)
@@ -17,7 +18,9 @@ class Sessions:
     def __init__(self, store):
         self._store = store
         self._found = []
+        self._ends = []  # places from the start of each session to the next one to be written
         self._stamp = None
+        self._floor = 0  # blocks with a lower number are left over from an earlier round
 
     def get(self, index):
         """Return (position, n_blocks, first_seq, boot, nonce) of session `index`, newest 0, or
@@ -30,19 +33,15 @@ class Sessions:
         stamp = (extent.extent_id, extent.generation, store.n_sessions, store.blocks_written > 0)
         if stamp != self._stamp:
             self._found = []
+            self._ends = []
             self._stamp = stamp
+            self._floor = self._find_floor()
         elif self._found:
-            newest = self._found[0]
-            n = extent.distance(newest[0], store.next_position) or extent.n
-            self._found[0] = (newest[0], n) + newest[2:]
+            self._catch_up()
         while len(self._found) <= index:
-            done = sum([session[1] for session in self._found])
-            if done >= store.n_used:
+            done = self._ends[-1] if self._ends else 0
+            if done >= store.n_used or not self._find_before(done):
                 return None
-            session = self._before(done)
-            if session is None:
-                return None
-            self._found.append(session)
         return self._found[index]
 
     def oldest(self):
@@ -54,12 +53,40 @@ class Sessions:
 
     def seq_after_oldest(self):
         """Return the first sequence number that does not belong to the oldest session."""
-        oldest = self.oldest()
-        index = self._found.index(oldest)
+        index = self._found.index(self.oldest())
         return self._found[index - 1][2] if index else self._store.next_seq
 
-    def _before(self, done):
-        """Return the session that ends `done` places before the next place to be written."""
+    def _catch_up(self):
+        """The newest session has grown since; the oldest ones may have been overwritten for it."""
+        store = self._store
+        position, n_before, first_seq, boot, nonce = self._found[0]
+        n = store.extent.distance(position, store.next_position) or store.extent.n
+        self._found[0] = (position, n, first_seq, boot, nonce)
+        self._ends = [end + n - n_before for end in self._ends]
+        while len(self._found) > 1 and self._ends[-1] > store.n_used:
+            self._found.pop()
+            self._ends.pop()
+
+    def _find_floor(self):
+        """Return the number of the oldest block in use, as far as one is found near the tail."""
+        store = self._store
+        extent = store.extent
+        for step in range(min(store.n_used, _LOOK)):
+            position = extent.after(store.tail, step)
+            found = extent.header(position)
+            if found is not None and extent.is_whole(position):
+                return max(found[0], extent.released_seq)
+        return extent.released_seq
+
+    def _header(self, position):
+        """Return the header of a block in use, or None."""
+        found = self._store.extent.header(position)
+        return None if found is None or found[0] < self._floor else found
+
+    def _find_before(self, done):
+        """Find the session that ends `done` places before the next place to be written; False if
+        there is none.
+        """
         store = self._store
         extent = store.extent
         n = store.n_used - done
@@ -67,37 +94,38 @@ class Sessions:
         key = None
         skipped = 0
         while skipped < min(n, _HOLE_BLOCKS):
-            key = extent.header(extent.after(last, -skipped))
+            key = self._header(extent.after(last, -skipped))
             if key is not None:
                 break
             skipped += 1
         if key is None:
-            return None
+            return False
         low = skipped  # distance back from `last` of a place known to be in the session
         high = n  # distance back of the first place known not to be
         while high - low > 1:
             middle = (low + high) // 2
-            found = self._near(extent, last, middle, low)
-            if found is not None and found[1:] == key[1:]:
+            found = self._near(last, middle, low)
+            if found is None or found[1:] == key[1:]:
                 low = middle
             else:
                 high = middle
-        step = 0
-        found = extent.header(extent.after(last, -low))
-        while found is None:
-            step += 1
-            found = extent.header(extent.after(last, step - low))
-        return (extent.after(last, -low), low + 1, found[0] - step, key[1], key[2])
+        end = done + low + 1
+        first = self._header(extent.after(last, -low))
+        while first is None:
+            low -= 1
+            first = self._header(extent.after(last, -low))
+        self._found.append((extent.after(last, -low), low + 1) + first)
+        self._ends.append(end)
+        return True
 
-    @staticmethod
-    def _near(extent, last, back, known):
-        """Return the header at `back` places before `last`, or the nearest newer one up to the
-        `known` place.
+    def _near(self, last, back, known):
+        """Return the header at `back` places before `last`, or the nearest newer one short of the
+        `known` place, or None.
         """
         step = 0
         while back - step > known and step < _HOLE_BLOCKS:
-            found = extent.header(extent.after(last, step - back))
+            found = self._header(self._store.extent.after(last, step - back))
             if found is not None:
                 return found
             step += 1 if step < _NEAR else _GROUP_BLOCKS
-        return extent.header(extent.after(last, -known))
+        return None

@@ -22,6 +22,8 @@ ERROR_READ_ONLY = const(-4)
 VERIFY_EVERY = const(32)  # blocks between two that are read back
 _TRIES = const(3)  # writes to one place before it is stepped over
 _SKIPS = const(4)  # places stepped over in a row before the card counts as failed
+_GROUP_BLOCKS = const(16)  # 64 KiB; a card that fails is tried again in its next erase group
+_MOST_SKIPPED = const(960)  # places; recovery looks no further than 1,088 ahead
 _STALL_US = const(1_000_000)
 _TIMEOUT_US = const(10_000_000)
 _REMOUNT_US = const(1_000_000)
@@ -70,6 +72,9 @@ class Store:
         )
         self._n_tries = 0
         self._n_skips = 0
+        self._beyond = None  # (extent_id, position) where to go on after a stretch of bad places
+        self._counted = (0, 0)  # frames in the blocks taken from the ring in this session, per bus
+        self._discarded = (0, 0)  # those of them that never went onto the card
         self._t_start = 0
         self._t_failed = None
         self._closing = False
@@ -81,6 +86,7 @@ class Store:
         """
         self.extent = None
         self._writing = None
+        self._release = None
         try:
             self.card.init()
             if self.card.read_only:
@@ -89,30 +95,59 @@ class Store:
             self.fault = faults.CARD_UNPREPARED
             extent = Extent(self.card)
             head = extent.find_head()
-            self.tail, self.n_used = extent.find_tail(head)
+            self.tail, position, self.n_used = extent.find_tail(head)
         except ExtentError:
             return False
         except OSError:
             self.fault = faults.CARD_ABSENT
             return False
-        if head is None:
-            self.next_position = extent.tail
-            self.next_seq = max(self.next_seq, extent.released_seq, 1)
-        else:
-            self.next_position = extent.after(head[0])
-            self.next_seq = max(self.next_seq, extent.released_seq, head[1] + 1)
-            self.last_boot = head[2]
+        self.next_position = position
+        self.next_seq = max(self.next_seq, extent.released_seq, 1)
+        if head is not None:
+            self._go_on_after(head)
         if not self.boot:
             self.boot = self.last_boot + 1
         self.extent = extent
-        self.fault = faults.NONE
+        self.fault = self._lasting_fault()
         self._n_tries = self._n_skips = 0
+        self._go_beyond()
         return True
+
+    def _go_on_after(self, head):
+        """Number on from the newest block, or write it again if it is the one that this session
+        could not finish.
+        """
+        position, seq, boot, nonce = head
+        if seq == self.next_seq and (boot, nonce) == (self.boot, self.nonce) and self.n_used:
+            self.next_position = position
+            self.n_used -= 1
+            return
+        self.next_seq = max(self.next_seq, seq + 1)
+        self.last_boot = boot
+
+    def _go_beyond(self):
+        """Leave out a stretch of bad places found before, if it lies just ahead."""
+        extent = self.extent
+        if self._beyond is None or self._beyond[0] != extent.extent_id:
+            return
+        n_ahead = extent.distance(self.next_position, self._beyond[1])
+        n_free = extent.n - self.n_used
+        if n_ahead >= _MOST_SKIPPED or (n_ahead > n_free and self.when_full == STOP_WHEN_FULL):
+            self._beyond = None
+            return
+        self.next_position = self._beyond[1]
+        if n_ahead > n_free:
+            self.tail = extent.after(self.tail, n_ahead - n_free)
+        self.n_used += min(n_ahead, n_free)
+
+    def _lasting_fault(self):
+        """Return the fault that stays until the session ends: blocks were lost without a word."""
+        return faults.CARD_LIES if self.verify_errors else faults.NONE
 
     def start_session(self, nonce):
         """Count from here on for a new session. Only when nothing waits in the ring."""
         self.nonce = nonce
-        self.stored = (0, 0)
+        self.stored = self._counted = self._discarded = (0, 0)
         self.blocks_written = self.write_errors = self.write_retries = 0
         self.slots_skipped = self.verify_errors = self.write_worst_us = 0
         self.n_sessions += 1
@@ -143,15 +178,20 @@ class Store:
     @property
     def n_free(self):
         """Places left before the card is full."""
-        return 0 if self.extent is None else self.extent.n - self.n_used
+        return 0 if self.extent is None else max(0, self.extent.n - self.n_used - self._n_kept)
+
+    @property
+    def _n_kept(self):
+        """Places kept free for the last block of a session, which says what was lost before it."""
+        return 1 if self.when_full == STOP_WHEN_FULL else 0
 
     @property
     def is_full(self):
         """True when no place is left and the settings forbid to overwrite."""
         return (
             self.extent is not None
-            and self.n_used >= self.extent.n
             and self.when_full == STOP_WHEN_FULL
+            and self.n_used + self._n_kept >= self.extent.n
         )
 
     def request_release(self, released_seq, position):
@@ -184,18 +224,22 @@ class Store:
 
     def _start_block(self):
         extent = self.extent
+        is_last = self._closing and self.ring.n_waiting() == 1
+        if self.is_full and not (is_last and self.n_used < extent.n):
+            self.fault = faults.CARD_FULL
+            if self._closing:
+                self._discard()
+            return
         if self.n_used >= extent.n:
-            if self.when_full == STOP_WHEN_FULL:
-                self.fault = faults.CARD_FULL
-                return
             self.tail = extent.after(self.tail)
             self.n_used -= 1
         block = self.ring.first_waiting()
         flags = FLAG_FIRST if self._first else 0
         if block[3] < RECORDS_PER_BLOCK:
             flags |= FLAG_PARTIAL
-        if self._closing and self.ring.n_waiting() == 1:
+        if is_last:
             flags |= FLAG_LAST
+            self.ring.stamp_counts(block)
         seal(
             block,
             self.device_id,
@@ -207,11 +251,29 @@ class Store:
         )
         self._start(block, extent.sector_of(self.next_position), False)
 
+    def _discard(self):
+        """Give up a block of a session that ends on a full card; the counts of its last block
+        tell.
+        """
+        before = self._counted
+        self._count()
+        self._discarded = tuple(
+            [self._discarded[i] + self._counted[i] - before[i] for i in range(2)]
+        )
+        self.ring.release()
+
+    def _count(self):
+        self._counted = struct.unpack_from("<II", self.ring.first_waiting(), STORED0)
+
     def _start(self, view, sector, is_release):
         self._writing = view
         self._is_release = is_release
         self._t_start = self.clock.t_us()
-        self.card.write_start(sector, view)
+        try:
+            self.card.write_start(sector, view)
+        except OSError:
+            self._writing = None
+            self._failed(ERROR_REJECTED)
 
     def _poll(self):
         result = self.card.write_poll()
@@ -229,14 +291,14 @@ class Store:
         try:
             if result == WRITE_DONE and self._holds(view):
                 self._done()
-            else:
-                self._failed(result)
+                return
         except OSError:
-            self._failed(ERROR_ABSENT)
+            result = ERROR_REJECTED
+        self._failed(result)
 
     def _holds(self, view):
-        """Tell whether the card holds what was written; reads back the first block and every 32nd,
-        and release marks.
+        """Tell whether the card holds what was written, and still what it was prepared with; reads
+        back the first block and every 32nd, and release marks.
         """
         if self._is_release:
             self.card.read(self._release[2], self._check)
@@ -249,6 +311,7 @@ class Store:
                 is_block(self._check, self.next_position)
                 and self._check[CRC : CRC + 4] == view[CRC : CRC + 4]
                 and not self._is_aliased(view)
+                and self.extent.is_signed()
             )
         if not whole:
             self.verify_errors += 1
@@ -270,7 +333,7 @@ class Store:
 
     def _done(self):
         self._n_tries = self._n_skips = 0
-        self.fault = faults.NONE
+        self.fault = self._lasting_fault()
         if self._is_release:
             self.extent.read_release()
             self.tail = self._release[1]
@@ -279,8 +342,10 @@ class Store:
             return
         if not self.first_stored_us:
             self.first_stored_us = self.clock.t_us()
-        self.stored = struct.unpack_from("<II", self.ring.first_waiting(), STORED0)
+        self._count()
+        self.stored = tuple([self._counted[i] - self._discarded[i] for i in range(2)])
         self.ring.release()
+        self._beyond = None
         self.blocks_written += 1
         self._first = False
         self._advance()
@@ -310,6 +375,9 @@ class Store:
         self._n_skips += 1
         self._advance()
         if self._n_skips >= _SKIPS:
+            offset = self.next_position - self.extent.first
+            n_left = -offset % _GROUP_BLOCKS
+            self._beyond = (self.extent.extent_id, self.extent.after(self.next_position, n_left))
             self._give_up(self.fault or faults.CARD_WRITE)
 
     def _give_up(self, fault):
