@@ -1,0 +1,280 @@
+"""The power-cut campaign: cut a recorded scenario everywhere, in every way a card allows, and let
+the shipped code recover.
+
+A scenario is run once through the shipped application; its journal is then cut at every write,
+between and inside. A case is (scenario, write, variant); with the seed it is a reproducer,
+independent of all other cases.
+"""
+
+import random
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+
+from . import invariants, media
+from .image import Image
+from .reader import parse_release
+from .scenarios import SCENARIOS, run_scenario
+
+_N_DRAWS = (
+    (media.draw_order, 24),
+    (media.draw_torn, 16),
+    (media.draw_garbage, 32),
+    (media.draw_stale, 12),
+    (media.draw_misdirected, 12),
+    (media.draw_collateral, 8),
+    (media.draw_lost, 24),
+    (media.draw_mixed, 24),
+)
+_SESSIONS_EVERY = 8
+_AGAIN_EVERY = 16
+FIRST_DRAW = 9 + len(media.HEADER_EDGES) + 1
+N_VARIANTS = FIRST_DRAW + sum(n for _, n in _N_DRAWS)
+_DRAWS = [draw for draw, n in _N_DRAWS for _ in range(n)]
+
+
+@dataclass(slots=True)
+class Finding:
+    """A violation: which invariant, where, what. `case` reproduces it."""
+
+    invariant: str
+    case: str
+    kind: str
+    text: str
+
+    def __str__(self):
+        return f"{self.invariant} {self.case} ({self.kind}): {self.text}"
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a campaign has seen so far."""
+
+    seed: int
+    next_scenario: int = 0
+    seconds: float = 0.0
+    states: Counter = field(default_factory=Counter)
+    violations: Counter = field(default_factory=Counter)
+    worst: dict = field(default_factory=dict)
+    findings: list = field(default_factory=list)
+
+    @property
+    def n_states(self):
+        """States checked."""
+        return sum(self.states.values())
+
+    def note_worst(self, name, value):
+        """Keep the largest value of a figure."""
+        if value > self.worst.get(name, -1):
+            self.worst[name] = value
+
+    def add(self, finding):
+        """Count a violation; the first hundred are kept."""
+        self.violations[finding.invariant] += 1
+        if len(self.findings) < 100:
+            self.findings.append(finding)
+
+
+def run(tally, n_states=None, seconds=None, every=1):
+    """Run scenario after scenario until the tally has `n_states` or the time is up; `every` thins
+    out the cuts.
+    """
+    start = time.monotonic()
+    before = tally.seconds
+    while True:
+        Campaign(tally, tally.next_scenario, every).run()
+        tally.next_scenario += 1
+        tally.seconds = before + time.monotonic() - start
+        if n_states is not None and tally.n_states >= n_states:
+            return
+        if seconds is not None and tally.seconds >= seconds:
+            return
+
+
+class Campaign:
+    """All cuts of one scenario."""
+
+    def __init__(self, tally, number, every=1):
+        self.tally = tally
+        self.number = number
+        self.every = every
+        self.name, self.bench = run_scenario(tally.seed, number)
+        self.stop = self.bench.settings.get("when_full") != "overwrite"
+        self.card = self.bench.card
+        self.image = Image(self.bench.layout, self.bench.prepared)
+        self._begun = None
+        self._marks = [None]
+        self._window = []
+        self._sent = {}
+        self._payloads = {}
+
+    def run(self, only=None):
+        """Check all cases, or one (write, variant)."""
+        for write in self.card.journal:
+            self._begin(write)
+            if only is None:
+                if write.index % self.every == self.number % self.every:
+                    for variant in range(N_VARIANTS):
+                        self._case(write, variant)
+            elif write.index == only[0]:
+                self._case(write, only[1])
+                return
+            self._land(write)
+
+    def _begin(self, write):
+        self._window = [
+            entry
+            for entry in self._window
+            if entry[0].life == write.life
+            and write.t_start_us - entry[0].t_done_us <= media.WINDOW_US
+        ]
+        position, _ = self.image.layout.position(write.sector)
+        stays = self.image.whole.get(position)
+        version = self.image.begin(write)
+        if version is None:
+            self._check_mark(write)
+            return
+        for invariant, text in self._check_write(write, version, stays):
+            self._report(write, 0, "journal", invariant, text)
+        self._begun = version.position
+
+    def _check_mark(self, write):
+        mark = parse_release(write.data[:512], self.image.layout.extent_id)
+        if mark is None:
+            self._report(write, 0, "journal", "L9", f"a write to sector {write.sector}")
+            return
+        floor = self._marks[-1][1] if self._marks[-1] else 0
+        erased, kept = set(), set()
+        for seq, position in self.image.order:
+            if seq >= floor:
+                session = self.image.whole[position].block.session
+                (erased if seq < mark[1] else kept).add(session)
+        if len(erased) != 1 or erased & kept:
+            text = f"erases {len(erased)} sessions, {len(erased & kept)} of them in part"
+            self._report(write, 0, "journal", "L17", text)
+
+    def _check_write(self, write, version, stays):
+        """The logger may write only where nothing counts, and no number or frame twice."""
+        block = version.block
+        if block is None or block.position != version.position:
+            yield "L10", f"place {version.position} was sent what does not belong there"
+            return
+        floor = self._marks[-1][1] if self._marks[-1] else 0
+        if stays is not None and stays.block.seq >= floor and stays.data != write.data:
+            oldest = next(seq for seq, _ in self.image.order if seq >= floor)
+            retry = (stays.block.session, stays.block.seq) == (block.session, block.seq)
+            if not retry and (self.stop or stays.block.seq != oldest):
+                yield "L12", f"block {stays.block.seq} at {version.position} is overwritten"
+        payload = hash(write.data[64 : 64 + 16 * block.n_records])
+        name = (block.session, block.seq)
+        if self._sent.setdefault(name, payload) != payload:
+            yield "L7", f"number {block.seq} of session {block.nonce:08x} names two blocks"
+        name = (block.session, block.t0_us, block.stored, payload)
+        if self._payloads.setdefault(name, block.seq) != block.seq:
+            yield "L3", f"blocks {self._payloads[name]} and {block.seq} hold the same frames"
+
+    def _land(self, write):
+        before = self.image.land(write.landed)
+        self._window.append((write, before))
+        mark = parse_release(write.data[:512], self.image.layout.extent_id)
+        if mark is not None and write.landed:
+            self._marks.append(mark)
+        if write.t_acked_us is not None and mark is None:
+            position, _ = self.image.layout.position(write.sector)
+            version = self.image.whole.get(position)
+            if version is None or version.data != write.data:
+                self._report(write, 0, "journal", "L1", "counted as stored, but not on the card")
+
+    def _case(self, write, variant):
+        tally = self.tally
+        seed = ((tally.seed * 1009 + self.number) << 24) + (write.index << 10) + variant
+        rng = random.Random(seed)
+        cut = media.Cut(self.image, write, self._window)
+        if variant < 9:
+            state = media.in_order(cut, variant)
+        elif variant < FIRST_DRAW - 1:
+            state = media.torn(cut, 0, media.HEADER_EDGES[variant - 9])
+        elif variant == FIRST_DRAW - 1:
+            state = media.draw_lost(media.Cut(self.image, None, self._window), rng)
+        else:
+            state = _DRAWS[variant - FIRST_DRAW](cut, rng)
+        tally.states[state.kind] += 1
+        try:
+            findings = list(self._check(write, variant, state))
+        except Exception as error:
+            findings = [("L8", f"recovery raises {type(error).__name__}: {error}")]
+        for invariant, text in findings:
+            self._report(write, variant, state.kind, invariant, text)
+
+    def _check(self, write, variant, state):
+        image = self.image
+        view = image.view(state.overlay)
+        store, card = invariants.mount(image, state.overlay, self.bench.when_full)
+        self.tally.note_worst("reads", card.n_reads)
+        yield from invariants.check_state(
+            image,
+            state.overlay,
+            view,
+            store,
+            card.n_reads,
+            self._begun,
+            self._allowed_marks(write, state),
+            self.stop,
+        )
+        if store.extent is None:
+            return
+        yield from self._check_tail(write, state, view)
+        if variant % _SESSIONS_EVERY == 0:
+            yield from invariants.check_sessions(image, view, store)
+        if variant % _AGAIN_EVERY == 0:
+            again, _ = invariants.mount(image, state.overlay, self.bench.when_full)
+            if _place(again) != _place(store):
+                yield "L8", f"mounted twice: {_place(store)}, then {_place(again)}"
+
+    def _allowed_marks(self, write, state):
+        now = parse_release(write.data[:512], self.image.layout.extent_id)
+        allowed = self._marks[::-1] if state.harmed else self._marks[-1:]
+        return [*allowed, now] if now else allowed
+
+    def _check_tail(self, write, state, view):
+        """What was stored is there, and what is gone spans at most so many milliseconds."""
+        position, _ = self.image.layout.position(write.sector)
+        version = view.touched.get(position, self.image.whole.get(position))
+        here = version is not None and version.data == write.data
+        early = write.t_acked_us is not None and write.t_acked_us < write.t_done_us
+        if early and not here and not state.harmed:
+            yield "L1", "counted as stored while the card was busy, and gone"
+        newest = self.image.newest(position)
+        if newest is None or newest.block is None or here:
+            return
+        first_lost = newest.block.t0_us
+        for lost in state.lost:
+            block = self.image.newest(self.image.layout.position(lost.sector)[0])
+            if block is not None and block.block is not None and block.life == write.life:
+                first_lost = min(first_lost, block.block.t0_us)
+        tail_ms = (write.t_done_us - first_lost) / 1000
+        name = "tail, card lied, ms" if state.lost else "tail, ms"
+        if not state.harmed or state.kind == "lost":
+            self.tally.note_worst(name, tail_ms)
+            limit = self.bench.tail_ms + (media.WINDOW_US / 1000 + 300 if state.lost else 0)
+            if tail_ms > limit:
+                yield "L2", f"{tail_ms:.0f} ms are gone, {limit:.0f} ms are promised"
+
+    def _report(self, write, variant, kind, invariant, text):
+        case = f"{self.number}:{write.index}:{variant}"
+        self.tally.add(Finding(invariant, case, f"{self.name}, {kind}", text))
+
+
+def reproduce(seed, case):
+    """Return the findings of one case, "scenario:write:variant"."""
+    number, write, variant = (int(part) for part in case.split(":"))
+    tally = Tally(seed)
+    Campaign(tally, number).run((write, variant))
+    return [finding for finding in tally.findings if finding.case == case]
+
+
+def _place(store):
+    return (store.next_position, store.next_seq, store.boot, store.tail, store.n_used)
+
+
+N_SCENARIOS = len(SCENARIOS)
