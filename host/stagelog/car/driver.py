@@ -19,7 +19,6 @@ RATE_Hz = 20
 _AIR_kg_m3 = 1.16
 _TURNING = 1.06  # mass of wheels and driveline as felt when they must be turned faster
 _CRAWL_ms = 0.9  # he always finds a way up, at walking pace; to be stuck is a leg of its own
-_CRAWL_ms = 0.9  # he always finds a way up, at walking pace; to be stuck is a leg of its own
 _ROADS = ("drive", "tow")
 # What is written down at each step; attributes of Driver.
 COLUMNS = (

@@ -98,12 +98,12 @@ class MessageEncoder:
     def encode(self, values, n, mux=None, count=None):
         """Pack n frames; return their payloads as uint64, first byte lowest.
 
-        values   {signal: float[n]} physical; a signal left out is 0 raw. A value may be a callable
-                 that takes the row numbers it is wanted for (a multiplexed signal needs few)
+        values   {signal: float[n]} physical; a signal left out is 0 raw
         mux      int[n], the multiplexer's raw value of each frame
-        count    int[n], number of each frame since its node started, for counters
+        count    int[n], number of each frame, for counters; default: from 0
         """
         intel, motorola = np.zeros(n, np.uint64), None
+        count = np.arange(n) if count is None else count
         for name, layout in self.signals.items():
             rows = slice(None)
             if layout.mux_ids and mux is not None:
@@ -113,9 +113,7 @@ class MessageEncoder:
             elif layout.function == "Counter":
                 bits = np.asarray(count, np.uint64) & np.uint64((1 << layout.length) - 1)
             elif name in values:
-                column = values[name]
-                column = column(rows) if callable(column) else column[rows]
-                bits = layout.quantise(column)
+                bits = layout.quantise(values[name][rows])
             else:
                 continue
             bits <<= np.uint64(layout.shift)

@@ -13,6 +13,7 @@ from stagelog.car.suspension import RATE_Hz
 
 LOAD_IN_AIR = 0.05
 _MERGE_s, _SHORTEST_s, _AFTER_s = 0.05, 0.04, 0.4
+_LIFTS_FOOT, _REACTS_s = 0.35, 0.15  # how often the driver lifts in the air, and how soon
 GROUND, SUSPECT, AIRBORNE, LANDING = range(4)
 
 
@@ -92,30 +93,67 @@ def _runs(air):
 
 
 class FlightMode:
-    """The control unit's flight mode at 100 Hz, and the driveline's speed while wheels hang."""
+    """The control unit's flight mode at 100 Hz, and the driveline's speed while wheels hang.
 
-    COLUMNS = ("state", "airtime_ms", "cut_Nm", "jumps", "confidence", "race_ms")
+    state       as FlightState of the DBC          airtime_ms, jumps, confidence   as on the bus
+    cut_Nm      what it takes from the engine      torque_Nm   what the engine gives then
+    race_ms     how much faster the wheels turn    foot        1, or 0 where the driver lifts
+    """
 
-    def __init__(self, profile, delay_s):
+    COLUMNS = (
+        "state",
+        "airtime_ms",
+        "jumps",
+        "confidence",
+        "cut_Nm",
+        "torque_Nm",
+        "race_ms",
+        "foot",
+    )
+
+    def __init__(self, profile, rng):
+        self.unit, self._rng = profile.flight_mode, rng
         self.radius_m = profile.tyres.circumference_m / (2.0 * np.pi)
         self.wheels_kgm2 = 4.0 * profile.tyres.wheel_inertia_kgm2
         self.engine_kgm2 = profile.engine.inertia_kgm2
-        self.delay_s = delay_s
+        self.overrun_Nm = float(np.mean(profile.engine.friction_Nm))
+        self.delay_s = float(rng.uniform(*self.unit.delay_ms)) * 1e-3
         self.low_s = self.land_s = self.air_s = self.cut = self.race = 0.0
-        self.jumps, self.state = 0, GROUND
+        self.foot, self.lifts, self.jumps, self.state = 1.0, False, 0, GROUND
 
-    def run(self, load, v, torque, ratio, enabled):
-        """Step at 100 Hz through lists; ratio is engine speed by wheel speed. Return columns."""
-        rows = []
-        for now, speed, nm, lever in zip(load, v, torque, ratio, strict=True):
-            rows.append(self._step(now, speed, nm, lever, enabled))
-        return np.array(rows).reshape(len(rows), len(self.COLUMNS))
+    def run(self, load, v, torque, ratio):
+        """Step at 100 Hz through lists; ratio is engine turns by wheel turns. Return columns."""
+        rows = list(map(self._step, load, v, torque, ratio))
+        table = np.array(rows).reshape(len(rows), len(self.COLUMNS))
+        return {name: table[:, i] for i, name in enumerate(self.COLUMNS)}
 
-    def _step(self, load, v, torque, ratio, enabled):
-        if load < 0.12:
+    def _step(self, load, v, torque, ratio):
+        light = load < self.unit.cut_load
+        if light:
+            if self.low_s == 0.0:
+                self.lifts = self._rng.random() < _LIFTS_FOOT
             self.low_s += 0.01
         elif load > 0.3:
             self.low_s = 0.0
+        self._decide(v)
+        on = 0.0 if self.lifts and self.low_s > _REACTS_s else 1.0
+        self.foot += (on - self.foot) * 0.2
+        torque = torque * self.foot - self.overrun_Nm * (1.0 - self.foot)
+        aim = self.unit.cut_share * torque if self.state == AIRBORNE and torque > 0.0 else 0.0
+        self.cut += (aim - self.cut) * (0.3 if aim > self.cut else 0.12)
+        torque -= self.cut
+        if light:
+            inertia = self.wheels_kgm2 + self.engine_kgm2 * ratio * ratio
+            spin = torque * ratio / inertia * self.radius_m
+            self.race = min(max(self.race + spin * 0.01, -0.8 * v), 18.0)
+        else:
+            self.race *= 0.80
+        sure = min(100.0, self.low_s * 700.0) if self.state in (SUSPECT, AIRBORNE) else 0.0
+        air_ms = min(self.air_s * 1e3, 5000.0) if self.state in (AIRBORNE, LANDING) else 0.0
+        jumps = self.jumps & 0xFFFF
+        return self.state, air_ms, jumps, sure, self.cut, torque, self.race, self.foot
+
+    def _decide(self, v):
         if self.state == AIRBORNE:
             self.air_s += 0.01
             if self.low_s == 0.0:
@@ -129,14 +167,3 @@ class FlightMode:
             self.jumps += 1
         else:
             self.state = SUSPECT if self.low_s > 0.02 and v > 4.0 else GROUND
-        aim = 0.85 * torque if self.state == AIRBORNE and enabled and torque > 0.0 else 0.0
-        self.cut += (aim - self.cut) * (0.3 if aim > self.cut else 0.12)
-        if load < 0.12:
-            inertia = self.wheels_kgm2 + self.engine_kgm2 * ratio * ratio
-            spin = (torque - self.cut) * ratio / inertia * self.radius_m
-            self.race = min(max(self.race + spin * 0.01, -0.8 * v), 18.0)
-        else:
-            self.race *= 0.80
-        confidence = min(100.0, self.low_s * 700.0) if self.state in (SUSPECT, AIRBORNE) else 0.0
-        air_ms = min(self.air_s * 1e3, 5000.0) if self.state in (AIRBORNE, LANDING) else 0.0
-        return self.state, air_ms, self.cut, self.jumps & 0xFFFF, confidence, self.race

@@ -42,7 +42,7 @@ class Piece:
     slow: dict
     motion: object
     wheels: dict = field(default_factory=dict)
-    flight: np.ndarray | None = None
+    flight: dict = field(default_factory=dict)
     heat: dict = field(default_factory=dict)
     senders_mm: np.ndarray | None = None
     fuel: dict = field(default_factory=dict)

@@ -44,7 +44,9 @@ class Powertrain:
     def burn(self, rpm, demand_Nm):
         """Return (torque, pedal 0..1, flow l/h) for a wanted torque, which may be negative."""
         e, at = self.engine, int(rpm / _GRID_rpm)
-        full, friction = self._full[at], self._friction[at]
+        part = rpm / _GRID_rpm - at
+        full = self._full[at] + (self._full[at + 1] - self._full[at]) * part
+        friction = self._friction[at] + (self._friction[at + 1] - self._friction[at]) * part
         torque = min(max(demand_Nm, -friction), full)
         pedal = (torque + friction) / (full + friction)
         if torque <= -0.98 * friction and rpm > 1.3 * e.idle_rpm:

@@ -156,6 +156,15 @@ class Cooling:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FlightModeUnit:
+    """The car's own control unit, as the virtual car plays it."""
+
+    delay_ms: tuple = numbers(0, 2000, 2)
+    cut_share: float = number(0, 1)
+    cut_load: float = number(0, 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Losses:
     """Shares of power that become heat, and where."""
 
@@ -365,6 +374,7 @@ class Profile:
     tyres: Tyres
     brakes: Brakes
     cooling: Cooling
+    flight_mode: FlightModeUnit
     losses: Losses
     gas: Gas
     thermal: Thermal

@@ -91,20 +91,20 @@ def _wheels(piece):
 
 
 def _flight(piece):
-    state, airtime, cut, jumps, confidence, _ = piece.flight.T
+    flight = piece.flight
     up = (piece.motion.tyre_N[::5] < 1.0) @ np.array([1, 2, 4, 8])
 
     def held(values):
         return Column(0.01, values, hold=True)
 
     return {
-        "FlightState": held(state),
-        "FlightModeEn": held(np.ones(len(state))),
+        "FlightState": held(flight["state"]),
+        "FlightModeEn": held(np.ones(len(up))),
         "WheelsUpMask": held(up),
-        "FlightConf": held(confidence),
-        "AirTime": held(airtime),
-        "TrqRedReq": held(cut),
-        "JumpCount": held(jumps),
+        "FlightConf": held(flight["confidence"]),
+        "AirTime": held(flight["airtime_ms"]),
+        "TrqRedReq": held(flight["cut_Nm"]),
+        "JumpCount": held(flight["jumps"]),
     }
 
 

@@ -43,10 +43,10 @@ def _engine(piece, lags):
     race = piece.wheels["race_ms"]
     rpm = np.clip(rpm + race * np.where(wheel > 3.0, ratio, 0.0), 0.0, 7500.0)
     rpm *= 1.0 + 0.002 * _noise(piece, "rpm", n, 0.01, 0.08)
-    torque = np.interp(t, at, slow["torque_Nm"]) - piece.flight[:, 2]
-    pedal = 100.0 * slow["pedal"]
+    torque = piece.flight["torque_Nm"]
+    pedal = 100.0 * np.interp(t, at, slow["pedal"]) * piece.flight["foot"]
     limit = np.interp(t, at, slow["limit"]).round()
-    limit = np.where(piece.flight[:, 2] > 20.0, 4.0, limit)
+    limit = np.where(piece.flight["cut_Nm"] > 20.0, 4.0, limit)
     hot = piece.heat["temp"][:, NODES.index("engine")]
     oil = piece.heat["temp"][:, NODES.index("engine_oil")]
     warm = np.interp(t, np.arange(len(oil)) * 0.5, oil)
@@ -71,7 +71,7 @@ def _engine(piece, lags):
     columns = {
         "EngSpd": Column(0.01, rpm),
         "EngTrqAct": Column(0.01, torque, noise=1.0),
-        "AccPedal": piece.slow_column(pedal, clip=(0.0, 100.0)),
+        "AccPedal": Column(0.01, pedal, clip=(0.0, 100.0)),
         "ThrPos": Column(
             0.01, np.clip(100.0 * load * (rpm > 300) + 2.5, 0.0, 100.0), clip=(0.0, 100.0)
         ),

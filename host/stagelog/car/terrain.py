@@ -42,16 +42,16 @@ class Terrain:
     natural: tuple
 
 
-# A reader of this table needs no code: columns as in the class above, natural obstacles last.
+# Columns in the order of the class above; natural: jumps, bumps, rocks, washboards.
 _TABLE = """
-name   kmh rough rolling  grip stiff slope  hill  corner r_min r_max plan     natural, per km
-road   95    60   0.024  0.95   25   0.012   400    900   150   800  liaison  0 0 0 0
-track  125   1700   0.080  0.60   13   0.016   220    300    40   320  track   0.10 0.5 0.1 0.10
-mixed   98   4500   0.150  0.60   10   0.028   130    200    24   200  mixed   0.16 1.0 0.4 0.06
-rock   58   9500   0.210  0.64   11   0.040   90    120    14   110  rock    0.03 1.6 3.0 0
-sand   86   1700   0.245  0.52   5   0.040   140    320    40   240  dunes   0.12 0.6 0 0.02
-dunes   54   1300   0.320  0.56   4.5  0.110   85    200    25   160  dunes   0.22 0.6 0 0
-wadi   66   7000   0.190  0.54   7   0.024   110    160    22   150  mixed   0.05 2.0 1.0 0
+name   kmh  rough rolling grip stiff slope hill corner r_min r_max plan     natural, per km
+road    95     60   0.024 0.95  25   0.012  400    900   150   800 liaison  0    0   0   0
+track  125   1700   0.080 0.60  13   0.016  220    300    40   320 track    0.10 0.5 0.1 0.10
+mixed   98   4500   0.150 0.60  10   0.028  130    200    24   200 mixed    0.16 1.0 0.4 0.06
+rock    58   9500   0.210 0.64  11   0.040   90    120    14   110 rock     0.03 1.6 3.0 0
+sand    86   1700   0.245 0.52   5   0.040  140    320    40   240 dunes    0.12 0.6 0   0.02
+dunes   54   1300   0.320 0.56   4.5 0.110   85    200    25   160 dunes    0.22 0.6 0   0
+wadi    66   7000   0.190 0.54   7   0.024  110    160    22   150 mixed    0.05 2.0 1.0 0
 """
 
 

@@ -11,7 +11,7 @@ DT_s = 0.01
 _EVERY = RATE_Hz // 100
 
 
-def wheel_columns(piece, flight_mode, flight_switch=True):
+def wheel_columns(piece, flight_mode):
     """Fill piece.flight; return {speed_kmh [n, 4], axle_kmh [n, 2], centre_kmh [n]} at 100 Hz."""
     motion, slow, profile = piece.motion, piece.slow, piece.profile
     n = piece.seconds * 100
@@ -29,9 +29,9 @@ def wheel_columns(piece, flight_mode, flight_switch=True):
     ratio = column("rpm") * np.pi / 30.0 * (profile.tyres.circumference_m / (2.0 * np.pi))
     ratio = np.clip(ratio / np.maximum(wheel, 0.5), 0.0, 25.0)
     piece.flight = flight_mode.run(
-        load.tolist(), v.tolist(), column("torque_Nm").tolist(), ratio.tolist(), flight_switch
+        load.tolist(), v.tolist(), column("torque_Nm").tolist(), ratio.tolist()
     )
-    race = piece.flight[:, 5]
+    race = piece.flight["race_ms"]
     half = 0.5 * profile.mass.track_m
     kinematic = v[:, None] * (1.0 + np.array([-half, half, -half, half]) * bend[:, None])
     slip = np.where(v > 0.3, wheel - v, wheel)

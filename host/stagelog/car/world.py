@@ -9,6 +9,7 @@ import numpy as np
 from stagelog.car.build import NODES, build_car
 from stagelog.car.driver import Driver, RATE_Hz, STEP_s
 from stagelog.car.emit import Emitter
+from stagelog.car.exceed import Exceedances
 from stagelog.car.faults import Faults
 from stagelog.car.flight import FlightMode, TrueFlights
 from stagelog.car.heat import Heat, losses
@@ -42,11 +43,10 @@ class World:
         self.heat = Heat(profile, self.build, scenario.ambient_degC, scenario.warm, self.incidents)
         self.tank = Tank(profile, self.build, seed)
         self.emitter = Emitter(dbc, profile, Faults(profile, self.incidents, seed), seed)
-        self.flight_mode = FlightMode(
-            profile, float(generator(seed, "flight mode").uniform(0.07, 0.12))
-        )
+        self.flight_mode = FlightMode(profile, generator(seed, "flight mode"))
         self.flights = TrueFlights()
         self.diary = Diary(scenario, self.route, self.incidents)
+        self.exceedances = Exceedances(profile)
         self._lags, self._next_row = {}, None
 
     def minutes(self):
@@ -70,6 +70,7 @@ class World:
             events = self.flights.feed(t0_s, piece.motion, self.diary.name_at, last=ended)
             events += self.diary.feed(piece, ended)
             columns = chassis_columns(piece, self._lags) | power_columns(piece, self._lags)
+            events += self.exceedances.feed(piece, columns, ended)
             frames = self.emitter.frames(piece, columns, end_us)
             frames = self.diary.add_noise_frames(frames, piece, end_us)
             yield frames, truth_arrays(piece, end_us), sorted(events, key=lambda e: e.t_us)

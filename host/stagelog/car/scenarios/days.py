@@ -149,7 +149,7 @@ def refuel(scale, rng):
     legs = (
         start(),
         Leg("drive", "mixed", 40e3 * scale, note="before"),
-        tanking(180.0, 1200.0, "Neutral"),
+        tanking(180.0, max(1200.0 * scale, 240.0), "Neutral"),
         Leg("drive", "mixed", 30e3 * scale, note="after"),
     )
     return Scenario(

@@ -1,0 +1,90 @@
+"""True exceedances: when a quantity itself, not its sensor, was beyond an alarm's limit.
+
+Owns the judge's view of alarms of kind "above" and "below": the limit and the gate's condition,
+without debounce, hysteresis or sensor faults, looked at twice a second. Gaps under ten seconds are
+closed. Detectors never see it.
+"""
+
+import numpy as np
+
+from stagelog.car.truth import Event
+
+STEP_s = 0.5
+_CLOSE_s = 10.0
+
+
+class Exceedances:
+    """Follows all limits of a profile through a drive."""
+
+    def __init__(self, profile):
+        self.gates = profile.gate
+        self.limits = [
+            (key, name, level, getattr(alarm, level), alarm)
+            for key, alarm in profile.alarm.items()
+            if alarm.kind in ("above", "below")
+            for name in alarm.signals
+            for level in ("warning", "critical")
+            if getattr(alarm, level) is not None
+        ]
+        self._open = {}
+
+    def feed(self, piece, columns, last):
+        """Return the exceedances that are over by the end of a piece."""
+        n = piece.seconds * 2
+        t_s = piece.t0_s + np.arange(n) * STEP_s
+        km = np.interp(np.arange(n) * STEP_s, np.arange(len(piece.slow["s_m"])) * 0.05,
+                       piece.slow["s_m"]) * 1e-3  # fmt: skip
+        read = {name: _read(columns[name], n) for _, name, *_ in self.limits if name in columns}
+        gates = {key: self._gate(gate, piece, columns, n) for key, gate in self.gates.items()}
+        done = []
+        for number, (_, name, _, limit, alarm) in enumerate(self.limits):
+            if name not in read:
+                continue
+            sign = 1.0 if alarm.kind == "above" else -1.0
+            over = sign * (read[name] - limit) > 0.0
+            for gate in alarm.gates:
+                over &= gates[gate]
+            done += self._follow(number, over, sign * read[name], t_s, km)
+        if last:
+            done += [self._event(number, *self._open.pop(number)) for number in sorted(self._open)]
+        return done
+
+    def _follow(self, number, over, value, t_s, km):
+        done, now = [], self._open.get(number)
+        for i in np.flatnonzero(over):
+            if now is not None and t_s[i] - now[1] > _CLOSE_s:
+                done.append(self._event(number, *now))
+                now = None
+            if now is None:
+                now = [t_s[i], t_s[i], km[i], value[i]]
+            now[1], now[3] = t_s[i], max(now[3], value[i])
+        if now is not None and t_s[-1] - now[1] > _CLOSE_s:
+            done.append(self._event(number, *now))
+            now = None
+        self._open.pop(number, None)
+        if now is not None:
+            self._open[number] = now
+        return done
+
+    def _event(self, number, first_s, last_s, km, peak):
+        key, name, level, limit, alarm = self.limits[number]
+        facts = {"alarm": key, "signal": name, "level": level, "limit": limit, "unit": alarm.unit}
+        facts["peak"] = round(float(peak) * (1.0 if alarm.kind == "above" else -1.0), 2)
+        end_us = round(float(last_s + STEP_s) * 1e6)
+        return Event("exceedance", round(float(first_s) * 1e6), end_us, round(float(km), 4), facts)
+
+    def _gate(self, gate, piece, columns, n):
+        if gate.signal == "vehicle_speed_kmh":
+            value = piece.motion.v_ms[::250] * 3.6
+        elif gate.signal == "airborne":
+            value = (piece.motion.load[::250] < 0.05).astype(float)
+        elif gate.signal in columns:
+            value = _read(columns[gate.signal], n)
+        else:
+            return np.ones(n, bool)
+        return value > gate.above if gate.above is not None else value < gate.below
+
+
+def _read(column, n):
+    at = np.arange(n) * STEP_s / column.dt_s + 1e-9
+    return column.values[np.minimum(at.astype(np.int64), len(column.values) - 1)]

@@ -1,0 +1,161 @@
+"""The car profile: shipped ones load; missing or contradictory entries are refused by line."""
+
+import re
+import tomllib
+
+import pytest
+
+from stagelog.car.profile import ProfileError, dbc_file, load_profile
+from stagelog.car.toml_lines import map_lines
+from stagelog.errors import InputError
+from stagelog.resources import dbc_path
+
+SHIPPED = dbc_path() / "profiles"
+TEXT = (SHIPPED / "d7xr.toml").read_text(encoding="utf-8")
+
+
+def write(tmp_path, text):
+    (tmp_path / "d7xr.dbc").write_bytes((dbc_path() / "d7xr.dbc").read_bytes())
+    path = tmp_path / "car.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def refused(tmp_path, old, new):
+    """Load the profile with `old` replaced; return the defects found."""
+    assert TEXT.count(old) == 1, f"{TEXT.count(old)} times {old!r}"
+    path = write(tmp_path, TEXT.replace(old, new))
+    with pytest.raises(ProfileError) as caught:
+        load_profile(path)
+    assert caught.value.exit_code == 5
+    assert str(path) in str(caught.value)
+    return caught.value.defects
+
+
+@pytest.mark.parametrize("name", ["d7xr", "d7xr_2", "d7xr_mule"])
+def test_shipped_profiles_load(name):
+    profile = load_profile(name)
+    assert dbc_file(profile).name == profile.car.dbc
+    assert profile.alarm["diff_oil"].warning < profile.alarm["diff_oil"].critical
+
+
+def test_extends_takes_the_rest_from_the_base():
+    base, second = load_profile("d7xr"), load_profile("d7xr_2")
+    assert (base.car.number, second.car.number) == (1, 2)
+    assert second.car.name == base.car.name
+    assert second.tyres.circumference_m == 2.72
+    assert second.alarm == base.alarm
+
+
+def test_every_missing_entry_is_refused_with_its_line(tmp_path):
+    """Take away one line after the other; each must be missed, at its table's header."""
+    lines = TEXT.splitlines()
+    optional = ("warning", "critical", "window_s", "floor", "limit", "above", "below")
+    optional += ("drop_per_min", "x_signal", "x_signals", "x_limit", "table_x", "table_y")
+    header, tried = 0, 0
+    for n, line in enumerate(lines):
+        if line.startswith("["):
+            header = n + 1
+        key = re.match(r"(\w+) = ", line)
+        if not key or key[1] in optional or lines[header - 1] in ("[status]", PLAN):
+            continue
+        if tried % 4 == 0:
+            path = write(tmp_path, "\n".join([*lines[:n], "", *lines[n + 1 :]]))
+            with pytest.raises(InputError) as caught:
+                load_profile(path)
+            text = str(caught.value)
+            assert key[1] in text, text
+            if key[1] != "schema":
+                assert f"line {header or 1}:" in text, (line, text)
+        tried += 1
+    assert tried > 200
+
+
+PLAN = "[fuel.plan_l_per_100km]"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("wheelbase_m = 3.022", "wheelbase_m = 30.22", "outside 1 to 8"),
+        ("wheelbase_m = 3.022", 'wheelbase_m = "long"', "expected a number"),
+        ("wheelbase_m = 3.022", "wheelbase_m = 3.022\nweelbase = 1", "not a known entry"),
+        ("fans = 4", "fans = 4.5", "expected a whole number"),
+        ("radiators = 3", "radiators = 2", "radiator_W_per_K has 3"),
+        ("1.317, 1.0, 0.823", "1.317, 1.4, 0.823", "must fall from gear to gear"),
+        ("start_l = 540.0", "start_l = 640.0", "above capacity_l"),
+        ("acc_exit_g = 0.70", "acc_exit_g = 0.30", "not below airborne.acc_exit_g"),
+        ("torque_rpm = [700.0, 1200.0", "torque_rpm = [700.0, 600.0", "must rise"),
+        ("friction_Nm = [66.0, ", "friction_Nm = [", "has 5 elements"),
+        ('centre_coupling = "locked"', 'centre_coupling = "loose"', "not one of locked, open"),
+        ('damper = ["DmpPosFL"', 'damper = ["DmpPosXX"', "DmpPosXX is not in"),
+        ('gates = ["moving_30s"]', 'gates = ["moving_31s"]', "which is not defined"),
+        ("warning = 115.0\ncritical = 130.0", "warning = 135.0\ncritical = 130.0", "not beyond"),
+        ("warning = 115.0\ncritical = 130.0", "warning = 115.0\ncritical = 330.0", "can carry"),
+        ("id = 13\n", "id = 12\nlatch_x = 1\n", "not a known entry"),
+        ("id = 13\n", "id = 11\n", "already used by gearbox_oil"),
+        ("limit = 140.0\n", "", "needs limit"),
+        ("below = 0.5\n", "below = 0.5\nabove = 0.1\n", "either above or below"),
+        ("dbc = ", 'extends = "car.toml"\ndbc = ', "not a known entry"),
+    ],
+)
+def test_contradictions_are_refused(tmp_path, old, new, says):
+    defects = refused(tmp_path, old, new)
+    assert any(says in text for _, _, text in defects), defects
+
+
+def test_the_line_is_the_line(tmp_path):
+    defects = refused(tmp_path, "max_kPa = 14000.0", "max_kPa = -1.0")
+    wanted = TEXT.splitlines().index("max_kPa = 14000.0") + 1
+    assert [(line, "brakes.max_kPa" in text) for _, line, text in defects] == [(wanted, True)]
+
+
+def test_all_defects_are_told_at_once(tmp_path):
+    path = write(tmp_path, TEXT.replace("wheelbase_m = 3.022", "").replace("fans = 4", "fans = 9"))
+    with pytest.raises(ProfileError) as caught:
+        load_profile(path)
+    assert len(caught.value.defects) == 2
+    assert "(and 1 more)" in str(caught.value)
+
+
+def test_a_defect_in_the_base_names_the_base(tmp_path):
+    base = write(tmp_path, TEXT.replace("fans = 4", "fans = 9"))
+    child = tmp_path / "child.toml"
+    child.write_text('extends = "car.toml"\n[car]\nnumber = 7\n')
+    with pytest.raises(ProfileError) as caught:
+        load_profile(child)
+    assert caught.value.defects[0][0] == base
+
+
+def test_a_loop_of_extends_is_refused(tmp_path):
+    (tmp_path / "a.toml").write_text('extends = "b.toml"\n')
+    (tmp_path / "b.toml").write_text('extends = "a.toml"\n')
+    with pytest.raises(ProfileError, match="extends itself"):
+        load_profile(tmp_path / "a.toml")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "schema = 3", 'schema = "stagelog.profile.v9"', "= =", "\x00"]
+)
+def test_a_foreign_file_is_refused(tmp_path, text):
+    with pytest.raises(InputError):
+        load_profile(write(tmp_path, text))
+    with pytest.raises(InputError, match="cannot read"):
+        load_profile(tmp_path / "none.toml")
+
+
+def test_lines_are_found_in_the_whole_shipped_profile():
+    lines, source = map_lines(TEXT), TEXT.splitlines()
+
+    def walk(data, path):
+        for key, value in data.items():
+            here = (*path, key)
+            if isinstance(value, dict):
+                walk(value, here)
+            elif isinstance(value, list) and value and isinstance(value[0], dict):
+                for n, item in enumerate(value):
+                    walk(item, (*here, n))
+            else:
+                assert re.match(rf"\s*{re.escape(key)}\s*=", source[lines[here] - 1]), here
+
+    walk(tomllib.loads(TEXT), ())
