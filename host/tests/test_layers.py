@@ -16,8 +16,10 @@ FIRMWARE = ROOT / "firmware"
 # A part imports from its own row and those above it. All may import slog.
 ROWS = (
     {"errors", "model", "resources"},
-    {"archive", "blocks", "card", "dbc", "importers", "ledger", "link", "ports", "timeline"},
-    {"decode", "download", "export", "replay", "report"},
+    {"archive", "blocks", "card", "dbc", "ledger", "link", "ports", "timeline"},
+    {"decode", "download", "events", "export", "flash"},
+    {"importers"},
+    {"api", "plugins", "query", "replay", "report"},
 )
 BESIDE = {"car", "rig"}  # import from ROWS, each without the other; imported by TOP only
 TOP = {"__init__", "cli"}
