@@ -88,6 +88,7 @@ def _start(name, folder, args, rig_file):
 def fetch_frames(target, tmp_path):
     """A function: stop the recording, fetch the newest session, return its frame table."""
     import numpy as np
+
     from slog.messages import CONTROL_STOP
     from stagelog.blocks import read_log
     from stagelog.link import positions_of

@@ -1,9 +1,12 @@
-"""A real drive goes onto a bus, through the firmware, over a link to the host, and comes out as it went in."""
+"""A real drive goes onto a bus, through the firmware, over a link to the host, and comes out as it
+went in.
+"""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
+
 from stagelog.blocks import read_log
 from stagelog.card import prepare_raw
 from stagelog.link import Link, positions_of

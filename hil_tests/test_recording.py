@@ -1,7 +1,8 @@
-"""What the bus carried is on the card: to the frame, in order, whatever the card does meanwhile."""
+"""What the bus carried is on the card: to the frame, in order, whatever the card does."""
 
 import numpy as np
 import pytest
+
 from stagelog.rig.play import saturated_tape
 
 SECOND_US = 1_000_000

@@ -73,10 +73,10 @@ def main():
     run("decode", stage, "--dbc", dbc, "--out", given.out / "parquet")
     picture = given.out / "stage.png"
     strips = [word for strip in STRIPS for word in ("--strip", strip)]
+    report = given.out / "report.html"
     run("plot", stage, "--dbc", dbc, "--out", picture, "--title", "C03, SS01 (simulated)", *strips)
-    print(
-        f"\nThe archive, the signals as Parquet and a picture to look at are in {given.out}:\n{picture}"
-    )
+    run("report", stage, "--out", report)
+    print(f"\nArchive, Parquet, picture and report are in {given.out}:\n{picture}\n{report}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The error tree. An error says what, where and what now; its class carries the exit code.
 
-Exceptions are for what we cannot do. An imperfect world (a gap, a lost frame, a defective DBC line) is data, not an error.
+Exceptions are for what we cannot do. An imperfect world (a gap, a lost frame, a defective DBC
+line) is data, not an error.
 """
 
 

@@ -1,6 +1,7 @@
 """The nouns of the host: the frame table and what may be missing from it.
 
-A frame table is a NumPy structured array; nothing here or above it handles single frames in Python.
+A frame table is a NumPy structured array; nothing here or above it handles single frames in
+Python.
 """
 
 import numpy as np
@@ -19,13 +20,10 @@ FD_LENGTHS = np.array([0, 1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 20, 24, 32, 48, 64], n
 def frame_dtype(width=8):
     """Return the dtype of one frame with room for `width` payload bytes (8, or 64 for CAN FD).
 
-    t_us     int64, microseconds since boot (or since the epoch for imported logs), at the end of frame
-    can_id   uint32, 11 or 29 bits, no flag bits
-    bus      uint8, the controller's index
-    flags    uint8, EXT | RTR | FD | BRS | ESI | ERR | SUSPECT
-    dlc      uint8, the code on the wire, 0..15
-    n_bytes  uint8, payload length
-    data     uint8[width], zero beyond n_bytes
+    t_us     int64, microseconds since boot (or since the epoch for imported logs), at the end of
+    frame can_id   uint32, 11 or 29 bits, no flag bits bus      uint8, the controller's index flags
+    uint8, EXT | RTR | FD | BRS | ESI | ERR | SUSPECT dlc      uint8, the code on the wire, 0..15
+    n_bytes  uint8, payload length data     uint8[width], zero beyond n_bytes
     """
     return np.dtype(
         [
