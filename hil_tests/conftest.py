@@ -86,17 +86,17 @@ def _start(name, folder, args, rig_file):
 
 @pytest.fixture
 def fetch_frames(target, tmp_path):
-    """A function: stop the recording, fetch the newest session, return its frame table."""
+    """A function: stop the recording, fetch a boot's session (the newest), return its frames."""
     import numpy as np
 
     from slog.messages import CONTROL_STOP
     from stagelog.blocks import read_log
     from stagelog.link import positions_of
 
-    def fetch():
+    def fetch(boot=None):
         link = target.link
         link.control(CONTROL_STOP, link.hello()["boot"])
-        session = link.list_sessions()[0]
+        session = next(s for s in link.list_sessions() if boot in (None, s["boot"]))
         path = tmp_path / "session.slog"
         path.write_bytes(b"".join(block for _, block in link.read_blocks(positions_of(session))))
         return np.concatenate(list(read_log(path).sessions[0].iter_frames()))

@@ -26,9 +26,9 @@ def test_saturated_bus_is_stored_whole(target, fetch_frames):
 
 
 @pytest.mark.needs("saturated", "storage")
-@pytest.mark.target_args(stalls=[[500_000, 1_000_000]])
 def test_card_stall_of_500_ms_loses_nothing(target, fetch_frames):
     tape = saturated_tape(SECOND_US, 2 * SECOND_US)
+    target.card_stall(SECOND_US // 2, SECOND_US // 2)
     target.play(tape)
     status = target.link.status()
     assert same_frames(tape, fetch_frames())
@@ -37,9 +37,9 @@ def test_card_stall_of_500_ms_loses_nothing(target, fetch_frames):
 
 @pytest.mark.needs("saturated", "storage")
 @pytest.mark.moves("dropped0", "fault")
-@pytest.mark.target_args(stalls=[[500_000, 3_000_000]])
 def test_longer_stall_drops_and_counts_to_the_frame(target, fetch_frames):
     tape = saturated_tape(SECOND_US, 4 * SECOND_US)
+    target.card_stall(SECOND_US // 2, 5 * SECOND_US // 2)
     target.play(tape)
     target.run_for(SECOND_US)
     status = target.link.status()

@@ -81,6 +81,27 @@ class SimTarget:
         world.add_events(events)
         world.run_tape()
 
+    def send(self, data):
+        """Send bytes to the logger's data port as they are."""
+        self._logger.write(data)
+
+    def card_stall(self, delay_us, duration_us):
+        """Let the card finish nothing for a while, `delay_us` from now."""
+        start = self.now_us + delay_us
+        self.app.board.card.stalls.append((start, start + duration_us))
+
+    def card_remove(self):
+        """Pull the card out."""
+        self.app.board.card.present = False
+
+    def card_insert(self):
+        """Put the card back in."""
+        self.app.board.card.present = True
+
+    def card_protect(self, on):
+        """Move the card's tab."""
+        self.app.board.card.read_only = on
+
     def run_for(self, us):
         """Let time pass on a silent bus."""
         self._logger.world.run_for(us)
