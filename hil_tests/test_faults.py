@@ -1,4 +1,4 @@
-"""Faults at the car: the logger keeps what it has, says what is wrong, and goes on when it ends."""
+"""Faults at the car: the logger keeps what it has, says what is wrong, and goes on afterwards."""
 
 import pytest
 
