@@ -147,7 +147,7 @@ def test_fuel_balance_closes_and_the_ecu_is_wrong_by_its_scale(profile):
     leaked = truth["leak_l_h"].sum() * 0.05 / 3600.0
     assert leaked == pytest.approx(2.0, rel=0.02)
     change = truth["fuel_l"][-1] - truth["fuel_l"][0]
-    assert change == pytest.approx(60.0 - burned - leaked, abs=0.05)
+    assert change == pytest.approx(60.0 - burned - leaked, abs=0.11)  # two steps of the pump
     _, used = read(drive, "ENG_Fuel", "FuelUsedTot")
     scale = build_car(profile, 9).flow_scale
     assert abs(scale - 1.0) <= profile.fuel.flow_scale_error_max

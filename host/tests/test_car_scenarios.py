@@ -7,7 +7,8 @@ import pytest
 
 from stagelog import car
 from stagelog.car.scenarios import find_scenario
-from stagelog.car.story import Leg, Scenario
+from stagelog.car.story import Leg, Scenario, find_windows
+from stagelog.car.truth import Event
 from stagelog.errors import UsageError
 
 ALL = car.list_scenarios()
@@ -69,6 +70,16 @@ def test_the_catalogue_is_complete():
         assert scenario.summary
         assert scenario.must or scenario.must_not, scenario.name
         assert all(e.at_most is not None for e in scenario.must_not), scenario.name
+
+
+def test_every_incident_that_a_verdict_speaks_of_is_in_the_story():
+    for scenario in ALL:
+        told = [Event(i.kind, 0, None, 0.0, i.extra) for i in scenario.incidents]
+        kinds = {e.kind for e in told}
+        for expect in scenario.must:
+            assert expect.at_most is None
+            if expect.on in kinds:
+                assert find_windows(expect, told), (scenario.name, expect)
 
 
 def test_an_unknown_name_is_refused_with_the_list():

@@ -145,7 +145,7 @@ class Driver:
         after = self.legs[self.leg + 1 : self.leg + 2]
         if not after or after[0].kind not in (*_ROADS, "roll"):
             left = max(self.route.start_m[self.leg + 1] - self.s_m, 0.0)
-            wanted = min(wanted, (0.6 + 5.0 * left) ** 0.5)
+            wanted = min(wanted, (0.4 + 2.4 * max(left - 3.0, 0.0)) ** 0.5)
         return self.incidents.speed(t, wanted)
 
     def _drive(self, t, leg, ground, slope, wanted, hand, stumble):
@@ -199,11 +199,11 @@ class Driver:
             demand, self.limit = -50.0, 1
         parked = v < 0.2 and wanted < 0.2
         if parked:
-            demand = 12.0
+            rpm, demand = idle, 12.0
         locked = self.wheel_ms * 3.6 > train.box.lockup_kmh and train.shift_left_s <= 0.0
         self.torque_Nm, self.pedal, self.flow_l_h = train.burn(rpm, demand)
         gain = 1.0
-        if not locked:
+        if not locked and not parked:
             slip = (train.box.stall_rpm - idle) * min(self.pedal * 1.3, 1.0)
             rpm = max(rpm, idle + slip * max(0.0, 1.0 - self.in_rpm / 3000.0))
             open_ = max(0.0, 1.0 - self.in_rpm / max(rpm, 1.0))

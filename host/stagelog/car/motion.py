@@ -14,6 +14,7 @@ from stagelog.car.suspension import DT_s, RATE_Hz
 from stagelog.car.terrain import heights
 
 _RIDE_m = -0.12  # the body's usual height, as the suspension counts it
+_BUMP_DRAG = 0.12  # of the tyres' load above the weight: bumps push back as well as up
 _ANTI_DIVE = 0.55  # share of the pitch and roll moments that the springs must carry
 
 
@@ -75,9 +76,9 @@ class Mover:
         pitch, lean = out["place"][:, 1], out["place"][:, 2]
         z = out["acc"][:, 0] + inertial[:, 0]
         aero = column("aero_N") / mass_kg
-        rough = 0.12 * (load - grip + np.minimum(load - 1.0, 0.0)) * G_ms2
+        bumped = _BUMP_DRAG * G_ms2 * (load - grip) * np.minimum(v / 3.0, 1.0)
         still = np.where(v < 0.05, G_ms2 * np.sin(slope), 0.0)
-        force[:, 0] = fx * grip - aero - rough - z * pitch + still
+        force[:, 0] = fx * grip - aero - bumped - z * pitch + still
         force[:, 1] = fy * grip + z * lean
         force[:, 2] = z
         if roll is not None:
@@ -133,15 +134,14 @@ class Mover:
         hold[:, 0] = on["jacks"] | on["roll"] | on["seesaw"]
         lift = self._eased(on["jacks"], "jacks", slow, 10.0)
         tip = self._eased(on["seesaw"], "seesaw", slow, 3.0)
-        hold[:, 1] = _RIDE_m + np.where(on["jacks"], 0.35 * lift, -_RIDE_m * tip)
-        hold[on["roll"], 1] = 0.25
+        turn = self._eased(on["roll"], "roll", slow, 2.2, back=False)
+        hold[:, 1] = _RIDE_m + 0.35 * (lift + turn) - _RIDE_m * tip
         ground[:, [0, 1, 3]] -= 0.1 * (tip * on["seesaw"])[:, None]
         if not on["roll"].any():
             return hold, None
-        turn = self._eased(on["roll"], "roll", slow, 2.2, back=False)
         roll = np.pi * turn * turn * (3.0 - 2.0 * turn)
         inertial[:, 0] *= np.cos(roll)
-        ground[on["roll"]] = -5.0
+        ground[turn > 0.2] = -5.0
         return hold, roll
 
     def _eased(self, on, kind, slow, full_s, back=True):

@@ -126,7 +126,7 @@ class Route:
 def _crest(feature, x):
     """Slope over a hill: up, a rounded top of the given radius, down; every bend begins softly."""
     length, step = feature.length_m, STEP_m
-    edge = np.clip(np.minimum(x, length - x) / (0.3 * length), 0.0, 1.0)
+    edge = np.clip(np.minimum(x, length - x) / (0.45 * length), 0.0, 1.0)
     top = -(1.0 - np.cos(np.pi * edge)) * 0.5 / feature.extra["radius_m"]
     up = np.clip((x + _LEAD_m) / _LEAD_m, 0.0, 1.0)
     down = np.clip((length + _LEAD_m - x) / _LEAD_m, 0.0, 1.0)

@@ -64,7 +64,8 @@ class Expect:
                 "roll_over", "radiator_blocked", "alarm:<name>", "alarm:<name>.<signal>",
                 "sensor_fault:<signal>", "bus:<what>", "log:<what>"; * for any name
     on          kind of truth event it belongs to; None: anywhere in the drive
-    where       facts of that event, as (low, high) or the value: {"airtime_s": (0.4, 9.0)}
+    where       facts of that event, as (low, high), the value, or one of its values:
+                {"airtime_s": (0.4, 9.0)}, {"signals": "DmpPosFR"}
     within_s    how soon after the event's start it must come
     at_most     how often it may come in the whole drive
     """
@@ -94,3 +95,28 @@ class Scenario:
     warm: bool = True
     profile: str | None = None
     dbc: str | None = None
+
+
+def find_windows(expect, events):
+    """Return [(from_us, to_us, event)] in which an expectation may be met, one for each event.
+
+    events  those of the truth. Without `on` there is one window, the whole drive, and no event.
+    """
+    if expect.on is None:
+        return [(0, None, None)]
+    windows = []
+    for event in events:
+        if event.kind == expect.on and all(_fits(event, *pair) for pair in expect.where.items()):
+            to_us = None if expect.within_s is None else event.t_us + round(expect.within_s * 1e6)
+            windows.append((event.t_us, to_us, event))
+    return windows
+
+
+def _fits(event, name, wanted):
+    facts = getattr(event, "facts", None)
+    value = facts.get(name) if facts is not None else getattr(event, name)
+    if isinstance(value, tuple):
+        return wanted in value
+    if isinstance(wanted, tuple):
+        return value is not None and wanted[0] <= value <= wanted[1]
+    return value == wanted

@@ -85,7 +85,7 @@ def corpus_crests(scale, rng):
     for at in _spots(rng, 5, 350.0, 300.0):
         kmh, left_g = rng.uniform(70.0, 130.0), rng.uniform(0.22, 0.5)
         radius = (kmh / 3.6) ** 2 / (9.81 * (1.0 - left_g))
-        features.append(crest(at, radius, kmh, length_m=rng.uniform(35.0, 70.0)))
+        features.append(crest(at, radius, kmh, length_m=rng.uniform(45.0, 85.0)))
     legs = (_road(rng, "track", 2000.0, features),)
     return _corpus("crests", "crests", legs, (), (NO_FLIGHT,), rng)
 

@@ -10,6 +10,10 @@ def _signal(at_s, duration_s, fault, *signals, at_m=None, **more):
     return Incident("signal", at_s, duration_s, extra, at_m)
 
 
+def _told(name, within_s):
+    return Expect(f"sensor_fault:{name}", "signal", {"signals": name}, within_s)
+
+
 def rock_strike(scale, rng):
     """What stopped Price in SS1 of 2026."""
     rock = Feature("bump", 2600.0, 1.3, 0.30, side="right", speed_kmh=55.0)
@@ -26,7 +30,7 @@ def rock_strike(scale, rng):
             Leg("drive", "rock", 4000.0, note="on again"),
         ),
         incidents=(_signal(0.0, None, "sna", "DmpPosFR", at_m=2601.0),),
-        must=(Expect("sensor_fault:DmpPosFR", on="signal", within_s=10.0),),
+        must=(_told("DmpPosFR", 10.0),),
         must_not=no("sensor_fault:DmpPosFL", "fuel_leak", "refuel", "stuck"),
     )
 
@@ -47,8 +51,8 @@ def puncture(scale, rng):
             Incident("puncture", 420.0 * scale, None, {"wheel": 1, "kPa_per_min": 160.0}),
         ),
         must=(
-            Expect("alarm:tyre_pressure.TyrPresRL", on="puncture", within_s=480.0),
-            Expect("alarm:tyre_pressure.TyrPresFR", on="puncture", within_s=90.0),
+            Expect("alarm:tyre_pressure.TyrPresRL", "puncture", {"wheel": 2}, 480.0),
+            Expect("alarm:tyre_pressure.TyrPresFR", "puncture", {"wheel": 1}, 90.0),
         ),
         must_not=no("alarm:tyre_pressure.TyrPresFL", "alarm:tyre_pressure.TyrPresRR"),
     )
@@ -132,7 +136,7 @@ def sensor_faults(scale, rng):
             _signal(500.0, 90.0, "stuck", "FuelLvlA"),
         ),
         must=tuple(
-            Expect(f"sensor_fault:{name}", on="signal", within_s=within)
+            _told(name, within)
             for name, within in (
                 ("DiffOilTempR", 10.0),
                 ("DmpPosRL", 10.0),

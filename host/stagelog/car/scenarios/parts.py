@@ -23,7 +23,7 @@ def ramp(at_m, height_m, kmh=None, length_m=16.0, fall_m=4.0):
     return Feature("ramp", at_m, length_m, height_m, speed_kmh=kmh, extra=extra)
 
 
-def crest(at_m, radius_m, kmh, length_m=55.0):
+def crest(at_m, radius_m, kmh, length_m=70.0):
     """A bend of the path over a hill's top."""
     extra = {"radius_m": radius_m, "flat": True}
     return Feature("crest", at_m, length_m, speed_kmh=kmh, extra=extra)
