@@ -1,0 +1,255 @@
+"""Alarms: limits of the car profile with two levels, hysteresis, debounce in and out, and gates.
+
+Owns the state of every alarm. Each is looked at ten times a second, a tenth of them at each tick,
+and only while its signals are valid: a sensor fault is no exceedance. An alarm says at most one
+thing a minute, except that warning may become critical at once; what it could not say, it says
+when the minute is over, if it still holds. A latched alarm stays until it is acknowledged.
+
+All comparisons are in raw units: a value that must not fall is compared as its negative.
+"""
+
+from array import array
+
+from slog import events as ev
+from slog import signal_table as st
+from slog.layout import const
+
+_COLUMNS = const(19)
+_NEVER = const(0x3FFFFFFF)
+_MINUTE = const(6000)
+_PARTS = const(8)  # pieces of the window of a rate
+
+
+class Alarms:
+    """`level[i]`: 0 none, 1 warning, 2 critical."""
+
+    def __init__(self, watch, sensors, trouble, flight, roles, sections, emit):
+        self._rows = sections[st.ALARMS]
+        self._points = sections[st.POINTS]
+        self._gate_rows = sections[st.GATES]
+        self.n = len(self._rows) // _COLUMNS
+        self.level = bytearray(self.n)
+        self.warning_ds = 0
+        self.critical_ds = 0
+        self.n_came = 0
+        self._watch = watch
+        self._sensors = sensors
+        self._trouble = trouble
+        self._flight = flight
+        self._acknowledge = roles[0][st.ACKNOWLEDGE]
+        self._emit = emit
+        self._shown = bytearray([ev.CLEAR] * self.n)
+        self._said = array("i", [-_MINUTE] * self.n)
+        self._said_level = bytearray(self.n)
+        self._latched = bytearray(self.n)
+        self._in1 = array("H", [0] * self.n)
+        self._in2 = array("H", [0] * self.n)
+        self._out = array("H", [0] * self.n)
+        self._gates = 0
+        self._gate_n = array("H", [0] * (len(self._gate_rows) // 5))
+        self._acked = 0
+        self._past = {}
+        for i in range(self.n):
+            kind = self._rows[i * _COLUMNS + 1]
+            if kind == st.RATE or kind == st.TIME_TO_LIMIT or kind == st.DROP:
+                self._past[i] = array("i", [-1] * _PARTS + [0, 0, 0, 0])
+
+    def resume(self):
+        """Begin anew after a pause: nothing counts that was counted before it."""
+        for i in range(self.n):
+            self._in1[i] = self._in2[i] = self._out[i] = 0
+        for past in self._past.values():
+            for k in range(_PARTS + 2):
+                past[k] = -1 if k < _PARTS else 0
+        for i in range(len(self._gate_n)):
+            self._gate_n[i] = 0
+
+    def step(self, group, airborne):
+        """Look at every tenth alarm; at the gates once in ten ticks."""
+        if not group:
+            self._open_gates(airborne)
+            self._take_acknowledge()
+        for i in range(group, self.n, 10):
+            self._look(i)
+            level = self.level[i]
+            if level == 2:
+                self.critical_ds += 1
+            elif level:
+                self.warning_ds += 1
+            self._say(i)
+
+    def _look(self, i):
+        rows = self._rows
+        at = i * _COLUMNS
+        kind = rows[at + 1]
+        s = rows[at + 2]
+        if not self._sensors.valid[s]:
+            self._in1[i] = self._in2[i] = 0
+            return
+        x = rows[at + 3]
+        if x >= 0 and not self._sensors.valid[x]:
+            self._in1[i] = self._in2[i] = 0
+            return
+        v = self._sensors.last[s]
+        warning = rows[at + 4]
+        critical = rows[at + 5]
+        if kind == st.BELOW:
+            v = -v
+        elif kind == st.BELOW_TABLE or kind == st.ABOVE_TABLE:
+            if kind == st.BELOW_TABLE:
+                v = -v
+            warning, critical = self._between(self._sensors.last[x], rows[at + 16], rows[at + 17])
+        elif kind == st.FAN:
+            if self._sensors.last[x] <= rows[at + 14]:
+                return
+            v = -v
+        elif kind != st.ABOVE:
+            v = self._of_past(i, kind, at, v)
+        if rows[at + 10] & ~self._gates:
+            v = -_NEVER
+        self._judge(i, at, v, warning, critical)
+        if kind == st.FAN and self.level[i] == 1 and self._n_in_group(rows[at + 18]) > 1:
+            self.level[i] = 2
+
+    def _judge(self, i, at, v, warning, critical):
+        rows = self._rows
+        self._in1[i] = min(self._in1[i] + 1, 60000) if v > warning else 0
+        self._in2[i] = min(self._in2[i] + 1, 60000) if v > critical else 0
+        level = self.level[i]
+        if level < 2 and self._in2[i] and self._in2[i] >= rows[at + 8]:
+            self.level[i] = 2
+        elif not level:
+            if self._in1[i] and self._in1[i] >= rows[at + 7]:
+                self.level[i] = 1
+        else:
+            back = (critical if level == 2 and critical < _NEVER else warning) - rows[at + 6]
+            if v >= back:
+                self._out[i] = 0
+                return
+            self._out[i] += 1
+            if self._out[i] < rows[at + 9]:
+                return
+            self.level[i] = 1 if level == 2 and v >= warning - rows[at + 6] else 0
+        self._out[i] = 0
+        if self.level[i] and rows[at + 11]:
+            self._latched[i] = 1
+
+    def _of_past(self, i, kind, at, v):
+        """Return what a rate, a time to limit or a drop is compared with."""
+        rows = self._rows
+        past = self._past[i]
+        if kind == st.DROP and past[_PARTS + 3] < rows[at + 12]:
+            past[_PARTS + 3] += 1
+            past[_PARTS + 2] += (v - past[_PARTS + 2]) // past[_PARTS + 3]
+        past[_PARTS + 1] -= 1
+        if past[_PARTS + 1] < 0:
+            past[_PARTS + 1] = rows[at + 12] // _PARTS - 1
+            k = past[_PARTS]
+            past[_PARTS] = (k + 1) % _PARTS
+            past[k] = v
+        oldest = past[past[_PARTS]]
+        if kind == st.DROP:
+            return self._fallen(past, v, oldest, rows[at + 15])
+        if oldest < 0:
+            return -_NEVER
+        rise = v - oldest
+        if kind == st.RATE:
+            return rise if v > rows[at + 13] else -_NEVER
+        if rise <= rows[at + 13]:
+            return -_NEVER
+        left = max(rows[at + 14] - v, 0)
+        return -(left * rows[at + 12] // (rise * 60))  # tenths of a minute
+
+    def _fallen(self, past, v, oldest, most):
+        """Return the drop below the reference in per mille; a rise makes a new reference."""
+        reference = past[_PARTS + 2]
+        if reference <= 0:
+            return -_NEVER
+        fallen = (reference - v) * 1000 // reference
+        if fallen < -250:
+            past[_PARTS + 2] = v
+        if most and oldest >= 0 and oldest - v > most:
+            return _NEVER - 1
+        return fallen
+
+    def _between(self, x, first, n):
+        """Return (warning, critical) of a table at x."""
+        points = self._points
+        at = first * 3
+        last = at + (n - 1) * 3
+        if x <= points[at]:
+            return points[at + 1], points[at + 2]
+        while at < last and x > points[at + 3]:
+            at += 3
+        if at >= last:
+            return points[last + 1], points[last + 2]
+        width = points[at + 3] - points[at]
+        part = x - points[at]
+        warning = points[at + 1] + (points[at + 4] - points[at + 1]) * part // width
+        return warning, points[at + 2] + (points[at + 5] - points[at + 2]) * part // width
+
+    def _n_in_group(self, group):
+        n = 0
+        for i in range(self.n):
+            if self.level[i] and self._rows[i * _COLUMNS + 18] == group:
+                n += 1
+        return n
+
+    def _open_gates(self, airborne):
+        rows = self._gate_rows
+        trouble = self._trouble
+        is_open = 0
+        for k in range(len(self._gate_n)):
+            at = k * 5
+            source = rows[at]
+            if source == st.OF_SIGNAL:
+                s = rows[at + 1]
+                v = self._sensors.last[s] if self._sensors.valid[s] else -_NEVER
+            elif source == st.OF_SPEED:
+                v = trouble.speed
+            elif source == st.OF_AIRBORNE:
+                v = 1000 if airborne else 0
+            else:
+                v = trouble.rpm
+            if (v < rows[at + 2]) if rows[at + 3] else (v > rows[at + 2]):
+                self._gate_n[k] = min(self._gate_n[k] + 1, 60000)
+                if self._gate_n[k] > rows[at + 4]:
+                    is_open |= 1 << k
+            else:
+                self._gate_n[k] = 0
+        self._gates = is_open
+
+    def _take_acknowledge(self):
+        s = self._acknowledge
+        pressed = int(s >= 0 and self._sensors.valid[s] and self._watch.raw(s) > 0)
+        if pressed and not self._acked:
+            for i in range(self.n):
+                if self._latched[i]:
+                    self._latched[i] = 0
+                    if not self.level[i]:
+                        self._tell(i, ev.ACKNOWLEDGED)
+        self._acked = pressed
+
+    def _say(self, i):
+        level = self.level[i]
+        state = level or (ev.LATCHED if self._latched[i] else ev.CLEAR)
+        if state == self._shown[i] or (state == ev.CLEAR and self._shown[i] == ev.ACKNOWLEDGED):
+            return
+        again = self._watch.tick - self._said[i] >= _MINUTE
+        if again or level > self._said_level[i]:
+            if again:
+                self._said_level[i] = 0
+            self._tell(i, state)
+
+    def _tell(self, i, state):
+        level = self.level[i]
+        if level and self._shown[i] > ev.CRITICAL:
+            self.n_came += 1
+        self._shown[i] = state
+        self._said[i] = self._watch.tick
+        self._said_level[i] = max(self._said_level[i], level)
+        s = self._rows[i * _COLUMNS + 2]
+        context = min(self._trouble.speed // 100, 511)
+        context |= min(max(self._trouble.rpm, 0) // 10, 1023) << ev.RPM_SHIFT
+        value = self._watch.centi(s, self._sensors.last[s])
+        self._emit(ev.ALARM + self._rows[i * _COLUMNS], state, value, context)

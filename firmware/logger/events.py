@@ -1,0 +1,71 @@
+"""On-car events: the watch, and the detectors that look at it, from one signal table.
+
+Owns the order in which things are done at a tick and the numbering of groups: every signal, gate
+and alarm has its turn at one tick in ten. `emit(code, state, value, extra)` is called for every
+event; codes in slog.events. A table that can't be used raises TableError, and nothing is watched.
+"""
+
+from logger.airborne import AIRBORNE, Flight
+from logger.alarms import Alarms
+from logger.fuel import Fuel
+from logger.sensors import Sensors, roles_of
+from logger.summary import Summary
+from logger.thermal import Diffs
+from logger.trouble import Trouble
+from logger.watch import Watch
+from slog import events as ev
+from slog import signal_table as st
+
+
+class Events:
+    """All detectors of one session. Same records in the same order: same events."""
+
+    def __init__(self, data, emit):
+        bus, sections = st.load(data)
+        self._emit = emit
+        self.n_events = 0
+        send = self._send
+        rows = st.named(sections[st.WATCH], st.WATCH_ROWS)
+        roles = roles_of(sections)
+        self.watch = Watch(bus, sections, self._tick, self._resume)
+        self.sensors = Sensors(self.watch, rows, send)
+        flight_rows = st.named(sections[st.FLIGHT], st.FLIGHT_ROWS)
+        self.flight = Flight(self.watch, self.sensors, roles, flight_rows, send)
+        self.trouble = Trouble(self.watch, self.sensors, self.flight, roles, rows, send)
+        self.alarms = Alarms(
+            self.watch, self.sensors, self.trouble, self.flight, roles, sections, send
+        )
+        self.diffs = Diffs(self.sensors, self.trouble, roles, sections, send)
+        self.fuel = Fuel(self.sensors, self.trouble, self.flight, roles, sections, send)
+        self.summary = Summary(self, rows["summary_s"], send)
+        send(ev.TABLE, ev.ON, self.watch.n_signals, self.alarms.n)
+
+    def scan(self, block, at, n, hi):
+        """Take records as Watch.scan does."""
+        self.watch.scan(block, at, n, hi)
+
+    def _tick(self):
+        group = self.watch.tick % 10
+        self.sensors.step(group, self.trouble.speed)
+        if not group:
+            self.trouble.step()
+            self.fuel.step()
+        elif group == 5:
+            self.diffs.step()
+        elif group == 7:
+            self.summary.step()
+        self.flight.step()
+        self.alarms.step(group, self.flight.state == AIRBORNE)
+
+    def _resume(self, seconds):
+        self.sensors.resume()
+        self.flight.resume()
+        self.trouble.resume()
+        self.alarms.resume()
+        self.diffs.resume()
+        self.fuel.resume()
+        self._send(ev.RESUMED, ev.ON, min(seconds, 0x7FFFFFFF), 0)
+
+    def _send(self, code, state, value, extra):
+        self.n_events += 1
+        self._emit(code, state, value, extra)

@@ -1,0 +1,240 @@
+"""Fuel: the volume by integrating the injectors' flow, corrected by the level only at rest.
+
+The level is biased while the car moves, so it counts only when the car has stood level and quiet
+for long enough. There a Kalman step of two states corrects the volume and learns the scale of the
+flow. A rise at rest is a refuel, a fall beyond the flow a leak. Volumes in cl, scale in 1e-6.
+"""
+
+from slog import events as ev
+from slog import signal_table as st
+
+_ONE = 1_000_000
+_FIRST = 20  # tenths of a second at rest that the first level needs
+
+
+class Fuel:
+    """`volume()` is in the tank, `used_cl` burned and `added_cl` refuelled since the start."""
+
+    def __init__(self, sensors, trouble, flight, roles, sections, emit):
+        self.used_cl = 0
+        self.added_cl = 0
+        self.scale = _ONE
+        self.leaking = False
+        self._sensors = sensors
+        self._trouble = trouble
+        self._flight = flight
+        self._signal = roles[0]
+        self._emit = emit
+        rows = sections[st.FUEL]
+        self._rows = st.named(rows, st.FUEL_ROWS)
+        self._curve = rows[len(st.FUEL_ROWS) :]
+        self._volume = self._rows["start"]
+        self._var_v = 0
+        self._var_s = self._rows["scale_sigma"] * self._rows["scale_sigma"]
+        self._known = False
+        self._ml = None  # FUEL_USED when last seen
+        self._since_ml = 0  # metered since the volume was set
+        self._used_before = 0
+        self._per_km = self._rows["plan"]  # ml/km
+        self._spread = self._per_km // 4
+        self._km = 0
+        self._km_used = 0
+        self.resume()
+
+    def resume(self):
+        """Begin anew after a pause: the flow goes on from what the counter says."""
+        self._quiet = 0
+        self._level = None
+        self._rest = None
+        self._rest_ml = 0
+        self._rest_n = 0
+        self._rising = 0
+
+    def volume(self):
+        """Return the volume in cl."""
+        return self._volume - self._since_cl()
+
+    def step(self):
+        """Do a tenth of a second."""
+        self._meter()
+        level = self._read_level()
+        rows = self._rows
+        if self._is_quiet(level):
+            self._quiet += 1
+            self._level = (
+                level if self._level is None else self._level + (level - self._level) // 8
+            )
+            if not self._known and self._quiet >= _FIRST:
+                self._set_first(self._level)
+            elif self._quiet >= rows["quiet_s"] * 10 and self._quiet % 100 == 0:
+                self._stand(self._level)
+        else:
+            self._quiet = 0
+            self._level = None
+            if self._trouble.speed > rows["refuel_speed"]:
+                self._rest = None
+                self._rising = 0
+                if not self._known and self._trouble.distance_m > 100:
+                    self._known = True
+                    self._var_v = 2500 * 2500
+        self._count_km()
+
+    def _meter(self):
+        ml = self._trouble.value(st.FUEL_USED, -1)
+        if ml < 0:
+            return
+        if self._ml is not None and 0 <= ml - self._ml < 20_000:
+            self._since_ml += ml - self._ml
+            self.used_cl = self._used_before + self._since_cl()
+        self._ml = ml
+
+    def _since_cl(self):
+        return self._since_ml * self.scale // (10 * _ONE)
+
+    def _read_level(self):
+        """Return the mean volume of the senders in cl; None unless both are in their range."""
+        total = 0
+        rows = self._rows
+        for k in (0, 1):
+            s = self._signal[st.LEVEL + k]
+            if s < 0 or not self._sensors.valid[s]:
+                return None
+            mm = self._trouble.value(st.LEVEL + k)
+            if mm <= rows["dead_low"]:
+                return None
+            if mm >= rows["dead_high"]:
+                mm = rows["dead_high"]
+            total += self._convert(mm, 1 + k)
+        return total // 2
+
+    def _convert(self, mm, column):
+        curve = self._curve
+        at = 0
+        last = len(curve) - 3
+        while at < last - 3 and mm > curve[at + 3 + column]:
+            at += 3
+        low = curve[at + column]
+        width = curve[at + 3 + column] - low
+        return curve[at] + (curve[at + 3] - curve[at]) * (mm - low) // width
+
+    def _is_full(self, level):
+        """Tell whether the senders are at their upper end, above which they say nothing."""
+        rows = self._rows
+        top = self._convert(rows["dead_high"], 1) + self._convert(rows["dead_high"], 2)
+        return level >= top // 2 - 100
+
+    def _is_quiet(self, level):
+        rows = self._rows
+        f = self._flight._f
+        quiet = rows["quiet_mg"]
+        return (
+            level is not None
+            and self._trouble.speed < rows["quiet_speed"]
+            and -quiet < f[0] < quiet
+            and -quiet < f[1] < quiet
+            and -quiet < f[2] - 1000 < quiet
+        )
+
+    def _set_first(self, level):
+        rows = self._rows
+        self._known = True
+        sigma = rows["sigma_quiet"]
+        if self._is_full(level):
+            level = max(level, rows["start"])
+            sigma *= 2
+        self._set(level, sigma * sigma)
+
+    def _set(self, level, var):
+        self._used_before = self.used_cl
+        self._since_ml = 0
+        self._volume = level
+        self._var_v = var
+
+    def _stand(self, level):
+        """Every ten seconds of quiet: refuelled, leaking, or an anchor."""
+        rows = self._rows
+        metered = self._since_cl()
+        if self._rest is None:
+            self._rest = level
+            self._rest_ml = self._since_ml
+            self._rest_n = 0
+            if level - self.volume() < rows["refuel_rise"] or self._is_full(level):
+                self._anchor(level)
+                self._rest_ml = self._since_ml
+                return
+            self._rest = self.volume()
+        self._rest_n += 1
+        burned = (self._since_ml - self._rest_ml) * self.scale // (10 * _ONE)
+        rise = level - self._rest + burned
+        if rise > rows["refuel_rise"]:
+            if level - self._rising < 100 and self._rising:
+                self._refuelled(level, metered)
+            self._rising = level
+        elif -rise > rows["leak"] and self._rest_n * 10 <= rows["leak_s"] and not self.leaking:
+            self._leak(-rise, level)
+        elif self._rest_n * 10 > rows["leak_s"]:
+            self._rest = level
+            self._rest_ml = self._since_ml
+            self._rest_n = 0
+
+    def _refuelled(self, level, metered):
+        added = level - (self._volume - metered)
+        self.added_cl += max(added, 0)
+        self._set(level, self._rows["sigma_quiet"] ** 2)
+        self._emit(ev.REFUEL, ev.ON, added, level)
+        self._rest = level
+        self._rest_ml = 0
+        self._rest_n = 0
+        self._rising = 0
+
+    def _leak(self, lost, level):
+        self.leaking = True
+        self._set(level, self._rows["sigma_quiet"] ** 2)
+        self._rest = level
+        self._rest_ml = 0
+        self._emit(ev.LEAK, ev.ON, lost, level)
+
+    def _anchor(self, level):
+        """One Kalman step on volume and scale."""
+        rows = self._rows
+        if self._is_full(level):
+            return
+        flow = self._since_ml // 10
+        by_scale = flow * self._var_s // _ONE
+        noise = rows["sigma_quiet"] * rows["sigma_quiet"]
+        var = self._var_v + flow * by_scale // _ONE
+        total = var + noise
+        error = level - self.volume()
+        if error * error > rows["gate"] * rows["gate"] * total:
+            if error < -rows["leak"] and not self.leaking:
+                self._leak(-error, level)
+            return
+        volume = self.volume() + error * var // total
+        self.scale -= by_scale * error // total
+        self._var_s -= by_scale * by_scale // total
+        self._set(volume, var * noise // total)
+        if flow > 1000:
+            sigma = 0
+            while (sigma + 100) ** 2 <= self._var_s:
+                sigma += 100
+            self._emit(ev.FLOW_SCALE, ev.ON, self.scale, sigma)
+
+    def _count_km(self):
+        km = self._trouble.distance_m // 1000
+        if km == self._km:
+            return
+        rows = self._rows
+        burned_ml = (self.used_cl - self._km_used) * 10
+        self._km = km
+        self._km_used = self.used_cl
+        weight = max(rows["ewma_m"] // 1000, 1)
+        off = burned_ml - self._per_km
+        self._per_km += off // weight
+        self._spread += (abs(off) - self._spread) // weight
+        volume = max(self.volume(), 0)
+        self._emit(ev.FUEL, ev.ON, volume, self.used_cl)
+        if km % 5 == 0:
+            left = max(volume - rows["unusable"] - rows["reserve"], 0)
+            p50 = left * 100 // max(self._per_km, 1)
+            worse = self._per_km + self._spread * 16 // 25  # 1.28 sigma of a mean over the leg
+            self._emit(ev.RANGE, ev.ON, p50, left * 100 // max(worse, 1))

@@ -1,0 +1,97 @@
+"""Differentials by their losses: how hot each should be, and how far from it it is.
+
+C dT/dt = P - (still + moving v^0.8) (T - ambient), once a second in micro-degrees, with
+P = mesh + churning + locking torque x slip / 2. The model follows the measurement slowly, so that a constant error
+of the parameters stays small; what grows faster than the losses explain is the residual. Little
+oil shows in it before the level reaches a limit.
+"""
+
+from slog import events as ev
+from slog import signal_table as st
+
+_BITS = st.SCALE_BITS
+
+
+class Diffs:
+    """`residual[axle]` in 0.01 degC, `max[axle]` and `over_s[axle]` for the summary."""
+
+    def __init__(self, sensors, trouble, roles, sections, emit):
+        self.residual = [0, 0]
+        self.max = [-10000, -10000]
+        self.over_s = [0, 0]
+        self.told = [False, False]
+        self._trouble = trouble
+        self._emit = emit
+        rows = sections[st.HEAT]
+        self._rows = st.named(rows, st.HEAT_ROWS)
+        self._air = rows[len(st.HEAT_ROWS) :]  # v^0.8 in 1/1000 by m/s
+        self.resume()
+
+    def resume(self):
+        """Begin anew after a pause: from what is measured."""
+        self._micro = [None, None]
+        self._joule = [0, 0]
+        self._n = 0
+        self._speed = 0
+        self._high = [0, 0]
+
+    def step(self):
+        """Add a tenth of a second; each second, move the model on."""
+        rows = self._rows
+        trouble = self._trouble
+        omega = trouble.speed * 2778 // (10 * rows["radius_mm"])  # 0.01 rad/s
+        torque = abs(trouble.value(st.OUT_TORQUE))
+        w = omega // 10
+        churn = w * w * rows["churn"] >> 20
+        for axle in (0, 1):
+            k = str(axle)
+            axle_Nm = torque * rows["share" + k] >> 10
+            lock = rows["preload" + k] + axle_Nm * rows["lock" + k] // 1000
+            slip = abs(trouble.value(st.SLIP + axle)) * 2778 // (10 * rows["radius_mm"])
+            mesh = axle_Nm * omega // 100 * rows["mesh"] // 1000
+            self._joule[axle] += mesh + churn + lock * slip // 200
+        self._speed += trouble.speed
+        self._n += 1
+        if self._n < 10:
+            return
+        ms = min(self._speed // 3600, len(self._air) - 1)
+        self._speed = 0
+        self._n = 0
+        ambient = trouble.value(st.AMBIENT, 2500)
+        for axle in (0, 1):
+            watts = self._joule[axle] // 10
+            self._joule[axle] = 0
+            self._second(axle, str(axle), watts, ms, ambient)
+
+    def _second(self, axle, k, watts, ms, ambient):
+        rows = self._rows
+        seen = self._trouble.value(st.DIFF + axle, None)
+        if seen is None:
+            self._micro[axle] = None
+            self._high[axle] = 0
+            return
+        self.max[axle] = max(self.max[axle], seen)
+        if seen > rows["warning" + k]:
+            self.over_s[axle] += 1
+        micro = self._micro[axle]
+        if micro is None:
+            self._micro[axle] = seen * 10_000
+            return
+        leave = rows["still" + k] + rows["moving" + k] * self._air[ms] // 1000  # mW/K
+        lost = leave * (micro // 1000 - ambient * 10) // 1000
+        micro += (watts * 1000 - lost) * 1000 // rows["capacity" + k]
+        micro += (seen * 10_000 - micro) // rows["settle_s"]
+        self._micro[axle] = micro
+        residual = seen - micro // 10_000
+        self.residual[axle] = residual
+        self._tell(axle, residual)
+
+    def _tell(self, axle, residual):
+        rows = self._rows
+        limit = rows["residual"]
+        high = residual < limit // 2 if self.told[axle] else residual > limit
+        self._high[axle] = self._high[axle] + 1 if high else 0
+        if self._high[axle] >= rows["hold_s"]:
+            self._high[axle] = 0
+            self.told[axle] = not self.told[axle]
+            self._emit(ev.DIFF_MODEL, ev.ON if self.told[axle] else ev.OFF, residual, axle)

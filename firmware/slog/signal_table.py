@@ -1,0 +1,300 @@
+"""The signal table: what the logger watches on the bus, compiled from DBC and car profile.
+
+All numbers are 32-bit integers, so that the car, the host and any interpreter calculate the same.
+
+    "SLST" | version u8 | bus u8 | sections u16 | sections | crc u32
+    section: tag u8 | columns u8 | rows u16 | rows x columns x i32
+
+Owns the layout and its reading; the host writes it (stagelog.events.compile). A table that is
+damaged, of another version or with other columns is a TableError, and nothing is watched.
+"""
+
+import binascii
+import struct
+from array import array
+
+from slog.layout import const
+
+MAGIC = b"SLST"
+VERSION = const(1)
+SCALE_BITS = const(14)  # mul of a signal or a weight is a factor times 2^14
+
+SLOTS = const(1)
+SIGNALS = const(2)
+ROLES = const(3)
+GATES = const(4)
+ALARMS = const(5)
+POINTS = const(6)
+FLIGHT = const(7)
+FUEL = const(8)
+HEAT = const(9)
+WATCH = const(10)
+
+COLUMNS = {
+    # One per message, or per value of the selector of a multiplexed one; these stand last.
+    SLOTS: (
+        "can_id",
+        "n_bytes",
+        "stale_ticks",
+        "select_byte",
+        "select_shift",
+        "select_mask",
+        "select_value",
+    ),
+    # Bytes from the most significant on, `step` apart; limits in raw; -1 for none.
+    SIGNALS: (
+        "slot",
+        "kind",
+        "first",
+        "step",
+        "n",
+        "shift",
+        "bits",
+        "signed",
+        "low",
+        "high",
+        "max_step",
+        "stuck",
+        "status",
+        "status_good",
+        "centi_mul",
+        "centi_add",
+    ),
+    # What plays a part: value = (raw * mul >> 14) + add in the part's unit.
+    ROLES: ("role", "signal", "mul", "add"),
+    GATES: ("source", "signal", "limit", "falls", "steps"),
+    ALARMS: (
+        "number",
+        "kind",
+        "signal",
+        "x",
+        "warning",
+        "critical",
+        "clear",
+        "in_warning",
+        "in_critical",
+        "out",
+        "gates",
+        "latch",
+        "window",
+        "floor",
+        "limit",
+        "drop",
+        "points",
+        "n_points",
+        "group",
+    ),
+    POINTS: ("x", "warning", "critical"),
+    FLIGHT: ("value",),
+    FUEL: ("value",),
+    HEAT: ("value",),
+    WATCH: ("value",),
+}
+
+# Kinds of signal: how its bytes are read.
+ANY = const(0)
+U8 = const(1)
+U16 = const(2)
+S16 = const(3)
+
+# Roles and their units.
+(ACC_X, ACC_Y, ACC_Z, CLIP, RATE_X, RATE_Y, RATE_Z) = range(7)  # mg, flag, rad/s / 1024
+DAMPER = const(7)  # to 10: 0.01 mm
+WHEEL = const(11)  # to 14: 0.01 km/h
+FLIGHT_STATE = const(15)
+RPM = const(16)  # 1/min
+TORQUE = const(17)  # Nm
+THROTTLE = const(18)  # 0.1 %
+PEDAL = const(19)  # 0.1 %
+GEAR = const(20)
+FUEL_USED = const(21)  # ml
+LEVEL = const(22)  # and 23: 0.01 mm
+FLAP = const(24)
+DIFF = const(25)  # and 26: 0.01 degC
+SLIP = const(27)  # and 28: 0.01 km/h
+OUT_TORQUE = const(29)  # Nm
+AMBIENT = const(30)  # 0.01 degC
+HANDBRAKE = const(31)  # kPa
+ACKNOWLEDGE = const(32)
+N_ROLES = const(33)
+
+# Sources of a gate.
+OF_SIGNAL = const(0)
+OF_SPEED = const(1)
+OF_AIRBORNE = const(2)
+OF_ENGINE = const(3)
+
+ABOVE = const(0)
+BELOW = const(1)
+RATE = const(2)
+TIME_TO_LIMIT = const(3)
+BELOW_TABLE = const(4)
+ABOVE_TABLE = const(5)
+FAN = const(6)
+DROP = const(7)
+
+# Rows of the sections with one column, in order.
+FLIGHT_ROWS = (
+    "arm_x",
+    "arm_y",
+    "arm_z",
+    "spin_x",
+    "spin_y",
+    "spin_z",
+    "filter",
+    "acc_enter2",
+    "acc_exit2",
+    "only_enter2",
+    "landing2",
+    "droop",
+    "wheels",
+    "load",
+    "flare",
+    "flare_pedal",
+    "suspect",
+    "confirm",
+    "confirm_all",
+    "only_confirm",
+    "compress",
+    "hold",
+    "merge",
+    "shortest",
+    "longest",
+    "inhibit",
+    "severity1",
+    "severity2",
+    "severity3",
+    "back",
+    "only_back",
+    "airborne_code",
+    "spring0",
+    "spring1",
+    "spring2",
+    "spring3",
+    "preload0",
+    "preload1",
+    "preload2",
+    "preload3",
+    "bump0",
+    "bump1",
+    "bump2",
+    "bump3",
+    "rebound0",
+    "rebound1",
+    "rebound2",
+    "rebound3",
+    "stop_from0",
+    "stop_from1",
+    "stop_from2",
+    "stop_from3",
+    "stop",
+    "drift",
+)
+FUEL_ROWS = (
+    "capacity",
+    "unusable",
+    "start",
+    "scale_sigma",
+    "quiet_mg",
+    "quiet_speed",
+    "quiet_s",
+    "sigma_quiet",
+    "gate",
+    "refuel_rise",
+    "refuel_s",
+    "refuel_speed",
+    "leak",
+    "leak_s",
+    "reserve",
+    "ewma_m",
+    "plan",
+    "dead_low",
+    "dead_high",
+    "n_points",
+)  # then n_points each of: volume cl, height A, height B in 0.01 mm
+HEAT_ROWS = (
+    "mesh",
+    "churn",
+    "radius_mm",
+    "final",
+    "residual",
+    "hold_s",
+    "settle_s",
+    "capacity0",
+    "still0",
+    "moving0",
+    "preload0",
+    "lock0",
+    "share0",
+    "warning0",
+    "capacity1",
+    "still1",
+    "moving1",
+    "preload1",
+    "lock1",
+    "share1",
+    "warning1",
+)
+WATCH_ROWS = (
+    "stuck_speed",
+    "roll_mg",
+    "roll_s",
+    "spin_speed",
+    "spin_s",
+    "spin_move",
+    "hand_kPa",
+    "hand_speed",
+    "hand_s",
+    "summary_s",
+    "engine_rpm",
+)
+
+
+class TableError(ValueError):
+    """The bytes are no signal table that this firmware can use; the text says why."""
+
+
+def load(data):
+    """Return (bus, {tag: array("i") of rows, one after the other}); TableError if not usable."""
+    if len(data) < 12 or bytes(data[:4]) != MAGIC:
+        raise TableError("not a signal table")
+    version, bus, n_sections = struct.unpack_from("<BBH", data, 4)
+    if version != VERSION:
+        raise TableError("version %d, wanted %d" % (version, VERSION))
+    if struct.unpack_from("<I", data, len(data) - 4)[0] != binascii.crc32(memoryview(data)[:-4]):
+        raise TableError("damaged: its CRC is wrong")
+    sections = {}
+    at = 8
+    for _ in range(n_sections):
+        tag, n_columns, n_rows = struct.unpack_from("<BBH", data, at)
+        if tag not in COLUMNS or n_columns != len(COLUMNS[tag]):
+            raise TableError("section %d has %d columns" % (tag, n_columns))
+        n = n_columns * n_rows
+        values = array("i", [0] * n)
+        for i in range(n):
+            values[i] = struct.unpack_from("<i", data, at + 4 + 4 * i)[0]
+        sections[tag] = values
+        at += 4 + 4 * n
+    for tag in COLUMNS:
+        if tag not in sections:
+            raise TableError("section %d is missing" % tag)
+    return bus, sections
+
+
+def named(values, names):
+    """Return {name: value} of a section with one column."""
+    if len(values) < len(names):
+        raise TableError("%d values, wanted %d" % (len(values), len(names)))
+    return {names[i]: values[i] for i in range(len(names))}
+
+
+def pack(bus, sections):
+    """Return the bytes of a table from {tag: list of rows}; a row is a list of integers."""
+    out = [struct.pack("<4sBBH", MAGIC, VERSION, bus, len(sections))]
+    for tag in sorted(sections):
+        rows = sections[tag]
+        out.append(struct.pack("<BBH", tag, len(COLUMNS[tag]), len(rows)))
+        for row in rows:
+            out.append(struct.pack("<%di" % len(COLUMNS[tag]), *row))
+    body = b"".join(out)
+    return body + struct.pack("<I", binascii.crc32(body))

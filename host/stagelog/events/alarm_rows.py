@@ -1,0 +1,145 @@
+"""Gates and alarms of a car profile as rows of the signal table, in raw units of their signals."""
+
+import math
+
+from slog import signal_table as st
+from stagelog.events.signal_rows import to_raw
+
+_NEVER = 0x3FFFFFFF
+_KINDS = {
+    "above": st.ABOVE,
+    "below": st.BELOW,
+    "rate": st.RATE,
+    "time_to_limit": st.TIME_TO_LIMIT,
+    "below_table": st.BELOW_TABLE,
+    "above_table": st.ABOVE_TABLE,
+    "fan": st.FAN,
+    "drop": st.DROP,
+}
+_DERIVED = {
+    "vehicle_speed_kmh": (st.OF_SPEED, 100),
+    "airborne": (st.OF_AIRBORNE, 1000),
+    "engine_running": (st.OF_ENGINE, 1000),
+}
+_AGE = 8 / 7.5  # the oldest of eight pieces is seven to eight pieces old
+
+
+def alarm_sections(profile, book, problem):
+    """Return ({number: (key, signal, unit)}, {tag: rows}) of gates, alarms and their tables."""
+    gates = {name: n for n, name in enumerate(profile.gate)}
+    gate_rows = [_gate(name, gate, book, profile) for name, gate in profile.gate.items()]
+    names, rows, points = {}, [], []
+    for group, (key, alarm) in enumerate(profile.alarm.items()):
+        for n, signal_name in enumerate(alarm.signals):
+            if not book.has(signal_name):
+                continue
+            entry = ("alarm", key, "signals")
+            signal = book.signal(signal_name, entry)
+            names[alarm.id + n] = (key, signal_name, alarm.unit)
+            x_name = alarm.x_signals[n] if alarm.x_signals else alarm.x_signal
+            x = None if x_name is None else book.signal(x_name, ("alarm", key, "x_signal"))
+            limits = _limits(alarm, signal, x)
+            first = len(points)
+            points += _points(alarm, signal, x)
+            rows.append(
+                [
+                    alarm.id + n,
+                    _KINDS[alarm.kind],
+                    book.index(signal_name, entry),
+                    -1 if x is None else book.index(x_name, entry),
+                    *limits,
+                    *(max(round(s * 10), 1) for s in alarm.debounce_s),
+                    max(round(alarm.debounce_out_s * 10), 1),
+                    sum(1 << gates[gate] for gate in alarm.gates),
+                    int(alarm.latch),
+                    *_past(alarm, signal, x),
+                    first,
+                    len(points) - first,
+                    group,
+                ]
+            )
+    if len(gates) > 28:
+        raise problem(profile, ("gate",), f"{len(gates)} gates, 28 are the most")
+    return names, {st.GATES: gate_rows, st.ALARMS: rows, st.POINTS: points}
+
+
+def _gate(name, gate, book, profile):
+    falls = gate.below is not None
+    limit = gate.below if falls else gate.above
+    steps = round(gate.for_s * 10)
+    if gate.signal in _DERIVED:
+        source, factor = _DERIVED[gate.signal]
+        if source == st.OF_ENGINE:
+            factor = profile.engine.idle_rpm
+        return [source, -1, round(limit * factor), int(falls), steps]
+    signal = book.signal(gate.signal, ("gate", name, "signal"))
+    raw = to_raw(signal, limit)
+    raw = math.ceil(raw - 1e-6) if falls else math.floor(raw + 1e-6)
+    return [st.OF_SIGNAL, book.index(gate.signal), raw, int(falls), steps]
+
+
+def _limits(alarm, signal, x):
+    """Return [warning, critical, clear] in the units in which the firmware compares."""
+    kind, size = alarm.kind, abs(signal.scale)
+    levels = (alarm.warning, alarm.critical)
+    clear = max(round(alarm.clear / size), 1)
+    if kind == "above":
+        return [*(_above(signal, level) for level in levels), clear]
+    if kind in ("below", "fan"):
+        return [*(_below(signal, level) for level in levels), clear]
+    if kind == "rate":
+        scale = alarm.window_s / 60 / size
+        return [*(_times(level, scale) for level in levels), max(round(alarm.clear * scale), 1)]
+    if kind == "time_to_limit":
+        return [*(_times(level, -10) for level in levels), round(alarm.clear * 10)]
+    if kind == "drop":
+        return [*(_times(level, 10) for level in levels), round(alarm.clear * 10)]
+    if alarm.unit == "%":
+        middle = sum(alarm.table_y) / len(alarm.table_y)
+        clear = max(round(alarm.clear / 100 * middle / size), 1)
+    return [0, 0, clear]
+
+
+def _above(signal, level):
+    return _NEVER if level is None else math.floor(to_raw(signal, level) + 1e-6)
+
+
+def _below(signal, level):
+    return _NEVER if level is None else -math.ceil(to_raw(signal, level) - 1e-6)
+
+
+def _times(level, factor):
+    return _NEVER if level is None else round(level * factor)
+
+
+def _past(alarm, signal, x):
+    """Return [window, floor, limit, drop]."""
+    size = abs(signal.scale)
+    if alarm.kind == "rate":
+        return [round(alarm.window_s * 10 * _AGE), _above(signal, alarm.floor), 0, 0]
+    if alarm.kind == "time_to_limit":
+        floor = round(alarm.floor * alarm.window_s / 60 / size)
+        window = round(alarm.window_s * 10)
+        return [round(window * _AGE), floor, _above(signal, alarm.limit), window]
+    if alarm.kind == "drop":
+        minutes = alarm.window_s / 60
+        most = 0 if alarm.drop_per_min is None else round(alarm.drop_per_min * minutes / size)
+        return [round(alarm.window_s * 10), 0, 0, most]
+    if alarm.kind == "fan":
+        return [0, 0, math.floor(to_raw(x, alarm.x_limit) + 1e-6), 0]
+    return [0, 0, 0, 0]
+
+
+def _points(alarm, signal, x):
+    """Return rows of POINTS: x and the two limits there."""
+    if alarm.kind not in ("below_table", "above_table"):
+        return []
+    falls = alarm.kind == "below_table"
+    rows = []
+    for at, y in zip(alarm.table_x, alarm.table_y, strict=True):
+        row = [round(to_raw(x, at))]
+        for level in (alarm.warning, alarm.critical):
+            off = level if alarm.unit != "%" else y * level / 100
+            row.append(_below(signal, y - off) if falls else _above(signal, y + off))
+        rows.append(row)
+    return rows

@@ -1,0 +1,178 @@
+"""Parameters of the detectors, from the car profile, in the integers that the firmware uses."""
+
+import math
+
+from slog import signal_table as st
+
+G_ms2 = 9.80665
+_ONE = 1 << st.SCALE_BITS
+_STEP_s = 0.02  # damper and rotation rates are differences over two ticks
+
+
+class Contradiction(ValueError):
+    """A profile entry that does not fit; `entry` is its path."""
+
+    def __init__(self, entry, text):
+        super().__init__(text)
+        self.entry = entry
+
+
+def flight(profile, book):
+    """Return the rows of FLIGHT in the order of slog.signal_table.FLIGHT_ROWS."""
+    p, imu, mass = profile.airborne, profile.sensors.imu, profile.mass
+    scales = {book.signal(name, ("roles", "damper")).scale for name in profile.roles.damper}
+    if len(scales) > 1:
+        raise Contradiction(("roles", "damper"), "the four damper signals differ in scale")
+    mm = scales.pop()
+    fuel_kg = 0.5 * profile.fuel.start_l * profile.fuel.density_kg_per_l
+    total_kg = mass.without_fuel_kg + fuel_kg
+    shift_m = fuel_kg * (mass.tank_behind_front_axle_m - mass.cg_behind_front_axle_m) / total_kg
+    arm = [imu.offset_m[0] + shift_m, imu.offset_m[1], imu.offset_m[2]]
+    load = 1000 * _ONE / (total_kg * G_ms2)  # per mille of the weight, per newton
+    s = profile.suspension
+    values = {
+        "filter": 256 * (1 - math.exp(-2 * math.pi * p.acc_filter_Hz / 100)),
+        "acc_enter2": (1000 * p.acc_enter_g) ** 2,
+        "acc_exit2": (1000 * p.acc_exit_g) ** 2,
+        "only_enter2": (1000 * p.acc_only_enter_g) ** 2,
+        "landing2": (1000 * p.landing_g) ** 2,
+        "droop": p.droop_mm / mm,
+        "wheels": p.droop_wheels,
+        "load": 1000 * LOAD_SHARE * p.acc_enter_g,
+        "flare": 100 * p.flare_kmh_per_s / 10,
+        "flare_pedal": 10 * p.flare_pedal_pct,
+        "suspect": p.suspect_ms / 10,
+        "confirm": p.confirm_ms / 10,
+        "confirm_all": p.confirm_all_wheels_ms / 10,
+        "only_confirm": p.acc_only_confirm_ms / 10,
+        "compress": p.landing_compression_m_per_s * 1e3 * _STEP_s / mm,
+        "hold": p.landing_hold_ms / 10,
+        "merge": p.merge_ms / 10,
+        "shortest": p.min_airtime_ms / 10,
+        "longest": p.max_airtime_ms / 10,
+        "inhibit": 100 * p.inhibit_below_kmh,
+        "back": BACK_us,
+        "only_back": BACK_us,
+        "airborne_code": _code_of(book, profile.roles.flight_state, "airborne"),
+        "stop": s.bump_stop_N_per_m2 * (16 * mm * 1e-3) ** 2 * load,
+        "drift": profile.sensors.damper.zero_drift_mm / mm,
+    }
+    for axis, metres in zip("xyz", arm, strict=True):
+        values[f"arm_{axis}"] = metres * 1000 / G_ms2
+        values[f"spin_{axis}"] = metres * 1000 / G_ms2 / _STEP_s / 1024 * 256
+    for n, limit in enumerate(p.landing_severity_g[:3], 1):
+        values[f"severity{n}"] = 1000 * limit
+    for i in range(4):
+        values[f"spring{i}"] = s.spring_N_per_m[i] * mm * 1e-3 * load
+        values[f"preload{i}"] = s.preload_N[i] * load
+        values[f"bump{i}"] = s.bump_damping_Ns_per_m[i] * mm * 1e-3 / _STEP_s * load
+        values[f"rebound{i}"] = s.rebound_damping_Ns_per_m[i] * mm * 1e-3 / _STEP_s * load
+        values[f"stop_from{i}"] = s.bump_stop_from_mm[i] / mm
+    return _column(values, st.FLIGHT_ROWS)
+
+
+# The wheels count as hanging when they carry less than this share of acc_enter_g times the weight.
+LOAD_SHARE = 0.4
+BACK_us = 10_000  # how long the differences and the filter lag behind
+
+
+def fuel(profile):
+    """Return the rows of FUEL."""
+    f, e = profile.fuel, profile.fuel_estimate
+    values = {
+        "capacity": 100 * f.capacity_l,
+        "unusable": 100 * f.unusable_l,
+        "start": 100 * f.start_l,
+        "scale_sigma": 1e6 * f.flow_scale_error_max * 0.6,
+        "quiet_mg": 1000 * e.quiet_ms2 / G_ms2,
+        "quiet_speed": 100 * e.quiet_kmh,
+        "quiet_s": e.quiet_s,
+        "sigma_quiet": 100 * e.level_sigma_quiet_l,
+        "gate": e.gate_sigma,
+        "refuel_rise": 100 * e.refuel_rise_l,
+        "refuel_s": e.refuel_within_s,
+        "refuel_speed": 100 * e.refuel_below_kmh,
+        "leak": 100 * e.leak_l,
+        "leak_s": e.leak_within_s,
+        "reserve": 100 * e.reserve_l,
+        "ewma_m": 1000 * e.ewma_km,
+        "plan": 10 * f.plan_l_per_100km.get("mixed", 70.0),
+        "dead_low": 100 * f.sender_dead_mm[0],
+        "dead_high": 100 * f.sender_dead_mm[1],
+        "n_points": len(f.sender_volume_l),
+    }
+    rows = _column(values, st.FUEL_ROWS)
+    for point in zip(f.sender_volume_l, f.sender_a_mm, f.sender_b_mm, strict=True):
+        rows += [[round(100 * value)] for value in point]
+    return rows
+
+
+def heat(profile):
+    """Return the rows of HEAT, then v^0.8 in 1/1000 by whole m/s."""
+    d, gears = profile.driveline, profile.gearbox
+    radius_m = profile.tyres.circumference_m / (2 * math.pi)
+    values = {
+        "mesh": 1000 * d.mesh_loss,
+        "churn": d.churning_W_per_rpm2 * (9.549 * gears.final_drive) ** 2 / 100 * (1 << 20),
+        "radius_mm": 1000 * radius_m,
+        "final": 1000 * gears.final_drive,
+        "residual": RESIDUAL_cdegC,
+        "hold_s": 30,
+        "settle_s": 1200,
+    }
+    warning = {}
+    for alarm in profile.alarm.values():
+        if alarm.kind == "above" and alarm.warning is not None:
+            warning |= dict.fromkeys(alarm.signals, alarm.warning)
+    shares = (d.front_torque_share, 1 - d.front_torque_share)
+    for axle, node in enumerate((profile.thermal.diff_front, profile.thermal.diff_rear)):
+        signal = profile.roles.diff_temperature[axle]
+        if signal not in warning:
+            text = f"no alarm of kind above has a warning for {signal}"
+            raise Contradiction(("roles", "diff_temperature"), text)
+        values |= {
+            f"capacity{axle}": node.capacity_J_per_K,
+            f"still{axle}": 1000 * node.still_W_per_K,
+            f"moving{axle}": 1000 * node.moving_W_per_K,
+            f"preload{axle}": d.lsd_preload_Nm[axle],
+            f"lock{axle}": 1000 * d.lsd_lock_share[axle],
+            f"share{axle}": gears.final_drive * gears.efficiency * shares[axle] * 1024,
+            f"warning{axle}": 100 * warning[signal],
+        }
+    rows = _column(values, st.HEAT_ROWS)
+    return rows + [[round(1000 * ms**0.8)] for ms in range(61)]
+
+
+RESIDUAL_cdegC = 1000  # domain notes, section 6: more is a fault or little oil
+
+
+def watch(profile):
+    """Return the rows of WATCH."""
+    values = {
+        "stuck_speed": 100 * profile.validity.stuck_kmh,
+        "roll_mg": -300,
+        "roll_s": 1,
+        "spin_speed": 600,
+        "spin_s": 15,
+        "spin_move": 100,
+        "hand_kPa": 500,
+        "hand_speed": 6000,
+        "hand_s": 3,
+        "summary_s": 10,
+        "engine_rpm": 0.6 * profile.engine.idle_rpm,
+    }
+    return _column(values, st.WATCH_ROWS)
+
+
+def _code_of(book, name, word):
+    if not book.has(name):
+        return -1
+    choices = book.signal(name, ("roles", "flight_state")).choices or {}
+    codes = [code for code, text in choices.items() if str(text).lower() == word]
+    if not codes:
+        raise Contradiction(("roles", "flight_state"), f"{name} has no value '{word}' in the DBC")
+    return codes[0]
+
+
+def _column(values, names):
+    return [[round(values[name])] for name in names]

@@ -1,0 +1,106 @@
+"""The car's own detectors, run again on the host over the frames of a log.
+
+Owns the step from a frame table to the 16-byte records that the firmware scans. The detectors are
+the firmware's files; nothing is written twice. A table that they refuse is an InputError.
+"""
+
+import sys
+from dataclasses import dataclass
+
+import numpy as np
+
+from slog.layout import TIME_BITS
+from slog.signal_table import TableError
+from stagelog.errors import InputError
+from stagelog.model import ERR, EXT, FD, RTR
+from stagelog.resources import firmware_path
+
+__all__ = ["Detected", "Recomputation", "recompute", "records_of"]
+
+_PAUSE_US = 1_000_000
+_LOW = (1 << TIME_BITS) - 1
+_RECORD = np.dtype([("w0", "<u4"), ("w1", "<u4"), ("data", "u1", (8,))])
+
+
+@dataclass(frozen=True, slots=True)
+class Detected:
+    """One event: t_us since boot of the tick (or record), and the four numbers of slog.events."""
+
+    t_us: int
+    code: int
+    state: int
+    value: int
+    extra: int
+
+    @property
+    def content(self):
+        """What must be equal on the car and on the host."""
+        return self.code, self.state, self.value, self.extra
+
+
+class Recomputation:
+    """Detectors that frames are given to piece by piece; `events` grows. Times never go back."""
+
+    def __init__(self, data):
+        if "logger" not in sys.modules and str(firmware_path()) not in sys.path:
+            sys.path.append(str(firmware_path()))
+        from logger.events import Events
+
+        self.events = []
+        self._started = False
+        self._last_us = None
+        self.detectors = None
+        try:
+            self.detectors = Events(data, self._take)
+        except TableError as error:
+            raise InputError(f"the signal table can't be used: {error}") from error
+
+    def feed(self, frames):
+        """Take a frame table that follows the one before."""
+        if not len(frames):
+            return
+        t_us = frames["t_us"]
+        before = t_us[0] if self._last_us is None else self._last_us
+        cuts = np.flatnonzero(np.diff(t_us, prepend=before) > _PAUSE_US)
+        self._last_us = t_us[-1]
+        records = records_of(frames)
+        edges = [0, *(int(cut) for cut in cuts if cut), len(frames)]
+        for first, end in zip(edges, edges[1:], strict=False):
+            block = bytes(records[first:end].tobytes())
+            self.detectors.scan(block, 0, end - first, int(t_us[first]) >> TIME_BITS)
+
+    def _take(self, code, state, value, extra):
+        watch = self.detectors.watch if self.detectors else None
+        t_us = (watch.lo | watch.hi << TIME_BITS) if watch else 0
+        self.events.append(Detected(t_us, code, state, value, extra))
+
+
+def recompute(frames, table):
+    """Return the events (Detected, in order) of a frame table, or of an iterable of them.
+
+    table   bytes of a signal table, or a SignalTable
+    """
+    run = Recomputation(getattr(table, "data", table))
+    pieces = [frames] if isinstance(frames, np.ndarray) else frames
+    for piece in pieces:
+        run.feed(piece)
+    return run.events
+
+
+def records_of(frames):
+    """Return frames as the records that the ring holds, a structured array of 16 bytes each.
+
+    What a classic controller can't store (error frames, CAN FD) keeps its place as a record that
+    no detector watches.
+    """
+    out = np.empty(len(frames), _RECORD)
+    flags = frames["flags"].astype(np.uint32)
+    odd = (flags & (ERR | FD)) != 0
+    dlc = np.minimum(frames["dlc"], 8).astype(np.uint32)
+    out["w0"] = (frames["t_us"] & _LOW).astype(np.uint32) | dlc << 28
+    kind = frames["bus"].astype(np.uint32) & 1
+    kind |= np.where(flags & RTR, 2, 0).astype(np.uint32)
+    kind |= np.where((flags & EXT) | odd, 4, 0).astype(np.uint32)
+    out["w1"] = frames["can_id"] | kind << 29
+    out["data"] = frames["data"][:, :8]
+    return out
