@@ -12,7 +12,7 @@ from stagelog.decode import compile_plan, decode, iter_decode
 from stagelog.errors import InputError, OutputError
 from stagelog.export import CsvSink, ParquetSink, ResampledCsvSink, files, load_parquet, parquet
 from stagelog.export.csv import digits_of, header_of
-from stagelog.export.resample import Resampler
+from stagelog.export.resample import Resampler, column_names
 from stagelog.model import FRAME
 
 DBC = """BU_: ECU
@@ -220,7 +220,7 @@ def test_resampled_holds_the_last_value_over_chunks(tmp_path, database):
     plan = compile_plan(database, ["Speed", "Oil"])
     parts = []
     for n_chunks in (1, 2, 6):
-        resampler = Resampler(plan, 2000)  # every 500 us
+        resampler = Resampler(column_names(plan), 2000)  # every 500 us
         fed = [resampler.feed(decode(p, plan)) for p in np.array_split(frames, n_chunks)]
         parts.append((np.concatenate([f[0] for f in fed]), np.concatenate([f[1] for f in fed])))
     for t_us, values in parts:
@@ -239,7 +239,7 @@ def test_resampling_stops_where_times_jump(database):
     frames["t_us"] = [0, 1_700_000_000_000_000]
     plan = compile_plan(database, ["Speed"])
     with pytest.raises(InputError, match="times of the log jump"):
-        Resampler(plan, 100).feed(decode(frames, plan))
+        Resampler(column_names(plan), 100).feed(decode(frames, plan))
 
 
 def test_file_names_never_collide():

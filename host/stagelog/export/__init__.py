@@ -9,13 +9,56 @@ Signals, streamed (each takes Decoded after Decoded, in the order of time):
 
     CsvSink(folder)                                     one file per message
     ResampledCsvSink(path, plan, rate_Hz)               one file, all signals at a fixed rate
+    Mf4SignalSink(path)                                 integers with their conversion
+    McapSink(path)                                      JSON messages for Foxglove and PlotJuggler
+    MotecSink(path, plan)                               .ld and .ldx, layout reverse-engineered
+
+Frames, streamed (each takes frame table after frame table):
+
+    with open_frame_sink(path, "blf", ifaces) as sink:  candump, blf, asc, trc, mf4
+        sink.write(frames)
 
 Nothing appears under its final name before it is complete; an existing file is refused unless
 `overwrite`. Fails with OutputError (disk full, file exists) and UsageError (a library that is not
-installed).
+installed). What a format cannot hold is counted in `sink.n_left_out`.
 """
 
+from stagelog.errors import UsageError
+from stagelog.export.blf import BlfSink
+from stagelog.export.can_text import CanTextSink
+from stagelog.export.candump import CandumpSink
 from stagelog.export.csv import CsvSink, ResampledCsvSink
+from stagelog.export.mcap import McapSink
+from stagelog.export.mf4 import Mf4FrameSink, Mf4SignalSink
+from stagelog.export.motec import MotecSink
 from stagelog.export.parquet import ParquetSink, load_parquet
 
-__all__ = ["CsvSink", "ParquetSink", "ResampledCsvSink", "load_parquet"]
+FRAME_KINDS = ("candump", "blf", "asc", "trc", "mf4")
+
+
+def open_frame_sink(path, kind, ifaces=(), overwrite=False):
+    """Return a writer of frames; `kind` is one of FRAME_KINDS."""
+    if kind == "candump":
+        return CandumpSink(path, ifaces, overwrite=overwrite)
+    if kind == "blf":
+        return BlfSink(path, overwrite=overwrite)
+    if kind in ("asc", "trc"):
+        return CanTextSink(path, kind, overwrite=overwrite)
+    if kind == "mf4":
+        return Mf4FrameSink(path, overwrite=overwrite)
+    raise UsageError(
+        f'frames cannot be written as "{kind}"', f"take one of {', '.join(FRAME_KINDS)}"
+    )
+
+
+__all__ = [
+    "FRAME_KINDS",
+    "CsvSink",
+    "McapSink",
+    "Mf4SignalSink",
+    "MotecSink",
+    "ParquetSink",
+    "ResampledCsvSink",
+    "load_parquet",
+    "open_frame_sink",
+]

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from stagelog.export.files import FileNames, OutputFiles, plain_text, writing
-from stagelog.export.resample import Resampler
+from stagelog.export.files import FileNames, Sink, plain_text, writing
+from stagelog.export.resample import Resampler, column_names
 
 
-class CsvSink:
+class CsvSink(Sink):
     """Writes Decoded (mode "phys") after Decoded, one file per message; a context, complete at its
     end.
 
@@ -25,33 +25,18 @@ class CsvSink:
     mode = "phys"
 
     def __init__(self, folder, *, with_labels=False, overwrite=False):
+        super().__init__(overwrite)
         self._folder = Path(folder)
         self._with_labels = with_labels
-        self._files = OutputFiles(overwrite)
         self._names = FileNames()
         self._open = {}
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, error, trace):
-        if kind is None:
-            self.close()
-        else:
-            self.abort()
-        return False
-
-    @property
-    def paths(self):
-        """Return the written files; empty before the end."""
-        return self._files.paths
 
     def write(self, decoded):
         """Add the rows of one Decoded."""
         for name, table in decoded.messages.items():
             if name not in self._open:
                 path = self._folder / f"{self._names.of(name)}.csv"
-                part = self._files.new(path)
+                part = self.new(path)
                 with writing(path):
                     file = open(part, "w", newline="", encoding="utf-8-sig")
                 self._open[name] = file
@@ -73,30 +58,24 @@ class CsvSink:
             column[row] = cell
         return column
 
-    def close(self):
-        """Close the files and give them their names."""
-        with writing(self._folder):
-            for file in self._open.values():
-                file.close()
-        self._files.commit()
-
-    def abort(self):
-        """Remove everything that was begun."""
+    def finish(self):
+        """Close the files."""
         for file in self._open.values():
             file.close()
-        self._files.discard()
+
+    release = finish
 
 
-class ResampledCsvSink:
+class ResampledCsvSink(Sink):
     """Writes all signals of a plan into one file, `rate_Hz` rows a second, last value held."""
 
     mode = "phys"
 
     def __init__(self, path, plan, rate_Hz, *, overwrite=False):
+        super().__init__(overwrite)
         self._path = Path(path)
-        self._files = OutputFiles(overwrite)
-        self._resampler = Resampler(plan, rate_Hz)
-        part = self._files.new(self._path)
+        self._resampler = Resampler(column_names(plan), rate_Hz)
+        part = self.new(self._path)
         messages = {p.message.name: p.message for p in plan.messages}
         self._signals = [messages[m].signal(s) for m, s in self._resampler.signals]
         with writing(self._path):
@@ -104,22 +83,6 @@ class ResampledCsvSink:
         named = zip(self._resampler.names, self._signals, strict=True)
         header = [header_of(name, signal.unit) for name, signal in named]
         csv.writer(self._file).writerow(["t_s", *header])
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, error, trace):
-        if kind is None:
-            self.close()
-        else:
-            self._file.close()
-            self._files.discard()
-        return False
-
-    @property
-    def paths(self):
-        """Return the written file; empty before the end."""
-        return self._files.paths
 
     def write(self, decoded):
         """Add the rows that one Decoded completes."""
@@ -130,11 +93,11 @@ class ResampledCsvSink:
         with writing(self._path):
             csv.writer(self._file).writerows(zip(*columns, strict=True))
 
-    def close(self):
-        """Close the file and give it its name."""
-        with writing(self._path):
-            self._file.close()
-        self._files.commit()
+    def finish(self):
+        """Close the file."""
+        self._file.close()
+
+    release = finish
 
 
 def header_of(name, unit):

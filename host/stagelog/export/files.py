@@ -1,7 +1,7 @@
 """Output files that appear whole or not at all, under names that come from data.
 
-Owns the `.part` files of one export. Raises OutputError for a file that exists, a folder that
-cannot be written, a full disk; then nothing of the export remains.
+Owns the base of all writers and the names of their files. Raises OutputError for a file that
+exists, a folder that cannot be written, a full disk; then nothing of the export remains.
 """
 
 import contextlib
@@ -12,12 +12,18 @@ from stagelog.archive.names import safe_name
 from stagelog.errors import OutputError, UsageError
 
 
-class OutputFiles:
-    """The files of one export, as a context: renamed at a good end, removed at any other."""
+class Sink:
+    """Takes chunk after chunk and ends with whole files, or with none: the base of every writer.
+
+    A writer asks `new(path)` for the path to write to, and overrides `finish` (write what is left,
+    close handles) and `release` (close handles after a failure).
+    """
+
+    n_left_out = 0  # what the format cannot hold
 
     def __init__(self, overwrite=False):
         self.overwrite = overwrite
-        self.paths = []
+        self.paths = []  # the written files, after the end
         self._parts = []  # (part, final)
 
     def __enter__(self):
@@ -25,10 +31,16 @@ class OutputFiles:
 
     def __exit__(self, kind, error, trace):
         if kind is None:
-            self.commit()
+            self.close()
         else:
-            self.discard()
+            self.abort()
         return False
+
+    def finish(self):
+        """Write what is left and close the files."""
+
+    def release(self):
+        """Close the files, whatever is in them."""
 
     def new(self, path):
         """Return the path to write to for a file that will be `path`; its folder is made."""
@@ -41,18 +53,25 @@ class OutputFiles:
         self._parts.append((part, path))
         return part
 
-    def commit(self):
-        """Give all files their names."""
-        for part, path in self._parts:
-            with writing(path):
-                with open(part, "rb+") as file:
-                    os.fsync(file.fileno())
-                os.replace(part, path)
-            self.paths.append(path)
+    def close(self):
+        """Complete the files and give them their names."""
+        try:
+            with writing(self._parts[0][1] if self._parts else "nothing"):
+                self.finish()
+                for part, path in self._parts:
+                    with open(part, "rb+") as file:
+                        os.fsync(file.fileno())
+                    os.replace(part, path)
+                    self.paths.append(path)
+        except BaseException:
+            self.abort()
+            raise
         self._parts = []
 
-    def discard(self):
+    def abort(self):
         """Remove what was begun."""
+        with contextlib.suppress(Exception):
+            self.release()
         for part, _ in self._parts:
             with contextlib.suppress(OSError):
                 part.unlink()

@@ -13,18 +13,19 @@ groups of 128 Ki, never more than 64 MB in memory.
 """
 
 import json
+from pathlib import Path
 
 import numpy as np
 
 from stagelog.errors import InputError
-from stagelog.export.files import FileNames, OutputFiles, need, writing
+from stagelog.export.files import FileNames, Sink, need, writing
 
 SCHEMA = "stagelog.parquet/1"
 ROWS_PER_GROUP = 1 << 17
 MAX_BUFFER_BYTES = 64 << 20
 
 
-class ParquetSink:
+class ParquetSink(Sink):
     """Writes Decoded after Decoded into `folder`; a context, complete at its end.
 
     form       "tool" or "archive"; decode with mode=`sink.mode`
@@ -45,6 +46,7 @@ class ParquetSink:
         overwrite=False,
     ):
         need("pyarrow.parquet", "parquet")
+        super().__init__(overwrite)
         self.form = form
         self.mode = {"tool": "phys", "archive": "raw"}[form]
         self.with_bus = with_bus
@@ -53,55 +55,26 @@ class ParquetSink:
         self._metadata = dict(metadata or {})
         if database is not None:
             self._metadata["database_sha256"] = database.sha256
-        self._files = OutputFiles(overwrite)
         self._names = FileNames()
         self._writers = {}
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, error, trace):
-        if kind is None:
-            self.close()
-        else:
-            self.abort()
-        return False
-
-    @property
-    def paths(self):
-        """Return the written files; empty before the end."""
-        return self._files.paths
-
     def write(self, decoded):
         """Add the rows of one Decoded."""
-        try:
-            for name, table in decoded.messages.items():
-                writer = self._writers.get(name)
-                if writer is None:
-                    file_name = self._file_name.format(message=self._names.of(name))
-                    part = self._files.new(f"{self._folder}/{file_name}")
-                    writer = self._writers[name] = _MessageWriter(part, table, self)
-                writer.add(table)
-            if sum(w.n_bytes for w in self._writers.values()) > MAX_BUFFER_BYTES:
-                for writer in self._writers.values():
-                    writer.flush()
-        except BaseException:
-            self.abort()
-            raise
-
-    def close(self):
-        """Write what is left and give the files their names."""
-        try:
+        for name, table in decoded.messages.items():
+            writer = self._writers.get(name)
+            if writer is None:
+                file_name = self._file_name.format(message=self._names.of(name))
+                part = self.new(Path(self._folder) / file_name)
+                writer = self._writers[name] = _MessageWriter(part, table, self)
+            writer.add(table)
+        if sum(w.n_bytes for w in self._writers.values()) > MAX_BUFFER_BYTES:
             for writer in self._writers.values():
-                writer.close()
-        except BaseException:
-            self.abort()
-            raise
-        self._files.commit()
+                writer.flush()
 
-    def abort(self):
-        """Remove everything that was begun."""
-        self._files.discard()
+    def finish(self):
+        """Write what is left."""
+        for writer in self._writers.values():
+            writer.close()
 
     def describe(self, table):
         """Return what the file metadata says of a message."""

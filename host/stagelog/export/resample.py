@@ -6,7 +6,7 @@ before a signal's first. No interpolation: a value that was never sent is never 
 
 import numpy as np
 
-from stagelog.errors import InputError
+from stagelog.errors import InputError, UsageError
 
 MAX_ROWS = 5_000_000  # per chunk; more means that the log's times jump
 
@@ -14,18 +14,18 @@ MAX_ROWS = 5_000_000  # per chunk; more means that the log's times jump
 class Resampler:
     """Feeds on Decoded in the order of time and gives rows of a grid.
 
-    t_us     the grid is at multiples of 1e6 / rate_Hz from the first frame on
-    names    columns, "Message.Signal" where a signal's name stands in several messages
+    signals   {(message, signal): column name} as of column_names(plan), or a part of it
+    t0_us     where the grid begins; by default with the first frame
     """
 
-    def __init__(self, plan, rate_Hz):
+    def __init__(self, signals, rate_Hz, t0_us=None):
         if not 0 < rate_Hz <= 1_000_000:
-            raise ValueError(f"rate_Hz = {rate_Hz}")
+            raise UsageError(f"a rate of {rate_Hz} Hz", "take one above 0 and up to 1,000,000 Hz")
         self.rate_Hz = rate_Hz
-        self.signals = column_names(plan)  # (message, signal) -> column
+        self.signals = signals
         self.names = list(self.signals.values())
         self.last = np.full(len(self.names), np.nan)
-        self.t0_us = None
+        self.t0_us = t0_us
         self.n_done = 0  # rows given so far
 
     def feed(self, decoded):
@@ -33,12 +33,12 @@ class Resampler:
 
         A row is complete when a frame later than it has been seen.
         """
-        ends = [(t.t_us[0], t.t_us[-1]) for t in decoded.messages.values() if len(t)]
-        if not ends:
+        span = span_of(decoded)
+        if span is None:
             return np.empty(0, np.int64), np.empty((0, len(self.names)))
         if self.t0_us is None:
-            self.t0_us = int(min(e[0] for e in ends))
-        n = int((int(max(e[1] for e in ends)) - self.t0_us) * self.rate_Hz / 1e6) + 1
+            self.t0_us = span[0]
+        n = int((span[1] - self.t0_us) * self.rate_Hz / 1e6) + 1
         if n - self.n_done > MAX_ROWS:
             raise InputError(
                 f"the times of the log jump: {n - self.n_done} rows at {self.rate_Hz} Hz",
@@ -63,6 +63,12 @@ class Resampler:
             self.last[column] = data[-1]
         self.n_done = max(n, self.n_done)
         return t_us, values
+
+
+def span_of(decoded):
+    """Return (first, last) t_us of all messages, or None if there are none."""
+    ends = [(t.t_us[0], t.t_us[-1]) for t in decoded.messages.values() if len(t)]
+    return (int(min(e[0] for e in ends)), int(max(e[1] for e in ends))) if ends else None
 
 
 def column_names(plan):
