@@ -1,0 +1,241 @@
+"""Store and recovery on a card in memory: round the ring, after power cuts, over bad places."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from logger.extent import Extent, ExtentError
+from logger.sessions import Sessions
+from logger.store import ERROR_REJECTED, OVERWRITE_OLDEST
+from slog import faults, layout
+from stagelog.blocks import read_log
+from stagelog.card import prepare_raw
+from stagelog.ledger import account
+
+MAKE = Path(__file__).parent / "golden" / "make.py"
+
+
+@pytest.fixture(scope="module")
+def make():
+    spec = importlib.util.spec_from_file_location("make_golden", MAKE)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def image(tmp_path):
+    path = tmp_path / "prepared.img"
+    prepare_raw(path, 40, extent_id=b"01234567")
+    return bytearray(path.read_bytes())
+
+
+@pytest.fixture
+def read(tmp_path):
+    def call(image, **options):
+        path = tmp_path / "card.img"
+        path.write_bytes(bytes(image))
+        return read_log(path, **options)
+
+    return call
+
+
+class Logger:
+    """One power-on on an image: records blocks of 252 frames, one after the other."""
+
+    def __init__(self, make, image, nonce=1, when_full=None):
+        self.made = make.Recorder(image, nonce)
+        self.store, self.ring, self.card = self.made.store, self.made.ring, self.made.card
+        if when_full is not None:
+            self.store.when_full = when_full
+        self.n = 0
+
+    def mount(self):
+        assert self.store.mount(), self.store.fault
+        return self
+
+    def record(self, n_blocks, store=True):
+        for _ in range(n_blocks):
+            for _ in range(layout.RECORDS_PER_BLOCK):
+                self.made.frame(self.n * 100, self.n & 0x7FF, 0, 2, (self.n & 0xFFFF).to_bytes(2))
+                self.n += 1
+            if store:
+                self.made.store_all()
+        return self
+
+
+def ids_in(session):
+    return session.read_frames()["can_id"].tolist()
+
+
+def expected_ids(first_block, n_blocks):
+    n = layout.RECORDS_PER_BLOCK
+    return [i & 0x7FF for i in range(first_block * n, (first_block + n_blocks) * n)]
+
+
+def test_what_is_stored_is_read(make, image, read):
+    logger = Logger(make, image).mount().record(5)
+    log = read(image)
+    (session,) = log.sessions
+    assert ids_in(session) == expected_ids(0, 5) and not log.damaged
+    assert (session.boot, session.first_seq, session.nonce) == (1, 1, 1)
+    assert logger.store.blocks_written == 5 and logger.store.n_used == 5
+
+
+@pytest.mark.parametrize("n_blocks", [*range(1, 12), 34, 35])
+def test_the_next_boot_goes_on_where_the_last_one_ended(make, image, read, n_blocks):
+    Logger(make, image, 1).mount().record(n_blocks)
+    again = Logger(make, image, 2).mount()
+    assert (again.store.boot, again.store.next_seq) == (2, n_blocks + 1)
+    assert again.store.n_used == n_blocks
+    if n_blocks < 34:
+        again.record(1)
+        first, second = read(image).sessions
+        assert ids_in(first) == expected_ids(0, n_blocks)
+        assert ids_in(second) == expected_ids(0, 1)
+        assert second.first_seq == n_blocks + 1
+
+
+@pytest.mark.parametrize("n_sectors", range(9))
+@pytest.mark.parametrize("n_blocks", [1, 5, 20])
+def test_a_write_that_is_cut_short_costs_that_block_only(make, image, read, n_blocks, n_sectors):
+    logger = Logger(make, image, 1).mount().record(n_blocks - 1)
+    before = bytes(image)
+    logger.record(1)
+    place = logger.store.extent.after(logger.store.next_position, -1)
+    at = place * layout.BLOCK_BYTES + n_sectors * layout.SECTOR_BYTES
+    end = (place + 1) * layout.BLOCK_BYTES
+    image[at:end] = before[at:end]
+    n_whole = n_blocks if n_sectors == 8 else n_blocks - 1
+    again = Logger(make, image, 2).mount()
+    seqs = {session.last_seq for session in read(image).sessions} if n_whole else {0}
+    assert again.store.next_seq > max(seqs)
+    again.record(2)
+    sessions = read(image).sessions
+    if n_whole:
+        assert ids_in(sessions[0]) == expected_ids(0, n_whole)
+        assert account(sessions[0]).complete
+    assert ids_in(sessions[-1]) == expected_ids(0, 2) and sessions[-1].nonce == 2
+
+
+def test_recovery_writes_nothing_and_gives_the_same_twice(make, image):
+    Logger(make, image, 1).mount().record(7)
+    before = bytes(image)
+    found = []
+    for _ in range(2):
+        store = Logger(make, image, 9).mount().store
+        found.append((store.next_position, store.next_seq, store.tail, store.n_used, store.boot))
+    assert found[0] == found[1] and image == before
+
+
+def test_a_full_card_stops_and_overwrites_nothing(make, image, read):
+    logger = Logger(make, image, 1).mount()
+    n = logger.store.extent.n
+    logger.record(n - 1)
+    assert logger.store.is_full and logger.store.n_free == 0
+    before = bytes(image)
+    logger.record(2, store=False)
+    for _ in range(50):
+        logger.store.step()
+    assert logger.store.fault == faults.CARD_FULL and image == before
+    assert ids_in(read(image).sessions[0]) == expected_ids(0, n - 1)
+
+
+def test_overwriting_keeps_the_newest(make, image, read):
+    logger = Logger(make, image, 1, OVERWRITE_OLDEST).mount()
+    n = logger.store.extent.n
+    logger.record(n + 10)
+    (session,) = read(image).sessions
+    assert session.last_seq == n + 10 and session.n_blocks == n
+    assert ids_in(session) == expected_ids(10, n)
+    ledger = account(session)
+    assert ledger.closes and ledger.buses[0].n_missing == 10 * layout.RECORDS_PER_BLOCK
+    again = Logger(make, image, 2, OVERWRITE_OLDEST).mount()
+    assert (again.store.next_seq, again.store.n_used) == (n + 11, n)
+
+
+def test_an_erase_is_one_write_and_frees_the_places(make, image, read):
+    logger = Logger(make, image, 1).mount().record(6)
+    store = logger.store
+    store.request_release(store.next_seq, store.next_position)
+    while store.release_waits:
+        store.step()
+    assert store.n_used == 0
+    log = read(image)
+    assert not log.sessions and log.n_erased == 6
+    assert read(image, include_erased=True).sessions[0].n_blocks == 6
+    again = Logger(make, image, 2).mount()
+    assert again.store.next_seq == 7 and again.store.n_used == 0
+    again.record(3)
+    (session,) = read(image).sessions
+    assert session.first_seq == 7 and ids_in(session) == expected_ids(0, 3)
+
+
+def test_a_torn_release_mark_leaves_everything_as_it_was(make, image, read):
+    logger = Logger(make, image, 1).mount().record(6)
+    sector, mark = logger.store.extent.make_release(7, logger.store.next_position)
+    at = sector * layout.SECTOR_BYTES
+    image[at : at + 30] = mark[:30]
+    assert read(image).sessions[0].n_blocks == 6
+    assert Logger(make, image, 2).mount().store.n_used == 6
+
+
+def test_a_place_that_rejects_writes_is_stepped_over(make, image, read):
+    logger = Logger(make, image, 1).mount().record(3)
+    bad = logger.store.extent.sector_of(logger.store.next_position)
+    real = logger.card.write_poll
+
+    def poll():
+        sector = logger.card._write[0] // layout.SECTOR_BYTES
+        return ERROR_REJECTED if sector == bad else real()
+
+    logger.card.write_poll = poll
+    logger.record(3)
+    store = logger.store
+    assert (store.slots_skipped, store.write_errors, store.write_retries) == (1, 3, 2)
+    log = read(image)
+    assert ids_in(log.sessions[0]) == expected_ids(0, 6) and not log.damaged
+    assert [note.kind for note in log.diagnostics] == ["skipped"]
+    assert account(log.sessions[0], log.damaged).closes
+    again = Logger(make, image, 2).mount()
+    assert again.store.next_seq == 7
+
+
+def test_a_write_that_the_card_swallows_is_noticed(make, image):
+    logger = Logger(make, image, 1).mount()
+    logger.card.write_poll = lambda: 0
+    logger.record(1, store=False)
+    for _ in range(10):
+        logger.store.step()
+    assert logger.store.verify_errors and logger.store.blocks_written == 0
+    assert logger.store.fault == faults.CARD_LIES
+
+
+def test_sessions_are_listed_newest_first(make, image, read):
+    for nonce, n_blocks in ((1, 4), (2, 1), (3, 9)):
+        Logger(make, image, nonce).mount().record(n_blocks)
+    logger = Logger(make, image, 4).mount()
+    sessions = Sessions(logger.store)
+    listed = []
+    while (found := sessions.get(len(listed))) is not None:
+        listed.append(found)
+    assert [(n, seq, nonce) for _, n, seq, _, nonce in listed] == [(9, 6, 3), (1, 5, 2), (4, 1, 1)]
+    for (position, n, seq, boot, nonce), session in zip(
+        listed, reversed(read(image).sessions), strict=True
+    ):
+        assert (session.rows[0], session.n_blocks) == (position, n)
+        assert (session.first_seq, session.boot, session.nonce) == (seq, boot, nonce)
+
+
+def test_a_card_that_was_not_prepared_is_refused(make):
+    logger = Logger(make, bytearray(40 * layout.BLOCK_BYTES))
+    assert not logger.store.mount() and logger.store.fault == faults.CARD_UNPREPARED
+    with pytest.raises(ExtentError, match="no signature"):
+        Extent(logger.card)
+
+
+def test_a_write_protected_card_is_told(make, image):
+    logger = Logger(make, image)
+    logger.card.read_only = True
+    assert not logger.store.mount() and logger.store.fault == faults.CARD_READ_ONLY
