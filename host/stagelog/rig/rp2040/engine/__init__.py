@@ -30,7 +30,7 @@ class Shared(ctypes.Structure):
 
     _fields_ = (
         *((name, ctypes.c_uint64) for name in ("now", "deadline", "cycle", "peri", "idle")),
-        *((name, ctypes.c_uint64) for name in ("instructions", "misses")),
+        *((name, ctypes.c_uint64) for name in ("instructions", "misses", "handler")),
         *((name, ctypes.c_uint32) for name in ("miss_cycles", "stop", "watch", "levels")),
         *((name, ctypes.c_uint32) for name in ("fault", "fault_pc", "fault_address")),
         *((name, ctypes.c_uint32) for name in ("reset_request", "pc", "ipsr")),

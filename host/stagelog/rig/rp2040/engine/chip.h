@@ -30,6 +30,7 @@ struct shared {
     uint64_t idle;        /* fs spent asleep in WFI or WFE */
     uint64_t instructions;
     uint64_t misses;      /* flash cache misses */
+    uint64_t handler;     /* fs spent in interrupt handlers and other exceptions */
     uint32_t miss_cycles; /* core cycles a miss costs; 0: no cache is modelled */
     uint32_t stop;        /* not 0: run() comes back now */
     uint32_t watch;       /* pins whose level is reported */
@@ -86,7 +87,7 @@ struct chip {
     uint32_t lines, pending, enabled, active;
     uint32_t priority[32], pend_sv, pend_svc, pend_tick, shpr2, shpr3, vtor;
     uint32_t tick_csr, tick_reload;
-    uint64_t tick_start;
+    uint64_t tick_start, handler_start;
     /* memory */
     uint8_t *rom, *ram, *flash, *usb;
     uint32_t flash_bytes;

@@ -59,6 +59,7 @@ static void enter_exception(struct chip *c, uint32_t number)
     uint32_t xpsr = c->n << 31 | c->z << 30 | c->c << 29 | c->v << 28 | 1u << 24 | pad << 9 | c->ipsr;
     uint32_t process = c->control >> 1 & 1;
 
+    if (!c->ipsr) c->handler_start = c->s.now;
     c->r[13] = frame;
     for (uint32_t i = 0; i < 4; i++) bus_write(c, frame + 4 * i, c->r[i], 4);
     bus_write(c, frame + 16, c->r[12], 4);
@@ -107,6 +108,7 @@ static void leave_exception(struct chip *c, uint32_t code)
     c->event = 1;
     c->attention = 1;
     c->s.now += c->s.cycle * CYCLES_EXIT;
+    if (!c->ipsr) c->s.handler += c->s.now - c->handler_start;
 }
 
 static void fault(struct chip *c, uint32_t kind, uint32_t pc, uint32_t address)

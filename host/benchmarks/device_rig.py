@@ -1,0 +1,157 @@
+"""The board of the device benchmark: shipped firmware, emulated chip, traffic, and the closed
+account afterwards.
+
+Owns nothing of the figures (device_rows). A firmware that does not start is a RigTimeout.
+"""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from slog.messages import CONFIG_SETTINGS, CONTROL_STOP
+from stagelog.blocks import read_log
+from stagelog.card import prepare_raw
+from stagelog.ledger import account
+from stagelog.link import Link
+from stagelog.rig import tape as tapes
+from stagelog.rig.rp2040.board import PicoBoard
+from stagelog.rig.rp2040.card_image import FileImage
+from stagelog.rig.rp2040.firmware import logger_files
+from stagelog.rig.rp2040.mcp2515 import DELIVERED, LOST, Mcp2515
+from stagelog.rig.rp2040.sdcard import ORDINARY, SdCard
+from stagelog.rig.rp2040.target import EmulatedStream
+from stagelog.rig.runtimes import ensure_runtime
+
+SPEEDS = {
+    "nominal": {"slow": 1.0, "miss_cycles": 0},
+    "cache": {"slow": 1.0, "miss_cycles": 60},
+    "slow": {"slow": 2.5, "miss_cycles": 0},
+}
+START_us = 15_000_000
+SETTLE_us = 1_500_000
+
+
+class Bench:
+    """One run: a board with the logger on it, recording. Use as a context.
+
+    speed        key of SPEEDS
+    bitrate_bps  of the bus and in the logger's settings
+    image        instead of a fresh card
+    files        instead of the shipped firmware
+    """
+
+    def __init__(self, speed, bitrate_bps=500_000, image=None, files=None, runtime="pico-1.25"):
+        self._folder = tempfile.TemporaryDirectory(prefix="stagelog-bench-")
+        self.card_path = Path(self._folder.name) / "card.img"
+        if image is None:
+            prepare_raw(self.card_path, 16384)
+            image = FileImage(self.card_path)
+        self.can = Mcp2515(bitrate_bps=bitrate_bps)
+        self.card = SdCard(image, ORDINARY, seed=1)
+        self.board = PicoBoard(
+            ensure_runtime(runtime),
+            files=logger_files() if files is None else files,
+            can=self.can,
+            card=self.card,
+            **SPEEDS[speed],
+        )
+        stream = EmulatedStream(self.board)
+        self.link = Link(stream, "board", stream.clock)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.board.close()
+        if isinstance(self.card.image, FileImage):
+            self.card.image.close()
+        self._folder.cleanup()
+
+    def start(self):
+        """Wait until it records at the bus's bit rate, which is set if need be."""
+        self.board.run_until(self._is_recording, START_us, 10_000, "the start of the recording")
+        if self.can.rate_bps != self.can.bitrate_bps:
+            settings = b'{"buses": [{"bitrate_bps": %d, "ids": null}]}' % self.can.bitrate_bps
+            self.link.replace_config(CONFIG_SETTINGS, settings)
+            self.board.run_until(self._is_recording, START_us, 10_000, "the new bit rate")
+        self.board.run_us(SETTLE_us)
+        return self
+
+    def _is_recording(self):
+        return self.can.mode in (0x00, 0x60) and self.board.usb.connected
+
+    def play(self, tape):
+        """Let the tape's frames arrive; return the share of time spent in handlers."""
+        board = self.board
+        start_us, handler_us = board.t_us, board.handler_us
+        self.can.play(tape)
+        while not self.can.is_played_out:
+            board.run_us(5_000)
+        passed_us = board.t_us - start_us
+        return {"handler_pct": 100 * (board.handler_us - handler_us) / passed_us}
+
+    def finish(self):
+        """Stop the session and close the account: return the figures of loss and of the ledger.
+
+        lost           frames that the controller saw and the card does not hold
+        uncounted      those of them that the log does not account for, exactly or at least
+        wrong          frames on the card that differ from what was on the bus, or out of order
+        """
+        self.link.control(CONTROL_STOP, self.link.hello()["boot"])
+        status = self.link.status()
+        self.board.power_off()
+        log = read_log(self.card_path)
+        ledger = account(log.sessions[-1], log.damaged)
+        bus = ledger.buses[0]
+        held = log.sessions[-1].read_frames()
+        n_delivered, n_overrun = self.can.count(DELIVERED), self.can.count(LOST)
+        lost = n_delivered + n_overrun - len(held)
+        return {
+            "seen": n_delivered + n_overrun,
+            "held": len(held),
+            "lost": lost,
+            "overrun": n_overrun,
+            "dropped": bus.n_dropped,
+            "uncounted": abs(n_delivered - bus.n_stored - bus.n_dropped)
+            + max(0, bus.n_at_least - n_overrun)
+            + (not ledger.closes),
+            "ring_worst": status["ring_worst"],
+            "ring_blocks": status["ring_blocks"],
+            "heap_free_bytes": status["heap_free_bytes"],
+            "loop_worst_us": status["loop_worst_us"],
+            "write_worst_ms": status["write_worst_ms"],
+        }
+
+    def held_frames(self):
+        """Return the frames on the card of the newest session; after finish()."""
+        return read_log(self.card_path).sessions[-1].read_frames()
+
+
+def n_wrong(held, tape, outcomes):
+    """Return how many held frames are not, in this order, delivered frames of the tape."""
+    sent = tape[np.array(outcomes[-len(tape) :]) == DELIVERED]
+    if len(held) != len(sent):
+        return len(held) - np.isin(key_of(held), key_of(sent)).sum()
+    return int((key_of(held) != key_of(sent)).sum())
+
+
+def key_of(frames):
+    """Return identifier, length and payload of each row as bytes that can be compared."""
+    rows = np.zeros((len(frames), 13), np.uint8)
+    rows[:, :4] = frames["can_id"].astype("<u4").view(np.uint8).reshape(-1, 4)
+    rows[:, 4] = frames["dlc"]
+    rows[:, 5:] = frames["data"]
+    return rows.view("S13").ravel()
+
+
+def steady_tape(rate_Hz, duration_us, n_bytes=8, seed=0):
+    """Return the tape of frames at equal distances, identifiers and payloads at random."""
+    rng = np.random.default_rng(seed)
+    n = int(rate_Hz * duration_us / 1e6)
+    tape = np.zeros(n, tapes.TAPE)
+    tape["t_us"] = 1 + np.arange(n) * 1e6 / rate_Hz
+    tape["can_id"] = rng.integers(0, 0x800, n)
+    tape["dlc"] = n_bytes
+    tape["data"][:, :n_bytes] = rng.integers(0, 256, (n, n_bytes))
+    return tape

@@ -1,0 +1,165 @@
+"""The rows of the device benchmark: each runs the firmware once or a few times and returns named
+figures.
+
+Owns what is measured and how; device_rig runs the board, bench_device prints and compares. Figures
+come from emulated time and are the same in every run.
+"""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from device_card import old_card
+from device_peers import mpremote_rate, public_loss_pct, raw_port_rate
+from device_rig import Bench, n_wrong, steady_tape
+
+from slog.messages import CONTROL_STOP
+from stagelog.link import positions_of
+from stagelog.rig.play import saturated_tape
+from stagelog.rig.rp2040.firmware import logger_files
+from stagelog.rig.rp2040.mcp2515 import DELIVERED
+
+CAR_Hz = 1885  # frames a second on the car's bus
+BUSY_Hz = 4000
+OLD_BYTES = 16 << 30
+
+
+def full_bus(speed, duration_us=5_000_000, stall_ms=0, bitrate_bps=1_000_000, n_bytes=8):
+    """A bus that is never idle, blocks going to an ordinary card."""
+    tape = saturated_tape(bitrate_bps, duration_us, n_bytes)
+    with Bench(speed, bitrate_bps) as bench:
+        bench.start()
+        if stall_ms:
+            alarm = bench.board.clock.create_alarm(lambda: bench.card.stall_next(stall_ms * 1000))
+            alarm.schedule(1_500_000_000)
+        run = bench.play(tape)
+        bench.board.run_us(2_000_000)
+        figures = {"frames_per_s": len(tape) * 1e6 / duration_us, **run, **bench.finish()}
+        figures["wrong"] = n_wrong(bench.held_frames(), tape, bench.can.outcomes)
+    return figures
+
+
+def full_bus_stall(speed):
+    """The same with one write that takes 500 ms."""
+    return full_bus(speed, stall_ms=500)
+
+
+def short_frames(speed):
+    """500 kbit/s, frames without payload; if some are lost, the highest rate at which none is."""
+    figures = full_bus(speed, 3_000_000, bitrate_bps=500_000, n_bytes=0)
+    figures["safe_Hz"] = figures["frames_per_s"]
+    if figures["lost"]:
+        low, high = 0, figures["frames_per_s"]
+        while high - low > 250:
+            rate_Hz = (low + high) / 2
+            with Bench(speed) as bench:
+                bench.start().play(steady_tape(rate_Hz, 2_000_000, 0))
+                bench.board.run_us(1_000_000)
+                lost = bench.finish()["lost"]
+            low, high = (low, rate_Hz) if lost else (rate_Hz, high)
+        figures["safe_Hz"] = low
+    return figures
+
+
+GC_LOOP = """
+import gc
+from boards import pico_mcp2515
+
+def run(slot, memory, at):
+    board = pico_mcp2515.make_board(slot)
+    capture = board.captures[0]
+    capture.set_up({"bitrate_bps": 500000, "ids": None})
+    ring = board.ring
+    ring.start_session(board.device_id, 1, 1)
+    capture.start(ring)
+    while True:
+        while ring.n_waiting():
+            ring.release()
+        gc.collect()
+"""
+
+
+def latency(speed):
+    """Interrupt to released buffer at 4,000 frames/s; the main loop only collects garbage."""
+    with Bench(speed, files=logger_files(start=GC_LOOP)) as bench:
+        bench.start().play(steady_tape(BUSY_Hz, 1_500_000))
+        latency_us = bench.can.latency_us
+        return {
+            "median_us": float(np.median(latency_us)),
+            "p99_us": float(np.percentile(latency_us, 99)),
+            "max_us": float(latency_us.max()),
+            "delivered_pct": 100 * bench.can.count(DELIVERED) / len(bench.can.outcomes),
+        }
+
+
+def main_loop(speed):
+    """Share of the processor that interrupts leave, at the car's rate and at 4,000 frames/s."""
+    figures = {}
+    for rate_Hz in (CAR_Hz, BUSY_Hz):
+        with Bench(speed) as bench:
+            run = bench.start().play(steady_tape(rate_Hz, 3_000_000))
+            figures[f"left_{rate_Hz}_pct"] = 100 - run["handler_pct"]
+            end = bench.finish()
+            figures["lost"] = figures.get("lost", 0) + end["lost"]
+            figures["heap_free_bytes"] = end["heap_free_bytes"]
+            figures["loop_worst_us"] = max(figures.get("loop_worst_us", 0), end["loop_worst_us"])
+    return figures
+
+
+def boot(speed):
+    """Power-on to the first stored frame at the car's rate, 16 GB of old sessions on the card."""
+    with tempfile.TemporaryDirectory(prefix="stagelog-bench-") as folder:
+        image = old_card(Path(folder) / "card.img", OLD_BYTES)
+        with Bench(speed, image=image) as bench:
+            tape = steady_tape(CAR_Hz, 12_000_000)
+            bench.can.play(tape)
+            bench.board.run_until(
+                lambda: DELIVERED in bench.can.outcomes, 12_000_000, what="a frame"
+            )
+            first_us = bench.can.t_offered_us[bench.can.outcomes.index(DELIVERED)]
+            while not bench.can.is_played_out:
+                bench.board.run_us(50_000)
+            figures = {
+                "first_frame_ms": first_us / 1000,
+                "sectors_read": bench.card.n_read,
+                "old_GB": OLD_BYTES / 1e9,
+            }
+        image.close()
+    return figures
+
+
+def download(speed, duration_us=20_000_000):
+    """One session over USB, beside the raw rate of the same port and beside mpremote cp."""
+    with Bench(speed) as bench:
+        bench.start().play(steady_tape(BUSY_Hz, duration_us))
+        bench.link.control(CONTROL_STOP, bench.link.hello()["boot"])
+        session = bench.link.list_sessions()[0]
+        start_us = bench.board.t_us
+        n_bytes = sum(len(block) for _, block in bench.link.read_blocks(positions_of(session)))
+        took_us = bench.board.t_us - start_us
+        n_retries = bench.link.n_retries
+    raw = raw_port_rate(speed)
+    peer = mpremote_rate(speed)
+    rate = n_bytes / took_us * 1e3
+    return {
+        "rate_kBps": rate,
+        "raw_kBps": raw,
+        "of_raw_pct": 100 * rate / raw,
+        "mpremote_kBps": peer,
+        "times_mpremote": rate / peer,
+        "retries": n_retries,
+        "MB": n_bytes / 1e6,
+    }
+
+
+def public_style(speed):
+    """What drivers in the public style lose: machine.SPI, a queue of bytes, no card."""
+    figures = {}
+    for name, tape in (
+        (f"{CAR_Hz}_Hz", steady_tape(CAR_Hz, 1_000_000)),
+        (f"{BUSY_Hz}_Hz", steady_tape(BUSY_Hz, 1_000_000)),
+        ("full_bus", saturated_tape(1_000_000, 1_000_000)),
+    ):
+        for style in ("polled", "interrupt"):
+            figures[f"{style}_{name}_lost_pct"] = public_loss_pct(speed, style, tape)
+    return figures
