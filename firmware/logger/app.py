@@ -8,6 +8,7 @@ import struct
 from hashlib import sha256
 
 from logger import ring as r
+from logger.onboard import Onboard
 from logger.service import Service
 from logger.sessions import Sessions
 from logger.settings import DEFAULTS, SettingsError, load
@@ -57,6 +58,7 @@ class App:
         self.store = Store(board.card, board.ring, board.clock, board.device_id)
         self.sessions = Sessions(self.store)
         self.service = Service(self, board.link, board.cobs_encode, board.cobs_decode)
+        self.onboard = Onboard(board)
         self.settings = DEFAULTS
         self.settings_fault = faults.NONE
         self._silent = [False] * len(board.captures)
@@ -120,6 +122,7 @@ class App:
         self._t_step = now
         self.store.step()
         if self._recording:
+            self.onboard.step()
             if board.ring.open_age_us(now) >= self._flush_us:
                 board.ring.close_block()
             if (now - self._t_poll) & _LOW >= _POLL_US:
@@ -260,11 +263,13 @@ class App:
             FIRMWARE,
         )
         self._put_hashes()
+        self.onboard.start()
         self._start_captures()
         self._recording = True
 
     def _stop_session(self):
         self._stop_captures()
+        self.onboard.stop()
         n_blocks = self.store.blocks_written + self.board.ring.n_waiting() + 1
         self._put_meta(META_END, _END_ASKED, 0, "<II", n_blocks, 0)
         self.board.ring.close_block()

@@ -1,9 +1,9 @@
 """Differentials by their losses: how hot each should be, and how far from it it is.
 
 C dT/dt = P - (still + moving v^0.8) (T - ambient), once a second in micro-degrees, with
-P = mesh + churning + locking torque x slip / 2. The model follows the measurement slowly, so that a constant error
-of the parameters stays small; what grows faster than the losses explain is the residual. Little
-oil shows in it before the level reaches a limit.
+P = mesh + churning + locking torque x slip / 2. The model follows the measurement slowly, so that
+a constant error of the parameters stays small; what grows faster than the losses explain is the
+residual. Little oil shows in it before the level reaches a limit.
 """
 
 from slog import events as ev

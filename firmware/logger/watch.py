@@ -54,8 +54,9 @@ class Watch:
         self._read = bytearray([column[i + 1] for i in range(0, len(column), _SIG)])
 
     def scan(self, block, first, n, hi):
-        """Take `n` records of 16 bytes from `block[first]` on; hi: bits above 27 of the first one's
-        time. Records that are no frame are passed over.
+        """Take `n` records of 16 bytes from `block[first]` on; what is no frame is passed over.
+
+        hi  bits above 27 of the first record's time
         """
         lut = self._lut
         data = self.data

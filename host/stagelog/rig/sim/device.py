@@ -13,7 +13,7 @@ import sys
 
 from logger.app import App
 from logger.ring import BlockRing
-from slog.messages import CONFIG_SETTINGS, CONTROL_STOP
+from slog.messages import CONFIG_SETTINGS, CONFIG_SIGNALS, CONTROL_STOP
 from stagelog.rig.sim.models import (
     FileImage,
     MemoryNv,
@@ -29,6 +29,7 @@ DEFAULTS = {
     "card": None,
     "tape": None,
     "settings": {},
+    "signals": None,
     "device_id": "53494d3030303031",
     "seed": 1,
     "t0_us": 0,
@@ -55,6 +56,9 @@ def build(args, link, clock=None):
         SimController(clock, bus, given["depth"], given["service_us"]) for bus in range(n_buses)
     ]
     nv = MemoryNv({CONFIG_SETTINGS: json.dumps(settings).encode()})
+    if given["signals"]:
+        with open(given["signals"], "rb") as stream:
+            nv.save(CONFIG_SIGNALS, stream.read())
     device_id = bytes([int(given["device_id"][i : i + 2], 16) for i in range(0, 16, 2)])
     ring = BlockRing(given["ring_blocks"])
     return App(SimBoard(clock, ring, card, captures, link, nv, device_id, given["seed"]))

@@ -1,0 +1,102 @@
+"""On-car events of a running session: reads the ring behind the capture and writes what it finds.
+
+Owns a place in the ring, as the tap does, and the detectors if the board has a signal table. Events
+go into the same ring as records. Capture and store never wait for it: blocks that were reused
+before they could be watched are told as an event, and so is a table that can't be used.
+"""
+
+import struct
+
+from logger.ring import COUNT, DONE, HEAD
+from slog import events as ev
+from slog.block import N_RECORDS, T0_LO
+from slog.layout import HEADER_BYTES, META_EVENT, RECORD_BYTES, TIME_BITS, const
+from slog.messages import CONFIG_SIGNALS
+
+_MOST = const(64)  # records in one pass
+_LOW = (1 << TIME_BITS) - 1
+
+
+class Onboard:
+    """Invariant: each record of a session is watched at most once, in order."""
+
+    def __init__(self, board):
+        self.events = None  # the detectors, while a session runs and there is a table
+        self.n_unwritten = 0
+        self._board = board
+        self._ring = board.ring
+        self._data = bytearray(8)
+        self._done = 0
+        self._index = 0
+        self._at = 0
+
+    def start(self):
+        """Begin with what is recorded from now on."""
+        self.events = None
+        self._catch_up()
+        self._at = self._ring.state[COUNT]
+        data = self._board.nv.load(CONFIG_SIGNALS)
+        if not data:
+            return
+        from logger.events import Events  # not in memory where there is no table
+        from slog.signal_table import TableError
+
+        try:
+            self.events = Events(data, self._put)
+        except TableError:
+            self._put(ev.TABLE, ev.OFF, len(data), 0)
+
+    def stop(self):
+        """Watch what is left, then rest."""
+        while self.step():
+            pass
+        self.events = None
+
+    def step(self):
+        """Watch some records; return how many there were."""
+        if self.events is None:
+            return 0
+        ring = self._ring
+        state = ring.state
+        while True:
+            behind = (state[DONE] - self._done) & 0xFFFF
+            if behind >= ring.n_blocks:
+                self._catch_up()
+                self._put(ev.SKIPPED, ev.ON, behind, 0)
+                continue
+            block = ring.blocks[self._index]
+            end = block[N_RECORDS] if behind else state[COUNT]
+            if self._at < end:
+                break
+            if not behind:
+                return 0
+            self._done = (self._done + 1) & 0xFFFF
+            self._index = (self._index + 1) % ring.n_blocks
+            self._at = 0
+        n = min(_MOST, end - self._at)
+        at = HEADER_BYTES + self._at * RECORD_BYTES
+        t0_lo, hi = struct.unpack_from("<II", block, T0_LO)
+        lo = struct.unpack_from("<I", block, at)[0] & _LOW
+        if lo < t0_lo and (lo - t0_lo) & _LOW < _LOW >> 1:
+            hi += 1
+        self.events.scan(block, at, n, hi)
+        self._at += n
+        return n
+
+    def _put(self, code, state, value, extra):
+        clock = self._board.clock
+        clock.read()
+        struct.pack_into("<iI", self._data, 0, value, extra)
+        arg = code | state << 16
+        if not self._ring.put_meta(clock.lo, clock.hi, META_EVENT, arg, 0, self._data):
+            self.n_unwritten += 1
+
+    def _catch_up(self):
+        """Go to the block being filled; the interrupt may move on between the two reads."""
+        state = self._ring.state
+        while True:
+            self._done = state[DONE]
+            self._index = state[HEAD]
+            if state[DONE] == self._done:
+                break
+        self._at = 0
