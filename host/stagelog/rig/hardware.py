@@ -1,0 +1,105 @@
+"""The target hardware: a real logger on a cable, a CAN adapter, and perhaps a switch for its power.
+
+Described by a TOML file (hil_tests/rigs/example.toml). Time is the wall clock; what the bench has
+no device for is a capability that it lacks. Fails with InputError (the file) or DeviceError.
+"""
+
+import contextlib
+import shlex
+import subprocess
+import time
+import tomllib
+
+from ..errors import DeviceError, InputError
+from ..ports import open_link
+
+_NEEDED = {"logger": ("port",), "bus": ("interface", "channel", "bitrate_bps")}
+
+
+def load_rig(path):
+    """Return the tables of a rig file; InputError names what is missing."""
+    try:
+        with open(path, "rb") as file:
+            rig = tomllib.load(file)
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise InputError(f"{path}: {error}", "see hil_tests/rigs/example.toml") from None
+    for table, names in _NEEDED.items():
+        for name in names:
+            if name not in rig.get(table, {}):
+                raise InputError(
+                    f"{path}: no {name} in [{table}]", "see hil_tests/rigs/example.toml"
+                )
+    return rig
+
+
+class HardwareTarget:
+    """A bench. Invariant: the logger records on a silent bus when the target is handed out."""
+
+    name = "hardware"
+    is_on = True
+
+    def __init__(self, path):
+        import can
+
+        self._rig = load_rig(path)
+        self._power = self._rig.get("power")
+        self.capabilities = frozenset(("power",) if self._power else ())
+        bus = self._rig["bus"]
+        self._bus = can.Bus(
+            interface=bus["interface"], channel=bus["channel"], bitrate=bus["bitrate_bps"]
+        )
+        self._start = time.monotonic()
+        self.link = open_link(self._rig["logger"]["port"])
+
+    @property
+    def now_us(self):
+        """Time since the target was made."""
+        return int((time.monotonic() - self._start) * 1e6)
+
+    def power_on(self):
+        """Switch the logger on and wait until it answers."""
+        self._switch("on")
+        time.sleep(self._power.get("boot_s", 3.0))
+        self.link = open_link(self._rig["logger"]["port"])
+
+    def power_cut(self):
+        """Switch the logger off."""
+        with contextlib.suppress(DeviceError):
+            self.link.close()
+        self._switch("off")
+
+    def play(self, tape):
+        """Send a tape's frames at their times, as well as Python and the adapter can."""
+        import can
+
+        start = time.monotonic()
+        for row in tape[tape["kind"] == 0].tolist():
+            t_us, _, _, dlc, flags, can_id, *_, data, _ = row
+            wait = start + t_us / 1e6 - time.monotonic()
+            if wait > 0:
+                time.sleep(wait)
+            remote = bool(flags & 2)
+            self._bus.send(
+                can.Message(
+                    arbitration_id=can_id,
+                    is_extended_id=bool(flags & 1),
+                    is_remote_frame=remote,
+                    dlc=dlc,
+                    data=None if remote else bytes(data[: min(dlc, 8)]),
+                )
+            )
+
+    def run_for(self, us):
+        """Wait."""
+        time.sleep(us / 1e6)
+
+    def close(self):
+        """Put everything away."""
+        self.link.close()
+        self._bus.shutdown()
+
+    def _switch(self, word):
+        try:
+            subprocess.run(shlex.split(self._power[word]), check=True, capture_output=True)
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise DeviceError(f"power {word}: {error}", "check [power] in the rig file") from None
