@@ -1,4 +1,4 @@
-"""The target hardware: a real logger on a cable, a CAN adapter, and perhaps a switch for its power.
+"""The target hardware: a real logger on a cable, a CAN adapter, perhaps a switch for its power.
 
 Described by a TOML file (hil_tests/rigs/example.toml). Time is the wall clock; what the bench has
 no device for is a capability that it lacks. Fails with InputError (the file) or DeviceError.
