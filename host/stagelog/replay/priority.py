@@ -1,0 +1,102 @@
+"""Keep other work off while a replay runs: real-time priority where allowed, no collection of
+garbage.
+
+Owns what is changed in this process and undoes all of it. Never fails: what is not allowed is left
+out, and the text says what was got.
+"""
+
+import contextlib
+import ctypes
+import gc
+import os
+
+import numpy as np
+
+from stagelog.replay.player import GUARD_NS
+
+PRIORITY = 50
+LEAST_SLEEP_pct = 20  # the kernel stops a real-time process that takes over 95 % of a second
+_SECOND_NS = 1_000_000_000
+_TIMER_SLACK, _GET_TIMER_SLACK = 29, 30  # prctl
+
+
+@contextlib.contextmanager
+def keep_time(schedule=None, real_time=True):
+    """Yield a text that says how this process is scheduled as long as the context lasts.
+
+    A schedule that leaves the player too little sleep gets no real-time priority: the kernel would
+    stop it for 50 ms in every second.
+    """
+    was_collecting = gc.isenabled()
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    try:
+        with _fine_timers():
+            if not real_time:
+                yield "normal priority"
+            elif schedule is not None and sleep_pct(schedule) < LEAST_SLEEP_pct:
+                yield "normal priority: the frames come too densely for real time"
+            else:
+                with _real_time() as how:
+                    yield how
+    finally:
+        gc.unfreeze()
+        if was_collecting:
+            gc.enable()
+
+
+def sleep_pct(schedule):
+    """Return the share of its densest second in which the player sleeps, percent."""
+    sleeps = np.maximum(np.diff(schedule.due_ns, prepend=0) - GUARD_NS, 0)
+    second = schedule.due_ns // _SECOND_NS
+    n_seconds = int(second[-1]) + 1
+    if n_seconds > 100 * len(sleeps) + 1000:
+        return 100.0  # nearly nothing to do
+    slept_ns = np.bincount(second, sleeps, n_seconds)
+    slept_ns[np.bincount(second, minlength=n_seconds) == 0] = _SECOND_NS
+    whole = slept_ns[:-1] if n_seconds > 1 else slept_ns * _SECOND_NS / max(1, schedule.loop_ns)
+    return 100 * float(min(whole.min(), _SECOND_NS)) / _SECOND_NS
+
+
+@contextlib.contextmanager
+def _real_time():
+    try:
+        before = os.sched_getscheduler(0), os.sched_getparam(0)
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))
+    except (AttributeError, OSError):
+        yield "normal priority: real time is not allowed here"
+        return
+    locked = _call("mlockall", 1)
+    try:
+        yield f"real-time priority {PRIORITY}" + (", memory locked" if locked else "")
+    finally:
+        if locked:
+            _call("munlockall")
+        os.sched_setscheduler(0, *before)
+
+
+@contextlib.contextmanager
+def _fine_timers():
+    """Let the kernel wake this thread to the microsecond, not to 50 of them."""
+    libc = _libc()
+    before = libc.prctl(_GET_TIMER_SLACK, 0, 0, 0, 0) if hasattr(libc, "prctl") else -1
+    if before > 0:
+        libc.prctl(_TIMER_SLACK, 1, 0, 0, 0)
+    try:
+        yield
+    finally:
+        if before > 0:
+            libc.prctl(_TIMER_SLACK, before, 0, 0, 0)
+
+
+def _libc():
+    try:
+        return ctypes.CDLL(None)
+    except (OSError, TypeError):
+        return None
+
+
+def _call(name, *arguments):
+    function = getattr(_libc(), name, None)
+    return function is not None and function(*arguments) == 0

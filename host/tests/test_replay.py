@@ -1,0 +1,273 @@
+"""Replay: what is played, when, and what the report says of it. The clock is a fake one."""
+
+import numpy as np
+import pytest
+
+from stagelog.errors import DeviceError, UsageError
+from stagelog.model import ERR, EXT, FRAME
+from stagelog.replay import keep_time, make_schedule, open_buses, play
+from stagelog.replay.buses import parse_target
+from stagelog.replay.player import GUARD_NS
+from stagelog.replay.priority import sleep_pct
+from stagelog.replay.schedule import parse_ids
+
+
+class FakeClock:
+    """A clock that passes 50 ns whenever it is looked at, and wakes sleepers late."""
+
+    def __init__(self, late_ns=20_000):
+        self.ns = 1_000_000
+        self.late_ns = late_ns
+        self.n_sleeps = 0
+
+    def now_ns(self):
+        self.ns += 50
+        return self.ns
+
+    def sleep_ns(self, n):
+        assert n > 0
+        self.n_sleeps += 1
+        self.ns += n + self.late_ns
+
+
+class Refused(Exception):
+    pass
+
+
+def frames_at(*t_us, can_id=0x100, bus=0):
+    frames = np.zeros(len(t_us), FRAME)
+    frames["t_us"] = t_us
+    frames["can_id"] = can_id
+    frames["bus"] = bus
+    frames["dlc"] = frames["n_bytes"] = 8
+    frames["data"] = np.arange(8)
+    return frames
+
+
+def play_on(clock, schedule, **options):
+    """Play; return (Report, [(ns since the first frame was due, frame)])."""
+    sent = []
+    start_ns = clock.ns + 50 + 50_000_000
+
+    def send(frame):
+        sent.append((clock.ns - start_ns, frame))
+
+    report = play(schedule, list, send, clock, **options)
+    return report, sent
+
+
+def test_frames_go_out_when_due_and_never_earlier():
+    rng = np.random.default_rng(5)
+    t_us = np.sort(rng.integers(0, 2_000_000, 8000))
+    schedule = make_schedule(frames_at(*t_us.tolist()))
+    report, sent = play_on(FakeClock(), schedule)
+    late_ns = np.array([t for t, _ in sent]) - schedule.due_ns
+    assert late_ns.min() >= 0
+    assert [int(frame["t_us"]) for _, frame in sent] == t_us.tolist()
+    assert report.good and report.n_sent == report.n_due == 8000
+    assert report.early_us == 0
+    assert report.worst_us * 1000 == late_ns.max()
+    assert report.p99_us == pytest.approx(np.percentile(late_ns, 99) / 1000, abs=0.2)
+    assert report.p99_us < 1
+
+
+def test_sleep_ends_a_guard_before_the_frame():
+    clock = FakeClock(late_ns=GUARD_NS - 1000)
+    report, _ = play_on(clock, make_schedule(frames_at(0, 10_000, 20_000)))
+    assert clock.n_sleeps == 3
+    assert report.worst_us < 0.2
+
+
+def test_frame_after_an_oversleep_is_late_and_the_verdict_bad():
+    schedule = make_schedule(frames_at(0, 10_000, 20_000))
+    report, sent = play_on(FakeClock(late_ns=1_600_000), schedule, bound_us=1000)
+    assert report.n_late == 3 and not report.good
+    assert report.worst_us == pytest.approx(1500, abs=1)
+    assert all(t >= due for (t, _), due in zip(sent, schedule.due_ns, strict=True))
+
+
+def test_frame_as_late_as_the_bound_is_not_late():
+    report, _ = play_on(FakeClock(late_ns=1_100_000 - 50), make_schedule(frames_at(0)))
+    assert (report.worst_us, report.n_late) == (1000, 0)
+
+
+def test_refused_frames_are_counted_with_the_first_reason():
+    clock = FakeClock()
+    reasons = iter(["buffer full", "no such device"])
+
+    def send(frame):
+        if frame["can_id"] == 0x101:
+            raise Refused(next(reasons))
+
+    frames = frames_at(0, 1, 2, 3)
+    frames["can_id"] = [0x100, 0x101, 0x100, 0x101]
+    report = play(make_schedule(frames), list, send, clock, refusals=(Refused,))
+    assert (report.n_sent, report.n_not_sent, report.error) == (2, 2, "buffer full")
+    assert not report.good
+
+
+def test_other_errors_of_send_are_not_swallowed():
+    def send(_):
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        play(make_schedule(frames_at(0)), list, send, FakeClock(), refusals=(Refused,))
+
+
+def test_interrupted_replay_reports_what_is_left():
+    sent = []
+
+    def send(frame):
+        if len(sent) == 2:
+            raise KeyboardInterrupt
+        sent.append(frame)
+
+    report = play(make_schedule(frames_at(0, 1000, 2000, 3000)), list, send, FakeClock())
+    assert report.interrupted and report.n_due == 4
+    assert report.n_sent + report.n_not_sent == 4
+
+
+def test_loop_repeats_with_the_usual_gap_between():
+    schedule = make_schedule(frames_at(0, 1000, 2000), n_loops=3)
+    assert schedule.n_frames == 9
+    _, sent = play_on(FakeClock(), schedule)
+    assert [round(t / 1e6) for t, _ in sent] == list(range(9))
+
+
+def test_endless_loop_ends_by_ctrl_c_with_a_good_verdict():
+    sent = []
+
+    def send(frame):
+        sent.append(frame)
+        if len(sent) == 20_000:
+            raise KeyboardInterrupt
+
+    report = play(make_schedule(frames_at(0, 5000), n_loops=0), list, send, FakeClock())
+    assert report.n_due is None and report.good and report.n_sent == 20_000
+
+
+def test_speed_scales_time():
+    schedule = make_schedule(frames_at(5_000, 6_000, 9_000), speed=2)
+    assert schedule.due_ns.tolist() == [0, 500_000, 2_000_000]
+
+
+def test_window_starts_at_the_first_frame_of_the_log():
+    frames = frames_at(10_000_000, 10_500_000, 11_000_000, 12_000_000)
+    schedule = make_schedule(frames, start_s=0.5, stop_s=2)
+    assert schedule.frames["t_us"].tolist() == [10_500_000, 11_000_000]
+    assert schedule.due_ns.tolist() == [0, 500_000_000]
+
+
+def test_identifiers_of_eleven_and_of_29_bits_are_apart():
+    frames = frames_at(0, 1, 2, 3)
+    frames["can_id"] = [0x1A0, 0x1A0, 0x1B0, 0x200]
+    frames["flags"] = [0, EXT, 0, 0]
+    assert make_schedule(frames, ids=["1A0"]).frames["t_us"].tolist() == [0]
+    assert make_schedule(frames, ids=["000001A0"]).frames["t_us"].tolist() == [1]
+    assert make_schedule(frames, ids=["1A0-1FF", "0x200"]).frames["t_us"].tolist() == [0, 2, 3]
+
+
+@pytest.mark.parametrize("text", ["", "xyz", "100-", "200-100", "800", "1-2-3", "20000000"])
+def test_identifier_that_is_none_is_refused(text):
+    with pytest.raises(UsageError, match="identifier"):
+        parse_ids(text)
+
+
+def test_long_pause_is_cut():
+    schedule = make_schedule(frames_at(0, 60_000_000, 60_001_000), max_gap_s=1)
+    assert schedule.due_ns.tolist() == [0, 1_000_000_000, 1_001_000_000]
+
+
+def test_small_steps_back_do_not_shift_what_follows():
+    schedule = make_schedule(frames_at(0, 1000, 900, 2000, 1950, 3000))
+    assert (schedule.due_ns // 1000).tolist() == [0, 1000, 1000, 2000, 2000, 3000]
+
+
+def test_next_boot_follows_the_one_before():
+    frames = frames_at(0, 5_000_000, 100, 1_000_100)
+    assert (make_schedule(frames).due_ns // 1000).tolist() == [0, 5_000_000, 5_000_000, 6_000_000]
+
+
+def test_error_frames_are_left_out_and_counted():
+    frames = frames_at(0, 1, 2)
+    frames["flags"][1] = ERR
+    schedule = make_schedule(frames)
+    assert (len(schedule.frames), schedule.n_errors) == (2, 1)
+
+
+@pytest.mark.parametrize("bad", [{"speed": 0}, {"speed": -1}, {"n_loops": -1}, {"ids": ["7FF"]}])
+def test_selection_without_sense_is_refused(bad):
+    with pytest.raises(UsageError):
+        make_schedule(frames_at(0), **bad)
+    with pytest.raises(UsageError, match="no frame"):
+        make_schedule(frames_at())
+
+
+def test_dense_schedule_gets_no_real_time_priority():
+    sparse = make_schedule(frames_at(*range(0, 3_000_000, 250)))
+    dense = make_schedule(frames_at(*range(0, 3_000_000, 110)))
+    assert sleep_pct(sparse) == pytest.approx(60, abs=1)
+    assert sleep_pct(dense) < 20
+    with keep_time(dense) as how:
+        assert how == "normal priority: the frames come too densely for real time"
+
+
+def test_garbage_collection_and_priority_are_as_before():
+    import gc
+    import os
+
+    before = gc.isenabled(), os.sched_getscheduler(0)
+    with keep_time() as how:
+        assert not gc.isenabled()
+        assert "priority" in how
+    assert (gc.isenabled(), os.sched_getscheduler(0)) == before
+
+
+def test_frames_reach_a_bus_of_python_can_as_they_were():
+    can = pytest.importorskip("can")
+    frames = frames_at(0, 1000, 2000)
+    frames["flags"][1] = EXT
+    frames["can_id"][1] = 0x18FEF100
+    with can.Bus(interface="virtual", channel="replay-1") as listener:
+        with open_buses(["virtual:replay-1"], [0]) as buses:
+            report = play(make_schedule(frames), buses.build, buses.send, FakeClock())
+        got = [listener.recv(0) for _ in range(4)]
+    assert report.n_sent == 3 and got[3] is None
+    assert [m.arbitration_id for m in got[:3]] == [0x100, 0x18FEF100, 0x100]
+    assert [m.is_extended_id for m in got[:3]] == [False, True, False]
+    assert all(bytes(m.data) == bytes(range(8)) for m in got[:3])
+
+
+def test_channel_map_sends_each_bus_to_its_own():
+    can = pytest.importorskip("can")
+    frames = frames_at(0, 1000, 2000)
+    frames["bus"] = [0, 1, 0]
+    with (
+        can.Bus(interface="virtual", channel="replay-2") as first,
+        can.Bus(interface="virtual", channel="replay-3") as second,
+    ):
+        with open_buses(["virtual:replay-2", "1=virtual:replay-3"], [0, 1]) as buses:
+            play(make_schedule(frames), buses.build, buses.send, FakeClock())
+        assert sum(first.recv(0) is not None for _ in range(5)) == 2
+        assert sum(second.recv(0) is not None for _ in range(5)) == 1
+
+
+def test_targets_are_understood():
+    target = parse_target("can1=socketcan:vcan0", ["can0", "can1"])
+    assert (target.bus, target.interface, target.channel) == (1, "socketcan", "vcan0")
+    assert parse_target("udp_multicast:239.0.0.1").bus is None
+    with pytest.raises(UsageError, match="names no bus"):
+        parse_target("can0")
+    with pytest.raises(UsageError, match='no bus "can7"'):
+        parse_target("can7=socketcan:vcan0", ["can0"])
+
+
+def test_bus_that_cannot_be_opened_is_told():
+    pytest.importorskip("can")
+    with pytest.raises(UsageError, match='no interface "nonsense"'), open_buses(["nonsense:0"]):
+        pass
+    with pytest.raises(DeviceError, match="socketcan:nowhere"), open_buses(["socketcan:nowhere"]):
+        pass
+    with pytest.raises(UsageError, match="no bus for the frames of bus 1"):
+        with open_buses(["0=virtual:x"], [0, 1]):
+            pass
