@@ -35,9 +35,10 @@ modelled      core by the cycle (exceptions included), boot ROM, clocks, SPI to 
               pause between words of mode 0, DMA, controller and card by their registers, card busy
               times (log-normal, median 2 ms a write, one in 100 ten times as long), USB packets on
               a full-speed wire, flash erase 45 ms and program 0.7 ms
-cache         adds the misses of the flash cache at 60 cycles: a hard interrupt then takes 22 us to
-              reach bytecode; 20 to 25 us were measured on boards (micropython#6957)
+cache         adds the misses of the flash cache at 60 cycles
 slow          a core that needs 2.5 times as long for all; bus, SPI, card, USB, timer keep speed
+calibration   a pin changed by a hard handler in bytecode: nominal 19 us, cache 25, slow 47; on
+              boards 20 to 25 us were measured (micropython#6957)
 not modelled  bus contention of core and DMA, start of the crystal (1 ms), the second core
 """
 

@@ -17,9 +17,10 @@ from stagelog.link import Link
 from stagelog.rig import tape as tapes
 from stagelog.rig.rp2040.board import PicoBoard
 from stagelog.rig.rp2040.card_image import FileImage
+from stagelog.rig.rp2040.card_timing import ORDINARY
 from stagelog.rig.rp2040.firmware import logger_files
 from stagelog.rig.rp2040.mcp2515 import DELIVERED, LOST, Mcp2515
-from stagelog.rig.rp2040.sdcard import ORDINARY, SdCard
+from stagelog.rig.rp2040.sdcard import SdCard
 from stagelog.rig.rp2040.target import EmulatedStream
 from stagelog.rig.runtimes import ensure_runtime
 

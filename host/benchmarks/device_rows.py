@@ -30,8 +30,7 @@ def full_bus(speed, duration_us=5_000_000, stall_ms=0, bitrate_bps=1_000_000, n_
     with Bench(speed, bitrate_bps) as bench:
         bench.start()
         if stall_ms:
-            alarm = bench.board.clock.create_alarm(lambda: bench.card.stall_next(stall_ms * 1000))
-            alarm.schedule(1_500_000_000)
+            bench.card.stall_next(stall_ms * 1000, bench.board.t_us + 1_500_000)
         run = bench.play(tape)
         bench.board.run_us(2_000_000)
         figures = {"frames_per_s": len(tape) * 1e6 / duration_us, **run, **bench.finish()}

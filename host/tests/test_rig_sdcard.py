@@ -9,8 +9,9 @@ pytest.importorskip("rp2040py")
 
 from stagelog.errors import InputError
 from stagelog.rig.rp2040.card_image import FileImage, MemoryImage
+from stagelog.rig.rp2040.card_timing import INSTANT, ORDINARY
 from stagelog.rig.rp2040.emulator import Emulator
-from stagelog.rig.rp2040.sdcard import INSTANT, ORDINARY, SdCard, crc7
+from stagelog.rig.rp2040.sdcard import SdCard, crc7
 
 BLANK = bytes(b"\xff" * (2 << 20))
 ONES = b"\xff"
@@ -191,7 +192,7 @@ def test_stall_keeps_the_card_busy_for_so_long():
     master.card.stall_next(500_000)
     assert master.write(1, bytes(512))[1] == pytest.approx(500_000, abs=2)
     assert master.write(2, bytes(512))[1] < 5
-    master.card.stall_us(7, 20_000)
+    master.card.stall_sector(7, 20_000)
     assert master.write(7, bytes(512))[1] == pytest.approx(20_000, abs=2)
 
 
@@ -286,3 +287,15 @@ def test_memory_image_is_saved_with_its_holes(tmp_path):
     data = (tmp_path / "card.img").read_bytes()
     assert len(data) == 4096 * 512 and data[7 * 512 : 8 * 512] == b"w" * 512
     assert not any(data[: 7 * 512]) and not any(data[8 * 512 :])
+
+
+def test_bit_errors_are_caught_by_the_crc_both_ways():
+    master = make().initialise()
+    master.write(1, bytes(range(256)) * 2)
+    master.card.bit_error_rate = 1e-3
+    assert master.write(2, ONES * 512)[0] == 0x0B
+    assert master.command(17, 1) == 0
+    master.wait_for(lambda byte: byte == 0xFE)
+    frame = bytes(master.exchange(0xFF) for _ in range(514))
+    assert binascii.crc_hqx(frame[:512], 0) != int.from_bytes(frame[512:], "big")
+    assert master.card.n_bit_errors > 2

@@ -18,6 +18,7 @@ from .. import tape as tapes
 from . import mcp2515_registers as reg
 from .engine import FS_PER_US
 from .spi_wire import SpiWire
+from .tape_player import TapePlayer
 
 # What became of a frame.
 WAITING, DELIVERED, LOST, FILTERED, INACTIVE, FORGOTTEN = range(6)
@@ -107,7 +108,7 @@ class Mcp2515:
         """
         records = tape[tape["bus"] == self.bus]
         start_fs = self._clock.now_fs if at_us is None else int(at_us * FS_PER_US)
-        self._tapes.append(_Player(records, start_fs))
+        self._tapes.append(TapePlayer(records, start_fs))
         self._schedule()
 
     @property
@@ -416,38 +417,3 @@ class Mcp2515:
         self._update_pins()
         if len(waiting) > 1:
             self._next_sent.schedule(130e9 / self.bitrate_bps)
-
-
-class _Player:
-    """A tape on its way to one controller. next_fs: time of the next record, None at the end."""
-
-    def __init__(self, records, start_fs):
-        self._t_us = records["t_us"].tolist()
-        self._start_fs = start_fs
-        self._columns = [
-            records[name].tolist()
-            for name in ("kind", "can_id", "flags", "dlc", "tec", "rec", "state")
-        ]
-        self._n_bytes = tapes.n_bytes_on(records).tolist()
-        self._data = records["data"].tobytes()
-        self._at = -1
-        self._step()
-
-    def take(self):
-        """Return (kind, can_id, flags, dlc, data, (tec, rec, state)) of the next record."""
-        at = self._at
-        kind, can_id, flags, dlc, tec, rec, state = [column[at] for column in self._columns]
-        self._step()
-        return (
-            kind,
-            can_id,
-            flags,
-            dlc,
-            self._data[8 * at : 8 * at + self._n_bytes[at]],
-            (tec, rec, state),
-        )
-
-    def _step(self):
-        self._at += 1
-        is_over = self._at == len(self._t_us)
-        self.next_fs = None if is_over else self._start_fs + self._t_us[self._at] * FS_PER_US

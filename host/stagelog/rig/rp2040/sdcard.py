@@ -3,12 +3,13 @@
 Owns the protocol of Physical Layer Simplified Specification 6.00, chapter 7, for SDHC and SDXC
 cards, the time things take and the faults below. Does not own the sectors (card_image).
 
-    stall_us, stall_next        the next write, or the write of a block, stays busy for so long
-    reject_next                 the next n written sectors are answered 0x0B (CRC) or 0x0D (write)
-    insert, remove              the card goes into the socket or out of it
-    write_protected             the CSD says so and writes are refused
-    lies_above                  sectors from here on are dropped, or wrap to the start (fake cards)
-    dead                        MISO stays at 0xFF or 0x00
+    stall_next, stall_sector  the next write, or that of one sector, stays busy for so long
+    reject_next               the next n written sectors are answered 0x0B (CRC) or 0x0D (write)
+    insert, remove            the card goes into the socket or out of it
+    write_protected           the CSD says so and writes are refused
+    bit_error_rate            of sectors on the wire, both ways
+    lies_above, wraps         sectors from here on are dropped, or wrap to the start (fake cards)
+    dead                      MISO stays at 0xFF or 0x00
 
 A command or data with a wrong CRC is refused once CRC is on, as the card would.
 """
@@ -16,9 +17,9 @@ A command or data with a wrong CRC is refused once CRC is on, as the card would.
 import binascii
 import ctypes
 import random
-from dataclasses import dataclass
 
 from .card_image import SECTOR_BYTES
+from .card_timing import ORDINARY, damage
 from .spi_wire import SpiWire
 
 IDLE, ILLEGAL, CRC_ERROR, ADDRESS_ERROR, PARAMETER_ERROR = 0x01, 0x04, 0x08, 0x20, 0x40
@@ -30,28 +31,6 @@ _MAX_Hz = 25_000_000
 _CLOCKS_BEFORE_CMD0 = 74
 # What the card waits for, between commands.
 _COMMAND, _READING, _TOKEN, _DATA, _RESPONSE = range(5)
-
-
-@dataclass(frozen=True, slots=True)
-class CardTiming:
-    """How long a card takes, in microseconds; medians of log-normal distributions of width sigma.
-
-    The default is an ordinary card: about 700 kB/s when written 4 KiB at a time at 12 MHz, one
-    write in a hundred ten times slower.
-    """
-
-    init_us: float = 120_000
-    read_us: float = 300
-    next_read_us: float = 20
-    sector_us: float = 40
-    finish_us: float = 2_000
-    sigma: float = 0.5
-    slow_one_in: int = 100
-    slow_factor: float = 10
-
-
-ORDINARY = CardTiming()
-INSTANT = CardTiming(0, 0, 0, 0, 0, 0, 0, 1)
 
 
 def crc7(data):
@@ -91,6 +70,8 @@ class SdCard:
         self.timing = timing
         self.write_protected = False
         self.dead = None
+        self.bit_error_rate = 0.0
+        self.n_bit_errors = 0
         self.lies_above = None
         self.wraps = False
         self.inserted = True
@@ -117,11 +98,14 @@ class SdCard:
 
     # Faults
 
-    def stall_next(self, duration_us):
-        """Let the next finished write stay busy for so long."""
-        self._next_stall_us = duration_us
+    def stall_next(self, duration_us, at_us=None):
+        """Let the next write that ends, after at_us if given, stay busy for so long."""
+        if at_us is None:
+            self._next_stall_us = duration_us
+        else:
+            self._clock.create_alarm(lambda: self.stall_next(duration_us)).schedule_at(at_us)
 
-    def stall_us(self, sector, duration_us):
+    def stall_sector(self, sector, duration_us):
         """Let the write of one sector stay busy for so long."""
         self._stalls[sector] = duration_us
 
@@ -316,8 +300,9 @@ class SdCard:
             self._state = _COMMAND
             return 0x08  # data error token: out of range
         data = self.image.read(self._sector)
-        frame = data + binascii.crc_hqx(data, 0).to_bytes(2, "big")
-        ctypes.memmove(self._out, frame, _FRAME)
+        frame = bytearray(data + binascii.crc_hqx(data, 0).to_bytes(2, "big"))
+        self.n_bit_errors += damage(frame, self.bit_error_rate, self._rng)
+        ctypes.memmove(self._out, bytes(frame), _FRAME)
         self._wire.stream(ctypes.addressof(self._out), None, _FRAME, True)
         self._check_rate()
         self.n_read += 1
@@ -360,8 +345,9 @@ class SdCard:
 
     def _answer_data(self):
         """The sector has come in: say what becomes of it."""
-        frame = bytes(self._in)
-        data = frame[:SECTOR_BYTES]
+        frame = bytearray(self._in)
+        self.n_bit_errors += damage(frame, self.bit_error_rate, self._rng)
+        data = bytes(frame[:SECTOR_BYTES])
         response = ACCEPTED
         if self._rejections:
             response = self._rejections.pop(0)

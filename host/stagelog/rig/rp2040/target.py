@@ -8,9 +8,10 @@ from stagelog.link import Link
 
 from .board import PicoBoard
 from .card_image import FileImage
+from .card_timing import ORDINARY
 from .firmware import logger_files
 from .mcp2515 import Mcp2515
-from .sdcard import ORDINARY, SdCard
+from .sdcard import SdCard
 
 _SLICE_us = 500
 _READ_us = 50_000

@@ -143,6 +143,13 @@ uint32_t dma_read(struct chip *c, uint32_t offset);
 void dma_write(struct chip *c, uint32_t offset, uint32_t value, uint32_t address);
 void dma_pump(struct chip *c);
 void dma_events(struct chip *c);
+/* exceptions.c */
+int priority_of(struct chip *c, uint32_t exception);
+uint32_t find_exception(struct chip *c, int limit);
+void use_stack(struct chip *c, uint32_t process);
+void enter_exception(struct chip *c, uint32_t number);
+void leave_exception(struct chip *c, uint32_t code);
+void fault(struct chip *c, uint32_t kind, uint32_t pc, uint32_t address);
 /* cpu.c */
 void cpu_reset(struct chip *c);
 

@@ -1,0 +1,39 @@
+"""A tape on its way to one controller, record by record, in the clock of the emulated board."""
+
+from .. import tape as tapes
+from .engine import FS_PER_US
+
+
+class TapePlayer:
+    """Records (dtype tape.TAPE) from a start time on. next_fs: when the next comes, None at the end."""
+
+    def __init__(self, records, start_fs):
+        self._t_us = records["t_us"].tolist()
+        self._start_fs = start_fs
+        self._columns = [
+            records[name].tolist()
+            for name in ("kind", "can_id", "flags", "dlc", "tec", "rec", "state")
+        ]
+        self._n_bytes = tapes.n_bytes_on(records).tolist()
+        self._data = records["data"].tobytes()
+        self._at = -1
+        self._step()
+
+    def take(self):
+        """Return (kind, can_id, flags, dlc, data, (tec, rec, state)) of the next record."""
+        at = self._at
+        kind, can_id, flags, dlc, tec, rec, state = [column[at] for column in self._columns]
+        self._step()
+        return (
+            kind,
+            can_id,
+            flags,
+            dlc,
+            self._data[8 * at : 8 * at + self._n_bytes[at]],
+            (tec, rec, state),
+        )
+
+    def _step(self):
+        self._at += 1
+        is_over = self._at == len(self._t_us)
+        self.next_fs = None if is_over else self._start_fs + self._t_us[self._at] * FS_PER_US
