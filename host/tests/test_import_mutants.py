@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from stagelog.errors import InputError
+from stagelog.export.can_messages import messages_of
 from stagelog.importers import load_frames
-from stagelog.importers.can_messages import messages_of
 from stagelog.model import FD, FD_LENGTHS, FRAME_FD
 
 can = pytest.importorskip("can")

@@ -6,8 +6,8 @@ python-can has classic data frames only. Fails with OutputError.
 
 from pathlib import Path
 
+from stagelog.export.can_messages import messages_of
 from stagelog.export.files import Sink, need, writing
-from stagelog.importers.can_messages import messages_of
 from stagelog.model import ERR, FD, RTR
 
 

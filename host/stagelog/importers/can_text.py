@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from stagelog.errors import InputError
+from stagelog.export.can_messages import frames_of
 from stagelog.export.files import need
-from stagelog.importers.can_messages import frames_of
 from stagelog.importers.diagnostics import Diagnostics
 from stagelog.importers.stream import BusNames, FrameStream, collect, line_chunks
 

@@ -6,7 +6,6 @@ nature: python-can handles single messages. Imports `can` only where messages ar
 
 import numpy as np
 
-from stagelog.importers.candump_rows import DLC_OF_LENGTH
 from stagelog.model import BRS, ERR, ESI, EXT, FD, FD_LENGTHS, FRAME, FRAME_FD, RTR
 
 
@@ -25,7 +24,9 @@ def frames_of(messages, buses):
     frames["n_bytes"] = lengths
     dlc = np.fromiter((min(max(m.dlc or 0, 0), 64) for m in messages), np.uint8, n)
     is_fd = frames["flags"] & FD != 0
-    frames["dlc"] = np.where(is_fd | (lengths > 8), DLC_OF_LENGTH[lengths], np.minimum(dlc, 15))
+    frames["dlc"] = np.where(
+        is_fd | (lengths > 8), np.searchsorted(FD_LENGTHS, lengths), np.minimum(dlc, 15)
+    )
     frames["bus"] = np.fromiter((_bus(m.channel, buses) for m in messages), np.uint8, n)
     data = b"".join(p.ljust(width, b"\0") for p in payloads)
     frames["data"] = np.frombuffer(data, np.uint8).reshape(n, width)

@@ -1,0 +1,140 @@
+"""stagelog dbc: check a database, by itself and against a log; show what it holds."""
+
+import click
+
+from stagelog.cli._common import json_option, print_json, print_table
+
+
+@click.group()
+def command():
+    """Check and show a DBC, ARXML, KCD or SYM file."""
+
+
+@command.command()
+@click.argument("file", type=click.Path())
+@click.option("--log", type=click.Path(), help="Also compare with this log, of any kind.")
+@json_option
+def check(file, log, as_json):
+    """List the defects of FILE, each with its line and what was done about it.
+
+    Exit code 1 if there are any, or if the log contradicts FILE.
+    """
+    from stagelog.dbc import load_database
+    from stagelog.decode.doctor import check_database, check_log
+
+    database = load_database(file)
+    facts = check_database(database)
+    if log:
+        from stagelog.importers import stream_frames
+
+        stream = stream_frames(log)
+        facts["log"] = {"path": str(log), **check_log(database, stream)}
+        facts["log"]["damages"] = [str(damage) for damage in stream.diagnostics.damages]
+    if as_json:
+        print_json("stagelog.dbc.check/1", facts)
+    else:
+        _print_database(facts)
+        if log:
+            _print_log(facts["log"])
+    is_good = not facts["defects"] and (not log or facts["log"]["ok"])
+    raise SystemExit(0 if is_good else 1)
+
+
+@command.command()
+@click.argument("file", type=click.Path())
+@click.argument("pattern", required=False)
+@json_option
+def show(file, pattern, as_json):
+    """Show the messages and signals of FILE, or those that match PATTERN (such as "*Temp*")."""
+    from stagelog.dbc import load_database
+    from stagelog.decode import compile_plan
+
+    database = load_database(file)
+    plan = compile_plan(database, None if pattern is None else [pattern])
+    rows = [
+        {
+            "message": p.message.name,
+            "can_id": f"{p.message.can_id:08X}" if p.message.is_ext else f"{p.message.can_id:03X}",
+            "cycle_ms": p.message.cycle_ms,
+            "signal": name,
+            "unit": p.message.signal(name).unit,
+            "scale": p.message.signal(name).scale,
+            "offset": p.message.signal(name).offset,
+            "comment": p.message.signal(name).comment,
+        }
+        for p in plan.messages
+        for name in p.columns
+    ]
+    if as_json:
+        return print_json("stagelog.dbc.show/1", {"path": str(file), "signals": rows})
+    lines = [
+        (
+            r["can_id"],
+            r["message"],
+            "" if r["cycle_ms"] is None else f"{r['cycle_ms']} ms",
+            r["signal"],
+            r["unit"],
+            f"x {r['scale']:g}" + (f" {r['offset']:+g}" if r["offset"] else ""),
+        )
+        for r in rows
+    ]
+    print_table(lines, ["id", "message", "cycle", "signal", "unit", "conversion"])
+    return None
+
+
+def _print_database(facts):
+    click.echo(
+        f"{facts['path']}: {facts['n_messages']} messages, {facts['n_signals']} signals, "
+        f"{facts['kind'].upper()}, {facts['encoding']}"
+    )
+    for defect in facts["defects"]:
+        place = f"line {defect['line']}: " if defect["line"] else ""
+        click.echo(f"  {place}{defect['what']}; {defect['done']}")
+    for row in facts["not_decoded"]:
+        click.echo(f"  {row['signal']} is not decoded: {row['why']}")
+    n = len(facts["defects"])
+    click.echo("  no defects" if not n else f"  {n} defects" if n > 1 else "  1 defect")
+
+
+def _print_log(facts):
+    click.echo(f"{facts['path']}: {facts['n_frames']:,} frames")
+    for row in facts["unknown_ids"]:
+        click.echo(f"  {row['can_id']} is not in the database: {row['n_frames']:,} frames")
+    if facts["absent_messages"]:
+        click.echo(f"  not in the log: {', '.join(facts['absent_messages'])}")
+    for row in facts["lengths"]:
+        parts = []
+        if row["n_shorter"]:
+            least = row["least_bytes"]
+            parts.append(f"{row['n_shorter']:,} frames are shorter, down to {least} bytes")
+        if row["n_longer"]:
+            parts.append(f"{row['n_longer']:,} are longer")
+        specified = row["specified_bytes"]
+        click.echo(f"  {row['message']}, specified with {specified} bytes: {', '.join(parts)}")
+    for row in facts["cycles"]:
+        if not row["kept"]:
+            click.echo(
+                f"  {row['message']}, specified every {row['specified_ms']} ms: "
+                f"median {row['median_ms']:g} ms, longest {row['longest_ms']:g} ms, "
+                f"{row['late_pct']:g} % late"
+            )
+    kept = sum(row["kept"] for row in facts["cycles"])
+    if facts["cycles"]:
+        click.echo(f"  {kept} of {len(facts['cycles'])} cycle times are kept")
+    for row in facts["out_of_range"]:
+        low, high = row["specified"]
+        click.echo(
+            f"  {row['signal']} is out of {low:g}..{high:g} {row['unit']} in "
+            f"{row['n_outside']:,} of {row['n_values']:,} values: "
+            f"{row['seen'][0]:g}..{row['seen'][1]:g}"
+        )
+    for row in facts["without_text"]:
+        click.echo(
+            f"  {row['signal']} has {row['n_values']:,} values that its table does not name"
+        )
+    for row in facts["stuck"]:
+        click.echo(
+            f"  {row['signal']} is {row['value']:g} all the time, {row['n_values']:,} times"
+        )
+    for damage in facts["damages"]:
+        click.echo(f"  {damage}")
