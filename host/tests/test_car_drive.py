@@ -1,5 +1,7 @@
 """The virtual car as a whole: determinism, cycle times, every frame decodes in range."""
 
+import json
+
 import cantools
 import numpy as np
 import pytest
@@ -59,3 +61,45 @@ def test_frames_decode_in_range(stage, database):
             for name, value in values.items():
                 signal = message.get_signal_by_name(name)
                 assert signal.minimum <= value <= signal.maximum, (message.name, name, value)
+
+
+def test_counters_go_on_from_minute_to_minute():
+    drive = car.drive("stage", seed=1, duration_s=70)
+    rows = drive.frames[drive.frames["can_id"] == 0x80]
+    assert set(np.diff(rows["data"][:, 6]).tolist()) == {1}
+    rows = drive.frames[drive.frames["can_id"] == 0x180]
+    assert rows["data"][:, 0].tolist() == [n % 6 for n in range(140)]
+
+
+def test_nothing_jumps_at_the_turn_of_a_minute():
+    """Signals pass from one minute to the next as smoothly as within one."""
+    drive = car.drive("stage", seed=3, duration_s=130)
+    places = ((0x90, 0, 0.01, 8.0), (0xA0, 0, 0.01, 2.0), (0x100, 0, 0.25, 100.0))
+    for can_id, byte, scale, most in places:
+        rows = drive.frames[drive.frames["can_id"] == can_id]
+        value = (rows["data"][:, byte] + 256.0 * rows["data"][:, byte + 1]) * scale
+        for turn_us in (60_000_000, 120_000_000):
+            at = np.searchsorted(rows["t_us"], turn_us)
+            assert abs(value[at] - value[at - 1]) < most, (hex(can_id), turn_us)
+
+
+def test_truth_is_json():
+    truth = car.drive("stage", seed=1, duration_s=45).truth
+    told = json.loads(json.dumps(truth.to_json()))
+    assert told["schema"] == "stagelog.truth.v1"
+    assert len(told["arrays"]["speed_kmh"]) == len(told["t_us"]) == 900
+    assert {e["kind"] for e in told["events"]} >= {"leg", "jump", "overheat"}
+    assert [e["t_us"] for e in told["events"]] == sorted(e["t_us"] for e in told["events"])
+
+
+def test_a_fraction_of_a_second_is_cut_to_the_microsecond():
+    drive = car.drive("stage", seed=1, duration_s=0.0507)
+    assert drive.frames["t_us"].max() < 50_700
+    assert len(drive.frames[drive.frames["can_id"] == 0x90]) == 25
+    assert len(drive.truth.t_us) == 2
+
+
+def test_the_dbc_may_be_another_one():
+    drive = car.drive("stage", seed=1, duration_s=2, dbc=dbc_path() / "d7xr_mule.dbc")
+    assert 0x122 in drive.frames["can_id"]
+    assert drive.dbc.endswith("d7xr_mule.dbc")

@@ -99,6 +99,7 @@ def test_flight_is_free_fall_with_full_droop_and_a_hard_landing(jump_drive):
         flying = (t_acc > off + 0.05) & (t_acc < on - 0.02)
         assert np.abs(az[flying]).mean() / G < 0.15
         assert np.hypot(ax, az)[flying].max() / G < 0.6
+        assert -0.12 < ax[flying].mean() / G < 0.06  # drag only: no tyre pulls in the air
         assert travel[(t_dmp > off + 0.35) & (t_dmp < on)].max() < 15.0
         after = (t_acc > on) & (t_acc < on + 0.4)
         assert az[after].max() / G > 2.0

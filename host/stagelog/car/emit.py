@@ -72,8 +72,8 @@ class Emitter:
             column = columns.get(name)
             if column is not None:
                 values[name] = sampler.read(column)
-            elif layout.low > 0.0:
-                values[name] = np.full(n, layout.low)
+            elif layout.measures:
+                values[name] = np.full(n, np.nan)  # the car has no such sensor
         self.faults.apply(encoder, values, piece, t_us)
         return encoder.encode(values, n, mux, count)
 

@@ -39,7 +39,8 @@ def _load(path):
 class SignalLayout:
     """Where one signal's bits go and how a physical value becomes a raw one.
 
-    shift counts from bit 0 of the little-endian word (Intel) or of the big-endian one (Motorola).
+    shift counts from bit 0 of the little-endian word (Intel) or of the big-endian one (Motorola);
+    measures tells a quantity, which has a unit and a code for "not available", from a state.
     """
 
     name: str
@@ -53,6 +54,7 @@ class SignalLayout:
     low: float
     high: float
     mux_ids: tuple
+    measures: bool
     function: str
 
     @property
@@ -166,6 +168,7 @@ def _layout(signal, message):
         low=low,
         high=high,
         mux_ids=tuple(signal.multiplexer_ids or ()),
+        measures=bool(signal.unit) and signal.length >= 8,
         function=_function(function),
     )
 

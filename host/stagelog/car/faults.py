@@ -25,26 +25,28 @@ class Faults:
 
     def __init__(self, profile, incidents, seed):
         self.profile, self.incidents, self.seed = profile, incidents, seed
-        self._stuck, self._by_signal, self._known = {}, {}, 0
+        self._stuck, self._by_signal, self._known = {}, {}, None
 
     def _index(self):
-        """Sort the faults begun by now under the signals they touch, status signals included."""
-        faults = self.incidents.of("signal")
-        for n in range(self._known, len(faults)):
-            for name in faults[n].extra["signals"]:
-                self._by_signal.setdefault(name, []).append((n, faults[n], None))
+        """Sort what has begun by now under the signals it touches, status signals included."""
+        begun = [*self.incidents.of("signal"), *self.incidents.of("button")]
+        if begun == self._known:
+            return
+        self._known, self._by_signal = begun, {}
+        for incident in begun:
+            for name in incident.extra["signals"]:
+                self._by_signal.setdefault(name, []).append((incident, None))
                 status = self.profile.status.get(name)
-                code = _STATUS.get(faults[n].extra["fault"])
+                code = _STATUS.get(incident.extra["fault"])
                 if status is not None and code is not None:
-                    self._by_signal.setdefault(status[0], []).append((n, faults[n], code))
-        self._known = len(faults)
+                    self._by_signal.setdefault(status[0], []).append((incident, code))
 
     def apply(self, encoder, values, piece, t_us):
         """Replace what is faulty in `values`, the readings of one message at t_us."""
         self._index()
         t_s = piece.t0_s + t_us * 1e-6
         for name in sorted(encoder.signals.keys() & self._by_signal.keys()):
-            for n, incident, code in self._by_signal[name]:
+            for incident, code in self._by_signal[name]:
                 when = (t_s >= incident.at_s) & (t_s < end_s(incident))
                 if not when.any():
                     continue
@@ -52,9 +54,9 @@ class Faults:
                 if code is not None:
                     column[when] = code
                 else:
-                    self._spoil(n, incident, encoder, name, column, when, t_s)
+                    self._spoil(incident, encoder, name, column, when, t_s)
 
-    def _spoil(self, n, incident, encoder, name, column, when, t_s):
+    def _spoil(self, incident, encoder, name, column, when, t_s):
         fault, extra = incident.extra["fault"], incident.extra
         layout = encoder.signals[name]
         if fault == "open":
@@ -64,17 +66,17 @@ class Faults:
         elif fault == "sna":
             column[when] = np.nan
         elif fault == "stuck":
-            held = self._stuck.setdefault((n, name), column[np.flatnonzero(when)[0]])
+            held = self._stuck.setdefault((incident.at_s, name), column[np.flatnonzero(when)[0]])
             column[when] = held
         elif fault == "drift":
             column[when] += extra["per_s"] * (t_s[when] - incident.at_s)
         elif fault == "noise":
-            rng = generator(self.seed, "fault", n, name, int(t_s[0]))
+            rng = generator(self.seed, "fault", name, int(t_s[0] * 1e3))
             column[when] += extra["sigma"] * rng.standard_normal(int(when.sum()))
         elif fault == "value":
             column[when] = extra["value"]
         elif fault == "dropout":
-            gone = lattice(key(self.seed, "dropout", n), (t_s * 10.0).astype(np.int64))
+            gone = lattice(key(self.seed, "dropout", name), (t_s * 10.0).astype(np.int64))
             column[when & (gone < 2.0 * extra["share"] - 1.0)] = np.nan
         else:
             raise KeyError(f"signal fault {fault!r} is not known")

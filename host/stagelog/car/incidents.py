@@ -22,6 +22,7 @@ KINDS = {
     "overheat": "W more heat into node",
     "alternator": "charging voltage falls to V",
     "signal": "signals: fault (open, short, stuck, sna, drift, noise, value)",
+    "button": "the crew presses: signals, as above",
     "node_silent": "nodes send nothing",
     "bus_errors": "per_s error frames, for the rig to inject",
     "burst": "per_s extra frames with unknown identifiers",

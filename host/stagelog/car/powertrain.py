@@ -29,8 +29,12 @@ class Powertrain:
 
     @property
     def ratio(self):
-        """Engine turns by wheel turns in the present gear."""
-        return self.box.ratios[self.gear - 1] * self.box.final_drive
+        """Engine turns by wheel turns; on the way from gear to gear while shifting."""
+        ratio = self.box.ratios[self.gear - 1]
+        if self.shift_left_s > 0.0:
+            to_go = self.shift_left_s / (self.box.shift_ms * 1e-3)
+            ratio += (self.box.ratios[self.gear_target - 1] - ratio) * (1.0 - min(to_go, 1.0))
+        return ratio * self.box.final_drive
 
     @property
     def lever(self):

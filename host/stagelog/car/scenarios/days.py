@@ -1,6 +1,6 @@
 """Whole days: the demo's stage, and scenarios 1 to 5, 20 and 21 of the domain notes."""
 
-from stagelog.car.scenarios.parts import JUMPS, QUIET, no, parked, ramp, start, tanking
+from stagelog.car.scenarios.parts import JUMPS, QUIET, no, parked, press, ramp, start, tanking
 from stagelog.car.story import Expect, Incident, Leg, Scenario
 
 
@@ -23,6 +23,8 @@ def stage(scale, rng):
             Incident("radiator_blocked", 140.0, 300.0, {"radiator": 1, "share": 0.9}),
             Incident("radiator_blocked", 140.0, 300.0, {"radiator": 2, "share": 0.8}),
             Incident("overheat", 40.0, 400.0, {"node": "diff_rear", "W": 5200.0}),
+            Incident("button", 300.0, 0.4, press("AlarmAck")),
+            Incident("button", 400.0, 0.4, press("EventMark")),
         ),
         must=(
             JUMPS,

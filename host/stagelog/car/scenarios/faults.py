@@ -123,7 +123,7 @@ def sensor_faults(scale, rng):
     return Scenario(
         name="sensor_faults",
         number=22,
-        summary="open (-51.9 degC), stuck, not available, short, dropouts, drift",
+        summary="open (-51.9 degC), stuck, not available, short, dropouts",
         legs=(start(), Leg("drive", "mixed", 16e3 * scale, note="stage")),
         incidents=(
             _signal(60.0, 90.0, "open", "DiffOilTempR"),

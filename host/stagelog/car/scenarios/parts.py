@@ -57,6 +57,11 @@ def parked(seconds, note="parked", power=True, **more):
     return Leg("stop", duration_s=seconds, engine=False, power=power, note=note, **more)
 
 
+def press(*signals):
+    """What a "button" incident needs."""
+    return {"signals": signals, "fault": "value", "value": 1.0}
+
+
 def tanking(litres, seconds, stage):
     """Standing at the pump."""
     return parked(seconds, "refuel", refuel_l=litres, stage=stage)
