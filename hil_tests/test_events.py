@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from slog import events as ev
 from slog.messages import CONTROL_STOP
 from stagelog.blocks import read_log
@@ -21,9 +22,10 @@ from stagelog.events import (
 from stagelog.link import Link, positions_of
 from stagelog.rig.logger import LoggerProcess
 from stagelog.rig.runtimes import find_runtime
-from stagelog.rig.tape import write_tape
+from stagelog.rig.tape import tape_of, write_tape
 
 RUNTIMES = ("cpython", "unix64", "unix32")
+HOT = {"fault": "value", "signals": ("DiffOilTempR",), "value": 145}
 SHORT = Scenario(
     name="events",
     number=0,
@@ -33,7 +35,9 @@ SHORT = Scenario(
         Leg("drive", "track", 900.0, natural=False, features=(ramp(420.0, 1.1, 90.0),), rough=0.6),
     ),
     incidents=(
-        Incident("signal", 6.0, 20.0, {"fault": "value", "signals": ("DiffOilTempR",), "value": 145}),
+        Incident(
+            "signal", 6.0, 20.0, {"fault": "value", "signals": ("DiffOilTempR",), "value": 145}
+        ),
         Incident("signal", 10.0, 8.0, {"fault": "sna", "signals": ("CoolantTemp",)}),
     ),
 )
@@ -55,7 +59,7 @@ def log_of(folder, runtime, table, frames):
     binary = None if runtime == "cpython" else find_runtime(runtime)
     if runtime != "cpython" and binary is None:
         pytest.skip(f"no {runtime} MicroPython: run tools/runtimes {runtime}")
-    card, tape, signals = folder / "card.img", folder / "bus.tape", folder / "signals.bin"
+    card, tape, signals = folder / "card", folder / "tape", folder / "signals"
     prepare_raw(card, 1024)
     write_tape(tape, frames)
     signals.write_bytes(table.data)
@@ -73,8 +77,9 @@ def log_of(folder, runtime, table, frames):
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
-def test_events_on_the_car_equal_the_host(tmp_path, runtime, table, driven):
-    session = log_of(tmp_path, runtime, table, driven.frames)
+def test_events_on_the_car_equal_the_host(tmp_path_factory, runtime, table, driven):
+    folder = tmp_path_factory.mktemp("log")  # MicroPython takes no argument above 255 characters
+    session = log_of(folder, runtime, table, driven.frames)
     said = load_events(session)
     found = recompute(session.iter_frames(), table)
     assert compare_events(said, found) == []
@@ -94,8 +99,6 @@ def test_events_of_the_target_equal_the_host(target, tmp_path, table, driven):
     link = target.link
     link.control(CONTROL_STOP, link.hello()["boot"])
     target.app.control(2)
-    from stagelog.rig.tape import tape_of
-
     target.play(tape_of(driven.frames))
     target.run_for(500_000)
     link.control(CONTROL_STOP, link.hello()["boot"])

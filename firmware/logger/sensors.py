@@ -7,7 +7,7 @@ single bad value is never compared all the same.
 
 from array import array
 
-from logger.watch import _SIG
+from logger.watch import SIGNAL_COLUMNS, SLOT_COLUMNS
 from slog import events as ev
 from slog import signal_table as st
 from slog.layout import const
@@ -55,11 +55,14 @@ class Sensors:
             return
         for slot in range(group, watch.n_slots, 10):
             seen = watch.seen[slot]
-            lost = seen < 0 or watch.tick - seen > watch.slots[slot * 7 + 2]
+            lost = seen < 0 or watch.tick - seen > watch.slots[slot * SLOT_COLUMNS + 2]
             if lost != self._lost[slot]:
                 self._lost[slot] = lost
                 self._emit(
-                    ev.MESSAGE + slot, ev.STALE if lost else ev.GOOD, watch.slots[slot * 7], 0
+                    ev.MESSAGE + slot,
+                    ev.STALE if lost else ev.GOOD,
+                    watch.slots[slot * SLOT_COLUMNS],
+                    0,
                 )
 
     def _look(self, i, speed):
@@ -69,7 +72,7 @@ class Sensors:
             return
         raw = min(watch.raw(i), _CAP)
         row = watch.signals
-        at = i * _SIG
+        at = i * SIGNAL_COLUMNS
         verdict = ev.GOOD
         last = self.last[i]
         if raw < row[at + 8] or raw > row[at + 9]:

@@ -15,8 +15,8 @@ _PAUSE_US = const(1_000_000)
 _LOW = (1 << TIME_BITS) - 1
 _HALF = 1 << (TIME_BITS - 1)
 _IDS = const(2048)
-_SLOT = const(7)
-_SIG = const(16)
+SLOT_COLUMNS = const(7)
+SIGNAL_COLUMNS = const(16)
 
 
 class Watch:
@@ -27,8 +27,8 @@ class Watch:
     def __init__(self, bus, sections, on_tick, on_resume):
         slots = sections[st.SLOTS]
         signals = sections[st.SIGNALS]
-        self.n_slots = len(slots) // _SLOT
-        self.n_signals = len(signals) // _SIG
+        self.n_slots = len(slots) // SLOT_COLUMNS
+        self.n_signals = len(signals) // SIGNAL_COLUMNS
         self.slots = slots
         self.signals = signals
         self.data = bytearray(8 * self.n_slots + 8)
@@ -44,14 +44,16 @@ class Watch:
         self._due = 0
         self._plain = self.n_slots
         for i in range(self.n_slots):
-            can_id = slots[i * _SLOT]
-            if slots[i * _SLOT + 5] and i < self._plain:
+            can_id = slots[i * SLOT_COLUMNS]
+            if slots[i * SLOT_COLUMNS + 5] and i < self._plain:
                 self._plain = i
             if not self._lut[can_id]:
                 self._lut[can_id] = i + 1
         column = signals
-        self._at = array("i", [8 * column[i] + column[i + 2] for i in range(0, len(column), _SIG)])
-        self._read = bytearray([column[i + 1] for i in range(0, len(column), _SIG)])
+        self._at = array(
+            "i", [8 * column[i] + column[i + 2] for i in range(0, len(column), SIGNAL_COLUMNS)]
+        )
+        self._read = bytearray([column[i + 1] for i in range(0, len(column), SIGNAL_COLUMNS)])
 
     def scan(self, block, first, n, hi):
         """Take `n` records of 16 bytes from `block[first]` on; what is no frame is passed over.
@@ -78,7 +80,7 @@ class Watch:
                         slot = self._select(slot, block, at)
                         if not slot:
                             continue
-                    if (top >> 4) < self.slots[slot * _SLOT - 6]:
+                    if (top >> 4) < self.slots[slot * SLOT_COLUMNS - 6]:
                         continue
                     to = slot * 8 - 8
                     data[to] = block[at + 8]
@@ -104,7 +106,7 @@ class Watch:
             value = data[at] | data[at + 1] << 8
             return value - 65536 if value & 0x8000 else value
         row = self.signals
-        i *= _SIG
+        i *= SIGNAL_COLUMNS
         step = row[i + 3]
         value = 0
         for _ in range(row[i + 4]):
@@ -117,14 +119,14 @@ class Watch:
 
     def is_fresh(self, i):
         """Tell whether the message of signal `i` came lately."""
-        slot = self.signals[i * _SIG]
+        slot = self.signals[i * SIGNAL_COLUMNS]
         seen = self.seen[slot]
-        return seen >= 0 and self.tick - seen <= self.slots[slot * _SLOT + 2]
+        return seen >= 0 and self.tick - seen <= self.slots[slot * SLOT_COLUMNS + 2]
 
     def centi(self, i, raw):
         """Return a raw value of signal `i` in hundredths of its unit."""
         row = self.signals
-        i *= _SIG
+        i *= SIGNAL_COLUMNS
         return (raw * row[i + 14] >> st.SCALE_BITS) + row[i + 15]
 
     def t_us(self):
@@ -177,9 +179,9 @@ class Watch:
     def _select(self, slot, block, at):
         """Return the slot + 1 that a multiplexed message fills, or 0."""
         slots = self.slots
-        can_id = slots[slot * _SLOT - 7]
-        while slot <= self.n_slots and slots[slot * _SLOT - 7] == can_id:
-            row = slot * _SLOT
+        can_id = slots[slot * SLOT_COLUMNS - 7]
+        while slot <= self.n_slots and slots[slot * SLOT_COLUMNS - 7] == can_id:
+            row = slot * SLOT_COLUMNS
             value = block[at + 8 + slots[row - 4]] >> slots[row - 3] & slots[row - 2]
             if value == slots[row - 1]:
                 return slot
