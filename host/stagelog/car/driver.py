@@ -58,7 +58,8 @@ class Driver:
         self.legs, self.incidents, self.seed = scenario.legs, incidents, seed
         self.train = Powertrain(profile, build)
         self.fuel_l = profile.fuel.start_l if scenario.fuel_l is None else scenario.fuel_l
-        self.leg, self.leg_s, self.crank_s, self.slip = 0, 0.0, 0.8, 0.0
+        self.leg, self.leg_s, self.slip = 0, 0.0, 0.0
+        self.crank_s = profile.engine.cranking_s
         self.s_m = self.v_ms = self.wheel_ms = self.in_rpm = self.rpm = 0.0
         self._terrain = [TERRAINS[name] for name in NAMES]
         self._clear()
@@ -127,7 +128,7 @@ class Driver:
             before = self.legs[self.leg]
             self.leg, self.leg_s = self.leg + 1, 0.0
             if self.legs[self.leg].engine and not before.engine:
-                self.crank_s = 0.8
+                self.crank_s = self.profile.engine.cranking_s
         return True
 
     def _leg_over(self, leg):
@@ -167,14 +168,17 @@ class Driver:
         running = running and not self.incidents.active("engine_cut", t)
         if running and self.crank_s > 0.0:
             self.crank_s -= STEP_s
-            self.engine, self.rpm, need = CRANKING, 230.0, min(need, 0.0)
+            self.engine, self.rpm = CRANKING, self.profile.engine.cranking_rpm
+            need = min(need, 0.0)
         elif running:
             self._pull(need, wanted, v, stumble)
         if need < self.drive_N - 50.0:
             self.brake_N = min(self.drive_N - need, 0.95 * grip)
         if self.handbrake > 0.0:
             self.drive_N = min(self.drive_N, 0.0)
-            self.brake_N = max(self.brake_N, self.handbrake * 0.42 * grip)
+            self.brake_N = max(
+                self.brake_N, self.handbrake * self.profile.brakes.handbrake_grip * grip
+            )
         self.drive_N = min(max(self.drive_N, -0.6 * grip), grip)
         force = self.drive_N - self.brake_N - self.rolling_N - self.aero_N - grade
         if leg.kind == "tow":

@@ -68,7 +68,8 @@ class Heat:
             self._faults(t, watts, capacity, conduct)
             clean = ua * (1.0 - self._blocked(t))
             engine = self.temp[_AT["engine"]]
-            opened = min(max((engine - c.thermostat_degC) / 9.0, 0.02), 1.0)
+            reach = c.thermostat_open_degC - c.thermostat_degC
+            opened = min(max((engine - c.thermostat_degC) / reach, 0.02), 1.0)
             flow = min(rpm[k] / 2500.0, 1.0) if engine_on[k] else 0.02
             each = clean * (air / 25.0) ** 0.6 * (0.35 + 0.65 * flow) * opened * (engine - ambient)
             oil = _AT["engine_oil"]

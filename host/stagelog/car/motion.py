@@ -13,9 +13,7 @@ from stagelog.car.route import G_ms2
 from stagelog.car.suspension import DT_s, RATE_Hz
 from stagelog.car.terrain import heights
 
-_RIDE_m = -0.12  # the body's usual height, as the suspension counts it
-_BUMP_DRAG = 0.12  # of the tyres' load above the weight: bumps push back as well as up
-_ANTI_DIVE = 0.55  # share of the pitch and roll moments that the springs must carry
+_LIFT_m = 0.35  # how far jacks raise the body
 
 
 @dataclass(slots=True)
@@ -61,8 +59,8 @@ class Mover:
         fx = (column("drive_N") - column("brake_N") - column("rolling_N")) / mass_kg
         fy = v * v * bend
         frame = -v * curve
-        m = self.profile.mass
-        lever = m.cg_height_m * body_kg * _ANTI_DIVE
+        m, springs = self.profile.mass, self.profile.suspension
+        lever = m.cg_height_m * body_kg * springs.sprung_moment_share
         inertial = np.empty((n, 4))
         inertial[:, 0] = G_ms2 * np.cos(slope) + v * v * curve
         inertial[:, 1] = -fx * lever / m.pitch_inertia_kgm2
@@ -76,7 +74,7 @@ class Mover:
         pitch, lean = out["place"][:, 1], out["place"][:, 2]
         z = out["acc"][:, 0] + inertial[:, 0]
         aero = column("aero_N") / mass_kg
-        bumped = _BUMP_DRAG * G_ms2 * (load - grip) * np.minimum(v / 3.0, 1.0)
+        bumped = springs.bump_drag * G_ms2 * (load - grip) * np.minimum(v / 3.0, 1.0)
         still = np.where(v < 0.05, G_ms2 * np.sin(slope), 0.0)
         force[:, 0] = fx * grip - aero - bumped - z * pitch + still
         force[:, 1] = fy * grip + z * lean
@@ -130,12 +128,12 @@ class Mover:
             kind: np.interp(t, at, [k == kind for k in kinds]) > 0.5
             for kind in ("jacks", "roll", "seesaw")
         }
-        hold = np.zeros((len(t), 2))
+        hold, ride_m = np.zeros((len(t), 2)), self.suspension.rest()[0]
         hold[:, 0] = on["jacks"] | on["roll"] | on["seesaw"]
         lift = self._eased(on["jacks"], "jacks", slow, 10.0)
         tip = self._eased(on["seesaw"], "seesaw", slow, 3.0)
         turn = self._eased(on["roll"], "roll", slow, 2.2, back=False)
-        hold[:, 1] = _RIDE_m + 0.35 * (lift + turn) - _RIDE_m * tip
+        hold[:, 1] = ride_m * (1.0 - tip) + _LIFT_m * (lift + turn)
         ground[:, [0, 1, 3]] -= 0.1 * (tip * on["seesaw"])[:, None]
         if not on["roll"].any():
             return hold, None

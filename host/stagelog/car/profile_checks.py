@@ -81,6 +81,7 @@ def _find_orders(p):
         ("gearbox", "downshift_full_rpm", "upshift_full_rpm"),
         ("engine", "idle_rpm", "limiter_rpm"),
         ("cooling", "fan_on_degC", "fan_full_degC"),
+        ("cooling", "thermostat_degC", "thermostat_open_degC"),
         ("fuel", "unusable_l", "start_l"),
         ("mass", "cg_behind_front_axle_m", "wheelbase_m"),
         ("airborne", "acc_enter_g", "acc_exit_g"),

@@ -60,6 +60,8 @@ class Suspension:
     tyre_N_per_m: float = number(5e4, 1e6)
     tyre_damping_Ns_per_m: float = number(0, 5e3)
     rear_dampers_per_wheel: int = count(1, 3)
+    sprung_moment_share: float = number(0, 1)
+    bump_drag: float = number(0, 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +76,9 @@ class Engine:
     friction_Nm: tuple = numbers(0, 1000)
     pumping_share: float = number(0, 1)
     idle_rpm: float = number(300, 2000)
+    cranking_rpm: float = number(50, 1000)
+    cranking_s: float = number(0, 10)
+    ignition_deg: tuple = numbers(-20, 70, 2)
     limiter_rpm: float = number(1500, 20000)
     inertia_kgm2: float = number(0.01, 10)
     indicated_g_per_kWh: float = number(120, 500)
@@ -136,6 +141,7 @@ class Brakes:
     decel_ms2_per_kPa: float = number(1e-5, 0.1)
     front_share: float = number(0, 1)
     handbrake_kPa: float = number(500, 20000)
+    handbrake_grip: float = number(0, 1)
     handbrake_opener: float = number(0, 1)
     rear_line_share: float = number(0, 2)
     pedal_pct_per_kPa: float = number(0, 1)
@@ -151,6 +157,7 @@ class Cooling:
     fan_full_degC: float = number(40, 140)
     fan_full_A: float = number(1, 63)
     thermostat_degC: float = number(40, 120)
+    thermostat_open_degC: float = number(40, 130)
     radiator_W_per_K: tuple = numbers(10, 5000)
     fan_equals_ms: float = number(0, 40)
 

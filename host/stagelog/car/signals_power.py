@@ -117,7 +117,9 @@ def _air(piece, lags):
         "BoostB2": column(boost * 0.995, noise=0.5),
         "LambdaB1": column(lam, noise=0.006, clip=(0.0, 2.0)),
         "LambdaB2": column(lam, noise=0.006, clip=(0.0, 2.0)),
-        "IgnAdv": column(np.clip(34.0 - 22.0 * slow["pedal"] + slow["rpm"] * 1.2e-3, -10, 50)),
+        "IgnAdv": column(
+            np.interp(slow["pedal"], (0.0, 1.0), e.ignition_deg) + slow["rpm"] * 1e-3
+        ),
         "BaroPres": column(_baro_kPa(slow["height_m"]), noise=0.1),
         "CrankcasePres": column(np.interp(load, (0.0, 1.0), gas.crankcase_kPa), noise=0.05),
         "AirFltDp": column(np.interp(load**1.6, (0.0, 1.0), gas.filter_kPa), noise=0.02),
