@@ -121,6 +121,17 @@ def test_decode_writes_one_file_per_message(run, tmp_path):
     assert (tmp_path / "csv" / f"{message.name}.csv").exists()
 
 
+def test_decode_takes_logs_of_other_kinds(run, tmp_path):
+    from stagelog.dbc import load_database
+
+    message = load_database(DBC).messages[0]
+    path = tmp_path / "drive.log"
+    path.write_text(f"(1768658602.120000) can0 {message.can_id:03X}#0011223344556677\n" * 20)
+    code, out, _ = run("decode", path, "--dbc", DBC, "--out", tmp_path / "out", "--json")
+    (report,) = json.loads(out)["sessions"]
+    assert code == 0 and (report["session"], report["n_decoded"]) == ("drive", 20)
+
+
 def test_decode_that_finds_nothing_says_so(run, tmp_path):
     path = tmp_path / "x.slog"
     path.write_bytes(session_blocks(can_id=0x7EF).tobytes())
@@ -167,7 +178,7 @@ def test_card_read_copies_sessions_into_the_archive(run, tmp_path):
         (None, "no such file"),
         (b"", "is empty"),
         (b"SL\x01" + bytes(100), "cut short"),
-        (b"LOGG" + bytes(9000), "BLF"),
+        (b"\x1f\x8b" + bytes(9000), "gzip"),
     ],
 )
 def test_bad_logs_give_one_line_and_exit_code_5(run, tmp_path, verb, content, says):

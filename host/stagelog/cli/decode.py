@@ -1,6 +1,9 @@
 """stagelog decode: a log and a DBC in, physical values out."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 
@@ -21,27 +24,20 @@ from stagelog.cli._common import json_option, print_json
 def command(log, dbc, out, as_csv, rate_Hz, raw, signals, buses, force, as_json):
     """Decode LOG: one file per message with t_us and physical values.
 
-    LOG is a session file, a card, its image, or a folder of the archive. Several sessions get a
-    folder each.
+    LOG is a session file, a card, its image, a folder of the archive, or a log of another kind
+    (candump, BLF, ASC, TRC, MF4). Several sessions get a folder each.
     """
-    from stagelog.blocks import read_log
-    from stagelog.cli._logs import find_logs
     from stagelog.dbc import load_database
     from stagelog.decode import compile_plan
-    from stagelog.timeline import find_boots
 
     database = load_database(dbc)
     plan = compile_plan(database, list(signals) or None, list(buses) or None)
-    runs = []
-    for path, _ in find_logs(log):
-        for boot in find_boots(read_log(path).sessions):
-            runs += [(path, session, boot.timeline) for session in boot.sessions]
+    recordings = _recordings(log)
     reports = []
-    for path, session, timeline in runs:
-        folder = Path(out) / session.identity.name if len(runs) > 1 else Path(out)
-        metadata = _metadata(path, session, timeline)
-        sink = _sink(folder, plan, database, metadata, as_csv, rate_Hz, raw, force)
-        report = {"session": session.identity.name, **_decode(session, plan, sink)}
+    for recording in recordings:
+        folder = Path(out) / recording.name if len(recordings) > 1 else Path(out)
+        sink = _sink(folder, plan, database, recording.facts, as_csv, rate_Hz, raw, force)
+        report = {"session": recording.name, **_decode(recording.tables(), plan, sink)}
         reports.append(report)
         if not as_json:
             _print(report)
@@ -50,7 +46,36 @@ def command(log, dbc, out, as_csv, rate_Hz, raw, signals, buses, force, as_json)
     raise SystemExit(0 if any(report["n_decoded"] for report in reports) else 1)
 
 
-def _metadata(path, session, timeline):
+class _Recording(NamedTuple):
+    """A recording to decode: `tables` gives its frame tables, `facts` stand in each file."""
+
+    name: str
+    tables: Callable
+    facts: dict
+
+
+def _recordings(log):
+    """Return the [_Recording] in a log of any kind or in a folder of the archive."""
+    from stagelog.archive import safe_name
+    from stagelog.blocks import read_log
+    from stagelog.cli._logs import find_logs
+    from stagelog.importers import sniff, stream_frames
+    from stagelog.timeline import find_boots
+
+    found = []
+    for path, _ in find_logs(log):
+        if path.is_file() and sniff(path) != "slog":
+            facts = {"source": path.name}
+            found.append(_Recording(safe_name(path.stem), partial(stream_frames, path), facts))
+            continue
+        for boot in find_boots(read_log(path).sessions):
+            for session in boot.sessions:
+                facts = _facts(path, session, boot.timeline)
+                found.append(_Recording(session.identity.name, session.iter_frames, facts))
+    return found
+
+
+def _facts(path, session, timeline):
     """Return what each file says about where it comes from."""
     found = {"session": session.identity.name, "source": path.name, "boot": session.boot}
     if timeline is not None:
@@ -74,13 +99,13 @@ def _sink(folder, plan, database, metadata, as_csv, rate_Hz, raw, force):
     return ParquetSink(folder, form, database=database, metadata=metadata, overwrite=force)
 
 
-def _decode(session, plan, sink):
+def _decode(tables, plan, sink):
     from stagelog.decode import iter_decode
 
     counts = dict.fromkeys(("n_frames", "n_decoded", "n_unknown", "n_short", "n_values"), 0)
     unknown = {}
     with sink:
-        for decoded in iter_decode(session.iter_frames(), plan, sink.mode):
+        for decoded in iter_decode(tables, plan, sink.mode):
             sink.write(decoded)
             for name in counts:
                 counts[name] += getattr(decoded, name)
