@@ -1,0 +1,95 @@
+"""Listen to a logger while it records: the frames that it pushes, as frame tables.
+
+Owns the LIVE message of the service protocol: asking for it, renewing it in time, records to
+columns. Recording goes on whatever happens here; blocks that the cable was too slow for are
+counted in `n_skipped_blocks`, never waited for. Fails with DeviceError and ContractError, as Link.
+"""
+
+import time
+
+import numpy as np
+
+from slog import messages as m
+from slog.layout import RECORD_BYTES, RECORDS_PER_BLOCK
+from stagelog.blocks.layouts import HEADER
+from stagelog.blocks.records import put_frames
+from stagelog.link import Link
+from stagelog.model import FRAME
+from stagelog.ports import SerialStream, open_link
+
+RENEW_S = 4  # the logger forgets a listener after 10 s
+_SPAN_US = np.array([1 << 26])  # a block is not open for longer than this
+
+
+class LiveLink(Link):
+    """A Link that also listens.
+
+    n_skipped_blocks   blocks of the logger's memory that were overwritten before they were pushed
+    unix_offset_us     added to t_us it gives the laptop's wall clock, as it was at `start`
+    """
+
+    n_skipped_blocks = 0
+    unix_offset_us = 0
+    _renew_at = None
+
+    def start(self, clock_ns=time.time_ns):
+        """Ask for the frames from now on."""
+        before_ns = clock_ns()
+        t_us = self.status()["t_us"]
+        self.unix_offset_us = (before_ns + clock_ns()) // 2000 - t_us
+        self.ask(m.LIVE, {"on": 1})
+        self._renew_at = self._clock() + RENEW_S
+
+    def stop(self):
+        """Ask for no more."""
+        self._renew_at = None
+        self.ask(m.LIVE, {"on": 0})
+
+    def read_frames(self, timeout_s):
+        """Return the frames (FRAME) that came, at least one push of them; empty at the timeout.
+
+        t_us counts from the power-on of the logger.
+        """
+        deadline = self._clock() + timeout_s
+        while True:
+            if self._clock() >= self._renew_at:
+                self._send(m.LIVE, m.build(m.LIVE_REQUEST, {"on": 1}))
+                self._renew_at = self._clock() + RENEW_S
+            got = self._receive(min(deadline, self._renew_at))
+            if got is not None and got[0] == m.LIVE | m.REPLY:
+                frames = self._frames_of(got[2])
+                if len(frames):
+                    return frames
+            if got is None and self._clock() >= deadline:
+                return np.empty(0, FRAME)
+
+    def _frames_of(self, payload):
+        answer, records = self._checked("LIVE", m.LIVE_REPLY, payload, (m.OK,))
+        n = min(answer["n"], len(records) // RECORD_BYTES, RECORDS_PER_BLOCK)
+        self.n_skipped_blocks = max(self.n_skipped_blocks, answer["n_skipped"])
+        words = np.zeros((1, RECORDS_PER_BLOCK, 2), "<u8")
+        words[0, :n] = np.frombuffer(records, "<u8", 2 * n).reshape(n, 2)
+        header = np.zeros(1, HEADER)
+        header["n_records"] = n
+        header["t0_lo"], header["t0_hi"] = answer["t0_lo"], answer["t0_hi"]
+        frames = np.empty(n, FRAME)
+        return frames[: put_frames(frames, words, header, _SPAN_US)]
+
+
+def open_live(port=None):
+    """Open the logger on `port`, or the only one that answers, and ask for its frames.
+
+    Raises   DeviceError for none, several, or a port in use; ContractError for another contract.
+    """
+    if port is None:
+        found = open_link(None)
+        port = found.name
+        found.close()
+    link = LiveLink(SerialStream(port), str(port))
+    try:
+        link.hello()
+        link.start()
+    except BaseException:
+        link.close()
+        raise
+    return link

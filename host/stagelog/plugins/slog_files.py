@@ -1,0 +1,75 @@
+"""Session files, card images and what is left of them as log files of python-can.
+
+Owns the mapping to messages: timestamps are from the epoch where the log has a wall clock,
+channels are bus numbers. Fails with stagelog's InputError, UsageError and OutputError.
+"""
+
+import os
+
+from can.io.generic import MessageReader, MessageWriter
+
+from stagelog.export.can_messages import frames_of, messages_of
+from stagelog.importers.stream import BusNames
+from stagelog.pack import SlogSink
+
+PIECE = 4096  # messages at once
+
+
+def _path_of(file):
+    """Return the path of a path or of an open file."""
+    return file if isinstance(file, (str, os.PathLike)) else file.name
+
+
+class SlogReader(MessageReader):
+    """Iterates over the messages of a log; damage costs what is damaged only.
+
+    session       start of the name of one session; all without
+    diagnostics   what is wrong with the log, complete after the last message
+    """
+
+    def __init__(self, file, session=None, **_):
+        from stagelog.importers.slog import stream_slog
+
+        self._stream = stream_slog(_path_of(file), session)
+        self.diagnostics = self._stream.diagnostics
+
+    def __iter__(self):
+        for frames in self._stream:
+            for at in range(0, len(frames), PIECE):
+                yield from messages_of(frames[at : at + PIECE])
+
+    def stop(self):
+        """Let go of the file."""
+        self._stream.chunks = ()
+
+
+class SlogWriter(MessageWriter):
+    """Writes messages as one session file, which appears when the writer is stopped.
+
+    Classic CAN of two channels; error frames are left out. An existing file is replaced, as
+    python-can's writers do.
+    """
+
+    def __init__(self, file, **_):
+        self._sink = SlogSink(_path_of(file), overwrite=True)
+        self._buses = BusNames([])
+        self._messages = []
+        self._is_open = True
+
+    def on_message_received(self, msg):
+        """Take one message; UsageError for one that a session file cannot hold."""
+        self._messages.append(msg)
+        if len(self._messages) >= PIECE:
+            self._flush()
+
+    def _flush(self):
+        messages, self._messages = self._messages, []
+        if messages:
+            self._sink.write(frames_of(messages, self._buses))
+
+    def stop(self):
+        """Write the file."""
+        if self._is_open:
+            self._is_open = False
+            with self._sink:
+                self._flush()
