@@ -1,9 +1,12 @@
-"""The data set of the benchmarks: a bus of 4,000 frames/s, 30 identifiers, 186 signals, made from a seed.
+"""The data set of the benchmarks: a bus of 4,000 frames/s, 30 identifiers, 186 signals, made from
+a seed.
 
-Owns the making and the cache folder. Payloads are smooth physical curves with about one bit of noise, so that
-compression is neither the best nor the worst case; layouts hold signed, Motorola, scaled, multiplexed and 29-bit ones.
+Owns the making and the cache folder. Payloads are smooth physical curves with about one bit of
+noise, so that compression is neither the best nor the worst case; layouts hold signed, Motorola,
+scaled, multiplexed and 29-bit ones.
 """
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +18,9 @@ SEED = 7
 RATE_Hz = 4000
 PERIODS_ms = [2] * 4 + [5] * 5 + [10] * 6 + [20] * 7 + [50] * 4 + [100] * 4
 NAMES = (
-    "Engine Gearbox WheelSpeed Imu Brake Steer Damper Throttle Lambda Temps Press Fuel Diff Gps1 Gps2 "
-    "Ecu1 Ecu2 Pdm1 Pdm2 Dash Tyre1 Tyre2 Aero Clutch Lights Box Tpms Driver Diag MuxTemps"
+    "Engine Gearbox WheelSpeed Imu Brake Steer Damper Throttle Lambda Temps Press Fuel "
+    "Diff Gps1 Gps2 Ecu1 Ecu2 Pdm1 Pdm2 Dash Tyre1 Tyre2 Aero Clutch Lights Box Tpms Driver "
+    "Diag MuxTemps"
 ).split()
 UNITS = ["rpm", "km/h", "bar", "degC", "g", "deg", "V", "A", "%", "mm"]
 WIDTHS = {
@@ -130,10 +134,12 @@ def load(n_frames=5_000_000):
     dbc, table = CACHE / "race.dbc", CACHE / f"frames_{n_frames}.npy"
     text = make_dbc(rng)
     if not dbc.exists() or dbc.read_text() != text:
-        dbc.write_text(text)
+        part = dbc.with_name(f"{os.getpid()}-{dbc.name}")
+        part.write_text(text)
+        part.replace(dbc)
     database = load_database(dbc)
     if not table.exists():
-        part = table.with_suffix(".part")
+        part = table.with_name(f"{os.getpid()}-{table.name}")
         with open(part, "wb") as file:
             np.save(file, make_frames(database, n_frames, rng))
         part.replace(table)

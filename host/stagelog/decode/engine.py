@@ -11,7 +11,7 @@ import numpy as np
 from stagelog.decode.tables import Decoded, MessageTable
 from stagelog.errors import UsageError
 
-CHUNK_FRAMES = 1 << 16
+CHUNK_FRAMES = 1 << 17
 _DTYPES = {"phys": np.float64, "f32": np.float32, "raw": None}
 _U = np.uint64
 
@@ -26,14 +26,16 @@ def decode(frames, plan, mode="phys", with_suspects=False):
     if mode not in _DTYPES:
         raise UsageError(f'no decode mode "{mode}"', 'use "phys", "f32" or "raw"')
     result = Decoded(mode, n_frames=len(frames))
-    codes, n_of_code, short_codes = _codes(frames, plan, with_suspects)
+    codes, counts, short_codes = _codes(frames, plan, with_suspects)
+    n_of_code = counts.sum(axis=0)
     writers = [
         _Writer(message, n, _DTYPES[mode], code in short_codes) if n else None
         for code, (message, n) in enumerate(zip(plan.messages, n_of_code.tolist(), strict=False))
     ]
     with np.errstate(over="ignore", invalid="ignore"):  # float signals hold what they hold
-        for at in range(0, len(frames), CHUNK_FRAMES):
-            _decode_chunk(frames[at : at + CHUNK_FRAMES], codes[at : at + CHUNK_FRAMES], writers)
+        for k, at in enumerate(range(0, len(frames), CHUNK_FRAMES)):
+            chunk = slice(at, at + CHUNK_FRAMES)
+            _decode_chunk(frames[chunk], codes[chunk], counts[k].tolist(), writers)
     for writer in writers:
         if writer:
             result.messages[writer.plan.message.name] = writer.table()
@@ -57,30 +59,29 @@ def iter_decode(chunks, plan, mode="phys", with_suspects=False):
 
 
 def _codes(frames, plan, with_suspects):
-    """Return (code per frame, frames per code, set of codes with a frame too short for some
-    signal).
-    """
+    """Return (code per frame, frames per chunk and code, codes with a frame too short)."""
     lookup = plan.lookup
+    n_chunks = -(-len(frames) // CHUNK_FRAMES)
     codes = np.empty(len(frames), lookup.dtype)
-    n_of_code = np.zeros(lookup.n + 4, np.int64)
+    counts = np.zeros((n_chunks, lookup.n + 4), np.int64)
+    most = int(plan.need_of_code.max())
     short_codes = set()
-    for at in range(0, len(frames), CHUNK_FRAMES):
-        chunk = frames[at : at + CHUNK_FRAMES]
+    for k in range(n_chunks):
+        chunk = frames[k * CHUNK_FRAMES : (k + 1) * CHUNK_FRAMES]
         part = lookup.codes(chunk, with_suspects)
         if plan.buses is not None:
             part[~np.isin(chunk["bus"], plan.buses)] = lookup.other_bus
-        is_short = chunk["n_bytes"] < plan.need_of_code[part]
-        if is_short.any():
+        if chunk["n_bytes"].min() < most:
+            is_short = chunk["n_bytes"] < plan.need_of_code[part]
             short_codes.update(np.unique(part[is_short]).tolist())
-        n_of_code += np.bincount(part, minlength=lookup.n + 4)
-        codes[at : at + CHUNK_FRAMES] = part
-    return codes, n_of_code, short_codes
+        counts[k] = np.bincount(part, minlength=lookup.n + 4)
+        codes[k * CHUNK_FRAMES : (k + 1) * CHUNK_FRAMES] = part
+    return codes, counts, short_codes
 
 
-def _decode_chunk(frames, codes, writers):
+def _decode_chunk(frames, codes, n_of_code, writers):
     """Sort one chunk by message and hand each message its frames."""
     order = np.argsort(codes, kind="stable")  # a radix sort for 8 and 16 bits
-    n_of_code = np.bincount(codes, minlength=len(writers)).tolist()
     n_known = sum(n_of_code[: len(writers)])
     if not n_known:
         return

@@ -18,9 +18,12 @@ _EARLIEST_US = 631_152_000_000_000  # 1990: before that, a time is none of the w
 
 
 class _Mf4Sink(Sink):
-    """What both writers share: the file, its start of measurement, groups that grow."""
+    """What both writers share: the file, its start of measurement, groups that grow.
 
-    def __init__(self, path, overwrite):
+    compression   0 none, 1 deflate, 2 transposed and deflated
+    """
+
+    def __init__(self, path, compression, overwrite):
         super().__init__(overwrite)
         need("asammdf", "mf4")
         from asammdf import MDF
@@ -29,6 +32,7 @@ class _Mf4Sink(Sink):
         # asammdf wants its own extension; the name is given at the end as for every writer
         self._part = self.new(self._path)
         self._mdf = MDF(version="4.10")
+        self._compression = compression
         self._start_us = None
         self._groups = {}
 
@@ -47,10 +51,10 @@ class _Mf4Sink(Sink):
         self._mdf.extend(self._groups[key], pairs)
 
     def finish(self):
-        """Save the file: transposed and deflated."""
+        """Save the file."""
         temporary = self._part.with_suffix(".mf4")
         try:
-            self._mdf.save(temporary, overwrite=True, compression=2)
+            self._mdf.save(temporary, overwrite=True, compression=self._compression)
             temporary.replace(self._part)
         finally:
             temporary.unlink(missing_ok=True)
@@ -66,8 +70,8 @@ class Mf4SignalSink(_Mf4Sink):
 
     mode = "raw"
 
-    def __init__(self, path, *, overwrite=False):
-        super().__init__(path, overwrite)
+    def __init__(self, path, *, compression=2, overwrite=False):
+        super().__init__(path, compression, overwrite)
 
     def write(self, decoded):
         """Add the samples of one Decoded."""
@@ -116,8 +120,8 @@ def conversion_of(signal):
 class Mf4FrameSink(_Mf4Sink):
     """Writes frame table after frame table as a bus log."""
 
-    def __init__(self, path, *, overwrite=False):
-        super().__init__(path, overwrite)
+    def __init__(self, path, *, compression=2, overwrite=False):
+        super().__init__(path, compression, overwrite)
 
     def write(self, frames):
         """Add the frames of one table."""
