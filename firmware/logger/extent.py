@@ -28,6 +28,7 @@ ALIGN_SECTORS = const(8192)  # 4 MiB, the largest erase group of the cards we kn
 _N_PLACES = const(16)  # the signature is looked for in the first 64 MiB
 _MAX_UNREADABLE = const(3)
 _GROUP_BLOCKS = const(16)  # 64 KiB, the smallest erase group
+_NEAR = const(8)  # a torn block is believed to be one if it lies so near to a whole one
 _LOOK_AHEAD = const(64)  # blocks that a card may have lost after it said they were safe
 _HOLE_BLOCKS = const(1024 + 64)  # one erase group of 4 MiB, and what may lie around it
 
@@ -170,7 +171,7 @@ class Extent:
             walked += self.distance(newest[0], low[0])
             newest = self._look_ahead(low, self.n - walked)
             if newest is None:
-                return (low[0], low[1], self._boot_before(low, boot), low[3])
+                return self._credible(low, boot)
             walked += self.distance(low[0], newest[0])
 
     def _newest_whole(self, offsets):
@@ -200,7 +201,8 @@ class Extent:
             middle = (below + above) // 2
             position = self.after(base, middle)
             found = self.header(position)
-            if found is not None and low[1] < found[0] <= low[1] + middle - below:
+            rises = found is not None and low[1] < found[0] <= low[1] + middle - below
+            if rises and self.is_whole(position):
                 below = middle
                 low = (position,) + found
             else:
@@ -229,26 +231,29 @@ class Extent:
         found = self.header(position)
         if found is None:
             return None
-        if newest[1] < found[0] <= newest[1] + step:
-            return (position,) + found
-        if newest[1] == found[0] and step <= self.n // 2:
-            return (position,) + found
+        is_next = newest[1] < found[0] <= newest[1] + step
+        is_again = newest[1] == found[0] and step <= self.n // 2
+        if is_next or is_again:
+            credible = step <= _NEAR or self.is_whole(position)
+            return (position,) + found if credible else None
         if self.released_seq <= found[0] < newest[1] and not self._is_wrapped:
             is_before_tail = step < (self.distance(newest[0], self.tail) or self.n)
             self._is_wrapped = is_before_tail and self.is_whole(position)
         return None
 
-    def _boot_before(self, head, boot):
-        """Return the boot counter at the head: of the last whole block, or of the head if that is
-        credible.
+    def _credible(self, head, boot):
+        """Return the head with counters that may be believed although it may be torn: not below
+        those of the last whole block, and the boot counter not far above.
         """
+        position, seq, claimed, nonce = head
         for step in range(min(self.n, _LOOK_AHEAD)):
-            position = self.after(head[0], -step)
-            found = self.header(position)
-            if found is not None and found[0] <= head[1] and self.is_whole(position):
+            before = self.after(position, -step)
+            found = self.header(before)
+            if found is not None and self.is_whole(before):
+                seq = max(seq, found[0])
                 boot = max(boot, found[1])
                 break
-        return head[2] if boot < head[2] <= boot + _LOOK_AHEAD else boot
+        return (position, seq, claimed if boot < claimed <= boot + _LOOK_AHEAD else boot, nonce)
 
     def make_release(self, released_seq, position):
         """Return (sector, block) of the next release mark: one write of the older of two places is

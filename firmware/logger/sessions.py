@@ -78,10 +78,15 @@ class Sessions:
                 return max(found[0], extent.released_seq)
         return extent.released_seq
 
-    def _header(self, position):
-        """Return the header of a block in use, or None."""
-        found = self._store.extent.header(position)
-        return None if found is None or found[0] < self._floor else found
+    def _header(self, position, key=None):
+        """Return (seq, boot, nonce) of a block in use, or None; of one of another session than
+        `key` only if it is whole, as a torn header may name any.
+        """
+        extent = self._store.extent
+        found = extent.header(position)
+        if found is None or found[0] < self._floor:
+            return None
+        return found if found[1:] == key or extent.is_whole(position) else None
 
     def _find_before(self, done):
         """Find the session that ends `done` places before the next place to be written; False if
@@ -91,41 +96,47 @@ class Sessions:
         extent = store.extent
         n = store.n_used - done
         last = extent.after(store.next_position, -done - 1)
-        key = None
         skipped = 0
-        while skipped < min(n, _HOLE_BLOCKS):
-            key = self._header(extent.after(last, -skipped))
-            if key is not None:
-                break
+        newest = None
+        while newest is None:
+            if skipped >= min(n, _HOLE_BLOCKS):
+                return False
+            newest = self._header(extent.after(last, -skipped))
             skipped += 1
-        if key is None:
-            return False
-        low = skipped  # distance back from `last` of a place known to be in the session
+        key = newest[1:]
+        low = skipped - 1  # distance back from `last` of a place known to be in the session
         high = n  # distance back of the first place known not to be
         while high - low > 1:
             middle = (low + high) // 2
-            found = self._near(last, middle, low)
-            if found is None or found[1:] == key[1:]:
+            found = self._near(last, middle, low, key)
+            if found is None or found[1:] == key:
                 low = middle
             else:
                 high = middle
-        end = done + low + 1
-        first = self._header(extent.after(last, -low))
-        while first is None:
-            low -= 1
-            first = self._header(extent.after(last, -low))
-        self._found.append((extent.after(last, -low), low + 1) + first)
-        self._ends.append(end)
+        for back in range(low, -1, -1):
+            position = extent.after(last, -back)
+            first = self._header(position)
+            if first is None:
+                continue
+            if first[1:] == key:
+                break
+            low = back - 1
+        self._found.append((position, back + 1) + first)
+        self._ends.append(done + low + 1)
         return True
 
-    def _near(self, last, back, known):
+    def _near(self, last, back, known, key):
         """Return the header at `back` places before `last`, or the nearest newer one short of the
-        `known` place, or None.
+        `known` place, or None. Beyond some places only the first of each erase group is looked at.
         """
+        extent = self._store.extent
         step = 0
         while back - step > known and step < _HOLE_BLOCKS:
-            found = self._header(self._store.extent.after(last, step - back))
+            position = extent.after(last, step - back)
+            found = self._header(position, key)
             if found is not None:
                 return found
-            step += 1 if step < _NEAR else _GROUP_BLOCKS
+            step += (
+                1 if step < _NEAR else _GROUP_BLOCKS - (position - extent.first) % _GROUP_BLOCKS
+            )
         return None
