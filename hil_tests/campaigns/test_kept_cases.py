@@ -348,3 +348,59 @@ def test_fake_card_that_writes_over_its_own_signature_is_noticed():
     bench.run_ms(30_000)
     assert bench.app.store.verify_errors
     assert bench.link.status()["fault"] == faults.CARD_LIES
+
+
+def test_a_garbled_number_in_a_torn_header_does_not_move_the_head():
+    """L1: a torn header was believed at any distance; a wrong number there led recovery past live
+    blocks, which were then overwritten.
+    """
+    bench = booted(24, 3000)
+    bench.power_cut()
+    newest = max(blocks_on(bench))
+    at = bench.layout.sector(bench.layout.first + newest - 2)
+    sector = bytearray(bench.card.sectors[at])
+    sector[20:24] = (newest + 20).to_bytes(4, "little")
+    bench.card.sectors[at] = bytes(sector)
+    bench.power_on()
+    assert bench.app.store.next_position == bench.layout.first + newest + 1
+
+
+def test_a_torn_header_is_no_session_of_its_own():
+    """L17: a torn header with a garbled identity counted as a session, and the mark that erased
+    the one before it stopped a block short.
+    """
+    bench = booted(100, 1500)
+    bench.power_cut()
+    newest = max(blocks_on(bench))
+    at = bench.layout.sector(bench.layout.first + newest)
+    sector = bytearray(bench.card.sectors[at])
+    sector[17] ^= 0x55
+    bench.card.sectors[at] = bytes(sector)
+    bench.power_on()
+    bench.run_ms(1000)
+    assert [session["boot"] for session in bench.link.list_sessions()] == [2, 1]
+
+
+def test_blocks_that_survive_between_two_holes_stay_with_their_session():
+    """L6: the search for the start of a session stepped over a short one between lost erase
+    groups.
+    """
+    bench = Bench(5, 3000)
+    for _ in range(2):
+        bench.power_on()
+        bench.run_ms(17_000 if bench.app.boot == 1 else 1500)
+        bench.power_cut()
+    kept = blocks_on(bench)
+    last = max(kept)
+    for place in range(0, 64):
+        damage(bench, place)
+    bench.power_on()
+    listed = bench.link.list_sessions()
+    for place, block in blocks_on(bench).items():
+        if place <= last:
+            owner = [
+                session["boot"]
+                for session in listed
+                if 0 <= place + bench.layout.first - session["position"] < session["n_blocks"]
+            ]
+            assert owner == [block.boot]

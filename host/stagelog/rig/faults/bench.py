@@ -158,6 +158,7 @@ class Bench:
         self.settings = dict(settings or {})
         self.nv = MemoryNv({CONFIG_SETTINGS: json.dumps(self.settings).encode()})
         self.lives = []
+        self.n_filled = 0  # writes at the start of the journal that only filled the card
         self.traffic = Traffic(self.rng)
         self.captures = [SimController(self.clock)]
         self.app = None

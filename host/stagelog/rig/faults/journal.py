@@ -124,6 +124,8 @@ class JournalCard:
 
     def power_off(self):
         """The write under way never reaches the medium."""
+        if self._busy is not None:
+            self._busy.t_done_us = self.clock.now_us
         self._busy = None
 
     def _finish(self, result, mask):

@@ -8,7 +8,6 @@ life).
 """
 
 import random
-import time
 
 from logger.clock import Clock
 from logger.sessions import Sessions
@@ -18,8 +17,8 @@ from . import invariants, media
 from .bench import DEVICE_ID, LBA, AckRing, lay_out
 from .image import Image
 from .journal import JournalCard
-from .powercut import Finding
 from .reader import parse_release
+from .results import Finding
 
 N_LIVES = 6
 _DRAWS = (
@@ -34,6 +33,11 @@ _DRAWS = (
 )
 
 
+def draw_nonce(rng):
+    """Return the random number of a session."""
+    return rng.getrandbits(32) or 1
+
+
 class _Now:
     """A clock that moves a millisecond whenever it is read."""
 
@@ -44,18 +48,6 @@ class _Now:
         """Return the tick."""
         self.now_us += 1000
         return self.now_us & 0x3FFFFFFF
-
-
-def run(tally, n_states, first=0):
-    """Run chains until `n_states` states were checked; return the number of the next chain."""
-    start = time.monotonic()
-    number = first
-    done = 0
-    while done < n_states:
-        done += Chain(tally, number).run()
-        number += 1
-    tally.seconds += time.monotonic() - start
-    return number
 
 
 class _Card(JournalCard):
@@ -129,7 +121,7 @@ class Chain:
         if store.extent is None:
             raise ValueError(f"the card is refused: fault {store.fault}")
         for _ in range(rng.choice((1, 1, 2))):
-            nonce = rng.getrandbits(32) or 1
+            nonce = draw_nonce(rng)
             ring.start_session()
             store.start_session(nonce)
             self._note_session(life, store)

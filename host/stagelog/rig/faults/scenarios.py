@@ -34,6 +34,7 @@ def _bench(rng, seed, n_places, policy, **more):
     bench.prepared = dict(bench.card.sectors)
     bench.when_full = STOP_WHEN_FULL if policy == "stop" else OVERWRITE_OLDEST
     bench.tail_ms = flush_ms + 2 * bench.card.write_us / 1000 + 20
+    bench.is_slow = False
     bench.traffic._rate_Hz = rng.choice((20, 60, 200))
     return bench
 
@@ -115,6 +116,7 @@ def worn(rng, seed):
         return None
 
     bench.card.judge = judge
+    bench.is_slow = True
     bench.tail_ms += 12 * 20 + 100
     for _ in range(4):
         bench.power_on()
@@ -133,6 +135,7 @@ def stalls(rng, seed):
         return Verdict(500_000 if slow < 0.03 else 90_000 if slow < 0.1 else 3000)
 
     bench.card.judge = judge
+    bench.is_slow = True
     bench.tail_ms += 1000
     for _ in range(3):
         bench.power_on()
@@ -148,7 +151,8 @@ def bounce(rng, seed):
     landed.
     """
     bench = _bench(rng, seed, rng.randrange(40, 90), rng.choice(("stop", "overwrite")))
-    bench.tail_ms += 2500
+    bench.is_slow = True
+    bench.tail_ms += 6000
     for _ in range(3):
         bench.power_on()
         for _ in range(3):
@@ -230,15 +234,18 @@ def fill(bench, n_blocks):
     """
     bench.power_on()
     store, ring = bench.app.store, bench.app.board.ring
+    offered = bench.lives[-1].offered = []
     for _ in range(n_blocks):
         bench.clock.now_us += 250_000
         bench.app.board.clock.read()
         now = bench.clock.now_us
         ring.put_frame(now & 0xFFFFFFF, now >> 28, 0x123, 0, 8, bytes(8))
+        offered.append((now, 0, 0x123, 0, 8, bytes(8)))
         ring.close_block()
         while ring.n_waiting():
             store.step()
             bench.clock.now_us += 5000
+    bench.n_filled = len(bench.card.journal)
     bench.power_cut()
     position = bench.layout.position(bench.card.journal[-1].sector)[0]
     assert parse_block(bench.card.journal[-1].data, position) is not None
