@@ -106,6 +106,13 @@ EVIL_FILES = {
             (20, "selects in its turn", "selected only"),
         ],
     ),
+    "value_is_infinite": (
+        ["A"],
+        1,
+        [(13, "names 1e999", "left out"), (13, "names 0.5", "left out")],
+    ),
+    "frame_format_without_default": (["A"], 1, [(14, "message 7", "left out")]),
+    "receivers_are_keywords": (["A", "B"], 2, [(14, '"Y" names no receiver', "without")]),
     "selector_range_of_billions": (["A"], 3, []),
     "quote_never_closed": (
         ["A", "B"],

@@ -1,8 +1,8 @@
 """CAN databases, however defective.
 
     load_database(path) -> Database         DBC, ARXML, KCD, SYM; InputError if nothing can be read
-    check_database(database) -> dict        `stagelog dbc check FILE` as data
-    check_log(database, frames) -> dict     the same against a log
+
+How good a database is, by itself and against a log: stagelog.decode.doctor.
 
 Database: path, kind, sha256, encoding, version, messages, defects (line, what, done), cantools.
 Message: name, can_id, n_bytes, signals, is_ext, is_fd, is_j1939, cycle_ms, senders, comment.

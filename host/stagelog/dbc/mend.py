@@ -217,6 +217,10 @@ class _Mender:
             whole = int(number, 16) if "x" in number.lower() else float(number)
             if abs(whole) < 2**64 and whole == int(whole):
                 pairs.setdefault(int(whole), text)
+            else:
+                self.tell(
+                    statement, f"VAL_ names {number[:20]}, which no raw value is", "left out"
+                )
         if _PAIR.sub("", body).strip():
             self.tell(
                 statement,
