@@ -12,23 +12,23 @@ from stagelog.resources import firmware_path
 def logger_files(board="pico_mcp2515", start=None):
     """Return {path: bytes} of a flash that starts the logger at power-on.
 
-    start  source of another start.py, with run(slot, memory, at), for measurements on the board
+    start  source of a start.py to run instead; the slot's own is then the module own_start
     """
     content = _app(board)
     if start is not None:
-        places = {**unpack_app(content), "start.py": start.encode()}
-        del places["start.mpy"]
-        content = pack_app(places)
+        places = _unpack(content)
+        places["own_start.mpy"] = places.pop("start.mpy")
+        content = pack_app({**places, "start.py": start.encode()})
     main = (firmware_path() / "main.py").read_bytes()
-    return {"main.py": main, "a.app": content, "slot": b"a"}
+    return {"main.py": main, "a.app": content, "slot.a": b""}
 
 
-def unpack_app(content):
+def _unpack(content):
     """Return {path: bytes} of the modules in a slot file."""
     at = 34 + int.from_bytes(content[32:34], "little")
+    lines = [line.split() for line in content[34:at].decode().split("\n")]
     places = {}
-    for line in content[34:at].decode().split("\n"):
-        path, size = line.split()
+    for path, size in lines:
         if int(size):
             places[path] = content[at : at + int(size)]
             at += int(size)

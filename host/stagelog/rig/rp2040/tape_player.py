@@ -5,7 +5,7 @@ from .engine import FS_PER_US
 
 
 class TapePlayer:
-    """Records (dtype tape.TAPE) from a start time on. next_fs: when the next comes, None at the end."""
+    """Records (dtype tape.TAPE) from a start time on; next_fs is when the next comes, or None."""
 
     def __init__(self, records, start_fs):
         self._t_us = records["t_us"].tolist()
