@@ -1,0 +1,254 @@
+"""stagelog for scripts and notebooks: open a log or an archive, get arrays.
+
+    import stagelog
+    drive = stagelog.open("archive/event=DAKAR26/car=C03/stage=SS03", dbc="dbc/d7xr.dbc")
+    drive.frames                            FRAME table, NumPy
+    t_us, rpm = drive.signal("EngSpd")      NumPy, in the unit of the DBC
+    drive.to_pandas("ENG_1")                one row per frame of the message
+    drive.gaps                              what is missing, and why
+
+Owns the binding of the parts below it; nothing is read before it is asked for, and kept then.
+Fails with InputError (a log or DBC that cannot be read) and UsageError (a name that does not
+exist, no DBC given, a library that is not installed).
+"""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from stagelog.errors import InputError, UsageError
+
+
+class Series(NamedTuple):
+    """The values of one signal: t_us int64[n], values float64[n] in `unit`, rising in time."""
+
+    t_us: np.ndarray
+    values: np.ndarray
+    unit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One session as its own counters tell it: `ledger` (ledger.Ledger), and its file."""
+
+    path: Path
+    session: object
+    ledger: object
+    timeline: object
+
+
+class Drive:
+    """A log, or several that belong together, with the DBC that explains them.
+
+    paths   the files, in order
+    times   "absolute": t_us counts from the epoch; "relative": from the start of each recording
+    """
+
+    def __init__(self, paths, dbc=None, session=None):
+        self.paths = tuple(paths)
+        self._dbc = dbc
+        self._session = session
+
+    def __repr__(self):
+        return f"<Drive {', '.join(path.name for path in self.paths)}>"
+
+    @cached_property
+    def database(self):
+        """Return the dbc.Database; UsageError if none was given."""
+        from stagelog.dbc import load_database
+
+        if self._dbc is None:
+            raise UsageError("signals need a DBC", 'open the log with dbc="car.dbc"')
+        return self._dbc if hasattr(self._dbc, "messages") else load_database(self._dbc)
+
+    @cached_property
+    def _loaded(self):
+        """Return (frames, diagnostics of each file)."""
+        from stagelog.importers import stream_frames
+        from stagelog.importers.slog import stream_slog
+        from stagelog.importers.stream import collect, join_frames
+
+        name = self._session
+        streams = [stream_slog(p, name) if name else stream_frames(p) for p in self.paths]
+        found = [collect(stream) for stream in streams]
+        return join_frames([log.frames for log in found]), [log.diagnostics for log in found]
+
+    @property
+    def frames(self):
+        """Return all frames (model.FRAME, or FRAME_FD), in the order of the log."""
+        return self._loaded[0]
+
+    @property
+    def diagnostics(self):
+        """Return what is wrong with the files, importers.Diagnostics of each."""
+        return self._loaded[1]
+
+    @property
+    def times(self):
+        """Return "absolute" if every t_us counts from the epoch, else "relative"."""
+        every = {diagnostics.times for diagnostics in self.diagnostics}
+        return "absolute" if every == {"absolute"} else "relative"
+
+    def signal(self, name):
+        """Return the Series of "Message.Signal", or of a signal whose name stands in one message.
+
+        Empty if its message did not occur. Raises UsageError for a name that is not in the DBC.
+        """
+        return self.signals([name])[name]
+
+    def signals(self, names):
+        """Return {name: Series} of several signals, decoded in one pass."""
+        from stagelog.decode import compile_plan, decode
+
+        asked = {name: self._full_name(name) for name in names}
+        plan = compile_plan(self.database, sorted({f"{m}.{s}" for m, s in asked.values()}))
+        decoded = decode(self.frames, plan)
+        found = {}
+        for name, (message, signal) in asked.items():
+            unit = self.database.message(message).signal(signal).unit
+            table = decoded.messages.get(message)
+            if table is None:
+                found[name] = Series(np.empty(0, np.int64), np.empty(0), unit)
+            else:
+                found[name] = Series(*table.series(signal), unit)
+        return found
+
+    def message(self, name):
+        """Return the decode.MessageTable of all signals of a message, None if it did not occur."""
+        from stagelog.decode import compile_plan, decode
+
+        plan = compile_plan(self.database, [name])
+        names = {p.message.name for p in plan.messages}
+        if names != {name}:
+            raise UsageError(f'"{name}" is not the name of a message', "give one of the DBC")
+        return decode(self.frames, plan).messages.get(name)
+
+    def to_pandas(self, message=None):
+        """Return a DataFrame: of all frames, or of one message with a column per signal."""
+        return _need("pandas", "pandas").DataFrame(self._columns(message))
+
+    def to_polars(self, message=None):
+        """Return a polars DataFrame: of all frames, or of one message."""
+        return _need("polars", "polars").DataFrame(self._columns(message))
+
+    @cached_property
+    def accounts(self):
+        """Return the Account of each session of ours, in order; empty for foreign logs."""
+        from stagelog.blocks import read_log
+        from stagelog.importers import sniff
+        from stagelog.ledger import account
+        from stagelog.timeline import find_boots
+
+        found = []
+        for path in self.paths:
+            if sniff(path) != "slog":
+                continue
+            log = read_log(path)
+            chosen = log.sessions if self._session is None else [log.session(self._session)]
+            for boot in find_boots(chosen):
+                for session in boot.sessions:
+                    ledger = account(session, log.damaged)
+                    found.append(Account(path, session, ledger, boot.timeline))
+        return tuple(found)
+
+    @property
+    def ledger(self):
+        """Return the ledger.Ledger of the only session.
+
+        Raises InputError if there are none or several; `accounts` has them all.
+        """
+        if len(self.accounts) != 1:
+            listed = ", ".join(a.session.identity.name for a in self.accounts) or "none of ours"
+            raise InputError(
+                f"{len(self.accounts)} sessions ({listed})", "use .accounts, or name a session"
+            )
+        return self.accounts[0].ledger
+
+    @property
+    def gaps(self):
+        """Return the [ledger.Gap] of all sessions, on the same clock as `frames`."""
+        found = []
+        for each in self.accounts:
+            for gap in each.ledger.gaps:
+                if self.times == "absolute":
+                    start_us, end_us = (
+                        None if t_us is None else each.timeline.to_unix_us(t_us)
+                        for t_us in (gap.t_start_us, gap.t_end_us)
+                    )
+                    gap = replace(gap, t_start_us=start_us, t_end_us=end_us)
+                found.append(gap)
+        return found
+
+    def _full_name(self, name):
+        """Return (message, signal) of a name."""
+        message, _, signal = name.rpartition(".")
+        found = [
+            (m.name, signal)
+            for m in self.database.messages
+            if message in ("", m.name) and any(s.name == signal for s in m.signals)
+        ]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            listed = ", ".join(f"{m}.{signal}" for m, _ in found)
+            raise UsageError(f'"{name}" stands in several messages', f"name one of {listed}")
+        raise UsageError(f'the DBC has no signal "{name}"', _nearest(self.database, name))
+
+    def _columns(self, message):
+        """Return {column: array} of the frames, or of a message; NaN where a signal is absent."""
+        if message is None:
+            columns = {k: self.frames[k] for k in self.frames.dtype.names if k != "data"}
+            n_bytes, data = self.frames["n_bytes"], self.frames["data"]
+            rows = zip(data, n_bytes.tolist(), strict=True)
+            return {**columns, "data": [row[:n].tobytes() for row, n in rows]}
+        table = self.message(message)
+        if table is None:
+            names = [s.name for s in self.database.message(message).signals]
+            return {"t_us": np.empty(0, np.int64), **{name: np.empty(0) for name in names}}
+        return {"t_us": table.t_us, "bus": table.bus, **{n: table.dense(n) for n in table.signals}}
+
+
+def open_drive(path, dbc=None, session=None):
+    """Open a log of any kind, or a folder of the archive with all sessions in it, as a Drive.
+
+    dbc      path of a database, or a dbc.Database; only signals need it
+    session  start of a session's name, to take that one only
+    Raises   InputError if there is nothing to read; files are read when something is asked for.
+    """
+    from stagelog.archive import find_sessions
+
+    path = Path(path)
+    if not path.is_dir():
+        if not path.exists():
+            raise InputError(f"{path}: no such file or folder", "check the path")
+        return Drive([path], dbc, session)
+    files = [entry.path for entry in find_sessions(path)]
+    files += sorted(set(path.rglob("*.slog")) - set(files))
+    if session is not None:
+        files = [file for file in files if file.name.startswith(session)]
+    if not files:
+        raise InputError(f"{path} holds no session file", "name a log, or a folder of the archive")
+    return Drive(files, dbc, None)
+
+
+def _nearest(database, name):
+    from difflib import get_close_matches
+
+    pairs = [(m.name, s.name) for m in database.messages for s in m.signals]
+    known = [f"{message}.{signal}" for message, signal in pairs]
+    near = get_close_matches(name, [*known, *(signal for _, signal in pairs)], 1)
+    return f"did you mean {near[0]}?" if near else "'stagelog dbc show' lists them"
+
+
+def _need(module, package):
+    from importlib import import_module
+
+    try:
+        return import_module(module)
+    except ImportError:
+        raise UsageError(
+            f"this needs {package}, which is not installed", f"pip install {package}"
+        ) from None

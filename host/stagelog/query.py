@@ -1,0 +1,284 @@
+"""Ask the archive with SQL: decoded Parquet beside the session files, one view per message.
+
+    archive/event=DAKAR26/car=C03/stage=SS03/
+        e66038b7130f2e29-12-9f3c2a11.slog                           the session, as downloaded
+        session=e66038b7130f2e29-12-9f3c2a11/ENG_1.parquet ...      raw integers, scale in metadata
+
+    view "ENG_1"    event, car, stage, session    text, from the names of the folders
+                    time      wall clock (UTC), null where the session has none
+                    t_us      since power-on
+                    bus       of the logger
+                    EngSpd    and every other signal: physical values, null where absent
+    view "sessions" what the manifests say: session, n_frames, complete, t_first_unix_us, ...
+
+Owns the decoded folders and the views. DuckDB runs in this process, loads no extension and needs
+no network. The same files are read by polars, Spark or Trino, which apply the scale themselves.
+Fails with InputError (no archive, a file that is not ours, SQL that makes no sense) and UsageError
+(a library that is not installed).
+"""
+
+import json
+import shutil
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from stagelog.archive import find_sessions
+from stagelog.errors import InputError
+from stagelog.export.files import need, writing
+
+HIVE = ("event", "car", "stage", "session")
+SESSION_FIELDS = {
+    "n_frames": "BIGINT",
+    "n_blocks": "BIGINT",
+    "boot": "BIGINT",
+    "device_id": "VARCHAR",
+    "firmware": "VARCHAR",
+    "complete": "BOOLEAN",
+    "n_damaged": "BIGINT",
+    "t_first_us": "BIGINT",
+    "t_last_us": "BIGINT",
+    "t_first_unix_us": "BIGINT",
+    "file": "VARCHAR",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a view."""
+
+    name: str
+    unit: str
+
+
+def decode_archive(root, database, force=False):
+    """Decode the sessions below `root` that are not, or were with another DBC.
+
+    Yields (Entry, number of messages, None) of each session decoded now, and (Entry, 0, reason)
+    of one that cannot be read. A session's folder appears whole.
+    """
+    from stagelog.decode import compile_plan
+
+    plan = compile_plan(database)
+    for entry in find_sessions(root):
+        folder = entry.folder / f"session={entry.path.stem}"
+        if force or not _is_fresh(folder, entry, database):
+            try:
+                yield entry, _decode(entry, folder, plan, database), None
+            except InputError as error:
+                yield entry, 0, str(error)
+
+
+def _is_fresh(folder, entry, database):
+    first = next(iter(sorted(folder.glob("*.parquet"))), None)
+    if first is None:
+        return False
+    facts = _schema(first)[1]
+    wanted = (database.sha256, entry.values["sha256"])
+    return (facts.get("database_sha256"), facts.get("source_sha256")) == wanted
+
+
+def _decode(entry, folder, plan, database):
+    """Decode one session file into `folder`; return the number of messages."""
+    from stagelog.blocks import read_log
+    from stagelog.decode import iter_decode
+    from stagelog.export import ParquetSink
+    from stagelog.timeline import find_timeline
+
+    session = read_log(entry.path).session()
+    metadata = {"session": session.identity.name, "source_sha256": entry.values["sha256"]}
+    timeline = find_timeline([session])
+    if timeline is not None:
+        metadata["t0_us"] = timeline.t0_us
+        metadata["t0_unix_us"] = timeline.t0_unix_us
+        metadata["drift_ppm"] = timeline.drift_ppm
+    part = folder.with_name(f".{folder.name}.part")
+    with writing(folder):
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir()
+    sink = ParquetSink(part, "archive", database=database, metadata=metadata, with_bus=True)
+    with sink:
+        for decoded in iter_decode(session.iter_frames(), plan, sink.mode):
+            sink.write(decoded)
+    with writing(folder):
+        shutil.rmtree(folder, ignore_errors=True)
+        part.replace(folder)
+    return len(sink.paths)
+
+
+class Archive:
+    """Views over the decoded Parquet below `root`. A context; also closed with `close`.
+
+    Views are made when a query names them: an archive of a season has thousands of files.
+    """
+
+    def __init__(self, root):
+        duckdb = need("duckdb", "query")
+        need("pyarrow.parquet", "query")
+        self.root = Path(root).resolve()
+        if not self.root.is_dir():
+            raise InputError(f"{root} is no folder", "name the archive")
+        offline = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
+        self.connection = duckdb.connect(config=offline)
+        self._error = duckdb.Error
+        self._made = set()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        """Close the connection."""
+        self.connection.close()
+
+    @cached_property
+    def files(self):
+        """Return {message: [Path]} of all decoded files."""
+        found = {}
+        for path in sorted(self.root.rglob("session=*/*.parquet")):
+            if not path.parent.name.startswith(".") and not path.name.startswith("."):
+                found.setdefault(path.stem, []).append(path)
+        return found
+
+    def columns(self, message):
+        """Return the [Column] of a message's view, as its newest file has them."""
+        self._need(message)
+        fields = _schema(self.files[message][-1])[0]
+        hive = [Column(name, "") for name in (*HIVE, "time")]
+        return hive + [Column(name, about.get("unit", "")) for name, about in fields.items()]
+
+    def sql(self, text):
+        """Run SQL and return DuckDB's relation: .fetchall(), .df(), .pl(), .columns.
+
+        Raises InputError with DuckDB's words; None for a statement without a result.
+        """
+        lower = text.lower()
+        for message in self.files:
+            if message.lower() in lower:
+                self._make(message)
+        if "sessions" in lower:
+            self._make_sessions()
+        try:
+            return self.connection.sql(text)
+        except self._error as error:
+            raise InputError(_reason(error), self._known()) from None
+
+    def rows(self, text):
+        """Run SQL and return (column names, rows as tuples); InputError with DuckDB's words."""
+        relation = self.sql(text)
+        if relation is None:
+            return [], []
+        try:
+            return relation.columns, relation.fetchall()
+        except self._error as error:
+            raise InputError(_reason(error)) from None
+
+    def _known(self):
+        if not self.files:
+            return "nothing is decoded here yet: add --dbc"
+        return f"views: {', '.join(sorted(self.files))}, sessions"
+
+    def _need(self, message):
+        if message not in self.files:
+            raise InputError(f'{self.root} holds nothing of "{message}"', self._known())
+
+    def _make(self, message):
+        """Create the view of a message: files of the same layout together, each scaled by its
+        own.
+        """
+        if message in self._made:
+            return
+        groups = {}
+        clocks = {}
+        for path in self.files[message]:
+            fields, facts = _schema(path)
+            hive = tuple(part.partition("=")[0] for part in path.parts[:-1] if "=" in part)
+            layout = tuple((n, a.get("scale"), a.get("offset")) for n, a in fields.items())
+            groups.setdefault((hive, facts["form"], layout), []).append(path)
+            if "t0_us" in facts:
+                clocks[facts["session"]] = facts
+        parts = [
+            _select(paths, hive, form, layout, clocks)
+            for (hive, form, layout), paths in groups.items()
+        ]
+        self.connection.execute(
+            f"create view {_name(message)} as " + " union all by name ".join(parts)
+        )
+        self._made.add(message)
+
+    def _make_sessions(self):
+        if "sessions" in self._made:
+            return
+        columns = ", ".join(f"{_name(n)} VARCHAR" for n in HIVE)
+        columns += "".join(f", {_name(n)} {kind}" for n, kind in SESSION_FIELDS.items())
+        self.connection.execute(f"create table sessions ({columns})")
+        for entry in find_sessions(self.root):
+            hive = dict(p.split("=", 1) for p in entry.folder.parts if "=" in p)
+            hive["session"] = entry.path.stem
+            row = [hive.get(name) for name in HIVE]
+            row += [entry.values.get(name) for name in SESSION_FIELDS]
+            marks = ", ".join("?" * len(row))
+            self.connection.execute(f"insert into sessions values ({marks})", row)
+        self._made.add("sessions")
+
+
+def _select(paths, hive, form, layout, clocks):
+    """Return the SELECT over files that have the same columns and scales."""
+    columns = [_name(name) for name in hive if name in HIVE]
+    columns.append(f"{_time(paths, clocks)} as time")
+    for name, scale, offset in layout:
+        if scale is None or form == "tool" or (float(scale) == 1 and float(offset) == 0):
+            columns.append(_name(name))
+        else:
+            value = f"{_name(name)}::DOUBLE * {_text(scale)}::DOUBLE"
+            value += f" + {_text(offset)}::DOUBLE" if float(offset) else ""
+            columns.append(f"{value} as {_name(name)}")
+    files = ", ".join(_text(path) for path in paths)
+    source = f"read_parquet([{files}], hive_partitioning = true, hive_types_autocast = false)"
+    return f"select {', '.join(columns)} from {source}"
+
+
+def _time(paths, clocks):
+    """Return the expression of the wall clock: one branch per session, computed when asked for."""
+    branches = []
+    for session in dict.fromkeys(path.parent.name.removeprefix("session=") for path in paths):
+        facts = clocks.get(session)
+        if facts is not None:
+            passed = f"(t_us - {int(facts['t0_us'])})"
+            drift = f"({passed} * {_text(float(facts['drift_ppm']) * 1e-6)}::DOUBLE)::BIGINT"
+            unix_us = f"{int(facts['t0_unix_us'])} + {passed} + {drift}"
+            branches.append(f"when {_text(session)} then make_timestamp({unix_us})")
+    if not branches:
+        return "null::TIMESTAMP"
+    return f"case session {' '.join(branches)} end"
+
+
+def _schema(path):
+    """Return ({column: its metadata}, the file's own metadata); InputError if it is not ours."""
+    import pyarrow.parquet as pq
+
+    try:
+        schema = pq.read_schema(path)
+        facts = json.loads((schema.metadata or {})[b"stagelog"])
+    except (OSError, ValueError, KeyError) as error:  # Arrow's errors are ValueErrors
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path} was not written by stagelog: {reason}", "remove it") from None
+    fields = {}
+    for field in schema:
+        about = field.metadata or {}
+        fields[field.name] = {key.decode(): value.decode() for key, value in about.items()}
+    return fields, facts
+
+
+def _reason(error):
+    return f"the query fails: {' '.join(str(error).split())}"
+
+
+def _name(text):
+    return '"' + str(text).replace('"', '""') + '"'
+
+
+def _text(value):
+    return "'" + str(value).replace("'", "''") + "'"

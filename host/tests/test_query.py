@@ -1,0 +1,217 @@
+"""SQL over the archive: views with physical values, over files of different scales, offline."""
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from stagelog.archive import find_sessions, stage_folder, store_session
+from stagelog.blocks import Identity, pack_session, read_log
+from stagelog.cli import group
+from stagelog.dbc import load_database
+from stagelog.errors import InputError
+from stagelog.model import FRAME
+from stagelog.query import Archive, decode_archive
+
+pytest.importorskip("duckdb")
+T0_UNIX_US = 1_790_000_000_000_000
+DBC = """VERSION ""
+BS_:
+BU_: ECU
+BO_ 256 Engine: 8 ECU
+ SG_ EngSpd : 0|16@1+ ({scale},0) [0|0] "rpm" ECU
+ SG_ OilTemp : 16|8@1- (0.1,-40) [0|0] "degC" ECU
+ SG_ Count : 24|8@1+ (1,0) [0|0] "" ECU
+BO_ 257 Box: 8 ECU
+ SG_ Sel M : 0|8@1+ (1,0) [0|0] "" ECU
+ SG_ GearTemp m1 : 8|16@1+ (0.01,0) [0|0] "degC" ECU
+"""
+
+
+def frames_of(n, start):
+    frames = np.zeros(n, FRAME)
+    frames["t_us"] = 1000 * np.arange(n) + 500
+    frames["can_id"] = np.where(np.arange(n) % 2, 257, 256)
+    frames["dlc"] = frames["n_bytes"] = 8
+    raw = start + np.arange(n)
+    frames["data"][:, 0] = np.where(np.arange(n) % 2, np.arange(n) // 2 % 2, raw & 0xFF)
+    frames["data"][:, 1] = raw >> 8
+    frames["data"][:, 2] = raw & 0x7F
+    return frames
+
+
+@pytest.fixture
+def archive(tmp_path):
+    """Two cars, three sessions, one of them without a wall clock."""
+    root = tmp_path / "archive"
+    stages = [("03", "SS01", True), ("03", "SS02", True), ("07", "SS01", False)]
+    for k, (car, stage, has_clock) in enumerate(stages):
+        frames = frames_of(400, 1000 * k)
+        anchors = [(0, T0_UNIX_US + k * 10**9)] if has_clock else []
+        path = tmp_path / f"{k}.slog"
+        identity = Identity("ab" * 8, k + 1, k)
+        path.write_bytes(pack_session(frames, identity, anchors=anchors).tobytes())
+        folder = stage_folder(root, "DAKAR26", car, stage)
+        folder.mkdir(parents=True)
+        log = read_log(path)
+        store_session(log, log.session(), folder)
+    return root
+
+
+@pytest.fixture
+def database(tmp_path):
+    path = tmp_path / "car.dbc"
+    path.write_text(DBC.format(scale=0.25))
+    return load_database(path)
+
+
+@pytest.fixture
+def decoded(archive, database):
+    assert [(n, why) for _, n, why in decode_archive(archive, database)] == [(2, None)] * 3
+    return archive
+
+
+def test_view_gives_physical_values_by_car_and_stage(decoded):
+    with Archive(decoded) as opened:
+        columns, rows = opened.rows(
+            "select car, stage, max(EngSpd), min(OilTemp), max(Count) from Engine"
+            " group by all order by all"
+        )
+    assert columns[:2] == ["car", "stage"]
+    assert rows == [
+        ("C03", "SS01", 398 * 0.25, -40.0, 0),
+        ("C03", "SS02", 1398 * 0.25, pytest.approx(-40.0), 0),
+        ("C07", "SS01", 2398 * 0.25, -40.0, 0),
+    ]
+
+
+def test_values_equal_what_decoding_gives_to_the_bit(decoded, database):
+    import stagelog
+
+    path = next(iter(find_sessions(decoded))).path
+    expected = stagelog.open(path, dbc=database).message("Engine")
+    with Archive(decoded) as opened:
+        found = opened.sql(
+            f"select t_us, EngSpd, OilTemp from Engine where session = '{path.stem}' order by t_us"
+        ).fetchnumpy()
+    assert len(found["t_us"]) == 200
+    assert np.array_equal(found["EngSpd"], expected.signals["EngSpd"])
+    assert np.array_equal(found["OilTemp"], expected.signals["OilTemp"])
+
+
+def test_signal_that_is_absent_is_null(decoded):
+    with Archive(decoded) as opened:
+        _, rows = opened.rows("select count(*), count(GearTemp), count(Sel) from Box")
+    assert rows == [(600, 300, 600)]
+
+
+def test_time_is_the_wall_clock_and_null_without_one(decoded):
+    with Archive(decoded) as opened:
+        _, rows = opened.rows(
+            "select car, stage, epoch_us(min(time)) from Engine group by all order by all"
+        )
+    assert rows == [
+        ("C03", "SS01", T0_UNIX_US + 500),
+        ("C03", "SS02", T0_UNIX_US + 10**9 + 500),
+        ("C07", "SS01", None),
+    ]
+
+
+def test_sessions_come_from_the_manifests(decoded):
+    with Archive(decoded) as opened:
+        _, rows = opened.rows(
+            "select car, stage, n_frames, complete, boot from sessions order by boot"
+        )
+    assert rows == [
+        ("C03", "SS01", 400, True, 1),
+        ("C03", "SS02", 400, True, 2),
+        ("C07", "SS01", 400, True, 3),
+    ]
+
+
+def test_only_what_changed_is_decoded_again(decoded, database, tmp_path):
+    assert list(decode_archive(decoded, database)) == []
+    other = tmp_path / "other.dbc"
+    other.write_text(DBC.format(scale=0.5))
+    assert len(list(decode_archive(decoded, load_database(other)))) == 3
+    assert not list(decoded.rglob("*.part"))
+
+
+def test_files_of_different_scales_are_put_together_right(archive, database, tmp_path):
+    other = tmp_path / "other.dbc"
+    other.write_text(DBC.format(scale=0.5).replace(" SG_ Count", " SG_ Turns"))
+    list(decode_archive(archive / "event=DAKAR26" / "car=C03", database))
+    list(decode_archive(archive / "event=DAKAR26" / "car=C07", load_database(other)))
+    with Archive(archive) as opened:
+        _, rows = opened.rows(
+            "select car, max(EngSpd), count(Count), count(Turns) from Engine"
+            " group by all order by all"
+        )
+    assert rows == [("C03", 1398 * 0.25, 400, 0), ("C07", 2398 * 0.5, 0, 200)]
+
+
+def test_part_of_the_archive_can_be_asked(decoded):
+    with Archive(decoded / "event=DAKAR26" / "car=C07") as opened:
+        _, rows = opened.rows("select distinct event, car from Engine")
+    assert rows == [("DAKAR26", "C07")]
+
+
+def test_session_that_cannot_be_read_does_not_stop_the_others(archive, database):
+    path = next(iter(find_sessions(archive))).path
+    path.write_bytes(bytes(8192))
+    found = list(decode_archive(archive, database))
+    assert [n for _, n, _ in found] == [0, 2, 2]
+    assert str(path) in found[0][2]
+
+
+def test_mistakes_are_told_with_what_there_is(decoded, tmp_path):
+    with Archive(decoded) as opened:
+        with pytest.raises(InputError, match="EngSped.*views: Box, Engine, sessions"):
+            opened.rows("select EngSped from Engine")
+        with pytest.raises(InputError, match="Conversion"):
+            opened.rows("select car::int from Engine")
+    with pytest.raises(InputError, match="no folder"):
+        Archive(tmp_path / "nowhere")
+    with Archive(tmp_path) as opened, pytest.raises(InputError, match="add --dbc"):
+        (opened.rows("select * from Gearbox"))
+
+
+def test_foreign_parquet_is_named(decoded):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    folder = next(decoded.rglob("session=*"))
+    pq.write_table(pa.table({"x": [1]}), folder / "Engine.parquet")
+    with Archive(decoded) as opened, pytest.raises(InputError, match="not written by stagelog"):
+        opened.rows("select * from Engine")
+
+
+def test_no_extension_is_loaded_or_installed(decoded):
+    with Archive(decoded) as opened:
+        opened.rows("select max(EngSpd) from Engine")
+        _, rows = opened.rows(
+            "select extension_name from duckdb_extensions()"
+            " where installed and install_mode <> 'STATICALLY_LINKED'"
+        )
+        _, settings = opened.rows("select current_setting('autoinstall_known_extensions')")
+    assert (rows, settings) == ([], [(False,)])
+
+
+def test_command_decodes_and_answers(archive, database):
+    command = ["query", "--archive", str(archive), "--json"]
+    done = CliRunner().invoke(
+        group, [*command, "--dbc", str(database.path), "select max(EngSpd) as rpm from Engine"]
+    )
+    assert done.exit_code == 0, done.output
+    facts = json.loads(done.stdout)
+    assert facts["rows"] == [{"rpm": 2398 * 0.25}]
+    assert done.stderr.count("decoded, 2 messages") == 3
+    listed = json.loads(CliRunner().invoke(group, command).stdout)["rows"]
+    assert listed == [{"view": "Box", "files": 3}, {"view": "Engine", "files": 3}]
+    shown = CliRunner().invoke(group, ["query", "--archive", str(archive), "--view", "Engine"])
+    assert "EngSpd" in shown.output and "rpm" in shown.output
+    table = CliRunner().invoke(
+        group, ["query", "--archive", str(archive), "--csv", "select 1 as a, null as b"]
+    )
+    assert table.output.splitlines() == ["a,b", "1,"]
