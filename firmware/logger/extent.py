@@ -8,7 +8,7 @@ refused. Recovery looks at a bounded number of places, whatever the size of the 
 import binascii
 import struct
 
-from slog.block import BOOT, is_block, is_header
+from slog.block import BOOT, CRC, is_block, is_header
 from slog.layout import (
     BLOCK_BYTES,
     RELEASE,
@@ -135,6 +135,11 @@ class Extent:
         """Tell whether the signature is where it was found."""
         self.card.read(self._signature_at, self._sector)
         return bytes(self._sector[:16]) == SIGNATURE_MAGIC and is_checked(SIGNATURE, self._sector)
+
+    def starts_like(self, sector, view):
+        """Tell whether a sector of the medium starts with the identity and number of a block."""
+        self.card.read(sector, self._sector)
+        return self._sector[:CRC] == view[:CRC]
 
     def _can_read(self, sector, buf):
         """Read; False if the card can't read there. OSError if it can't read the signature either:

@@ -9,7 +9,7 @@ import struct
 
 from logger.extent import Extent, ExtentError
 from slog import faults
-from slog.block import CRC, SEQ, STORED0, is_block, seal
+from slog.block import CRC, STORED0, is_block, seal
 from slog.layout import BLOCK_BYTES, FLAG_FIRST, FLAG_LAST, FLAG_PARTIAL, RECORDS_PER_BLOCK, const
 
 WRITE_DONE = const(0)
@@ -27,9 +27,7 @@ _MOST_SKIPPED = const(960)  # places; recovery looks no further than 1,088 ahead
 _STALL_US = const(1_000_000)
 _TIMEOUT_US = const(10_000_000)
 _REMOUNT_US = const(1_000_000)
-_SMALLEST_ALIAS = const(
-    1024
-)  # blocks; a card that wraps does so at some 4 MiB times a power of two
+_SMALLEST_CARD = const(8192)  # sectors, 4 MiB; a fake card wraps at a power of two of them
 
 STOP_WHEN_FULL = const(0)
 OVERWRITE_OLDEST = const(1)
@@ -323,12 +321,12 @@ class Store:
         than it says.
         """
         extent = self.extent
-        blocks = _SMALLEST_ALIAS
-        while blocks <= self.next_position - extent.first:
-            sector = extent.sector(self.next_position - blocks)
-            if sector[SEQ : SEQ + 4] == view[SEQ : SEQ + 4] and sector[12:20] == view[12:20]:
+        sector = extent.sector_of(self.next_position)
+        size = _SMALLEST_CARD
+        while size <= sector:
+            if extent.starts_like(sector - size, view):
                 return True
-            blocks *= 2
+            size *= 2
         return False
 
     def _done(self):
