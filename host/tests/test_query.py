@@ -173,8 +173,9 @@ def test_mistakes_are_told_with_what_there_is(decoded, tmp_path):
             opened.rows("select car::int from Engine")
     with pytest.raises(InputError, match="no folder"):
         Archive(tmp_path / "nowhere")
-    with Archive(tmp_path) as opened, pytest.raises(InputError, match="add --dbc"):
-        (opened.rows("select * from Gearbox"))
+    (tmp_path / "empty").mkdir()
+    with Archive(tmp_path / "empty") as opened, pytest.raises(InputError, match="add --dbc"):
+        opened.rows("select * from Gearbox")
 
 
 def test_foreign_parquet_is_named(decoded):

@@ -1,0 +1,136 @@
+"""stagelog convert: a log in one format, out in another; the kind of OUT is told by its name."""
+
+from itertools import chain
+from pathlib import Path
+
+import click
+
+from stagelog.cli._common import json_option, print_json, size_text
+from stagelog.errors import InputError, UsageError
+
+FRAME_KINDS = {
+    ".log": "candump",
+    ".blf": "blf",
+    ".asc": "asc",
+    ".trc": "trc",
+    ".mf4": "mf4",
+    ".slog": "slog",
+}
+CSV_RATE_Hz = 10
+SIGNAL_KINDS = (".mf4", ".mcap", ".ld", ".csv")
+_NAMES = (
+    "*.log (candump), *.blf, *.asc, *.trc, *.mf4, *.slog; with --dbc *.mf4, *.mcap, *.ld, *.csv"
+)
+
+
+@click.command()
+@click.argument("log", type=click.Path())
+@click.argument("out", type=click.Path())
+@click.option("--dbc", type=click.Path(), help="Write signals instead of frames.")
+@click.option("--signal", "signals", multiple=True, help="Only this signal; may be repeated.")
+@click.option("--rate-Hz", "rate_Hz", type=float, help="Of CSV.  [default: 10]")
+@click.option("--session", help="Only the session whose name starts so.")
+@click.option("--force", is_flag=True, help="Replace an existing file.")
+@json_option
+def command(log, out, dbc, signals, rate_Hz, session, force, as_json):
+    """Convert LOG to OUT: frames to .log (candump), .blf, .asc, .trc, .mf4, .slog; with --dbc
+    signals to .mf4, .mcap, .ld (MoTeC), .csv.
+
+    LOG is any log that stagelog reads. Exit 1 if something could not be written in that format.
+    'stagelog decode' writes Parquet.
+    """
+    from stagelog.cli._logs import one_log
+    from stagelog.importers import sniff, stream_frames
+    from stagelog.importers.slog import stream_slog
+
+    suffix = Path(out).suffix.lower()
+    _check(suffix, dbc, signals, rate_Hz)
+    path = one_log(log)
+    if session is not None and sniff(path) != "slog":
+        raise UsageError(f"--session with {path}", "only logs of stagelog have sessions")
+    stream = stream_slog(path, session) if session is not None else stream_frames(path)
+    if dbc:
+        sink, counts = _signals(stream, out, suffix, dbc, signals, rate_Hz, force)
+    else:
+        sink, counts = _frames(stream, out, suffix, force)
+    facts = {
+        "out": [str(path) for path in sink.paths],
+        **counts,
+        "n_left_out": sink.n_left_out,
+        "n_damages": sum(stream.diagnostics.counts.values()),
+    }
+    if as_json:
+        print_json("stagelog.convert/1", {"log": str(log), **facts})
+    else:
+        _print(facts)
+    raise SystemExit(1 if facts["n_left_out"] or facts["n_damages"] else 0)
+
+
+def _check(suffix, dbc, signals, rate_Hz):
+    if suffix not in (SIGNAL_KINDS if dbc else FRAME_KINDS):
+        raise UsageError(f'"{suffix}" is no format to convert to', f"name OUT with one of {_NAMES}")
+    if signals and not dbc:
+        raise UsageError("--signal without --dbc", "add --dbc")
+    if rate_Hz and suffix != ".csv":
+        raise UsageError(f"--rate-Hz for {suffix}", "leave it out")
+
+
+def _frames(stream, out, suffix, force):
+    chunks = iter(stream)
+    first = next(chunks, None)  # by then the log's buses have their names
+    if first is None:
+        raise InputError(f"{stream.path} holds no frame", "'stagelog info' tells what it is")
+    with _frame_sink(FRAME_KINDS[suffix], out, stream.ifaces, force) as sink:
+        for frames in chain([first], chunks):
+            sink.write(frames)
+    return sink, {"n_frames": stream.diagnostics.n_frames}
+
+
+def _frame_sink(kind, out, ifaces, force):
+    from stagelog.export import open_frame_sink
+    from stagelog.pack import SlogSink
+
+    if kind == "slog":
+        return SlogSink(out, overwrite=force)
+    return open_frame_sink(out, kind, ifaces, overwrite=force)
+
+
+def _signals(stream, out, suffix, dbc, signals, rate_Hz, force):
+    from stagelog.dbc import load_database
+    from stagelog.decode import compile_plan, iter_decode
+
+    plan = compile_plan(load_database(dbc), list(signals) or None)
+    counts = {"n_frames": 0, "n_decoded": 0, "n_values": 0}
+    with _signal_sink(suffix, out, plan, rate_Hz, force) as sink:
+        for decoded in iter_decode(stream, plan, sink.mode):
+            sink.write(decoded)
+            for name in counts:
+                counts[name] += getattr(decoded, name)
+        if not counts["n_decoded"]:
+            raise InputError(
+                f"{stream.path} holds no frame that {dbc} explains", "see 'stagelog dbc check'"
+            )
+    return sink, counts
+
+
+def _signal_sink(suffix, out, plan, rate_Hz, force):
+    from stagelog.export import McapSink, Mf4SignalSink, MotecSink, ResampledCsvSink
+
+    if suffix == ".mf4":
+        return Mf4SignalSink(out, overwrite=force)
+    if suffix == ".mcap":
+        return McapSink(out, overwrite=force)
+    if suffix == ".ld":
+        return MotecSink(out, plan, overwrite=force)
+    return ResampledCsvSink(out, plan, rate_Hz or CSV_RATE_Hz, overwrite=force)
+
+
+def _print(facts):
+    for path in facts["out"]:
+        click.echo(f"{path}  {size_text(Path(path).stat().st_size)}")
+    values = f", {facts['n_values']:,} values" if "n_values" in facts else ""
+    click.echo(f"{facts['n_frames']:,} frames read{values}")
+    if facts["n_left_out"]:
+        click.echo(f"{facts['n_left_out']:,} left out: the format cannot hold them")
+    if facts["n_damages"]:
+        click.echo(f"the log is damaged in {facts['n_damages']:,} places; the rest was converted")
