@@ -56,7 +56,7 @@ def main():
     """Run the demo into out/demo."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=ROOT / "out" / "demo")
-    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--seconds", type=float, default=600)
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
     shutil.rmtree(given.out, ignore_errors=True)
@@ -64,6 +64,7 @@ def main():
     dbc = ROOT / "dbc" / "d7xr.dbc"
     stage = given.out / "archive" / "event=DEMO" / "car=C03" / "stage=SS01"
     drive = ("--drive", "stage", "--duration", given.seconds, "--seed", given.seed, "--car", "C03")
+    drive += ("--profile", "d7xr")
     with simulated_logger(*drive, "--fast", "--runtime", "unix64") as port:
         run("status", port, verdicts=(0, 1))
         where = ("--archive", given.out / "archive", "--event", "DEMO", "--stage", "SS01")

@@ -52,6 +52,7 @@ def _load(log, profile, dbc, title):
     from ..car.profile import dbc_file
     from ..dbc import load_database
     from ..decode import compile_plan, decode
+    from ..events import load_events
     from ..importers.stream import join_frames
     from ..ledger import account, describe
     from ..report.stage import Stage
@@ -59,7 +60,7 @@ def _load(log, profile, dbc, title):
     from ._logs import find_logs
 
     plan = compile_plan(load_database(dbc or dbc_file(profile)))
-    ledgers, gaps, damaged, tables, timeline = [], [], [], [], None
+    ledgers, gaps, damaged, tables, said, timeline = [], [], [], [], [], None
     for path, _ in find_logs(log):
         read = read_log(path)
         damaged += [str(bad) for bad in read.damaged]
@@ -70,8 +71,22 @@ def _load(log, profile, dbc, title):
                 ledgers.append(ledger)
                 gaps += [describe(gap, boot.timeline) for gap in ledger.gaps]
                 tables += list(session.iter_frames())
-    stage = Stage(decode(join_frames(tables), plan), profile, title or _title(log), timeline)
-    return stage, ledgers, gaps, damaged
+                said += load_events(session)
+    frames = join_frames(tables)
+    stage = Stage(decode(frames, plan), profile, title or _title(log), timeline)
+    return stage, ledgers, gaps, damaged, _events(frames, said, profile, dbc)
+
+
+def _events(frames, said, profile, dbc):
+    """Return EventFacts: the host's events, beside what the car said."""
+    from ..car.profile import dbc_file
+    from ..events import compare_events, compile_table, recompute
+    from ..report.events import EventFacts
+
+    table = compile_table(profile, dbc or dbc_file(profile))
+    found = recompute(frames, table)
+    last_us = said[-1].t_us if said else None
+    return EventFacts(found, table, compare_events(said, found, last_us) if said else None)
 
 
 def _title(log):

@@ -44,6 +44,7 @@ LINGER_US = 3_000_000  # after the tape, until the logger calls its bus silent
     metavar="FROM_S:MS",
     help="The card stalls; may be repeated.",
 )
+@click.option("--profile", help="Car profile whose signal table the logger gets.")
 @click.option("--car", default="SIM", show_default=True, help="Name of the car in the settings.")
 @click.option(
     "--fast", is_flag=True, help="Play everything in virtual time first, then wait for the host."
@@ -65,6 +66,7 @@ def command(
     card_MiB,
     write_ms,
     stalls,
+    profile,
     car,
     fast,
     runtime,
@@ -88,6 +90,8 @@ def command(
             "stalls": [_stall(text) for text in stalls],
             "settings": {"car": car, "buses": [{"bitrate_bps": bitrate_bps, "ids": None}]},
         }
+        if profile:
+            args["signals"] = _signals(profile, folder)
         tape = _tape(log, scenario, duration_s, seed, bitrate_bps)
         logger = _start(args, tape, folder, fast, runtime)
         stack.callback(logger.close)
@@ -146,6 +150,19 @@ def _tape(log, scenario, duration_s, seed, bitrate_bps):
             0
         ]
     return None
+
+
+def _signals(profile, folder):
+    """Compile the signal table of a profile; return its file."""
+    from ..car import load_profile
+    from ..car.profile import dbc_file
+    from ..events import compile_table
+
+    loaded = load_profile(profile)
+    path = os.path.join(folder, "signals.bin")
+    with open(path, "wb") as file:
+        file.write(compile_table(loaded, dbc_file(loaded)).data)
+    return path
 
 
 def _card(path, card_MiB):

@@ -125,6 +125,9 @@ class FastLogger:
                 if time.monotonic() > deadline:
                     raise DeviceError(f"the simulated logger takes over {timeout_s} s")
                 time.sleep(0.05)
+        except DeviceError:
+            self._check()
+            raise
         finally:
             link.close()
 
@@ -133,11 +136,14 @@ class FastLogger:
         while not until():
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(0.1)
-                text = self._process.stderr.read().decode(errors="replace").strip()
-                last = text.splitlines()[-1] if text else f"exit code {self._process.returncode}"
-                raise DeviceError(
-                    f"the simulated logger has stopped: {last}", "check its arguments"
-                )
+            self._check()
+
+    def _check(self):
+        """Raise DeviceError with what the process printed last, if it has died."""
+        if self._process.poll() is not None:
+            text = self._process.stderr.read().decode(errors="replace").strip()
+            last = text.splitlines()[-1] if text else f"exit code {self._process.returncode}"
+            raise DeviceError(f"the simulated logger has stopped: {last}", "check its arguments")
 
     def close(self):
         """End the process and unplug."""

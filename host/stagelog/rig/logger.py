@@ -69,10 +69,12 @@ def spawn(args, runtime, stdin, stdout, stderr=subprocess.PIPE):
     the process.
     """
     paths = f"{HOST_PATH}:{firmware_path()}"
-    command = [str(runtime or sys.executable), "-m", "stagelog.rig.sim.device", json.dumps(args)]
+    command = [str(runtime or sys.executable), "-m", "stagelog.rig.sim.device"]
     if runtime:
         command[1:1] = ["-X", "heapsize=64m"]
-    environment = dict(os.environ, MICROPYPATH=paths, PYTHONPATH=paths)
+    environment = dict(
+        os.environ, MICROPYPATH=paths, PYTHONPATH=paths, STAGELOG_SIM=json.dumps(args)
+    )
     return subprocess.Popen(
         command, stdin=stdin, stdout=stdout, stderr=stderr, bufsize=0, env=environment
     )

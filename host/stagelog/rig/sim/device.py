@@ -1,13 +1,15 @@
 """A simulated logger as a process of its own: plays a tape in virtual time, then serves its link
 on stdin and stdout.
 
-    micropython -m stagelog.rig.sim.device '{"card": "card.img", "tape": "stage.tape"}'
+    STAGELOG_SIM='{"card": "card.img", "tape": "bus.tape"}' micropython -m stagelog.rig.sim.device
 
-Runs on MicroPython (64 and 32 bits) and on CPython. After the tape, virtual time follows the
-passes of the main loop.
+The arguments come by the environment: MicroPython takes none that is longer than 255 bytes. Runs
+on MicroPython (64 and 32 bits) and on CPython. After the tape, virtual time follows the passes of
+the main loop.
 """
 
 import json
+import os
 import select
 import sys
 
@@ -124,4 +126,4 @@ def main(text):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(os.getenv("STAGELOG_SIM"))
