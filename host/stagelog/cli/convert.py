@@ -68,7 +68,7 @@ def command(log, out, dbc, signals, rate_Hz, session, force, as_json):
 
 def _check(suffix, dbc, signals, rate_Hz):
     if suffix not in (SIGNAL_KINDS if dbc else FRAME_KINDS):
-        raise UsageError(f'"{suffix}" is no format to convert to', f"name OUT with one of {_NAMES}")
+        raise UsageError(f'"{suffix}" is no format to convert to', f"end OUT with one of {_NAMES}")
     if signals and not dbc:
         raise UsageError("--signal without --dbc", "add --dbc")
     if rate_Hz and suffix != ".csv":

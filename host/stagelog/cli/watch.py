@@ -1,0 +1,148 @@
+"""stagelog watch: frames and values of a logger while it records."""
+
+import sys
+import time
+
+import click
+
+from stagelog.errors import UsageError
+
+REFRESH_S = 0.25
+POLL_S = 0.2
+
+
+@click.command()
+@click.argument("port", required=False)
+@click.option("--dbc", type=click.Path(), help="Show the values of signals.")
+@click.option("--signal", "signals", multiple=True, help="Only this signal; may be repeated.")
+@click.option("--duration", "duration_s", type=float, help="Seconds.  [default: until Ctrl-C]")
+@click.option("--lines", is_flag=True, help="A line per frame or value, also on a terminal.")
+def command(port, dbc, signals, duration_s, lines):
+    """Show what the logger on PORT records, while it records.
+
+    A table of the newest frame (with --dbc: value) of each kind on a terminal, elsewhere one line
+    for each: candump's form, or time, signal, value and unit. Watching never disturbs recording.
+    """
+    from stagelog.listen import open_live
+
+    if signals and not dbc:
+        raise UsageError("--signal without --dbc", "add --dbc")
+    view = _values(dbc, signals) if dbc else _Frames()
+    link = open_live(port)
+    try:
+        end = time.monotonic() + (duration_s or float("inf"))
+        show = _print_lines if lines or not sys.stdout.isatty() else _show_table
+        show(link, view, lambda: time.monotonic() >= end)
+    except KeyboardInterrupt:
+        pass
+    finally:
+        link.close()
+    if link.n_skipped_blocks:
+        click.echo(
+            f"{link.n_skipped_blocks:,} blocks came too fast for the cable and are not shown; "
+            "the logger has recorded them",
+            err=True,
+        )
+
+
+def _print_lines(link, view, is_over):
+    while not is_over():
+        for line in view.lines(link.read_frames(POLL_S)):
+            click.echo(line)
+
+
+def _show_table(link, view, is_over):
+    from rich.live import Live
+
+    with Live(auto_refresh=False) as live:
+        shown = time.monotonic()
+        while not is_over():
+            view.lines(link.read_frames(POLL_S))
+            if time.monotonic() - shown >= REFRESH_S:
+                shown = time.monotonic()
+                live.update(view.table(), refresh=True)
+
+
+class _Frames:
+    """The newest frame of each identifier, and how many came."""
+
+    def __init__(self):
+        self._newest = {}
+
+    def lines(self, frames):
+        """Take in frames; return them in candump's form, one line each."""
+        from stagelog.export.candump import candump_text, names_of
+
+        for row in frames:
+            key = (int(row["bus"]), bool(row["flags"] & 1), int(row["can_id"]))
+            count = self._newest[key][0] if key in self._newest else 0
+            self._newest[key] = (count + 1, row)
+        return candump_text(frames, names_of(())).decode().splitlines() if len(frames) else []
+
+    def table(self):
+        """Return a rich table, by bus and identifier."""
+        table = _table("bus", "id", "frames", "bytes", "data")
+        for (bus, is_ext, can_id), (count, row) in sorted(self._newest.items()):
+            name = f"{can_id:08X}" if is_ext else f"{can_id:03X}"
+            data = row["data"][: row["n_bytes"]].tobytes().hex(" ").upper()
+            table.add_row(str(bus), name, f"{count:,}", str(row["n_bytes"]), data)
+        return table
+
+
+def _values(dbc, signals):
+    from stagelog.dbc import load_database
+    from stagelog.decode import compile_plan
+
+    return _Values(compile_plan(load_database(dbc), list(signals) or None))
+
+
+class _Values:
+    """The newest value of each signal."""
+
+    def __init__(self, plan):
+        self._plan = plan
+        self._newest = {}
+
+    def lines(self, frames):
+        """Take in frames; return one line per value: time, signal, value, unit."""
+        from stagelog.decode import decode
+
+        found = []
+        for table in decode(frames, self._plan).messages.values():
+            for name in table.signals:
+                t_us, values = table.series(name)
+                signal = table.message.signal(name)
+                full_name = f"{table.name}.{name}"
+                for when, value in zip(t_us.tolist(), values.tolist(), strict=True):
+                    found.append((when, full_name, _value_text(signal, value), signal.unit))
+        found.sort(key=lambda entry: entry[0])
+        self._newest.update((name, (text, unit)) for _, name, text, unit in found)
+        return [
+            f"{when / 1e6:.6f} {name} {text} {unit}".rstrip() for when, name, text, unit in found
+        ]
+
+    def table(self):
+        """Return a rich table, by name."""
+        table = _table("signal", "value", "unit")
+        for name, (text, unit) in sorted(self._newest.items()):
+            table.add_row(name, text, unit)
+        return table
+
+
+def _value_text(signal, value):
+    """Return a value with its text, if the DBC has one for it."""
+    if signal.choices and not signal.is_float:
+        text = signal.choices.get(round((value - signal.offset) / signal.scale))
+        if text:
+            return text
+    return f"{value:.6g}"
+
+
+def _table(*columns):
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD)
+    for column in columns:
+        table.add_column(column)
+    return table

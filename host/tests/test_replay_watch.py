@@ -1,0 +1,94 @@
+"""stagelog watch: what a logger records, shown while it records, and the logger undisturbed."""
+
+import threading
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from stagelog.card import prepare_raw
+from stagelog.cli import group
+from stagelog.cli.watch import _Frames, _values
+from stagelog.errors import DeviceError, UsageError
+from stagelog.model import EXT, FRAME
+from stagelog.rig.live import LiveLogger
+from stagelog.rig.tape import tape_of
+from stagelog.rig.target import tape_events
+
+DBC = """VERSION ""
+BS_:
+BU_: ECU
+BO_ 256 Engine: 8 ECU
+ SG_ EngSpd : 0|16@1+ (0.25,0) [0|0] "rpm" ECU
+ SG_ Gear : 16|8@1+ (1,0) [0|0] "" ECU
+VAL_ 256 Gear 0 "neutral" 1 "first" ;
+"""
+
+
+def frames_of(n):
+    frames = np.zeros(n, FRAME)
+    frames["t_us"] = 1000 * np.arange(n)
+    frames["can_id"] = 256
+    frames["dlc"] = frames["n_bytes"] = 8
+    frames["data"][:, :2] = np.arange(n, dtype="<u2").view("u1").reshape(n, 2)
+    frames["data"][:, 2] = np.arange(n) % 3
+    return frames
+
+
+@pytest.fixture
+def port(tmp_path):
+    card = tmp_path / "card.img"
+    prepare_raw(card, 1024)
+    logger = LiveLogger({"card": str(card)}, tape_events(tape_of(frames_of(20_000)), 200_000))
+    done = threading.Event()
+    thread = threading.Thread(target=logger.run, args=(done.is_set,))
+    thread.start()
+    (tmp_path / "car.dbc").write_text(DBC)
+    yield logger.port
+    done.set()
+    thread.join()
+    logger.close()
+
+
+def test_frames_are_shown_as_candump_does(port):
+    done = CliRunner().invoke(group, ["watch", port, "--duration", "1"])
+    assert done.exit_code == 0, done.output
+    lines = done.output.splitlines()
+    counts = [int(line.split("#")[1][2:4] + line.split("#")[1][:2], 16) for line in lines]
+    assert len(counts) > 300
+    assert counts == list(range(counts[0], counts[0] + len(counts)))
+
+
+def test_values_are_shown_with_unit_and_text(port, tmp_path):
+    words = ["watch", port, "--dbc", str(tmp_path / "car.dbc"), "--duration", "1"]
+    done = CliRunner().invoke(group, words)
+    assert done.exit_code == 0, done.output
+    speeds = [line.split() for line in done.output.splitlines() if "EngSpd" in line]
+    assert len(speeds) > 300 and all(words[3] == "rpm" for words in speeds)
+    steps = np.diff([float(words[2]) for words in speeds])
+    assert (steps == 0.25).all()
+    gears = {line.split()[2] for line in done.output.splitlines() if "Gear" in line}
+    assert gears == {"neutral", "first", "2"}
+
+
+def test_table_holds_the_newest_of_each(tmp_path):
+    (tmp_path / "car.dbc").write_text(DBC)
+    frames = frames_of(10)
+    frames["can_id"][3] = 0x18FEF100
+    frames["flags"][3] = EXT
+    view = _Frames()
+    view.lines(frames)
+    table = view.table()
+    assert table.row_count == 2
+    assert list(table.columns[1].cells) == ["100", "18FEF100"]
+    assert list(table.columns[2].cells) == ["9", "1"]
+    values = _values(str(tmp_path / "car.dbc"), ["EngSpd"])
+    values.lines(frames)
+    assert list(values.table().columns[1].cells) == ["2.25"]
+
+
+def test_mistakes_are_told(tmp_path):
+    done = CliRunner().invoke(group, ["watch", str(tmp_path / "none")])
+    assert isinstance(done.exception, DeviceError)
+    done = CliRunner().invoke(group, ["watch", "x", "--signal", "EngSpd"])
+    assert isinstance(done.exception, UsageError)
