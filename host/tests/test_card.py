@@ -247,6 +247,13 @@ def test_unreleased_blocks_are_not_overwritten_unless_told(tmp_path):
     assert prepare_raw(path, 64).released_seq >= 1
 
 
+def test_an_empty_file_becomes_a_card(tmp_path):
+    (tmp_path / "empty.img").touch()
+    assert prepare_raw(tmp_path / "empty.img", 64).n_blocks == 64
+    (tmp_path / "empty.img").write_bytes(b"")
+    assert prepare(tmp_path / "empty.img", 48 * MiB).kind == "FAT32"
+
+
 def test_released_blocks_are_left_out_unless_asked_for(tmp_path):
     path = tmp_path / "raw.img"
     prepared = prepare_raw(path, 64, force=True)

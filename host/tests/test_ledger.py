@@ -136,6 +136,16 @@ def test_frames_in_a_missing_block_are_known_from_its_neighbours(tmp_path):
         assert told == ledger.buses[bus].n_missing
 
 
+def test_one_missing_frame_is_told(tmp_path):
+    recorder = Recorder(8)
+    for n in (100, 1, 100):
+        recorder.frames(1_000_000 * n, n, bus=1)
+        recorder.ring.close_block()
+    ledger = ledger_of(recorder.stop(2_000_000).log(tmp_path, without=(1,)))
+    assert [(gap.bus, gap.n) for gap in ledger.gaps] == [(0, 0), (1, 1)]
+    assert "bus 1: 1 frame in" in describe(ledger.gaps[1])
+
+
 def test_drops_told_in_a_missing_block_are_known_by_the_counters(tmp_path):
     recorder = Recorder()
     t_us = recorder.frames(0, 2000)
