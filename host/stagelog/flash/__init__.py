@@ -1,1 +1,150 @@
-"""Firmware onto a board: build it, install it into the other slot, confirm it."""
+"""Firmware onto a board: from a blank MicroPython, or from an older release, to a checked new one.
+
+    leave_logger   ask a running logger for its prompt; refuse while sessions would be forgotten
+    install        compile, write into the other slot, switch
+    confirm        start it and wait until it says HELLO from that slot; settings and signal table
+
+MicroPython itself is put there by `base_image`. Whatever is cut short leaves a board that starts
+the old firmware or the new one. Fails with FlashError and DeviceError.
+"""
+
+import time
+
+from slog import messages as m
+
+from ..errors import ContractError, DeviceError
+from .build import FlashError
+from .install import app_for, install, look
+
+_START_S = 30
+_LEAVE_S = 1.0
+
+
+def flash(
+    port,
+    open_link,
+    board,
+    *,
+    kind=None,
+    settings=None,
+    signals=None,
+    is_held=None,
+    despite_sessions=False,
+    say=lambda text: None,
+    clock=time.monotonic,
+    sleep=time.sleep,
+):
+    """Put the firmware of this installation onto a board; return its HELLO.
+
+    open_link(tries)   make a stagelog.link.Link to the port; DeviceError if nothing answers
+    board              remote.Remote of the same port
+    kind               name of the board file, None: by what MicroPython says of itself
+    settings, signals  bytes of CONFIG_SETTINGS and CONFIG_SIGNALS, None: leave them
+    is_held(session)   tells whether the archive holds a session of LIST_REPLY
+    despite_sessions   go on although sessions are on the card that nobody holds
+    """
+    leave_logger(port, open_link, is_held, despite_sessions, say, sleep)
+    board.stop()
+    state = look(board)
+    app = app_for(state, kind)
+    slot = install(board, state, app, say)
+    board.reset()
+    say("wait for the logger")
+    link, hello = _wait_for_hello(port, open_link, slot, clock, sleep)
+    try:
+        for item, content in ((m.CONFIG_SETTINGS, settings), (m.CONFIG_SIGNALS, signals)):
+            if content is not None:
+                say("write settings" if item == m.CONFIG_SETTINGS else "write the signal table")
+                link.replace_config(item, content)
+    finally:
+        link.close()
+    return hello
+
+
+def leave_logger(
+    port,
+    open_link,
+    is_held=None,
+    despite_sessions=False,
+    say=lambda text: None,
+    sleep=time.sleep,
+):
+    """Bring a running logger to its prompt; nothing if none answers, as on a blank board.
+
+    Raises   FlashError while sessions are on the card that `is_held` does not know.
+    """
+    try:
+        link = open_link(2)
+    except DeviceError:
+        return
+    try:
+        try:
+            hello, _ = link.ask(m.HELLO, {"contract": m.contract_hash()})
+        except DeviceError:
+            return
+        if not despite_sessions:
+            _refuse_for_sessions(port, link, hello, is_held or (lambda session: False))
+        say("stop the logger")
+        link.control(m.CONTROL_STOP, hello["boot"])
+        link.control(m.CONTROL_REPL, hello["boot"])
+    finally:
+        link.close()
+    sleep(_LEAVE_S)
+
+
+def _refuse_for_sessions(port, link, hello, is_held):
+    if hello["contract"] != m.contract_hash():
+        raise FlashError(
+            f"the logger on {port} speaks an older contract: its sessions can't be listed",
+            hint="download them with the release it was flashed with, then repeat "
+            "with --despite-sessions",
+        )
+    status = link.status()
+    sessions = [
+        session
+        for session in link.list_sessions()
+        if not is_held(session)
+        and (not session["running"] or status["stored0"] + status["stored1"])
+    ]
+    if sessions:
+        raise FlashError(
+            f"{len(sessions)} sessions on the card of {port} were not downloaded",
+            hint="'stagelog download' first, or --despite-sessions: they stay on the card",
+        )
+
+
+def _wait_for_hello(port, open_link, slot, clock, sleep):
+    """Return (Link, HELLO) of the logger that comes up, which must run from `slot`."""
+    deadline = clock() + _START_S
+    while True:
+        try:
+            link = open_link(2)
+        except ContractError:
+            raise
+        except DeviceError:
+            link = None
+        if link is not None:
+            try:
+                hello = link.hello()
+                break
+            except ContractError:
+                link.close()
+                raise FlashError(
+                    f"the logger on {port} came up with its old firmware",
+                    hint="the new one was damaged or failed three times; flash again",
+                ) from None
+            except DeviceError:
+                link.close()
+        if clock() > deadline:
+            raise FlashError(
+                f"no logger answers on {port} {_START_S} s after the new firmware was started",
+                hint="unplug and plug in; if it stays silent, flash again",
+            )
+        sleep(0.5)
+    if hello["slot"] != "ab".index(slot):
+        link.close()
+        raise FlashError(
+            f"the logger on {port} runs from slot {'AB'[hello['slot'] & 1]}, not the new one",
+            hint="the new firmware was damaged or failed three times; flash again",
+        )
+    return link, hello

@@ -1,0 +1,103 @@
+"""stagelog flash: put the firmware onto a logger, from a blank board or from an older release."""
+
+from pathlib import Path
+
+import click
+
+from ..errors import InputError, UsageError
+from ._common import confirm, json_option, print_json
+
+
+@click.command()
+@click.argument("port", required=False)
+@click.option("--board", help="Kind of board; otherwise what MicroPython says of itself.")
+@click.option("--settings", type=click.Path(), help="JSON file with the car's settings.")
+@click.option("--signals", type=click.Path(), help="Compiled signal table.")
+@click.option("--archive", default="archive", show_default=True, type=click.Path())
+@click.option("--despite-sessions", is_flag=True, help="Sessions may stay on the card.")
+@click.option("--base", type=click.Path(), help="Image of MicroPython to put there first.")
+@click.option("--sha256", help="SHA-256 of --base; otherwise the file beside it says.")
+@click.option("--drive", type=click.Path(), help="Drive of the boot loader, for a UF2.")
+@click.option("--chip", help="Kind of ESP32, for an image that is no UF2.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@json_option
+def command(
+    port,
+    board,
+    settings,
+    signals,
+    archive,
+    despite_sessions,
+    base,
+    sha256,
+    drive,
+    chip,
+    yes,
+    as_json,
+):
+    """Compile the firmware for the board on PORT and install it beside the one that runs.
+
+    The board switches to it only when it is whole, and goes back if it fails three times. With
+    --base and no PORT only MicroPython is put onto a board that waits in its boot loader.
+    """
+    if base is not None:
+        confirm("Put MicroPython onto the board? What is in its flash may be lost.", yes)
+        place = _write_base(base, sha256, drive, chip, port)
+        click.echo(f"{place}: written; the board starts MicroPython by itself", err=True)
+        if port is None:
+            return
+    if port is None:
+        raise UsageError("which board?", "name its port; 'stagelog loggers' lists what is there")
+    contents = [None if path is None else _read(path) for path in (settings, signals)]
+    confirm(f"Install the firmware on {port}?", yes)
+    hello = _flash(port, board, contents, archive, despite_sessions)
+    version = hello["firmware"]
+    facts = {
+        "port": port,
+        "slot": "AB"[hello["slot"]],
+        "firmware": f"{version >> 16}.{version >> 8 & 255}.{version & 255}",
+        "device_id": hello["device_id"].hex(),
+    }
+    if as_json:
+        print_json("stagelog.flash/1", facts)
+    else:
+        click.echo(f"{port}: firmware {facts['firmware']} runs from slot {facts['slot']}")
+
+
+def _flash(port, board, contents, archive, despite_sessions):
+    from ..download import is_held
+    from ..flash import flash
+    from ..flash.remote import Remote
+    from ..link import Link
+    from ..ports import SerialStream
+
+    return flash(
+        port,
+        lambda tries: Link(SerialStream(port), port, tries=tries),
+        Remote(port),
+        kind=board,
+        settings=contents[0],
+        signals=contents[1],
+        is_held=lambda session: Path(archive).is_dir() and is_held(archive, session),
+        despite_sessions=despite_sessions,
+        say=lambda text: click.echo(text, err=True),
+    )
+
+
+def _write_base(base, sha256, drive, chip, port):
+    from ..flash.base_image import checked_image, write_esp, write_uf2
+
+    content = checked_image(base, sha256)
+    if chip is None:
+        return write_uf2(content, drive)
+    if port is None:
+        raise UsageError("an ESP32 is written over its port", "name the port")
+    write_esp(content, port, chip)
+    return port
+
+
+def _read(path):
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from None

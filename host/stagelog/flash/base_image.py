@@ -1,0 +1,126 @@
+"""MicroPython itself onto a board: RP2040 by the drive of its boot loader, ESP32 by esptool.
+
+An image is taken only with its SHA-256. The RP2040's boot loader is in ROM, the ESP32's too: a
+cable pulled at any moment leaves a board that takes the image at the next try. esptool is GPL
+and is run as a program, `python -m esptool`. Fails with FlashError (image), DeviceError (no
+drive, no tool).
+"""
+
+import hashlib
+import os
+import string
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from ..errors import DeviceError
+from .build import FlashError
+
+_INFO = "INFO_UF2.TXT"
+_UF2_MAGIC = b"UF2\n"
+_ESP_OFFSETS = {"esp32": 0x1000, "esp32s2": 0x1000, "esp32s3": 0, "esp32c3": 0, "esp32c6": 0}
+_ESP_TIMEOUT_S = 600
+
+
+def checked_image(path, sha256=None):
+    """Return the bytes of an image whose SHA-256 is `sha256`, or what `<path>.sha256` says.
+
+    Raises   FlashError without a digest, with another one, or without a file.
+    """
+    path = Path(path)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise FlashError(f"cannot read {path}: {error.strerror}") from None
+    beside = path.with_name(path.name + ".sha256")
+    if sha256 is None and beside.is_file():
+        sha256 = beside.read_text().split()[0]
+    found = hashlib.sha256(content).hexdigest()
+    if sha256 is None:
+        raise FlashError(
+            f"no SHA-256 is given for {path.name} and there is no {beside.name}",
+            hint=f"compare with the maker's page, then: --sha256 {found}",
+        )
+    if found != sha256.lower():
+        raise FlashError(
+            f"{path.name} has SHA-256 {found}, {sha256} is wanted", hint="download it again"
+        )
+    return content
+
+
+def find_drives(roots=None):
+    """Return the mounted drives of RP2040 boot loaders."""
+    places = []
+    for root in _mount_roots() if roots is None else roots:
+        places += [root, *root.glob("*"), *root.glob("*/*")]
+    drives = [place for place in places if _is_boot_drive(place)]
+    return sorted(set(drives))
+
+
+def write_uf2(content, drive=None, roots=None):
+    """Copy an image onto the boot loader's drive; the board then starts it by itself."""
+    if not content.startswith(_UF2_MAGIC):
+        raise FlashError("the image is no UF2", hint="RP2040 boards take the .uf2 of a release")
+    if drive is None:
+        drives = find_drives(roots)
+        if len(drives) != 1:
+            raise DeviceError(
+                f"{len(drives)} boards wait in their boot loader",
+                "hold BOOTSEL while you plug in one board, or name its drive with --drive",
+            )
+        drive = drives[0]
+    elif not _is_boot_drive(Path(drive)):
+        raise DeviceError(
+            f"{drive} is not the drive of an RP2040's boot loader",
+            "hold BOOTSEL while you plug the board in; the drive is called RPI-RP2",
+        )
+    try:
+        with open(Path(drive, "image.uf2"), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise DeviceError(
+            f"the image did not fit onto {drive}: {error.strerror}",
+            "unplug the board, hold BOOTSEL while you plug it in, and repeat",
+        ) from None
+    return Path(drive)
+
+
+def write_esp(content, port, chip="esp32s3", tool=(sys.executable, "-m", "esptool")):
+    """Erase an ESP32 and write an image of MicroPython; all that was on it is lost."""
+    if chip not in _ESP_OFFSETS:
+        raise FlashError(f"no chip is called '{chip}'", hint=f"known: {', '.join(_ESP_OFFSETS)}")
+    with tempfile.TemporaryDirectory() as folder:
+        image = Path(folder, "image.bin")
+        image.write_bytes(content)
+        command = [*tool, "--chip", chip, "--port", str(port), "write_flash", "--erase-all"]
+        command += [hex(_ESP_OFFSETS[chip]), str(image)]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=_ESP_TIMEOUT_S)
+        except FileNotFoundError:
+            raise DeviceError(f"{tool[0]} is not installed", "pip install esptool") from None
+        except subprocess.TimeoutExpired:
+            raise DeviceError(f"esptool did not finish on {port}", "try another cable") from None
+    if done.returncode:
+        lines = (done.stdout + done.stderr).strip().splitlines() or ["no reason given"]
+        raise DeviceError(
+            f"esptool on {port}: {lines[-1]}",
+            "hold BOOT, press RESET, and repeat; 'pip install esptool' if it is not there",
+        )
+
+
+def _is_boot_drive(place):
+    try:
+        return "RP2" in (place / _INFO).read_text(errors="replace")
+    except OSError:
+        return False
+
+
+def _mount_roots():
+    user = os.environ.get("USER", "")
+    roots = [Path("/media"), Path("/media", user), Path("/run/media", user), Path("/Volumes")]
+    if os.name == "nt":
+        roots += [Path(f"{letter}:/") for letter in string.ascii_uppercase]
+    return [root for root in roots if root.is_dir()]

@@ -1,0 +1,116 @@
+"""The new firmware into the slot that does not run, and the switch to it.
+
+    /a.app, /b.app    the slots          /a.new, /b.new    a slot being written
+    /slot.a           or /slot.b: which one main.py starts; a rename switches
+    /main.py          fixed; replaced by a rename if ours is another
+
+Every step leaves a board that starts the old firmware, or the new one after the last. `board` is a
+`remote.Remote`. Fails with FlashError when something reads back wrong, DeviceError from below.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+
+from ..resources import firmware_path
+from .build import BOARDS, FlashError, arch_of, build_app
+
+_LOOK = """
+import json, os, sys
+from hashlib import sha256
+def digest(path):
+    try:
+        with open(path, "rb") as file:
+            h, buf = sha256(), bytearray(1024)
+            while True:
+                n = file.readinto(buf)
+                if not n:
+                    return h.digest().hex()
+                h.update(memoryview(buf)[:n])
+    except OSError:
+        return None
+"""
+_STATE = """
+i = sys.implementation
+print(json.dumps([i._machine, i._mpy, list(i.version)[:3], os.listdir("/"), digest("/main.py")]))
+"""
+_FORGET_TRIES = """
+import machine
+if hasattr(machine, "mem_backup"):
+    machine.mem_backup()[0] = 0
+elif "RP2040" in sys.implementation._machine:
+    machine.mem32[0x4005800C] = 0
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class BoardState:
+    """What a board says of itself at its prompt. `slot`: 'a', 'b', or None if it never had one."""
+
+    machine: str
+    mpy: int
+    version: tuple
+    files: tuple
+    main_sha256: str | None
+
+    @property
+    def slot(self):
+        """The slot that main.py would start."""
+        if "slot.b" in self.files:
+            return "b"
+        return "a" if "slot.a" in self.files else None
+
+
+def look(board):
+    """Return the BoardState of a board."""
+    text = board.exec(_LOOK + _STATE)
+    try:
+        machine, mpy, version, files, main_sha256 = json.loads(text.strip().splitlines()[-1])
+    except (ValueError, IndexError):
+        raise FlashError(f"the board answers {text!r}, not what MicroPython would") from None
+    return BoardState(machine, mpy, tuple(version), tuple(sorted(files)), main_sha256)
+
+
+def app_for(state, name=None):
+    """Build the firmware for the board that `state` tells; `name` overrides the kind of board."""
+    name = name or BOARDS.get(state.machine)
+    if name is None:
+        raise FlashError(
+            f"no firmware is known for '{state.machine}'",
+            hint=f"known boards: {', '.join(BOARDS)}; name one with --board",
+        )
+    return build_app(name, arch_of(state.mpy))
+
+
+def install(board, state, app, say=lambda text: None):
+    """Write `app` into the other slot and switch to it; return the slot, 'a' or 'b'.
+
+    The board must be at its prompt and is still there afterwards; the next start takes the new
+    one.
+    """
+    slot = "b" if state.slot == "a" else "a"
+    say(f"write {len(app.content)} bytes into slot {slot.upper()}")
+    _replace(board, f"/{slot}.app", f"/{slot}.new", app.content)
+    main = (firmware_path() / "main.py").read_bytes()
+    if state.slot is None:
+        board.exec(f"open('/slot.{slot}', 'w').close()")
+    if state.main_sha256 != hashlib.sha256(main).hexdigest():
+        say("write main.py")
+        _replace(board, "/main.py", "/main.new", main)
+    say(f"switch to slot {slot.upper()}")
+    switch = f"os.rename('/slot.{state.slot}', '/slot.{slot}')\n" if state.slot else ""
+    board.exec(_LOOK + _FORGET_TRIES + switch)
+    return slot
+
+
+def _replace(board, path, fresh, content):
+    """Put `content` at `path`: written beside it, read back by its digest, then renamed."""
+    board.put(content, fresh)
+    wanted = hashlib.sha256(content).hexdigest()
+    found = board.exec(f"{_LOOK}print(digest('{fresh}'))").strip()
+    if found != wanted:
+        raise FlashError(
+            f"{fresh} reads back as {found[:16]}, {wanted[:16]} was written",
+            hint="repeat the command; if it fails again the board's flash is worn out",
+        )
+    board.exec(f"import os\nos.rename('{fresh}', '{path}')")

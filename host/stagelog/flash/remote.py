@@ -1,0 +1,59 @@
+"""A board at its MicroPython prompt, by way of the program mpremote in a process of its own.
+
+mpremote is the tool that MicroPython's makers keep; it is no library, so only its command line is
+used. Fails with DeviceError: no tool, no board, no prompt, or code that raised on the board.
+"""
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from ..errors import DeviceError
+
+_TIMEOUT_S = 120
+
+
+class Remote:
+    """One board on one port. Every call is a whole run of mpremote."""
+
+    def __init__(self, port):
+        self.port = str(port)
+
+    def exec(self, code):
+        """Run code on the board; return what it prints."""
+        return self._run("resume", "exec", code)
+
+    def put(self, content, path):
+        """Write a file on the board. Not atomic: write beside the old one, then rename."""
+        with tempfile.TemporaryDirectory() as folder:
+            local = Path(folder, "content")
+            local.write_bytes(content)
+            self._run("resume", "fs", "cp", str(local), f":{path}")
+
+    def stop(self):
+        """End what runs, forget all variables, and stay at the prompt: main.py is not started."""
+        self._run("soft-reset")
+
+    def reset(self):
+        """Start the board anew, main.py included."""
+        self._run("resume", "exec", "--no-follow", "import machine; machine.reset()")
+
+    def _run(self, *args):
+        command = [sys.executable, "-m", "mpremote", "connect", self.port, *args]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            raise DeviceError(
+                f"the board on {self.port} did not finish in {_TIMEOUT_S} s",
+                "unplug it, plug it in and repeat the command",
+            ) from None
+        if done.returncode:
+            text = (done.stderr.strip() or done.stdout.strip() or "no reason given").splitlines()
+            if "No module named mpremote" in text[-1]:
+                raise DeviceError("mpremote is not installed", "pip install stagelog[flash]")
+            raise DeviceError(
+                f"the board on {self.port}: {text[-1]}",
+                "it must run MicroPython; 'stagelog flash --base' puts it onto a blank board",
+            )
+        return done.stdout
