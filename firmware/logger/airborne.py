@@ -62,6 +62,9 @@ class Flight:
         self._rate = array("i", [0] * 6)  # two ticks of three rates
         self._zero = array("i", [rows["drift"]] * 4)
         self._f = array("i", [0, 0, 1000])
+        self._sum = array("i", [0, 0, 0])
+        self._n_sum = 0
+        self._spin2 = 0
         self._reset()
 
     def resume(self):
@@ -94,9 +97,8 @@ class Flight:
             n_valid += valid[signal[st.DAMPER + i]]
         n_hang, compress = self._dampers()
         rows = self._rows
-        low_b = (
-            n_valid >= 3 and n_hang >= min(rows["wheels"], n_valid) and self.load < rows["load"]
-        )
+        carry = rows["load_out"] if self.state == AIRBORNE else rows["load"]
+        low_b = n_valid >= 3 and n_hang >= min(rows["wheels"], n_valid) and self.load < carry
         if self._warm:
             self._warm -= 1
             return
@@ -128,7 +130,10 @@ class Flight:
         if low:
             if not self._n_low:
                 self._low_tick = tick
+                self._n_sum = 0
+                self._sum[0] = self._sum[1] = self._sum[2] = 0
             self._n_low += 1
+            self._add_up()
         elif self._n_low:
             self._n_low = max(0, self._n_low - 3)
         state = self.state
@@ -143,12 +148,33 @@ class Flight:
         elif self.speed < rows["inhibit"]:
             self.state = INHIBITED
             self._n_low = 0
-        elif self._n_low >= need:
+        elif self._n_low >= need and (not acc_ok or self._is_small()):
             self._take_off(tick, confidence, acc_ok)
         elif self._n_low >= rows["suspect"] or (hint and self._n_low):
             self.state = SUSPECT
         else:
             self.state = GROUND
+
+    def _add_up(self):
+        f = self._f
+        total = self._sum
+        self._n_sum += 1
+        total[0] += f[0]
+        total[1] += f[1]
+        total[2] += f[2]
+
+    def _is_small(self):
+        """Tell whether the mean force since the wheels let go is that of a flight: a crest may
+        leave little, and stretch the springs, but not nothing. The faster the car turns, the more
+        an error of the centre of gravity counts.
+        """
+        total = self._sum
+        n = self._n_sum
+        x = total[0] // n
+        y = total[1] // n
+        z = total[2] // n
+        limit = self._rows["mean"] + (self._spin2 * self._rows["mean_spin"] >> 10)
+        return x * x + y * y + z * z < limit * limit
 
     def _take_off(self, tick, confidence, acc_ok):
         rows = self._rows
@@ -263,6 +289,7 @@ class Flight:
             pp = p * p >> 10
             qq = q * q >> 10
             rr = r * r >> 10
+            self._spin2 = pp + qq + rr
             ax -= (pq * y + pr * z - (qq + rr) * x) >> 10
             ay -= (pq * x + qr * z - (pp + rr) * y) >> 10
             az -= (pr * x + qr * y - (pp + qq) * z) >> 10
@@ -287,7 +314,7 @@ class Flight:
         signal = self._signal
         rows = self._rows
         hang_below = rows["droop"]
-        none_below = rows["load"]
+        none_below = rows["load_out"]
         old = self._x
         zero = self._zero
         load = n = n_hang = compress = 0

@@ -20,6 +20,7 @@ class Fuel:
         self.added_cl = 0
         self.scale = _ONE
         self.leaking = False
+        self.metered_ml = 0
         self._sensors = sensors
         self._trouble = trouble
         self._flight = flight
@@ -85,6 +86,7 @@ class Fuel:
             return
         if self._ml is not None and 0 <= ml - self._ml < 20_000:
             self._since_ml += ml - self._ml
+            self.metered_ml += ml - self._ml
             self.used_cl = self._used_before + self._since_cl()
         self._ml = ml
 

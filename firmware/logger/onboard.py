@@ -1,7 +1,7 @@
-"""On-car events of a running session: reads the ring behind the capture and writes what it finds.
+"""On-car events of a running session: reads the ring behind the capture, writes what it finds.
 
-Owns a place in the ring, as the tap does, and the detectors if the board has a signal table. Events
-go into the same ring as records. Capture and store never wait for it: blocks that were reused
+Owns a place in the ring, as the tap does, and the detectors if the board has a signal table. What
+they find goes into the same ring. Capture and store never wait for it: blocks that were reused
 before they could be watched are told as an event, and so is a table that can't be used.
 """
 

@@ -39,6 +39,9 @@ def flight(profile, book):
         "droop": p.droop_mm / mm,
         "wheels": p.droop_wheels,
         "load": 1000 * LOAD_SHARE * p.acc_enter_g,
+        "load_out": 4000 * LOAD_SHARE * p.acc_enter_g,
+        "mean": 1000 * MEAN_SHARE * p.acc_enter_g,
+        "mean_spin": 1000 / G_ms2 * CG_ERROR_m,
         "flare": 100 * p.flare_kmh_per_s / 10,
         "flare_pedal": 10 * p.flare_pedal_pct,
         "suspect": p.suspect_ms / 10,
@@ -71,8 +74,11 @@ def flight(profile, book):
     return _column(values, st.FLIGHT_ROWS)
 
 
-# The wheels count as hanging when they carry less than this share of acc_enter_g times the weight.
-LOAD_SHARE = 0.4
+# The wheels let go when they carry less than this share of acc_enter_g times the weight, and carry
+# again at four times that. The mean force since then must be below the second share of it.
+LOAD_SHARE = 0.1
+MEAN_SHARE = 0.28
+CG_ERROR_m = 0.15  # the tank empties, spares and crew move
 BACK_us = 10_000  # how long the differences and the filter lag behind
 
 
