@@ -8,7 +8,11 @@ counters it will move (`moves("dropped0", ...)`). After every test the health ga
 others: they must not have moved.
 """
 
+import json
+
 import pytest
+
+from slog.messages import CONFIG_SETTINGS
 
 TARGETS = ("sim", "rp2040", "hardware")
 GATE = (
@@ -51,6 +55,10 @@ def target(request, tmp_path):
     if missing:
         rig.close()
         pytest.skip(f"target {name} can't: {', '.join(sorted(missing))}")
+    bitrate_bps = args.get("bitrate_bps")
+    if bitrate_bps:
+        settings = {"buses": [{"bitrate_bps": bitrate_bps, "ids": None}]}
+        rig.link.replace_config(CONFIG_SETTINGS, json.dumps(settings).encode())
     try:
         yield rig
         moved = {

@@ -392,7 +392,7 @@ def test_blocks_that_survive_between_two_holes_stay_with_their_session():
         bench.power_cut()
     kept = blocks_on(bench)
     last = max(kept)
-    for place in range(0, 64):
+    for place in range(64):
         damage(bench, place)
     bench.power_on()
     listed = bench.link.list_sessions()

@@ -30,7 +30,10 @@ def tape_events(tape, offset_us=0, chunk=65536):
 
 
 class SimTarget:
-    """A rig in virtual time. The card is an image in `folder` and outlives power cuts."""
+    """A rig in virtual time. The card is an image in `folder` and outlives power cuts.
+
+    args  of rig.sim.device.DEFAULTS; card_blocks; bitrate_bps of the bus that is wired to it
+    """
 
     name = "sim"
     capabilities = frozenset(CAPABILITIES)
@@ -38,6 +41,7 @@ class SimTarget:
     def __init__(self, folder, **args):
         from ..card import prepare_raw
 
+        self.bitrate_bps = args.pop("bitrate_bps", 500_000)
         import_firmware()
         self.card_path = folder / "card.img"
         if not self.card_path.exists():

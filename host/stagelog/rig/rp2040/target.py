@@ -4,6 +4,7 @@ The same questions as stagelog.rig.target.SimTarget; time is emulated and the ru
 card is an image file in the test's folder that outlives power cuts. Does not own the tests.
 """
 
+from slog.messages import CONFIG_SETTINGS, STATE_RECORDING
 from stagelog.link import Link
 
 from .board import PicoBoard
@@ -11,10 +12,12 @@ from .card_image import FileImage
 from .card_timing import ORDINARY
 from .firmware import logger_files
 from .mcp2515 import Mcp2515
+from .mcp2515_registers import MODE_LISTEN_ONLY, MODE_NORMAL
 from .sdcard import SdCard
 
 _SLICE_us = 500
 _READ_us = 50_000
+_BOOT_us = 20_000_000  # with a slowed core, and a card that has to be looked through
 
 
 class EmulatedStream:
@@ -84,7 +87,7 @@ class Rp2040Target:
             seed=seed,
         )
         self._stream = EmulatedStream(self.board)
-        self._connect()
+        self._start()
 
     @property
     def is_on(self):
@@ -97,9 +100,9 @@ class Rp2040Target:
         return self.board.t_us
 
     def power_on(self):
-        """Boot the board."""
+        """Boot the board; it records when this returns."""
         self.board.power_on()
-        self._connect()
+        self._wait_for_recording()
 
     def power_cut(self):
         """Take the power away: memory is gone, flash and card stay, writes under way are torn."""
@@ -111,6 +114,27 @@ class Rp2040Target:
         while not self.can.is_played_out:
             self.board.run_us(_SLICE_us)
 
+    def send(self, data):
+        """Send bytes to the logger's data port as they are."""
+        self.board.usb.write(data)
+
+    def card_stall(self, delay_us, duration_us):
+        """Let the card finish nothing for a while, `delay_us` from now."""
+        start_us = self.now_us + delay_us
+        self.card.stall_between(start_us, start_us + duration_us)
+
+    def card_remove(self):
+        """Pull the card out."""
+        self.card.remove()
+
+    def card_insert(self):
+        """Put the card back in."""
+        self.card.insert()
+
+    def card_protect(self, on):
+        """Move the card's tab."""
+        self.card.write_protected = on
+
     def run_for(self, us):
         """Let time pass on a silent bus."""
         self.board.run_us(us)
@@ -120,5 +144,21 @@ class Rp2040Target:
         self.board.close()
         self.card.image.close()
 
-    def _connect(self):
+    def _start(self):
+        """Wait until the logger records, at the bus's bit rate."""
+        self._wait_for_recording()
+        if self.can.rate_bps != self.can.bitrate_bps:
+            text = b'{"buses": [{"bitrate_bps": %d, "ids": null}]}' % self.can.bitrate_bps
+            self.link.replace_config(CONFIG_SETTINGS, text)
+            self._wait_for_recording()
+
+    def _wait_for_recording(self):
+        board = self.board
         self.link = Link(self._stream, "rp2040", self._stream.clock)
+        board.run_until(lambda: board.usb.connected, _BOOT_us, what="USB")
+        board.run_until(self._is_recording, _BOOT_us, _READ_us, "the start of the recording")
+
+    def _is_recording(self):
+        if self.can.mode not in (MODE_NORMAL, MODE_LISTEN_ONLY):
+            return False
+        return self.link.status()["state"] == STATE_RECORDING
