@@ -55,6 +55,7 @@ def target(request, tmp_path):
     if missing:
         rig.close()
         pytest.skip(f"target {name} can't: {', '.join(sorted(missing))}")
+    rig.link.hello()
     bitrate_bps = args.get("bitrate_bps")
     if bitrate_bps:
         settings = {"buses": [{"bitrate_bps": bitrate_bps, "ids": None}]}

@@ -26,7 +26,7 @@ def test_silent_bus_is_noticed_and_a_frame_ends_it(target):
 
 
 @pytest.mark.needs("storage")
-@pytest.mark.moves("fault", "dropped0", "write_errors", "write_retries")
+@pytest.mark.moves("fault", "dropped0", "write_errors", "write_retries", "slots_skipped")
 def test_card_pulled_while_recording_and_put_back(target):
     sent = play(target)
     target.card_remove()
@@ -42,7 +42,7 @@ def test_card_pulled_while_recording_and_put_back(target):
 
 
 @pytest.mark.needs("storage")
-@pytest.mark.moves("fault", "dropped0", "write_errors", "write_retries")
+@pytest.mark.moves("fault", "dropped0", "write_errors", "write_retries", "slots_skipped")
 def test_write_protected_card_raises_an_alarm(target):
     target.card_protect(True)
     play(target)
