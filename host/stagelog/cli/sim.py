@@ -55,6 +55,14 @@ LINGER_US = 3_000_000  # after the tape, until the logger calls its bus silent
     show_default=True,
     help="What runs the firmware: cpython, unix64, unix32 (MicroPython, with --fast) or a path.",
 )
+@click.option(
+    "--target",
+    type=click.Choice(["sim", "rp2040"]),
+    default="sim",
+    show_default=True,
+    help="sim: the application among models; rp2040: stock MicroPython on an emulated Pico.",
+)
+@click.option("--blank", is_flag=True, help="With --target rp2040: no firmware on it yet.")
 @json_option
 def command(
     log,
@@ -70,6 +78,8 @@ def command(
     car,
     fast,
     runtime,
+    target,
+    blank,
     as_json,
 ):
     """Start a simulated logger and print its port; Ctrl-C ends it.
@@ -79,6 +89,10 @@ def command(
     """
     if log and scenario:
         raise UsageError("--log and --drive together", "choose one")
+    if target == "rp2040" and (fast or profile or stalls):
+        raise UsageError("--fast, --profile or --stall with --target rp2040", "leave them out")
+    if blank and target != "rp2040":
+        raise UsageError("--blank without --target rp2040", "add it")
     if runtime != "cpython" and not fast:
         raise UsageError(f"--runtime {runtime} in real time", "add --fast")
     with contextlib.ExitStack() as stack:
@@ -93,7 +107,10 @@ def command(
         if profile:
             args["signals"] = _signals(profile, folder)
         tape = _tape(log, scenario, duration_s, seed, bitrate_bps)
-        logger = _start(args, tape, folder, fast, runtime)
+        if target == "rp2040":
+            logger = _emulate(args["card"], tape, bitrate_bps, seed, blank)
+        else:
+            logger = _start(args, tape, folder, fast, runtime)
         stack.callback(logger.close)
         from ..rig.live import announced
 
@@ -103,6 +120,12 @@ def command(
         signal.signal(signal.SIGTERM, lambda *_: stopped.append(True))
         with contextlib.suppress(KeyboardInterrupt):
             logger.run(lambda: stopped)
+
+
+def _emulate(card, tape, bitrate_bps, seed, blank):
+    from ..rig.rp2040.live import EmulatedLogger
+
+    return EmulatedLogger(card, tape, bitrate_bps, seed, blank)
 
 
 def _start(args, tape, folder, fast, runtime):

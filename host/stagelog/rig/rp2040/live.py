@@ -1,0 +1,45 @@
+"""A live process around the emulated board: its USB is a pseudo-terminal, as if on a cable."""
+
+from .board import PicoBoard
+from .card_image import FileImage
+from .firmware import logger_files
+from .mcp2515 import Mcp2515
+from .sdcard import SdCard
+
+
+class EmulatedLogger:
+    """An emulated Pico that ordinary commands reach at `port`.
+
+    card   path of a card image; tape  what its bus carries from power-on, or None
+    blank  True: stock MicroPython with an empty file system, to be flashed
+    """
+
+    def __init__(self, card, tape=None, bitrate_bps=500_000, seed=1, blank=False):
+        self._image = FileImage(card)
+        self._can = Mcp2515(bitrate_bps=bitrate_bps)
+        self._board = PicoBoard(
+            files=None if blank else logger_files(),
+            can=self._can,
+            card=SdCard(self._image, seed=seed),
+            seed=seed,
+        )
+        if tape is not None:
+            self._can.play(tape)
+        self._cable = self._board.serve_pty()
+
+    @property
+    def port(self):
+        """Name of the port to open."""
+        return self._cable.path
+
+    def run(self, until=lambda: False):
+        """Run at the pace of the wall clock until `until()` is true, or as fast as this machine
+        can.
+        """
+        self._cable.serve(until)
+
+    def close(self):
+        """Unplug and put the card away."""
+        self._cable.stop()
+        self._board.close()
+        self._image.close()
