@@ -9,6 +9,7 @@ compiler makes another format than the board's MicroPython takes.
 """
 
 import ast
+import functools
 import hashlib
 import subprocess
 import tempfile
@@ -147,6 +148,7 @@ def _path_of(folder, name):
     return None
 
 
+@functools.cache
 def _compile(path, source, arch):
     with tempfile.TemporaryDirectory() as folder:
         given, made = Path(folder, "module.py"), Path(folder, "module.mpy")

@@ -1,0 +1,101 @@
+"""Runs firmware/main.py on CPython: a flash of {path: bytes}, the memory of a reset, and no more.
+
+A slot whose start.py says so starts, fails, or hands the board to the REPL; main.py's own imports
+from the slot go through its `Slot`, as on the board.
+"""
+
+import builtins
+import io
+import types
+from pathlib import Path
+
+SOURCE = Path(__file__).parents[1] / "main.py"
+
+
+class Flash:
+    """The flash's files under their full names. Reads and renames as littlefs does."""
+
+    def __init__(self, files):
+        self.files = {path.lstrip("/"): content for path, content in files.items()}
+
+    def open(self, path, mode="r"):
+        try:
+            return io.BytesIO(self.files[path.lstrip("/")])
+        except KeyError:
+            raise OSError(2) from None
+
+    def rename(self, old, new):
+        if old.lstrip("/") not in self.files:
+            raise OSError(2)
+        self.files[new.lstrip("/")] = self.files.pop(old.lstrip("/"))
+
+    def listdir(self, path):
+        return [path for path in self.files if "/" not in path]
+
+
+class World:
+    """One board. `memory` is what a power cut forgets; `started` the slots that were started."""
+
+    ADDRESS = 0x4005800C
+
+    def __init__(self, files, named_memory=False):
+        self.flash = Flash(files)
+        self.memory = {0: 0, self.ADDRESS: 0}
+        self.named_memory = named_memory
+        self.started = []
+        self.n_resets = 0
+
+    def boot(self):
+        """Run main.py once; return the slot it started, 0 or 1, or None for the REPL."""
+        before = len(self.started)
+        namespace = {"__name__": "__main__", "__builtins__": self._builtins()}
+        exec(compile(SOURCE.read_text(), "main.py", "exec"), namespace)
+        return self.started[-1] if len(self.started) > before else None
+
+    def power_cut(self):
+        """Forget what only power keeps."""
+        self.memory = dict.fromkeys(self.memory, 0)
+
+    def _builtins(self):
+        machine = types.SimpleNamespace(mem32=self.memory, reset=self._reset)
+        if self.named_memory:
+            named = {0: self.memory[0]}
+            self.memory = named
+            machine = types.SimpleNamespace(
+                mem32=None, mem_backup=lambda: named, reset=self._reset
+            )
+        mounted = []
+        modules = {
+            "machine": machine,
+            "os": types.SimpleNamespace(
+                listdir=self.flash.listdir,
+                rename=self.flash.rename,
+                mount=lambda slot, place: mounted.append(slot),
+            ),
+            "sys": types.SimpleNamespace(path=[], print_exception=lambda error: None),
+        }
+
+        def load(name, *args, **kwargs):
+            if name == "start":
+                return self._start(mounted[-1])
+            return modules[name] if name in modules else builtins.__import__(name, *args, **kwargs)
+
+        return {**vars(builtins), "open": self.flash.open, "print": self._said, "__import__": load}
+
+    def _start(self, slot):
+        assert slot.stat("/boards")[0] == 0x4000 and slot.stat("/start.py")[0] == 0x8000
+        source = slot.open("/start.py", "rb").read(slot.places["start.py"][1])
+        namespace = {"started": self.started}
+        exec(source, namespace)
+        return types.SimpleNamespace(**namespace)
+
+    def _reset(self):
+        self.n_resets += 1
+
+    def _said(self, *args):
+        """Nobody reads it."""
+
+
+GOOD = "def run(slot, memory, at):\n    started.append(slot)\n    memory[at] = 0\n"
+FAILS = "def run(slot, memory, at):\n    started.append(slot)\n    raise MemoryError\n"
+HANGS = "def run(slot, memory, at):\n    started.append(slot)\n"

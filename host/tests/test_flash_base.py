@@ -1,0 +1,115 @@
+"""MicroPython onto a board: only the image that is meant, only onto what waits for one."""
+
+import hashlib
+import sys
+
+import pytest
+
+from stagelog.errors import DeviceError
+from stagelog.flash.base_image import checked_image, find_drives, write_esp, write_uf2
+from stagelog.flash.build import FlashError
+
+IMAGE = b"UF2\nWQ]\x9e" + bytes(range(248)) * 4
+DIGEST = hashlib.sha256(IMAGE).hexdigest()
+
+
+@pytest.fixture
+def image(tmp_path):
+    path = tmp_path / "pico.uf2"
+    path.write_bytes(IMAGE)
+    return path
+
+
+@pytest.fixture
+def drive(tmp_path):
+    folder = tmp_path / "media" / "me" / "RPI-RP2"
+    folder.mkdir(parents=True)
+    (folder / "INFO_UF2.TXT").write_text("UF2 Bootloader v3.0\nModel: Raspberry Pi RP2\n")
+    return folder
+
+
+def test_an_image_is_taken_with_its_digest(image):
+    assert checked_image(image, DIGEST.upper()) == IMAGE
+    image.with_name("pico.uf2.sha256").write_text(f"{DIGEST}  pico.uf2\n")
+    assert checked_image(image) == IMAGE
+
+
+def test_an_image_without_a_digest_is_refused(image):
+    with pytest.raises(FlashError, match=f"no SHA-256.*--sha256 {DIGEST}"):
+        checked_image(image)
+
+
+def test_another_image_is_refused(image):
+    image.write_bytes(IMAGE + b"!")
+    with pytest.raises(FlashError, match="is wanted; download it again"):
+        checked_image(image, DIGEST)
+
+
+def test_no_image_is_said(tmp_path):
+    with pytest.raises(FlashError, match="cannot read .*nothing.uf2"):
+        checked_image(tmp_path / "nothing.uf2", DIGEST)
+
+
+def test_the_boot_drive_is_found_and_gets_the_image(tmp_path, drive):
+    (tmp_path / "media" / "me" / "HOLIDAY").mkdir()
+    assert find_drives([tmp_path / "media"]) == [drive]
+    assert write_uf2(IMAGE, roots=[tmp_path / "media"]) == drive
+    assert (drive / "image.uf2").read_bytes() == IMAGE
+
+
+def test_no_board_or_two_boards_are_not_guessed(tmp_path, drive):
+    with pytest.raises(DeviceError, match="0 boards wait.*BOOTSEL"):
+        write_uf2(IMAGE, roots=[tmp_path / "nowhere"])
+    second = drive.with_name("RPI-RP2 1")
+    second.mkdir()
+    (second / "INFO_UF2.TXT").write_text("Model: Raspberry Pi RP2\n")
+    with pytest.raises(DeviceError, match="2 boards wait"):
+        write_uf2(IMAGE, roots=[tmp_path / "media"])
+
+
+def test_another_drive_is_left_alone(tmp_path):
+    with pytest.raises(DeviceError, match="not the drive"):
+        write_uf2(IMAGE, drive=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_no_uf2_stays_off_an_rp2040(drive):
+    with pytest.raises(FlashError, match="no UF2"):
+        write_uf2(b"\x7fELF", drive=drive)
+
+
+FAKE_TOOL = """
+import pathlib, sys
+pathlib.Path(sys.argv[1]).write_text(repr(sys.argv[2:-1]))
+pathlib.Path(sys.argv[1] + ".image").write_bytes(pathlib.Path(sys.argv[-1]).read_bytes())
+"""
+
+
+def tool(tmp_path, text):
+    script = tmp_path / "esptool.py"
+    script.write_text(text)
+    return sys.executable, str(script), str(tmp_path / "called")
+
+
+def test_an_esp32_is_erased_and_written_by_the_tool(tmp_path):
+    write_esp(b"\xe9image", "/dev/ttyUSB7", "esp32", tool(tmp_path, FAKE_TOOL))
+    called = (tmp_path / "called").read_text()
+    assert called == (
+        "['--chip', 'esp32', '--port', '/dev/ttyUSB7', 'write_flash', '--erase-all', '0x1000']"
+    )
+    assert (tmp_path / "called.image").read_bytes() == b"\xe9image"
+
+
+def test_what_the_tool_says_is_told(tmp_path):
+    with pytest.raises(DeviceError, match="esptool on P: no such port; hold BOOT"):
+        write_esp(b"", "P", "esp32", tool(tmp_path, "raise SystemExit('no such port')"))
+
+
+def test_a_missing_tool_is_told():
+    with pytest.raises(DeviceError, match="not installed"):
+        write_esp(b"", "P", "esp32", ("/nowhere/esptool",))
+
+
+def test_an_unknown_chip_is_named():
+    with pytest.raises(FlashError, match="'esp8266'; known: esp32"):
+        write_esp(b"", "P", "esp8266")

@@ -1,0 +1,300 @@
+"""Installing: the power may go at any operation; the board starts the old firmware or the new."""
+
+import contextlib
+import hashlib
+import importlib.util
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from slog import messages as m
+from stagelog.errors import ContractError, DeviceError
+from stagelog.flash import flash, leave_logger
+from stagelog.flash.build import App, FlashError, pack_app
+from stagelog.flash.install import app_for, install, look
+
+_SPEC = importlib.util.spec_from_file_location(
+    "main_world", Path(__file__).parents[2] / "firmware" / "tests" / "main_world.py"
+)
+main_world = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(main_world)
+MAIN = main_world.SOURCE.read_bytes()
+GOOD = main_world.GOOD
+
+
+def app_of(name):
+    content = pack_app({"start.py": GOOD.encode(), "boards/__init__.py": name.encode()})
+    return App("pico_mcp2515", "armv6m", (), content)
+
+
+OLD, NEW = app_of("old"), app_of("new")
+
+
+class PowerCut(Exception):
+    pass
+
+
+class FakeBoard:
+    """remote.Remote on a dict of files. The power goes before operation `cut`, or in it."""
+
+    def __init__(self, files=(), cut=None, torn=False):
+        self.files = dict(files)
+        self.cut = cut
+        self.torn = torn
+        self.n_operations = 0
+        self.memory = {0x4005800C: 15}
+        self.spoil = None
+
+    def exec(self, code):
+        machine = type("machine", (), {"mem32": self.memory})
+        said = io.StringIO()
+        namespace = {"open": self._open, "print": lambda text: said.write(str(text) + "\n")}
+        modules = {"os": self, "machine": machine, "sys": self, "json": json, "hashlib": hashlib}
+        builtins = {**vars(__import__("builtins"))}
+        builtins["__import__"] = lambda name, *args: modules[name]
+        namespace["__builtins__"] = builtins
+        exec(code, namespace)
+        return said.getvalue()
+
+    def put(self, content, path):
+        with self._operation(torn=lambda: self.files.update({path: content[: len(content) // 2]})):
+            self.files[path] = content
+        if self.spoil == path:
+            self.files[path] = content[:-1] + b"?"
+
+    # what the code sees as os and sys
+
+    class implementation:
+        _machine = "Raspberry Pi Pico with RP2040"
+        _mpy = 4870
+        version = (1, 25, 0, "")
+
+    def listdir(self, path):
+        return [path.lstrip("/") for path in self.files]
+
+    def rename(self, old, new):
+        with self._operation():
+            self.files[new] = self.files.pop(old)
+
+    def _open(self, path, mode="r"):
+        if mode == "w":
+            with self._operation():
+                self.files[path] = b""
+            return io.BytesIO()
+        if path not in self.files:
+            raise OSError(2)
+        return io.BytesIO(self.files[path])
+
+    @contextlib.contextmanager
+    def _operation(self, torn=None):
+        self.n_operations += 1
+        if self.n_operations == self.cut:
+            if self.torn and torn is not None:
+                torn()
+            raise PowerCut
+        yield
+
+
+def running(app, slot="a"):
+    return {f"/{slot}.app": app.content, f"/slot.{slot}": b"", "/main.py": MAIN}
+
+
+def boots(files):
+    """Return the content of the slot that main.py starts on this flash, None for the prompt."""
+    if files.get("/main.py") is None:
+        return None
+    world = main_world.World(files)
+    slot = world.boot()
+    return None if slot is None else files[f"/{'ab'[slot]}.app"]
+
+
+def count_operations(files):
+    board = FakeBoard(files)
+    install(board, look(board), NEW)
+    return board.n_operations
+
+
+STARTS = {
+    "blank": {},
+    "from slot a": running(OLD),
+    "from slot b": {**running(OLD, "b"), "/a.app": app_of("older").content},
+    "with another main.py": {**running(OLD), "/main.py": MAIN + b"# older\n"},
+}
+
+
+@pytest.mark.parametrize("files", STARTS.values(), ids=STARTS)
+def test_the_new_firmware_starts(files):
+    board = FakeBoard(files)
+    slot = install(board, look(board), NEW)
+    assert boots(board.files) == NEW.content
+    assert slot == ("b" if "/slot.a" in files else "a")
+    assert board.memory[0x4005800C] == 0, "tries of the slot's former firmware count"
+    assert not [path for path in board.files if path.endswith(".new")]
+
+
+@pytest.mark.parametrize("torn", [False, True], ids=["before", "torn"])
+@pytest.mark.parametrize("files", STARTS.values(), ids=STARTS)
+def test_a_power_cut_leaves_the_old_or_the_new(files, torn):
+    n = count_operations(files)
+    assert n >= 3
+    for cut in range(1, n + 1):
+        board = FakeBoard(files, cut, torn)
+        with pytest.raises(PowerCut):
+            install(board, look(board), NEW)
+        assert boots(board.files) == boots(files), f"cut at operation {cut}"
+        again = FakeBoard(board.files)
+        install(again, look(again), NEW)
+        assert boots(again.files) == NEW.content, f"repeated after a cut at operation {cut}"
+
+
+def test_what_reads_back_wrong_is_not_started():
+    board = FakeBoard(running(OLD))
+    board.spoil = "/b.new"
+    with pytest.raises(FlashError, match="b.new reads back as"):
+        install(board, look(board), NEW)
+    assert boots(board.files) == OLD.content
+
+
+def test_a_board_that_nobody_knows_is_named():
+    board = FakeBoard()
+    board.implementation = type("i", (), {"_machine": "Toaster", "_mpy": 4870, "version": (1,)})
+    with pytest.raises(FlashError, match="'Toaster'.*--board"):
+        app_for(look(board))
+
+
+def test_what_is_no_micropython_is_said():
+    class Strange(FakeBoard):
+        def exec(self, code):
+            return "login: "
+
+    with pytest.raises(FlashError, match="'login: '"):
+        look(Strange())
+
+
+class FakeLink:
+    """A logger that answers."""
+
+    def __init__(self, sessions=(), stored=0, contract=None, slot=0, refuses=False):
+        self.sessions = [dict(session) for session in sessions]
+        self.contract = contract or m.contract_hash()
+        self.stored = stored
+        self.slot = slot
+        self.log = []
+
+    def ask(self, kind, values):
+        return {"contract": self.contract, "boot": 7, "slot": self.slot}, b""
+
+    def hello(self):
+        if self.contract != m.contract_hash():
+            raise ContractError("another contract")
+        return self.ask(m.HELLO, {})[0]
+
+    def status(self):
+        return {"stored0": self.stored, "stored1": 0}
+
+    def list_sessions(self):
+        return self.sessions
+
+    def control(self, action, boot):
+        self.log.append((action, boot))
+
+    def replace_config(self, item, content):
+        self.log.append((item, content))
+
+    def close(self):
+        self.log.append("close")
+
+
+OLD_SESSION = {"running": 0, "boot": 6}
+RUNNING = {"running": 1, "boot": 7}
+
+
+def leave(link, **options):
+    leave_logger("PORT", lambda tries: link, sleep=lambda s: None, **options)
+    return link.log
+
+
+def test_a_running_logger_is_asked_for_its_prompt():
+    expected = [(m.CONTROL_STOP, 7), (m.CONTROL_REPL, 7), "close"]
+    assert leave(FakeLink([RUNNING])) == expected
+
+
+@pytest.mark.parametrize("link", [FakeLink([RUNNING, OLD_SESSION]), FakeLink([RUNNING], stored=1)])
+def test_sessions_that_nobody_holds_are_not_left_behind(link):
+    with pytest.raises(FlashError, match="1 sessions on the card.*stagelog download"):
+        leave(link)
+    assert link.log == ["close"]
+    leave(link, despite_sessions=True)
+
+
+def test_sessions_that_the_archive_holds_may_stay():
+    leave(FakeLink([RUNNING, OLD_SESSION]), is_held=lambda session: session["boot"] == 6)
+
+
+def test_an_older_contract_needs_a_word():
+    link = FakeLink(contract=bytes(8))
+    with pytest.raises(FlashError, match="older contract.*--despite-sessions"):
+        leave(link)
+    leave(link, despite_sessions=True)
+
+
+def test_a_blank_board_has_nothing_to_leave():
+    def nobody(tries):
+        raise DeviceError("nobody")
+
+    leave_logger("PORT", nobody)
+
+
+class Bench:
+    """A board that comes up as a logger after `reset`."""
+
+    def __init__(self, files, comes_up_in=None, silent=False):
+        self.board = FakeBoard(files)
+        self.board.stop = lambda: None
+        self.board.reset = self._reset
+        self.comes_up_in = comes_up_in
+        self.silent = silent
+        self.link = None
+        self.t_s = 0
+
+    def open_link(self, tries):
+        if self.link is None:
+            raise DeviceError("nobody answers")
+        return self.link
+
+    def flash(self, **options):
+        return flash(
+            "PORT",
+            self.open_link,
+            self.board,
+            clock=lambda: self.t_s,
+            sleep=self._sleep,
+            **options,
+        )
+
+    def _sleep(self, s):
+        self.t_s += s
+
+    def _reset(self):
+        slot = "slot.b" in self.board.listdir("/")
+        if not self.silent:
+            self.link = FakeLink(slot=int(slot) if self.comes_up_in is None else self.comes_up_in)
+
+
+def test_flash_ends_with_hello_from_the_new_slot_and_its_settings():
+    bench = Bench(running(OLD))
+    hello = bench.flash(settings=b"{}", signals=b"SLST")
+    assert hello["slot"] == 1
+    assert bench.link.log == [(m.CONFIG_SETTINGS, b"{}"), (m.CONFIG_SIGNALS, b"SLST"), "close"]
+
+
+def test_flash_says_when_the_board_went_back():
+    with pytest.raises(FlashError, match="runs from slot A, not the new one"):
+        Bench(running(OLD), comes_up_in=0).flash()
+
+
+def test_flash_says_when_nobody_comes_up():
+    with pytest.raises(FlashError, match="no logger answers on PORT 30 s after"):
+        Bench({}, silent=True).flash()
