@@ -253,6 +253,14 @@ def test_extended_multiplexing(tmp_path):
     ]
 
 
+def test_no_parser_is_made_to_list_more_than_256_selector_values():
+    lines = [' SG_ S M : 0|16@1+ (1,0) [0|0] "" ECU', ' SG_ T m0 : 16|8@1+ (1,0) [0|0] "" ECU']
+    lines.append("SG_MUL_VAL_ 1 T S 0-199, 300-399, 500-600, 700-800;")
+    mended = mend(HEAD + "BO_ 1 A: 8 ECU\n" + "\n".join(lines))
+    assert "SG_MUL_VAL_ 1 T S 0-199, 300-355;" in mended.text
+    assert mended.ranges[1, "T"] == ("S", ((0, 199), (300, 399), (500, 600), (700, 800)))
+
+
 def test_hash_and_encoding_of_the_file(tmp_path):
     import hashlib
 

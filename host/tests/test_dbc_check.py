@@ -94,6 +94,18 @@ def test_out_of_range_values_are_counted(log):
     assert found[0]["seen"][1] >= 0xF000
 
 
+def test_a_cycle_with_holes_is_not_kept(log):
+    database, frames = log
+    frames = frames[frames["can_id"] == 256].copy()
+    frames["data"][:, 1:3] = 0
+    frames["t_us"][100:] += 25_000
+    frames["t_us"][150:] += 25_000
+    frames["t_us"][200:] += 25_000
+    (engine,) = check_log(database, [frames])["cycles"]
+    assert (engine["kept"], engine["median_ms"], engine["longest_ms"]) == (False, 10, 35)
+    assert engine["late_pct"] == pytest.approx(100 * 3 / (len(frames) - 1), abs=1e-3)
+
+
 def test_a_log_that_agrees(log):
     database, frames = log
     frames = frames[frames["can_id"] == 256].copy()

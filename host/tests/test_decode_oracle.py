@@ -10,7 +10,9 @@ from cantools.database.can import Signal
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stagelog.dbc import load_database
+from stagelog.dbc import Database, load_database
+from stagelog.dbc import Message as OurMessage
+from stagelog.dbc import Signal as OurSignal
 from stagelog.decode import compile_plan, decode
 from stagelog.importers.candump import read_candump
 from stagelog.model import EXT, FD_LENGTHS, FRAME, FRAME_FD
@@ -190,6 +192,35 @@ def test_what_cantools_encodes_is_decoded_to_it(tmp_path_factory, layout, data):
     payload = oracle.encode(values, scaling=False, strict=False)
     table = decode(frames_of([payload]), compile_plan(database), "raw")["M"]
     assert {k: v[0].item() for k, v in table.signals.items() if len(v)} == values
+
+
+def test_every_place_of_every_length_in_eight_bytes():
+    """All starts, lengths and signs in both orders, by arithmetic on Python's integers."""
+    rng = np.random.default_rng(9)
+    payloads = [rng.bytes(8) for _ in range(12)] + [b"\xff" * 8, b"\0" * 8]
+    signals, wanted = [], {}
+    for length in range(1, 65):
+        for first in range(65 - length):
+            for is_motorola in (False, True):
+                for is_signed in (False, True):
+                    name = f"S{len(signals)}"
+                    start = (first // 8) * 8 + 7 - first % 8 if is_motorola else first
+                    layout = (name, start, length, is_motorola, is_signed)
+                    signals.append(OurSignal(*layout))
+                    wanted[name] = [expected(p, first, length, *layout[3:]) for p in payloads]
+    message = OurMessage("M", 1, 8, tuple(signals))
+    database = Database(Path("none"), "dbc", "", "", (message,))
+    table = decode(frames_of(payloads), compile_plan(database), "raw")["M"]
+    assert len(table.signals) == len(signals) == 4 * 2080
+    for name, values in wanted.items():
+        assert table.signals[name].tolist() == values, message.signal(name)
+
+
+def expected(payload, first, length, is_motorola, is_signed):
+    """Return the raw value at bit `first`, counted from the top (Motorola) or the bottom."""
+    word = int.from_bytes(payload, "big" if is_motorola else "little")
+    value = (word >> (64 - first - length if is_motorola else first)) & ((1 << length) - 1)
+    return value - (1 << length) if is_signed and value >> (length - 1) else value
 
 
 @st.composite

@@ -167,6 +167,13 @@ def test_junk_is_counted_with_its_line_and_costs_only_itself(tmp_path):
     assert Damage("not a frame", "line 8", NOT_FRAMES[3]) in diagnostics.damages
 
 
+@pytest.mark.parametrize("junk", NOT_FRAMES)
+def test_junk_alone_is_junk(tmp_path, junk):
+    frames, diagnostics = read(tmp_path, f"{junk}\n" * 3)
+    assert len(frames) == 0
+    assert diagnostics.n_damages + diagnostics.n_other == 3
+
+
 def test_comments_and_drops(tmp_path):
     text = (
         "# made by hand\n// remark\n; remark\n\n"

@@ -121,7 +121,7 @@ def test_mutants_of_mf4(tmp_path):
     path = tmp_path / "x.mf4"
     data = base_log(path, "mf4")
     rng = random.Random(1)
-    for _ in range(4):
+    for _ in range(2):
         path.write_bytes(mutate(data, rng))
         try:
             load_frames(path)
@@ -199,6 +199,21 @@ def test_blf_object_with_a_wrong_size_costs_itself_only(tmp_path, size):
     ids = log.frames["can_id"].tolist()
     assert [k for k in ids if k != 4] == [0, 1, 2, 3, 5, 6, 7, 8, 9]
     assert log.diagnostics.counts
+
+
+@pytest.mark.parametrize("n_junk", [5, 48, 400])
+def test_blf_junk_between_objects_is_told(tmp_path, n_junk):
+    path = tmp_path / "x.blf"
+    path.write_bytes(BLF_HEAD + container(can_object(1) + b"\x33" * n_junk + can_object(2)))
+    log = load_frames(path)
+    assert log.frames["can_id"].tolist() == [1, 2]
+    assert log.diagnostics.counts == {"no object": 1}
+
+
+def test_a_line_with_fewer_bytes_than_it_says_is_no_frame():
+    log = load_frames(EVIL / "length_of_99.asc")
+    assert len(log.frames) == 0
+    assert log.diagnostics.counts == {"not a frame": 2}
 
 
 def test_blf_mark_inside_a_payload_is_a_payload(tmp_path):
