@@ -56,7 +56,7 @@ def main():
     """Run the demo into out/demo."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=ROOT / "out" / "demo")
-    parser.add_argument("--seconds", type=float, default=600)
+    parser.add_argument("--seconds", type=float, default=330)
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
     shutil.rmtree(given.out, ignore_errors=True)
