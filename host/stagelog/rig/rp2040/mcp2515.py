@@ -84,7 +84,7 @@ class Mcp2515:
         self._clock = emulator.clock
         self._engine = emulator.chip.engine
         self._wire.attach(emulator)
-        self._levels = [None, None, None]
+        self._levels = (None, None, None)
         self._next_frame = self._clock.create_alarm(self._frame_due)
         self._next_sent = self._clock.create_alarm(self._transmit)
         self.power_on()
@@ -373,21 +373,18 @@ class Mcp2515:
 
     def _update_pins(self):
         registers = self._registers
-        raised = registers[reg.CANINTF]
-        levels = [None, None, None]
         if self.present:
-            levels[0] = not raised & registers[reg.CANINTE]
-            control = registers[reg.BFPCTRL]
-            for buffer in (0, 1):
-                if control >> (2 + buffer) & 1:
-                    full_mode = control >> buffer & 1
-                    levels[1 + buffer] = (
-                        not raised >> buffer & 1 if full_mode else control >> (4 + buffer) & 1
-                    )
-        for pin, level, before in zip(self._pins, levels, self._levels, strict=True):
-            if pin is not None and level != before:
-                self._engine.drive(pin, level)
-        self._levels = levels
+            levels = reg.pin_levels(
+                registers[reg.CANINTF], registers[reg.CANINTE], registers[reg.BFPCTRL]
+            )
+        else:
+            levels = (None, None, None)
+        before = self._levels
+        if levels != before:
+            self._levels = levels
+            for i in range(3):
+                if levels[i] != before[i] and self._pins[i] is not None:
+                    self._engine.drive(self._pins[i], levels[i])
 
     # Transmission
 

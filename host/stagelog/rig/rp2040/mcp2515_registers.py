@@ -2,6 +2,8 @@
 their bits alone.
 """
 
+from functools import cache
+
 from ...model import EXT, RTR
 
 BFPCTRL, CANSTAT, CANCTRL = 0x0C, 0x0E, 0x0F
@@ -68,6 +70,20 @@ def bit_rate_bps(registers, crystal_Hz):
         return 0
     quanta = 1 + propagation + phase1 + phase2
     return crystal_Hz / (2 * ((cnf1 & 63) + 1) * quanta)
+
+
+@cache
+def pin_levels(raised, enabled, control):
+    """Return levels of INT, RX0BF, RX1BF for CANINTF, CANINTE, BFPCTRL; None: not driven."""
+    levels = [not raised & enabled]
+    for buffer in (0, 1):
+        if not control >> (2 + buffer) & 1:
+            levels.append(None)
+        elif control >> buffer & 1:
+            levels.append(not raised >> buffer & 1)
+        else:
+            levels.append(bool(control >> (4 + buffer) & 1))
+    return tuple(levels)
 
 
 def state_bits(tec, rec):

@@ -4,6 +4,7 @@ Owns the protocol of Physical Layer Simplified Specification 6.00, chapter 7, fo
 cards, the time things take and the faults below. Does not own the sectors (card_image).
 
     stall_next, stall_sector  the next write, or that of one sector, stays busy for so long
+    stall_between             no write ends in a span of time
     reject_next               the next n written sectors are answered 0x0B (CRC) or 0x0D (write)
     insert, remove            the card goes into the socket or out of it
     write_protected           the CSD says so and writes are refused
@@ -83,6 +84,7 @@ class SdCard:
         self._rng = random.Random(f"card/{seed}")
         self._stalls = {}
         self._next_stall_us = 0.0
+        self._standstills = []
         self._rejections = []
         self._in = (ctypes.c_uint8 * _FRAME)()
         self._out = (ctypes.c_uint8 * (_FRAME + 32))()
@@ -108,6 +110,10 @@ class SdCard:
     def stall_sector(self, sector, duration_us):
         """Let the write of one sector stay busy for so long."""
         self._stalls[sector] = duration_us
+
+    def stall_between(self, start_us, end_us):
+        """Let no write end between two moments; what was about to ends at the second."""
+        self._standstills.append((start_us, end_us))
 
     def reject_next(self, n, response=REJECTED_WRITE):
         """Refuse the next n sectors that are written."""
@@ -391,6 +397,9 @@ class SdCard:
         now_us = self._clock.t_us
         until_us = max(self._busy_until_us if answer == 0 else 0, now_us + duration_us)
         if answer == 0:
+            for start_us, end_us in self._standstills:
+                if start_us <= until_us < end_us:
+                    until_us = end_us
             self.busy_us += until_us - max(now_us, self._busy_until_us)
             self._busy_until_us = until_us
         self._wire.busy_until(until_us, answer)

@@ -20,7 +20,7 @@ NEVER = (1 << 64) - 1
 N_PINS = 30
 
 _FOLDER = Path(__file__).parent
-_FLAGS = ("-O2", "-fPIC", "-shared", "-fno-strict-aliasing")
+_FLAGS = ("-O3", "-fPIC", "-shared", "-fno-strict-aliasing")
 
 FAULTS = {1: "undefined instruction", 2: "access to nothing", 3: "breakpoint", 4: "locked up"}
 
