@@ -225,6 +225,8 @@ def test_fd_payloads_and_signals_over_nine_bytes(tmp_path):
         "BU_: ECU\nBO_ 1 M: 64 ECU\n"
         ' SG_ Intel : 443|64@1+ (1,0) [0|0] "" ECU\n'
         ' SG_ Motorola : 4|64@0- (1,0) [0|0] "" ECU\n'
+        ' SG_ Signed : 101|62@1- (1,0) [0|0] "" ECU\n'
+        ' SG_ Unsigned : 230|63@0+ (1,0) [0|0] "" ECU\n'
         ' SG_ Last : 504|8@1+ (1,0) [0|0] "" ECU\n'
     )
     database = load_database(path)
@@ -239,12 +241,18 @@ def test_fd_payloads_and_signals_over_nine_bytes(tmp_path):
         assert table.signals["Intel"][k] == (little >> 443) & (2**64 - 1)
         motorola = (big >> (512 - 3 - 64)) & (2**64 - 1)
         assert table.signals["Motorola"][k] == motorola - (motorola >> 63 << 64)
+        signed = (little >> 101) & (2**62 - 1)
+        assert table.signals["Signed"][k] == signed - (signed >> 61 << 62)
+        # bit 230 is the second from the top of byte 28
+        assert table.signals["Unsigned"][k] == (big >> (512 - 28 * 8 - 1 - 63)) & (2**63 - 1)
         assert table.signals["Last"][k] == payload[63]
     # the same message in a table of classic frames holds none of them
     classic = frame_table((1, "00" * 8))
     assert decode(classic, compile_plan(database))["M"].n_short == {
         "Intel": 1,
         "Motorola": 1,
+        "Signed": 1,
+        "Unsigned": 1,
         "Last": 1,
     }
 

@@ -148,7 +148,7 @@ class _Writer:
         if dtype is None:
             self.blocks = [np.empty((len(g.names), n), g.raw_dtype) for g in plan.groups]
         else:
-            block = np.empty((len(plan.names), n), dtype)
+            self.block = block = np.empty((plan.n_rows, n), dtype)
             self.blocks = [block[g.row : g.row + len(g.names)] for g in plan.groups]
 
     def add(self, payloads, low, high, t_us, bus, ids, n_bytes):
@@ -197,6 +197,11 @@ class _Writer:
     def table(self):
         """Return the finished MessageTable."""
         table = MessageTable(self.plan.message, self.t_us, self.bus, self.source)
+        if self.plan.rows is not None and self.dtype is not None and not self.has_short:
+            block = list(self.block)
+            rows = map(block.__getitem__, self.plan.rows)
+            table.signals = dict(zip(self.plan.columns, rows, strict=True))
+            return table
         for group, block in zip(self.plan.groups, self.blocks, strict=True):
             if not self.has_short:
                 table.signals.update(zip(group.names, block, strict=True))
@@ -252,10 +257,10 @@ def _extract(group, word):
         raw = (word[0] << group.left) | (word[1] >> (_U(8) - group.left))
     else:
         raw = (word[0] >> group.left) | (word[1] << (_U(64) - group.left))
-        raw <<= group.right
+        raw <<= group.right.view(np.uint64)
     if kind == "signed":
         raw = raw.view(np.int64)
-        raw >>= group.right.view(np.int64)
+        raw >>= group.right
         return raw
     raw >>= group.right
     if kind == "unsigned":

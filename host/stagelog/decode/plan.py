@@ -32,7 +32,8 @@ class Group:
     kind          "signed", "unsigned", "wide" (64 bits, unsigned), "float"
     is_split      the signals lie over nine bytes
     key           (word, is_motorola, is_split): what the same word can be reused for
-    left, right   uint64[n, 1];  scale, offset  float64[n, 1] or None where all are 1 or 0
+    left, right   uint64[n, 1], right of signed groups int64;
+    scale, offset  float64[n, 1] or None where all are 1 or 0
     """
 
     key: tuple
@@ -72,8 +73,9 @@ class MessagePlan:
     groups: list[Group]
     branches: list[Branch]
     need: int
-    names: list[str]
     columns: list[str]
+    rows: list[int] | None
+    n_rows: int
 
 
 @dataclass(slots=True)
@@ -172,7 +174,9 @@ def _compile_message(message, wanted, left_out):
     names = [name for g in groups for name in g.names]
     decoded = {name for g in everything for name in g.names} & set(wanted)
     columns = [s.name for s in message.signals if s.name in decoded]
-    return MessagePlan(message, groups, branches, need, names, columns)
+    row_of = {name: row for row, name in enumerate(names)}
+    rows = None if branches else [row_of[name] for name in columns]
+    return MessagePlan(message, groups, branches, need, columns, rows, len(names))
 
 
 def _why_not(signal, by_name):
@@ -228,7 +232,7 @@ def _compile_groups(signals):
                 names=[s.name for s in members],
                 needs=[s.n_bytes for s in members],
                 left=shifts,
-                right=np.uint64(64) - lengths,
+                right=(np.uint64(64) - lengths).view(np.int64 if kind == "signed" else np.uint64),
                 scale=None if (scale == 1).all() else scale,
                 offset=None if (offset == 0).all() else offset,
             )
