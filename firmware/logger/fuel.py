@@ -40,6 +40,9 @@ class Fuel:
         self._spread = self._per_km // 4
         self._km = 0
         self._km_used = 0
+        self._early = None
+        self._anchored = False
+        self._force = [0, 0, 8000]  # eight times the mean force, mg
         self.resume()
 
     def resume(self):
@@ -66,7 +69,7 @@ class Fuel:
                 level if self._level is None else self._level + (level - self._level) // 8
             )
             if not self._known and self._quiet >= _FIRST:
-                self._set_first(self._level)
+                self._set_first(self._level, rows["sigma_quiet"])
             elif self._quiet >= rows["quiet_s"] * 10 and self._quiet % 100 == 0:
                 self._stand(self._level)
         else:
@@ -75,9 +78,12 @@ class Fuel:
             if self._trouble.speed > rows["refuel_speed"]:
                 self._rest = None
                 self._rising = 0
-                if not self._known and self._trouble.distance_m > 100:
-                    self._known = True
-                    self._var_v = 2500 * 2500
+        if not self._known and level is not None:
+            self._early = (
+                level if self._early is None else self._early + (level - self._early) // 64
+            )
+            if self._trouble.distance_m > 300:
+                self._set_first(self._early, rows["sigma_moving"])
         self._count_km()
 
     def _meter(self):
@@ -127,20 +133,22 @@ class Fuel:
 
     def _is_quiet(self, level):
         rows = self._rows
-        f = self._flight._f
+        f = self._force
+        new = self._flight._f
+        for k in (0, 1, 2):
+            f[k] += new[k] - (f[k] >> 3)
         quiet = rows["quiet_mg"]
         return (
             level is not None
             and self._trouble.speed < rows["quiet_speed"]
-            and -quiet < f[0] < quiet
-            and -quiet < f[1] < quiet
-            and -quiet < f[2] - 1000 < quiet
+            and -quiet < f[0] >> 3 < quiet
+            and -quiet < f[1] >> 3 < quiet
+            and -quiet < (f[2] >> 3) - 1000 < quiet
         )
 
-    def _set_first(self, level):
+    def _set_first(self, level, sigma):
         rows = self._rows
         self._known = True
-        sigma = rows["sigma_quiet"]
         if self._is_full(level):
             level = max(level, rows["start"])
             sigma *= 2
@@ -208,9 +216,13 @@ class Fuel:
         total = var + noise
         error = level - self.volume()
         if error * error > rows["gate"] * rows["gate"] * total:
-            if error < -rows["leak"] and not self.leaking:
+            if self._anchored and error < -rows["leak"] and not self.leaking:
                 self._leak(-error, level)
+            elif not self._anchored:
+                self._set(level, noise)
+            self._anchored = True
             return
+        self._anchored = True
         volume = self.volume() + error * var // total
         self.scale -= by_scale * error // total
         self._var_s -= by_scale * by_scale // total

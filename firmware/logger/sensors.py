@@ -87,6 +87,8 @@ class Sensors:
             if row[at + 11]:
                 if raw != last or speed < self._stuck_speed:
                     self._still[i] = 0
+                elif not row[at + 16] < raw < row[at + 17]:
+                    self._still[i] = 0
                 elif self._still[i] < row[at + 11]:
                     self._still[i] += 1
                 else:

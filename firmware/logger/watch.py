@@ -16,7 +16,7 @@ _LOW = (1 << TIME_BITS) - 1
 _HALF = 1 << (TIME_BITS - 1)
 _IDS = const(2048)
 SLOT_COLUMNS = const(7)
-SIGNAL_COLUMNS = const(16)
+SIGNAL_COLUMNS = const(18)
 
 
 class Watch:

@@ -59,6 +59,8 @@ COLUMNS = {
         "status_good",
         "centi_mul",
         "centi_add",
+        "still_low",
+        "still_high",
     ),
     # What plays a part: value = (raw * mul >> 14) + add in the part's unit.
     ROLES: ("role", "signal", "mul", "add"),
@@ -202,6 +204,7 @@ FUEL_ROWS = (
     "quiet_speed",
     "quiet_s",
     "sigma_quiet",
+    "sigma_moving",
     "gate",
     "refuel_rise",
     "refuel_s",

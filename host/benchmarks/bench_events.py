@@ -3,7 +3,7 @@
 Flights on every terrain of the virtual car's corpus beside the detectors that others use, alarms
 on the scenarios, fuel on a stage of 483 km beside plain means of the level. Seeds here are not
 those that anything was tuned with (below 1,000). Drives are kept in the cache, reduced to what the
-flight detector reads. Exit code 1 if a target of issue 6 is missed.
+flight detector reads. Exit code 1 if a target is missed.
 """
 
 import argparse
@@ -87,7 +87,7 @@ def main(argv=None):
     if options.json:
         print(json.dumps(report, indent=1))
     missed = report.get("flights", {}).get("missed", [])
-    missed = missed + [f for f in report.get("fuel", {}).get("missed", [])]
+    missed = missed + report.get("fuel", {}).get("missed", [])
     for text in missed:
         print(f"missed: {text}", file=sys.stderr)
     return 1 if missed else 0
@@ -223,7 +223,7 @@ def _fuel(table, profile, options):
     rows = []
     for n in range(options.fuel_drives):
         run = Recomputation(table.data)
-        burned = level_l = t0_us = 0.0
+        t0_us = 0
         levels, first = [], None
         for piece in iter_drive("loop_483", seed=options.first_seed + n):
             if not len(piece.frames):

@@ -186,7 +186,11 @@ class _Book:
             if status is not None and status[0] in self.names:
                 good = (self.names.index(status[0]), status[1])
             rule = self.rules.get(name)
-            rows.append(signal_row(signal, places[message.name, select], rule, good))
+            rest = None
+            if name in self.profile.roles.fuel_level:
+                rest = self.profile.fuel.sender_dead_mm
+            place = places[message.name, select]
+            rows.append(signal_row(signal, place, rule, good, rest))
         return slots, rows
 
     def _slot(self, key, message):

@@ -94,6 +94,7 @@ def fuel(profile):
         "quiet_speed": 100 * e.quiet_kmh,
         "quiet_s": e.quiet_s,
         "sigma_quiet": 100 * e.level_sigma_quiet_l,
+        "sigma_moving": 100 * e.level_sigma_moving_l,
         "gate": e.gate_sigma,
         "refuel_rise": 100 * e.refuel_rise_l,
         "refuel_s": e.refuel_within_s,

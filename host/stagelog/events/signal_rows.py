@@ -13,8 +13,13 @@ def to_raw(signal, phys):
     return (phys - signal.offset) / signal.scale
 
 
-def signal_row(signal, slot, rule, status):
-    """Return the row. rule: the profile's plausible entry or None; status: (index, good value)."""
+def signal_row(signal, slot, rule, status, rest=None):
+    """Return the row.
+
+    rule    the profile's plausible entry, or None
+    status  (index, good value) of the signal that says whether this one works
+    rest    (low, high) where the reading may stand still: ends of a sender
+    """
     kind, first, step, n, shift = _bytes_of(signal)
     low, high = _range_of(signal, rule)
     max_step = stuck = 0
@@ -38,6 +43,7 @@ def signal_row(signal, slot, rule, status):
         *status,
         mul,
         round(signal.offset * 100),
+        *_rest_of(signal, rest),
     ]
 
 
@@ -56,6 +62,13 @@ def _bytes_of(signal):
     if not shift and signal.length == 16:
         return (st.S16 if signal.is_signed else st.U16), low, 1, 2, 0
     return st.ANY, low + n - 1, -1, n, shift
+
+
+def _rest_of(signal, rest):
+    if rest is None:
+        return -_CAP, _CAP
+    low, high = sorted(to_raw(signal, end) for end in rest)
+    return math.ceil(low), math.floor(high)
 
 
 def _range_of(signal, rule):
