@@ -169,14 +169,14 @@ class Extent:
             )
         if newest is None:
             return None
-        boot = newest[2]
+        sure = newest
         walked = 0
         while True:
             low = self._bisect(newest, min(stride, self.n - 1 - walked))
             walked += self.distance(newest[0], low[0])
             newest = self._look_ahead(low, self.n - walked)
             if newest is None:
-                return self._credible(low, boot)
+                return self._credible(low, sure)
             walked += self.distance(low[0], newest[0])
 
     def _newest_whole(self, offsets):
@@ -246,15 +246,17 @@ class Extent:
             self._is_wrapped = is_before_tail and self.is_whole(position)
         return None
 
-    def _credible(self, head, boot):
+    def _credible(self, head, sure):
         """Return the head with counters that may be believed although it may be torn: not below
-        those of the last whole block, and the boot counter not far above.
+        those of the last whole block, and the boot counter not far above. `sure` is a whole block
+        of about the same age; what has a lower number is left over from an earlier round.
         """
         position, seq, claimed, nonce = head
+        boot = sure[2]
         for step in range(min(self.n, _LOOK_AHEAD)):
             before = self.after(position, -step)
             found = self.header(before)
-            if found is not None and self.is_whole(before):
+            if found is not None and found[0] >= sure[1] and self.is_whole(before):
                 seq = max(seq, found[0])
                 boot = max(boot, found[1])
                 break
