@@ -9,78 +9,44 @@ from pathlib import Path
 
 import numpy as np
 
-from slog.messages import CONFIG_SETTINGS, CONTROL_STOP
+from slog.messages import CONTROL_STOP
 from stagelog.blocks import read_log
-from stagelog.card import prepare_raw
 from stagelog.ledger import account
-from stagelog.link import Link
 from stagelog.rig import tape as tapes
-from stagelog.rig.rp2040.board import PicoBoard
-from stagelog.rig.rp2040.card_image import FileImage
-from stagelog.rig.rp2040.card_timing import ORDINARY
-from stagelog.rig.rp2040.firmware import logger_files
-from stagelog.rig.rp2040.mcp2515 import DELIVERED, LOST, Mcp2515
-from stagelog.rig.rp2040.sdcard import SdCard
-from stagelog.rig.rp2040.target import EmulatedStream
-from stagelog.rig.runtimes import ensure_runtime
+from stagelog.rig.rp2040.mcp2515 import DELIVERED, LOST
+from stagelog.rig.rp2040.target import Rp2040Target
 
 SPEEDS = {
     "nominal": {"slow": 1.0, "miss_cycles": 0},
     "cache": {"slow": 1.0, "miss_cycles": 60},
     "slow": {"slow": 2.5, "miss_cycles": 0},
 }
-START_us = 15_000_000
 SETTLE_us = 1_500_000
+CARD_BLOCKS = 16384
 
 
 class Bench:
     """One run: a board with the logger on it, recording. Use as a context.
 
-    speed        key of SPEEDS
-    bitrate_bps  of the bus and in the logger's settings
-    image        instead of a fresh card
-    files        instead of the shipped firmware
+    speed    key of SPEEDS
+    options  of Rp2040Target
     """
 
-    def __init__(self, speed, bitrate_bps=500_000, image=None, files=None, runtime="pico-1.25"):
+    def __init__(self, speed, **options):
         self._folder = tempfile.TemporaryDirectory(prefix="stagelog-bench-")
-        self.card_path = Path(self._folder.name) / "card.img"
-        if image is None:
-            prepare_raw(self.card_path, 16384)
-            image = FileImage(self.card_path)
-        self.can = Mcp2515(bitrate_bps=bitrate_bps)
-        self.card = SdCard(image, ORDINARY, seed=1)
-        self.board = PicoBoard(
-            ensure_runtime(runtime),
-            files=logger_files() if files is None else files,
-            can=self.can,
-            card=self.card,
-            **SPEEDS[speed],
-        )
-        stream = EmulatedStream(self.board)
-        self.link = Link(stream, "board", stream.clock)
+        folder = Path(self._folder.name)
+        self._target = Rp2040Target(folder, card_blocks=CARD_BLOCKS, **SPEEDS[speed], **options)
+        self.card_path = self._target.card_path
+        self.board, self.can, self.card = self._target.board, self._target.can, self._target.card
+        self.link = self._target.link
+        self.board.run_us(SETTLE_us)
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
-        self.board.close()
-        if isinstance(self.card.image, FileImage):
-            self.card.image.close()
+        self._target.close()
         self._folder.cleanup()
-
-    def start(self):
-        """Wait until it records at the bus's bit rate, which is set if need be."""
-        self.board.run_until(self._is_recording, START_us, 10_000, "the start of the recording")
-        if self.can.rate_bps != self.can.bitrate_bps:
-            settings = b'{"buses": [{"bitrate_bps": %d, "ids": null}]}' % self.can.bitrate_bps
-            self.link.replace_config(CONFIG_SETTINGS, settings)
-            self.board.run_until(self._is_recording, START_us, 10_000, "the new bit rate")
-        self.board.run_us(SETTLE_us)
-        return self
-
-    def _is_recording(self):
-        return self.can.mode in (0x00, 0x60) and self.board.usb.connected
 
     def play(self, tape):
         """Let the tape's frames arrive; return the share of time spent in handlers."""

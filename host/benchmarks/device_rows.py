@@ -27,8 +27,7 @@ OLD_BYTES = 16 << 30
 def full_bus(speed, duration_us=5_000_000, stall_ms=0, bitrate_bps=1_000_000, n_bytes=8):
     """A bus that is never idle, blocks going to an ordinary card."""
     tape = saturated_tape(bitrate_bps, duration_us, n_bytes)
-    with Bench(speed, bitrate_bps) as bench:
-        bench.start()
+    with Bench(speed, bitrate_bps=bitrate_bps) as bench:
         if stall_ms:
             bench.card.stall_next(stall_ms * 1000, bench.board.t_us + 1_500_000)
         run = bench.play(tape)
@@ -52,7 +51,7 @@ def short_frames(speed):
         while high - low > 250:
             rate_Hz = (low + high) / 2
             with Bench(speed) as bench:
-                bench.start().play(steady_tape(rate_Hz, 2_000_000, 0))
+                bench.play(steady_tape(rate_Hz, 2_000_000, 0))
                 bench.board.run_us(1_000_000)
                 lost = bench.finish()["lost"]
             low, high = (low, rate_Hz) if lost else (rate_Hz, high)
@@ -78,7 +77,7 @@ def run(*args):
 def latency(speed):
     """Interrupt to released buffer at 4,000 frames/s, 5 ms between garbage collections."""
     with Bench(speed, files=logger_files(start=COLLECTING)) as bench:
-        bench.start().play(steady_tape(BUSY_Hz, 1_500_000))
+        bench.play(steady_tape(BUSY_Hz, 1_500_000))
         latency_us = bench.can.latency_us
         return {
             "median_us": float(np.median(latency_us)),
@@ -93,7 +92,7 @@ def main_loop(speed):
     figures = {}
     for rate_Hz in (CAR_Hz, BUSY_Hz):
         with Bench(speed) as bench:
-            run = bench.start().play(steady_tape(rate_Hz, 3_000_000))
+            run = bench.play(steady_tape(rate_Hz, 3_000_000))
             figures[f"left_{rate_Hz}_pct"] = 100 - run["handler_pct"]
             end = bench.finish()
             figures["lost"] = figures.get("lost", 0) + end["lost"]
@@ -106,27 +105,28 @@ def boot(speed):
     """Power-on to the first stored frame at the car's rate, 16 GB of old sessions on the card."""
     with tempfile.TemporaryDirectory(prefix="stagelog-bench-") as folder:
         image = old_card(Path(folder) / "card.img", OLD_BYTES)
-        with Bench(speed, image=image) as bench:
-            tape = steady_tape(CAR_Hz, 12_000_000)
-            bench.can.play(tape)
-            bench.board.run_until(
-                lambda: DELIVERED in bench.can.outcomes, 12_000_000, what="a frame"
-            )
-            first_us = bench.can.t_offered_us[bench.can.outcomes.index(DELIVERED)]
-            while not bench.can.is_played_out:
-                bench.board.run_us(50_000)
-            figures = {
-                "first_frame_ms": first_us / 1000,
-                "sectors_read": bench.card.n_read,
+        with Bench(speed, card_image=image) as bench:
+            board, can, card = bench.board, bench.can, bench.card
+            board.power_off()
+            board.run_us(1_000_000)
+            start_us, n_read, n_written = board.t_us, card.n_read, card.n_written
+            can.play(steady_tape(CAR_Hz, 12_000_000))
+            board.power_on()
+            board.run_until(lambda: DELIVERED in can.outcomes, 12_000_000, what="a frame")
+            first_us = can.t_offered_us[can.outcomes.index(DELIVERED)]
+            board.run_until(lambda: card.n_written > n_written, 12_000_000, what="a block")
+            return {
+                "first_frame_ms": (first_us - start_us) / 1000,
+                "first_write_ms": (board.t_us - start_us) / 1000,
+                "sectors_read": card.n_read - n_read,
                 "old_GB": OLD_BYTES / 1e9,
             }
-    return figures
 
 
 def download(speed, duration_us=20_000_000):
     """One session over USB, beside the raw rate of the same port and beside mpremote cp."""
     with Bench(speed) as bench:
-        bench.start().play(steady_tape(BUSY_Hz, duration_us))
+        bench.play(steady_tape(BUSY_Hz, duration_us))
         bench.link.control(CONTROL_STOP, bench.link.hello()["boot"])
         session = bench.link.list_sessions()[0]
         start_us = bench.board.t_us

@@ -5,6 +5,7 @@ card is an image file in the test's folder that outlives power cuts. Does not ow
 """
 
 from slog.messages import CONFIG_SETTINGS, STATE_RECORDING
+from stagelog.card import prepare_raw
 from stagelog.link import Link
 
 from .board import PicoBoard
@@ -49,8 +50,13 @@ class EmulatedStream:
 
 
 class Rp2040Target:
-    """A rig in emulated time. args: slow, miss_cycles, seed, bitrate_bps, crystal_Hz, card_blocks,
-    timing, image (a UF2), files (instead of the logger's own).
+    """A rig in emulated time. Invariant: the board has power and records, or is_on is False.
+
+    folder       where card.img is, or is made with card_blocks
+    card_image   instead of that file
+    image        path of a UF2; None: MicroPython 1.25
+    files        {path: bytes} of the flash; None: the shipped firmware in slot A
+    timing       CardTiming; slow, miss_cycles, seed: of the board
     """
 
     name = "rp2040"
@@ -66,17 +72,18 @@ class Rp2040Target:
         bitrate_bps=500_000,
         crystal_Hz=16_000_000,
         card_blocks=4096,
+        card_image=None,
         timing=ORDINARY,
         image=None,
         files=None,
     ):
-        from stagelog.card import prepare_raw
-
         self.card_path = folder / "card.img"
-        if not self.card_path.exists():
-            prepare_raw(self.card_path, card_blocks)
+        if card_image is None:
+            if not self.card_path.exists():
+                prepare_raw(self.card_path, card_blocks)
+            card_image = FileImage(self.card_path)
         self.can = Mcp2515(bitrate_bps=bitrate_bps, crystal_Hz=crystal_Hz)
-        self.card = SdCard(FileImage(self.card_path), timing, seed=seed)
+        self.card = SdCard(card_image, timing, seed=seed)
         self.board = PicoBoard(
             image,
             files=logger_files() if files is None else files,
