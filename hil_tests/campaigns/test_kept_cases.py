@@ -404,3 +404,26 @@ def test_blocks_that_survive_between_two_holes_stay_with_their_session():
                 if 0 <= place + bench.layout.first - session["position"] < session["n_blocks"]
             ]
             assert owner == [block.boot]
+
+
+def test_a_stale_place_before_a_torn_head_does_not_take_the_boot_counter_back():
+    """L7: the last whole place before a torn head may hold a block of the round before, whose boot
+    counter was given again.
+    """
+    bench = Bench(5, 1300, {"when_full": "overwrite"})
+    fill(bench, 1300 + 43)
+    before = dict(bench.card.sectors)
+    for _ in range(2):
+        bench.power_on()
+        bench.run_ms(1200)
+        bench.power_cut()
+    head = bench.layout.position(bench.card.journal[-1].sector)[0] - bench.layout.first
+    newest = max(block.boot for block in blocks_on(bench).values())
+    at = bench.layout.sector(bench.layout.first + head - 1)
+    bench.card.sectors.update({sector: before[sector] for sector in range(at, at + 8)})
+    torn = bench.layout.sector(bench.layout.first + head)
+    sector = bytearray(bench.card.sectors[torn])
+    sector[12:16] = b"\xee\xee\xee\xee"
+    bench.card.sectors[torn] = bytes(sector)
+    bench.power_on()
+    assert newest == 3 and bench.app.boot == newest + 1
