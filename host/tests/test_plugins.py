@@ -10,6 +10,7 @@ import pytest
 
 from stagelog.blocks import Identity, pack_session, read_log
 from stagelog.errors import UsageError
+from stagelog.importers import load_frames
 from stagelog.listen import RENEW_S, LiveLink
 from stagelog.model import ERR, EXT, FD, FRAME, FRAME_FD, RTR
 from stagelog.pack import SlogSink
@@ -139,12 +140,14 @@ def test_session_file_refuses_what_it_cannot_hold(tmp_path):
 def test_session_file_leaves_error_frames_out_and_sorts(tmp_path):
     frames = traffic(100)
     frames["flags"][10] = ERR
+    frames["t_us"] += T0_UNIX_US
     with SlogSink(tmp_path / "x.slog") as sink:
         sink.write(frames[50:])
         sink.write(frames[:50])
     assert sink.n_left_out == 1
     back = read_log(tmp_path / "x.slog").session().read_frames()
-    assert np.array_equal(back["t_us"], np.delete(frames["t_us"], 10))
+    assert np.array_equal(back["t_us"], np.delete(frames["t_us"], 10) - frames["t_us"][0])
+    assert load_frames(tmp_path / "x.slog").frames["t_us"][0] == frames["t_us"][0]
 
 
 def sim_args(folder, n_buses=1):
