@@ -65,6 +65,7 @@ class Flight:
         self._sum = array("i", [0, 0, 0])
         self._n_sum = 0
         self._spin2 = 0
+        self._fast_spin = 0
         self._reset()
 
     def resume(self):
@@ -82,6 +83,7 @@ class Flight:
         self._peak2 = 0
         self._onset_tick = 0
         self._confidence = 0
+        self._was_small = True
         self._car_ticks = 0
         self._car_alone = 0
         self._warm = 4
@@ -131,6 +133,7 @@ class Flight:
             if not self._n_low:
                 self._low_tick = tick
                 self._n_sum = 0
+                self._fast_spin = 0
                 self._sum[0] = self._sum[1] = self._sum[2] = 0
             self._n_low += 1
             self._add_up()
@@ -148,7 +151,7 @@ class Flight:
         elif self.speed < rows["inhibit"]:
             self.state = INHIBITED
             self._n_low = 0
-        elif self._n_low >= need and (not acc_ok or self._is_small()):
+        elif self._n_low >= need and (not acc_ok or self._is_small(need)):
             self._take_off(tick, confidence, acc_ok)
         elif self._n_low >= rows["suspect"] or (hint and self._n_low):
             self.state = SUSPECT
@@ -159,11 +162,12 @@ class Flight:
         f = self._f
         total = self._sum
         self._n_sum += 1
+        self._fast_spin = max(self._fast_spin, self._spin2)
         total[0] += f[0]
         total[1] += f[1]
         total[2] += f[2]
 
-    def _is_small(self):
+    def _is_small(self, need):
         """Tell whether the mean force since the wheels let go is that of a flight: a crest may
         leave little, and stretch the springs, but not nothing. The faster the car turns, the more
         an error of the centre of gravity counts.
@@ -173,7 +177,12 @@ class Flight:
         x = total[0] // n
         y = total[1] // n
         z = total[2] // n
-        limit = self._rows["mean"] + (self._spin2 * self._rows["mean_spin"] >> 10)
+        limit = self._rows["mean"]
+        if n < self._rows["confirm"]:
+            limit = limit * 5 >> 3  # a short mean is a noisy one
+        elif not need:
+            limit = limit * 2  # asked again at the end
+        limit += self._fast_spin * self._rows["mean_spin"] >> 10
         return x * x + y * y + z * z < limit * limit
 
     def _take_off(self, tick, confidence, acc_ok):
@@ -204,6 +213,7 @@ class Flight:
         hard = acc_ok and self._raw2 > rows["landing2"]
         if hard or compress >= 2 or self._n_up >= rows["merge"]:
             self.state = LANDING
+            self._was_small = not acc_ok or not self._n_sum or self._is_small(0)
             self._hold = rows["hold"]
             self._peak2 = self._raw2 if acc_ok else 0
             self._n_low = 0
@@ -212,7 +222,7 @@ class Flight:
         rows = self._rows
         self.state = GROUND
         airtime_ms = (self._up_tick - self._onset_tick) * 10 + rows["back"] // 1000
-        if airtime_ms < rows["shortest"] * 10:
+        if airtime_ms < rows["shortest"] * 10 or not self._was_small:
             self._emit(ev.FLIGHT, ev.CANCELLED, airtime_ms, 0)
             return
         peak = min(root(self._peak2) // 10, ev.PEAK_MASK)

@@ -276,9 +276,11 @@ def _print_flights(rows):
     def text(value, digits=1):
         return "-" if value is None else f"{value:.{digits}f}"
 
-    print(f"{'':<22}{'recall %':>17}{'false':>7}{'per':>8}{'onset ms':>14}{'latency':>9}")
     print(
-        f"{'detector, terrain':<22}{'0.2-0.4':>8}{'> 0.4 s':>9}{'':>7}{'100 km':>8}"
+        f"{'':<22}{'recall %':>17}{'false':>7}{'per':>8}{'with-':>7}{'onset ms':>14}{'latency':>9}"
+    )
+    print(
+        f"{'detector, terrain':<22}{'0.2-0.4':>8}{'> 0.4 s':>9}{'':>7}{'100 km':>8}{'drawn':>7}"
         f"{'median':>8}{'p95':>6}{'p95 ms':>9}{'km':>8}{'flights':>9}"
     )
     for name, kinds in rows.items():
@@ -287,12 +289,14 @@ def _print_flights(rows):
             label = f"{name}" if kind == "all" else f"  {kind}"
             print(
                 f"{label:<22}{text(r['recall_short_pct']):>8}{text(r['recall_long_pct']):>9}"
-                f"{r['false']:>7}{text(r['false_per_100km'], 2):>8}"
+                f"{r['false']:>7}{text(r['false_per_100km'], 2):>8}{r['withdrawn']:>7}"
                 f"{text(r['onset_median_ms'], 0):>8}{text(r['onset_p95_ms'], 0):>6}"
                 f"{text(r['latency_p95_ms'], 0):>9}{r['km']:>8.0f}"
                 f"{r['n_short'] + r['n_long']:>9}"
             )
-    print("targets                  >= 85    >= 98           <= 1    <= 30  <= 80    <= 150")
+    print(
+        "targets                  >= 85    >= 98           <= 1           <= 30  <= 80    <= 150"
+    )
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ class Score:
     found: dict = field(default_factory=lambda: dict.fromkeys(BANDS, 0))
     true: dict = field(default_factory=lambda: dict.fromkeys(BANDS, 0))
     false: int = 0
+    withdrawn: int = 0
     n: int = 0
     onset: list = field(default_factory=list)
     airtime: list = field(default_factory=list)
@@ -34,6 +35,7 @@ class Score:
         """Add the sums of another score."""
         self.km += other.km
         self.false += other.false
+        self.withdrawn += other.withdrawn
         self.n += other.n
         for band in BANDS:
             self.found[band] += other.found[band]
@@ -58,6 +60,7 @@ class Score:
             "n_short": self.true["0.2-0.4 s"],
             "n_long": self.true["> 0.4 s"],
             "false": self.false,
+            "withdrawn": self.withdrawn,
             "false_per_100km": 100 * self.false / self.km if self.km else None,
             "onset_median_ms": part(self.onset, 50),
             "onset_p95_ms": part(self.onset, 95),
@@ -70,7 +73,7 @@ def score_flights(truth, found, km):
     """Return the Score of one drive.
 
     truth  [(onset_s, end_s)] of all true flights
-    found  [(onset_s, end_s, confirmed_s)]; end_s None: taken back later, only ever false
+    found  [(onset_s, end_s, confirmed_s)]; end_s None: withdrawn before it was reported
     """
     score = Score(km=km, n=1)
     for a, b in truth:
@@ -82,7 +85,8 @@ def score_flights(truth, found, km):
         if at is None:
             end = confirmed if b is None else b
             if not any(a - NEAR_s < y and x < end + NEAR_s for x, y in truth):
-                score.false += 1
+                score.false += b is not None
+                score.withdrawn += b is None
             continue
         free.discard(at)
         x, y = truth[at]
