@@ -72,6 +72,8 @@ _FOREIGN = (
     (b"(", "a candump log"),
 )
 
+_PIECE_BLOCKS = 1 << 14  # 64 MiB of a file are looked at before its pages are given back
+
 
 @dataclass(frozen=True, slots=True)
 class Medium:
@@ -103,7 +105,32 @@ class Medium:
 
     def headers(self, places):
         """Return a copy of the headers (HEADER) at `places` (int array)."""
-        return self.view[places, :HEADER_BYTES].view(HEADER)[:, 0]
+        return _headers(self.buf, self.view, places)
+
+    def forget(self):
+        """Give the pages of the file that were read back to the system."""
+        forget_pages(self.buf)
+
+
+def forget_pages(buf):
+    """Give the pages of a mapped file back to the system; they are read again when needed."""
+    if isinstance(buf.obj, mmap.mmap):
+        buf.obj.madvise(mmap.MADV_DONTNEED)
+
+
+def _headers(buf, view, places):
+    headers = np.empty(len(places), HEADER)
+    for piece in _pieces(buf, len(places)):
+        headers[piece] = view[places[piece], :HEADER_BYTES].view(HEADER)[:, 0]
+    return headers
+
+
+def _pieces(buf, n):
+    """Yield slices of 0..n; after each the pages it touched are given back, if there are many."""
+    for start in range(0, n, _PIECE_BLOCKS):
+        yield slice(start, start + _PIECE_BLOCKS)
+        if n > _PIECE_BLOCKS:
+            forget_pages(buf)
 
 
 def map_file(path):
@@ -128,18 +155,22 @@ def map_file(path):
         raise InputError(f"{path} cannot be read: {error}") from None
 
 
-def good_mask(view, places, headers):
-    """Return which of `places` (rows of uint8[n, 4096]) are good blocks; `headers` are theirs."""
+def good_mask(buf, view, places, headers):
+    """Return which of `places` (rows of `view`, uint8[n, 4096]) are good blocks.
+
+    buf  what `view` looks at; headers  those of `places`
+    """
     good = looks_like_block(headers)
     flat = view.reshape(-1).data
     n_records = headers["n_records"].tolist()
     want = headers["crc"].tolist()
     crc32 = zlib.crc32
-    for i in np.flatnonzero(good).tolist():
-        at = int(places[i]) * BLOCK_BYTES
-        end = at + HEADER_BYTES + n_records[i] * RECORD_BYTES
-        crc = crc32(flat[at + HEADER_BYTES : end], crc32(flat[at : at + codec.CRC]))
-        good[i] = crc == want[i]
+    for piece in _pieces(buf, len(places)):
+        for i in (np.flatnonzero(good[piece]) + piece.start).tolist():
+            at = int(places[i]) * BLOCK_BYTES
+            end = at + HEADER_BYTES + n_records[i] * RECORD_BYTES
+            crc = crc32(flat[at + HEADER_BYTES : end], crc32(flat[at : at + codec.CRC]))
+            good[i] = crc == want[i]
     return good
 
 
@@ -280,7 +311,8 @@ def _session_file(path, buf):
     n = len(buf) // BLOCK_BYTES
     rest = len(buf) % BLOCK_BYTES
     view = _grid(buf, 0, n)
-    good = good_mask(view, np.arange(n), view[:, :HEADER_BYTES].copy().view(HEADER)[:, 0])
+    places = np.arange(n)
+    good = good_mask(buf, view, places, _headers(buf, view, places))
     bad_spans = []
     shifted = _find_shifted(buf, good)
     offsets = np.arange(n) * BLOCK_BYTES

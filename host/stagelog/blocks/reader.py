@@ -26,6 +26,7 @@ from stagelog.errors import InputError
 from stagelog.model import FRAME
 
 CHUNK_FRAMES = 1 << 20
+_FORGET_BLOCKS = 1 << 14
 _SCAN_BLOCKS = 128  # about as much as a processor's cache holds
 
 
@@ -142,6 +143,7 @@ class Session:
         n_blocks = max(1, n_frames // RECORDS_PER_BLOCK)
         for start in range(0, len(self.rows), n_blocks):
             yield self._frames(start, start + n_blocks)
+            self.medium.forget()
 
     def read_frames(self):
         """Return all frames (FRAME) in one table."""
@@ -210,6 +212,8 @@ def _scan(session):
         n_unknown += unknown
         t_last_us[piece] = records.last_times_us(words, headers, span_us)
         tables.append(records.meta_of(words, headers, span_us))
+        if piece.stop % _FORGET_BLOCKS < _SCAN_BLOCKS:
+            session.medium.forget()
     meta = np.concatenate(tables) if tables else np.empty(0, records.META_TABLE)
     return Scan(n_frames, t_first_us, t_last_us, meta, n_unknown)
 
@@ -229,7 +233,7 @@ def read_log(path, include_erased=False):
     if good is None:
         good = np.zeros(len(places), bool)
         wanted = np.flatnonzero(~erased)
-        good[wanted] = good_mask(medium.view, places[wanted], headers[wanted])
+        good[wanted] = good_mask(medium.buf, medium.view, places[wanted], headers[wanted])
     found = Found(medium, places, headers, good)
     kept, taken, diagnostics = choose(found)
     sessions = [
