@@ -113,15 +113,17 @@ class Sessions:
                 low = middle
             else:
                 high = middle
-        for back in range(low, -1, -1):
-            position = extent.after(last, -back)
-            first = self._header(position)
-            if first is None:
-                continue
-            if first[1:] == key:
+        oldest = newest
+        start = skipped - 1
+        for back in range(low, start, -1):
+            found = self._header(extent.after(last, -back))
+            if found is not None and found[1:] == key:
+                oldest = found
+                start = back
                 break
-            low = back - 1
-        self._found.append((position, back + 1) + first)
+            if found is not None:
+                low = back - 1
+        self._found.append((extent.after(last, -start), start + 1) + oldest)
         self._ends.append(done + low + 1)
         return True
 
