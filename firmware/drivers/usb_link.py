@@ -47,7 +47,8 @@ class UsbLink:
 
     def read(self, buf):
         """Put what has come into `buf`; return how many bytes."""
-        self.pump()
+        if self._piece < self._n_pieces:
+            self.pump()
         byte = self._byte
         n = 0
         while n < len(buf):

@@ -255,7 +255,7 @@ def test_a_busy_card_costs_polls_not_time():
     port, card = make()
     port.busy = 100_000
     result, n = write(card, 8, BLOCK, most=100_000)
-    assert result == store.WRITE_DONE and n > 9 * 100_000 // 33
+    assert result == store.WRITE_DONE and n > 9 * 100_000 // 129
 
 
 @pytest.mark.parametrize("at", range(8))
