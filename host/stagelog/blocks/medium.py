@@ -191,7 +191,10 @@ def open_medium(path):
     """Find the blocks of a file; InputError if it holds neither a good block nor a signature."""
     path = Path(path)
     buf = map_file(path)
-    signature = find_signature(buf) or find_second_signature(buf)
+    signature = find_signature(buf)
+    if signature is None and not is_good(buf, 0):
+        signature = find_second_signature(buf)
+        forget_pages(buf)
     if signature is not None:
         return _extent(path, buf, *signature)
     offset = next(_search(buf, 0, len(buf)), None)
@@ -402,6 +405,7 @@ def _sampled(medium, least_seq):
         headers = medium.headers(np.arange(lo, min(lo + _SAMPLE, end)))
         used = looks_like_block(headers) & (headers["seq"] >= least_seq)
         chunk = (chunk + 1) % len(samples)
+        medium.forget()
         if not used.any() or wanted[chunk]:
             break
     return np.flatnonzero(np.repeat(wanted, _SAMPLE)[: end - first]) + first
