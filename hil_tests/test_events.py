@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from slog import events as ev
-from slog.messages import CONTROL_STOP
+from slog.messages import CONFIG_SIGNALS, CONTROL_STOP
 from stagelog.blocks import read_log
 from stagelog.car import drive, load_profile
 from stagelog.car.profile import dbc_file
@@ -93,12 +93,8 @@ def test_events_on_the_car_equal_the_host(tmp_path_factory, runtime, table, driv
 
 
 def test_events_of_the_target_equal_the_host(target, tmp_path, table, driven):
-    if target.name != "sim":
-        pytest.skip("the target can't be given a signal table yet")
-    target.app.board.nv.save(1, table.data)
     link = target.link
-    link.control(CONTROL_STOP, link.hello()["boot"])
-    target.app.control(2)
+    link.replace_config(CONFIG_SIGNALS, table.data)
     target.play(tape_of(driven.frames))
     target.run_for(500_000)
     link.control(CONTROL_STOP, link.hello()["boot"])

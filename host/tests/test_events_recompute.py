@@ -1,0 +1,168 @@
+"""The detectors on the host: the same events however the frames are cut, flights and troubles of
+the virtual car, alarms that do not chatter.
+"""
+
+import numpy as np
+import pytest
+
+from slog import events as ev
+from stagelog.car import drive, load_profile
+from stagelog.car.profile import dbc_file
+from stagelog.car.scenarios.parts import ramp, start
+from stagelog.car.story import Leg, Scenario
+from stagelog.events import (
+    Detected,
+    Recomputation,
+    compare_events,
+    compile_table,
+    read_events,
+    recompute,
+    summarise,
+)
+from stagelog.events.reading import flights_of
+from stagelog.model import FRAME
+
+JUMP = Scenario(
+    name="jump",
+    number=0,
+    summary="one jump",
+    legs=(
+        start(2.0),
+        Leg("drive", "track", 800.0, natural=False, features=(ramp(400.0, 1.1, 90.0),), rough=0.6),
+    ),
+)
+
+
+@pytest.fixture(scope="module")
+def table():
+    profile = load_profile()
+    return compile_table(profile, dbc_file(profile))
+
+
+@pytest.fixture(scope="module")
+def jump():
+    return drive(JUMP, seed=5)
+
+
+def temperatures(raw, start_us=0, ack_at=()):
+    """Return DRV_Temp frames at 10 Hz, all three oils at `raw` (tenths of a degree from -60), with
+    DRV_Ctrl beside them whose AlarmAck is pressed at the rows of ack_at.
+    """
+    n = len(raw)
+    oil, control = np.zeros(n, FRAME), np.zeros(n, FRAME)
+    words = np.repeat(np.asarray(raw, "<u2")[:, None], 3, axis=1)
+    for frames, can_id, offset in ((oil, 288, 0), (control, 368, 500)):
+        frames["can_id"] = can_id
+        frames["dlc"] = frames["n_bytes"] = 8
+        frames["t_us"] = start_us + np.arange(n) * 100_000 + offset
+    oil["data"][:, :6] = np.ascontiguousarray(words).view(np.uint8).reshape(n, 6)
+    control["data"][list(ack_at), 3] = 1
+    both = np.concatenate([oil, control])
+    return both[np.argsort(both["t_us"], kind="stable")]
+
+
+def said(frames, table, signal):
+    """Return [(second, state)] of the alarms on a signal."""
+    facts = read_events(recompute(frames, table), table)
+    return [
+        (round(f["t_us"] / 1e6), f["state"])
+        for f in facts
+        if f["name"] == "alarm" and f["signal"] == signal and f["alarm"] == "diff_oil"
+    ]
+
+
+def test_events_do_not_depend_on_how_frames_are_cut(table, jump):
+    whole = recompute(jump.frames, table)
+    rng = np.random.default_rng(1)
+    for _ in range(3):
+        cuts = np.sort(rng.integers(0, len(jump.frames), 200))
+        assert recompute(np.split(jump.frames, cuts), table) == whole
+
+
+def test_a_jump_is_found_where_it_was(table, jump):
+    truth = max(jump.truth.of("jump"), key=lambda j: j.airtime_s)
+    flight = max(flights_of(recompute(jump.frames, table)), key=lambda f: f["airtime_ms"])
+    assert abs(flight["onset_us"] - truth.t_us) < 80_000
+    assert abs(flight["airtime_ms"] - 1000 * truth.airtime_s) < 100
+    assert flight["confirmed_us"] - truth.t_us < 200_000
+    assert flight["car_agrees"] is True
+
+
+def test_without_dampers_a_jump_has_little_confidence(table, jump):
+    frames = jump.frames[jump.frames["can_id"] != 0x90]
+    flight = max(flights_of(recompute(frames, table)), key=lambda f: f["airtime_ms"])
+    assert flight["confidence_pct"] < 50
+
+
+@pytest.mark.parametrize("kind", ["corpus_jacks", "corpus_rollover", "corpus_washboard"])
+def test_what_looks_like_a_flight_is_none(table, kind):
+    assert flights_of(recompute(drive(kind, seed=21).frames, table)) == []
+
+
+def test_roll_over_is_told(table):
+    facts = read_events(recompute(drive("corpus_rollover", seed=22).frames, table), table)
+    assert [f["state"] for f in facts if f["name"] == "roll_over"] == ["on"]
+
+
+def test_a_pause_is_told_and_not_ticked_through(table, jump):
+    later = jump.frames.copy()
+    later["t_us"] += 3_600_000_000
+    run = Recomputation(table.data)
+    run.feed(jump.frames)
+    ticks = run.detectors.watch.tick
+    run.feed(later)
+    pauses = [f for f in read_events(run.events, table) if f["name"] == "resumed"]
+    away_s = (later["t_us"][0] - jump.frames["t_us"][-1]) // 1_000_000
+    assert [f["pause_s"] for f in pauses] == pytest.approx([away_s], abs=1)
+    assert run.detectors.watch.tick == pytest.approx(2 * ticks, abs=3)
+
+
+def test_alarm_waits_for_its_debounce_and_latches_until_acknowledged(table):
+    raw = [1500] * 100 + [1850] * 150 + [1500] * 900
+    states = said(temperatures(raw, ack_at=range(1000, 1005)), table, "DiffOilTempR")
+    assert [state for _, state in states] == ["warning", "latched", "acknowledged"]
+    assert states[0][0] == pytest.approx(20, abs=1)
+    assert states[1][0] >= states[0][0] + 60
+    assert states[2][0] == 100
+
+
+def test_alarm_does_not_chatter_on_its_limit(table):
+    rng = np.random.default_rng(7)
+    raw = 1800 + rng.integers(-10, 11, 6000)
+    assert len(said(temperatures(raw), table, "DiffOilTempR")) <= 1
+
+
+def test_open_circuit_is_a_fault_and_no_alarm(table):
+    raw = [1500] * 100 + [81] * 300 + [65535] * 300
+    frames = temperatures(raw)
+    facts = read_events(recompute(frames, table), table)
+    faults = [f for f in facts if f["name"] == "sensor"]
+    assert {f["signal"] for f in faults} == {"DiffOilTempF", "DiffOilTempR", "TrfOilTemp"}
+    assert {f["state"] for f in faults} == {"implausible"}
+    assert not [f for f in facts if f["name"] == "alarm"]
+
+
+def test_a_message_that_stops_is_stale(table):
+    frames = temperatures([1500] * 300)
+    frames = frames[(frames["can_id"] != 288) | (frames["t_us"] < 15_000_000)]
+    facts = read_events(recompute(frames, table), table)
+    lost = [f for f in facts if f["name"] == "message" and f["message"] == "DRV_Temp"]
+    assert [f["state"] for f in lost] == ["stale"]
+    assert lost[0]["t_us"] / 1e6 == pytest.approx(15.6, abs=0.3)
+
+
+def test_disagreements_name_both_sides():
+    a, b, c = (Detected(1000 * n, 1, n, 5, 0) for n in (1, 2, 3))
+    late = Detected(5_000_000, 1, 3, 5, 0)
+    assert compare_events([a, b], [a, b]) == []
+    found = compare_events([a, b, late], [a, c])
+    assert [(d.what, d.car, d.host) for d in found] == [("car only", b, None), ("late", late, c)]
+
+
+def test_summary_is_the_newest_complete_one(table, jump):
+    events = recompute(jump.frames, table)
+    sets = [e for e in events if ev.SUMMARY <= e.code < ev.ALARM]
+    assert summarise(events)["flights"][0] >= 1
+    cut = events[: events.index(sets[-1])]
+    assert 0 < summarise(cut)["distance_m"][0] < summarise(events)["distance_m"][0]
+    assert summarise([]) == {}
