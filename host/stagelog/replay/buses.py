@@ -10,6 +10,7 @@ python-can does not know, DeviceError for one that cannot be opened.
 import contextlib
 import re
 from dataclasses import dataclass
+from functools import partial
 
 from stagelog.errors import DeviceError, UsageError
 from stagelog.export.can_messages import messages_of
@@ -90,12 +91,13 @@ def _functions(opened):
     """Return (build, send): the one puts each message beside its bus, the other sends it."""
     sends = [opened.get(k, opened.get(None)) for k in range(256)]
     sends = [None if bus is None else bus.send for bus in sends]
+    as_messages = partial(messages_of, channel_of=range(256))
     if None in opened and len(opened) == 1:
-        return messages_of, sends[0]
+        return as_messages, sends[0]
 
     def build(frames):
         ways = [sends[bus] for bus in frames["bus"].tolist()]
-        return zip(ways, messages_of(frames), strict=True)
+        return zip(ways, as_messages(frames), strict=True)
 
     def send(pair):
         pair[0](pair[1])

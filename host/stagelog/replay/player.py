@@ -19,8 +19,8 @@ import numpy as np
 GUARD_NS = 100_000
 LEAD_NS = 50_000_000  # from the call to the first frame
 LOOK_AHEAD = 8192  # messages
-PIECE = 8  # messages built at once, about 30 us
-ROOM_NS = 60_000  # slack in which a piece is built
+PIECE = 4  # messages built at once, about 20 us
+ROOM_NS = 80_000  # slack in which a piece is built
 FOLD_AT = 4096  # delays
 FOLD_NS = 1_000_000  # slack in which they are added up
 BIN_NS = 100
