@@ -255,8 +255,9 @@ class Store:
         """
         before = self._counted
         self._count()
-        self._discarded = tuple(
-            [self._discarded[i] + self._counted[i] - before[i] for i in range(2)]
+        self._discarded = (
+            self._discarded[0] + self._counted[0] - before[0],
+            self._discarded[1] + self._counted[1] - before[1],
         )
         self.ring.release()
 
@@ -341,7 +342,10 @@ class Store:
         if not self.first_stored_us:
             self.first_stored_us = self.clock.t_us()
         self._count()
-        self.stored = tuple([self._counted[i] - self._discarded[i] for i in range(2)])
+        self.stored = (
+            self._counted[0] - self._discarded[0],
+            self._counted[1] - self._discarded[1],
+        )
         self.ring.release()
         self._beyond = None
         self.blocks_written += 1
