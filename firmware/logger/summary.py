@@ -8,7 +8,7 @@ from slog import events as ev
 
 
 class Summary:
-    """Emits SUMMARY + index for every row of slog.events.SUMMARY_ITEMS every `period_s`."""
+    """Emits SUMMARY + index for every row of slog.event_names.SUMMARY_ITEMS every `period_s`."""
 
     def __init__(self, events, period_s, emit):
         self._events = events

@@ -4,6 +4,7 @@ Owns the step from the four numbers of an event to named facts; units are in the
 that this version does not know keeps its numbers.
 """
 
+from slog import event_names as names
 from slog import events as ev
 from stagelog.events.recompute import Detected
 
@@ -22,8 +23,8 @@ def read_events(events, table=None):
 
 def read_event(event, table=None):
     """Return one event as a dict; see read_events."""
-    name, number, _ = ev.describe(event.code)
-    read = {"t_us": event.t_us, "name": name, "state": ev.state_name(event.code, event.state)}
+    name, number, _ = names.describe(event.code)
+    read = {"t_us": event.t_us, "name": name, "state": names.state_name(event.code, event.state)}
     return read | _facts(event, name, number, table)
 
 
@@ -31,13 +32,13 @@ def summarise(events):
     """Return {counter: (value, extra)} of the newest complete summary among events, {} if none."""
     newest, count = {}, {}
     for event in events:
-        name, number, _ = ev.describe(event.code)
-        if name != "summary" or number >= len(ev.SUMMARY_ITEMS):
+        name, number, _ = names.describe(event.code)
+        if name != "summary" or number >= len(names.SUMMARY_ITEMS):
             continue
         if number == 0:
             count = {}
-        count[ev.SUMMARY_ITEMS[number][0]] = (event.value, event.extra)
-        if len(count) == len(ev.SUMMARY_ITEMS):
+        count[names.SUMMARY_ITEMS[number][0]] = (event.value, event.extra)
+        if len(count) == len(names.SUMMARY_ITEMS):
             newest = dict(count)
     return newest
 
@@ -63,9 +64,9 @@ def _facts(event, name, number, table):
             {"message": table.slots[number]} if table and number < len(table.slots) else {}
         )
     if name == "summary":
-        known = number < len(ev.SUMMARY_ITEMS)
+        known = number < len(names.SUMMARY_ITEMS)
         return {
-            "item": ev.SUMMARY_ITEMS[number][0] if known else number,
+            "item": names.SUMMARY_ITEMS[number][0] if known else number,
             "value": value,
             "extra": extra,
         }
