@@ -14,6 +14,7 @@ import rp2
 import uctypes
 from micropython import const
 
+_SIO = const(0xD0000000)  # words 5, 6: set and clear outputs
 _SPI = (0x4003C000, 0x40040000)
 _DREQ_TX = (16, 18)  # of the two SPIs; receive is the next
 _DMA = const(0x50000000)  # 16 words a channel: read address, write address, count, control
@@ -37,7 +38,9 @@ _W_FF = const(6)  # address of a byte of ones
 _W_SNIFF = const(7)  # address of the sniffer
 _W_SNIFF_TX = const(8)  # control words of the sniffer
 _W_SNIFF_RX = const(9)
-_W_WORDS = const(10)
+_W_SIO = const(10)
+_W_CS = const(11)  # bit of the chip select in the SIO's words
+_W_WORDS = const(12)
 
 
 @micropython.viper
@@ -51,7 +54,7 @@ def _exchange(w: ptr32, byte: int) -> int:
 
 @micropython.viper
 def _command(w: ptr32, index: int, high: int, low: int) -> int:
-    """Send a command with its CRC-7 and return its R1, 0xFF if there is none in 8 bytes."""
+    """Send a command with its CRC-7 and return its R1, 0xFF if there is none in 9 bytes."""
     spi = ptr32(w[_W_SPI])
     spi[2] = 0xFF
     crc = 0
@@ -118,6 +121,30 @@ def _clock(w: ptr32, value: int, same: int, n: int) -> int:
 
 
 @micropython.viper
+def _begin(w: ptr32, index: int, high: int, low: int, n: int) -> int:
+    """Select the card, wait up to `n` bytes until it is ready, send a command; return its R1.
+
+    0x100 if it stays busy.
+    """
+    ptr32(w[_W_SIO])[6] = w[_W_CS]
+    if int(_clock(w, 0xFF, 0, n)) != 0xFF:
+        return 0x100
+    return int(_command(w, index, high, low))
+
+
+@micropython.viper
+def _release(w: ptr32):
+    """Release the card and clock once, so that it lets go."""
+    ptr32(w[_W_SIO])[5] = w[_W_CS]
+    spi = ptr32(w[_W_SPI])
+    spi[2] = 0xFF
+    while spi[3] & 16:
+        pass
+    while spi[3] & 4:
+        _ = spi[2]
+
+
+@micropython.viper
 def _send_start(w: ptr32, token: int, address: int):
     spi = ptr32(w[_W_SPI])
     spi[2] = 0xFF
@@ -162,36 +189,53 @@ def _send_end(w: ptr32) -> int:
 
 
 @micropython.viper
-def _receive_start(w: ptr32, address: int):
-    sniff = ptr32(w[_W_SNIFF])
-    sniff[0] = w[_W_SNIFF_RX]
-    sniff[1] = 0
-    dma = ptr32(w[_W_RX])
-    dma[0] = w[_W_SPI] + 8
-    dma[1] = address
-    dma[2] = 512
-    dma[3] = w[_W_RECEIVE]
-    dma = ptr32(w[_W_TX])
-    dma[0] = w[_W_FF]
-    dma[1] = w[_W_SPI] + 8
-    dma[2] = 512
-    dma[3] = w[_W_ONES]
+def _receive(w: ptr32, ends: int, address: int, n: int) -> int:
+    """End the sector that is coming, if one is, and begin the next at `address`, unless that is 0.
 
-
-@micropython.viper
-def _receive_end(w: ptr32) -> int:
-    """Wait for the sector; return its CRC exclusive-or the one that follows it."""
+    Returns the next one's token, waited for up to `n` bytes, plus 0x100 if the CRC of the first
+    was wrong.
+    """
     spi = ptr32(w[_W_SPI])
-    while ptr32(w[_W_RX])[3] & _DMA_BUSY:
-        pass
-    spi[2] = 0xFF
-    spi[2] = 0xFF
-    while not spi[3] & 4:
-        pass
-    crc = spi[2] << 8
-    while not spi[3] & 4:
-        pass
-    return ((crc | spi[2]) ^ ptr32(w[_W_SNIFF])[1]) & 0xFFFF
+    sniff = ptr32(w[_W_SNIFF])
+    token = 0
+    if ends:
+        while ptr32(w[_W_RX])[3] & _DMA_BUSY:
+            pass
+        spi[2] = 0xFF
+        spi[2] = 0xFF
+        while not spi[3] & 4:
+            pass
+        token = spi[2] << 8
+        while not spi[3] & 4:
+            pass
+        token = (token | spi[2]) ^ sniff[1]
+        if token & 0xFFFF:
+            token = 0x100
+        else:
+            token = 0
+    if address == 0:
+        return token
+    byte = 0xFF
+    while byte == 0xFF and n > 0:
+        spi[2] = 0xFF
+        while not spi[3] & 4:
+            pass
+        byte = spi[2]
+        n -= 1
+    if byte == 0xFE:
+        sniff[0] = w[_W_SNIFF_RX]
+        sniff[1] = 0
+        dma = ptr32(w[_W_RX])
+        dma[0] = w[_W_SPI] + 8
+        dma[1] = address
+        dma[2] = 512
+        dma[3] = w[_W_RECEIVE]
+        dma = ptr32(w[_W_TX])
+        dma[0] = w[_W_FF]
+        dma[1] = w[_W_SPI] + 8
+        dma[2] = 512
+        dma[3] = w[_W_ONES]
+    return token | byte
 
 
 @micropython.viper
@@ -211,8 +255,8 @@ def _copy_crc(w: ptr32, source: int, target: int, n: int) -> int:
 
 
 @micropython.viper
-def _dma_busy(w: ptr32, which: int) -> int:
-    return (ptr32(w[which])[3] >> 24) & 1
+def _is_sending(w: ptr32) -> int:
+    return (ptr32(w[_W_TX])[3] >> 24) & 1
 
 
 class SdPort:
@@ -226,9 +270,11 @@ class SdPort:
         )
         self._dma = (rp2.DMA(), rp2.DMA())
         self._ones = bytearray(b"\xff")
-        tx, rx = [dma.channel for dma in self._dma]
+        tx, rx = [dma.channel for dma in self._dma]  # type: ignore[attr-defined]
         request = _DREQ_TX[spi]
         words = array("I", [0] * _W_WORDS)
+        words[_W_SIO] = _SIO
+        words[_W_CS] = 1 << cs
         words[_W_SPI] = _SPI[spi]
         words[_W_TX] = _DMA + _DMA_CHANNEL_BYTES * tx
         words[_W_RX] = _DMA + _DMA_CHANNEL_BYTES * rx
@@ -248,13 +294,20 @@ class SdPort:
         """Clock at the highest rate the chip can make up to `rate_Hz`."""
         self._spi.init(baudrate=rate_Hz)
 
-    def select(self, on):
-        """Pull chip select low, or release it and clock once so that the card lets go."""
-        if on:
-            self._cs(0)
-        else:
-            self._cs(1)
-            _exchange(self._words, 0xFF)
+    def select(self):
+        """Pull chip select low."""
+        self._cs(0)
+
+    def release(self):
+        """Release chip select and clock once, so that the card lets go."""
+        _release(self._words)
+
+    def begin(self, index, high, low, n):
+        """Select the card, wait up to `n` bytes until it is ready, send a command; return its R1.
+
+        0x100 if it stays busy.
+        """
+        return _begin(self._words, index, high, low, n)
 
     def exchange(self, byte):
         """Send one byte, return the one received."""
@@ -278,19 +331,23 @@ class SdPort:
 
     def is_sending(self):
         """Tell whether the sector is still on its way."""
-        return _dma_busy(self._words, _W_TX)
+        return _is_sending(self._words)
 
     def send_end(self):
         """Finish the sector with its CRC; return the data response, 0xFF without one."""
         return _send_end(self._words)
 
-    def receive_start(self, data, at):
-        """Begin to receive 512 bytes into `data` from `at`."""
-        _receive_start(self._words, uctypes.addressof(data) + at)
+    def receive_first(self, data, n):
+        """Wait up to `n` bytes for a token and begin to receive 512 bytes; return the token."""
+        return _receive(self._words, 0, uctypes.addressof(data), n)
 
-    def receive_end(self):
+    def receive_next(self, data, at, n):
+        """End a sector and begin the next; return its token, plus 0x100 for a wrong CRC."""
+        return _receive(self._words, 1, uctypes.addressof(data) + at, n)
+
+    def receive_last(self):
         """Wait for the sector's end; True if its CRC is right."""
-        return _receive_end(self._words) == 0
+        return _receive(self._words, 1, 0, 0) == 0
 
     def _sniffer_works(self):
         """Try the DMA's CRC on the standard's example."""

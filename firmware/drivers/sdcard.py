@@ -86,16 +86,16 @@ class SdCard:
             raise OSError("no card in the slot")
         port = self._port
         self._set_rate(_SLOW_Hz)
-        port.select(False)
+        port.release()
         if not self._go_idle():
             self._unwind()
             if not self._go_idle():
                 raise OSError("no card answers")
-        port.select(True)
+        port.select()
         try:
             self._set_up()
         finally:
-            port.select(False)
+            port.release()
 
     def read(self, sector, buf):
         """Read len(buf) / 512 sectors; OSError if two tries did not give them whole."""
@@ -120,7 +120,7 @@ class SdCard:
         elif sector + self._n > self.n_sectors:
             self._end(ERROR_REJECTED)
         else:
-            self._port.select(True)
+            self._port.select()
             self._doing = _WAITING
             if self._port.wait_until(0xFF, _SPIN_BYTES) == 0xFF:
                 self._begin()
@@ -156,7 +156,7 @@ class SdCard:
         port = self._port
         while port.is_sending():
             pass
-        port.select(False)
+        port.release()
         self._doing = _AT_REST
 
     def _begin(self):
@@ -167,7 +167,8 @@ class SdCard:
         port = self._port
         if port.command(_APP, 0, 0) == 0:
             port.command(_PRE_ERASE, 0, self._n)
-        r1 = self._command(_WRITE_MANY, self._sector)
+        high, low = self._address(self._sector)
+        r1 = port.command(_WRITE_MANY, high, low)
         if r1:
             self._end(ERROR_ABSENT if r1 == _NO_ANSWER else ERROR_REJECTED)
             return
@@ -209,41 +210,51 @@ class SdCard:
         return ERROR_REJECTED if r1 | r2 else WRITE_DONE
 
     def _end(self, result):
-        self._port.select(False)
+        self._port.release()
         self._doing = _AT_REST
         self._result = result
 
     def _read(self, sector, buf):
         port = self._port
         n = len(buf) // SECTOR_BYTES
-        port.select(True)
+        busy = _BUSY_MS * self._ms_bytes
         try:
-            self._wait_ready()
             if self._open:
-                self._send_stop()
-                self._wait_ready()
-            if self._command(_READ_ONE if n == 1 else _READ_MANY, sector):
+                self._end_write()
+            high, low = self._address(sector)
+            r1 = port.begin(_READ_ONE if n == 1 else _READ_MANY, high, low, busy)
+            if r1 > 0xFF:
+                raise OSError("the card stays busy")
+            if r1:
                 raise OSError("the card refuses to read sector %d" % sector)
             try:
                 self._receive(buf, n)
             finally:
                 if n > 1:
                     port.command(_STOP, 0, 0)
-            if n > 1:
-                self._wait_ready()
         finally:
-            port.select(False)
+            port.release()
+
+    def _end_write(self):
+        self._port.select()
+        self._wait_ready()
+        self._send_stop()
 
     def _receive(self, buf, n):
         port = self._port
-        for i in range(n):
-            if self._wait_token() != _TOKEN_READ:
-                raise OSError("the card sends no data")
-            port.receive_start(buf, i * SECTOR_BYTES)
+        most = _READ_MS * self._ms_bytes
+        token = port.receive_first(buf, most)
+        for i in range(1, n + 1):
+            if token != _TOKEN_READ:
+                raise OSError("the card sends no data, or with a wrong CRC")
             if self.background is not None:
                 self.background()
-            if not port.receive_end() and self._use_crc:
-                raise OSError("wrong CRC of data read")
+            if i < n:
+                token = port.receive_next(buf, i * SECTOR_BYTES, most)
+                if not self._use_crc:
+                    token &= 0xFF
+        if not port.receive_last() and self._use_crc:
+            raise OSError("wrong CRC of data read")
 
     def _wait_token(self):
         for _ in range(_READ_MS):
@@ -258,10 +269,11 @@ class SdCard:
                 return
         raise OSError("the card stays busy")
 
-    def _command(self, index, sector):
+    def _address(self, sector):
+        """Return what the card counts in, in two halves: sectors, or bytes on small cards."""
         if self._shift:
-            return self._port.command(index, sector >> 7, (sector & 0x7F) << 9)
-        return self._port.command(index, sector >> 16, sector & 0xFFFF)
+            return sector >> 7, (sector & 0x7F) << 9
+        return sector >> 16, sector & 0xFFFF
 
     def _set_rate(self, rate_Hz):
         self._port.set_rate(rate_Hz)
@@ -273,9 +285,9 @@ class SdCard:
         for _ in range(10):
             port.exchange(0xFF)
         for _ in range(4):
-            port.select(True)
+            port.select()
             r1 = port.command(_GO_IDLE, 0, 0)
-            port.select(False)
+            port.release()
             if r1 == _IDLE_R1:
                 return True
         return False
@@ -283,7 +295,7 @@ class SdCard:
     def _unwind(self):
         """Lead a card out of a transfer in which the logger was reset."""
         port = self._port
-        port.select(True)
+        port.select()
         port.wait_until(-1, SECTOR_BYTES + 8)
         port.exchange(_TOKEN_STOP)
         port.exchange(0xFF)
@@ -292,7 +304,7 @@ class SdCard:
         except OSError:
             pass
         port.command(_STOP, 0, 0)
-        port.select(False)
+        port.release()
 
     def _set_up(self):
         port = self._port

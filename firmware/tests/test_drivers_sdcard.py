@@ -41,8 +41,15 @@ class FakePort:
     def set_rate(self, rate_Hz):
         self.rate_Hz = rate_Hz
 
-    def select(self, on):
-        self.selected = on
+    def select(self):
+        self.selected = True
+
+    def release(self):
+        self.selected = False
+
+    def begin(self, index, high, low, n):
+        self.selected = True
+        return 0x100 if self.wait_until(0xFF, n) != 0xFF else self.command(index, high, low)
 
     def exchange(self, byte):
         if not self.present:
@@ -143,12 +150,20 @@ class FakePort:
         self._busy_left = self.busy
         return response
 
-    def receive_start(self, data, at):
+    def receive_first(self, data, n):
+        self._receiving = (data, 0)
+        return self.wait_while(0xFF, n)
+
+    def receive_next(self, data, at, n):
+        is_right = self.receive_last()
+        self._receiving = (data, at)
+        return self.wait_while(0xFF, n) | (0 if is_right else 0x100)
+
+    def receive_last(self):
+        data, at = self._receiving
         sector = self.image[self._at * SECTOR : (self._at + 1) * SECTOR]
         data[at : at + SECTOR] = sector if self.present else b"\xff" * SECTOR
         self._at += 1
-
-    def receive_end(self):
         if self.bad_crcs:
             self.bad_crcs -= 1
             return False
