@@ -50,7 +50,7 @@ try:
         except OSError as error:
             print(error)
             continue
-        MEMORY[TRIES] += 1 << 2 * slot
+        MEMORY[TRIES] += 1 << 2 * slot  # type: ignore[index]
         sys.path[:] = ["/app"]
         __import__("start").run(slot, MEMORY, TRIES)
         break
