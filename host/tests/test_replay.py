@@ -91,6 +91,12 @@ def test_frame_as_late_as_the_bound_is_not_late():
     assert (report.worst_us, report.n_late) == (1000, 0)
 
 
+def test_delays_beyond_the_scale_are_not_made_smaller():
+    schedule = make_schedule(frames_at(0, 1_000_000, 2_000_000))
+    report, _ = play_on(FakeClock(late_ns=300_000_000), schedule)
+    assert report.p50_us == report.worst_us == pytest.approx(299_900, abs=1)
+
+
 def test_refused_frames_are_counted_with_the_first_reason():
     clock = FakeClock()
     reasons = iter(["buffer full", "no such device"])

@@ -46,7 +46,7 @@ class Report:
     n_not_sent   refused by the interface, `error` is the first reason, or left when interrupted
     n_late       later than `bound_us`
     early_us     how long before it was due the earliest frame went out: 0
-    p50_us, p99_us   to 0.1 us; worst_us exact
+    p50_us, p99_us   to 0.1 us, beyond 100 ms the worst; worst_us exact
     """
 
     n_due: int | None
@@ -104,12 +104,15 @@ class _Tally:
         self.least_ns = min(self.least_ns, int(late.min()))
 
     def percentile_us(self, pct):
-        """Return the upper end of the bin in which the percentile lies."""
+        """Return the upper end of the bin in which the percentile lies; of the last one, which has
+        none, the worst.
+        """
         total = int(self.counts.sum())
         if not total:
             return 0.0
         at = int(np.searchsorted(np.cumsum(self.counts), total * pct / 100))
-        return min((at + 1) * BIN_NS, self.worst_ns) / 1000
+        upper_ns = (at + 1) * BIN_NS if at < N_BINS - 1 else self.worst_ns
+        return min(upper_ns, self.worst_ns) / 1000
 
 
 class _Feed:
