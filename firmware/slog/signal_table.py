@@ -271,11 +271,16 @@ def load(data):
         raise TableError("damaged: its CRC is wrong")
     sections = {}
     at = 8
+    end = len(data) - 4
     for _ in range(n_sections):
+        if at + 4 > end:
+            raise TableError("ends before section %d" % len(sections))
         tag, n_columns, n_rows = struct.unpack_from("<BBH", data, at)
         if tag not in COLUMNS or n_columns != len(COLUMNS[tag]):
             raise TableError("section %d has %d columns" % (tag, n_columns))
         n = n_columns * n_rows
+        if at + 4 + 4 * n > end:
+            raise TableError("section %d has %d rows, more than there are bytes" % (tag, n_rows))
         values = array("i", [0] * n)
         for i in range(n):
             values[i] = struct.unpack_from("<i", data, at + 4 + 4 * i)[0]
