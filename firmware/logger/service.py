@@ -32,6 +32,7 @@ class _DigestCheck:
         self.position = position
         self.hash = hashlib.sha256()
         self.done = 0
+        self.failed = False
 
 
 class Service:
@@ -90,7 +91,7 @@ class Service:
             self._receiver.feed(self._in_view[:n], self._take)
         if self._waiting:
             self._answer_first()
-        elif self._check is not None and self._app.store.can_read:
+        elif self._check is not None and not self._check.failed and self._app.store.can_read:
             self._digest_some()
         elif self._tap is not None:
             self._push()
@@ -112,7 +113,7 @@ class Service:
         self._waiting.pop(0)
         try:
             n = self._handlers[kind](payload)
-        except m.MessageError:
+        except ValueError:  # a MessageError, or a text in it that is none
             n = self._put_status(kind, m.BAD_REQUEST)
         except OSError:
             n = self._put_status(kind, m.READ_ERROR)
@@ -242,6 +243,10 @@ class Service:
                 reply["status"] = m.WRONG_SESSION
                 return
             self._check = check = _DigestCheck(key, oldest[0])
+        if check.failed:
+            self._check = None
+            reply["status"] = m.READ_ERROR
+            return
         n = asked["n_blocks"]
         reply["done_pct"] = 99 * check.done // n
         if check.done < n:
@@ -258,10 +263,13 @@ class Service:
     def _digest_some(self):
         check = self._check
         extent = self._app.store.extent
-        for _ in range(min(_DIGEST_STEPS, check.key[3] - check.done)):
-            sector = extent.sector(extent.after(check.position, check.done))
-            check.hash.update(sector[:HEADER_BYTES])
-            check.done += 1
+        try:
+            for _ in range(min(_DIGEST_STEPS, check.key[3] - check.done)):
+                sector = extent.sector(extent.after(check.position, check.done))
+                check.hash.update(sector[:HEADER_BYTES])
+                check.done += 1
+        except OSError:
+            check.failed = True
 
     def _config_get(self, payload):
         asked = m.parse(m.CONFIG_GET_REQUEST, payload)[0]
