@@ -22,7 +22,7 @@ def safe_name(text, fallback="unknown"):
     if not name:
         return fallback
     if name.split(".")[0].lower() in _RESERVED:
-        return f"{name[: MAX_CHARACTERS - 1]}_"
+        return f"{name[: MAX_CHARACTERS - 1].rstrip('._-')}_"
     return name
 
 
@@ -30,7 +30,7 @@ def hive_value(kind, text):
     """Return the value of a folder `kind=...`: car 03 becomes C03, event 2026 becomes E2026."""
     name = safe_name(text)
     if name[0].isdigit() or name.lower() in _NUMBER_WORDS:
-        return (_INITIALS[kind] + name)[:MAX_CHARACTERS]
+        return (_INITIALS[kind] + name)[:MAX_CHARACTERS].rstrip("._-")
     return name
 
 
