@@ -5,6 +5,7 @@ columns. Recording goes on whatever happens here; blocks that the cable was too 
 counted in `n_skipped_blocks`, never waited for. Fails with DeviceError and ContractError, as Link.
 """
 
+import contextlib
 import time
 
 import numpy as np
@@ -13,6 +14,7 @@ from slog import messages as m
 from slog.layout import RECORD_BYTES, RECORDS_PER_BLOCK
 from stagelog.blocks.layouts import HEADER
 from stagelog.blocks.records import put_frames
+from stagelog.errors import StagelogError
 from stagelog.link import Link
 from stagelog.model import FRAME
 from stagelog.ports import SerialStream, open_link
@@ -45,8 +47,16 @@ class LiveLink(Link):
         self._renew_at = None
         self.ask(m.LIVE, {"on": 0})
 
+    def close(self):
+        """Ask for no more, if the logger is still there, and close the stream."""
+        if self._renew_at is not None:
+            with contextlib.suppress(StagelogError):
+                self.stop()
+        super().close()
+
     def read_frames(self, timeout_s):
-        """Return the frames (FRAME) that came, at least one push of them; empty at the timeout.
+        """Return the frames (FRAME) that came after `start`, at least one push of them; empty at
+        the timeout.
 
         t_us counts from the power-on of the logger.
         """

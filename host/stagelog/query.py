@@ -26,6 +26,7 @@ from pathlib import Path
 from stagelog.archive import find_sessions
 from stagelog.errors import InputError
 from stagelog.export.files import need, writing
+from stagelog.export.parquet import SCHEMA
 
 HIVE = ("event", "car", "stage", "session")
 SESSION_FIELDS = {
@@ -261,10 +262,11 @@ def _schema(path):
 
     try:
         schema = pq.read_schema(path)
-        facts = json.loads((schema.metadata or {})[b"stagelog"])
-    except (OSError, ValueError, KeyError) as error:  # Arrow's errors are ValueErrors
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{path} was not written by stagelog: {reason}", "remove it") from None
+        facts = json.loads((schema.metadata or {}).get(b"stagelog", b"null"))
+    except (OSError, ValueError) as error:  # Arrow's errors are ValueErrors
+        raise InputError(f"cannot read {path}: {str(error).splitlines()[0]}") from None
+    if not isinstance(facts, dict) or facts.get("schema") != SCHEMA:
+        raise InputError(f"{path} was not written by stagelog", f"it lacks {SCHEMA}; remove it")
     fields = {}
     for field in schema:
         about = field.metadata or {}

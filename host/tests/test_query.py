@@ -194,6 +194,9 @@ def test_foreign_parquet_is_named(decoded):
     pq.write_table(pa.table({"x": [1]}), folder / "Engine.parquet")
     with Archive(decoded) as opened, pytest.raises(InputError, match="not written by stagelog"):
         opened.rows("select * from Engine")
+    (folder / "Engine.parquet").write_bytes(b"PAR1 torn")
+    with Archive(decoded) as opened, pytest.raises(InputError, match="cannot read"):
+        opened.rows("select * from Engine")
 
 
 def test_no_extension_is_loaded_or_installed(decoded):

@@ -56,12 +56,7 @@ class StagelogBus(BusABC):
         """Ask for no more frames and close the port."""
         if not self._is_shutdown:
             super().shutdown()
-            try:
-                self._link.stop()
-            except StagelogError:
-                pass  # unplugged
-            finally:
-                self._link.close()
+            self._link.close()
 
     @staticmethod
     def _detect_available_configs():
