@@ -1,5 +1,6 @@
 """stagelog watch: what a logger records, shown while it records, and the logger undisturbed."""
 
+import json
 import threading
 
 import numpy as np
@@ -77,14 +78,29 @@ def test_table_holds_the_newest_of_each(tmp_path):
     frames["can_id"][3] = 0x18FEF100
     frames["flags"][3] = EXT
     view = _Frames()
-    view.lines(frames)
+    view.take(frames)
     table = view.table()
     assert table.row_count == 2
     assert list(table.columns[1].cells) == ["100", "18FEF100"]
     assert list(table.columns[2].cells) == ["9", "1"]
     values = _values(str(tmp_path / "car.dbc"), ["EngSpd"])
-    values.lines(frames)
+    values.take(frames)
     assert list(values.table().columns[1].cells) == ["2.25"]
+
+
+def test_json_has_an_object_per_line(tmp_path, port):
+    done = CliRunner().invoke(group, ["watch", port, "--duration", "0.5", "--json"])
+    frames = [json.loads(line) for line in done.output.splitlines()]
+    assert frames[0].keys() == {"t_us", "bus", "can_id", "data"}
+    assert frames[0]["can_id"] == "100" and len(frames[0]["data"]) == 16
+    values = _values(str(tmp_path / "car.dbc"), ["EngSpd"]).entries(frames_of(3))
+    assert values[2] == {
+        "t_us": 2000,
+        "signal": "Engine.EngSpd",
+        "value": 0.5,
+        "text": "0.5",
+        "unit": "rpm",
+    }
 
 
 def test_mistakes_are_told(tmp_path):

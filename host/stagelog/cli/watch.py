@@ -1,11 +1,15 @@
 """stagelog watch: frames and values of a logger while it records."""
 
+import json
+import math
 import sys
 import time
 
 import click
+import numpy as np
 
 from stagelog.errors import UsageError
+from stagelog.model import EXT
 
 REFRESH_S = 0.25
 POLL_S = 0.2
@@ -17,7 +21,8 @@ POLL_S = 0.2
 @click.option("--signal", "signals", multiple=True, help="Only this signal; may be repeated.")
 @click.option("--duration", "duration_s", type=float, help="Seconds.  [default: until Ctrl-C]")
 @click.option("--lines", is_flag=True, help="A line per frame or value, also on a terminal.")
-def command(port, dbc, signals, duration_s, lines):
+@click.option("--json", "as_json", is_flag=True, help="A JSON object per frame or value.")
+def command(port, dbc, signals, duration_s, lines, as_json):
     """Show what the logger on PORT records, while it records.
 
     A table of the newest frame (with --dbc: value) of each kind on a terminal, elsewhere one line
@@ -32,6 +37,7 @@ def command(port, dbc, signals, duration_s, lines):
     try:
         end = time.monotonic() + (duration_s or float("inf"))
         show = _print_lines if lines or not sys.stdout.isatty() else _show_table
+        show = _print_json if as_json else show
         show(link, view, lambda: time.monotonic() >= end)
     except KeyboardInterrupt:
         pass
@@ -51,13 +57,19 @@ def _print_lines(link, view, is_over):
             click.echo(line)
 
 
+def _print_json(link, view, is_over):
+    while not is_over():
+        for entry in view.entries(link.read_frames(POLL_S)):
+            click.echo(json.dumps(entry))
+
+
 def _show_table(link, view, is_over):
     from rich.live import Live
 
     with Live(auto_refresh=False) as live:
         shown = time.monotonic()
         while not is_over():
-            view.lines(link.read_frames(POLL_S))
+            view.take(link.read_frames(POLL_S))
             if time.monotonic() - shown >= REFRESH_S:
                 shown = time.monotonic()
                 live.update(view.table(), refresh=True)
@@ -69,24 +81,47 @@ class _Frames:
     def __init__(self):
         self._newest = {}
 
-    def lines(self, frames):
-        """Take in frames; return them in candump's form, one line each."""
-        from stagelog.export.candump import candump_text, names_of
-
+    def take(self, frames):
+        """Keep the newest of each."""
         for row in frames:
-            key = (int(row["bus"]), bool(row["flags"] & 1), int(row["can_id"]))
+            key = (int(row["bus"]), bool(row["flags"] & EXT), int(row["can_id"]))
             count = self._newest[key][0] if key in self._newest else 0
             self._newest[key] = (count + 1, row)
+
+    def entries(self, frames):
+        """Return frames as JSON types."""
+        return [
+            {
+                "t_us": int(row["t_us"]),
+                "bus": int(row["bus"]),
+                "can_id": _id_text(int(row["can_id"]), row["flags"] & EXT),
+                "data": _data_of(row).hex().upper(),
+            }
+            for row in frames
+        ]
+
+    def lines(self, frames):
+        """Return frames in candump's form, one line each."""
+        from stagelog.export.candump import candump_text, names_of
+
         return candump_text(frames, names_of(())).decode().splitlines() if len(frames) else []
 
     def table(self):
         """Return a rich table, by bus and identifier."""
         table = _table("bus", "id", "frames", "bytes", "data")
         for (bus, is_ext, can_id), (count, row) in sorted(self._newest.items()):
-            name = f"{can_id:08X}" if is_ext else f"{can_id:03X}"
-            data = row["data"][: row["n_bytes"]].tobytes().hex(" ").upper()
+            data = _data_of(row).hex(" ").upper()
+            name = _id_text(can_id, is_ext)
             table.add_row(str(bus), name, f"{count:,}", str(row["n_bytes"]), data)
         return table
+
+
+def _id_text(can_id, is_ext):
+    return f"{can_id:08X}" if is_ext else f"{can_id:03X}"
+
+
+def _data_of(row):
+    return row["data"][: row["n_bytes"]].tobytes()
 
 
 def _values(dbc, signals):
@@ -103,23 +138,44 @@ class _Values:
         self._plan = plan
         self._newest = {}
 
+    def take(self, frames):
+        """Keep the newest of each."""
+        for _, name, signal, value in self._decode(frames):
+            self._newest[name] = (_value_text(signal, value), signal.unit)
+
+    def entries(self, frames):
+        """Return values as JSON types; `value` is null where it is no number."""
+        return [
+            {
+                "t_us": t_us,
+                "signal": name,
+                "value": value if math.isfinite(value) else None,
+                "text": _value_text(signal, value),
+                "unit": signal.unit,
+            }
+            for t_us, name, signal, value in self._decode(frames)
+        ]
+
     def lines(self, frames):
-        """Take in frames; return one line per value: time, signal, value, unit."""
+        """Return one line per value: time, signal, value, unit."""
+        return [
+            f"{t_us / 1e6:.6f} {name} {_value_text(signal, value)} {signal.unit}".rstrip()
+            for t_us, name, signal, value in self._decode(frames)
+        ]
+
+    def _decode(self, frames):
+        """Return [(t_us, "Message.Signal", dbc Signal, value)] in the order of time."""
         from stagelog.decode import decode
 
         found = []
         for table in decode(frames, self._plan).messages.values():
             for name in table.signals:
-                t_us, values = table.series(name)
                 signal = table.message.signal(name)
                 full_name = f"{table.name}.{name}"
-                for when, value in zip(t_us.tolist(), values.tolist(), strict=True):
-                    found.append((when, full_name, _value_text(signal, value), signal.unit))
+                for t_us, value in zip(*map(np.ndarray.tolist, table.series(name)), strict=True):
+                    found.append((t_us, full_name, signal, value))
         found.sort(key=lambda entry: entry[0])
-        self._newest.update((name, (text, unit)) for _, name, text, unit in found)
-        return [
-            f"{when / 1e6:.6f} {name} {text} {unit}".rstrip() for when, name, text, unit in found
-        ]
+        return found
 
     def table(self):
         """Return a rich table, by name."""
