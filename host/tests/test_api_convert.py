@@ -1,6 +1,7 @@
 """stagelog convert: the name of the output chooses the writer; frames read back the same."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from stagelog.errors import InputError, OutputError, UsageError
 from stagelog.importers import load_frames
 from stagelog.model import ERR, FRAME
 
+DRIVE = Path(__file__).resolve().parents[3] / "shared" / "data" / "real_drive.log"
 T0_UNIX_US = 1_790_000_000_000_000
 DBC = """VERSION ""
 BS_:
@@ -96,3 +98,15 @@ def test_existing_file_is_kept_unless_forced(log, tmp_path):
     assert isinstance(run(log, out).exception, OutputError)
     assert out.read_text() == "mine"
     assert run(log, out, "--force").exit_code == 0
+
+
+@pytest.mark.skipif(not DRIVE.exists(), reason=f"no real drive at {DRIVE}")
+@pytest.mark.parametrize("suffix", ["slog", "log", "blf", "asc", "mf4"])
+def test_a_real_drive_comes_back_the_same(tmp_path, suffix):
+    out = tmp_path / f"drive.{suffix}"
+    assert run(DRIVE, out).exit_code == 0
+    expected, back = load_frames(DRIVE).frames, load_frames(out).frames
+    for name in ("can_id", "flags", "n_bytes", "dlc", "data"):
+        assert np.array_equal(back[name], expected[name]), name
+    passed_us = [t - t[0] for t in (expected["t_us"], back["t_us"])]
+    assert np.abs(passed_us[0] - passed_us[1]).max() <= 1
