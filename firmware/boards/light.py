@@ -21,14 +21,18 @@ _BY_STATE = {
     m.STATE_NO_CARD: 0x5555,
 }
 _BY_FAULT = {
+    faults.CARD_ABSENT: 0x5555,
+    faults.CARD_UNPREPARED: 0x5555,
+    faults.CARD_READ_ONLY: 0x5555,
+    faults.CARD_FULL: 0x0F0F,
+    faults.CARD_WRITE: 0x5555,
+    faults.CARD_STALL: 0x5555,
+    faults.CARD_LIES: 0x5555,
     faults.BUS_SILENT: 0x0005,
     faults.BUS_ERRORS: 0x0005,
     faults.BUS_OFF: 0x0005,
     faults.CONTROLLER_ABSENT: 0x0015,
     faults.RING_OVERFLOW: 0x0055,
-    faults.CARD_WRITE: 0x5555,
-    faults.CARD_STALL: 0x5555,
-    faults.CARD_LIES: 0x5555,
 }
 _RECORDING = 0x0001
 

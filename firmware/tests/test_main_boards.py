@@ -1,0 +1,129 @@
+"""What a board keeps and shows: settings through power cuts, a light that tells faults apart."""
+
+import pytest
+
+from boards import files as board_files
+from boards.files import Settings
+from boards.light import pattern_of
+from slog import faults
+from slog import messages as m
+
+
+class PowerCut(Exception):
+    pass
+
+
+class CutOs:
+    """os and open on a real folder, with the power going before operation `cut`."""
+
+    def __init__(self, cut):
+        self.n = 0
+        self.cut = cut
+
+    def _step(self):
+        self.n += 1
+        if self.n == self.cut:
+            raise PowerCut
+
+    def mkdir(self, path):
+        import os
+
+        self._step()
+        os.mkdir(path)
+
+    def rename(self, old, new):
+        import os
+
+        self._step()
+        os.replace(old, new)
+
+    def open(self, path, mode):
+        file = open(path, mode)
+        if "w" in mode:
+            self._step()
+            write = file.write
+
+            class Cut:
+                def __enter__(inner):
+                    return inner
+
+                def __exit__(inner, *_):
+                    file.close()
+
+                def write(inner, data):
+                    self._step()
+                    return write(data)
+
+            return Cut()
+        return file
+
+
+def save(folder, item, data, cut=None, monkeypatch=None):
+    world = CutOs(cut)
+    monkeypatch.setattr(board_files, "os", world)
+    monkeypatch.setattr(board_files, "open", world.open, raising=False)
+    Settings(str(folder)).save(item, data)
+    return world.n
+
+
+def test_settings_come_back(tmp_path, monkeypatch):
+    settings = Settings(str(tmp_path / "s"))
+    assert settings.load(0) is None
+    for data in (b"one", b"", b"three" * 1000):
+        save(tmp_path / "s", 0, data, None, monkeypatch)
+        save(tmp_path / "s", 1, b"other", None, monkeypatch)
+        assert settings.load(0) == data and settings.load(1) == b"other"
+
+
+def test_a_power_cut_leaves_the_old_settings_or_the_new(tmp_path, monkeypatch):
+    n = save(tmp_path / "count", 0, b"new", None, monkeypatch)
+    assert n >= 5
+    for cut in range(1, n + 1):
+        folder = tmp_path / f"cut{cut}"
+        save(folder, 0, b"older", None, monkeypatch)
+        save(folder, 0, b"old", None, monkeypatch)
+        with pytest.raises(PowerCut):
+            save(folder, 0, b"new", min(cut + 1, n), monkeypatch)
+        assert Settings(str(folder)).load(0) == b"old"
+        save(folder, 0, b"newer", None, monkeypatch)
+        assert Settings(str(folder)).load(0) == b"newer"
+
+
+def test_a_damaged_copy_gives_the_other(tmp_path, monkeypatch):
+    save(tmp_path / "s", 0, b"old", None, monkeypatch)
+    save(tmp_path / "s", 0, b"new", None, monkeypatch)
+    for path in (tmp_path / "s").iterdir():
+        whole = path.read_bytes()
+        for at in range(len(whole)):
+            path.write_bytes(whole[:at] + bytes((whole[at] ^ 4,)) + whole[at + 1 :])
+            assert Settings(str(tmp_path / "s")).load(0) in (b"old", b"new")
+            path.write_bytes(whole[:at])
+            assert Settings(str(tmp_path / "s")).load(0) in (b"old", b"new")
+        path.write_bytes(whole)
+
+
+def rotations(pattern):
+    return {(pattern << n | pattern >> 16 - n) & 0xFFFF for n in range(16)}
+
+
+def test_the_light_tells_what_matters_apart():
+    shown = {
+        "recording": pattern_of(m.STATE_RECORDING, faults.NONE),
+        "bus silent": pattern_of(m.STATE_RECORDING, faults.BUS_SILENT),
+        "no controller": pattern_of(m.STATE_RECORDING, faults.CONTROLLER_ABSENT),
+        "dropped": pattern_of(m.STATE_RECORDING, faults.RING_OVERFLOW),
+        "card fault": pattern_of(m.STATE_CARD_FAULT, faults.CARD_ABSENT),
+        "full": pattern_of(m.STATE_FULL, faults.CARD_FULL),
+        "stopped": pattern_of(m.STATE_IDLE, faults.NONE),
+        "starting": pattern_of(m.STATE_BOOT, faults.NONE),
+    }
+    for name, pattern in shown.items():
+        alike = [other for other, seen in shown.items() if seen in rotations(pattern)]
+        assert alike == [name]
+
+
+@pytest.mark.parametrize("fault", list(faults.TEXT))
+def test_every_fault_shows_while_recording(fault):
+    pattern = pattern_of(m.STATE_RECORDING, fault)
+    is_harmless = fault in (faults.NONE, faults.SETTINGS_BAD)
+    assert (pattern == pattern_of(m.STATE_RECORDING, faults.NONE)) == is_harmless
