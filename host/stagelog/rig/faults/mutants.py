@@ -1,0 +1,322 @@
+"""Mutation testing: change one operator, constant or statement of the code that keeps the data,
+and see whether its fast tests notice.
+
+Owns the changes and the count; the tests are the ordinary ones. A mutant lives in memory only: a
+forked process imports it in place of the file, runs the tests that belong to the file and stops at
+the first failure. Nothing is written to the tree. Fails with InputError for a file without tests.
+
+    killed     a test failed            timed out   the tests took ten times as long: noticed too
+    survived   all tests passed: a missing test, or a change that changes nothing
+"""
+
+import ast
+import copy
+import importlib.abc
+import importlib.util
+import json
+import os
+import random
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...errors import InputError
+from ...resources import firmware_path
+
+_BLOCK = ("firmware/tests/test_slog_block.py", "firmware/tests/test_slog_golden.py")
+_MESSAGES = ("firmware/tests/test_slog_messages.py", "firmware/tests/test_slog_golden.py")
+_STORE = (
+    "firmware/tests/test_slog_store.py",
+    "hil_tests/campaigns/test_kept_cases.py",
+    "hil_tests/campaigns/test_mutants_store.py",
+)
+
+# file -> (the module it is imported as, the tests that must notice)
+TARGETS = {
+    "firmware/slog/block.py": ("slog.block", _BLOCK),
+    "firmware/slog/layout.py": ("slog.layout", (*_BLOCK, _MESSAGES[0])),
+    "firmware/slog/messages.py": ("slog.messages", _MESSAGES),
+    "firmware/slog/framing.py": ("slog.framing", ("firmware/tests/test_slog_framing.py",)),
+    "firmware/slog/signal_table.py": (
+        "slog.signal_table",
+        (
+            "hil_tests/campaigns/test_parser_campaign.py::test_d01_a_table_that_ends_anywhere_is_refused",
+        ),
+    ),
+    "firmware/slog/events.py": ("slog.events", ()),
+    "firmware/logger/ring.py": ("logger.ring", ("hil_tests/campaigns/test_mutants_ring.py",)),
+    "firmware/logger/extent.py": ("logger.extent", _STORE),
+    "firmware/logger/store.py": ("logger.store", _STORE),
+    "firmware/logger/sessions.py": (
+        "logger.sessions",
+        (*_STORE, "firmware/tests/test_app.py"),
+    ),
+    "host/stagelog/ledger.py": (
+        "stagelog.ledger",
+        ("host/tests/test_ledger.py", "host/tests/test_blocks.py"),
+    ),
+}
+_PURGED = ("slog", "logger", "stagelog")
+_LEAST_s = 20
+
+_SWAPS = {
+    ast.Lt: ast.LtE,
+    ast.LtE: ast.Lt,
+    ast.Gt: ast.GtE,
+    ast.GtE: ast.Gt,
+    ast.Eq: ast.NotEq,
+    ast.NotEq: ast.Eq,
+    ast.Is: ast.IsNot,
+    ast.IsNot: ast.Is,
+    ast.In: ast.NotIn,
+    ast.NotIn: ast.In,
+    ast.Add: ast.Sub,
+    ast.Sub: ast.Add,
+    ast.Mult: ast.FloorDiv,
+    ast.FloorDiv: ast.Mult,
+    ast.Mod: ast.FloorDiv,
+    ast.LShift: ast.RShift,
+    ast.RShift: ast.LShift,
+    ast.BitAnd: ast.BitOr,
+    ast.BitOr: ast.BitAnd,
+    ast.BitXor: ast.BitAnd,
+    ast.And: ast.Or,
+    ast.Or: ast.And,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One change: number `index` of `file`, what it does in words. -1 changes nothing."""
+
+    file: str
+    index: int
+    line: int
+    what: str
+
+    def tree(self):
+        """Return the changed file, parsed."""
+        tree = _parse(self.file)
+        if self.index >= 0:
+            _apply(tree, self.index)
+        return ast.fix_missing_locations(tree)
+
+    def __str__(self):
+        return f"{self.file}:{self.index} line {self.line}: {self.what}"
+
+
+def repository():
+    """Return the root of the checkout; the tests are only there."""
+    return firmware_path().parent
+
+
+def mutants_of(file):
+    """Return all Mutants of a file of TARGETS, always in the same order."""
+    if file not in TARGETS:
+        raise InputError(f"no tests are named for {file}", f"choose one of {', '.join(TARGETS)}")
+    options = [option for node in ast.walk(_parse(file)) for option in _options(node)]
+    return [Mutant(file, index, line, what) for index, (line, what, _) in enumerate(options)]
+
+
+def _parse(file):
+    return ast.parse((repository() / file).read_text(encoding="utf-8"))
+
+
+def _apply(tree, index):
+    """Make change number `index` in `tree`."""
+    for node in ast.walk(tree):
+        options = _options(node)
+        if index < len(options):
+            options[index][2]()
+            return
+        index -= len(options)
+
+
+def _options(node):
+    """Return [(line, words, function that makes the change in place)]."""
+    line = getattr(node, "lineno", 0)
+    if isinstance(node, ast.Compare):
+        return [
+            _swap(line, op, lambda new, i=i: node.ops.__setitem__(i, new))
+            for i, op in enumerate(node.ops)
+        ]
+    if isinstance(node, (ast.BinOp, ast.BoolOp, ast.AugAssign)) and type(node.op) in _SWAPS:
+        if isinstance(node, ast.BinOp) and isinstance(node.left, ast.Constant | ast.JoinedStr):
+            if isinstance(getattr(node.left, "value", ""), str):
+                return []  # "%d" % n: text
+        return [_swap(line, node.op, lambda new: setattr(node, "op", new)), *_removals(node)]
+    if isinstance(node, ast.Constant) and type(node.value) in (int, bool):
+        new = not node.value if isinstance(node.value, bool) else node.value + 1
+        return [(line, f"{node.value} -> {new}", lambda: setattr(node, "value", new))]
+    if isinstance(node, ast.If | ast.While | ast.IfExp):
+        test = node.test
+        negated = ast.UnaryOp(ast.Not(), copy.deepcopy(test))
+        words = f"condition negated: {ast.unparse(test)[:60]}"
+        return [(test.lineno, words, lambda: setattr(node, "test", negated)), *_removals(node)]
+    return _removals(node)
+
+
+def _swap(line, op, put):
+    new = _SWAPS[type(op)]
+    return (line, f"{type(op).__name__} -> {new.__name__}", lambda: put(new()))
+
+
+def _removals(node):
+    """Return the removals of statements that lie directly in `node`."""
+    if isinstance(node, ast.Module | ast.ClassDef):
+        return []
+    found = []
+    for name in ("body", "orelse", "finalbody"):
+        body = getattr(node, name, None)
+        if not isinstance(body, list):
+            continue
+        for i, statement in enumerate(body):
+            if _removable(statement):
+                words = f"removed: {ast.unparse(statement)[:60]}"
+                drop = _dropper(body, i)
+                found.append((statement.lineno, words, drop))
+    return found
+
+
+def _dropper(body, i):
+    return lambda: body.__setitem__(i, ast.Pass())
+
+
+def _removable(statement):
+    if isinstance(statement, ast.Expr):
+        return isinstance(statement.value, ast.Call)
+    if isinstance(statement, ast.Assign):
+        return not isinstance(statement.targets[0], ast.Name | ast.Tuple)
+    return isinstance(statement, ast.AugAssign | ast.Raise | ast.Return | ast.Continue | ast.Break)
+
+
+class _Loader(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Gives a mutant's tree in place of its file."""
+
+    def __init__(self, module, mutant):
+        self._module = module
+        self._mutant = mutant
+
+    def find_spec(self, fullname, path, target=None):
+        if fullname != self._module:
+            return None
+        origin = str(repository() / self._mutant.file)
+        return importlib.util.spec_from_loader(fullname, self, origin=origin)
+
+    def exec_module(self, module):
+        module.__file__ = str(repository() / self._mutant.file)
+        exec(compile(self._mutant.tree(), module.__file__, "exec"), module.__dict__)
+
+
+class Judge:
+    """Runs the tests of one file on its mutants; holds the time that they take unchanged."""
+
+    def __init__(self, file):
+        self._module, tests = TARGETS[file]
+        self._tests = [str(repository() / test) for test in tests]
+        start = time.monotonic()
+        self._deadline_s = 600
+        unchanged = self.outcome(Mutant(file, -1, 0, "unchanged"))
+        if unchanged != "survived":
+            raise InputError(f"the tests of {file} fail without any change", "mend them first")
+        self._deadline_s = max(_LEAST_s, 10 * (time.monotonic() - start))
+
+    def outcome(self, mutant):
+        """Return "killed", "survived" or "timed out"."""
+        child = os.fork()
+        if not child:
+            self._run(mutant)
+        deadline = time.monotonic() + self._deadline_s
+        while time.monotonic() < deadline:
+            done, status = os.waitpid(child, os.WNOHANG)
+            if done:
+                return "survived" if status == 0 else "killed"
+            time.sleep(0.01)
+        os.kill(child, 9)
+        os.waitpid(child, 0)
+        return "timed out"
+
+    def _run(self, mutant):
+        """Run the tests on a mutant, in the forked process; does not return."""
+        code = 1
+        try:
+            quiet = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(quiet, 1)
+            os.dup2(quiet, 2)
+            code = _test(self._module, mutant, self._tests)
+        finally:
+            os._exit(code)
+
+
+def _test(module, mutant, tests):
+    import pytest
+
+    sys.dont_write_bytecode = True
+    for name in list(sys.modules):
+        if name.split(".")[0] in _PURGED:
+            del sys.modules[name]
+    sys.path[:0] = [str(firmware_path()), str(repository() / "host")]
+    sys.meta_path.insert(0, _Loader(module, mutant))
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = folder
+        options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", "--tb=no"]
+        options += ["--hypothesis-seed=0", f"--rootdir={repository()}", f"--basetemp={folder}/t"]
+        return int(pytest.main(options + tests))
+
+
+def sample(files, n, seed):
+    """Return n of all mutants of some files, drawn by the seed; all if there are no more."""
+    drawn = [mutant for file in files for mutant in mutants_of(file)]
+    if n is not None and n < len(drawn):
+        drawn = random.Random(seed).sample(drawn, n)
+    return sorted(drawn, key=lambda mutant: (mutant.file, mutant.index))
+
+
+def run(mutants, path=None, seconds=None, tell=print):
+    """Judge mutants; return {str(mutant): outcome}.
+
+    path     JSON lines, one per mutant; those in it already are not judged again
+    seconds  stop after this time
+    """
+    import hypothesis  # noqa: F401  loaded once, before the forks
+    import numpy  # noqa: F401
+    import pytest  # noqa: F401
+
+    done = _load(path)
+    judges = {}
+    start = time.monotonic()
+    for mutant in mutants:
+        if str(mutant) in done:
+            continue
+        if seconds is not None and time.monotonic() - start > seconds:
+            break
+        if mutant.file not in judges:
+            judges[mutant.file] = Judge(mutant.file)
+        outcome = judges[mutant.file].outcome(mutant)
+        done[str(mutant)] = outcome
+        if outcome == "survived":
+            tell(f"survived: {mutant}")
+        if path is not None:
+            with open(path, "a", encoding="utf-8") as stream:
+                stream.write(json.dumps([str(mutant), outcome]) + "\n")
+    return done
+
+
+def _load(path):
+    if path is None or not Path(path).exists():
+        return {}
+    lines = Path(path).read_text(encoding="utf-8").splitlines()
+    return dict(json.loads(line) for line in lines)
+
+
+def rates(done):
+    """Return {file: (judged, killed)} of outcomes; a mutant that hangs the tests is killed."""
+    judged, killed = Counter(), Counter()
+    for name, outcome in done.items():
+        file = name.split(":")[0]
+        judged[file] += 1
+        killed[file] += outcome != "survived"
+    return {file: (judged[file], killed[file]) for file in sorted(judged)}
