@@ -160,7 +160,8 @@ class Bench:
         self.lives = []
         self.n_filled = 0  # writes at the start of the journal that only filled the card
         self.traffic = Traffic(self.rng)
-        self.captures = [SimController(self.clock)]
+        self.depth, self.service_us = 2, 0  # of the controller; 0: every frame is taken at once
+        self.captures = []
         self.app = None
         self._seed = seed
         self._ring_blocks = ring_blocks
@@ -175,7 +176,7 @@ class Bench:
         self.cable = QueueLink()
         ring = AckRing(self._ring_blocks, self.card)
         seed = self._seed * 1000 + life.index + 1
-        self.captures = [SimController(self.clock)]
+        self.captures = [SimController(self.clock, 0, self.depth, self.service_us)]
         board = SimBoard(
             self.clock, ring, self.card, self.captures, self.cable, self.nv, DEVICE_ID, seed
         )

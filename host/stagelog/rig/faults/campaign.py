@@ -1,6 +1,7 @@
 """The command behind tools/campaign: run one campaign, all of them, or one case again.
 
-Prints one table; exit code 1 if anything was violated or a negative control was not caught.
+Prints one table; exit code 1 if anything was violated or a negative control was not caught. Owns
+the sizes of the short and the long form; the campaigns are in their own modules.
 """
 
 import sys
@@ -9,34 +10,176 @@ from pathlib import Path
 
 import click
 
-from . import controls, cuts
-from .results import Row, firmware_digest, format_table
+from ..runtimes import find_runtime
+from . import (
+    bus_campaign,
+    cards,
+    controls,
+    cuts,
+    heaps,
+    kills,
+    links,
+    more_commands,
+    mutants,
+    nth,
+    parser_campaign,
+    soak,
+    updates,
+)
+from .results import Row, Tally, firmware_digest, format_table
 
 SEED = 20261120
+_UNPLUGS = 66_191  # bytes that the logger sends for a session of 64 KiB: one cut at each
+
+
+def card(seed, long):
+    """Cards that stall, reject, lie, rot, go away, wear out, fill up."""
+    return cards.run(seed, 200 if long else 4)
+
+
+def nth_call(seed, long):
+    """Every call to card and settings memory fails once, and for good."""
+    return nth.run(seed, 1 if long else 25)
+
+
+def link(seed, long):
+    """The cable, the logger's resets, the host killed."""
+    rows, findings = [], []
+    plans = [(links.rated(name), 2000 if long else 12) for name in links.RATED]
+    plans += [
+        (links.unplug, _UNPLUGS if long else 40),
+        (links.truncation, 16_000 if long else 40),
+        (links.garbage, 2000 if long else 20),
+        (links.device_reset, 500 if long else 5),
+        (links.two_loggers, 500 if long else 4),
+        (links.hostile, 300_000 if long else 3000),
+        (kills.killed, 10_000 if long else 40),
+        (kills.disk_full, 2000 if long else 30),
+        (kills.overwritten, 300 if long else 4),
+        (kills.asleep, 30 if long else 1),
+    ]
+    for run, n_cases in plans:
+        more_rows, more = run(seed, n_cases)
+        rows += more_rows
+        findings += more
+    return rows, findings
+
+
+def bus(seed, long):
+    """Every trouble the protocol of the bus knows."""
+    tally = Tally(seed)
+    bus_campaign.run(tally, 20_000 if long else 2 * len(bus_campaign.KINDS))
+    return bus_campaign.rows(tally), tally.findings
+
+
+def parsers(seed, long):
+    """Bytes from outside into every reader."""
+    tally = Tally(seed)
+    parser_campaign.run(tally, 10_000_000 if long else 4000)
+    return parser_campaign.rows(tally), tally.findings
+
+
+def marathon(seed, long):
+    """A marathon stage in virtual time."""
+    return soak.run(seed, 48 if long else 0.25)
+
+
+def flash(seed, long):
+    """Settings and firmware slots, on littlefs under MicroPython."""
+    runtime = find_runtime("unix64")
+    if runtime is None:
+        return [_left_out("cut: settings, firmware slot", "no MicroPython", seed)], []
+    return updates.run(seed, runtime)
+
+
+def heap(seed, long):
+    """Less and less heap under MicroPython."""
+    runtime = find_runtime("unix64")
+    if runtime is None:
+        return [_left_out("heap too small", "no MicroPython: tools/runtimes unix64", seed)], []
+    return heaps.run(seed, 60 if long else 10, runtime)
+
+
+def broken_on_purpose(seed, long):
+    """The negative controls."""
+    rows = []
+    for name in controls.CONTROLS:
+        start = time.monotonic()
+        tally = controls.run_control(name)
+        caught = tally.findings[0] if tally.findings else None
+        text = f"caught as {caught.invariant}: {caught.text}" if caught else "NOT CAUGHT"
+        seconds = time.monotonic() - start
+        n_cases = tally.states.total()
+        rows.append(Row(f"control: {name}", n_cases, not caught, text[:80], tally.seed, seconds))
+    return rows, []
+
+
+CAMPAIGNS = {
+    "card": card,
+    "nth-call": nth_call,
+    "link": link,
+    "bus": bus,
+    "parsers": parsers,
+    "soak": marathon,
+    "flash": flash,
+    "heap": heap,
+    "controls": broken_on_purpose,
+}
+
+
+def _left_out(fault, reason, seed):
+    return Row(fault, 0, 0, f"left out: {reason}", seed)
 
 
 def _finish(rows, findings):
     click.echo(format_table(rows))
     for finding in findings:
         click.echo(f"violation: {finding}")
-    bad = any(row.n_violations for row in rows)
-    sys.exit(1 if bad else 0)
+    sys.exit(1 if findings or any(row.n_violations for row in rows) else 0)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
-def main():
+@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--all", "everything", is_flag=True, help="Run all campaigns, print one table.")
+@click.option("--long", is_flag=True, help="The long form: hours.")
+@click.option("--seed", default=SEED, show_default=True)
+@click.pass_context
+def main(context, everything, long, seed):
     """Fault campaigns against the shipped firmware and host."""
+    if not everything:
+        if context.invoked_subcommand is None:
+            click.echo(context.get_help())
+        return
+    tally = Tally(seed)
+    cuts.run(tally, 10_000_000 if long else 100_000, every=1 if long else 9)
+    rows, findings = cuts.rows(tally), tally.findings
+    for run in CAMPAIGNS.values():
+        more_rows, more = run(seed, long)
+        rows += more_rows
+        findings += more
+    _finish(rows, findings)
+
+
+def _add(name, run):
+    @main.command(name, help=run.__doc__)
+    @click.option("--long", is_flag=True, help="The long form.")
+    @click.option("--seed", default=SEED, show_default=True)
+    def command(long, seed):
+        _finish(*run(seed, long))
+
+
+for _name, _run in CAMPAIGNS.items():
+    _add(_name, _run)
 
 
 @main.command("power-cut")
-@click.option("--states", default=100_000, show_default=True, help="states to check")
-@click.option("--seconds", type=float, help="stop after this time; --resume goes on")
+@click.option("--states", default=100_000, show_default=True, help="States to check.")
+@click.option("--seconds", type=float, help="Stop after this time; --resume goes on.")
 @click.option("--seed", default=SEED, show_default=True)
 @click.option(
-    "--resume", type=click.Path(path_type=Path), help="keep the tally here and go on with it"
+    "--resume", type=click.Path(path_type=Path), help="Keep the tally here, go on with it."
 )
-@click.option("--every", default=1, show_default=True, help="cut one write in so many")
-@click.option("--case", help="reproduce one case: scenario:write:variant or nested:chain:life")
+@click.option("--every", default=1, show_default=True, help="Cut one write in so many.")
+@click.option("--case", help="Reproduce one: scenario:write:variant or nested:chain:life.")
 def power_cut(states, seconds, seed, resume, every, case):
     """Cut the power at and inside every write, in every way a card allows."""
     if case is not None:
@@ -55,25 +198,32 @@ def power_cut(states, seconds, seed, resume, every, case):
     _finish(cuts.rows(tally), tally.findings)
 
 
-@main.command("controls")
-@click.option("--seed", default=1, show_default=True)
-def run_controls(seed):
-    """Break the logger on purpose; every break must be caught."""
-    _finish(control_rows(seed), ())
+@main.command("mutants")
+@click.option("--sample", type=int, help="Judge so many, drawn by the seed; else all.")
+@click.option("--file", "files", multiple=True, help="Only mutants of this file.")
+@click.option("--resume", type=click.Path(path_type=Path), help="Outcomes so far, JSON lines.")
+@click.option("--seconds", type=float, help="Stop after this time.")
+@click.option("--seed", default=SEED, show_default=True)
+def judge_mutants(sample, files, resume, seconds, seed):
+    """Change the code that keeps the data, one operator at a time; the tests must notice."""
+    start = time.monotonic()
+    chosen = mutants.sample(files or mutants.TARGETS, sample, seed)
+    rates = mutants.rates(mutants.run(chosen, resume, seconds))
+    rows = [
+        Row(f"mutants: {name}", n, n - killed, f"{100 * killed / n:.1f} % killed", seed)
+        for name, (n, killed) in rates.items()
+    ]
+    n_judged = sum(n for n, _ in rates.values())
+    n_killed = sum(killed for _, killed in rates.values())
+    text = f"{100 * n_killed / n_judged:.1f} % killed" if n_judged else ""
+    seconds = time.monotonic() - start
+    rows.insert(0, Row("mutants, all", n_judged, n_judged - n_killed, text, seed, seconds))
+    click.echo(format_table(rows))
+    sys.exit(0 if n_killed >= 0.95 * n_judged else 1)
 
 
-def control_rows(seed):
-    """Return a Row for each negative control; one that is not caught counts as a violation."""
-    rows = []
-    for name in controls.CONTROLS:
-        start = time.monotonic()
-        tally = controls.run_control(name, seed)
-        caught = tally.findings[0] if tally.findings else None
-        text = f"caught as {caught.invariant}: {caught.text}" if caught else "NOT CAUGHT"
-        n_cases = sum(tally.states.values())
-        seconds = time.monotonic() - start
-        rows.append(Row(f"control: {name}", n_cases, 0 if caught else 1, text[:90], seed, seconds))
-    return rows
+for _command in more_commands.COMMANDS:
+    main.add_command(_command)
 
 
 if __name__ == "__main__":

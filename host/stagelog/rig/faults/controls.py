@@ -15,10 +15,13 @@ from logger.ring import DROPPED
 from slog import block as codec
 from slog.layout import GAP_RING_FULL, META_GAP
 
+from ...archive import part
+from ...blocks.medium import is_good
 from ..sim import models
-from . import nested, rot
+from . import cards, links, nested, rot
+from .bench import Bench
 from .powercut import Campaign
-from .results import Tally
+from .results import Finding, Tally
 from .scenarios import SCENARIOS
 
 
@@ -103,6 +106,65 @@ def overflow_counted_as_exact():
         yield
 
 
+@contextlib.contextmanager
+def resume_without_identity():
+    """A fetch goes on with whatever part file is there, and takes any good block at its place."""
+
+    def is_ours(self, block, index):
+        position = struct.unpack_from("<I", block, codec.POSITION)[0]
+        return position == self._position_of(index) and is_good(block, 0)
+
+    patches = (
+        mock.patch.object(part, "_name_for", lambda folder, session: "session"),
+        mock.patch.object(part.PartFile, "_is_ours", is_ours),
+    )
+    with patches[0], patches[1]:
+        yield
+
+
+@contextlib.contextmanager
+def verification_dropped():
+    """Nothing is read back."""
+    with mock.patch.object(store_module.Store, "_holds", lambda self, view: True):
+        yield
+
+
+def _overflows(tally):
+    """A controller with two buffers behind a slow interrupt: frames are lost, the flag says not
+    how many.
+    """
+    bench = Bench(tally.seed, 400, {"flush_ms": 100})
+    bench.traffic._rate_Hz = 800
+    bench.depth, bench.service_us = 2, 900
+    bench.power_on()
+    bench.run_ms(3000)
+    status = bench.link.status()
+    capture = bench.captures[0]
+    n_exact = status["stored0"] + status["dropped0"]
+    tally.states["overflow"] += capture.n_seen
+    if capture.n_lost < 10:
+        raise AssertionError("the controller lost nothing: the case shows nothing")
+    if status["dropped0"]:
+        text = f"{status['dropped0']} drops called exact, {capture.n_lost} frames were lost"
+        tally.add(Finding("L5", "overflow", "overflow", text))
+    if not 0 < status["at_least0"] <= capture.n_lost:
+        text = f"at least {status['at_least0']} lost, {capture.n_lost} were"
+        tally.add(Finding("L5", "overflow", "overflow", text))
+    if n_exact > capture.n_seen:
+        tally.add(Finding("L5", "overflow", "overflow", "more counted than seen"))
+
+
+def _lying_card(tally):
+    for number in range(3):
+        cards.run_case(tally, cards.swallowed, number)
+
+
+def _fetches(tally):
+    tally.states["two loggers"] += 4
+    for finding in links.two_loggers(tally.seed, 4)[1]:
+        tally.add(finding)
+
+
 def _cut(tally, name, n=3):
     kinds = [make.__name__ for make in SCENARIOS]
     for i in range(n):
@@ -123,15 +185,18 @@ CONTROLS = {
     "no session nonce": (no_nonce, _chains),
     "rejection by the card ignored": (rejection_ignored, lambda tally: _cut(tally, "worn")),
     "second sync dropped": (sync_dropped, lambda tally: _cut(tally, "fresh")),
+    "overflow flag counted as exact": (overflow_counted_as_exact, _overflows),
+    "resume without identity": (resume_without_identity, _fetches),
+    "nothing read back": (verification_dropped, _lying_card),
 }
 
 
-def run_control(name, seed=1):
+def run_control(name, seed=1, broken=True):
     """Run the campaign that must notice the control; return its Tally, whose findings are the
-    catch.
+    catch. Without `broken` the logger is as shipped, and nothing must be found.
     """
     control, campaign = CONTROLS[name]
     tally = Tally(seed)
-    with control():
+    with control() if broken else contextlib.nullcontext():
         campaign(tally)
     return tally

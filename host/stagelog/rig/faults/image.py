@@ -92,6 +92,7 @@ class Image:
         self.versions = {}  # position -> [Version], oldest first
         self.whole = {}  # position -> Version
         self.order = []  # (seq, position) of `whole`
+        self.headers = {}  # position -> what the shipped code has parsed there
 
     def begin(self, write):
         """Note that a write is under way; return its Version, or None if it is no block of the
@@ -117,6 +118,7 @@ class Image:
         before = {sector: self.sectors.get(sector, ZEROS) for sector in changed}
         self.sectors.update(changed)
         for position in self.positions(changed):
+            self.headers.pop(position, None)
             self._index(position, self.version_at(position, {}))
         return before
 

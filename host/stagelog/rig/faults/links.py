@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 from slog import messages as m
+from slog.framing import frame
 from slog.layout import BLOCK_BYTES
 
 from ...archive import load_manifest
@@ -114,15 +115,18 @@ def fetch(link, session, archive):
     return None
 
 
-def bad_cable(tally, source, rng, faults, kind, case):
-    """Fetch through a bad cable until it is done; then all is as it should be."""
+def bad_cable(tally, source, rng, faults, kind, case, tries=_TRIES):
+    """Fetch through a bad cable until it is done, the last time through a good one.
+
+    Returns (bytes of the session, bytes on the wire, virtual seconds, tries that failed).
+    """
     archive = Archive()
     session = source.session
     n_wire = 0
     try:
         start_us = source.bench.clock.now_us
-        for attempt in range(_TRIES):
-            link, cable = source.link(rng, faults if attempt < _TRIES - 1 else Faults())
+        for attempt in range(tries):
+            link, cable = source.link(rng, faults if attempt < tries - 1 else Faults())
             error = fetch(link, session, archive)
             n_wire += cable.n_from_logger
             for invariant, text in check_archive(archive, session, source.content):
@@ -132,28 +136,36 @@ def bad_cable(tally, source, rng, faults, kind, case):
             if faults.cut_at is not None:
                 faults = Faults()
         if not archive.files():
-            tally.add(Finding("T1", case, kind, f"not fetched after {_TRIES} tries: {error}"))
+            tally.add(Finding("T1", case, kind, f"not fetched after {tries} tries: {error}"))
         seconds = (source.bench.clock.now_us - start_us) / 1e6
         return len(source.content), n_wire, seconds, attempt
     finally:
         archive.close()
 
 
-def _rated(name, values):
-    """Return a run function: transfers at a fault rate, with the goodput as figure."""
+def rated(name):
+    """Return a run function: transfers at one of RATED, with the goodput as figure."""
 
     def run(seed, n_cases):
         start = time.monotonic()
         tally = Tally(seed)
-        source = Source(seed)
-        content = wire = seconds = retries = 0
+        values = dict(RATED[name])
+        tries = values.pop("tries", _TRIES)
+        source = Source(seed, values.pop("n_blocks", 4 * N_BLOCKS))
+        content = wire = seconds = failed = 0
         for number in range(n_cases):
             rng = random.Random(f"{seed} {name} {number}")
-            got = bad_cable(tally, source, rng, Faults(**values), name, f"link:{name}:{number}")
+            case = f"link:{name}:{number}"
+            got = bad_cable(tally, source, rng, Faults(**values), name, case, tries)
             content, wire, seconds = content + got[0], wire + got[1], seconds + got[2]
-            retries += got[3]
-        goodput = f"goodput {content / seconds / 1e6:.2f} MB/s of 1.00"
-        text = f"{goodput}, {wire / content:.2f} bytes sent per byte"
+            failed += got[3]
+        goodput = content / seconds / 1e6
+        if not values and goodput < 0.8:
+            text = f"{goodput:.2f} MB/s of 1.00 on a clean cable"
+            tally.add(Finding("T11", f"link:{name}", name, text))
+        text = f"goodput {goodput:.3f} MB/s of 1.00, {wire / content:.2f} bytes sent per byte"
+        if failed:
+            text += f", {failed} tries gave up"
         return [_row(f"link: {name}", tally, n_cases, text, start)], tally.findings
 
     return run
@@ -267,7 +279,8 @@ RATED = {
     "clean": {},
     "1e-6 bit errors": {"ber": 1e-6},
     "1e-5 bit errors": {"ber": 1e-5},
-    "1e-4 bit errors": {"ber": 1e-4},
+    "1e-4 bit errors": {"ber": 1e-4, "n_blocks": 8},
+    "1e-3 bit errors": {"ber": 1e-3, "n_blocks": 4, "tries": 2},
     "1 % of frames lost": {"loss": 0.01},
     "10 % of frames lost": {"loss": 0.1},
     "20 % of frames doubled": {"dup": 0.2},
@@ -281,3 +294,67 @@ RATED = {
         "ber": 3e-6,
     },
 }
+
+
+def hostile(seed, n_cases):
+    """Frames that are whole and say nonsense: nothing is erased, nothing stops, nothing raises.
+
+    ERASE names the session on the card and any digest but the right one; CONTROL and the rest are
+    noise.
+    """
+    start = time.monotonic()
+    tally = Tally(seed)
+    source = Source(seed, 4)
+    bench = source.bench
+    bench.link.control(m.CONTROL_START, bench.app.boot)
+    rng = random.Random(seed)
+    service = bench.app.service
+    writes = len(bench.card.journal)
+    kinds = [row[0] for row in m.MESSAGES]
+    for number in range(n_cases):
+        kind = rng.choice((m.ERASE, *kinds, rng.randrange(256)))
+        payload = rng.randbytes(rng.randrange(80))
+        if kind == m.ERASE and rng.random() < 0.7:
+            names = ("device_id", "boot", "nonce", "first_seq", "n_blocks")
+            values = {name: source.session[name] for name in names}
+            payload = m.build(m.ERASE_REQUEST, {**values, "digest": rng.randbytes(32)})
+        bench.cable.host_write(frame(kind, rng.randrange(256), payload))
+        if number % 8 == 0:
+            bench.run_ms(3)
+            bench.cable.host_read()
+    bench.run_ms(200)
+    bench.cable.host_read()
+    case = f"link:hostile:{n_cases}"
+    sent = bench.card.journal[writes:]
+    places = {bench.layout.position(write.sector)[0] for write in sent}
+    if bench.app.store.extent.released_seq or min(places) < bench.layout.first:
+        tally.add(Finding("T12", case, "hostile", "a session was erased without its digest"))
+    if not bench.app._recording:
+        tally.add(Finding("T2", case, "hostile", "noise stopped the recording"))
+    text = f"0 erased, {len(service._waiting)} requests left over"
+    return [_row("link: hostile commands", tally, n_cases, text, start)], tally.findings
+
+
+def two_loggers(seed, n_cases):
+    """A fetch is cut off; then another logger, at the same boot and the same places, is fetched
+    into the same folder.
+    """
+    start = time.monotonic()
+    tally = Tally(seed)
+    for number in range(n_cases):
+        rng = random.Random(f"{seed} two {number}")
+        sources = [Source(seed + 2 * number + i, 6) for i in range(2)]
+        archive = Archive()
+        case = f"link:two_loggers:{number}"
+        link, _ = sources[0].link(rng, Faults(cut_at=rng.randrange(1, 6 * BLOCK_BYTES)))
+        fetch(link, sources[0].session, archive)
+        errors = []
+        for source in reversed(sources):
+            link, _ = source.link(rng, Faults())
+            errors.append(fetch(link, source.session, archive))
+        found = sorted(path.read_bytes() for path in archive.files())
+        if any(errors) or found != sorted(source.content for source in sources):
+            text = f"{len(found)} files, not those of two loggers: {errors}"
+            tally.add(Finding("T7", case, "two loggers", text))
+        archive.close()
+    return [_row("link: two loggers, one folder", tally, n_cases, "", start)], tally.findings

@@ -214,7 +214,7 @@ class Chain:
         view = image.view(overlay)
         if not self._is_signed(overlay):
             return
-        store, card = invariants.mount(image, overlay, self.when_full)
+        store, card = invariants.mount(image, overlay, self.when_full, view.touched)
         self.tally.note_worst("reads", card.n_reads)
         stop = False
         begun = None

@@ -28,7 +28,7 @@ _N_DRAWS = (
 )
 _SESSIONS_EVERY = 8
 _AGAIN_EVERY = 16
-_HOST_EVERY = 160  # the host's reader takes a thousand times longer than the check itself
+_HOST_EVERY = 997  # the host's reader takes a hundred times longer than the check itself
 FIRST_DRAW = 9 + len(media.HEADER_EDGES) + 1
 N_VARIANTS = FIRST_DRAW + sum(n for _, n in _N_DRAWS)
 _DRAWS = [draw for draw, n in _N_DRAWS for _ in range(n)]
@@ -45,6 +45,7 @@ class Campaign:
         self.stop = self.bench.settings.get("when_full") != "overwrite"
         self.card = self.bench.card
         self.image = Image(self.bench.layout, self.bench.prepared)
+        self._sessions_every = _SESSIONS_EVERY if self.image.layout.n < 500 else 64
         self._begun = None
         self._marks = [None]
         self._window = []
@@ -161,7 +162,8 @@ class Campaign:
     def _check(self, write, variant, state):
         image = self.image
         view = image.view(state.overlay)
-        store, card = invariants.mount(image, state.overlay, self.bench.when_full)
+        when_full = self.bench.when_full
+        store, card = invariants.mount(image, state.overlay, when_full, view.touched)
         self.tally.note_worst("reads", card.n_reads)
         yield from invariants.check_state(
             image,
@@ -176,10 +178,10 @@ class Campaign:
         if store.extent is None:
             return
         yield from self._check_tail(write, state, view)
-        if variant % _SESSIONS_EVERY == 0:
+        if variant % self._sessions_every == 0:
             yield from invariants.check_sessions(image, view, store)
         if variant % _AGAIN_EVERY == 0:
-            again, _ = invariants.mount(image, state.overlay, self.bench.when_full)
+            again, _ = invariants.mount(image, state.overlay, when_full)
             if _place(again) != _place(store):
                 yield "L8", f"mounted twice: {_place(store)}, then {_place(again)}"
         if (write.index * N_VARIANTS + variant) % _HOST_EVERY == 0:

@@ -1,0 +1,30 @@
+"""Some minutes of the marathon stage; the long form is `tools/campaign soak --long`."""
+
+from stagelog.rig.faults import soak
+
+
+def test_bulk_arrival_leaves_the_bytes_of_put_frame():
+    assert soak.same_bytes(1)
+    assert soak.same_bytes(2, 20_000)  # more than the ring holds: drops are counted alike
+
+
+def test_c11_l05_counters_equal_the_witness():
+    rows, findings = soak.run(20261120, hours=0.1, stall_every_s=60)
+    assert not findings, "\n".join(map(str, findings))
+    assert rows[0].n_cases > 600_000
+
+
+def test_control_a_lost_block_is_noticed(monkeypatch):
+    monkeypatch.setattr(soak.Witness, "judge", _forgetful(soak.Witness.judge))
+    _, findings = soak.run(20261120, hours=0.01)
+    assert any(finding.invariant == "L5" for finding in findings)
+
+
+def _forgetful(judge):
+    def call(self, data, position):
+        if self.n_blocks != 20 or self.tally.violations:
+            judge(self, data, position)
+        else:
+            self.n_blocks += 1
+
+    return call
