@@ -79,7 +79,7 @@ def expected(block):
 def act(ring, model, rng, t):
     """Do one random thing to both."""
     kind = rng.random()
-    if kind < 0.90:
+    if kind < 0.78:
         bits, dlc, can_id = rng.randrange(8), rng.randrange(9), rng.getrandbits(29)
         data = rng.randbytes(dlc).ljust(8, b"\0")
         done = ring.put_frame(t & LOW, t >> 28, can_id, bits, dlc, data)
@@ -191,3 +191,15 @@ def test_the_first_drop_is_told_with_its_time_in_32_bits():
     ring.close_block()
     _, records, _ = content(ring.first_waiting())
     assert records[0][3] == struct.pack("<II", 4, t + 252 & 0xFFFFFFFF)
+
+
+def test_more_drops_than_16_bits_hold_are_told():
+    ring = BlockRing(1)
+    for i in range(252 + 70_000):
+        ring.put_frame(i, 0, 1, 1, 0, bytes(8))
+    ring.release()
+    ring.put_meta(0, 40, 1, 0, 0, bytes(8))
+    ring.close_block()
+    _, records, counts = content(ring.first_waiting())
+    assert records[0][1:] == (15, META_GAP | 1 << 8 | 1 << 29, struct.pack("<II", 70_000, 252))
+    assert counts == (0, 252, 0, 70_000, 0, 0)

@@ -26,27 +26,28 @@ from pathlib import Path
 from ...errors import InputError
 from ...resources import firmware_path
 
+_SLOG = "hil_tests/campaigns/test_mutants_slog.py"
 _BLOCK = ("firmware/tests/test_slog_block.py", "firmware/tests/test_slog_golden.py")
 _MESSAGES = ("firmware/tests/test_slog_messages.py", "firmware/tests/test_slog_golden.py")
 _STORE = (
     "firmware/tests/test_slog_store.py",
     "hil_tests/campaigns/test_kept_cases.py",
     "hil_tests/campaigns/test_mutants_store.py",
+    _SLOG,
 )
 
 # file -> (the module it is imported as, the tests that must notice)
 TARGETS = {
     "firmware/slog/block.py": ("slog.block", _BLOCK),
-    "firmware/slog/layout.py": ("slog.layout", (*_BLOCK, _MESSAGES[0])),
-    "firmware/slog/messages.py": ("slog.messages", _MESSAGES),
-    "firmware/slog/framing.py": ("slog.framing", ("firmware/tests/test_slog_framing.py",)),
+    "firmware/slog/layout.py": ("slog.layout", (_SLOG, *_BLOCK, _MESSAGES[0])),
+    "firmware/slog/messages.py": ("slog.messages", (_SLOG, *_MESSAGES)),
+    "firmware/slog/framing.py": ("slog.framing", ("firmware/tests/test_slog_framing.py", _SLOG)),
     "firmware/slog/signal_table.py": (
         "slog.signal_table",
         (
             "hil_tests/campaigns/test_parser_campaign.py::test_d01_a_table_that_ends_anywhere_is_refused",
         ),
     ),
-    "firmware/slog/events.py": ("slog.events", ()),
     "firmware/logger/ring.py": ("logger.ring", ("hil_tests/campaigns/test_mutants_ring.py",)),
     "firmware/logger/extent.py": ("logger.extent", _STORE),
     "firmware/logger/store.py": ("logger.store", _STORE),
@@ -56,7 +57,7 @@ TARGETS = {
     ),
     "host/stagelog/ledger.py": (
         "stagelog.ledger",
-        ("host/tests/test_ledger.py", "host/tests/test_blocks.py"),
+        ("host/tests/test_ledger.py", _SLOG, "host/tests/test_blocks.py"),
     ),
 }
 _PURGED = ("slog", "logger", "stagelog")
