@@ -75,6 +75,9 @@ class Sensors:
         at = i * SIGNAL_COLUMNS
         verdict = ev.GOOD
         last = self.last[i]
+        if raw == last and self.valid[i] and not self._score[i]:
+            if not row[at + 11] and row[at + 12] < 0:
+                return
         if raw < row[at + 8] or raw > row[at + 9]:
             verdict = ev.IMPLAUSIBLE
         elif row[at + 12] >= 0 and watch.raw(row[at + 12]) != row[at + 13]:

@@ -4,11 +4,23 @@ Owns the step from the four numbers of an event to named facts; units are in the
 that this version does not know keeps its numbers.
 """
 
+import operator
+
 from slog import event_names as names
 from slog import events as ev
 from stagelog.events.recompute import Detected
 
 _CAR = {ev.CAR_UNKNOWN: None, ev.CAR_AGREES: True, ev.CAR_SILENT: False}
+# Counters whose second value is a count, too; the others' are greatest values.
+_SUMMED_EXTRA = {
+    "engine_s",
+    "air_ms",
+    "alarm_warning_s",
+    "alarm_critical_s",
+    "diff_front_max",
+    "diff_rear_max",
+    "shifts",
+}
 _SEVERITIES = ("light", "medium", "hard", "severe")
 
 
@@ -41,6 +53,24 @@ def summarise(events):
         if len(count) == len(names.SUMMARY_ITEMS):
             newest = dict(count)
     return newest
+
+
+def add_lives(summaries):
+    """Return one summary that stands for several sessions: component lives.
+
+    summaries  of summarise(); counters are summed, greatest values and volumes are the greatest
+    """
+    total = {}
+    for summary in summaries:
+        for item, (value, extra) in summary.items():
+            before = total.get(item)
+            if before is None:
+                total[item] = (value, extra)
+                continue
+            first = max if item.endswith("_max") else operator.add
+            second = operator.add if item in _SUMMED_EXTRA else max
+            total[item] = (first(before[0], value), second(before[1], extra))
+    return total
 
 
 def _facts(event, name, number, table):
