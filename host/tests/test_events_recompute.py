@@ -13,6 +13,7 @@ from stagelog.car.story import Leg, Scenario
 from stagelog.events import (
     Detected,
     Recomputation,
+    add_lives,
     compare_events,
     compile_table,
     read_events,
@@ -157,6 +158,13 @@ def test_disagreements_name_both_sides():
     assert compare_events([a, b], [a, b]) == []
     found = compare_events([a, b, late], [a, c])
     assert [(d.what, d.car, d.host) for d in found] == [("car only", b, None), ("late", late, c)]
+
+
+def test_lives_add_up_and_keep_the_greatest():
+    first = {"flights": (3, 900), "diff_rear_max": (11000, 5), "engine_s": (100, 120)}
+    second = {"flights": (2, 1100), "diff_rear_max": (9000, 2), "engine_s": (50, 60)}
+    lives = add_lives([first, second])
+    assert lives == {"flights": (5, 1100), "diff_rear_max": (11000, 7), "engine_s": (150, 180)}
 
 
 def test_summary_is_the_newest_complete_one(table, jump):
