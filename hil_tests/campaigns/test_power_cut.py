@@ -1,23 +1,60 @@
-"""The short form of the power-cut campaign: L1 to L10, L12, L14, L15, L17 after a cut anywhere."""
+"""The short form of the power-cut campaign, one test for each promise about the log (L1 to L20).
+
+L11, L13   hil_tests/campaigns/test_card_faults.py
+L16        firmware/tests/test_slog_golden.py: a golden file per version, kept for ever
+L19        hil_tests/campaigns/test_updates.py
+"""
+
+import random
 
 import pytest
 
-from stagelog.rig.faults import controls, cuts
+from stagelog.rig.faults import controls, cuts, hostcheck
+from stagelog.rig.faults.bench import Bench
+from stagelog.rig.faults.image import Image
+from stagelog.rig.faults.reader import parse_block
 from stagelog.rig.faults.results import Tally, format_table, load_tally, save_tally
 from stagelog.rig.faults.scenarios import run_scenario
 
 SEED = 20261120
 N_STATES = 100_000
+PROMISES = {
+    "L1": "what was stored is there, bit for bit, and nothing in use is overwritten",
+    "L2": "a cut costs the block in flight and what is in memory: so many milliseconds",
+    "L3": "nothing is there that was not on the bus, nothing twice",
+    "L4": "a card with one good block on it is read",
+    "L5": "stored and dropped are what was offered",
+    "L6": "every hole is known, every block is listed under its session",
+    "L7": "no number and no identity is given twice",
+    "L8": "mounting twice is mounting once; cuts upon cuts, six deep",
+    "L9": "mounting writes nothing; nothing is written outside of the ring and the marks",
+    "L10": "a block at a wrong place is not taken",
+    "L12": "the places in use and the free ones are known, neither more nor less",
+    "L14": "any card is mounted, with a bounded number of reads",
+    "L15": "time never goes back",
+    "L17": "an erase has happened or has not, for whole sessions",
+}
 
 
-def test_every_promise_holds_after_any_cut(capsys):
+@pytest.fixture(scope="module")
+def tally():
     tally = Tally(SEED)
     cuts.run(tally, N_STATES, every=9)
+    return tally
+
+
+@pytest.mark.parametrize("invariant", PROMISES)
+def test_promise_holds_after_any_cut(tally, invariant):
+    broken = [str(finding) for finding in tally.findings if finding.invariant == invariant]
+    assert not broken, "\n".join(broken[:20])
+
+
+def test_every_kind_of_fault_was_tried(tally, capsys):
     with capsys.disabled():
         print("\n" + format_table(cuts.rows(tally)))
     assert tally.n_states >= N_STATES
     assert set(tally.states) >= {kind for kind, _ in cuts._KINDS}
-    assert not tally.findings, "\n".join(map(str, tally.findings[:20]))
+    assert {finding.invariant for finding in tally.findings} <= set(PROMISES)
 
 
 @pytest.mark.parametrize("name", controls.CONTROLS)
@@ -25,13 +62,38 @@ def test_a_logger_broken_on_purpose_is_caught(name):
     assert controls.run_control(name).findings, f"{name}: the campaign is blind"
 
 
-def test_a_case_is_reproduced_by_seed_and_number():
-    with controls.rejection_ignored():
-        tally = Tally(1)
-        controls._cut(tally, "worn")
-        finding = tally.findings[0]
-        again = cuts.reproduce(1, finding.case)
-    assert str(again[0]) == str(finding)
+@pytest.mark.parametrize("filler", ["noise", "zeros", "FF", "another block"])
+def test_l04_a_destroyed_place_costs_its_own_block_only(filler):
+    _, bench = run_scenario(11, 1)
+    image = Image(bench.layout, bench.prepared)
+    for write in bench.card.journal:
+        image.begin(write)
+        image.land(write.landed)
+    rng = random.Random(1)
+    for place in range(bench.layout.n):
+        at = bench.layout.sector(bench.layout.first + place)
+        other = bench.layout.sector(bench.layout.first + (place + 5) % bench.layout.n)
+        content = {
+            "noise": lambda i: rng.randbytes(512),
+            "zeros": lambda i: bytes(512),
+            "FF": lambda i: b"\xff" * 512,
+            "another block": lambda i, other=other: image.sectors.get(other + i, bytes(512)),
+        }[filler]
+        overlay = {at + i: content(i) for i in range(8)}
+        view = image.view(overlay)
+        assert not list(hostcheck.check_host(image, overlay, view))
+
+
+def test_l18_little_more_is_written_than_logged():
+    bench = Bench(1, 4000)
+    bench.traffic._rate_Hz, bench.traffic._burst = 1885, 0
+    bench.power_on()
+    bench.run_ms(10_000)
+    blocks = [parse_block(write.data) for write in bench.card.journal]
+    logged = sum(block.n_records for block in blocks) * 16
+    assert len(bench.card.journal) * 4096 / logged <= 1.15
+    places = [write.sector for write in bench.card.journal]
+    assert len(places) == len(set(places))
 
 
 def test_l20_the_same_seed_writes_the_same_image():
@@ -40,6 +102,15 @@ def test_l20_the_same_seed_writes_the_same_image():
         _, bench = run_scenario(7, 3)
         images.append(sorted(bench.card.sectors.items()))
     assert images[0] == images[1]
+
+
+def test_l20_a_case_is_reproduced_by_seed_and_number():
+    with controls.rejection_ignored():
+        tally = Tally(1)
+        controls._cut(tally, "worn")
+        finding = tally.findings[0]
+        again = cuts.reproduce(1, finding.case)
+    assert str(again[0]) == str(finding)
 
 
 def test_a_campaign_goes_on_where_it_was_stopped(tmp_path):

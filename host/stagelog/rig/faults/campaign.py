@@ -45,7 +45,10 @@ def nth_call(seed, long):
 def link(seed, long):
     """The cable, the logger's resets, the host killed."""
     rows, findings = [], []
-    plans = [(links.rated(name), 2000 if long else 12) for name in links.RATED]
+    plans = [
+        (links.rated(name), (1000 if values.get("ber", 0) < 1e-4 else 50) if long else 4)
+        for name, values in links.RATED.items()
+    ]
     plans += [
         (links.unplug, _UNPLUGS if long else 40),
         (links.truncation, 16_000 if long else 40),
