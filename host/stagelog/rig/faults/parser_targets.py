@@ -199,7 +199,9 @@ class Service(Target):
         config = m.build(m.CONFIG_SET_REQUEST, config, item)
         stops = bytes([m.CONTROL, len(stop)]) + stop
         sets = bytes([m.CONFIG_SET, len(config)]) + config
-        return [b"".join(calls), stops + b"".join(calls), stops * 3 + sets, *calls]
+        calls.append(sets)
+        many = b"".join(calls) * 5
+        return [many, stops + many, stops * 3 + sets + many, *calls]
 
     def run(self, data):
         bench = Bench(5, 40)
