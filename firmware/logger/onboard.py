@@ -2,7 +2,8 @@
 
 Owns a place in the ring, as the tap does, and the detectors if the board has a signal table. What
 they find goes into the same ring. Capture and store never wait for it: blocks that were reused
-before they could be watched are told as an event, and so is a table that can't be used.
+before they could be watched are told as an event, and so is a table that can't be used or for
+which there is no memory: a board sizes its ring at power-on, by whether it has a table then.
 """
 
 import struct
@@ -35,16 +36,14 @@ class Onboard:
         self.events = None
         self._catch_up()
         self._at = self._ring.state[COUNT]
-        data = self._board.nv.load(CONFIG_SIGNALS)
-        if not data:
-            return
-        from logger.events import Events  # not in memory where there is no table
-        from slog.signal_table import TableError
-
         try:
-            self.events = Events(data, self._put)
-        except TableError:
-            self._put(ev.TABLE, ev.OFF, len(data), 0)
+            data = self._board.nv.load(CONFIG_SIGNALS)
+            if data:
+                from logger.events import Events  # not in memory where there is no table
+
+                self.events = Events(data, self._put)
+        except (ImportError, MemoryError, ValueError) as error:
+            self._give_up(error)
 
     def stop(self):
         """Watch what is left, then rest."""
@@ -79,9 +78,17 @@ class Onboard:
         lo = struct.unpack_from("<I", block, at)[0] & _LOW
         if lo < t0_lo and (lo - t0_lo) & _LOW < _LOW >> 1:
             hi += 1
-        self.events.scan(block, at, n, hi)
         self._at += n
+        try:
+            self.events.scan(block, at, n, hi)
+        except Exception as error:  # whatever a detector meets, recording goes on
+            self._give_up(error)
         return n
+
+    def _give_up(self, error):
+        """Record without events from now on, and say so: 1 memory, 2 anything else."""
+        self.events = None
+        self._put(ev.TABLE, ev.OFF, 1 if isinstance(error, MemoryError) else 2, 0)
 
     def _put(self, code, state, value, extra):
         clock = self._board.clock

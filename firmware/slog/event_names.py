@@ -82,7 +82,13 @@ EVENTS = (
     (RESUMED, "resumed", "seconds without a frame", "0", {ON: "on"}),
     (SKIPPED, "skipped", "blocks that were not watched", "0", {ON: "on"}),
     (RANGE, "range", "P50, 0.1 km", "P10, 0.1 km", {ON: "on"}),
-    (TABLE, "table", "signals in the table", "alarms in the table", {ON: "good", OFF: "refused"}),
+    (
+        TABLE,
+        "table",
+        "good: signals in it; refused: 1 no memory for it, 2 not usable",
+        "good: alarms in it",
+        {ON: "good", OFF: "refused"},
+    ),
     (
         FLOW_SCALE,
         "flow_scale",
