@@ -138,10 +138,23 @@ class AckRing(BlockRing):
     def __init__(self, n_blocks, card):
         super().__init__(n_blocks)
         self._card = card
+        self._is_given_up = False
+
+    def watch(self, store):
+        """Tell blocks that the store gives up on a full card from those that it has stored."""
+        discard = store._discard
+
+        def give_up():
+            self._is_given_up = True
+            discard()
+            self._is_given_up = False
+
+        store._discard = give_up
 
     def release(self):
-        """Give the block back: the store says that the card has it."""
-        self._card.journal[-1].t_acked_us = self._card.clock.now_us
+        """Give the block back: the store says that the card has it, or gives it up."""
+        if not self._is_given_up:
+            self._card.journal[-1].t_acked_us = self._card.clock.now_us
         super().release()
 
 
@@ -182,6 +195,7 @@ class Bench:
         )
         board.clock._tick = self.clock.ticks_us()
         self.app = App(board)
+        ring.watch(self.app.store)
         self.world = World(self.app, self.traffic.events(t0_us, life), self._loop_us)
         self.link = Link(self, "bench", self.seconds)
         self.app.start()

@@ -125,6 +125,7 @@ class Chain:
         card.life = life
         ring = AckRing(8, card)
         store = Store(card, ring, Clock(self.now.ticks_us), DEVICE_ID, self.when_full)
+        ring.watch(store)
         store.mount()
         if store.extent is None:
             raise ValueError(f"the card is refused: fault {store.fault}")
