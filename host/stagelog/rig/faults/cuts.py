@@ -75,7 +75,7 @@ def rows(tally):
             continue
         worst = ""
         if f"tail, {kind}" in tally.worst:
-            worst = f"tail {tally.worst[f'tail, {kind}']:.0f} ms"
+            worst = f"tail flush + {tally.worst[f'tail, {kind}']:.0f} ms"
         if kind == "nested":
             worst = f"{tally.worst.get('depth', 0)} cuts deep"
         if kind == "boundary":
@@ -85,7 +85,7 @@ def rows(tally):
     other = tally.n_violations - sum(row.n_violations for row in found)
     rate = tally.n_states / tally.seconds if tally.seconds else 0
     slow = tally.worst.get("tail, slow card", 0)
-    worst = f"{rate:,.0f} states/s; tail {slow:.0f} ms with a card that stalls or drops out"
+    worst = f"{rate:,.0f} states/s; flush + {slow:.0f} ms where a card stalls or drops out"
     found.insert(0, Row("power cut, all", tally.n_states, other, worst, tally.seed, tally.seconds))
     found[0].n_violations = tally.n_violations
     return found

@@ -212,7 +212,7 @@ class Campaign:
         tail_ms = (write.t_done_us - first_lost) / 1000
         if not state.harmed or state.kind == "lost":
             slow = "slow card" if self.bench.is_slow else state.kind
-            self.tally.note_worst(f"tail, {slow}", tail_ms)
+            self.tally.note_worst(f"tail, {slow}", tail_ms - self.bench.flush_ms)
             limit = self.bench.tail_ms + (media.WINDOW_US / 1000 + 300 if state.lost else 0)
             if tail_ms > limit:
                 yield "L2", f"{tail_ms:.0f} ms are gone, {limit:.0f} ms are promised"

@@ -33,6 +33,7 @@ def _bench(rng, seed, n_places, policy, **more):
     bench = Bench(seed, n_places, {"when_full": policy, "flush_ms": flush_ms}, **more)
     bench.prepared = dict(bench.card.sectors)
     bench.when_full = STOP_WHEN_FULL if policy == "stop" else OVERWRITE_OLDEST
+    bench.flush_ms = flush_ms
     bench.tail_ms = flush_ms + 2 * bench.card.write_us / 1000 + 20
     bench.is_slow = False
     bench.traffic._rate_Hz = rng.choice((20, 60, 200))
