@@ -11,6 +11,7 @@ the first failure. Nothing is written to the tree. Fails with InputError for a f
 
 import ast
 import copy
+import importlib
 import importlib.abc
 import importlib.util
 import json
@@ -253,8 +254,6 @@ class Judge:
 
 
 def _test(module, mutant, tests):
-    import pytest
-
     sys.dont_write_bytecode = True
     for name in list(sys.modules):
         if name.split(".")[0] in _PURGED:
@@ -265,7 +264,7 @@ def _test(module, mutant, tests):
         os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = folder
         options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", "--tb=no"]
         options += ["--hypothesis-seed=0", f"--rootdir={repository()}", f"--basetemp={folder}/t"]
-        return int(pytest.main(options + tests))
+        return int(importlib.import_module("pytest").main(options + tests))
 
 
 def sample(files, n, seed):
@@ -282,10 +281,8 @@ def run(mutants, path=None, seconds=None, tell=print):
     path     JSON lines, one per mutant; those in it already are not judged again
     seconds  stop after this time
     """
-    import hypothesis  # noqa: F401  loaded once, before the forks
-    import numpy  # noqa: F401
-    import pytest  # noqa: F401
-
+    for name in ("hypothesis", "numpy", "pytest"):  # of the tests: loaded once, before the forks
+        importlib.import_module(name)
     done = _load(path)
     judges = {}
     start = time.monotonic()

@@ -8,6 +8,8 @@ their own; what it finds is a file that `--file` runs again.
 """
 
 import contextlib
+import importlib
+import importlib.util
 import random
 import resource
 import signal
@@ -201,6 +203,8 @@ def run_guided(name, n_executions, seed, corpus):
     corpus   folder that keeps what reached new code; the next run goes on with it
     Returns  (exit code, last line of what it said); a finding is a file crash-* in `corpus`
     """
+    if importlib.util.find_spec("atheris") is None:
+        raise UsageError("fuzzing by coverage needs atheris", "pip install atheris")
     corpus = Path(corpus)
     corpus.mkdir(parents=True, exist_ok=True)
     module = __name__
@@ -216,8 +220,7 @@ def _peak_kB():
 
 def _guided_process(name, n_executions, seed, corpus):
     """Become a fuzzer of one target; does not return."""
-    import atheris
-
+    atheris = importlib.import_module("atheris")  # only for who fuzzes: in no extra
     with atheris.instrument_imports(include=["stagelog", "slog", "logger"]):
         target = _target(name)
         folder = TemporaryDirectory()
