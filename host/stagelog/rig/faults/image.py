@@ -92,7 +92,8 @@ class Image:
         self.versions = {}  # position -> [Version], oldest first
         self.whole = {}  # position -> Version
         self.order = []  # (seq, position) of `whole`
-        self.headers = {}  # position -> what the shipped code has parsed there
+        self.headers = {}  # position -> header that the shipped code has parsed there
+        self.judged = {}  # position -> whether the shipped code found it whole
 
     def begin(self, write):
         """Note that a write is under way; return its Version, or None if it is no block of the
@@ -119,6 +120,7 @@ class Image:
         self.sectors.update(changed)
         for position in self.positions(changed):
             self.headers.pop(position, None)
+            self.judged.pop(position, None)
             self._index(position, self.version_at(position, {}))
         return before
 

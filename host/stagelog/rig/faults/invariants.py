@@ -21,9 +21,9 @@ _RING = BlockRing(1)
 
 
 class QuickExtent(Extent):
-    """The shipped extent, which remembers the headers of places that the fault does not touch.
+    """The shipped extent, which remembers what it saw at places that the fault does not touch.
 
-    They are parsed by the shipped code the first time; a remembered one counts as a read. Sampled
+    They are looked at by the shipped code the first time; a remembered one counts as read. Sampled
     states are mounted without it and must come out the same.
     """
 
@@ -37,6 +37,18 @@ class QuickExtent(Extent):
             card.n_reads += 1
             return headers[position]
         found = headers[position] = Extent.header(self, position)
+        return found
+
+    def is_whole(self, position):
+        """As Extent."""
+        card = self.card
+        if position in card.touched:
+            return Extent.is_whole(self, position)
+        known = card.judged
+        if position in known:
+            card.n_reads += 8
+            return known[position]
+        found = known[position] = Extent.is_whole(self, position)
         return found
 
 
@@ -53,6 +65,7 @@ def mount(image, overlay, when_full=OVERWRITE_OLDEST, touched=None):
         return store, card
     card.touched = touched
     card.headers = image.headers
+    card.judged = image.judged
     store_module.Extent = QuickExtent
     try:
         store.mount()
