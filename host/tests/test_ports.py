@@ -154,3 +154,16 @@ def test_live_logger_records_in_real_time(tmp_path):
     assert ring.state[4] == len(tape)
     assert os.path.exists(logger.port)
     logger.close()
+
+
+def test_drive_is_written_as_candump_and_as_tape(tmp_path):
+    from stagelog.importers import load_frames
+    from stagelog.rig.tape import read_tape
+
+    code, out, _ = stagelog("drive", "stage", "--duration", "2", "--out", tmp_path / "a.log")
+    assert code == 0 and "frames" in out
+    code, out, _ = stagelog(
+        "drive", "stage", "--duration", "2", "--out", tmp_path / "a.tape", "--json"
+    )
+    assert code == 0 and json.loads(out)["seed"] == 1
+    assert len(load_frames(tmp_path / "a.log").frames) == len(read_tape(tmp_path / "a.tape"))

@@ -1,6 +1,7 @@
 """stagelog drive: let the virtual car drive a scenario and keep the frames it sends."""
 
 import os
+from dataclasses import asdict
 
 import click
 
@@ -40,9 +41,10 @@ def command(scenario, as_list, seed, duration_s, out, bitrate_bps, force, as_jso
     if str(out).endswith(".tape"):
         write_tape(out, tape)
     else:
-        from ..export import write_frames
+        from ..export import open_frame_sink
 
-        write_frames(out, frames_of(tape), force=force)
+        with open_frame_sink(out, "candump", overwrite=force) as sink:
+            sink.write(frames_of(tape))
     facts = {
         "out": str(out),
         "scenario": scenario,
@@ -50,7 +52,7 @@ def command(scenario, as_list, seed, duration_s, out, bitrate_bps, force, as_jso
         "n_frames": len(tape),
         "duration_s": round(float(tape["t_us"][-1]) / 1e6, 3),
         "largest_delay_us": worst_us,
-        "events": [event.as_dict() for event in driven.truth.events],
+        "events": [asdict(event) for event in driven.truth.events],
     }
     if as_json:
         return print_json("stagelog.drive/1", facts)
