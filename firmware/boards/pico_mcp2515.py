@@ -4,6 +4,7 @@ The SPI of the controller runs at 8 MHz: its limit is 10, and the peripheral clo
 divisor between 8 and 12. The card's runs at 12 MHz; 24 is the next, too fast for loose wires.
 """
 
+from boards.files import Settings
 from boards.rp2_board import Rp2Board, make_ring, run_board
 from drivers.mcp2515 import Mcp2515
 from drivers.rp2_hot import HotClock, HotPort
@@ -15,12 +16,13 @@ CRYSTAL_Hz = 16_000_000
 
 def make_board(slot):
     """Make the board, nothing started. `slot`: 0 or 1 for A or B, 255 for none."""
-    ring = make_ring()
+    settings = Settings("/settings")
+    ring = make_ring(settings)
     clock = HotClock()
     port = HotPort(0, 10_000_000, sck=2, mosi=3, miso=4, cs=5, interrupt=6, full0=7, full1=8)
     card = SdCard(SdPort(1, sck=10, mosi=11, miso=12, cs=13), rate_Hz=12_000_000)
     captures = [Mcp2515(port, clock, CRYSTAL_Hz)]
-    return Rp2Board("pico_mcp2515", slot, 25, clock, ring, card, captures)
+    return Rp2Board("pico_mcp2515", slot, 25, settings, clock, ring, card, captures)
 
 
 def run(slot, memory, at, hole):

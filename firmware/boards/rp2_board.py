@@ -8,18 +8,18 @@ import os
 
 import machine
 
-from boards.files import Settings
 from boards.light import pattern_of
 from drivers.rp2_cobs import cobs_decode, cobs_encode
 from drivers.rp2_hot import HotRing
 from drivers.usb_link import UsbLink
 from logger.app import App
 from slog.layout import BLOCK_BYTES, const
-from slog.messages import CONTROL_BOOTLOADER, CONTROL_RESET
+from slog.messages import CONFIG_SIGNALS, CONTROL_BOOTLOADER, CONTROL_RESET
 
 _MOST_BLOCKS = const(24)  # 0.6 s of a full bus at 1 Mbit/s
 _LEAST_BLOCKS = const(8)
-_HEAP_FOR_THE_REST = const(40_000)  # buffers of 31 KB, and some to spare
+_BUFFER_BYTES = const(33_000)  # buffers of the application; they need whole pieces
+_WORK_BYTES = const(6_000)  # for what comes and goes, beside the hole
 _WATCHDOG_MS = const(8000)
 _WATCHDOG_OFF = const(0x4005B000)  # atomic clear of the watchdog's control register
 _WATCHDOG_ENABLE = const(1 << 30)
@@ -38,7 +38,7 @@ class Rp2Board:
     cobs_encode = staticmethod(cobs_encode)
     cobs_decode = staticmethod(cobs_decode)
 
-    def __init__(self, name, slot, led, clock, ring, card, captures):
+    def __init__(self, name, slot, led, settings, clock, ring, card, captures):
         self.name = name
         self.slot = slot
         self.clock = clock
@@ -49,7 +49,7 @@ class Rp2Board:
         self.reset_cause = machine.reset_cause()
         self.link = UsbLink()
         card.background = self.link.pump
-        self.nv = Settings("/settings")
+        self.nv = settings
         self._led = machine.Pin(led, machine.Pin.OUT, value=1)
         self._lit = 1
         self._pattern = 0
@@ -94,15 +94,25 @@ class Rp2Board:
         machine.mem32[_WATCHDOG_OFF] = _WATCHDOG_ENABLE
 
 
-def make_ring():
-    """Make the ring as large as the heap allows, when all code is loaded."""
+def make_ring(settings):
+    """Make the ring as large as the heap allows, when all code is loaded.
+
+    With a signal table the table and the code that evaluates it are loaded now, too.
+    """
+    if settings.load(CONFIG_SIGNALS):
+        gc.threshold(8192)
+        import logger.events  # noqa: F401
+
+        gc.threshold(-1)
     gc.collect()
-    n = min(_MOST_BLOCKS, (gc.mem_free() - _HEAP_FOR_THE_REST) // BLOCK_BYTES)
+    n = min(_MOST_BLOCKS, (gc.mem_free() - _BUFFER_BYTES - _WORK_BYTES) // BLOCK_BYTES)
+    kept = bytearray(_BUFFER_BYTES)
     while n > _LEAST_BLOCKS:
         try:
             return HotRing(n)
         except MemoryError:
             n -= 1
+    del kept
     return HotRing(_LEAST_BLOCKS)
 
 

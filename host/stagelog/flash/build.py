@@ -32,11 +32,11 @@ _START = """
 import gc
 
 def run(slot, memory, at):
-    hole = [bytearray(12288)]
+    hole = [bytearray(16384)]
     names = {names!r}
     while names:
         __import__(names.pop())
-        if len(names) % 6 == 0:
+        if len(names) % 4 == 0:
             gc.collect()
     from boards.{board} import run
     run(slot, memory, at, hole)
@@ -86,12 +86,13 @@ def build_app(board, arch):
     if not (folder / "boards" / f"{board}.py").is_file():
         known = sorted(path.stem for path in (folder / "boards").glob("*_*.py"))
         raise FlashError(f"no board is called '{board}'", hint=f"known: {', '.join(known)}")
-    early, late = {}, {}
-    _visit(folder, f"boards.{board}", early, late)
-    for name in list(late):
-        _visit(folder, name, late, late)
+    early, later = {}, {}
+    _visit(folder, f"boards.{board}", early, later)
+    loaded = dict(early)
+    while later:
+        _visit(folder, later.popitem()[0], loaded, later)
     names = list(reversed(early))
-    paths = {name: _path_of(folder, name) for name in sorted(early | late)}
+    paths = {name: _path_of(folder, name) for name in sorted(loaded)}
     small = shrink({name: (folder / path).read_text() for name, path in paths.items()})
     sources = {"start.py": _START.format(board=board, names=names)}
     sources.update((paths[name], small[name]) for name in paths)
@@ -112,20 +113,20 @@ def pack_app(places):
     return hashlib.sha256(rest).digest() + rest
 
 
-def _visit(folder, name, early, late):
-    """Note in `early` what importing `name` loads, leaves first; in `late` what functions load."""
-    if name in early:
+def _visit(folder, name, loaded, later):
+    """Note in `loaded` what importing `name` loads, leaves first; in `later` what functions do."""
+    if name in loaded:
         return
     tree = ast.parse((folder / _path_of(folder, name)).read_text())
     at_once = {node for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))}
-    early[name] = None
+    loaded[name] = None
     for node in ast.walk(tree):
         for other in _imported(folder, node):
             if node in at_once:
-                _visit(folder, other, early, late)
+                _visit(folder, other, loaded, later)
             else:
-                late[other] = None
-    early[name] = early.pop(name)
+                later[other] = None
+    loaded[name] = loaded.pop(name)
 
 
 def _imported(folder, node):
