@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections import Counter
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 
 from ...errors import InputError
@@ -84,6 +85,7 @@ class Row:
     seconds: float | None = None
 
 
+@cache
 def firmware_digest():
     """Return 12 hex digits that name the sources that write to the card and recover from it."""
     digest = hashlib.sha256()
