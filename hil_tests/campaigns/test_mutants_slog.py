@@ -113,7 +113,9 @@ def test_the_wall_clock_in_words():
 
 def test_values_of_the_ledger_cannot_be_changed():
     gap = ledger.Gap(0, 1, 2, 3, True, ledger.CARD)
-    for thing, name in ((gap, "n"), (ledger.BusLedger(0, 1, 1, 0, 0, 0), "n_held")):
+    bus = ledger.BusLedger(0, 1, 1, 0, 0, 0)
+    whole = ledger.Ledger("x", (bus,), (gap,), (), 1, 0, True, 250)
+    for thing, name in ((gap, "n"), (bus, "n_held"), (whole, "stopped")):
         with pytest.raises(AttributeError):
             setattr(thing, name, 5)
 
@@ -149,13 +151,33 @@ def test_counters_that_contradict_the_records_are_named(tmp_path):
     )
 
 
+def test_a_lost_block_that_held_drops_alone_is_a_gap_and_no_break(tmp_path):
+    from stagelog.blocks.layouts import HEADER
+    from stagelog.blocks.writer import seal
+
+    blocks = np.frombuffer(bytearray(sample_session(900)), np.uint8).reshape(-1, 4096).copy()
+    headers = blocks[:, :64].view(HEADER)[:, 0]
+    headers["stored0"][2:] -= headers["n_records"][1]
+    headers["dropped0"][2:] = 1
+    seal(blocks)
+    path = tmp_path / "x.slog"
+    path.write_bytes(np.delete(blocks, 1, 0).tobytes())
+    log = read_log(path)
+    found = ledger.account(log.sessions[0], log.damaged)
+    assert found.closes and not found.complete
+    told = [(gap.n, gap.cause, gap.detail) for gap in found.gaps if gap.cause == ledger.RING_FULL]
+    assert told == [(1, ledger.RING_FULL, "known by a counter only")]
+    (lost,) = (gap for gap in found.gaps if gap.cause == ledger.BLOCK)
+    assert (lost.bus, lost.n, lost.detail) == (0, 0, "block 2 damaged or missing")
+
+
 @pytest.mark.parametrize("n_states", [1, 2])
 def test_bus_off_lasts_until_the_next_state_of_the_same_bus(n_states):
     from stagelog.blocks.records import META_TABLE
 
-    meta = np.zeros(3, META_TABLE)
-    meta["kind"], meta["t_us"], meta["arg"] = META_BUS, [10, 20, 30], [BUS_OFF, BUS_OFF, 1]
-    meta["bus"] = [0, 1, 0 if n_states == 2 else 1]
+    meta = np.zeros(4, META_TABLE)
+    meta["kind"], meta["t_us"], meta["arg"] = META_BUS, [10, 20, 30, 40], [BUS_OFF, BUS_OFF, 1, 2]
+    meta["bus"] = [0, 1, 0, 0] if n_states == 2 else [0, 1, 1, 1]
     ends = {gap.bus: gap.t_end_us for gap in ledger._recorded_gaps(meta)}
     assert ends == ({0: 30, 1: None} if n_states == 2 else {0: None, 1: 30})
     assert META_DLC == 15

@@ -31,10 +31,10 @@ _SLOG = "hil_tests/campaigns/test_mutants_slog.py"
 _BLOCK = ("firmware/tests/test_slog_block.py", "firmware/tests/test_slog_golden.py")
 _MESSAGES = ("firmware/tests/test_slog_messages.py", "firmware/tests/test_slog_golden.py")
 _STORE = (
+    _SLOG,
     "firmware/tests/test_slog_store.py",
     "hil_tests/campaigns/test_kept_cases.py",
     "hil_tests/campaigns/test_mutants_store.py",
-    _SLOG,
 )
 
 # file -> (the module it is imported as, the tests that must notice)
@@ -42,7 +42,7 @@ TARGETS = {
     "firmware/slog/block.py": ("slog.block", _BLOCK),
     "firmware/slog/layout.py": ("slog.layout", (_SLOG, *_BLOCK, _MESSAGES[0])),
     "firmware/slog/messages.py": ("slog.messages", (_SLOG, *_MESSAGES)),
-    "firmware/slog/framing.py": ("slog.framing", ("firmware/tests/test_slog_framing.py", _SLOG)),
+    "firmware/slog/framing.py": ("slog.framing", (_SLOG, "firmware/tests/test_slog_framing.py")),
     "firmware/slog/signal_table.py": (
         "slog.signal_table",
         (
@@ -58,7 +58,7 @@ TARGETS = {
     ),
     "host/stagelog/ledger.py": (
         "stagelog.ledger",
-        ("host/tests/test_ledger.py", _SLOG, "host/tests/test_blocks.py"),
+        (_SLOG, "host/tests/test_ledger.py", "host/tests/test_blocks.py"),
     ),
 }
 _PURGED = ("slog", "logger", "stagelog")
