@@ -84,6 +84,7 @@ class Flight:
         self._onset_tick = 0
         self._confidence = 0
         self._was_small = True
+        self._compress = 0
         self._car_ticks = 0
         self._car_alone = 0
         self._warm = 4
@@ -97,7 +98,7 @@ class Flight:
         n_valid = 0
         for i in range(4):
             n_valid += valid[signal[st.DAMPER + i]]
-        n_hang, compress = self._dampers()
+        n_hang = self._dampers()
         rows = self._rows
         carry = rows["load_out"] if self.state == AIRBORNE else rows["load"]
         low_b = n_valid >= 3 and n_hang >= min(rows["wheels"], n_valid) and self.load < carry
@@ -124,9 +125,9 @@ class Flight:
                 self._n_low = 0
             return
         self._compare()
-        self._move(low, low_a or low_b, need, confidence, compress, acc_ok)
+        self._move(low, low_a or low_b, need, confidence, acc_ok)
 
-    def _move(self, low, hint, need, confidence, compress, acc_ok):
+    def _move(self, low, hint, need, confidence, acc_ok):
         rows = self._rows
         tick = self._watch.tick
         if low:
@@ -141,7 +142,7 @@ class Flight:
             self._n_low = max(0, self._n_low - 3)
         state = self.state
         if state == AIRBORNE:
-            self._fly(low, compress, acc_ok, tick)
+            self._fly(low, acc_ok, tick)
         elif state == LANDING:
             self._hold -= 1
             if acc_ok and self._raw2 > self._peak2:
@@ -198,7 +199,7 @@ class Flight:
         kmh = min(self.speed // 100, 400)
         self._emit(ev.FLIGHT, ev.TAKEN_OFF, age_us // 1000 | kmh << 16, onset)
 
-    def _fly(self, low, compress, acc_ok, tick):
+    def _fly(self, low, acc_ok, tick):
         rows = self._rows
         if low:
             self._n_up = 0
@@ -211,7 +212,7 @@ class Flight:
             self._up_tick = tick
         self._n_up += 1
         hard = acc_ok and self._raw2 > rows["landing2"]
-        if hard or compress >= 2 or self._n_up >= rows["merge"]:
+        if hard or self._compress >= 2 or self._n_up >= rows["merge"]:
             self.state = LANDING
             self._was_small = not acc_ok or not self._n_sum or self._is_small(0)
             self._hold = rows["hold"]
@@ -318,7 +319,7 @@ class Flight:
         return self.acc2 < limit
 
     def _dampers(self):
-        """Update the load on the wheels; return how many carry nothing and how many compress."""
+        """Update the load on the wheels; return how many carry nothing."""
         watch = self._watch
         valid = self._sensors.valid
         signal = self._signal
@@ -356,7 +357,8 @@ class Flight:
                 n_hang += 1
             load += max(force, -20)
         self.load = load * 4 // n if n else 1000
-        return n_hang, compress
+        self._compress = compress  # a tuple would be allocated
+        return n_hang
 
 
 def root(n):
