@@ -1,0 +1,263 @@
+"""The RP2040's own drivers on an emulated board: interrupt handler, card by DMA, link, slots."""
+
+import random
+import struct
+from pathlib import Path
+
+import pytest
+
+from logger.ring import BlockRing
+from slog import framing
+from slog import messages as m
+from slog.layout import META_DLC
+from stagelog.card import prepare_raw
+from stagelog.flash.build import build_app
+from stagelog.link import Link
+from stagelog.model import EXT, RTR
+from stagelog.rig.rp2040.board import PicoBoard
+from stagelog.rig.rp2040.card_image import FileImage
+from stagelog.rig.rp2040.firmware import logger_files
+from stagelog.rig.rp2040.mcp2515 import DELIVERED, Mcp2515
+from stagelog.rig.rp2040.sdcard import SdCard
+from stagelog.rig.rp2040.target import EmulatedStream
+from stagelog.rig.runtimes import find_runtime
+
+MAIN = Path(__file__).parents[1] / "main.py"
+SET_UP = """
+from drivers.rp2_hot import HotClock, HotPort, HotRing
+from drivers.mcp2515 import Mcp2515
+import gc, micropython, time
+ring = HotRing(3)
+clock = HotClock()
+port = HotPort(0, 10_000_000, sck=2, mosi=3, miso=4, cs=5, interrupt=6, full0={0}, full1={1})
+can = Mcp2515(port, clock, 16_000_000)
+can.set_up({{"bitrate_bps": 1000000, "ids": None}})
+ring.start_session()
+can.start(ring)
+"""
+
+
+@pytest.fixture
+def make_board():
+    image = find_runtime("pico-1.25")
+    if image is None:
+        pytest.skip("no MicroPython for the Pico: run tools/runtimes pico-1.25")
+    boards = []
+
+    def make(files=None, **options):
+        board = PicoBoard(image, files=files, can=Mcp2515(bitrate_bps=1_000_000), **options)
+        boards.append(board)
+        return board
+
+    yield make
+    for board in boards:
+        board.close()
+
+
+@pytest.fixture
+def pico(make_board):
+    """A board at its prompt that can import the firmware's modules."""
+    app = build_app("pico_mcp2515", "armv6m")
+    board = make_board({"a.app": app.content})
+    slot = MAIN.read_text().split("\ntry:\n")[0]
+    board.repl.exec(f"{slot}\nos.mount(Slot('a'), '/app')\nsys.path[:] = ['/app']\n")
+    return board
+
+
+def frames(n, seed=1):
+    """Yield (can_id, flags, dlc code on the wire, data) of every kind of frame."""
+    rng = random.Random(seed)
+    for _ in range(n):
+        flags = rng.choice((0, 0, EXT)) | rng.choice((0, 0, 0, RTR))
+        can_id = rng.getrandbits(29 if flags & EXT else 11)
+        dlc = rng.choice((0, 1, 2, 3, 7, 8, 8, 9, 15))
+        yield can_id, flags, dlc, b"" if flags & RTR else rng.randbytes(min(dlc, 8))
+
+
+@pytest.mark.parametrize("pins", [(7, 8), (None, None)], ids=["full pins", "asking"])
+def test_the_handler_writes_what_the_portable_ring_writes(pico, pins):
+    pico.repl.exec(SET_UP.format(*pins))
+    can = pico.can
+    sent = list(frames(700))
+    for can_id, flags, dlc, data in sent[:300]:
+        can.receive(can_id, data, flags, dlc)
+        pico.run_us(70)
+    pico.repl.exec("clock.read()\nring.put_meta(clock.lo, clock.hi, 6, 0x1234, 1, b'abcdefgh')")
+    pico.repl.exec("ring.close_block()")
+    for can_id, flags, dlc, data in sent[300:]:
+        can.receive(can_id, data, flags, dlc)
+        pico.run_us(70)
+    full = pico.repl.exec("print(list(ring.state))\nprint(ring.memory.hex())").splitlines()
+    assert can.count(DELIVERED) == 700
+    memory = bytes.fromhex(full[1])
+    state = eval(full[0])
+    ring = BlockRing(3)
+    hi = struct.unpack_from("<I", memory, 32)[0]
+    times = [
+        struct.unpack_from("<I", memory, 4096 * block + 64 + 16 * i)[0] & 0x0FFFFFFF
+        for block in range(3)
+        for i in range(memory[4096 * block + 3])
+    ]
+    n_stored = 0
+    for i, (can_id, flags, dlc, data) in enumerate(sent):
+        if i == 300:
+            ring.put_meta(times[n_stored], hi, 6, 0x1234, 1, b"abcdefgh")
+            n_stored += 1
+            ring.close_block()
+        lo = times[n_stored] if n_stored < len(times) else state[12]
+        kind = bool(flags & RTR) << 1 | bool(flags & EXT) << 2
+        n_stored += ring.put_frame(lo, hi, can_id, kind, min(dlc, 8), data.ljust(8, b"\0"))
+    assert ring.memory == memory
+    assert list(ring.state) == state
+    assert state[6] > 0, "nothing was dropped: the test does not reach a full ring"
+
+
+def test_dropped_frames_are_told_when_there_is_room_again(pico):
+    pico.repl.exec(SET_UP.format(7, 8))
+    for i in range(3 * 252 + 5):
+        pico.can.receive(i & 0x7FF, bytes(8))
+        pico.run_us(70)
+    pico.repl.exec("for _ in range(3): ring.release()")
+    pico.can.receive(0x123, b"first")
+    pico.run_us(100)
+    block = bytes.fromhex(pico.repl.exec("print(ring.memory[:96].hex())"))
+    w0, w1, n = struct.unpack_from("<III", block, 64)
+    assert (w0 >> 28, w1, n) == (META_DLC, 0x103, 5)
+    assert block[88:93] == b"first"
+
+
+def test_a_frame_needs_no_heap_and_no_global(pico):
+    pico.repl.exec(SET_UP.format(7, 8))
+    pico.repl.start(
+        "def grow():\n"
+        "    for i in range(400): globals()['g%d' % i] = i\n"
+        "micropython.heap_lock()\ntime.sleep_ms(20)\nmicropython.heap_unlock()\n"
+        "grow()\nfor _ in range(3): gc.collect()\nprint('done')\n"
+    )
+    for _ in range(400):
+        pico.can.receive(0x123, bytes(8))
+        pico.run_us(120)
+    assert pico.repl.finish().strip() == "done"
+    assert pico.can.count(DELIVERED) == 400
+    assert pico.can.latency_us.max() < 60
+
+
+def test_looking_after_the_controller_loses_nothing(pico):
+    pico.repl.exec(SET_UP.format(7, 8))
+    pico.repl.start("for _ in range(200): can.poll(ring); ring.release()\nprint('done')\n")
+    for _ in range(1000):
+        pico.can.receive(0x123, bytes(8))
+        pico.run_us(111)
+    assert pico.repl.finish(20_000_000).strip() == "done"
+    assert pico.can.count(DELIVERED) == 1000
+    assert pico.can.latency_us.max() < 60
+
+
+def test_a_controller_whose_pins_stay_low_does_not_hang_the_board(pico):
+    pico.repl.exec(SET_UP.format(7, 8))
+    pico.can.present = False
+    for pin in (6, 7, 8):
+        pico.chip.engine.drive(pin, False)
+    said = pico.repl.exec("time.sleep_ms(5)\ncan.poll(ring)\nprint(can.answers, ring.state[4])")
+    answers, n_stored = said.split()
+    assert answers == "False" and int(n_stored) <= 16
+
+
+def test_cobs_in_assembler_equals_the_portable_one(pico):
+    rng = random.Random(3)
+    for n in (1, 2, 253, 254, 255, 508, 509, 1000):
+        source = bytearray(rng.choice((0, rng.getrandbits(8))) for _ in range(n))
+        out = bytearray(n + n // 254 + 2)
+        end = framing.cobs_encode(source, n, out, 0)
+        wire = bytes(out[:end])
+        broken = bytearray(wire)
+        broken[rng.randrange(len(broken))] = rng.getrandbits(8)
+        said = pico.repl.exec(
+            "from drivers.rp2_cobs import cobs_decode, cobs_encode\n"
+            f"out = bytearray({len(out)})\n"
+            f"print(out[:cobs_encode(bytes.fromhex('{source.hex()}'), {n}, out, 0)].hex())\n"
+            f"wire = bytearray.fromhex('{wire.hex()}')\n"
+            "n = cobs_decode(wire, len(wire))\nprint(wire[:n].hex())\n"
+            f"wire = bytearray.fromhex('{broken.hex()}')\nprint(cobs_decode(wire, len(wire)))"
+        ).splitlines()
+        assert said == [wire.hex(), source.hex(), str(framing.cobs_decode(broken, len(broken)))]
+
+
+def test_a_card_is_written_and_read_with_its_crc(pico):
+    said = pico.repl.exec(
+        "from drivers.rp2_sd import SdPort\nfrom drivers.sdcard import SdCard\nimport gc\n"
+        "port = SdPort(1, sck=10, mosi=11, miso=12, cs=13)\ncard = SdCard(port)\ncard.init()\n"
+        "data = bytearray(bytes(range(256)) * 16)\nback = bytearray(4096)\n"
+        "def write():\n    card.write_start(800, data)\n    r = 1\n"
+        "    while r == 1: r = card.write_poll()\n    return r\n"
+        "view = data\nwrite()\ngc.collect()\nbefore = gc.mem_alloc()\nfor _ in range(5): write()\n"
+        "grown = gc.mem_alloc() - before\ncard.read(800, back)\n"
+        "print(port.has_crc, card.n_sectors, back == data, grown < 100, card.n_read_errors)"
+    )
+    assert said.split() == ["True", "2097152", "True", "True", "0"]
+    assert not pico.card.violations
+
+
+def link_to(board):
+    stream = EmulatedStream(board)
+    return Link(stream, "pico", stream.clock)
+
+
+def test_the_logger_starts_soon_and_has_memory_to_spare(make_board):
+    board = make_board(logger_files())
+    board.run_us(2_000_000)
+    status = link_to(board).status()
+    assert status["ring_blocks"] >= 20, "no room for half a second of a full bus"
+    assert board.led_changes[0][0] < 700_000
+    assert status["state"] == m.STATE_NO_CARD
+
+
+def test_keys_do_nothing_until_the_host_asks_for_the_prompt(make_board, tmp_path):
+    prepare_raw(tmp_path / "card", 64)
+    board = make_board(logger_files(), card=SdCard(FileImage(tmp_path / "card")))
+    board.run_us(1_500_000)
+    board.usb.write(b"\x03\x03\x01\x04print(1)\r\n" * 10)
+    board.run_us(200_000)
+    link = link_to(board)
+    boot = link.hello()["boot"]
+    link.control(m.CONTROL_STOP, boot)
+    link.control(m.CONTROL_REPL, boot)
+    board.run_us(400_000)
+    assert board.repl.exec("print(6 * 7)").strip() == "42"
+    board.run_us(10_000_000)
+    assert board.n_resets == 0, "the watchdog was left on"
+
+
+def test_a_host_that_does_not_read_stops_nothing(make_board):
+    board = make_board(logger_files())
+    board.run_us(1_500_000)
+    link_to(board).hello()
+    board.usb.reading = False
+    for _ in range(20):
+        board.usb.write(framing.frame(m.STATUS, 1, b""))
+        board.run_us(50_000)
+    board.usb.reading = True
+    board.usb.received.clear()
+    status = link_to(board).status()
+    assert status["loop_worst_us"] < 600_000 and board.n_resets == 0
+
+
+FAILING = "def run(slot, memory, at):\n    raise ValueError\n"
+
+
+def test_three_failures_lead_to_the_other_slot(make_board):
+    files = logger_files(start=FAILING)
+    files.update({"b.app": logger_files()["a.app"], "slot.a": b""})
+    board = make_board(files)
+    board.run_us(4_000_000)
+    assert link_to(board).hello()["slot"] == 1
+    assert board.n_resets == 3
+    board.power_off()
+    assert "slot.b" in board.files() and "slot.a" not in board.files()
+
+
+def test_when_nothing_works_there_is_the_prompt(make_board):
+    board = make_board({**logger_files(start=FAILING), "slot.a": b""})
+    board.run_us(4_000_000)
+    assert board.n_resets == 3
+    assert board.repl.exec("print('here')").strip() == "here"
