@@ -12,6 +12,7 @@ Integers only: mg, 0.01 mm, per mille of the car's weight, ticks of 10 ms.
 
 from array import array
 
+from logger.native import micropython
 from slog import events as ev
 from slog import signal_table as st
 from slog.layout import const
@@ -262,6 +263,7 @@ class Flight:
                 self._emit(ev.CAR_FLIGHT, ev.ON, self._car_alone * 10, 0)
             self._car_alone = 0
 
+    @micropython.native
     def _acceleration(self):
         """Update the force at the centre of gravity; tell whether it is small."""
         watch = self._watch
@@ -318,6 +320,7 @@ class Flight:
         limit = rows["acc_exit2"] if self.state == AIRBORNE else rows["acc_enter2"]
         return self.acc2 < limit
 
+    @micropython.native
     def _dampers(self):
         """Update the load on the wheels; return how many carry nothing."""
         watch = self._watch

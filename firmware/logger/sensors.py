@@ -7,6 +7,7 @@ single bad value is never compared all the same.
 
 from array import array
 
+from logger.native import micropython
 from logger.watch import SIGNAL_COLUMNS, SLOT_COLUMNS
 from slog import events as ev
 from slog import signal_table as st
@@ -65,6 +66,7 @@ class Sensors:
                     0,
                 )
 
+    @micropython.native
     def _look(self, i, speed):
         watch = self._watch
         if not watch.is_fresh(i):

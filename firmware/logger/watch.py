@@ -7,6 +7,7 @@ A pause of more than a second is not ticked through; `on_resume(seconds)` is tol
 
 from array import array
 
+from logger.native import micropython
 from slog import signal_table as st
 from slog.layout import TIME_BITS, const
 
@@ -55,6 +56,7 @@ class Watch:
         )
         self._read = bytearray([column[i + 1] for i in range(0, len(column), SIGNAL_COLUMNS)])
 
+    @micropython.native
     def scan(self, block, first, n, hi):
         """Take `n` records of 16 bytes from `block[first]` on; what is no frame is passed over.
 
@@ -93,6 +95,7 @@ class Watch:
                     data[to + 7] = block[at + 15]
                     self.seen[slot - 1] = self.tick
 
+    @micropython.native
     def raw(self, i):
         """Return the raw value of signal `i` as the last frame of its message said it."""
         data = self.data
