@@ -112,6 +112,23 @@ def test_the_handler_writes_what_the_portable_ring_writes(pico, pins):
     assert state[6] > 0, "nothing was dropped: the test does not reach a full ring"
 
 
+@pytest.mark.parametrize("pins", [(7, 8), (None, None)], ids=["full pins", "asking"])
+def test_frames_stay_in_order_when_both_buffers_fill(pico, pins):
+    pico.repl.exec(SET_UP.format(*pins))
+    can = pico.can
+    can.receive(1)
+    can.receive(2)
+    while not can.count(DELIVERED):
+        pico.run_us(0.5)
+    can.receive(3)
+    while can.count(DELIVERED) < 2:
+        pico.run_us(0.5)
+    can.receive(4)
+    pico.run_us(200)
+    stored = bytes.fromhex(pico.repl.exec("print(ring.memory[:128].hex())"))
+    assert [struct.unpack_from("<I", stored, 68 + 16 * i)[0] for i in range(4)] == [1, 2, 3, 4]
+
+
 def test_dropped_frames_are_told_when_there_is_room_again(pico):
     pico.repl.exec(SET_UP.format(7, 8))
     for i in range(3 * 252 + 5):
