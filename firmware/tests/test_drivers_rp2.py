@@ -76,7 +76,7 @@ def frames(n, seed=1):
 
 @pytest.mark.parametrize("pins", [(7, 8), (None, None)], ids=["full pins", "asking"])
 def test_the_handler_writes_what_the_portable_ring_writes(pico, pins):
-    pico.repl.exec(SET_UP.format(*pins))
+    pico.repl.exec(SET_UP.format(*pins) + "ring.memory[:] = b'\\xaa' * len(ring.memory)\n")
     can = pico.can
     sent = list(frames(700))
     for can_id, flags, dlc, data in sent[:300]:
@@ -92,6 +92,7 @@ def test_the_handler_writes_what_the_portable_ring_writes(pico, pins):
     memory = bytes.fromhex(full[1])
     state = eval(full[0])
     ring = BlockRing(3)
+    ring.memory[:] = b"\xaa" * len(ring.memory)
     hi = struct.unpack_from("<I", memory, 32)[0]
     times = [
         struct.unpack_from("<I", memory, 4096 * block + 64 + 16 * i)[0] & 0x0FFFFFFF
