@@ -126,7 +126,8 @@ def bad_cable(tally, source, rng, faults, kind, case, tries=_TRIES):
     try:
         start_us = source.bench.clock.now_us
         for attempt in range(tries):
-            link, cable = source.link(rng, faults if attempt < tries - 1 else Faults())
+            now = faults if attempt < tries - 1 else Faults()
+            link, cable = source.link(rng, now, f"port{attempt}")
             error = fetch(link, session, archive)
             n_wire += cable.n_from_logger
             for invariant, text in check_archive(archive, session, source.content):
