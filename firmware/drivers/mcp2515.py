@@ -266,7 +266,7 @@ class Mcp2515:
         try:
             self.init(self.bitrate_bps)
             self.set_filters(self._filters)
-        except OSError:
+        except (OSError, ValueError):
             self.answers = False
             return
         self._port.start(self.bus)

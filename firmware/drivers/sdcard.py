@@ -42,7 +42,7 @@ _PROTECTED_R2 = const(0x20)
 
 _SLOW_Hz = const(400_000)
 _START_MS = const(1000)
-_READ_MS = const(300)
+_READ_MS = const(100)
 _BUSY_MS = const(500)
 _SPIN_BYTES = const(128)  # how long write_poll waits for the card, 85 us at 12 MHz
 
