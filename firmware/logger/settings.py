@@ -45,7 +45,11 @@ def load(data):
 
 def _check(settings):
     car = settings["car"]
-    if not isinstance(car, str) or len(car.encode()) > 8:
+    try:
+        fits = len(car.encode()) <= 8
+    except (AttributeError, UnicodeError):
+        fits = False
+    if not fits:
         raise SettingsError("car: a text of at most 8 bytes")
     flush_ms = settings["flush_ms"]
     if not isinstance(flush_ms, int) or not 10 <= flush_ms <= 10000:

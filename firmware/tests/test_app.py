@@ -170,3 +170,20 @@ def test_megabyte_of_garbage_on_the_link_changes_nothing(target):
     assert status["dropped0"] == 0 and status["state"] == m.STATE_RECORDING
     assert status["bad_frames"] > 0
     assert len(target.link.list_sessions()) == 1
+
+
+def test_clock_of_the_world_that_began_earlier_is_not_the_loggers(tmp_path):
+    import numpy as np
+    from slog.messages import CONTROL_STOP
+    from stagelog.blocks import read_log
+    from stagelog.link import positions_of
+
+    rig = SimTarget(tmp_path, card_blocks=128, t0_us=(1 << 30) - 50_000)
+    play(rig, SECOND_US // 10)
+    rig.link.control(CONTROL_STOP, rig.link.hello()["boot"])
+    session = rig.link.list_sessions()[0]
+    path = tmp_path / "a.slog"
+    path.write_bytes(b"".join(block for _, block in rig.link.read_blocks(positions_of(session))))
+    frames = np.concatenate(list(read_log(path).sessions[0].iter_frames()))
+    assert 0 < frames["t_us"][0] < 1000 and np.all(np.diff(frames["t_us"]) > 0)
+    rig.close()

@@ -174,6 +174,18 @@ class Bench:
             size = path.stat().st_size / len(source)
             yield Row(f"write {name}", ours, "M frames/s", note=f"{size:.1f} B a frame")
 
+    def row_lateness(self):
+        """Replay beside python-can's player."""
+        from bench_replay import lateness_rows
+
+        yield from lateness_rows(3, 3)
+
+    def row_archive(self):
+        """One signal out of an archive beside polars."""
+        from bench_replay import archive_rows
+
+        yield from archive_rows()
+
     def row_memory(self):
         """Peak memory of a large log to Parquet, in a process of its own."""
         yield from measure_memory(int(os.environ.get("BENCH_LOG_GB", "2")), self.dbc())
@@ -281,7 +293,17 @@ def print_rows(rows):
         yield row
 
 
-ROWS = ("decode", "right", "batch", "slog", "read", "write", "memory")
+ROWS = (
+    "decode",
+    "right",
+    "batch",
+    "slog",
+    "read",
+    "write",
+    "lateness",
+    "archive",
+    "memory",
+)
 
 
 def main(args=None):

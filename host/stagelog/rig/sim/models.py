@@ -33,6 +33,7 @@ class SimClock:
 
     def __init__(self, now_us=0):
         self.now_us = now_us
+        self.boot_us = now_us  # where the clock of the board begins
 
     def ticks_us(self):
         """Return the tick as MicroPython's `time.ticks_us` does: it wraps at 2^30."""
@@ -205,6 +206,8 @@ class SimController:
         """A frame has ended on the bus at `t_us`. `kind` as in BlockRing.put_frame."""
         if self._ring is None or (self._ids is not None and can_id not in self._ids):
             return
+        dlc = min(dlc, 8)
+        t_us -= self._clock.boot_us
         self.n_seen += 1
         if not self._service_us:
             self._ring.put_frame(t_us & 0xFFFFFFF, t_us >> 28, can_id, kind, dlc, data)
@@ -229,7 +232,7 @@ class SimController:
             self._state = _TAPE_STATES[state]
 
     def serve(self, t_us):
-        """Do what the interrupt has done up to `t_us`."""
+        """Do what the interrupt has done up to `t_us` of its own clock."""
         while self._queue and self._queue[0][0] <= t_us:
             ready, can_id, kind, dlc, data = self._queue.pop(0)
             self._ring.put_frame(ready & 0xFFFFFFF, ready >> 28, can_id, kind, dlc, data)
@@ -240,7 +243,7 @@ class SimController:
             self._overflow = False
             self.counters[7] += 1
             ring.count_lost(self.bus, 1)
-            now = self._clock.now_us
+            now = self._clock.now_us - self._clock.boot_us
             ring.put_meta(
                 now & 0xFFFFFFF,
                 now >> 28,

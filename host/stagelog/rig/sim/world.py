@@ -61,7 +61,7 @@ class World:
     def step(self):
         """Let the interrupts catch up and the application pass once."""
         for capture in self.board.captures:
-            capture.serve(self.clock.now_us)
+            capture.serve(self.clock.now_us - self.clock.boot_us)
         self.app.step()
 
     def _deliver(self, event):
