@@ -49,6 +49,7 @@ class Rp2Board:
         self.reset_cause = machine.reset_cause()
         self.link = UsbLink()
         card.background = self.link.pump
+        self.link.background = card.read_on
         self.nv = settings
         self._led = machine.Pin(led, machine.Pin.OUT, value=1)
         self._lit = 1

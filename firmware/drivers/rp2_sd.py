@@ -259,6 +259,11 @@ def _is_sending(w: ptr32) -> int:
     return (ptr32(w[_W_TX])[3] >> 24) & 1
 
 
+@micropython.viper
+def _is_receiving(w: ptr32) -> int:
+    return (ptr32(w[_W_RX])[3] >> 24) & 1
+
+
 class SdPort:
     """One card alone on its SPI. The caller keeps a buffer alive while its transfer runs."""
 
@@ -336,6 +341,10 @@ class SdPort:
     def send_end(self):
         """Finish the sector with its CRC; return the data response, 0xFF without one."""
         return _send_end(self._words)
+
+    def is_receiving(self):
+        """Tell whether the sector is still on its way."""
+        return _is_receiving(self._words)
 
     def receive_first(self, data, n):
         """Wait up to `n` bytes for a token and begin to receive 512 bytes; return the token."""

@@ -8,7 +8,7 @@ Nothing allocates per block.
 Source: SD Physical Layer Simplified Specification 6.00, chapter 7.
 """
 
-from slog.layout import SECTOR_BYTES, const
+from slog.layout import BLOCK_BYTES, SECTOR_BYTES, const
 
 WRITE_DONE = const(0)
 WRITE_BUSY = const(1)
@@ -44,6 +44,8 @@ _SLOW_Hz = const(400_000)
 _START_MS = const(1000)
 _READ_MS = const(100)
 _BUSY_MS = const(500)
+_BLOCK_SECTORS = const(8)
+_AHEAD_BYTES = const(3000)  # how long to wait for a sector that is read ahead, 2 ms at 12 MHz
 _SPIN_BYTES = const(128)  # how long write_poll waits for the card, 85 us at 12 MHz
 
 # What a write is doing.
@@ -76,12 +78,17 @@ class SdCard:
         self._sector = 0
         self._n = 0
         self._i = 0
+        self._next = None  # the sector that a reader in order would ask for
+        self._ahead = bytearray(BLOCK_BYTES)
+        self._ahead_sector = None  # of the block that is being read ahead, None if none is
+        self._ahead_i = 0  # its sectors that have come, or are coming if less than 8
 
     def init(self):
         """Find and set up the card; OSError says why it can't be used."""
         self.n_sectors = 0
         self._doing = _AT_REST
         self._open = False
+        self._ahead_sector = self._next = None
         if self._is_present is not None and not self._is_present():
             raise OSError("no card in the slot")
         port = self._port
@@ -98,17 +105,44 @@ class SdCard:
             port.release()
 
     def read(self, sector, buf):
-        """Read len(buf) / 512 sectors; OSError if two tries did not give them whole."""
+        """Read len(buf) / 512 sectors; OSError if two tries did not give them whole.
+
+        Whoever reads blocks in order finds the next one read ahead, if `read_on` was called
+        meanwhile.
+        """
         if not self.n_sectors:
             raise OSError("no card")
+        n = len(buf) // SECTOR_BYTES
+        if n == _BLOCK_SECTORS and sector == self._ahead_sector and self._take_ahead(buf):
+            return
+        self._stop_ahead()
         try:
             self._read(sector, buf)
         except OSError:
             self.n_read_errors += 1
             self._read(sector, buf)
+        if n == _BLOCK_SECTORS and sector == self._next:
+            self._start_ahead(sector + n)
+        self._next = sector + n
+
+    def read_on(self):
+        """Carry on with the block that is read ahead, as far as the card is ready."""
+        if self._ahead_sector is None or self._port.is_receiving():
+            return
+        i = self._ahead_i + 1
+        if i > _BLOCK_SECTORS:
+            return
+        if i < _BLOCK_SECTORS:
+            token = self._port.receive_next(self._ahead, i * SECTOR_BYTES, _AHEAD_BYTES)
+        else:
+            token = _TOKEN_READ if self._port.receive_last() else 0
+        self._ahead_i = i
+        if token != _TOKEN_READ:
+            self._stop_ahead()
 
     def write_start(self, sector, view):
         """Begin to write `view`, whole sectors; it must not change until the write has ended."""
+        self._stop_ahead()
         self._view = view
         self._sector = sector
         self._n = len(view) // SECTOR_BYTES
@@ -234,6 +268,47 @@ class SdCard:
                     port.command(_STOP, 0, 0)
         finally:
             port.release()
+
+    def _start_ahead(self, sector):
+        """Let the card send block after block from `sector`, until something else is wanted."""
+        if sector + _BLOCK_SECTORS > self.n_sectors:
+            return
+        port = self._port
+        high, low = self._address(sector)
+        if port.begin(_READ_MANY, high, low, _BUSY_MS * self._ms_bytes):
+            port.release()
+            return
+        self._ahead_sector = sector
+        self._ahead_i = 0
+        if port.receive_first(self._ahead, _READ_MS * self._ms_bytes) != _TOKEN_READ:
+            self._stop_ahead()
+
+    def _take_ahead(self, buf):
+        """Wait for the block that is read ahead, copy it and go on; False if it does not come."""
+        while self._ahead_i < _BLOCK_SECTORS:
+            if self.background is not None:
+                self.background()
+            self.read_on()
+            if self._ahead_sector is None:
+                return False
+        buf[:] = self._ahead
+        self._ahead_sector += _BLOCK_SECTORS
+        self._ahead_i = 0
+        self._next = self._ahead_sector
+        is_end = self._ahead_sector + _BLOCK_SECTORS > self.n_sectors
+        if is_end or self._port.receive_first(self._ahead, _AHEAD_BYTES) != _TOKEN_READ:
+            self._stop_ahead()
+        return True
+
+    def _stop_ahead(self):
+        if self._ahead_sector is None:
+            return
+        self._ahead_sector = None
+        port = self._port
+        if port.is_receiving():
+            port.receive_last()
+        port.command(_STOP, 0, 0)
+        port.release()
 
     def _end_write(self):
         self._port.select()

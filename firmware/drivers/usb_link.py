@@ -34,6 +34,7 @@ class UsbLink:
         self._writable = select.poll()
         self._writable.register(sys.stdout, select.POLLOUT)
         self._byte = bytearray(1)
+        self.background = None  # called by `pump`, to use the time that USB needs
         micropython.kbd_intr(-1)
 
     def close(self):
@@ -76,7 +77,12 @@ class UsbLink:
 
     def pump(self):
         """Send what the USB buffer has room for."""
-        while self._piece < self._n_pieces:
+        background = self.background
+        while True:
+            if background is not None:
+                background()
+            if self._piece == self._n_pieces:
+                return
             for _ in self._writable.ipoll(0):
                 break
             else:

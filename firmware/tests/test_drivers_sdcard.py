@@ -37,6 +37,7 @@ class FakePort:
         self._busy_left = 0
         self._is_app = False
         self._sending = None
+        self._arrives_in = 0
 
     def set_rate(self, rate_Hz):
         self.rate_Hz = rate_Hz
@@ -150,13 +151,19 @@ class FakePort:
         self._busy_left = self.busy
         return response
 
+    def is_receiving(self):
+        self._arrives_in -= 1
+        return self._arrives_in >= 0
+
     def receive_first(self, data, n):
+        self._arrives_in = 2
         self._receiving = (data, 0)
         return self.wait_while(0xFF, n)
 
     def receive_next(self, data, at, n):
         is_right = self.receive_last()
         self._receiving = (data, at)
+        self._arrives_in = 2
         return self.wait_while(0xFF, n) | (0 if is_right else 0x100)
 
     def receive_last(self):
@@ -368,3 +375,77 @@ def test_a_logger_reset_in_a_write_finds_the_card():
 def test_beyond_the_end_is_refused():
     port, card = make()
     assert write(card, 16384 - 7, BLOCK)[0] == store.ERROR_REJECTED
+
+
+def numbered(port):
+    """Fill the card with blocks that are told apart."""
+    for block in range(len(port.image) // 4096):
+        port.image[4096 * block : 4096 * block + 4096] = block.to_bytes(4, "big") * 1024
+
+
+def read_block(card, block):
+    buf = bytearray(4096)
+    card.read(8 * block, buf)
+    return int.from_bytes(buf[:4], "big") if len(set(zip(*[iter(buf)] * 4))) == 1 else None
+
+
+def test_blocks_in_order_are_read_ahead_in_one_transfer():
+    port, card = make()
+    numbered(port)
+    del port.log[:]
+    for block in range(40, 60):
+        assert read_block(card, block) == block
+        for _ in range(block % 30):
+            card.read_on()
+    assert port.log == ["CMD18", "CMD12"] * 2 + ["CMD18"]
+
+
+@pytest.mark.parametrize("polls", range(0, 30, 2))
+def test_anything_else_ends_the_reading_ahead(polls):
+    port, card = make()
+    numbered(port)
+    for block in (40, 41):
+        read_block(card, block)
+    for _ in range(polls):
+        card.read_on()
+    assert read_block(card, 7) == 7
+    for block in (8, 9, 10):
+        assert read_block(card, block) == block
+    for _ in range(polls):
+        card.read_on()
+    assert write(card, 8 * 11, b"\0\0\1\0" * 1024)[0] == store.WRITE_DONE
+    for block, content in ((10, 10), (11, 256), (12, 12)):
+        assert read_block(card, block) == content
+    sector = bytearray(512)
+    card.read(8 * 13, sector)
+    assert sector[3] == 13 and read_block(card, 14) == 14
+
+
+def test_a_wrong_crc_ahead_is_read_again():
+    port, card = make()
+    numbered(port)
+    for block in (40, 41):
+        read_block(card, block)
+    port.bad_crcs = 1
+    for block in (42, 43, 44):
+        assert read_block(card, block) == block
+    assert card.n_read_errors == 0
+
+
+def test_reading_ahead_stops_at_the_end_of_the_card():
+    port, card = make()
+    numbered(port)
+    last = 16384 // 8 - 1
+    for block in range(last - 4, last + 1):
+        assert read_block(card, block) == block
+    assert read_block(card, 0) == 0
+
+
+def test_a_card_pulled_out_while_reading_ahead_is_an_error():
+    port, card = make()
+    numbered(port)
+    for block in (40, 41):
+        read_block(card, block)
+    port.present = False
+    with pytest.raises(OSError):
+        read_block(card, 42)
