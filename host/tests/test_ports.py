@@ -167,3 +167,18 @@ def test_drive_is_written_as_candump_and_as_tape(tmp_path):
     )
     assert code == 0 and json.loads(out)["seed"] == 1
     assert len(load_frames(tmp_path / "a.log").frames) == len(read_tape(tmp_path / "a.tape"))
+
+
+def test_settings_and_signal_table_are_replaced(world, tmp_path):
+    port = world("C03")
+    given = tmp_path / "car.json"
+    given.write_text('{"car": "C09", "buses": [{"bitrate_bps": 250000}]}')
+    code, out, _ = stagelog(
+        "settings", port, "--set", given, "--signals", "d7xr", "--yes", "--json"
+    )
+    assert code == 0 and json.loads(out)["settings"]["car"] == "C09"
+    code, _, text = stagelog("settings", port, "--set", given)
+    assert code == 2 and "--yes" in text
+    given.write_text('{"flush_ms": 1}')
+    code, _, text = stagelog("settings", port, "--set", given, "--yes")
+    assert code == 5 and "flush_ms" in text

@@ -82,6 +82,16 @@ def confirm(question, yes):
     click.confirm(question, abort=True, err=True)
 
 
+def signal_table(profile):
+    """Return the bytes of the signal table that a car profile (name or path) is compiled to."""
+    from stagelog.car import load_profile
+    from stagelog.car.profile import dbc_file
+    from stagelog.events import compile_table
+
+    loaded = load_profile(profile)
+    return compile_table(loaded, dbc_file(loaded)).data
+
+
 @contextlib.contextmanager
 def transfer_progress(title):
     """Yield a function (blocks done, blocks in all) that draws a bar with rate and time left.

@@ -6,34 +6,41 @@ from pathlib import Path
 import click
 
 from ..errors import InputError, UsageError
-from ._common import confirm, json_option, print_json
+from ._common import confirm, json_option, print_json, signal_table
 
 
 @click.command()
 @click.argument("port", required=False)
 @click.option("--set", "source", type=click.Path(), help="JSON file with the new settings.")
+@click.option("--signals", "profile", help="Car profile whose signal table the logger gets.")
 @click.option("--yes", is_flag=True, help="Do not ask before the recording pauses.")
 @json_option
-def command(port, source, yes, as_json):
+def command(port, source, profile, yes, as_json):
     """Show the settings of the logger on PORT, or replace them with --set FILE.
 
-    The recording pauses for a moment: it goes on in a new session.
+    --signals compiles the table that the on-car detectors work with. The recording pauses for a
+    moment: it goes on in a new session.
     """
-    from slog.messages import CONFIG_SETTINGS
+    from slog.messages import CONFIG_SETTINGS, CONFIG_SIGNALS
 
     from ..link import RequestError
     from ..ports import open_link
 
-    given = None if source is None else _load(source)
+    given = {}
+    if source is not None:
+        given[CONFIG_SETTINGS] = _load(source)
+    if profile is not None:
+        given[CONFIG_SIGNALS] = signal_table(profile)
     link = open_link(port)
     try:
-        if given is not None:
+        if given:
             confirm(f"Replace the settings of {link.name}? Recording pauses for a moment.", yes)
+        for item, data in given.items():
             try:
-                link.replace_config(CONFIG_SETTINGS, given)
+                link.replace_config(item, data)
             except RequestError as error:
                 raise UsageError(
-                    f"{link.name} refuses {source}: {error}", "see firmware/SPEC.md"
+                    f"{link.name} refuses {source or profile}: {error}", "see firmware/SPEC.md"
                 ) from None
         text = link.get_config(CONFIG_SETTINGS)
     finally:

@@ -9,7 +9,7 @@ import tempfile
 import click
 
 from ..errors import UsageError
-from ._common import json_option, print_json
+from ._common import json_option, print_json, signal_table
 
 LINGER_US = 3_000_000  # after the tape, until the logger calls its bus silent
 
@@ -177,14 +177,9 @@ def _tape(log, scenario, duration_s, seed, bitrate_bps):
 
 def _signals(profile, folder):
     """Compile the signal table of a profile; return its file."""
-    from ..car import load_profile
-    from ..car.profile import dbc_file
-    from ..events import compile_table
-
-    loaded = load_profile(profile)
     path = os.path.join(folder, "signals.bin")
     with open(path, "wb") as file:
-        file.write(compile_table(loaded, dbc_file(loaded)).data)
+        file.write(signal_table(profile))
     return path
 
 
