@@ -1,6 +1,6 @@
 """On-car events of a running session: reads the ring behind the capture, writes what it finds.
 
-Owns a place in the ring, as the tap does, and the detectors if the board has a signal table. What
+Owns a tap of the ring, and the detectors if the board has a signal table. What
 they find goes into the same ring. Capture and store never wait for it: blocks that were reused
 before they could be watched are told as an event, and so is a table that can't be used or for
 which there is no memory: a board sizes its ring at power-on, by whether it has a table then.
@@ -8,10 +8,9 @@ which there is no memory: a board sizes its ring at power-on, by whether it has 
 
 import struct
 
-from logger.ring import COUNT, DONE, HEAD
+from logger.tap import Tap
 from slog import events as ev
-from slog.block import N_RECORDS, T0_LO
-from slog.layout import HEADER_BYTES, META_EVENT, RECORD_BYTES, TIME_BITS, const
+from slog.layout import META_EVENT, TIME_BITS, const
 from slog.messages import CONFIG_SIGNALS
 
 _MOST = const(64)  # records in one pass
@@ -27,15 +26,12 @@ class Onboard:
         self._board = board
         self._ring = board.ring
         self._data = bytearray(8)
-        self._done = 0
-        self._index = 0
-        self._at = 0
+        self._tap = None
 
     def start(self):
         """Begin with what is recorded from now on."""
         self.events = None
-        self._catch_up()
-        self._at = self._ring.state[COUNT]
+        self._tap = Tap(self._ring)
         try:
             data = self._board.nv.load(CONFIG_SIGNALS)
             if data:
@@ -55,32 +51,20 @@ class Onboard:
         """Watch some records; return how many there were."""
         if self.events is None:
             return 0
-        ring = self._ring
-        state = ring.state
-        while True:
-            behind = (state[DONE] - self._done) & 0xFFFF
-            if behind >= ring.n_blocks:
-                self._catch_up()
-                self._put(ev.SKIPPED, ev.ON, behind, 0)
-                continue
-            block = ring.blocks[self._index]
-            end = block[N_RECORDS] if behind else state[COUNT]
-            if self._at < end:
-                break
-            if not behind:
-                return 0
-            self._done = (self._done + 1) & 0xFFFF
-            self._index = (self._index + 1) % ring.n_blocks
-            self._at = 0
-        n = min(_MOST, end - self._at)
-        at = HEADER_BYTES + self._at * RECORD_BYTES
-        t0_lo, hi = struct.unpack_from("<II", block, T0_LO)
-        lo = struct.unpack_from("<I", block, at)[0] & _LOW
+        tap = self._tap
+        n = tap.next(_MOST)
+        if tap.n_skipped:
+            self._put(ev.SKIPPED, ev.ON, tap.n_skipped, 0)
+            tap.n_skipped = 0
+        if not n:
+            return 0
+        t0_lo, hi = tap.t0
+        at = tap.offset
+        lo = struct.unpack_from("<I", tap.block, at)[0] & _LOW
         if lo < t0_lo and (lo - t0_lo) & _LOW < _LOW >> 1:
             hi += 1
-        self._at += n
         try:
-            self.events.scan(block, at, n, hi)
+            self.events.scan(tap.block, at, n, hi)
         except Exception as error:  # whatever a detector meets, recording goes on
             self._give_up(error)
         return n
@@ -97,13 +81,3 @@ class Onboard:
         arg = code | state << 16
         if not self._ring.put_meta(clock.lo, clock.hi, META_EVENT, arg, 0, self._data):
             self.n_unwritten += 1
-
-    def _catch_up(self):
-        """Go to the block being filled; the interrupt may move on between the two reads."""
-        state = self._ring.state
-        while True:
-            self._done = state[DONE]
-            self._index = state[HEAD]
-            if state[DONE] == self._done:
-                break
-        self._at = 0

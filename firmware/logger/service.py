@@ -12,7 +12,15 @@ import struct
 from logger.tap import Tap
 from slog import messages as m
 from slog.framing import MAX_PAYLOAD, MAX_WIRE, Receiver
-from slog.layout import BLOCK_BYTES, HEADER_BYTES, TIME_BITS, const, pack, size
+from slog.layout import (
+    BLOCK_BYTES,
+    HEADER_BYTES,
+    RECORD_BYTES,
+    TIME_BITS,
+    const,
+    pack,
+    size,
+)
 
 _MAX_WAITING = const(8)
 _CHUNK = const(64)
@@ -318,8 +326,12 @@ class Service:
         tap = self._tap
         n = tap.next(_TAP_RECORDS)
         if n:
-            values = {"n": n, "n_skipped": tap.n_skipped, "t0_lo": tap.t0[0], "t0_hi": tap.t0[1]}
-            self._send(m.LIVE | m.REPLY, 0, self._put(m.LIVE_REPLY, values, tap.records))
+            lo, hi = tap.t0
+            n_skipped = min(65535, tap.n_skipped)
+            values = {"n": n, "n_skipped": n_skipped, "t0_lo": lo, "t0_hi": hi}
+            at = tap.offset
+            records = tap.block[at : at + n * RECORD_BYTES]
+            self._send(m.LIVE | m.REPLY, 0, self._put(m.LIVE_REPLY, values, records))
 
     def _control(self, payload):
         asked = m.parse(m.CONTROL_REQUEST, payload)[0]

@@ -1,5 +1,5 @@
-"""A second reader of the ring: follows the records as they come, for a host that listens. Capture
-never waits for it.
+"""A second reader of the ring: follows the records as they come, for the on-car detectors and for
+a host that listens. Capture never waits for it.
 """
 
 import struct
@@ -17,21 +17,19 @@ class Tap:
     def __init__(self, ring):
         self._ring = ring
         self.n_skipped = 0
-        self.t0 = (0, 0)
-        self.records = b""
+        self.block = None  # the block that `next` found records in
+        self.first = 0  # the first of them
         self._catch_up()
         self._at = ring.state[COUNT]
 
     def next(self, most):
-        """Put up to `most` records of one block into `records` and its start into `t0`; return how
-        many.
-        """
+        """Find up to `most` records of one block; return how many there are from `first` on."""
         ring = self._ring
         state = ring.state
         while True:
             behind = (state[DONE] - self._done) & 0xFFFF
             if behind >= ring.n_blocks:
-                self.n_skipped = min(65535, self.n_skipped + behind)
+                self.n_skipped += behind
                 self._catch_up()
                 continue
             block = ring.blocks[self._index]
@@ -44,11 +42,20 @@ class Tap:
             self._index = (self._index + 1) % ring.n_blocks
             self._at = 0
         n = min(most, end - self._at)
-        at = HEADER_BYTES + self._at * RECORD_BYTES
-        self.records = bytes(block[at : at + n * RECORD_BYTES])
-        self.t0 = struct.unpack_from("<II", block, T0_LO)
+        self.block = block
+        self.first = self._at
         self._at += n
         return n
+
+    @property
+    def offset(self):
+        """Byte offset of the records in `block`."""
+        return HEADER_BYTES + self.first * RECORD_BYTES
+
+    @property
+    def t0(self):
+        """Time of the block's first record: bits 27..0, and above."""
+        return struct.unpack_from("<II", self.block, T0_LO)
 
     def _catch_up(self):
         """Go to the block being filled; the interrupt may move on between the two reads."""

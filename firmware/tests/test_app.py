@@ -174,6 +174,7 @@ def test_megabyte_of_garbage_on_the_link_changes_nothing(target):
 
 def test_clock_of_the_world_that_began_earlier_is_not_the_loggers(tmp_path):
     import numpy as np
+
     from slog.messages import CONTROL_STOP
     from stagelog.blocks import read_log
     from stagelog.link import positions_of

@@ -14,7 +14,7 @@ import os
 import subprocess
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import dataset
 import peers
+from table import Row, print_rows
 
 from stagelog.decode import compile_plan, decode, iter_decode
 from stagelog.export import McapSink, Mf4SignalSink, ParquetSink, open_frame_sink
@@ -31,23 +32,6 @@ from stagelog.importers.blf import read_blf
 from stagelog.importers.candump import read_candump
 
 CACHE = dataset.CACHE
-
-
-@dataclass(slots=True)
-class Row:
-    """One figure.
-
-    `ratio` is ours over the peer's, or the peer's over ours where less is better.
-    """
-
-    what: str
-    ours: float
-    unit: str
-    peer: str = ""
-    theirs: float | None = None
-    ratio: float | None = None
-    wanted: str = ""
-    note: str = ""
 
 
 def rate(function, n_frames, n_runs=3):
@@ -279,18 +263,6 @@ thread.join()
 maximum_kB = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 print(n, cpu_s, peak_kB / 1024, maximum_kB / 1024)
 """
-
-
-def print_rows(rows):
-    """Print a table as rows come."""
-    head = f"{'what':44} {'ours':>9} {'unit':14} {'peer':20} {'theirs':>8} {'ratio':>7}  wanted"
-    print(head, flush=True)
-    for row in rows:
-        theirs = "" if row.theirs is None else f"{row.theirs:8.3f}"
-        ratio = "" if row.ratio is None else f"{row.ratio:6.1f}x"
-        line = f"{row.what:44} {row.ours:9.3f} {row.unit:14} {row.peer:20} {theirs:>8} {ratio:>7}"
-        print(f"{line}  {row.wanted}" + (f"  ({row.note})" if row.note else ""), flush=True)
-        yield row
 
 
 ROWS = (

@@ -23,7 +23,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent))
 
 import dataset
-from bench_host import Row, print_rows
+from table import Row, print_rows
 
 from stagelog.decode import compile_plan, decode
 from stagelog.export import ParquetSink
