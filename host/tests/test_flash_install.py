@@ -287,7 +287,14 @@ def test_flash_ends_with_hello_from_the_new_slot_and_its_settings():
     bench = Bench(running(OLD))
     hello = bench.flash(settings=b"{}", signals=b"SLST")
     assert hello["slot"] == 1
-    assert bench.link.log == [(m.CONFIG_SETTINGS, b"{}"), (m.CONFIG_SIGNALS, b"SLST"), "close"]
+    assert bench.link.log == [
+        (m.CONFIG_SETTINGS, b"{}"),
+        (m.CONFIG_SIGNALS, b"SLST"),
+        (m.CONTROL_STOP, 7),
+        (m.CONTROL_RESET, 7),
+        "close",
+        "close",
+    ]
 
 
 def test_flash_says_when_the_board_went_back():

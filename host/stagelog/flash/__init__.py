@@ -56,7 +56,16 @@ def flash(
             if content is not None:
                 say("write settings" if item == m.CONFIG_SETTINGS else "write the signal table")
                 link.replace_config(item, content)
+        if signals is not None:
+            # Room for the table and its code is made at the start.
+            say("start the logger anew")
+            link.control(m.CONTROL_STOP, hello["boot"])
+            link.control(m.CONTROL_RESET, hello["boot"])
     finally:
+        link.close()
+    if signals is not None:
+        sleep(_LEAVE_S)
+        link, hello = _wait_for_hello(port, open_link, slot, clock, sleep)
         link.close()
     return hello
 
