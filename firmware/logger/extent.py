@@ -157,16 +157,14 @@ class Extent:
         empty extent.
 
         Blocks are written with rising seq round the ring, so the newest lies where seq stops
-        rising. A torn block counts, because its number is used up. Holes up to one erase group of
-        4 MiB are stepped over.
+        rising; it may rise by more than 1 after an erase or on another logger's card. A torn block
+        counts, because its number is used up. Holes up to one erase group of 4 MiB are stepped
+        over.
         """
         stride = max(1, self.n // 64)
         newest = self._newest_whole(range(0, self.n, stride))
-        if newest is None and stride > 1:
-            near = min(self.n, _LOOK_AHEAD)
-            newest = self._newest_whole(range(near)) or self._newest_whole(
-                range(near, min(self.n, _HOLE_BLOCKS + _GROUP_BLOCKS), _GROUP_BLOCKS)
-            )
+        if stride > 1 and (newest is None or newest[1] < self.released_seq):
+            newest = self._newest_near_tail() or newest
         if newest is None:
             return None
         sure = newest
@@ -179,12 +177,22 @@ class Extent:
                 return self._credible(low, sure)
             walked += self.distance(low[0], newest[0])
 
+    def _newest_near_tail(self):
+        """Return the newest whole block where an empty log would begin, or None."""
+        start = self.tail - self.first
+        near = start + min(self.n, _LOOK_AHEAD)
+        far = start + min(self.n, _HOLE_BLOCKS + _GROUP_BLOCKS)
+        return self._newest_whole(range(start, near)) or self._newest_whole(
+            range(near - near % _GROUP_BLOCKS, far, _GROUP_BLOCKS)
+        )
+
     def _newest_whole(self, offsets):
         """Return (position, seq, boot, nonce) of the whole block with the highest seq at some
         offsets, or None.
         """
         looked = []
         for offset in offsets:
+            offset %= self.n
             found = self.header(self.first + offset)
             if found is not None:
                 looked.append((found[0], offset) + found[1:])
@@ -206,8 +214,7 @@ class Extent:
             middle = (below + above) // 2
             position = self.after(base, middle)
             found = self.header(position)
-            rises = found is not None and low[1] < found[0] <= low[1] + middle - below
-            if rises and self.is_whole(position):
+            if found is not None and low[1] < found[0] and self.is_whole(position):
                 below = middle
                 low = (position,) + found
             else:
@@ -236,11 +243,9 @@ class Extent:
         found = self.header(position)
         if found is None:
             return None
-        is_next = newest[1] < found[0] <= newest[1] + step
-        is_again = newest[1] == found[0] and step <= self.n // 2
-        if is_next or is_again:
-            credible = step <= _NEAR or self.is_whole(position)
-            return (position,) + found if credible else None
+        if newest[1] < found[0] or (newest[1] == found[0] and step <= self.n // 2):
+            is_next = step <= _NEAR and found[0] <= newest[1] + step
+            return (position,) + found if is_next or self.is_whole(position) else None
         if self.released_seq <= found[0] < newest[1] and not self._is_wrapped:
             is_before_tail = step < (self.distance(newest[0], self.tail) or self.n)
             self._is_wrapped = is_before_tail and self.is_whole(position)
