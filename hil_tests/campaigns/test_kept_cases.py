@@ -427,3 +427,17 @@ def test_a_stale_place_before_a_torn_head_does_not_take_the_boot_counter_back():
     bench.card.sectors[torn] = bytes(sector)
     bench.power_on()
     assert newest == 3 and bench.app.boot == newest + 1
+
+
+def test_numbers_that_jump_do_not_hide_the_newest_blocks():
+    """L1: a logger that comes from another card numbers on from there; recovery took a number that
+    rose by more than the places for none, and the blocks were overwritten after the next boot.
+    """
+    bench = booted(3000, 2000)
+    bench.app.store.next_seq += 1000
+    bench.run_ms(1200)
+    bench.power_cut()
+    kept = blocks_on(bench)
+    bench.power_on()
+    bench.run_ms(2500)
+    assert {place: blocks_on(bench).get(place) for place in kept} == kept

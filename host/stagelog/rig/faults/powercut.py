@@ -26,6 +26,7 @@ _N_DRAWS = (
     (media.draw_lost, 24),
     (media.draw_mixed, 24),
 )
+_LAST = 4
 _SESSIONS_EVERY = 8
 _AGAIN_EVERY = 16
 _HOST_EVERY = 997  # the host's reader takes a hundred times longer than the check itself
@@ -204,6 +205,8 @@ class Campaign:
         newest = self.image.newest(position)
         if newest is None or newest.block is None or here:
             return
+        if self.stop and newest.block.flags & _LAST:
+            return  # it may have waited since the card became full
         first_lost = newest.block.t0_us
         for lost in state.lost:
             block = self.image.newest(self.image.layout.position(lost.sector)[0])

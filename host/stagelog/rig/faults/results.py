@@ -10,7 +10,7 @@ from pathlib import Path
 from ...errors import InputError
 from ...resources import firmware_path
 
-_KEPT = 100
+_KEPT = 12
 _UNDER_TEST = (
     "slog/layout",
     "slog/block",
@@ -67,9 +67,9 @@ class Tally:
             self.worst[name] = value
 
     def add(self, finding):
-        """Count a violation; the first hundred are kept."""
+        """Count a violation; the first few of each kind are kept."""
         self.violations[finding.kind] += 1
-        if len(self.findings) < _KEPT:
+        if self.violations[finding.kind] <= _KEPT:
             self.findings.append(finding)
 
 
