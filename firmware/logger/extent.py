@@ -178,11 +178,11 @@ class Extent:
             walked += self.distance(low[0], newest[0])
 
     def _newest_near_tail(self):
-        """Return the newest whole block where an empty log would begin, or None."""
+        """Return the newest whole block about where an empty log would begin, or None."""
         start = self.tail - self.first
         near = start + min(self.n, _LOOK_AHEAD)
         far = start + min(self.n, _HOLE_BLOCKS + _GROUP_BLOCKS)
-        return self._newest_whole(range(start, near)) or self._newest_whole(
+        return self._newest_whole(range(start - _NEAR, near)) or self._newest_whole(
             range(near - near % _GROUP_BLOCKS, far, _GROUP_BLOCKS)
         )
 
