@@ -43,6 +43,7 @@ _HEALTH_WRITE_WORST = const(2)
 _POLL_US = const(100_000)
 _HEALTH_US = const(10_000_000)
 _SILENT_US = const(2_000_000)
+_BACKLOG = const(24)  # further steps of the store in a pass while blocks wait
 _IDLE_US = const(
     60_000_000
 )  # a logger that was stopped and forgotten records again after this time
@@ -120,7 +121,8 @@ class App:
         if self._t_step is not None:
             self._loop_worst_us = max(self._loop_worst_us, (now - self._t_step) & _LOW)
         self._t_step = now
-        self.store.step()
+        for _ in range(1 + min(_BACKLOG, board.ring.n_waiting())):
+            self.store.step()
         if self._recording:
             self.onboard.step()
             if board.ring.open_age_us(now) >= self._flush_us:

@@ -27,6 +27,7 @@ _MOST_SKIPPED = const(960)  # places; recovery looks no further than 1,088 ahead
 _STALL_US = const(1_000_000)
 _TIMEOUT_US = const(10_000_000)
 _REMOUNT_US = const(1_000_000)
+_VAIN = const(5)  # looks for a card before what a stopped session left in memory is given up
 _SMALLEST_CARD = const(8192)  # sectors, 4 MiB; a fake card wraps at a power of two of them
 
 STOP_WHEN_FULL = const(0)
@@ -76,6 +77,7 @@ class Store:
         self._t_start = 0
         self._t_failed = None
         self._closing = False
+        self._n_vain = 0  # looks for a card since the session was stopped
         self._first = True
 
     def mount(self):
@@ -157,6 +159,7 @@ class Store:
         comes.
         """
         self._closing = True
+        self._n_vain = 0
 
     @property
     def is_writing(self):
@@ -219,6 +222,10 @@ class Store:
         if self._t_failed is None or now - self._t_failed >= _REMOUNT_US:
             self.mount()
             self._t_failed = self.clock.t_us()
+            if self._closing and self.extent is None:
+                self._n_vain += 1
+                while self._n_vain >= _VAIN and self.ring.n_waiting():
+                    self._discard()
 
     def _start_block(self):
         extent = self.extent

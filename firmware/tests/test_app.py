@@ -188,3 +188,17 @@ def test_clock_of_the_world_that_began_earlier_is_not_the_loggers(tmp_path):
     frames = np.concatenate(list(read_log(path).sessions[0].iter_frames()))
     assert 0 < frames["t_us"][0] < 1000 and np.all(np.diff(frames["t_us"]) > 0)
     rig.close()
+
+
+def test_logger_without_a_card_can_be_stopped(target):
+    target.app.board.card.present = False
+    play(target, 2 * SECOND_US)
+    boot = target.link.hello()["boot"]
+    assert target.link.control(m.CONTROL_STOP, boot) == m.STATE_IDLE
+    target.link.control(m.CONTROL_REPL, boot)
+    assert target.app.board.asked == m.CONTROL_REPL
+    target.app.board.card.present = True
+    target.link.control(m.CONTROL_START, boot)
+    sent = play(target)
+    target.run_for(SECOND_US)
+    assert target.link.status()["stored0"] == sent
