@@ -193,7 +193,7 @@ def overwritten(seed, n_cases):
     refused = 0
     for number in range(n_cases):
         rng = random.Random(f"{seed} overwritten {number}")
-        source = Source(seed + number, 8, 20, when_full="overwrite", flush_ms=50)
+        source = Source(seed + number, 8, 20, False, when_full="overwrite", flush_ms=50)
         bench = source.bench
         archive = Archive()
         case = f"link:overwritten:{number}"
@@ -248,7 +248,7 @@ def asleep(seed, n_cases):
     worst = 0
     for number in range(n_cases):
         rng = random.Random(f"{seed} asleep {number}")
-        source = Source(seed + number, 8, 6000)
+        source = Source(seed + number, 8, 6000, False)
         bench = source.bench
         bench._loop_us = bench.world.loop_us = 5000
         archive = Archive()

@@ -30,10 +30,10 @@ _TRIES = 30
 
 class Source:
     """A logger with one closed session of N_BLOCKS blocks, ready to be fetched any number of
-    times.
+    times. The bus is silent from then on if `quiet`.
     """
 
-    def __init__(self, seed, n_blocks=N_BLOCKS, n_places=200, **settings):
+    def __init__(self, seed, n_blocks=N_BLOCKS, n_places=200, quiet=True, **settings):
         self.bench = bench = Bench(seed, n_places, settings)
         bench.traffic._burst = 0
         bench.traffic._rate_Hz = 200
@@ -41,6 +41,8 @@ class Source:
         while bench.app.store.blocks_written < n_blocks - 1:
             bench.run_ms(50)
         bench.link.control(m.CONTROL_STOP, bench.app.boot)
+        if quiet:
+            bench.world.add_events(())
         self.session = bench.link.list_sessions()[0]
         self.content = self.blocks_of(self.session)
 
