@@ -21,6 +21,7 @@ def find_contradictions(profile):
     yield from _find_orders(profile)
     yield from _find_gates(profile)
     yield from _find_alarms(profile)
+    yield from _find_components(profile)
 
 
 def find_dbc_contradictions(profile, dbc):
@@ -140,6 +141,17 @@ def _find_alarms(p):
         yield from _find_levels(name, alarm)
 
 
+def _find_components(p):
+    for n, component in enumerate(p.report.component):
+        for name in component.alarms:
+            if name not in p.alarm:
+                at = ("report", "component", n, "alarms")
+                yield at, f"component {component.name} names alarm {name}, which is not defined"
+    for pair in p.report.radiators:
+        if len(pair) != 2:
+            yield ("report", "radiators"), "report.radiators are pairs: signal in, signal out"
+
+
 def _find_levels(name, alarm):
     at, low, high = ("alarm", name), alarm.warning, alarm.critical
     if low is None and high is None:
@@ -162,6 +174,13 @@ def _names(p):
     for name, (status, _) in p.status.items():
         yield ("status", name), name
         yield ("status", name), status
+    report = p.report
+    yield ("report", "limiter"), report.limiter
+    yield ("report", "converter"), report.converter
+    for name in report.tyre_temperature:
+        yield ("report", "tyre_temperature"), name
+    for name in (name for pair in report.radiators for name in pair):
+        yield ("report", "radiators"), name
     for n, rule in enumerate(p.plausible):
         for name in rule.signals:
             yield ("plausible", n, "signals"), name

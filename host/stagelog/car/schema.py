@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from stagelog.car.fields import count, number, numbers, one_of, rising
 from stagelog.car.limits import Airborne, Alarm, FuelEstimate, Gate, Plausible, Validity
+from stagelog.car.report_parts import Report
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -397,4 +398,5 @@ class Profile:
     fuel_estimate: FuelEstimate
     gate: dict[str, Gate]
     alarm: dict[str, Alarm]
+    report: Report
     path: str

@@ -1,0 +1,37 @@
+"""The part of a car profile that only the report reads: which alarms belong to which component,
+what to inspect after one of them, and the signals that no detector needs.
+
+Frozen classes; stagelog.car.profile reads, checks and fills them.
+"""
+
+from dataclasses import dataclass
+
+from stagelog.car.fields import one_of
+
+SECTIONS = ("engine", "driveline", "cooling", "brakes", "dampers", "tyres", "electrics")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Component:
+    """A part of the car as the workshop knows it. `inspect` is what to look at after an alarm."""
+
+    name: str
+    section: str = one_of(*SECTIONS)
+    alarms: tuple[str, ...]
+    inspect: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """Signals that the report alone reads, and the components. `radiators` are (in, out)."""
+
+    limiter: str
+    converter: str
+    radiators: tuple[tuple[str, ...], ...]
+    tyre_temperature: tuple[str, ...]
+    landing_inspect: str
+    bottoming_inspect: str
+    roll_over_inspect: str
+    leak_inspect: str
+    stuck_inspect: str
+    component: tuple[Component, ...]
