@@ -41,12 +41,15 @@ def cover_ids(ids):
 def filter_registers(filters):
     """Return [(address, 4 bytes)] for filters (id, mask, flags); None lets all pass.
 
-    Raises ValueError if there is none, or if they need more than two masks or 2 and 4 places.
+    Raises ValueError if there is none, if they need more than two masks or 2 and 4 places, for
+    another flag than FLAG_EXT_ID, and for an id or mask that is too long.
     """
     filters = _ALL if filters is None else filters
     by_mask = {}
     for can_id, mask, flags in filters:
         extended = flags & FLAG_EXT_ID
+        if flags != extended or (can_id | mask) >> (29 if extended else 11):
+            raise ValueError("invalid id")
         by_mask.setdefault(_packed(mask, extended), []).append(
             _packed(can_id, extended, EXTENDED if extended else 0)
         )

@@ -1,8 +1,10 @@
 """The MCP2515 CAN controller: set-up, filters, states and counters.
 
-Two planes. Control: names and list shapes of `machine.CAN`, without `send`, `recv` and `irq`: a
-logger never sends, and its frames go through the capture plane. Capture: what `logger.app` asks
-of a capture source; the frames themselves are taken by `port` (`rp2_hot.HotPort`).
+Two planes. Control: names, numbers and list shapes of `machine.CAN` as MicroPython 1.28 documents
+it, without `send`, `recv` and `irq`: a logger never sends, and its frames go through the capture
+plane. It differs in three points: silent unless told otherwise; the sample point is fixed; in
+silent mode the chip counts no errors, so WARNING also means that it saw some. Capture: what
+`logger.app` asks of a capture source; the frames are taken by `port` (`rp2_hot.HotPort`).
 
 `init` and the other names of the control plane raise OSError if the chip does not answer; the
 capture plane never raises, it says so in `answers` and tries again once a second.
@@ -92,7 +94,7 @@ class Mcp2515:
         self.bitrate_bps = 0
         self.answers = False
         self.counters = [0] * 8
-        self.n_errors = 0  # polls that found the chip's error flag up
+        self.n_errors = 0  # of the bus since set_up, at least: one for each poll that saw any
         self._port = port
         self._clock = clock
         self._crystal_Hz = crystal_Hz
@@ -152,7 +154,7 @@ class Mcp2515:
         return self._state
 
     def get_counters(self, result=None):
-        """Return [TEC, REC, n_warning, n_passive, n_busoff, 0, 0, rx_overruns]."""
+        """Return [TEC, REC, n_warning, n_passive, n_bus_off, 0, rx_pending, rx_overruns]."""
         result = [0] * 8 if result is None else result
         result[:] = self.counters
         return result
@@ -220,6 +222,7 @@ class Mcp2515:
         if self._port.is_stuck():
             self._port.wake()
         flags, errors = self._read(_CANINTF, 2)
+        self.counters[6] = (flags & 1) + (flags >> 1 & 1)
         self.counters[0], self.counters[1] = self._read(_TEC, 2)
         overflows = errors & _OVERFLOWS
         if overflows:
@@ -245,8 +248,9 @@ class Mcp2515:
         return BUS_ACTIVE
 
     def _enter(self, state):
-        if state != self._state and BUS_WARNING <= state <= BUS_OFF:
-            self.counters[state] += 1
+        """Count every state on the way to a worse one, as if it had been polled there."""
+        for passed in range(max(self._state + 1, BUS_WARNING), state + 1):
+            self.counters[passed] += 1
         self._state = state
 
     def _lost(self, ring, n):

@@ -43,6 +43,7 @@ _HEALTH_WRITE_WORST = const(2)
 _POLL_US = const(100_000)
 _HEALTH_US = const(10_000_000)
 _SILENT_US = const(2_000_000)
+_ERRORS_US = const(1_000_000)  # errors that go on are told once in this time
 _BACKLOG = const(24)  # further steps of the store in a pass while blocks wait
 _IDLE_US = const(
     60_000_000
@@ -64,6 +65,9 @@ class App:
         self.settings_fault = faults.NONE
         self._silent = [False] * len(board.captures)
         self._bus_state = [BUS_STOPPED] * len(board.captures)
+        self._told_state = [BUS_STOPPED] * len(board.captures)
+        self._told_errors = [0] * len(board.captures)
+        self._t_told = [0] * len(board.captures)
         self._seen = [0] * len(board.captures)
         self._t_seen = [0] * len(board.captures)
         self._data = bytearray(8)
@@ -271,6 +275,9 @@ class App:
 
     def _stop_session(self):
         self._stop_captures()
+        for i, capture in enumerate(self.board.captures):
+            if capture.n_errors != self._told_errors[i]:
+                self._tell_bus(i)
         self.onboard.stop()
         n_blocks = self.store.blocks_written + self.board.ring.n_waiting() + 1
         self._put_meta(META_END, _END_ASKED, 0, "<II", n_blocks, 0)
@@ -285,7 +292,9 @@ class App:
         for i, capture in enumerate(self.board.captures):
             capture.set_up(self.settings["buses"][min(i, len(self.settings["buses"]) - 1)])
             capture.start(self.board.ring)
-            self._t_seen[i] = clock.lo
+            self._t_seen[i] = self._t_told[i] = clock.lo
+            self._told_state[i] = BUS_STOPPED
+            self._told_errors[i] = 0
 
     def _stop_captures(self):
         for capture in self.board.captures:
@@ -297,11 +306,13 @@ class App:
         lo = self.board.clock.lo
         for i, capture in enumerate(self.board.captures):
             capture.poll(ring)
-            state = capture.state()
-            if state != self._bus_state[i]:
-                self._bus_state[i] = state
-                tec, rec = capture.counters[0], capture.counters[1]
-                self._put_meta(META_BUS, state, i, "<BBHI", tec, rec, 0, capture.bitrate_bps)
+            self._bus_state[i] = capture.state()
+            errors_wait = (
+                capture.n_errors != self._told_errors[i]
+                and (lo - self._t_told[i]) & _LOW >= _ERRORS_US
+            )
+            if errors_wait or self._bus_state[i] != self._told_state[i]:
+                self._tell_bus(i)
             seen = ring.state[r.STORED + i] + ring.state[r.DROPPED + i]
             if seen != self._seen[i]:
                 self._seen[i] = seen
@@ -310,6 +321,17 @@ class App:
             elif (lo - self._t_seen[i]) & _LOW >= _SILENT_US:
                 self._silent[i] = True
         self._show()
+
+    def _tell_bus(self, i):
+        """Record state and counters of a bus, and the errors since the last such record."""
+        capture = self.board.captures[i]
+        state = self._bus_state[i]
+        tec, rec = capture.counters[0], capture.counters[1]
+        n = min(65535, capture.n_errors - self._told_errors[i])
+        if self._put_meta(META_BUS, state, i, "<BBHI", tec, rec, n, capture.bitrate_bps):
+            self._told_state[i] = state
+            self._told_errors[i] = capture.n_errors
+            self._t_told[i] = self.board.clock.lo
 
     def _show(self):
         store = self.store
@@ -337,4 +359,4 @@ class App:
         clock = self.board.clock
         clock.read()
         struct.pack_into(code, self._data, 0, *values)
-        self.board.ring.put_meta(clock.lo, clock.hi, kind, arg, bus, self._data)
+        return self.board.ring.put_meta(clock.lo, clock.hi, kind, arg, bus, self._data)

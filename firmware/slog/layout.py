@@ -108,7 +108,7 @@ META = (
         (
             ("tec", "B", "", "transmit error counter"),
             ("rec", "B", "", "receive error counter"),
-            ("n_errors", "H", "", "bus errors since the last record of this kind, stays at 65535"),
+            ("n_errors", "H", "", "bus errors since the last of these records, at least"),
             ("bitrate_bps", "I", "bit/s", "configured bit rate"),
         ),
     ),

@@ -207,6 +207,9 @@ def test_filters_that_do_not_fit_are_refused():
         filter_registers([(i, 0x7FF, 0) for i in range(7)])
     with pytest.raises(ValueError, match="2 of one mask"):
         filter_registers([])
+    for wrong in ((0x800, 0, 0), (0, 0x1FFFFFFF, 0), (1 << 29, 0, FLAG_EXT_ID), (0, 0, 1)):
+        with pytest.raises(ValueError, match="invalid id"):
+            filter_registers([wrong])
     assert cover_ids([0x12345]) == [(0x12345, 0x1FFFFFFF, FLAG_EXT_ID)]
 
 
@@ -255,6 +258,24 @@ def test_error_flags_become_states_and_counts(errors, state):
     rig.port.registers[0x2D] = 0
     rig.poll()
     assert rig.can.state() == BUS_ACTIVE
+
+
+def test_counters_have_the_places_of_machine_can():
+    rig = Rig()
+    for errors, full in ((0x35, 3), (0x0B, 1), (0x35, 0), (0, 2)):
+        rig.port.registers[0x2D] = errors
+        rig.port.registers[0x2C] = full
+        rig.port.registers[0x1C:0x1E] = bytes((200, 130))
+        rig.poll()
+    listed = [None] * 8
+    assert rig.can.get_counters(listed) is listed
+    assert listed == [200, 130, 1, 1, 2, 0, 1, 0]
+
+
+def test_numbers_are_those_of_machine_can():
+    states = ("STOPPED", "ACTIVE", "WARNING", "PASSIVE", "BUS_OFF")
+    assert [getattr(Mcp2515, f"STATE_{name}") for name in states] == [0, 1, 2, 3, 4]
+    assert (Mcp2515.FLAG_RTR, Mcp2515.FLAG_EXT_ID, Mcp2515.FILTERS_MAX) == (1, 2, 6)
 
 
 def test_a_wrong_bit_rate_warns_though_silent():

@@ -112,7 +112,7 @@ def record(tapes, settings=None, loop_us=1000, until_us=None, n_blocks=4096):
         args = {"card": path, "settings": settings, "loop_us": loop_us}
         logger = VirtualLogger(args, tape_events(joined))
         logger.world.run_tape()
-        logger.world.run_for(600_000)
+        logger.world.run_for(1_500_000)  # errors are told once a second
         if until_us is not None:
             logger.world.run_until(until_us)
         status = logger.app.status()
@@ -386,6 +386,10 @@ def check(made, log, outcome):
     for ledger in outcome.ledgers:
         if not ledger.closes:
             yield "C1", f"the ledger does not close: {ledger.breaks[0]}"
+    n_errors = int((seen["kind"] == tape.ERROR).sum())
+    n_told = sum(record.values["n_errors"] for record in outcome.meta if record.name == "bus")
+    if n_told != n_errors:
+        yield "C9", f"{n_errors} errors on the bus, {n_told} told"
     if outcome.status["dropped0"] or outcome.status["at_least0"]:
         yield "C9", f"frames were dropped: {outcome.status['dropped0']}"
 

@@ -171,6 +171,7 @@ class SimController:
         self.bitrate_bps = 0
         self.answers = True
         self.counters = [0] * 8
+        self.n_errors = 0
         self.n_seen = 0
         self.n_lost = 0
         self._depth = depth
@@ -186,6 +187,8 @@ class SimController:
         """Take bit rate and filter from the settings of the bus."""
         self.bitrate_bps = settings["bitrate_bps"]
         self._ids = settings.get("ids")
+        self.counters = [0] * 8
+        self.n_errors = 0
 
     def start(self, ring):
         """Pass frames to `ring` from now on."""
@@ -223,6 +226,11 @@ class SimController:
         if self._queue:
             ready = max(ready, self._queue[-1][0])
         self._queue.append((ready + self._service_us, can_id, kind, dlc, data))
+
+    def see_error(self):
+        """There was an error on the bus."""
+        if self._ring is not None:
+            self.n_errors += 1
 
     def change_state(self, state, tec, rec):
         """The controller's error state or counters have changed."""

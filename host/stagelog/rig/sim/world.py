@@ -17,7 +17,6 @@ class World:
         self.board = app.board
         self.clock = app.board.sim_clock
         self.loop_us = loop_us
-        self.n_errors = 0
         self._events = iter(events)
         self._next = next(self._events, None)
         self._t_loop = self.clock.now_us
@@ -72,6 +71,6 @@ class World:
         if kind == FRAME:
             capture.receive(t_us, can_id, bus | (flags & 2) | (flags & 1) << 2, dlc, data)
         elif kind == ERROR:
-            self.n_errors += 1
+            capture.see_error()
         if kind == STATE or kind == ERROR:
             capture.change_state(state, tec, rec)
