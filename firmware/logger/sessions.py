@@ -78,64 +78,82 @@ class Sessions:
                 return max(found[0], extent.released_seq)
         return extent.released_seq
 
-    def _header(self, position, key=None):
-        """Return (seq, boot, nonce) of a block in use, or None; of one of another session than
-        `key` only if it is whole, as a torn header may name any.
+    def _header(self, position, floor, newest=None):
+        """Return (seq, boot, nonce) of a block in use, or None if it is numbered below `floor`; of
+        one that can't belong to the session of `newest` only if it is whole, as a torn header may
+        name any.
         """
         extent = self._store.extent
         found = extent.header(position)
-        if found is None or found[0] < self._floor:
+        if found is None or found[0] < floor:
             return None
-        return found if found[1:] == key or extent.is_whole(position) else None
+        if newest is not None and found[1:] == newest[1:] and found[0] <= newest[0]:
+            return found
+        return found if extent.is_whole(position) else None
 
     def _find_before(self, done):
         """Find the session that ends `done` places before the next place to be written; False if
         there is none.
         """
-        store = self._store
-        extent = store.extent
-        n = store.n_used - done
-        last = extent.after(store.next_position, -done - 1)
+        n = self._store.n_used - done
         skipped = 0
-        newest = None
-        while newest is None:
-            if skipped >= min(n, _HOLE_BLOCKS):
-                return False
-            newest = self._header(extent.after(last, -skipped))
-            skipped += 1
-        key = newest[1:]
-        low = skipped - 1  # distance back from `last` of a place known to be in the session
-        high = n  # distance back of the first place known not to be
+        while skipped < min(n, _HOLE_BLOCKS):
+            position = self._place(done + skipped)
+            newest = self._header(position, self._floor)
+            if newest is None:
+                skipped += 1
+            elif self._add(newest, done, skipped):
+                return True
+            else:
+                self._floor = newest[0] + 1
+        return False
+
+    def _place(self, back):
+        """Return the position `back` places before the newest."""
+        return self._store.extent.after(self._store.next_position, -back - 1)
+
+    def _add(self, newest, done, skipped):
+        """Add the session whose newest block lies `skipped` places before the end; False if a
+        higher number lies behind it, so that it is left over from an earlier round.
+
+        Nothing nearer than a whole block has a lower number than it.
+        """
+        low = done + skipped  # of a place known to be in the session
+        start = low
+        high = self._store.n_used  # the first place known not to be
+        floor = self._floor
         while high - low > 1:
             middle = (low + high) // 2
-            found = self._near(last, middle, low, key)
-            if found is None or found[1:] == key:
+            found = self._near(middle, low, floor, newest)
+            if found is None or found[1:] == newest[1:]:
                 low = middle
             else:
+                floor = found[0]
                 high = middle
+            if found is not None and found[0] > newest[0]:
+                return False
         oldest = newest
-        start = skipped - 1
         for back in range(low, start, -1):
-            found = self._header(extent.after(last, -back))
-            if found is not None and found[1:] == key:
+            found = self._header(self._place(back), floor, newest)
+            if found is not None and found[1:] == newest[1:]:
                 oldest = found
                 start = back
                 break
             if found is not None:
                 low = back - 1
-        self._found.append((extent.after(last, -start), start + 1) + oldest)
-        self._ends.append(done + low + 1)
+        self._found.append((self._place(start), start - done + 1) + oldest)
+        self._ends.append(low + 1)
         return True
 
-    def _near(self, last, back, known, key):
-        """Return the header at `back` places before `last`, or the nearest newer one short of the
-        `known` place, or None. Beyond some places only the first of each erase group is looked at.
+    def _near(self, back, known, floor, newest):
+        """Return the header at a place, or the nearest newer one short of the `known` place, or
+        None. Beyond some places only the first of each erase group is looked at.
         """
         extent = self._store.extent
         step = 0
         while back - step > known and step < _HOLE_BLOCKS:
-            position = extent.after(last, step - back)
-            found = self._header(position, key)
+            position = self._place(back - step)
+            found = self._header(position, floor, newest)
             if found is not None:
                 return found
             step += (
