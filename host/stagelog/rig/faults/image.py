@@ -51,15 +51,15 @@ class StateCard:
     def __init__(self, sectors, n_sectors, overlay):
         self.n_sectors = n_sectors
         self.n_reads = 0
+        self.overlay = overlay
         self._sectors = sectors
-        self._overlay = overlay
 
     def init(self):
         """Nothing to do."""
 
     def read(self, sector, buf):
         """Fill `buf` from `sector` on; OSError at a BAD sector."""
-        overlay, sectors = self._overlay, self._sectors
+        overlay, sectors = self.overlay, self._sectors
         n = len(buf) >> 9
         self.n_reads += n
         if n == 1:

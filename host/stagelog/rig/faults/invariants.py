@@ -15,6 +15,7 @@ from logger.store import OVERWRITE_OLDEST, Store
 from .bench import DEVICE_ID
 from .image import StateCard
 
+_MOST_ALIKE = 12  # places touched by a state that is compared with others
 MAX_READS = 1500  # sectors that mounting may read, whatever the card's size and content
 _CLOCK = Clock(lambda: 0)
 _RING = BlockRing(1)
@@ -52,6 +53,37 @@ class QuickExtent(Extent):
         return found
 
 
+class Answers:
+    """What the shipped code can learn of a state's places: of two states with the same answers, it
+    makes the same.
+    """
+
+    def __init__(self, image):
+        layout = image.layout
+        self._ring = (layout.sector(layout.first), layout.sector(layout.end))
+        self._card = StateCard(image.sectors, layout.sector(layout.n_blocks), {})
+        self._extent = Extent(self._card)
+
+    def of(self, overlay, view):
+        """Return them with what the witness knows, hashable; None if the fault struck many places
+        or what lies outside of the ring.
+        """
+        if len(view.touched) > _MOST_ALIKE:
+            return None
+        if overlay and (min(overlay) < self._ring[0] or max(overlay) >= self._ring[1]):
+            return None
+        self._card.overlay = overlay
+        extent = self._extent
+        return tuple(
+            (position, extent.header(position), extent.is_whole(position), id(version))
+            for position, version in sorted(view.touched.items(), key=_position)
+        )
+
+
+def _position(item):
+    return item[0]
+
+
 def mount(image, overlay, when_full=OVERWRITE_OLDEST, touched=None):
     """Return (store, card) after the shipped code has looked at a state.
 
@@ -74,7 +106,7 @@ def mount(image, overlay, when_full=OVERWRITE_OLDEST, touched=None):
     return store, card
 
 
-def check_state(image, overlay, view, store, n_reads, begun, marks, stop):
+def check_state(image, view, store, n_reads, begun, marks, stop):
     """Yield the findings on a mounted state.
 
     begun   position of the newest write that was begun, None if none was

@@ -216,11 +216,12 @@ class Chain:
         if not self._is_signed(overlay):
             return
         store, card = invariants.mount(image, overlay, self.when_full, view.touched)
+        self.tally.n_mounted += 1
         self.tally.note_worst("reads", card.n_reads)
         stop = False
         begun = None
         yield from invariants.check_state(
-            image, overlay, view, store, card.n_reads, begun, [*self.marks[::-1]], stop
+            image, view, store, card.n_reads, begun, [*self.marks[::-1]], stop
         )
         if store.extent is not None:
             yield from invariants.check_sessions(image, view, store)

@@ -27,8 +27,10 @@ _N_DRAWS = (
     (media.draw_mixed, 24),
 )
 _LAST = 4
-_SESSIONS_EVERY = 8
-_AGAIN_EVERY = 16
+_SESSIONS_EVERY = 3  # of the states that are mounted
+_SESSIONS_EVERY_BIG = 16  # where the ring has more than _BIG places
+_BIG = 500
+_AGAIN_EVERY = 61  # of all states, without any short cut
 _HOST_EVERY = 997  # the host's reader takes a hundred times longer than the check itself
 FIRST_DRAW = 9 + len(media.HEADER_EDGES) + 1
 N_VARIANTS = FIRST_DRAW + sum(n for _, n in _N_DRAWS)
@@ -46,7 +48,11 @@ class Campaign:
         self.stop = self.bench.settings.get("when_full") != "overwrite"
         self.card = self.bench.card
         self.image = Image(self.bench.layout, self.bench.prepared)
-        self._sessions_every = _SESSIONS_EVERY if self.image.layout.n < 500 else 64
+        is_big = self.image.layout.n > _BIG
+        self._sessions_every = _SESSIONS_EVERY_BIG if is_big else _SESSIONS_EVERY
+        self._answers = invariants.Answers(self.image)
+        self._verdicts = {}
+        self._n_mounted = 0
         self._begun = None
         self._marks = [None]
         self._window = []
@@ -65,6 +71,7 @@ class Campaign:
                     for variant in range(N_VARIANTS):
                         self._case(write, variant)
             elif write.index == only[0]:
+                self._sessions_every = 1
                 self._case(write, only[1])
             self._land(write)
             if only is not None and write.index == only[0]:
@@ -76,6 +83,7 @@ class Campaign:
         return write.index % every == self.number % every
 
     def _begin(self, write):
+        self._verdicts.clear()
         self._window = [
             entry
             for entry in self._window
@@ -163,31 +171,43 @@ class Campaign:
     def _check(self, write, variant, state):
         image = self.image
         view = image.view(state.overlay)
-        when_full = self.bench.when_full
-        store, card = invariants.mount(image, state.overlay, when_full, view.touched)
-        self.tally.note_worst("reads", card.n_reads)
-        yield from invariants.check_state(
-            image,
-            state.overlay,
-            view,
-            store,
-            card.n_reads,
-            self._begun,
-            self._allowed_marks(write, state),
-            self.stop,
-        )
-        if store.extent is None:
+        answers = self._answers.of(state.overlay, view)
+        key = (answers, state.harmed)
+        verdict = self._verdicts.get(key)
+        if verdict is None:
+            verdict = self._judge(write, state, view)
+            if answers is not None:
+                self._verdicts[key] = verdict
+        findings, place = verdict
+        yield from findings
+        if place is None:
             return
         yield from self._check_tail(write, state, view)
-        if variant % self._sessions_every == 0:
-            yield from invariants.check_sessions(image, view, store)
-        if variant % _AGAIN_EVERY == 0:
-            again, _ = invariants.mount(image, state.overlay, when_full)
-            if _place(again) != _place(store):
-                yield "L8", f"mounted twice: {_place(store)}, then {_place(again)}"
-        if (write.index * N_VARIANTS + variant) % _HOST_EVERY == 0:
+        number = write.index * N_VARIANTS + variant
+        if number % _AGAIN_EVERY == 0:
+            again, _ = invariants.mount(image, state.overlay, self.bench.when_full)
+            if _place(again) != place:
+                yield "L8", f"mounted twice: {place}, then {_place(again)}"
+        if number % _HOST_EVERY == 0:
             self.tally.states["host reader"] += 1
             yield from check_host(image, state.overlay, view)
+
+    def _judge(self, write, state, view):
+        """Return (findings, where the shipped code goes on or None) of a state that it mounts."""
+        image = self.image
+        store, card = invariants.mount(image, state.overlay, self.bench.when_full, view.touched)
+        self.tally.note_worst("reads", card.n_reads)
+        self.tally.n_mounted += 1
+        self._n_mounted += 1
+        marks = self._allowed_marks(write, state)
+        findings = list(
+            invariants.check_state(image, view, store, card.n_reads, self._begun, marks, self.stop)
+        )
+        if store.extent is None:
+            return findings, None
+        if self._n_mounted % self._sessions_every == 0:
+            findings += invariants.check_sessions(image, view, store)
+        return findings, _place(store)
 
     def _allowed_marks(self, write, state):
         now = parse_release(write.data[:512], self.image.layout.extent_id)

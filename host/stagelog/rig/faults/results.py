@@ -39,12 +39,14 @@ class Tally:
     """What a campaign has seen so far.
 
     states, violations   per kind of fault
+    n_mounted            states that the shipped code has mounted; others look the same to it
     worst                figure -> largest value
     """
 
     seed: int
     next_scenario: int = 0
     next_chain: int = 0
+    n_mounted: int = 0
     seconds: float = 0.0
     states: Counter = field(default_factory=Counter)
     violations: Counter = field(default_factory=Counter)
