@@ -34,4 +34,7 @@ class Report:
     roll_over_inspect: str
     leak_inspect: str
     stuck_inspect: str
+    handbrake_inspect: str
+    diff_model_inspect: str
+    flight_mode_inspect: str
     component: tuple[Component, ...]
