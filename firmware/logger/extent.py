@@ -84,12 +84,14 @@ def find_signature(card, sector):
 class Extent:
     """The ring of data places on a mounted card. Positions count blocks from the start of the
     extent.
+
+    block  buffer of a block for `is_whole`, that its owner may use in between
     """
 
-    def __init__(self, card):
+    def __init__(self, card, block=None):
         self.card = card
         self._sector = bytearray(SECTOR_BYTES)
-        self._block = bytearray(BLOCK_BYTES)
+        self._block = block or bytearray(BLOCK_BYTES)
         found, self._signature_at = find_signature(card, self._sector)
         self.extent_id = found["extent_id"]
         self.lba = found["lba"]

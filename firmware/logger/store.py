@@ -93,7 +93,7 @@ class Store:
                 self.fault = faults.CARD_READ_ONLY
                 return False
             self.fault = faults.CARD_UNPREPARED
-            extent = Extent(self.card)
+            extent = Extent(self.card, self._check)
             head = extent.find_head()
             self.tail, position, self.n_used = extent.find_tail(head)
         except ExtentError:
