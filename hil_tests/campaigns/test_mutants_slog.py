@@ -15,7 +15,7 @@ from slog.layout import BUS_OFF, META_BUS, META_DLC
 from stagelog import ledger
 from stagelog.blocks import read_log
 from stagelog.rig.faults.bench import Bench
-from stagelog.rig.faults.parser_targets import sample_session
+from stagelog.rig.faults.parser_blocks import sample_session
 
 
 def test_the_contract_hash_is_what_it_says():

@@ -28,6 +28,7 @@ from stagelog.errors import DeviceError, OutputError
 
 SYNC_EVERY = 1024  # blocks; what a laptop's own power cut may cost is fetched again
 JOURNAL_SCHEMA = "stagelog.part/1"
+MAX_BLOCKS = 1 << 22  # 16 GiB; the file system of a card ends at 4
 
 
 class PartFile:
@@ -61,6 +62,7 @@ class PartFile:
         again     fetch the damaged places of a finished session once more
         If the folder holds all of it, `is_finished` is true and `entry` says what it holds.
         """
+        _check(session)
         folder = Path(folder)
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
@@ -233,6 +235,17 @@ class PartFile:
 def identity_of(session):
     """Return the Identity of a session as LIST names it."""
     return Identity(session["device_id"].hex(), session["boot"], session["nonce"])
+
+
+def _check(session):
+    """Raise DeviceError if no card can hold what LIST names: memory and places follow from it."""
+    first, end = session["data_first"], session["data_end"]
+    ring = end - first
+    if not (first <= session["position"] < end and 0 < session["n_blocks"] <= ring <= MAX_BLOCKS):
+        raise DeviceError(
+            f"session {identity_of(session).name} cannot be: {session['n_blocks']:,} blocks from "
+            f"place {session['position']:,} in a ring of places {first:,} to {end:,}",
+        )
 
 
 def _name_for(folder, session):

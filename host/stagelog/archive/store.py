@@ -1,12 +1,14 @@
 """Sessions from a card in the laptop take the same way as those by cable: same file, same entry.
 
-Fails with OutputError if the archive cannot be written.
+Fails with OutputError if the archive cannot be written, InputError if the blocks' own places
+cannot be those of the file.
 """
 
 import numpy as np
 
 from slog.layout import BLOCK_BYTES
 from stagelog.archive.part import PartFile
+from stagelog.errors import InputError
 
 
 def store_session(log, session, folder, facts=None):
@@ -23,6 +25,11 @@ def store_session(log, session, folder, facts=None):
         row_of = {int(row): int(row) for row in range(first, end)}
     else:
         first, end = int(positions.min()), int(positions.max()) + 1
+        if end - first > len(medium.offsets):
+            raise InputError(
+                f"{log.path}: blocks of session {session.identity.name} say that they lie "
+                f"{end - first:,} places apart, in a file of {len(medium.offsets):,}"
+            )
         content = medium.view
         row_of = dict(zip(positions.tolist(), session.rows.tolist(), strict=True))
     start = int(positions[0])

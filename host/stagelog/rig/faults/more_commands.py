@@ -9,9 +9,10 @@ from pathlib import Path
 
 import click
 
-from . import bus_campaign, parser_campaign
+from ..runtimes import find_runtime
+from . import bus_campaign, parser_campaign, parser_guided, parser_replay, parser_state
 from .parser_targets import TARGETS
-from .results import Row, Tally, format_table, load_tally, save_tally
+from .results import Tally, format_table, load_tally, save_tally
 
 SEED = 20261120
 _SAVE_EVERY_s = 30
@@ -65,40 +66,45 @@ def bus(cases, case, seed, seconds, resume):
 @click.command("parser")
 @click.option("--executions", default=20_000, show_default=True)
 @click.option("--target", "names", multiple=True, type=click.Choice(list(TARGETS)))
+@click.option("--guided", type=_PATH, help="by coverage (atheris); corpora stay in this folder")
+@click.option("--replay", is_flag=True, help="on MicroPython, what is the logger's own")
 @click.option("--case", help="run one case again: target:number")
 @click.option("--file", type=_PATH, help="give this file to the one --target")
-@click.option("--guided", type=_PATH, help="by coverage (atheris); corpora stay in this folder")
 @_seed
 @_seconds
 @_resume
-def parser(executions, names, case, file, guided, seed, seconds, resume):
-    """Mutated and random bytes for everything that reads bytes."""
+def parser(executions, names, guided, replay, case, file, seed, seconds, resume):
+    """Mutated and random bytes for everything that reads bytes: by chance, by coverage, replayed.
+
+    All three count in one --resume file; executions of a target whose sources changed are void.
+    """
     if case is not None:
         _say_again(parser_campaign.reproduce(seed, case), seed, case)
     if file is not None:
         if len(names) != 1:
             raise click.UsageError("--file needs one --target")
         _say_again(parser_campaign.run_file(names[0], file), seed, file)
-    if guided is not None:
-        _run_guided(names or TARGETS, executions, seed, guided)
-    tally = _open(seed, resume)
+    tally, changed = Tally(seed), []
+    if resume is not None and resume.exists():
+        tally, changed = parser_state.load(resume)
+    for name in changed:
+        click.echo(f"{name}: its sources changed, what was counted is void", err=True)
 
-    def run(tally, n, seconds):
-        parser_campaign.run(tally, n, seconds, names)
+    def keep():
+        if resume is not None:
+            parser_state.save(tally, resume)
 
-    _in_slices(tally, run, executions, seconds, resume)
+    if replay:
+        found = {name: find_runtime(name) for name in ("unix64", "unix32")}
+        runtimes = {name: path for name, path in found.items() if path}
+        names = [name for name in parser_replay.NAMES if name in (names or TARGETS)]
+        parser_replay.run(tally, executions, runtimes, guided, names, keep)
+    elif guided is not None:
+        parser_guided.run(tally, executions, guided, seconds, names, keep)
+    else:
+        parser_campaign.run(tally, executions, seconds, names, keep)
+    keep()
     _say(parser_campaign.rows(tally), tally.findings, "parser", tally.seed)
-
-
-def _run_guided(names, executions, seed, folder):
-    rows = []
-    for name in names:
-        start = time.monotonic()
-        code, said = parser_campaign.run_guided(name, executions, seed, folder / name)
-        seconds = time.monotonic() - start
-        rows.append(Row(f"guided: {name}", executions, int(code != 0), said[:90], seed, seconds))
-    click.echo(format_table(rows))
-    sys.exit(any(row.n_violations for row in rows))
 
 
 COMMANDS = (bus, parser)

@@ -1,33 +1,31 @@
 """The parser campaign: bytes that nobody meant, given to everything that reads bytes.
 
-Owns the targets, the mutations, the limits of time and memory, and the count. Does not own the
-parsers. An execution is a target and a number; with the seed its bytes are the same for ever. What
+Owns the mutations, the limits of time and memory, and the count. Does not own the parsers, nor the
+targets. An execution is a target and a number; with the seed its bytes are the same for ever. What
 it must not do is in D1 to D14: raise what is not documented, take long or much, believe damage,
-leave its folder, erase. With atheris the same targets run guided by coverage, in a process of
-their own; what it finds is a file that `--file` runs again.
+leave its folder, erase. The same targets run guided by coverage in `parser_guided`, and on
+MicroPython in `parser_replay`.
 """
 
 import contextlib
-import importlib
-import importlib.util
 import random
 import resource
 import signal
 import struct
-import sys
 import time
 import traceback
 from pathlib import Path
-from subprocess import run as run_process
 from tempfile import TemporaryDirectory
 
 from ...errors import InputError, UsageError
-from .parser_targets import TARGETS, Violation
+from .parser_target import Violation
+from .parser_targets import TARGETS
 from .results import Finding, Row
 
 LIMIT_s = 10
 GROWTH_kB = 256 << 10
 _LENGTHS = (0, 1, 2**15, 2**31 - 1, 2**31, 2**32 - 1)
+_TURNS = 50  # a run goes through its targets so many times
 
 
 class Hang(BaseException):
@@ -99,7 +97,7 @@ def limited(seconds=LIMIT_s):
 def execute(target, data, case):
     """Give bytes to a target; return a Finding or None."""
     try:
-        with limited():
+        with limited(target.limit_s):
             target.run(data)
     except Violation as error:
         return Finding(error.invariant, case, target.name, str(error))
@@ -114,130 +112,116 @@ def execute(target, data, case):
     return None
 
 
-def run(tally, n_executions, seconds=None, names=None):
+def shares(n_executions, names=None):
+    """Return {target: executions} of a campaign of so many, by the shares of the targets."""
+    names = names or TARGETS
+    whole = sum(_class_of(name).share for name in names)
+    return {name: max(1, round(n_executions * TARGETS[name].share / whole)) for name in names}
+
+
+def run(tally, n_executions, seconds=None, names=None, keep=lambda: None):
     """Go on with a Tally until it holds n_executions, target by target in turn.
 
+    keep     called now and then: the tally may be saved
     Figures  executions per second, growth of the process in kB, slowest execution in ms
     """
-    targets = [_target(name) for name in names or TARGETS]
+    goals = shares(n_executions, names)
+    deadline = time.monotonic() + (1e9 if seconds is None else seconds)
     start = time.monotonic()
-    number = tally.next_scenario
-    with TemporaryDirectory() as folder:
-        for target in targets:
-            target.prepare(Path(folder))
-            target.seeds()
+    with TemporaryDirectory(dir=memory_folder()) as folder:
+        targets = [prepared(name, Path(folder)) for name in goals]
         before_kB = _peak_kB()
-        while tally.states.total() < n_executions:
-            if seconds is not None and time.monotonic() - start > seconds:
-                break
+        for turn in range(1, _TURNS + 1):
             for target in targets:
-                _execute_one(tally, target, number)
-            number += 1
+                _execute_up_to(tally, target, goals[target.name] * turn // _TURNS, deadline)
+            keep()
         growth_kB = _peak_kB() - before_kB
-    tally.next_scenario = number
     tally.seconds += time.monotonic() - start
     tally.note_worst("growth_kB", growth_kB)
     if growth_kB > GROWTH_kB:
-        tally.add(Finding("D3", f"..{number}", "memory", f"the process grew by {growth_kB} kB"))
+        tally.add(Finding("D3", "memory", "memory", f"the process grew by {growth_kB} kB"))
 
 
-def _execute_one(tally, target, number):
-    data = input_of(target, tally.seed, number)
-    began = time.perf_counter()
-    finding = execute(target, data, f"{target.name}:{number}")
-    took_us = round((time.perf_counter() - began) * 1e6)
-    tally.states[target.name] += 1
-    tally.note_worst(f"slowest, {target.name}", took_us)
-    total = f"total, {target.name}"
-    tally.worst[total] = tally.worst.get(total, 0) + took_us
-    if finding is not None:
-        tally.add(finding)
+def _execute_up_to(tally, target, n, deadline):
+    while tally.states[target.name] < n and time.monotonic() < deadline:
+        number = tally.states[target.name]
+        data = input_of(target, tally.seed, number)
+        began = time.perf_counter()
+        finding = execute(target, data, f"{target.name}:{number}")
+        took_us = round((time.perf_counter() - began) * 1e6)
+        tally.states[target.name] += 1
+        tally.note_worst(f"{target.name}: slowest_us", took_us)
+        add_time(tally, target.name, took_us)
+        if finding is not None:
+            tally.add(finding)
+
+
+def add_time(tally, kind, took_us):
+    """Add to the time that executions of a kind took."""
+    name = f"{kind}: total_us"
+    tally.worst[name] = tally.worst.get(name, 0) + took_us
 
 
 def rows(tally):
-    """Return the table of a Tally: one Row for each target."""
+    """Return the table of a Tally: a Row for each target and way of trying it."""
     found = []
-    for name in TARGETS:
-        n = tally.states[name]
-        if n:
-            total_s = max(tally.worst[f"total, {name}"], 1) / 1e6
-            slowest_ms = tally.worst[f"slowest, {name}"] / 1000
-            worst = f"{n / total_s:,.0f} a second, slowest {slowest_ms:,.0f} ms"
-            row = Row(f"parser: {name}", n, tally.violations[name], worst, tally.seed, total_s)
-            found.append(row)
+    for kind in sorted(tally.states, key=_order):
+        n = tally.states[kind]
+        seconds = max(tally.worst.get(f"{kind}: total_us", 0), 1) / 1e6
+        text = f"{n / seconds:,.0f} a second"
+        if slowest_us := tally.worst.get(f"{kind}: slowest_us"):
+            text += f", slowest {slowest_us / 1000:,.0f} ms"
+        for figure in ("edges", "inputs kept"):
+            if value := tally.worst.get(f"{kind}: {figure}"):
+                text += f", {value:,} {figure}"
+        violations = tally.violations[kind]
+        found.append(Row(f"parser: {kind}", n, violations, text, tally.seed, seconds))
     return found
 
 
-def _target(name):
+def _order(kind):
+    return list(TARGETS).index(kind.split(",")[0]), kind
+
+
+def _class_of(name):
     if name not in TARGETS:
         raise UsageError(f"no parser target '{name}'", f"choose one of {', '.join(TARGETS)}")
-    return TARGETS[name]()
+    return TARGETS[name]
+
+
+def prepared(name, folder):
+    """Return a target of that name that writes to a folder."""
+    target = _class_of(name)()
+    target.prepare(folder)
+    target.seeds()
+    return target
 
 
 def reproduce(seed, case):
     """Run one case, "target:number", again; return its findings."""
     name, number = case.rsplit(":", 1)
-    target = _target(name)
     with TemporaryDirectory() as folder:
-        target.prepare(Path(folder))
+        target = prepared(name, Path(folder))
         finding = execute(target, input_of(target, seed, int(number)), case)
     return [finding] if finding else []
 
 
 def run_file(name, path):
     """Give a file to a target; return its findings."""
-    target = _target(name)
+    _class_of(name)
     try:
         data = Path(path).read_bytes()
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from None
     with TemporaryDirectory() as folder:
-        target.prepare(Path(folder))
-        finding = execute(target, data, str(path))
+        finding = execute(prepared(name, Path(folder)), data, str(path))
     return [finding] if finding else []
 
 
-def run_guided(name, n_executions, seed, corpus):
-    """Fuzz a target guided by coverage (atheris) in a process of its own.
-
-    corpus   folder that keeps what reached new code; the next run goes on with it
-    Returns  (exit code, last line of what it said); a finding is a file crash-* in `corpus`
-    """
-    if importlib.util.find_spec("atheris") is None:
-        raise UsageError("fuzzing by coverage needs atheris", "pip install atheris")
-    corpus = Path(corpus)
-    corpus.mkdir(parents=True, exist_ok=True)
-    module = __name__
-    command = [sys.executable, "-m", module, name, str(n_executions), str(seed), str(corpus)]
-    done = run_process(command, capture_output=True, text=True, check=False)
-    said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
-    return done.returncode, said[-1] if said else ""
+def memory_folder():
+    """Return a folder that is memory, if there is one: files of a campaign are written often."""
+    return "/dev/shm" if Path("/dev/shm").is_dir() else None
 
 
 def _peak_kB():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-
-
-def _guided_process(name, n_executions, seed, corpus):
-    """Become a fuzzer of one target; does not return."""
-    atheris = importlib.import_module("atheris")  # only for who fuzzes: in no extra
-    with atheris.instrument_imports(include=["stagelog", "slog", "logger"]):
-        target = _target(name)
-        folder = TemporaryDirectory()
-        target.prepare(Path(folder.name))
-        seeds = target.seeds()
-    for i, data in enumerate(seeds):
-        (Path(corpus) / f"seed-{i:03d}").write_bytes(data)
-
-    def one(data):
-        finding = execute(target, data, "guided")
-        if finding is not None:
-            raise RuntimeError(str(finding))
-
-    options = [f"-runs={n_executions}", f"-seed={seed % 2**31}", "-max_len=16384", "-timeout=20"]
-    atheris.Setup([sys.argv[0], *options, f"-artifact_prefix={corpus}/", corpus], one)
-    atheris.Fuzz()
-
-
-if __name__ == "__main__":
-    _guided_process(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])
