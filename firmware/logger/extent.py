@@ -270,8 +270,8 @@ class Extent:
         return (position, seq, claimed if boot < claimed <= boot + _LOOK_AHEAD else boot, nonce)
 
     def make_release(self, released_seq, position):
-        """Return (sector, block) of the next release mark: one write of the older of two places is
-        the whole erase.
+        """Return (sector, bytes) of the next release mark, the bytes at the start of a block of
+        zeros: one write of the older of two places is the whole erase.
         """
         values = {
             "magic": RELEASE_MAGIC,
@@ -280,10 +280,7 @@ class Extent:
             "released_seq": released_seq,
             "position": position,
         }
-        block = bytearray(BLOCK_BYTES)
-        packed = checked(RELEASE, values)
-        block[: len(packed)] = packed
-        return self.sector_of(self._marks[(self.generation + 1) & 1]), memoryview(block)
+        return self.sector_of(self._marks[(self.generation + 1) & 1]), checked(RELEASE, values)
 
     def read_release(self):
         """Take over the newest valid release mark on the card."""

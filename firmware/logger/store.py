@@ -28,6 +28,7 @@ _STALL_US = const(1_000_000)
 _TIMEOUT_US = const(10_000_000)
 _REMOUNT_US = const(1_000_000)
 _VAIN = const(5)  # looks for a card before what a stopped session left in memory is given up
+_ZEROS = bytes(64)
 _SMALLEST_CARD = const(8192)  # sectors, 4 MiB; a fake card wraps at a power of two of them
 
 STOP_WHEN_FULL = const(0)
@@ -66,9 +67,7 @@ class Store:
         self._check = bytearray(BLOCK_BYTES)
         self._writing = None  # the view being written, or None
         self._is_release = False
-        self._release = (
-            None  # (seq, position, sector, view) of a release mark that waits or is being written
-        )
+        self._release = None  # (seq, position, sector, mark) that waits or is being written
         self._n_tries = 0
         self._n_skips = 0
         self._beyond = None  # (extent_id, position) where to go on after a stretch of bad places
@@ -197,8 +196,8 @@ class Store:
 
     def request_release(self, released_seq, position):
         """Erase all blocks below `released_seq`; done when the extent's `released_seq` says so."""
-        sector, view = self.extent.make_release(released_seq, position)
-        self._release = (released_seq, position, sector, view)
+        sector, mark = self.extent.make_release(released_seq, position)
+        self._release = (released_seq, position, sector, mark)
 
     def read(self, position, buf):
         """Read the 4096 bytes of a position as they stand on the card. Not while `is_writing`."""
@@ -211,7 +210,7 @@ class Store:
         elif self.extent is None:
             self._try_again()
         elif self._release is not None:
-            self._start(self._release[3], self._release[2], True)
+            self._start_release()
         elif self.ring.n_waiting():
             self._start_block()
         elif self.is_full:
@@ -271,6 +270,15 @@ class Store:
     def _count(self):
         self._counted = struct.unpack_from("<II", self.ring.first_waiting(), STORED0)
 
+    def _start_release(self):
+        """Write the mark from the check buffer: the heap may have no 4 KiB in one piece."""
+        check = self._check
+        mark = self._release[3]
+        for at in range(0, BLOCK_BYTES, len(_ZEROS)):
+            check[at : at + len(_ZEROS)] = _ZEROS
+        check[: len(mark)] = mark
+        self._start(check, self._release[2], True)
+
     def _start(self, view, sector, is_release):
         self._writing = view
         self._is_release = is_release
@@ -308,7 +316,8 @@ class Store:
         """
         if self._is_release:
             self.card.read(self._release[2], self._check)
-            whole = self._check[:64] == view[:64]
+            mark = self._release[3]
+            whole = self._check[: len(mark)] == mark
         elif not self._first and self.blocks_written % VERIFY_EVERY:
             return True
         else:
