@@ -9,7 +9,7 @@ import os
 import machine
 
 from boards.light import pattern_of
-from drivers.rp2_cobs import cobs_decode, cobs_encode
+from drivers.rp2_cobs import FrameWriter, cobs_decode
 from drivers.rp2_hot import HotRing
 from drivers.usb_link import UsbLink
 from logger.app import App
@@ -35,7 +35,7 @@ class Leave(Exception):
 class Rp2Board:
     """The board as `logger.app` wants it. `feed` also carries out what `control` was asked for."""
 
-    cobs_encode = staticmethod(cobs_encode)
+    frame_writer = FrameWriter
     cobs_decode = staticmethod(cobs_decode)
 
     def __init__(self, name, slot, led, settings, clock, ring, card, captures):
@@ -48,8 +48,6 @@ class Rp2Board:
         self.device_id = machine.unique_id()
         self.reset_cause = machine.reset_cause()
         self.link = UsbLink()
-        card.background = self.link.pump
-        self.link.background = card.read_on
         self.nv = settings
         self._led = machine.Pin(led, machine.Pin.OUT, value=1)
         self._lit = 1

@@ -239,6 +239,22 @@ def _receive(w: ptr32, ends: int, address: int, n: int) -> int:
 
 
 @micropython.viper
+def _receive_over(w: ptr32, source: ptr32, target: ptr32, n: int) -> int:
+    """End the sector that comes into `source`, copy it, and begin the next in its place.
+
+    Returns as _receive.
+    """
+    verdict = int(_receive(w, 1, 0, 0))
+    i = 0
+    while i < 128:
+        target[i] = source[i]
+        i += 1
+    if n:
+        verdict |= int(_receive(w, 0, int(source), n))
+    return verdict
+
+
+@micropython.viper
 def _copy_crc(w: ptr32, source: int, target: int, n: int) -> int:
     """Copy by DMA; return the CRC-16 that the sniffer saw."""
     sniff = ptr32(w[_W_SNIFF])
@@ -353,6 +369,12 @@ class SdPort:
     def receive_next(self, data, at, n):
         """End a sector and begin the next; return its token, plus 0x100 for a wrong CRC."""
         return _receive(self._words, 1, uctypes.addressof(data) + at, n)
+
+    def receive_over(self, data, copy, n):
+        """End the sector that comes into `data`, copy it, begin the next in its place unless `n`
+        is 0; return its token, plus 0x100 for a wrong CRC. Both buffers on word boundaries.
+        """
+        return _receive_over(self._words, data, copy, n)
 
     def receive_last(self):
         """Wait for the sector's end; True if its CRC is right."""

@@ -8,7 +8,7 @@ Nothing allocates per block.
 Source: SD Physical Layer Simplified Specification 6.00, chapter 7.
 """
 
-from slog.layout import BLOCK_BYTES, SECTOR_BYTES, const
+from slog.layout import SECTOR_BYTES, const
 
 WRITE_DONE = const(0)
 WRITE_BUSY = const(1)
@@ -44,7 +44,6 @@ _SLOW_Hz = const(400_000)
 _START_MS = const(1000)
 _READ_MS = const(100)
 _BUSY_MS = const(500)
-_BLOCK_SECTORS = const(8)
 _AHEAD_BYTES = const(3000)  # how long to wait for a sector that is read ahead, 2 ms at 12 MHz
 _SPIN_BYTES = const(128)  # how long write_poll waits for the card, 85 us at 12 MHz
 
@@ -79,9 +78,8 @@ class SdCard:
         self._n = 0
         self._i = 0
         self._next = None  # the sector that a reader in order would ask for
-        self._ahead = bytearray(BLOCK_BYTES)
-        self._ahead_sector = None  # of the block that is being read ahead, None if none is
-        self._ahead_i = 0  # its sectors that have come, or are coming if less than 8
+        self._ahead = bytearray(SECTOR_BYTES)
+        self._ahead_sector = None  # the one that is coming into it, None if none is
 
     def init(self):
         """Find and set up the card; OSError says why it can't be used."""
@@ -107,13 +105,12 @@ class SdCard:
     def read(self, sector, buf):
         """Read len(buf) / 512 sectors; OSError if two tries did not give them whole.
 
-        Whoever reads blocks in order finds the next one read ahead, if `read_on` was called
-        meanwhile.
+        Whoever reads single sectors in order finds the next one on its way.
         """
         if not self.n_sectors:
             raise OSError("no card")
         n = len(buf) // SECTOR_BYTES
-        if n == _BLOCK_SECTORS and sector == self._ahead_sector and self._take_ahead(buf):
+        if sector == self._ahead_sector and n == 1 and self._take_ahead(buf):
             return
         self._stop_ahead()
         try:
@@ -121,24 +118,9 @@ class SdCard:
         except OSError:
             self.n_read_errors += 1
             self._read(sector, buf)
-        if n == _BLOCK_SECTORS and sector == self._next:
-            self._start_ahead(sector + n)
+        if sector == self._next and n == 1:
+            self._start_ahead(sector + 1)
         self._next = sector + n
-
-    def read_on(self):
-        """Carry on with the block that is read ahead, as far as the card is ready."""
-        if self._ahead_sector is None or self._port.is_receiving():
-            return
-        i = self._ahead_i + 1
-        if i > _BLOCK_SECTORS:
-            return
-        if i < _BLOCK_SECTORS:
-            token = self._port.receive_next(self._ahead, i * SECTOR_BYTES, _AHEAD_BYTES)
-        else:
-            token = _TOKEN_READ if self._port.receive_last() else 0
-        self._ahead_i = i
-        if token != _TOKEN_READ:
-            self._stop_ahead()
 
     def write_start(self, sector, view):
         """Begin to write `view`, whole sectors; it must not change until the write has ended."""
@@ -182,7 +164,7 @@ class SdCard:
                 self._doing = _STOPPING
                 return WRITE_BUSY
             else:
-                self._end(self._verdict() if self._doing == _STOPPING else ERROR_REJECTED)
+                self._end(self._verdict())
         return self._result
 
     def write_abort(self):
@@ -241,7 +223,7 @@ class SdCard:
         if r2 & _PROTECTED_R2:
             self.read_only = True
             return ERROR_READ_ONLY
-        return ERROR_REJECTED if r1 | r2 else WRITE_DONE
+        return WRITE_DONE if self._doing == _STOPPING and not r1 | r2 else ERROR_REJECTED
 
     def _end(self, result):
         self._port.release()
@@ -270,8 +252,8 @@ class SdCard:
             port.release()
 
     def _start_ahead(self, sector):
-        """Let the card send block after block from `sector`, until something else is wanted."""
-        if sector + _BLOCK_SECTORS > self.n_sectors:
+        """Let the card send sector after sector, until something else is wanted."""
+        if sector >= self.n_sectors:
             return
         port = self._port
         high, low = self._address(sector)
@@ -279,26 +261,19 @@ class SdCard:
             port.release()
             return
         self._ahead_sector = sector
-        self._ahead_i = 0
         if port.receive_first(self._ahead, _READ_MS * self._ms_bytes) != _TOKEN_READ:
             self._stop_ahead()
 
     def _take_ahead(self, buf):
-        """Wait for the block that is read ahead, copy it and go on; False if it does not come."""
-        while self._ahead_i < _BLOCK_SECTORS:
-            if self.background is not None:
-                self.background()
-            self.read_on()
-            if self._ahead_sector is None:
-                return False
-        buf[:] = self._ahead
-        self._ahead_sector += _BLOCK_SECTORS
-        self._ahead_i = 0
-        self._next = self._ahead_sector
-        is_end = self._ahead_sector + _BLOCK_SECTORS > self.n_sectors
-        if is_end or self._port.receive_first(self._ahead, _AHEAD_BYTES) != _TOKEN_READ:
+        """Put the sector that is coming into `buf` and go on; False if its CRC is wrong."""
+        self._ahead_sector = self._next = self._ahead_sector + 1
+        n = _AHEAD_BYTES if self._next < self.n_sectors else 0
+        token = self._port.receive_over(self._ahead, buf, n)
+        if not self._use_crc:
+            token &= 0xFF
+        if token != _TOKEN_READ:
             self._stop_ahead()
-        return True
+        return token < 0x100
 
     def _stop_ahead(self):
         if self._ahead_sector is None:

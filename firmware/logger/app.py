@@ -59,7 +59,7 @@ class App:
         self.state = m.STATE_BOOT
         self.store = Store(board.card, board.ring, board.clock, board.device_id)
         self.sessions = Sessions(self.store)
-        self.service = Service(self, board.link, board.cobs_encode, board.cobs_decode)
+        self.service = Service(self, board.link, board.frame_writer, board.cobs_decode)
         self.onboard = Onboard(board)
         self.settings = DEFAULTS
         self.settings_fault = faults.NONE

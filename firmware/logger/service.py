@@ -1,8 +1,10 @@
 """The service protocol on the logger: answers the host while recording goes on.
 
-At most one request is worked on per step, and none while the last answer still waits for the link.
-A request that needs the card waits until the store leaves it free. Garbage costs nothing but a
-count.
+Two frames are under way: one is sent while the next is made. A READ is answered sector by sector,
+as the card sends them; any other request goes before what is left of it. A request that needs the
+card waits until the store leaves it free. While the logger is stopped a step sends a whole frame,
+which USB needs 5 ms for; while it records, only what the link has room for. Garbage costs nothing
+but a count.
 """
 
 import binascii
@@ -11,15 +13,17 @@ import struct
 
 from logger.tap import Tap
 from slog import messages as m
-from slog.framing import MAX_PAYLOAD, MAX_WIRE, Receiver
+from slog.framing import PACKET_BYTES, Receiver
 from slog.layout import (
     BLOCK_BYTES,
     HEADER_BYTES,
     RECORD_BYTES,
+    SECTOR_BYTES,
     TIME_BITS,
     const,
     pack,
     size,
+    struct_format,
 )
 
 _MAX_WAITING = const(8)
@@ -29,7 +33,9 @@ _DIGEST_STEPS = const(8)  # headers read per step while a session is checked bef
 _TAP_RECORDS = const(64)
 _TAP_US = const(10_000_000)
 _LOW = (1 << TIME_BITS) - 1
-_READ_AT = 2 + size(m.READ_REPLY)  # where the data of a READ answer start in the frame
+_READ_FORMAT = struct_format(m.READ_REPLY)
+_MOST_IN = const(1200)  # bytes of a request on the wire
+_PIECE = const(448)  # bytes sent at a time: seven packets, while a sector is read
 
 
 class _DigestCheck:
@@ -43,27 +49,40 @@ class _DigestCheck:
         self.failed = False
 
 
+class _Run:
+    """A READ under way: the place that is answered now, and how many there are from it on."""
+
+    def __init__(self, request, position, n_blocks, at, n):
+        self.request = request
+        self.position = position
+        self.left = n_blocks
+        self.first = at
+        self.n = n
+        self.at = None  # the next byte of the place, None before the answer is begun
+
+
 class Service:
     """Invariant: an answer is sent only to a whole request, and nothing is erased without the
     digest of its session.
+
+    writer   class of `slog.framing.FrameWriter` or one like it
     """
 
-    def __init__(self, app, link, encode, decode):
+    def __init__(self, app, link, writer, decode):
         self._app = app
         self._link = link
-        self._encode = encode
-        self._receiver = Receiver(decode)
+        self._receiver = Receiver(decode, _MOST_IN)
         self._in = bytearray(_CHUNK)
         self._in_view = memoryview(self._in)
-        self._src = bytearray(MAX_PAYLOAD + 6)
-        self._src_view = memoryview(self._src)
-        self._out = bytearray(MAX_WIRE)
-        self._out_view = memoryview(self._out)
-        self._out_at = 0
-        self._out_end = 0
-        self._block = bytearray(BLOCK_BYTES)
-        self._block_view = memoryview(self._block)
-        self._block_position = None
+        self._sent = writer()  # its bytes from `at` to `end` are still to be sent
+        self._sent_at = 0
+        self._sent_end = 0
+        self._made = writer()  # finished if `made_end` is not 0
+        self._made_end = 0
+        self._run = None
+        self._head = bytearray(size(m.READ_REPLY))
+        self._sector = bytearray(SECTOR_BYTES)
+        self._sector_view = memoryview(self._sector)
         self._waiting = []
         self.t_asked = 0  # time of the last good request, bits 27..0
         self._check = None  # the digest of an ERASE under way
@@ -75,7 +94,6 @@ class Service:
             m.STATUS: self._status,
             m.TIME: self._time,
             m.LIST: self._list,
-            m.READ: self._read,
             m.ERASE: self._erase,
             m.CONFIG_GET: self._config_get,
             m.CONFIG_SET: self._config_set,
@@ -89,75 +107,103 @@ class Service:
         return self._receiver.n_bad
 
     def step(self):
-        """Send what is left of the last answer, take in some bytes, answer one request."""
-        if self._out_at < self._out_end:
-            self._out_at += self._link.write(self._out_view[self._out_at : self._out_end])
-            if self._out_at < self._out_end:
-                return
+        """Take in some bytes, send, and make the next frame."""
         n = self._link.read(self._in)
         if n:
             self._receiver.feed(self._in_view[:n], self._take)
-        if self._waiting:
-            self._answer_first()
-        elif self._check is not None and not self._check.failed and self._app.store.can_read:
+        if self._app.state != m.STATE_IDLE:
+            while self._send(PACKET_BYTES):
+                pass
+            self._make()
+            return
+        while True:
+            n = self._send(_PIECE)
+            if n and self._sent_at == self._sent_end:
+                return
+            self._make()
+            if not n:
+                return
+
+    def _send(self, most):
+        """Send about `most` bytes, if the link has room; return how many went."""
+        if self._sent_at == self._sent_end:
+            if not self._made_end:
+                return 0
+            self._sent, self._made = self._made, self._sent
+            self._sent_at = 0
+            self._sent_end = self._made_end
+            self._made_end = 0
+        n = self._sent_end - self._sent_at
+        if n >= 2 * most:
+            n = most
+        n = self._link.write(self._sent.wire, self._sent_at, n)
+        self._sent_at += n
+        return n
+
+    def _make(self):
+        """Do one piece of work on the next frame, or on what goes without a request."""
+        if self._made_end:
+            return
+        if self._waiting and self._answer_first():
+            return
+        store = self._app.store
+        if self._run is not None:
+            if not store.is_writing:
+                self._read_on()
+        elif self._check is not None and not self._check.failed and store.can_read:
             self._digest_some()
         elif self._tap is not None:
             self._push()
 
-    def block_changed(self, position):
-        """Forget the cached block if it is the one at `position`: the store has written there."""
-        if position == self._block_position:
-            self._block_position = None
-
     def _take(self, kind, request, payload):
-        if kind in self._handlers and len(self._waiting) < _MAX_WAITING:
+        if (kind in self._handlers or kind == m.READ) and len(self._waiting) < _MAX_WAITING:
             self._waiting.append((kind, request, bytes(payload)))
             self.t_asked = self._app.board.clock.lo
 
     def _answer_first(self):
-        kind, request, payload = self._waiting[0]
-        if kind in (m.LIST, m.READ, m.ERASE) and self._app.store.is_writing:
-            return
-        self._waiting.pop(0)
-        try:
-            n = self._handlers[kind](payload)
-        except ValueError:  # a MessageError, or a text in it that is none
-            n = self._put_status(kind, m.BAD_REQUEST)
-        except OSError:
-            n = self._put_status(kind, m.READ_ERROR)
-        self._send(kind | m.REPLY, request, n)
+        """Answer the first request that can be; False if none can."""
+        for i, (kind, request, payload) in enumerate(self._waiting):
+            if kind == m.READ and self._run is not None:
+                continue
+            if kind in (m.LIST, m.ERASE) and self._app.store.is_writing:
+                return False
+            self._waiting.pop(i)
+            if self._run is not None:
+                self._run.at = None  # its frame is begun again
+            self._made.begin(kind | m.REPLY, request)
+            try:
+                if kind == m.READ:
+                    self._read(request, payload)
+                    return True
+                self._handlers[kind](payload)
+            except ValueError:  # a MessageError, or a text in it that is none
+                self._begin_again(kind, request, m.BAD_REQUEST)
+            except OSError:
+                self._begin_again(kind, request, m.READ_ERROR)
+            self._made_end = self._made.end()
+            return True
+        return False
 
-    def _send(self, kind, request, n):
-        src = self._src
-        src[0] = kind
-        src[1] = request
-        end = 2 + n
-        struct.pack_into("<I", src, end, binascii.crc32(self._src_view[:end]))
-        self._out[0] = 0
-        self._out_end = self._encode(src, end + 4, self._out, 1) + 1
-        self._out[self._out_end - 1] = 0
-        self._out_at = 0
-        self._out_at = self._link.write(self._out_view[: self._out_end])
+    def _begin_again(self, kind, request, status):
+        self._made.begin(kind | m.REPLY, request)
+        self._put_status(kind, status)
 
     def _put(self, table, values, rest=b""):
         packed = pack(table, values)
-        n = len(packed)
-        self._src_view[2 : 2 + n] = packed
-        if rest:
-            self._src_view[2 + n : 2 + n + len(rest)] = rest
-        return n + len(rest)
+        self._made.put(packed, len(packed))
+        self._made.put(rest, len(rest))
 
     def _put_status(self, kind, status):
         for row in m.MESSAGES:
             if row[0] == kind:
-                return self._put(row[3], {"status": status})
+                self._put(row[3], {"status": status})
 
     def _hello(self, payload):
         m.parse(m.HELLO_REQUEST, payload)
-        return self._put(m.HELLO_REPLY, self._app.hello())
+        self._put(m.HELLO_REPLY, self._app.hello())
 
     def _status(self, payload):
-        return self._put(m.STATUS_REPLY, self._app.status())
+        self._put(m.STATUS_REPLY, self._app.status())
 
     def _time(self, payload):
         t_unix_us = m.parse(m.TIME_REQUEST, payload)[0]["t_unix_us"]
@@ -165,20 +211,22 @@ class Service:
         clock.read()
         if t_unix_us:
             self._app.anchor(t_unix_us)
-        return self._put(m.TIME_REPLY, {"t_us": clock.hi << TIME_BITS | clock.lo})
+        self._put(m.TIME_REPLY, {"t_us": clock.hi << TIME_BITS | clock.lo})
 
     def _list(self, payload):
         index = m.parse(m.LIST_REQUEST, payload)[0]["index"]
         store = self._app.store
         if store.extent is None:
-            return self._put_status(m.LIST, m.NO_CARD)
+            self._put_status(m.LIST, m.NO_CARD)
+            return
         session = self._app.sessions.get(index)
         if session is None:
-            return self._put(m.LIST_REPLY, {"status": m.OUT_OF_RANGE, "index": index})
+            self._put(m.LIST_REPLY, {"status": m.OUT_OF_RANGE, "index": index})
+            return
         position, n_blocks, first_seq, boot, nonce = session
         sector = store.extent.sector(position)
         t0_lo, t0_hi = struct.unpack_from("<II", sector, 28)
-        return self._put(
+        self._put(
             m.LIST_REPLY,
             {
                 "running": self._app.is_running(boot, nonce),
@@ -195,29 +243,59 @@ class Service:
             },
         )
 
-    def _read(self, payload):
+    def _read(self, request, payload):
         asked = m.parse(m.READ_REQUEST, payload)[0]
-        store = self._app.store
-        position, at, n = asked["position"], asked["at"], asked["n"]
-        if store.extent is None:
-            status = m.NO_CARD
-        elif not store.extent.first <= position < store.extent.end:
-            status = m.OUT_OF_RANGE
-        elif n > m.MAX_READ or at + n > BLOCK_BYTES:
-            status = m.BAD_REQUEST
-        else:
-            status = m.OK
-            if position != self._block_position:
-                self._block_position = None
-                store.read(position, self._block)
-                self._block_position = position
-        asked["status"] = status
-        if status != m.OK:
-            asked["n"] = 0
-            return self._put(m.READ_REPLY, asked)
-        self._put(m.READ_REPLY, asked)
-        self._src_view[_READ_AT : _READ_AT + n] = self._block_view[at : at + n]
-        return _READ_AT - 2 + n
+        at, n, n_blocks = asked["at"], asked["n"], asked["n_blocks"]
+        if at + n > BLOCK_BYTES or not 0 < n_blocks <= m.MAX_RUN:
+            raise m.MessageError()
+        self._run = _Run(request, asked["position"], n_blocks, at, n)
+
+    def _read_on(self):
+        """Go on with the answer of a READ by a sector."""
+        run = self._run
+        extent = self._app.store.extent
+        if extent is None:
+            self._end_run(m.NO_CARD)
+            return
+        if run.at is None:
+            if not extent.first <= run.position < extent.end:
+                self._end_run(m.OUT_OF_RANGE)
+                return
+            self._begin_place(m.OK, run.n)
+            run.at = run.first
+        skipped = run.at % SECTOR_BYTES
+        n = min(SECTOR_BYTES - skipped, run.first + run.n - run.at)
+        sector = extent.sector_of(run.position) + run.at // SECTOR_BYTES
+        try:
+            self._app.store.card.read(sector, self._sector)
+        except OSError:
+            self._begin_place(m.READ_ERROR, 0)
+            self._end_place()
+            return
+        self._made.put(self._sector_view[skipped:] if skipped else self._sector, n)
+        run.at += n
+        if run.at == run.first + run.n:
+            self._end_place()
+
+    def _begin_place(self, status, n):
+        run = self._run
+        self._made.begin(m.READ | m.REPLY, run.request)
+        struct.pack_into(_READ_FORMAT, self._head, 0, status, 0, run.position, run.first, n)
+        self._made.put(self._head, len(self._head))
+
+    def _end_place(self):
+        run = self._run
+        self._made_end = self._made.end()
+        run.position += 1
+        run.at = None
+        run.left -= 1
+        if not run.left:
+            self._run = None
+
+    def _end_run(self, status):
+        self._begin_place(status, 0)
+        self._end_place()
+        self._run = None
 
     def _erase(self, payload):
         asked = m.parse(m.ERASE_REQUEST, payload)[0]
@@ -226,7 +304,8 @@ class Service:
         reply = {"status": m.PENDING}
         if extent is None:
             reply["status"] = m.NO_CARD
-            return self._put(m.ERASE_REPLY, reply)
+            self._put(m.ERASE_REPLY, reply)
+            return
         reply["released_seq"] = extent.released_seq
         if asked["device_id"] != app.board.device_id or app.is_running(
             asked["boot"], asked["nonce"]
@@ -239,7 +318,7 @@ class Service:
             reply["done_pct"] = 99
         else:
             self._check_digest(asked, reply)
-        return self._put(m.ERASE_REPLY, reply)
+        self._put(m.ERASE_REPLY, reply)
 
     def _check_digest(self, asked, reply):
         """Start, report or conclude the check of the oldest session against the asked digest."""
@@ -284,7 +363,7 @@ class Service:
         data = self._app.board.nv.load(asked["item"]) or b""
         asked["total"] = len(data)
         asked["crc"] = binascii.crc32(data)
-        return self._put(
+        self._put(
             m.CONFIG_GET_REPLY, asked, data[asked["at"] : asked["at"] + _CONFIG_CHUNK]
         )
 
@@ -294,7 +373,8 @@ class Service:
         key = (asked["item"], asked["total"], asked["crc"])
         if asked["total"] > m.MAX_CONFIG_BYTES or asked["item"] > m.CONFIG_SIGNALS:
             reply["status"] = m.BAD_REQUEST
-            return self._put(m.CONFIG_SET_REPLY, reply)
+            self._put(m.CONFIG_SET_REPLY, reply)
+            return
         if self._config is None or self._config[0] != key:
             self._config = (key, bytearray())
         data = self._config[1]
@@ -306,7 +386,7 @@ class Service:
             if binascii.crc32(data) == asked["crc"]:
                 reply["status"] = self._app.take_config(asked["item"], bytes(data))
             self._config = None
-        return self._put(m.CONFIG_SET_REPLY, reply)
+        self._put(m.CONFIG_SET_REPLY, reply)
 
     def _live(self, payload):
         ring = self._app.board.ring
@@ -316,7 +396,7 @@ class Service:
         elif self._tap is None:
             self._tap = Tap(ring)
         self._t_tap = self._app.board.clock.lo
-        return self._put_status(m.LIVE, m.OK)
+        self._put_status(m.LIVE, m.OK)
 
     def _push(self):
         """Send the next records to a host that listens; stop when it has not asked for 10 s."""
@@ -331,7 +411,9 @@ class Service:
             values = {"n": n, "n_skipped": n_skipped, "t0_lo": lo, "t0_hi": hi}
             at = tap.offset
             records = tap.block[at : at + n * RECORD_BYTES]
-            self._send(m.LIVE | m.REPLY, 0, self._put(m.LIVE_REPLY, values, records))
+            self._made.begin(m.LIVE | m.REPLY, 0)
+            self._put(m.LIVE_REPLY, values, records)
+            self._made_end = self._made.end()
 
     def _control(self, payload):
         asked = m.parse(m.CONTROL_REQUEST, payload)[0]
@@ -339,4 +421,4 @@ class Service:
         status = m.REFUSED
         if asked["boot"] == app.boot:
             status = app.control(asked["action"])
-        return self._put(m.CONTROL_REPLY, {"status": status, "state": app.state})
+        self._put(m.CONTROL_REPLY, {"status": status, "state": app.state})

@@ -3,18 +3,19 @@ at most.
 
     0x00 | COBS( type u8, request u8, payload, crc32 u32 ) | 0x00
 
-The receiver holds one buffer; what does not fit, does not decode or fails its CRC is counted and
-forgotten.
+More zero bytes between frames mean nothing. The receiver holds one buffer; what does not fit, does
+not decode or fails its CRC is counted and forgotten.
 """
 
 import binascii
 import struct
 
-from slog.layout import BLOCK_BYTES
+from slog.layout import BLOCK_BYTES, const
 
 MAX_PAYLOAD = BLOCK_BYTES + 64
 MAX_FRAME = 2 + MAX_PAYLOAD + 4
 MAX_WIRE = MAX_FRAME + MAX_FRAME // 254 + 3
+PACKET_BYTES = const(64)  # of USB
 
 
 def cobs_encode(src, n, out, at):
@@ -57,6 +58,49 @@ def cobs_decode(buf, n):
             buf[write] = 0
             write += 1
     return write
+
+
+class FrameWriter:
+    """Makes frames in a buffer of its own, piece by piece.
+
+    wire   memoryview of the buffer: what `end` says is the frame
+
+    A board may have one that is faster (`drivers.rp2_cobs`).
+    """
+
+    def __init__(self, encode=cobs_encode):
+        self.wire = memoryview(bytearray(MAX_WIRE + PACKET_BYTES))
+        self._src = bytearray(MAX_FRAME)
+        self._n = 0
+        self._encode = encode
+
+    def begin(self, kind, request):
+        """Begin a frame; what was begun before is forgotten."""
+        self._src[0] = kind
+        self._src[1] = request
+        self._n = 2
+
+    def put(self, data, n):
+        """Append the first `n` bytes of `data` to the payload, MAX_PAYLOAD bytes in all."""
+        end = self._n + n
+        self._src[self._n : end] = memoryview(data)[:n]
+        self._n = end
+
+    def end(self):
+        """Finish the frame; return its bytes on the wire, zeros up to whole packets included."""
+        n = self._n
+        struct.pack_into("<I", self._src, n, binascii.crc32(memoryview(self._src)[:n]))
+        end = self._encode(self._src, n + 4, self.wire, 1)
+        return close_wire(self.wire, end)
+
+
+def close_wire(wire, end):
+    """Put zeros after the COBS form that ends at `end`, up to whole packets; return the length."""
+    n = (end // PACKET_BYTES + 1) * PACKET_BYTES
+    while end < n:
+        wire[end] = 0
+        end += 1
+    return n
 
 
 def frame(kind, request, payload, encode=cobs_encode):

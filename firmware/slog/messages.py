@@ -59,6 +59,7 @@ STATUS_TEXT = {
 }
 
 MAX_READ = const(4096)
+MAX_RUN = const(64)  # places that one READ asks for
 CONFIG_SETTINGS = const(0)  # JSON text, see firmware/SPEC.md
 CONFIG_SIGNALS = const(1)  # compiled signal table
 MAX_CONFIG_BYTES = const(16384)
@@ -155,11 +156,12 @@ READ_REQUEST = (
     ("position", "I", "blocks", "place in the extent"),
     ("at", "H", "bytes", "first byte within the block"),
     ("n", "H", "bytes", "bytes wanted, up to max_read and to the end of the block"),
+    ("n_blocks", "H", "blocks", "places wanted from there on, 1 to 64; each has its own answer"),
 )
 READ_REPLY = (
     ("status", "B", "", "result; the data follow only with 0"),
     ("spare", "B", "", "0"),
-    ("position", "I", "blocks", "as asked"),
+    ("position", "I", "blocks", "the place that is answered"),
     ("at", "H", "bytes", "as asked"),
     ("n", "H", "bytes", "bytes that follow"),
 )

@@ -191,24 +191,30 @@ def test_a_controller_whose_pins_stay_low_does_not_hang_the_board(pico):
     assert answers == "False" and int(n_stored) <= 16
 
 
-def test_cobs_in_assembler_equals_the_portable_one(pico):
+def test_framing_in_assembler_equals_the_portable_one(pico):
     rng = random.Random(3)
-    for n in (1, 2, 253, 254, 255, 508, 509, 1000):
-        source = bytearray(rng.choice((0, rng.getrandbits(8))) for _ in range(n))
-        out = bytearray(n + n // 254 + 2)
-        end = framing.cobs_encode(source, n, out, 0)
-        wire = bytes(out[:end])
-        broken = bytearray(wire)
+    portable = framing.FrameWriter()
+    pico.repl.exec("from drivers.rp2_cobs import FrameWriter, cobs_decode\nw = FrameWriter()")
+    for n in (0, 1, 2, 247, 248, 249, 502, 1000):
+        source = bytes(rng.choice((0, rng.getrandbits(8))) for _ in range(n))
+        if n > 240:
+            source = bytes(byte | 1 for byte in source)  # runs of 254 without a zero
+        cut = rng.randrange(n + 1)
+        portable.begin(0x85, n & 0xFF)
+        portable.put(source, n)
+        wire = bytes(portable.wire[: portable.end()])
+        broken = bytearray(wire.strip(b"\0"))
         broken[rng.randrange(len(broken))] = rng.getrandbits(8)
         said = pico.repl.exec(
-            "from drivers.rp2_cobs import cobs_decode, cobs_encode\n"
-            f"out = bytearray({len(out)})\n"
-            f"print(out[:cobs_encode(bytes.fromhex('{source.hex()}'), {n}, out, 0)].hex())\n"
-            f"wire = bytearray.fromhex('{wire.hex()}')\n"
-            "n = cobs_decode(wire, len(wire))\nprint(wire[:n].hex())\n"
-            f"wire = bytearray.fromhex('{broken.hex()}')\nprint(cobs_decode(wire, len(wire)))"
-        ).splitlines()
-        assert said == [wire.hex(), source.hex(), str(framing.cobs_decode(broken, len(broken)))]
+            f"w.begin(0x85, {n & 0xFF})\n"
+            f"w.put(bytes.fromhex('{source[:cut].hex()}'), {cut})\n"
+            f"w.put(bytes.fromhex('{(source[cut:] + b'more').hex()}'), {n - cut})\n"
+            "n = w.end()\nprint(bytes(memoryview(w.wire)[:n]).hex())\n"
+            f"buf = bytearray(bytes.fromhex('{broken.hex()}'))\n"
+            "n = cobs_decode(buf, len(buf))\nprint(n, buf[:n].hex() if n > 0 else '')"
+        )
+        n = framing.cobs_decode(broken, len(broken))
+        assert said.split() == [wire.hex(), str(n), *broken[: max(0, n)].hex().split()]
 
 
 def test_a_card_is_written_and_read_with_its_crc(pico):

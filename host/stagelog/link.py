@@ -8,7 +8,7 @@ ContractError; garbage on the line is skipped.
 import binascii
 import struct
 import time
-from collections import deque
+from collections import Counter, deque
 
 from cobs import cobs
 
@@ -21,7 +21,8 @@ from .errors import ContractError, DeviceError
 TIMEOUT_S = 0.5
 TRIES = 6
 READ_TRIES = 3  # of a place that the card says it can't read
-WINDOW = 6  # READ requests in flight
+RUN = 16  # places that one READ asks for
+WINDOW = 2 * RUN  # places in flight: while one READ is answered, the next waits at the logger
 
 
 class RequestError(DeviceError):
@@ -36,8 +37,9 @@ class Link:
     """One logger on one stream.
 
     stream   .write(bytes), .read(n) -> bytes that have come within its own short timeout (b"" if
-    none) clock    seconds, monotonic; the simulated world passes its own tries    how often a
-    request is sent before the logger counts as gone
+             none)
+    clock    seconds, monotonic; the simulated world passes its own
+    tries    how often a request is sent before the logger counts as gone
     """
 
     def __init__(self, stream, name="logger", clock=time.monotonic, tries=TRIES):
@@ -45,7 +47,7 @@ class Link:
         self.n_bad = 0
         self.n_retries = 0
         self._stream = stream
-        self._clock = clock
+        self.clock = clock
         self._tries = tries
         self._tail = b""
         self._ready = deque()
@@ -88,14 +90,14 @@ class Link:
 
     def control(self, action, boot):
         """Ask for a CONTROL action and wait until it is carried out; return the state after it."""
-        deadline = self._clock() + 30
+        deadline = self.clock() + 30
         while True:
             answer, _ = self.ask(
                 m.CONTROL, {"action": action, "boot": boot}, accept=(m.OK, m.PENDING, m.BUSY)
             )
             if answer["status"] == m.OK:
                 return answer["state"]
-            if self._clock() > deadline:
+            if self.clock() > deadline:
                 raise DeviceError(
                     f"{self.name} does not finish its session", "look at 'stagelog status'"
                 )
@@ -155,102 +157,45 @@ class Link:
         """Send one request until it is answered; return (fields, rest). RequestError for a status
         not in `accept`.
         """
-        name, request_table, reply_table = _tables(kind)
+        name, request_table, _ = _tables(kind)
         payload = m.build(request_table, values, rest)
         for attempt in range(self._tries):
             self.n_retries += attempt > 0
-            request = self._send(kind, payload)
-            deadline = self._clock() + TIMEOUT_S * (1 + attempt)
+            request = self.send(kind, payload)
+            deadline = self.clock() + TIMEOUT_S * (1 + attempt)
             while True:
-                got = self._receive(deadline)
+                got = self.receive(deadline)
                 if got is None:
                     break
                 if got[0] == kind | m.REPLY and got[1] == request:
-                    return self._checked(name, reply_table, got[2], accept)
+                    return self.parse(kind, got[2], accept)
         raise DeviceError(
             f"{self.name} does not answer {name}",
             "check the cable and that it is powered, then try again",
         )
 
     def read_blocks(self, positions):
-        """Yield (position, 4096 bytes) for each of `positions`, in that order, several requests in
-        flight.
+        """Yield (position, 4096 bytes) for each of `positions`, in that order, some requests for
+        runs of them in flight.
 
         None for a place that the card can't read. A lost or broken answer is asked for again;
         RequestError without a card, DeviceError if the logger stops answering.
         """
-        wanted = iter(positions)
-        flying = {}  # request -> [position, deadline, tries]
-        done = {}
-        order = deque()
-        while True:
-            while len(flying) < WINDOW and len(order) < 4 * WINDOW:
-                position = next(wanted, None)
-                if position is None:
-                    break
-                order.append(position)
-                self._send_read(flying, position, 0)
-            if not order:
-                return
-            got = self._receive(min(entry[1] for entry in flying.values()) if flying else 0)
-            if got is not None and got[0] == m.READ | m.REPLY:
-                self._take_read(flying, done, got)
-            elif got is None:
-                self._repeat_late(flying)
-            while order and order[0] in done:
-                position = order.popleft()
-                yield position, done.pop(position)
+        return _Reading(self, positions, self._tries).blocks()
 
-    def _send_read(self, flying, position, tries):
-        payload = m.build(m.READ_REQUEST, {"position": position, "at": 0, "n": BLOCK_BYTES})
-        request = self._send(m.READ, payload)
-        flying[request] = [position, self._clock() + TIMEOUT_S * (2 + tries), tries]
-
-    def _take_read(self, flying, done, got):
-        entry = flying.get(got[1])
-        if entry is None:
-            return
-        answer, data = m.parse(m.READ_REPLY, got[2])
-        if answer["position"] != entry[0]:
-            return
-        if answer["status"] == m.READ_ERROR:
-            del flying[got[1]]
-            if entry[2] + 1 < READ_TRIES:
-                self._send_read(flying, entry[0], entry[2] + 1)
-            else:
-                done[entry[0]] = None
-            return
-        if answer["status"] != m.OK:
-            raise RequestError(f"{self.name}, block {entry[0]}", answer["status"])
-        if answer["at"] == 0 and len(data) == BLOCK_BYTES:
-            del flying[got[1]]
-            done[entry[0]] = bytes(data)
-
-    def _repeat_late(self, flying):
-        now = self._clock()
-        for request, (position, deadline, tries) in list(flying.items()):
-            if now >= deadline:
-                if tries + 1 >= self._tries:
-                    raise DeviceError(
-                        f"{self.name} stopped answering at block {position}",
-                        "plug it in again and repeat the command: it goes on where it stopped",
-                    )
-                del flying[request]
-                self.n_retries += 1
-                self._send_read(flying, position, tries + 1)
-
-    def _send(self, kind, payload):
+    def send(self, kind, payload):
+        """Send one request; return its number, which the answer repeats."""
         self._request = (self._request + 1) & 0xFF
         self._stream.write(frame(kind, self._request, payload))
         return self._request
 
-    def _receive(self, deadline):
+    def receive(self, deadline):
         """Return the next good frame as (kind, request, payload), or None at the deadline."""
         while not self._ready:
             chunk = self._stream.read(65536)
             if chunk:
                 self._split(chunk)
-            elif self._clock() >= deadline:
+            elif self.clock() >= deadline:
                 return None
         return self._ready.popleft()
 
@@ -271,7 +216,11 @@ class Link:
             self._tail = b""
             self.n_bad += 1
 
-    def _checked(self, name, table, payload, accept):
+    def parse(self, kind, payload, accept=(m.OK,)):
+        """Return (fields, rest) of an answer; RequestError for a status not in `accept`,
+        ContractError if it is too short.
+        """
+        name, _, table = _tables(kind)
         try:
             answer, rest = m.parse(table, payload)
         except m.MessageError as error:
@@ -282,6 +231,132 @@ class Link:
         if answer.get("status", m.OK) not in accept:
             raise RequestError(f"{self.name}, {name}", answer["status"])
         return answer, rest
+
+
+class _Run:
+    """A READ in flight: the places that it has still to answer, in order."""
+
+    def __init__(self, positions, tries):
+        self.positions = deque(positions)
+        self.tries = tries
+
+
+class _Reading:
+    """One call of Link.read_blocks.
+
+    The logger answers the requests, and the places of each, in the order in which they were asked:
+    what is passed over was lost.
+    """
+
+    def __init__(self, link, positions, tries):
+        self._link = link
+        self._runs = runs_of(positions)
+        self._tries = tries
+        self._flying = {}  # request -> _Run, in the order in which they were sent
+        self._done = {}
+        self._order = deque()
+        self._n_unread = Counter()
+        self._deadline = 0
+
+    def blocks(self):
+        """Yield (position, 4096 bytes or None) in the order asked for."""
+        while True:
+            while len(self._flying) < WINDOW // RUN and len(self._order) < 2 * WINDOW:
+                run = next(self._runs, None)
+                if run is None:
+                    break
+                self._order.extend(run)
+                self._ask(run, 0)
+            if not self._order:
+                return
+            got = self._link.receive(self._deadline)
+            if got is None:
+                self._ask_all_again()
+            elif got[0] == m.READ | m.REPLY and got[1] in self._flying:
+                self._take(*got[1:])
+            while self._order and self._order[0] in self._done:
+                position = self._order.popleft()
+                yield position, self._done.pop(position)
+
+    def _ask(self, positions, tries):
+        """Ask for places that lie side by side."""
+        values = {
+            "position": positions[0],
+            "at": 0,
+            "n": BLOCK_BYTES,
+            "n_blocks": len(positions),
+        }
+        if not self._flying:
+            self._wait(tries)
+        request = self._link.send(m.READ, m.build(m.READ_REQUEST, values))
+        self._flying[request] = _Run(positions, tries)
+
+    def _wait(self, tries):
+        self._deadline = self._link.clock() + TIMEOUT_S * (2 + tries)
+
+    def _take(self, request, payload):
+        run = self._flying[request]
+        answer, data = m.parse(m.READ_REPLY, payload)
+        position, status = answer["position"], answer["status"]
+        if position not in run.positions:
+            return
+        if status not in (m.OK, m.READ_ERROR):
+            raise RequestError(f"{self._link.name}, block {position}", status)
+        if status == m.OK and (answer["at"] or len(data) != BLOCK_BYTES):
+            return
+        lost = self._lost_before(request, position)
+        run.positions.popleft()
+        if not run.positions:
+            del self._flying[request]
+        self._wait(0)
+        if status == m.OK:
+            self._done[position] = bytes(data)
+        elif self._n_unread[position] + 1 < READ_TRIES:
+            self._n_unread[position] += 1
+            self._ask([position], 0)
+        else:
+            self._done[position] = None
+        for positions in lost:
+            self._again(positions, 0)
+
+    def _lost_before(self, request, position):
+        """Take out of flight what was asked before a place and not answered; return it in runs."""
+        lost = []
+        for earlier in list(self._flying):
+            if earlier == request:
+                break
+            lost.append(list(self._flying.pop(earlier).positions))
+        left = self._flying[request].positions
+        passed = []
+        while left[0] != position:
+            passed.append(left.popleft())
+        return [*lost, passed] if passed else lost
+
+    def _ask_all_again(self):
+        flying, self._flying = self._flying, {}
+        for run in flying.values():
+            if run.tries + 1 >= self._tries:
+                raise DeviceError(
+                    f"{self._link.name} stopped answering at block {run.positions[0]}",
+                    "plug it in again and repeat the command: it goes on where it stopped",
+                )
+            self._again(list(run.positions), run.tries + 1)
+
+    def _again(self, positions, tries):
+        self._link.n_retries += 1
+        self._ask(positions, tries)
+
+
+def runs_of(positions, most=RUN):
+    """Yield lists of up to `most` positions that lie side by side, in order."""
+    run = []
+    for position in positions:
+        if run and (position != run[-1] + 1 or len(run) == most):
+            yield run
+            run = []
+        run.append(position)
+    if run:
+        yield run
 
 
 def positions_of(session, start=0):

@@ -40,7 +40,7 @@ class LiveLink(Link):
         t_us = self.status()["t_us"]
         self.unix_offset_us = (before_ns + clock_ns()) // 2000 - t_us
         self.ask(m.LIVE, {"on": 1})
-        self._renew_at = self._clock() + RENEW_S
+        self._renew_at = self.clock() + RENEW_S
 
     def stop(self):
         """Ask for no more."""
@@ -60,21 +60,21 @@ class LiveLink(Link):
 
         t_us counts from the power-on of the logger.
         """
-        deadline = self._clock() + timeout_s
+        deadline = self.clock() + timeout_s
         while True:
-            if self._clock() >= self._renew_at:
-                self._send(m.LIVE, m.build(m.LIVE_REQUEST, {"on": 1}))
-                self._renew_at = self._clock() + RENEW_S
-            got = self._receive(min(deadline, self._renew_at))
+            if self.clock() >= self._renew_at:
+                self.send(m.LIVE, m.build(m.LIVE_REQUEST, {"on": 1}))
+                self._renew_at = self.clock() + RENEW_S
+            got = self.receive(min(deadline, self._renew_at))
             if got is not None and got[0] == m.LIVE | m.REPLY:
                 frames = self._frames_of(got[2])
                 if len(frames):
                     return frames
-            if got is None and self._clock() >= deadline:
+            if got is None and self.clock() >= deadline:
                 return np.empty(0, FRAME)
 
     def _frames_of(self, payload):
-        answer, records = self._checked("LIVE", m.LIVE_REPLY, payload, (m.OK,))
+        answer, records = self.parse(m.LIVE, payload)
         n = min(answer["n"], len(records) // RECORD_BYTES, RECORDS_PER_BLOCK)
         self.n_skipped_blocks = max(self.n_skipped_blocks, answer["n_skipped"])
         words = np.zeros((1, RECORDS_PER_BLOCK, 2), "<u8")

@@ -41,10 +41,10 @@ class PtyLink:
         buf[: len(chunk)] = chunk
         return len(chunk)
 
-    def write(self, view):
-        """Send what fits; return how much."""
+    def write(self, buf, at, n):
+        """Send what fits of `n` bytes of `buf` from `at`; return how much."""
         try:
-            return os.write(self._master, view)
+            return os.write(self._master, memoryview(buf)[at : at + n])
         except BlockingIOError:
             return 0
 

@@ -42,15 +42,15 @@ class RatedLink:
         del self._to_logger[:n]
         return n
 
-    def write(self, view):
+    def write(self, buf, at, n):
         """Take what the transmit buffer has room for."""
         now = self._clock.now_us
         sent = (now - self._t_us) * self._rate // 1000
         self._t_us = now
         self._queued = max(0, self._queued - sent)
-        n = max(0, min(len(view), self._depth - self._queued))
+        n = max(0, min(n, self._depth - self._queued))
         self._queued += n
-        self._to_host.extend(view[:n])
+        self._to_host.extend(memoryview(buf)[at : at + n])
         return n
 
     def host_write(self, data):

@@ -58,7 +58,8 @@ class Source:
         bench = self.bench
         bench.cable = RatedLink(bench.clock)
         bench.app.service._link = bench.cable
-        bench.app.service._encode = fast_cobs_encode
+        for writer in (bench.app.service._sent, bench.app.service._made):
+            writer._encode = fast_cobs_encode
 
     def link(self, rng, faults, name="bench"):
         """Return a Link through a new Cable with faults."""

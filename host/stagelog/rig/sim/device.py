@@ -94,13 +94,13 @@ class StdioLink:
         self._wait_ms = int(self.patient and not n)
         return n
 
-    def write(self, view):
-        """Send all of `view`."""
+    def write(self, buf, at, n):
+        """Send `n` bytes of `buf` from `at`."""
         self._wait_ms = 0
-        self._out.write(view)
+        self._out.write(memoryview(buf)[at : at + n])
         if hasattr(self._out, "flush"):
             self._out.flush()
-        return len(view)
+        return n
 
 
 def main(text):

@@ -9,7 +9,7 @@ import struct
 
 from logger.clock import Clock
 from logger.store import ERROR_ABSENT, ERROR_READ_ONLY, WRITE_BUSY, WRITE_DONE
-from slog.framing import cobs_decode, cobs_encode
+from slog.framing import FrameWriter, cobs_decode
 from slog.layout import (
     BUS_ACTIVE,
     BUS_OFF,
@@ -303,10 +303,10 @@ class QueueLink:
         self._to_logger = self._to_logger[n:]
         return n
 
-    def write(self, view):
-        """Take all of `view`."""
-        self._to_host.extend(view)
-        return len(view)
+    def write(self, buf, at, n):
+        """Take `n` bytes of `buf` from `at`."""
+        self._to_host.extend(memoryview(buf)[at : at + n])
+        return n
 
     def host_write(self, data):
         """Send bytes to the logger."""
@@ -339,7 +339,7 @@ class SimBoard:
         self.asked = None
         self.n_fed = 0
         self._random = seed * 2654435761 & 0xFFFFFFFF or 1
-        self.cobs_encode = cobs_encode
+        self.frame_writer = FrameWriter
         self.cobs_decode = cobs_decode
 
     def random_u32(self):
