@@ -3,7 +3,7 @@
 Each item has two copies, `<item>a` and `<item>b`: generation, length, CRC-32 of all, data. A new
 one replaces the older copy by a rename, after it was read back; the newest whole copy counts. On
 RP2040 a write to flash stops the processor for up to 50 ms at a time, so nothing is saved while
-recording. A large item is kept in memory once it was loaded: a second time there may be no room.
+recording.
 """
 
 import binascii
@@ -12,33 +12,32 @@ import struct
 
 _HEAD = "<III"
 _HEAD_BYTES = 12
-_LARGE_BYTES = 1024
 
 
 class Settings:
-    """`load` and `save` of numbered items in one folder. Invariant: a saved item is never lost."""
+    """Numbered items in one folder. Invariant: a saved item is never lost."""
 
     def __init__(self, folder):
         self._folder = folder
-        self._kept = {}
 
-    def load(self, item):
-        """Return the newest whole copy of an item, or None."""
-        if item in self._kept:
-            return self._kept[item]
+    def open(self, item):
+        """Return (file, n bytes to read) of the newest whole copy of an item, or None."""
         generation, path = max(self._copies(item))
         if not generation:
             return None
-        with open(path, "rb") as file:
-            n = struct.unpack(_HEAD, file.read(_HEAD_BYTES))[1]
-            data = file.read(n)
-        if n >= _LARGE_BYTES:
-            self._kept[item] = data
-        return data
+        file = open(path, "rb")
+        return file, struct.unpack(_HEAD, file.read(_HEAD_BYTES))[1]
+
+    def load(self, item):
+        """Return the newest whole copy of an item, or None."""
+        found = self.open(item)
+        if found is None:
+            return None
+        with found[0] as file:
+            return file.read(found[1])
 
     def save(self, item, data):
         """Replace an item; OSError if it can't be written."""
-        self._kept.pop(item, None)
         (_, path), (generation, _) = sorted(self._copies(item))
         head = struct.pack("<II", generation + 1, len(data))
         crc = binascii.crc32(data, binascii.crc32(head))

@@ -20,6 +20,7 @@ _MOST_BLOCKS = const(24)  # 0.6 s of a full bus at 1 Mbit/s
 _LEAST_BLOCKS = const(8)
 _BUFFER_BYTES = const(33_000)  # buffers of the application; they need whole pieces
 _WORK_BYTES = const(6_000)  # for what comes and goes, beside the hole
+_EVENTS_BYTES = const(8_000)  # of the detectors beside their table
 _WATCHDOG_MS = const(8000)
 _WATCHDOG_OFF = const(0x4005B000)  # atomic clear of the watchdog's control register
 _WATCHDOG_ENABLE = const(1 << 30)
@@ -96,15 +97,20 @@ class Rp2Board:
 def make_ring(settings):
     """Make the ring as large as the heap allows, when all code is loaded.
 
-    With a signal table the table and the code that evaluates it are loaded now, too.
+    With a signal table the code that evaluates it is loaded now, too, and room is left for it.
     """
-    if settings.load(CONFIG_SIGNALS):
+    n_events = 0
+    found = settings.open(CONFIG_SIGNALS)
+    if found:
+        n_events = found[1] + _EVENTS_BYTES
+        found[0].close()
         gc.threshold(8192)
         import logger.events  # noqa: F401
 
         gc.threshold(-1)
     gc.collect()
-    n = min(_MOST_BLOCKS, (gc.mem_free() - _BUFFER_BYTES - _WORK_BYTES) // BLOCK_BYTES)
+    n_free = gc.mem_free() - _BUFFER_BYTES - _WORK_BYTES - n_events
+    n = min(_MOST_BLOCKS, n_free // BLOCK_BYTES)
     kept = bytearray(_BUFFER_BYTES)
     while n > _LEAST_BLOCKS:
         try:

@@ -49,16 +49,8 @@ class Flight:
         self._rows = rows
         self._wheel = []
         for i in range(4):
-            k = str(i)
-            self._wheel.append(
-                array(
-                    "i",
-                    [
-                        rows[name + k]
-                        for name in ("spring", "preload", "bump", "rebound", "stop_from")
-                    ],
-                )
-            )
+            # spring, preload, bump, rebound, stop_from
+            self._wheel.append(array("i", [rows[st.WHEEL_ROWS + 4 * n + i] for n in range(5)]))
         self._x = array("i", [0] * 8)  # two ticks of four positions
         self._rate = array("i", [0] * 6)  # two ticks of three rates
         self._zero = array("i", [rows["drift"]] * 4)
@@ -229,7 +221,7 @@ class Flight:
             return
         peak = min(root(self._peak2) // 10, ev.PEAK_MASK)
         severity = 0
-        for k in ("severity1", "severity2", "severity3"):
+        for k in range(st.SEVERITY_ROWS, st.SEVERITY_ROWS + 3):
             if peak * 10 > rows[k]:
                 severity += 1
         car = ev.CAR_UNKNOWN

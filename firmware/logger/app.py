@@ -5,13 +5,12 @@ fails, recording goes on with what is left, and STATUS and the LED say so. Nothi
 """
 
 import struct
-from hashlib import sha256
 
 from logger import ring as r
 from logger.onboard import Onboard
 from logger.service import Service
 from logger.sessions import Sessions
-from logger.settings import DEFAULTS, SettingsError, load
+from logger.settings import DEFAULTS, SettingsError, digest_of, load
 from logger.store import OVERWRITE_OLDEST, STOP_WHEN_FULL, Store
 from slog import faults
 from slog import messages as m
@@ -352,8 +351,7 @@ class App:
 
     def _put_hashes(self):
         for arg, item in ((_HASH_SETTINGS, m.CONFIG_SETTINGS), (_HASH_SIGNALS, m.CONFIG_SIGNALS)):
-            data = self.board.nv.load(item) or b""
-            self._put_meta(META_HASH, arg, 0, "<8s", sha256(data).digest()[:8])
+            self._put_meta(META_HASH, arg, 0, "<8s", digest_of(self.board.nv, item)[:8])
 
     def _put_meta(self, kind, arg, bus, code, *values):
         clock = self.board.clock

@@ -2,7 +2,7 @@
 
 Owns the order in which things are done at a tick and the numbering of groups: every signal, gate
 and alarm has its turn at one tick in ten. `emit(code, state, value, extra)` is called for every
-event; codes in slog.events. A table that can't be used raises TableError, and nothing is watched.
+event; codes in slog.events. Does not own the table (slog.signal_table).
 """
 
 from logger.airborne import AIRBORNE, Flight
@@ -18,10 +18,13 @@ from slog import signal_table as st
 
 
 class Events:
-    """All detectors of one session. Same records in the same order: same events."""
+    """All detectors of one session. Same records in the same order: same events.
 
-    def __init__(self, data, emit):
-        bus, sections = st.load(data)
+    table  what slog.signal_table reads
+    """
+
+    def __init__(self, table, emit):
+        bus, sections = table
         self._emit = emit
         self.n_events = 0
         send = self._send

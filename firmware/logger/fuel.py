@@ -28,7 +28,7 @@ class Fuel:
         self._emit = emit
         rows = sections[st.FUEL]
         self._rows = st.named(rows, st.FUEL_ROWS)
-        self._curve = rows[len(st.FUEL_ROWS) :]
+        self._curve = rows[st.N_FUEL :]
         self._volume = self._rows["start"]
         self._var_v = 0
         self._var_s = self._rows["scale_sigma"] * self._rows["scale_sigma"]

@@ -33,11 +33,14 @@ class Onboard:
         self.events = None
         self._tap = Tap(self._ring)
         try:
-            data = self._board.nv.load(CONFIG_SIGNALS)
-            if data:
+            found = self._board.nv.open(CONFIG_SIGNALS)
+            if found:
                 from logger.events import Events  # not in memory where there is no table
+                from slog.signal_table import read
 
-                self.events = Events(data, self._put)
+                with found[0] as file:
+                    table = read(file, found[1])
+                self.events = Events(table, self._put)
         except (ImportError, MemoryError, ValueError) as error:
             self._give_up(error)
 

@@ -6,6 +6,7 @@ null}]}
 """
 
 import json
+from hashlib import sha256
 
 from slog.layout import N_BUSES
 
@@ -41,6 +42,21 @@ def load(data):
     settings.update(given)
     _check(settings)
     return settings
+
+
+def digest_of(nv, item):
+    """Return the SHA-256 of an item's bytes, of none if there is none; reads piece by piece."""
+    digest = sha256()
+    found = nv.open(item)
+    if found:
+        chunk = memoryview(bytearray(256))
+        with found[0] as file:
+            while True:
+                n = file.readinto(chunk)
+                if not n:
+                    break
+                digest.update(chunk[:n])
+    return digest.digest()
 
 
 def _check(settings):

@@ -24,7 +24,7 @@ class Diffs:
         self._emit = emit
         rows = sections[st.HEAT]
         self._rows = st.named(rows, st.HEAT_ROWS)
-        self._air = rows[len(st.HEAT_ROWS) :]  # v^0.8 in 1/1000 by m/s
+        self._air = rows[st.N_HEAT :]  # v^0.8 in 1/1000 by m/s
         self.resume()
 
     def resume(self):
@@ -44,9 +44,9 @@ class Diffs:
         w = omega // 10
         churn = w * w * rows["churn"] >> 20
         for axle in (0, 1):
-            k = str(axle)
-            axle_Nm = torque * rows["share" + k] >> 10
-            lock = rows["preload" + k] + axle_Nm * rows["lock" + k] // 1000
+            at = st.AXLE_ROWS + st.N_AXLE * axle
+            axle_Nm = torque * rows[at + st.SHARE] >> 10
+            lock = rows[at + st.PRELOAD] + axle_Nm * rows[at + st.LOCK] // 1000
             slip = abs(trouble.value(st.SLIP + axle)) * 2778 // (10 * rows["radius_mm"])
             mesh = axle_Nm * omega // 100 * rows["mesh"] // 1000
             self._joule[axle] += mesh + churn + lock * slip // 200
@@ -61,9 +61,9 @@ class Diffs:
         for axle in (0, 1):
             watts = self._joule[axle] // 10
             self._joule[axle] = 0
-            self._second(axle, str(axle), watts, ms, ambient)
+            self._second(axle, st.AXLE_ROWS + st.N_AXLE * axle, watts, ms, ambient)
 
-    def _second(self, axle, k, watts, ms, ambient):
+    def _second(self, axle, at, watts, ms, ambient):
         rows = self._rows
         seen = self._trouble.value(st.DIFF + axle, None)
         if seen is None:
@@ -71,15 +71,15 @@ class Diffs:
             self._high[axle] = 0
             return
         self.max[axle] = max(self.max[axle], seen)
-        if seen > rows["warning" + k]:
+        if seen > rows[at + st.HEAT_WARNING]:
             self.over_s[axle] += 1
         micro = self._micro[axle]
         if micro is None:
             self._micro[axle] = seen * 10_000
             return
-        leave = rows["still" + k] + rows["moving" + k] * self._air[ms] // 1000  # mW/K
+        leave = rows[at + st.STILL] + rows[at + st.MOVING] * self._air[ms] // 1000  # mW/K
         lost = leave * (micro // 1000 - ambient * 10) // 1000
-        micro += (watts * 1000 - lost) * 1000 // rows["capacity" + k]
+        micro += (watts * 1000 - lost) * 1000 // rows[at + st.CAPACITY]
         micro += (seen * 10_000 - micro) // rows["settle_s"]
         self._micro[axle] = micro
         residual = seen - micro // 10_000

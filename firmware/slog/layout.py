@@ -216,8 +216,8 @@ def unpack(table, buf, at=0):
 def pack(table, values):
     """Return the bytes of a table from {field name: value}; fields left out are zero."""
     listed = []
-    for name, code, _, _ in table:
-        listed.append(values.get(name, b"" if code.endswith("s") else 0))
+    for row in table:
+        listed.append(values.get(row[0], b"" if row[1].endswith("s") else 0))
     return struct.pack(struct_format(table), *listed)
 
 

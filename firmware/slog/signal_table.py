@@ -10,6 +10,7 @@ damaged, of another version or with other columns is a TableError, and nothing i
 """
 
 import binascii
+import io
 import struct
 from array import array
 
@@ -92,6 +93,7 @@ COLUMNS = {
     HEAT: ("value",),
     WATCH: ("value",),
 }
+N_COLUMNS = bytes([0] + [len(COLUMNS[tag]) for tag in range(1, len(COLUMNS) + 1)])
 
 # Kinds of signal: how its bytes are read.
 ANY = const(0)
@@ -256,47 +258,75 @@ WATCH_ROWS = (
 )
 
 
+# Where rows that belong together begin in them, and how many there are with a name.
+WHEEL_ROWS = FLIGHT_ROWS.index("spring0")  # five times four
+SEVERITY_ROWS = FLIGHT_ROWS.index("severity1")  # three
+N_FUEL = len(FUEL_ROWS)
+N_HEAT = len(HEAT_ROWS)
+AXLE_ROWS = HEAT_ROWS.index("capacity0")  # twice these:
+(CAPACITY, STILL, MOVING, PRELOAD, LOCK, SHARE, HEAT_WARNING, N_AXLE) = range(8)
+
+
 class TableError(ValueError):
     """The bytes are no signal table that this firmware can use; the text says why."""
 
 
 def load(data):
-    """Return (bus, {tag: array("i") of rows, one after the other}); TableError if not usable."""
-    if len(data) < 12 or bytes(data[:4]) != MAGIC:
+    """Return what `read` does, of bytes."""
+    return read(io.BytesIO(data), len(data))
+
+
+def read(file, n_bytes):
+    """Return (bus, {tag: array("i") of rows, one after the other}) of the next `n_bytes`.
+
+    Raises   TableError if they are not usable
+    """
+    head = file.read(8)
+    if n_bytes < 12 or len(head) < 8 or head[:4] != MAGIC:
         raise TableError("not a signal table")
-    version, bus, n_sections = struct.unpack_from("<BBH", data, 4)
+    version, bus, n_sections = struct.unpack_from("<BBH", head, 4)
     if version != VERSION:
         raise TableError("version %d, wanted %d" % (version, VERSION))
-    if struct.unpack_from("<I", data, len(data) - 4)[0] != binascii.crc32(memoryview(data)[:-4]):
-        raise TableError("damaged: its CRC is wrong")
+    crc = binascii.crc32(head)
+    left = n_bytes - 12
     sections = {}
-    at = 8
-    end = len(data) - 4
     for _ in range(n_sections):
-        if at + 4 > end:
+        head = file.read(4)
+        left -= 4
+        if left < 0 or len(head) < 4:
             raise TableError("ends before section %d" % len(sections))
-        tag, n_columns, n_rows = struct.unpack_from("<BBH", data, at)
-        if tag not in COLUMNS or n_columns != len(COLUMNS[tag]):
+        tag, n_columns, n_rows = struct.unpack("<BBH", head)
+        if not 0 < tag < len(N_COLUMNS) or n_columns != N_COLUMNS[tag]:
             raise TableError("section %d has %d columns" % (tag, n_columns))
         n = n_columns * n_rows
-        if at + 4 + 4 * n > end:
+        left -= 4 * n
+        if left < 0:
             raise TableError("section %d has %d rows, more than there are bytes" % (tag, n_rows))
         values = array("i", [0] * n)
-        for i in range(n):
-            values[i] = struct.unpack_from("<i", data, at + 4 + 4 * i)[0]
+        if file.readinto(values) < 4 * n:
+            raise TableError("ends in section %d" % tag)
+        crc = binascii.crc32(values, binascii.crc32(head, crc))
         sections[tag] = values
-        at += 4 + 4 * n
-    for tag in COLUMNS:
+    end = file.read(4)
+    if left or len(end) < 4 or struct.unpack("<I", end)[0] != crc:
+        raise TableError("damaged: its CRC is wrong")
+    for tag in range(1, len(N_COLUMNS)):
         if tag not in sections:
             raise TableError("section %d is missing" % tag)
     return bus, sections
 
 
 def named(values, names):
-    """Return {name: value} of a section with one column."""
+    """Return the values of a section with one column by name and by index.
+
+    On a board it is `values`, as stagelog.flash.shrink puts the index for the name.
+    """
     if len(values) < len(names):
         raise TableError("%d values, wanted %d" % (len(values), len(names)))
-    return {names[i]: values[i] for i in range(len(names))}
+    found = {}
+    for i in range(len(names)):
+        found[names[i]] = found[i] = values[i]
+    return found
 
 
 def pack(bus, sections):

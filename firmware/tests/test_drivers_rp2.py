@@ -57,7 +57,7 @@ def make_board():
 @pytest.fixture
 def pico(make_board):
     """A board at its prompt that can import the firmware's modules."""
-    app = build_app("pico_mcp2515", "armv6m")
+    app = build_app("pico_mcp2515", "armv6m", readable=True)
     board = make_board({"a.app": app.content})
     slot = MAIN.read_text().split("\ntry:\n")[0]
     board.repl.exec(f"{slot}\nos.mount(Slot('a'), '/app')\nsys.path[:] = ['/app']\n")

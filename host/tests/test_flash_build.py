@@ -1,9 +1,11 @@
 """The firmware of a slot: what goes in, what is left out, and that it fits the board."""
 
 import ast
+import re
 
 import pytest
 
+from slog import block, signal_table
 from slog import messages as m
 from stagelog.flash.build import FlashError, _compile, arch_of, build_app, pack_app
 from stagelog.flash.shrink import shrink
@@ -60,21 +62,82 @@ def test_constants_are_put_where_they_are_used():
         {
             "slog.layout": "BUS_OFF = const(4)\nMETA_DLC = const(15)\n",
             "logger.x": "from slog.layout import BUS_OFF\nfrom slog import layout as la\n"
-            "def f(state):\n    return state == BUS_OFF, la.META_DLC\n",
+            "def run(state):\n    return state == BUS_OFF, la.META_DLC\n",
         }
     )
     assert small["slog.layout"].strip() == ""
     assert "return (state == 4, 15)" in small["logger.x"] and "BUS_OFF" not in small["logger.x"]
 
 
-def test_what_nobody_uses_is_left_out_of_the_contract_only():
+def test_what_nobody_uses_is_left_out():
     sources = {
         "slog.events": "USED = (1,)\nUNUSED = {1: 'text'}\ndef unused():\n    return UNUSED\n",
-        "logger.app": "from slog.events import USED\nOWN = 1\nprint(USED)\n",
+        "logger.app": "from slog.events import USED\nclass App:\n    def step(self):\n"
+        "        return USED\n    def never(self):\n        return 1\ndef run():\n"
+        "    App().step()\n",
     }
     small = shrink(sources)
     assert "unused" not in small["slog.events"].lower() and "USED" in small["slog.events"]
-    assert "OWN = 1" in small["logger.app"]
+    assert "step" in small["logger.app"] and "never" not in small["logger.app"]
+
+
+def test_a_function_of_the_same_name_elsewhere_keeps_none():
+    sources = {
+        "slog.a": "def pack(x):\n    return x\n",
+        "logger.b": "from slog import c\ndef run():\n    return c.pack(1)\n",
+        "slog.c": "def pack(x):\n    return -x\n",
+    }
+    small = shrink(sources)
+    assert "pack" not in small["slog.a"] and "pack" in small["slog.c"]
+
+
+def test_what_the_contract_computes_is_a_number():
+    with open(block.__file__) as file:
+        source = file.read()
+    user = "from slog.block import N_RECORDS, seal\ndef run(b):\n    return seal(b), N_RECORDS\n"
+    small = shrink({"slog.block": source, "logger.x": user})
+    assert f"seal(b), {block.N_RECORDS})" in small["logger.x"]
+    assert "offsets" not in small["slog.block"] and "BLOCK_HEADER" not in small["slog.block"]
+
+
+def test_named_values_of_a_table_are_found_by_index():
+    source = (
+        "from slog import signal_table as st\ndef run(sections):\n"
+        "    rows = st.named(sections[st.WATCH], st.WATCH_ROWS)\n    return rows['roll_mg']\n"
+    )
+    small = shrink({"logger.x": source, "slog.signal_table": "WATCH = const(10)\n"})
+    assert "rows = sections[10]" in small["logger.x"]
+    assert f"rows[{signal_table.WATCH_ROWS.index('roll_mg')}]" in small["logger.x"]
+    with pytest.raises(ValueError, match="two places.*'preload0'"):
+        shrink({"logger.x": source.replace("roll_mg", "preload0")})
+
+
+def test_short_names_are_shared_by_what_never_meets():
+    source = (
+        "class A:\n    def __init__(self, first, other):\n        self.left = first\n"
+        "        self.right = other\nclass B:\n    def __init__(self):\n        self.top = 3\n"
+        "    def total(self, a):\n        return self.top + a.left - a.right\n"
+        "def run():\n    return B().total(A(other=5, first=20))\n"
+    )
+    small = shrink({"logger.x": source}, readable=False)["logger.x"]
+    assert not {"left", "right", "top", "total", "first", "other"} & set(re.findall(r"\w+", small))
+    space = {}
+    exec(small, space)
+    assert space["run"]() == 18
+    names = set(re.findall(r"\w+", small)) - set(re.findall(r"\w+", source))
+    assert len(names) <= 6, "two classes, five attributes and methods, three parameters"
+
+
+def test_names_that_others_know_stay():
+    source = (
+        "import machine\nfrom hashlib import sha256\nclass Port:\n"
+        "    def __init__(self, pin):\n        self.pin = machine.Pin(pin, value=1)\n"
+        "    def read(self, buf):\n        return sha256(buf).digest()\n"
+        "def run(port):\n    return Port(port).read(b'')\n"
+    )
+    small = shrink({"drivers.x": source}, readable=False)["drivers.x"]
+    for name in ("machine.Pin", "value=1", "sha256", "digest", "read", "__init__", "def run("):
+        assert name in small
 
 
 def test_the_contract_hash_is_computed_here():
@@ -89,10 +152,10 @@ def test_the_contract_hash_is_computed_here():
     ast.parse(small["slog.messages"])
 
 
-def test_descriptions_are_emptied_and_names_kept():
+def test_units_and_descriptions_are_cut():
     source = "TABLE = (('n', 'B', '', 'frames'), ('t', 'I', 'us', 'time'))\n"
     small = shrink({"slog.layout": source, "logger.x": "from slog.layout import TABLE\nTABLE\n"})
     assert ast.literal_eval(ast.parse(small["slog.layout"]).body[0].value) == (
-        ("n", "B", "", ""),
-        ("t", "I", "us", ""),
+        ("n", "B"),
+        ("t", "I"),
     )

@@ -7,6 +7,7 @@ import sys
 import micropython
 
 from logger.events import Events
+from slog.signal_table import load
 
 
 def nothing():
@@ -19,7 +20,7 @@ def emit(code, state, value, extra):
 
 def main():
     with open(sys.argv[1], "rb") as file:
-        events = Events(file.read(), emit)
+        events = Events(load(file.read()), emit)
     with open(sys.argv[2], "rb") as file:
         records = memoryview(file.read())
     n = len(records) // 16

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from slog.layout import TIME_BITS
-from slog.signal_table import TableError
+from slog.signal_table import TableError, load
 from stagelog.errors import InputError
 from stagelog.model import ERR, EXT, FD, RTR
 from stagelog.resources import firmware_path
@@ -51,7 +51,7 @@ class Recomputation:
         self._last_us = None
         self.detectors = None
         try:
-            self.detectors = Events(data, self._take)
+            self.detectors = Events(load(data), self._take)
         except TableError as error:
             raise InputError(f"the signal table can't be used: {error}") from error
 

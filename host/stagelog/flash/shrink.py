@@ -1,51 +1,95 @@
 """Make the sources smaller that go onto a board: memory for code is memory that the ring lacks.
 
-Constants are put where they are used, across modules; what nobody uses in the contract's modules
-is left out, as are the descriptions in its tables; the contract's hash is computed here, not
-there. What the code does stays the same. Works by names, so our sources do not look names up by
-text.
+Numbers that a module computes from the contract's tables are put where they are used, across
+modules; so are the places of named values in a signal table. What nobody uses is left out, as are
+the descriptions in tables; the contract's hash is computed here, not there. What the code does
+stays the same. Works by names, so our sources do not look names up by text, and what they
+calculate in capitals at the start of a module is constant.
 """
 
 import ast
+import importlib
+import re
 
-_CONTRACT = "slog"
+from slog import signal_table
+
+from .names import KEPT, shorten
+
+_PURE = ("slog", "logger")  # packages that can be imported here
 _HASH = "contract_hash"
+_NAMED = "named"
+_ENTRY = "run"  # what is called from outside
+_STRUCT_CODE = re.compile(r"\d*[a-zA-Z]")
 
 
-def shrink(sources):
+def shrink(sources, readable=True):
     """Return {module name: source} with the same behaviour and fewer names.
 
     sources   {module name: source} of all that goes onto the board
+    readable  False: the names that are left are made short, see `names`
     """
     trees = {name: ast.parse(source) for name, source in sources.items()}
     values = {name: _constants(name, tree) for name, tree in trees.items()}
+    rows = _places_of_rows()
     for name, tree in trees.items():
-        if name == f"{_CONTRACT}.messages":
+        if name == "slog.messages":
             _put_hash(tree)
-        trees[name] = _Folder(name, tree, values).visit(tree)
-    contract = [name for name in trees if name.split(".")[0] == _CONTRACT]
-    while sum([_drop_unused(trees[name], _used_names(trees.values())) for name in contract]):
+        trees[name] = _Folder(name, tree, values, rows).visit(tree)
+    for tree in trees.values():
+        _drop_const(tree)
+        _Untold().visit(tree)
+    while _drop_unused(trees):
         pass
-    for name in contract:
-        _Untold().visit(trees[name])
+    if not readable:
+        shorten(trees)
     return {name: ast.unparse(ast.fix_missing_locations(tree)) for name, tree in trees.items()}
 
 
 def _constants(name, tree):
-    """Return {name: int} of the module's NAME = const(...), as the module itself computes them."""
-    names = [
-        node.targets[0].id
+    """Return {name: value} of what a module assigns once, as the module itself computes it."""
+    assigned = [
+        target.id
         for node in tree.body
-        if isinstance(node, ast.Assign)
-        and isinstance(node.value, ast.Call)
-        and isinstance(node.value.func, ast.Name)
-        and node.value.func.id == "const"
-        and not node.targets[0].id.startswith("_")
+        if isinstance(node, ast.Assign) and not _is_private_const(node)
+        for target in getattr(node.targets[0], "elts", node.targets)
+        if isinstance(target, ast.Name)
     ]
+    names = [name for name in assigned if name.isupper() and assigned.count(name) == 1]
+    if name.split(".")[0] not in _PURE:
+        names = [name for name in names if not name.startswith("_") and _is_const(tree, name)]
     if not names:
         return {}
-    module = __import__(name, fromlist=["*"])
-    return {name: getattr(module, name) for name in names}
+    module = importlib.import_module(name)
+    found = {name: getattr(module, name, None) for name in names}
+    return {name: value for name, value in found.items() if type(value) in (int, str, bytes)}
+
+
+def _is_private_const(node):
+    """Tell whether the compiler folds an assignment by itself: _NAME = const(...)."""
+    return _is_call_of(node.value, "const") and node.targets[0].id.startswith("_")
+
+
+def _is_const(tree, name):
+    return any(
+        isinstance(node, ast.Assign)
+        and _is_call_of(node.value, "const")
+        and node.targets[0].id == name
+        for node in tree.body
+    )
+
+
+def _is_call_of(node, name):
+    return isinstance(node, ast.Call) and getattr(node.func, "id", None) == name
+
+
+def _places_of_rows():
+    """Return {name: index} of the named values of a signal table; None for a name of two."""
+    found = {}
+    for table, names in vars(signal_table).items():
+        if table.endswith("_ROWS") and isinstance(names, tuple):
+            for index, name in enumerate(names):
+                found[name] = index if found.get(name, index) == index else None
+    return found
 
 
 def _put_hash(tree):
@@ -57,16 +101,18 @@ def _put_hash(tree):
 
 
 class _Folder(ast.NodeTransformer):
-    """Puts the values of constants in the place of their names."""
+    """Puts the values of constants in the place of their names, and indices for names of rows."""
 
-    def __init__(self, name, tree, values):
-        self.known = dict(values[name])
+    def __init__(self, name, tree, values, rows):
+        self.rows = rows
+        self.own = values[name]
+        self.known = {key: value for key, value in self.own.items() if type(value) is int}
         self.aliases = {}
         for node in ast.walk(tree):
             if isinstance(node, ast.ImportFrom):
                 for alias in node.names:
                     known_as = alias.asname or alias.name
-                    if alias.name in values.get(node.module, ()):
+                    if type(values.get(node.module, {}).get(alias.name)) is int:
                         self.known[known_as] = values[node.module][alias.name]
                     elif f"{node.module}.{alias.name}" in values:
                         self.aliases[known_as] = values[f"{node.module}.{alias.name}"]
@@ -77,8 +123,10 @@ class _Folder(ast.NodeTransformer):
         return node
 
     def visit_Attribute(self, node):
-        if isinstance(node.value, ast.Name) and node.attr in self.aliases.get(node.value.id, ()):
-            return ast.Constant(self.aliases[node.value.id][node.attr])
+        if isinstance(node.value, ast.Name):
+            value = self.aliases.get(node.value.id, {}).get(node.attr)
+            if type(value) is int:
+                return ast.Constant(value)
         return self.generic_visit(node)
 
     def visit_ImportFrom(self, node):
@@ -88,53 +136,107 @@ class _Folder(ast.NodeTransformer):
         return node if node.names else None
 
     def visit_Assign(self, node):
-        target = node.targets[0]
-        if isinstance(target, ast.Name) and target.id in self.known:
+        targets = getattr(node.targets[0], "elts", node.targets)
+        names = [target.id for target in targets if isinstance(target, ast.Name)]
+        if names and len(names) == len(targets) and all(name in self.known for name in names):
             return None
+        if len(names) == 1 and names[0] in self.own:
+            node.value = ast.Constant(self.own[names[0]])
         return self.generic_visit(node)
+
+    def visit_Subscript(self, node):
+        node = self.generic_visit(node)
+        is_rows = (getattr(node.value, "attr", None) or getattr(node.value, "id", "")).endswith(
+            "rows"
+        )
+        if is_rows and isinstance(node.slice, ast.Constant) and node.slice.value in self.rows:
+            index = self.rows[node.slice.value]
+            if index is None:
+                raise ValueError(f"two places in a signal table are called '{node.slice.value}'")
+            node.slice = ast.Constant(index)
+        return node
+
+    def visit_Call(self, node):
+        node = self.generic_visit(node)
+        if getattr(node.func, "attr", None) == _NAMED:
+            return node.args[0]
+        return node
 
 
 def _used_names(trees):
-    used = set()
-    for tree in trees:
+    """Return {module name: what it or another module uses of it}, and all attributes used."""
+    used = {name: {_ENTRY} for name in trees}
+    attributes = set(KEPT)
+    for name, tree in trees.items():
+        aliases = {}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom):
+                for alias in node.names:
+                    used.get(node.module, set()).add(alias.name)
+                    aliases[alias.asname or alias.name] = f"{node.module}.{alias.name}"
         for node in ast.walk(tree):
             if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
-                used.add(node.id)
-            elif isinstance(node, ast.Attribute):
-                used.add(node.attr)
+                used[name].add(node.id)
+            elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
+                attributes.add(node.attr)
+                if isinstance(node.value, ast.Name) and aliases.get(node.value.id) in used:
+                    used[aliases[node.value.id]].add(node.attr)
+    return used, attributes
+
+
+def _drop_unused(trees):
+    """Take what nobody uses out of modules and their classes; tell whether there was anything."""
+    used, attributes = _used_names(trees)
+    changed = False
+    for name, tree in trees.items():
+        changed |= _drop_from(tree, used[name])
+        own = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+        for node in tree.body:
+            if isinstance(node, ast.ClassDef):
+                changed |= _drop_from(node, attributes | own)
+                node.body = node.body or [ast.Pass()]
             elif isinstance(node, ast.ImportFrom):
-                used.update(alias.name for alias in node.names)
-    return used
+                node.names = [a for a in node.names if (a.asname or a.name) in own]
+        kept = [n for n in tree.body if not isinstance(n, ast.ImportFrom) or n.names]
+        changed |= len(kept) < len(tree.body)
+        tree.body = kept
+    return changed
 
 
-def _drop_unused(tree, used):
-    """Take what nobody uses out of a module; tell whether there was anything."""
-    kept = [node for node in tree.body if not _names_of(node) or _names_of(node) & used]
-    for node in kept:
+def _drop_const(tree):
+    """Take out where `const` comes from: the compiler knows the word and folds what it marks."""
+    for node in tree.body:
         if isinstance(node, ast.ImportFrom):
-            own = {other.id for other in ast.walk(tree) if isinstance(other, ast.Name)}
-            node.names = [alias for alias in node.names if (alias.asname or alias.name) in own]
-    kept = [node for node in kept if not isinstance(node, ast.ImportFrom) or node.names]
-    changed = len(kept) < len(tree.body)
-    tree.body = kept
+            node.names = [alias for alias in node.names if alias.name != "const"]
+    tree.body = [
+        node
+        for node in tree.body
+        if not (isinstance(node, ast.ImportFrom) and not node.names)
+        and not (isinstance(node, ast.Try) and "const" in ast.unparse(node))
+    ]
+
+
+def _drop_from(holder, used):
+    kept = [node for node in holder.body if not _names_of(node) or _names_of(node) & used]
+    changed = len(kept) < len(holder.body)
+    holder.body = kept
     return changed
 
 
 def _names_of(node):
     """Return what a statement defines, empty if it does more than that."""
     if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
-        return {node.name}
+        return set() if node.name.startswith("__") else {node.name}
     if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
         return {node.targets[0].id}
     return set()
 
 
 class _Untold(ast.NodeTransformer):
-    """Empties the descriptions in rows of four."""
+    """Cuts unit and description from the rows of tables."""
 
     def visit_Tuple(self, node):
-        if len(node.elts) == 4:
-            at = 2 if isinstance(node.elts[3], ast.Tuple) else 3
-            if isinstance(node.elts[at], ast.Constant) and isinstance(node.elts[at].value, str):
-                node.elts[at] = ast.Constant("")
+        texts = [isinstance(item, ast.Constant) and type(item.value) is str for item in node.elts]
+        if len(texts) == 4 and all(texts) and _STRUCT_CODE.fullmatch(node.elts[1].value):
+            del node.elts[2:]
         return self.generic_visit(node)

@@ -5,6 +5,7 @@ All are deterministic and keep to one clock. They run on MicroPython too, so: no
 dataclasses, no NumPy.
 """
 
+import io
 import struct
 
 from logger.clock import Clock
@@ -271,6 +272,11 @@ class MemoryNv:
     def load(self, item):
         """Return the bytes of an item, or None."""
         return self.items.get(item)
+
+    def open(self, item):
+        """Return (file, n bytes) of an item, or None."""
+        data = self.items.get(item)
+        return data and (io.BytesIO(data), len(data))
 
     def save(self, item, data):
         """Keep the bytes of an item."""

@@ -1,0 +1,179 @@
+"""Short names for a board's modules: each name of ours is kept in the board's memory as text.
+
+Every name that our sources define gets one other name, the same everywhere; two that can never
+meet share one. So `Store.fault` and `Alarms.level` may both be `c`. Names of MicroPython and of
+its objects stay, as do those of modules and what `KEPT` lists. Works by names alone: sources that
+look names up by text, or give a class attributes it does not name itself, break. A traceback from
+a board shows short names; `readable` sources (`build_app`) show ours.
+"""
+
+import ast
+import builtins
+import itertools
+import string
+from collections import Counter, defaultdict
+
+# Names on the objects of MicroPython's modules that our classes or parameters use, too.
+_FOREIGN = """
+    args baudrate buf buffer channel close config count deinit digest errno feed getvalue hard
+    hexdigest id init ioctl ipoll irq key mask memory miso mode modify mosi mount off on open
+    opt pack pin poll read readblocks readinto readline register sck seek send sleep stat stop
+    ticks timeout toggle umount unregister update value write write_readinto writeblocks
+""".split()
+_TYPES = (str, bytes, bytearray, list, dict, set, tuple, int, memoryview, object, OSError)
+_FIRST = string.ascii_letters
+KEPT = frozenset(
+    [*_FOREIGN, *dir(builtins), *(name for kind in _TYPES for name in dir(kind)), "run"]
+)
+
+
+def shorten(trees):
+    """Rename in place what {module name: ast.Module} define."""
+    trees = list(trees.items())
+    modules = {part for name, _ in trees for part in name.split(".")}
+    own = set().union(*(_defined(tree) for _, tree in trees)) - KEPT - modules
+    own -= set().union(*(_foreign(tree, modules) for _, tree in trees))
+    own -= {name for _, tree in trees for name in _constants(tree)}  # the compiler folds these
+    own = {name for name in own if not name.startswith("__")}
+    meets = defaultdict(set)
+    for group in _namespaces(trees):
+        group = group & own
+        for name in group:
+            meets[name] |= group
+    n_uses = Counter(name for _, tree in trees for name in _all_names(tree))
+    taken = set(n_uses) - own
+    given = {}
+    for name in sorted(own, key=lambda name: (-n_uses[name], name)):
+        used = {given[other] for other in meets[name] if other in given}
+        given[name] = next(short for short in _shorts() if short not in used | taken)
+    for _, tree in trees:
+        _rename(tree, given)
+
+
+def _shorts():
+    yield from _FIRST
+    yield from ("".join(pair) for pair in itertools.product(_FIRST, _FIRST + string.digits))
+
+
+def _defined(tree):
+    """Return the names that a module defines anywhere: functions, classes, parameters, variables
+    and attributes.
+    """
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            found.add(node.name)
+        elif isinstance(node, ast.arg):
+            found.add(node.arg)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found.add(node.id)
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            found.add(node.attr)
+        elif isinstance(node, ast.alias) and node.asname:
+            found.add(node.asname)
+    return found
+
+
+def _constants(tree):
+    """Yield the NAME of each NAME = const(...) of a module."""
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
+            if isinstance(node.value.func, ast.Name) and node.value.func.id == "const":
+                yield from (target.id for target in node.targets)
+
+
+def _foreign(tree, modules):
+    """Return the names that a module takes from modules that are not ours."""
+    found, foreign = set(), set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            foreign.update(alias.name for alias in node.names if alias.name not in modules)
+        elif isinstance(node, ast.ImportFrom) and node.module.split(".")[0] not in modules:
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.FunctionDef) and "asm_thumb" in map(_last, node.decorator_list):
+            found.update(_names(node))  # registers, labels, instructions
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            if node.value.id in foreign:
+                found.add(node.attr)
+    return found | foreign
+
+
+def _last(node):
+    """Return the name that an expression ends with, as far as it is one."""
+    node = getattr(node, "func", node)
+    return getattr(node, "attr", getattr(node, "id", None))
+
+
+def _namespaces(trees):
+    """Yield sets of names that must stay apart: of a class with its bases, of a module, of a
+    function with all in it.
+    """
+    classes, bases = defaultdict(set), {}
+    loose = set()
+    for _, tree in trees:
+        yield {name for node in tree.body for name in _bound(node)}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef):
+                classes[node.name] |= _members(node)
+                bases[node.name] = [base.id for base in node.bases if isinstance(base, ast.Name)]
+            elif isinstance(node, (ast.FunctionDef, ast.Lambda)):
+                yield set(_names(node))
+            elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+                if not (isinstance(node.value, ast.Name) and node.value.id == "self"):
+                    loose.add(node.attr)
+    for name, members in classes.items():
+        for base in bases[name]:
+            members = members | classes.get(base, set())
+        yield members | loose
+
+
+def _bound(node):
+    """Return what a statement of a module binds, in whatever it contains but functions."""
+    if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+        return {node.name}
+    found = {alias.asname or alias.name for alias in getattr(node, "names", ()) if alias}
+    return found | {child.id for child in ast.walk(node) if isinstance(child, ast.Name)}
+
+
+def _members(node):
+    """Return the names of a class and of its instances."""
+    found = {name for child in node.body for name in _bound(child)}
+    for child in ast.walk(node):
+        if isinstance(child, ast.Attribute) and isinstance(child.value, ast.Name):
+            if child.value.id in ("self", "cls"):
+                found.add(child.attr)
+    return found
+
+
+def _names(function):
+    """Yield the names of variables in a function and the functions in it."""
+    for node in ast.walk(function):
+        if isinstance(node, ast.Name):
+            yield node.id
+        elif isinstance(node, ast.arg):
+            yield node.arg
+        elif isinstance(node, ast.ExceptHandler) and node.name:
+            yield node.name
+        elif isinstance(node, ast.FunctionDef) and node is not function:
+            yield node.name
+
+
+def _all_names(tree):
+    for node in ast.walk(tree):
+        for field in ("id", "attr", "arg", "name", "asname"):
+            name = getattr(node, field, None)
+            if isinstance(name, str):
+                yield name
+
+
+def _rename(tree, given):
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module == "__future__":
+            continue
+        if isinstance(node, (ast.Global, ast.Nonlocal)):
+            node.names = [given.get(name, name) for name in node.names]
+        for field in ("id", "attr", "arg", "name", "asname"):
+            name = getattr(node, field, None)
+            if isinstance(name, str) and name in given:
+                setattr(node, field, given[name])
