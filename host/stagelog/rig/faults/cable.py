@@ -88,7 +88,10 @@ class Faults:
 
 
 class Cable:
-    """The host's end of a RatedLink: a stream for stagelog.link.Link, with faults."""
+    """The host's end of a RatedLink: a stream for stagelog.link.Link, with faults.
+
+    n_faults   frames lost, doubled and held back, pieces with flipped bits, cuts, holes, noises
+    """
 
     def __init__(self, bench, rng, faults):
         self.bench = bench
@@ -96,6 +99,7 @@ class Cable:
         self.faults = faults
         self.n_from_logger = 0
         self.n_to_logger = 0
+        self.n_faults = 0
         self.is_cut = False
         self._late = []
         self._n_late = 0
@@ -106,6 +110,7 @@ class Cable:
         self._check()
         if self.faults.noise:
             data = self.faults.noise + data
+            self.n_faults += 1
         self.n_to_logger += len(data)
         self.bench.cable.host_write(self._through(data, False))
 
@@ -135,9 +140,11 @@ class Cable:
             if faults.cut_at is not None and self.n_from_logger >= faults.cut_at:
                 sent = sent[: max(0, faults.cut_at - start)]
                 self.is_cut = True
+                self.n_faults += 1
             if faults.hole is not None:
                 low = max(0, faults.hole[0] - start)
                 high = max(0, faults.hole[0] + faults.hole[1] - start)
+                self.n_faults += low < len(sent) and high > low
                 sent = sent[:low] + sent[high:]
         return self._through(sent, True)
 
@@ -150,11 +157,16 @@ class Cable:
         out = []
         now = self.bench.clock.now_us
         for frame in frames:
-            if not frame or self.rng.random() < faults.loss:
+            if not frame:
+                continue
+            if self.rng.random() < faults.loss:
+                self.n_faults += 1
                 continue
             copies = 2 if self.rng.random() < faults.dup else 1
+            self.n_faults += copies - 1
             for _ in range(copies):
                 if self.rng.random() < faults.delay:
+                    self.n_faults += 1
                     due = now + self.rng.randrange(1, 1 + faults.most_delay_ms * 1000)
                     self._n_late += 1
                     heapq.heappush(self._late, (due, self._n_late, to_host, frame))
@@ -179,6 +191,7 @@ class Cable:
         at = int(self.rng.expovariate(ber))
         if at >= n_bits:
             return data
+        self.n_faults += 1
         data = bytearray(data)
         while at < n_bits:
             data[at >> 3] ^= 1 << (at & 7)

@@ -17,19 +17,17 @@ from . import (
     controls,
     cuts,
     heaps,
-    kills,
-    links,
     more_commands,
     mutants,
     nth,
     parser_campaign,
     soak,
+    transfers,
     updates,
 )
 from .results import Row, Tally, firmware_digest, format_table
 
 SEED = 20261120
-_UNPLUGS = 66_191  # bytes that the logger sends for a session of 64 KiB: one cut at each
 
 
 def card(seed, long):
@@ -44,28 +42,9 @@ def nth_call(seed, long):
 
 def link(seed, long):
     """The cable, the logger's resets, the host killed."""
-    rows, findings = [], []
-    plans = [
-        (links.rated(name), (1000 if values.get("ber", 0) < 1e-4 else 50) if long else 4)
-        for name, values in links.RATED.items()
-    ]
-    plans += [
-        (links.unplug, _UNPLUGS if long else 40),
-        (links.truncation, 16_000 if long else 40),
-        (links.garbage, 2000 if long else 20),
-        (links.device_reset, 500 if long else 5),
-        (links.two_loggers, 500 if long else 4),
-        (links.hostile, 300_000 if long else 3000),
-        (kills.killed, 10_000 if long else 40),
-        (kills.disk_full, 2000 if long else 30),
-        (kills.overwritten, 300 if long else 4),
-        (kills.asleep, 30 if long else 1),
-    ]
-    for run, n_cases in plans:
-        more_rows, more = run(seed, n_cases)
-        rows += more_rows
-        findings += more
-    return rows, findings
+    tally = Tally(seed)
+    transfers.run(tally, transfers.plan(100_000 if long else None))
+    return transfers.rows(tally), tally.findings
 
 
 def bus(seed, long):

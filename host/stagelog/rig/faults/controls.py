@@ -18,7 +18,7 @@ from slog.layout import GAP_RING_FULL, META_GAP
 from ...archive import part
 from ...blocks.medium import is_good
 from ..sim import models
-from . import cards, links, nested, rot
+from . import cards, loggers, nested, rot
 from .bench import Bench
 from .powercut import Campaign
 from .results import Finding, Tally
@@ -161,8 +161,7 @@ def _lying_card(tally):
 
 def _fetches(tally):
     tally.states["two loggers"] += 4
-    for finding in links.two_loggers(tally.seed, 4)[1]:
-        tally.add(finding)
+    loggers.two_loggers(tally, range(4))
 
 
 def _cut(tally, name, n=3):

@@ -1,6 +1,6 @@
-"""tools/campaign bus-cases and parser: any number of cases, resumable, and one case again.
+"""tools/campaign bus-cases, parser, transfers: any number of cases, resumable, one case again.
 
-Owns the options; what is run is in bus_campaign and parser_campaign.
+Owns the options; what is run is in bus_campaign, parser_campaign and transfers.
 """
 
 import sys
@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from ..runtimes import find_runtime
-from . import bus_campaign, parser_campaign, parser_guided, parser_replay, parser_state
+from . import bus_campaign, parser_campaign, parser_guided, parser_replay, parser_state, transfers
 from .parser_targets import TARGETS
 from .results import Tally, format_table, load_tally, save_tally
 
@@ -107,4 +107,25 @@ def parser(executions, names, guided, replay, case, file, seed, seconds, resume)
     _say(parser_campaign.rows(tally), tally.findings, "parser", tally.seed)
 
 
-COMMANDS = (bus, parser)
+@click.command("transfers")
+@click.option("--transfers", "n", type=int, help="about so many; else the short form")
+@click.option("--case", help="run one transfer again: kind:number")
+@_seed
+@_seconds
+@_resume
+def fetches(n, case, seed, seconds, resume):
+    """Sessions fetched through every trouble of cable, logger and host."""
+    if case is not None:
+        _say_again(transfers.reproduce(seed, case), seed, case)
+    tally = transfers.load(resume) if resume is not None and resume.exists() else Tally(seed)
+
+    def keep():
+        if resume is not None:
+            transfers.save(tally, resume)
+
+    transfers.run(tally, transfers.plan(n), seconds, keep)
+    click.echo(f"{transfers.n_faulted(tally):,} transfers to which something was done")
+    _say(transfers.rows(tally), tally.findings, "transfers", tally.seed)
+
+
+COMMANDS = (bus, parser, fetches)
