@@ -10,6 +10,7 @@ a board shows short names; `readable` sources (`build_app`) show ours.
 import ast
 import builtins
 import itertools
+import keyword
 import string
 from collections import Counter, defaultdict
 
@@ -52,7 +53,8 @@ def shorten(trees):
 
 def _shorts():
     yield from _FIRST
-    yield from ("".join(pair) for pair in itertools.product(_FIRST, _FIRST + string.digits))
+    pairs = ("".join(pair) for pair in itertools.product(_FIRST, _FIRST + string.digits))
+    yield from (pair for pair in pairs if not keyword.iskeyword(pair))
 
 
 def _defined(tree):
