@@ -5,7 +5,7 @@ real boards.
 
 A test asks for `target`, says by marker what it needs (`needs("power", ...)`) and which health
 counters it will move (`moves("dropped0", ...)`). After every test the health gate looks at all
-others: they must not have moved.
+others: they must not have moved. Nor may a logger have touched its bus, where that can be seen.
 """
 
 import json
@@ -69,6 +69,7 @@ def target(request, tmp_path):
             status = rig.link.status()
             wrong = {key: status[key] for key in GATE if status[key] and key not in moved}
             assert not wrong, f"health gate: {wrong}"
+        assert not rig.drove_dominant, "the logger has driven its bus dominant"
     finally:
         rig.close()
 
@@ -94,10 +95,8 @@ def _start(name, folder, args, rig_file):
 
 
 @pytest.fixture
-def fetch_frames(target, tmp_path):
-    """A function: stop the recording, fetch a boot's session (the newest), return its frames."""
-    import numpy as np
-
+def fetch_log(target, tmp_path):
+    """A function: stop the recording, fetch a boot's session (the newest), return its Log."""
     from slog.messages import CONTROL_STOP
     from stagelog.blocks import read_log
     from stagelog.link import positions_of
@@ -108,6 +107,17 @@ def fetch_frames(target, tmp_path):
         session = next(s for s in link.list_sessions() if boot in (None, s["boot"]))
         path = tmp_path / "session.slog"
         path.write_bytes(b"".join(block for _, block in link.read_blocks(positions_of(session))))
-        return np.concatenate(list(read_log(path).sessions[0].iter_frames()))
+        return read_log(path)
+
+    return fetch
+
+
+@pytest.fixture
+def fetch_frames(fetch_log):
+    """A function: the same, but return the frames of the session (model.FRAME)."""
+    import numpy as np
+
+    def fetch(boot=None):
+        return np.concatenate(list(fetch_log(boot).sessions[0].iter_frames()))
 
     return fetch

@@ -1,28 +1,117 @@
-"""Faults at the car: the logger keeps what it has, says what is wrong, and goes on afterwards."""
+"""Faults at the car: the logger keeps what it has, says what is wrong in STATUS and by the light,
+and goes on when the fault ends.
+"""
 
+import random
+
+import numpy as np
 import pytest
 
 from slog import faults
 from slog import messages as m
-from stagelog.rig.play import saturated_tape
+from slog.layout import BUS_STOPPED
+from stagelog.archive.facts import erase_digest
+from stagelog.card import prepare_raw
+from stagelog.ledger import CONTROLLER, account
+from stagelog.link import RequestError
+from stagelog.rig import bus_faults, nodes
+from stagelog.rig import tape as tapes
+from stagelog.rig.bus import Bus
+from stagelog.rig.play import same_frames, saturated_tape
+from stagelog.rig.target import light_of
 
 SECOND_US = 1_000_000
 BITRATE_BPS = 500_000
 
+# The light as WIRING.md tells it, in steps of boards.light.
+ONE_FLASH = 0x0001
+TWO_FLASHES = 0x0005
+THREE_FLASHES = 0x0015
+FLICKER = 0x5555
+SLOW = 0x0F0F
 
-def play(target, us=SECOND_US // 2):
+
+def play(target, us=SECOND_US // 4):
     """Fill the bus for `us`; return how many frames that were."""
     tape = saturated_tape(BITRATE_BPS, us)
     target.play(tape)
     return len(tape)
 
 
+def assert_says(target, state, fault, light=None):
+    """Assert what STATUS and, if one is given, the light say."""
+    status = target.link.status()
+    said = m.STATE_TEXT[status["state"]], faults.TEXT[status["fault"]]
+    assert said == (m.STATE_TEXT[state], faults.TEXT[fault])
+    if light is not None and "light" in target.capabilities:
+        assert f"{target.light():#06x}" == f"{light_of(light):#06x}"
+
+
 @pytest.mark.moves("fault")
 def test_silent_bus_is_noticed_and_a_frame_ends_it(target):
     target.run_for(3 * SECOND_US)
-    assert target.link.status()["fault"] == faults.BUS_SILENT
+    assert_says(target, m.STATE_RECORDING, faults.BUS_SILENT, TWO_FLASHES)
     play(target)
-    assert target.link.status()["fault"] == faults.NONE
+    assert_says(target, m.STATE_RECORDING, faults.NONE)
+
+
+@pytest.mark.needs("light")
+def test_light_flashes_once_while_recording(target):
+    tape = saturated_tape(BITRATE_BPS, 3 * SECOND_US)[::100]
+    assert target.light(tape) == light_of(ONE_FLASH)
+
+
+@pytest.mark.needs("storage", "power")
+def test_card_absent_at_power_on_and_put_in(target):
+    target.power_cut()
+    target.card_remove()
+    target.power_on()
+    sent = play(target)
+    assert_says(target, m.STATE_NO_CARD, faults.CARD_ABSENT, FLICKER)
+    target.card_insert()
+    target.run_for(SECOND_US)
+    sent += play(target)
+    target.run_for(SECOND_US)
+    assert_says(target, m.STATE_RECORDING, faults.NONE)
+    assert target.link.status()["stored0"] == sent
+
+
+@pytest.mark.needs("storage")
+@pytest.mark.moves("write_errors")
+def test_unprepared_card_is_left_alone_until_another_comes(target, tmp_path):
+    strange = tmp_path / "strange.img"
+    strange.write_bytes(random.Random(1).randbytes(4 << 20))
+    before = strange.read_bytes()
+    own = target.card_path
+    sent = play(target)
+    target.card_swap(strange)
+    sent += play(target)
+    target.run_for(SECOND_US)
+    assert_says(target, m.STATE_CARD_FAULT, faults.CARD_UNPREPARED)
+    target.card_swap(own)
+    target.run_for(SECOND_US)
+    sent += play(target)
+    target.run_for(SECOND_US)
+    assert_says(target, m.STATE_RECORDING, faults.NONE)
+    assert target.link.status()["stored0"] == sent
+    assert strange.read_bytes() == before
+
+
+@pytest.mark.needs("storage")
+@pytest.mark.moves("write_errors")
+def test_card_that_locks_itself_is_replaced(target, tmp_path):
+    other = tmp_path / "other.img"
+    prepare_raw(other, 512)
+    sent = play(target)
+    target.card_protect()
+    sent += play(target)
+    assert_says(target, m.STATE_CARD_FAULT, faults.CARD_READ_ONLY)
+    target.card_swap(other)
+    target.run_for(SECOND_US)
+    sent += play(target)
+    target.run_for(SECOND_US)
+    assert_says(target, m.STATE_RECORDING, faults.NONE)
+    assert target.link.status()["stored0"] == sent
 
 
 @pytest.mark.needs("storage")
@@ -31,23 +120,96 @@ def test_card_pulled_while_recording_and_put_back(target):
     sent = play(target)
     target.card_remove()
     sent += play(target, 2 * SECOND_US)
-    status = target.link.status()
-    assert status["fault"] == faults.CARD_ABSENT and status["state"] == m.STATE_CARD_FAULT
+    assert_says(target, m.STATE_CARD_FAULT, faults.CARD_ABSENT, FLICKER)
     target.card_insert()
-    sent += play(target, 2 * SECOND_US)
-    target.run_for(2 * SECOND_US)
+    sent += play(target, SECOND_US)
+    target.run_for(SECOND_US)
+    assert_says(target, m.STATE_RECORDING, faults.RING_OVERFLOW)
     status = target.link.status()
-    assert status["state"] == m.STATE_RECORDING
     assert status["stored0"] + status["dropped0"] == sent and status["dropped0"] > 0
 
 
 @pytest.mark.needs("storage")
-@pytest.mark.moves("fault", "dropped0", "write_errors", "write_retries", "slots_skipped")
-def test_write_protected_card_raises_an_alarm(target):
-    target.card_protect(True)
-    play(target)
+@pytest.mark.target_args(card_blocks=24)
+@pytest.mark.moves("dropped0", "fault")
+def test_full_card_keeps_what_it_holds_until_it_is_erased(target, fetch_log):
+    link = target.link
+    sent = play(target, 3 * SECOND_US)
+    assert_says(target, m.STATE_FULL, faults.CARD_FULL, SLOW)
+    log = fetch_log()
+    ledger = account(log.sessions[0])
+    assert ledger.closes and ledger.buses[0].n_seen == sent
+    for _ in link.erase(link.list_sessions()[0], bytes.fromhex(erase_digest(log.path))):
+        target.run_for(SECOND_US // 20)
+    link.control(m.CONTROL_START, link.hello()["boot"])
+    sent = play(target)
     target.run_for(SECOND_US)
-    assert target.link.status()["fault"] == faults.CARD_READ_ONLY
+    assert_says(target, m.STATE_RECORDING, faults.NONE)
+    assert link.status()["stored0"] == sent
+
+
+@pytest.mark.needs("controller", "power")
+def test_controller_that_does_not_answer_and_comes_back(target, fetch_log):
+    sent = play(target)
+    target.controller_remove()
+    play(target)
+    assert_says(target, m.STATE_RECORDING, faults.CONTROLLER_ABSENT, THREE_FLASHES)
+    target.controller_insert()
+    target.run_for(3 * SECOND_US // 2)
+    sent += play(target)
+    target.run_for(SECOND_US // 2)
+    assert_says(target, m.STATE_RECORDING, faults.NONE)
+    assert target.link.status()["stored0"] == sent
+    session = fetch_log().sessions[0]
+    assert [gap.cause for gap in account(session).gaps] == [CONTROLLER]
+    states = [record.arg for record in session.decoded_meta() if record.name == "bus"]
+    assert BUS_STOPPED in states
+
+
+@pytest.mark.needs("errors")
+def test_wrong_bit_rate_is_told_and_leaves_the_bus_alone(target):
+    for bitrate_bps in (250_000, BITRATE_BPS):
+        settings = b'{"buses": [{"bitrate_bps": %d, "ids": null}]}' % bitrate_bps
+        target.link.replace_config(m.CONFIG_SETTINGS, settings)
+        target.run_for(SECOND_US // 10)
+        sent = play(target)
+        if bitrate_bps != BITRATE_BPS:
+            assert_says(target, m.STATE_RECORDING, faults.BUS_ERRORS)
+            assert target.link.status()["stored0"] == 0
+    target.run_for(SECOND_US // 2)
+    assert_says(target, m.STATE_RECORDING, faults.NONE)
+    assert target.link.status()["stored0"] == sent
+    assert not target.drove_dominant
+
+
+def troubled_tape(us):
+    """Return what a listener hears of a bus on which one node's transmitter dies for a while: it
+    turns passive, goes off the bus and comes back; another goes on and is disturbed by bit errors.
+    """
+    bus = Bus(BITRATE_BPS)
+    bus.add_node("dying", nodes.random_frames(1000, 1, 0, 2))
+    bus.add_node("other", nodes.random_frames(1000, 2, 1, 2))
+    bus.add_node("dash")
+    bus.add_node("logger", listen_only=True)
+    third_ns = us * 1000 // 3
+    bus.add_fault(bus_faults.stuck_recessive(third_ns, 2 * third_ns, "dying"))
+    bus.add_fault(bus_faults.bit_errors(1e-3, BITRATE_BPS, third_ns, 2 * third_ns, seed=3))
+    return bus.run(us * 1000).tape("logger")
+
+
+@pytest.mark.needs("errors")
+def test_partners_that_turn_passive_and_go_off_the_bus(target, fetch_log):
+    tape = troubled_tape(SECOND_US)
+    n_errors = int((tape["kind"] == tapes.ERROR).sum())
+    assert n_errors > 50
+    target.play(tape)
+    target.run_for(SECOND_US // 2)
+    assert_says(target, m.STATE_RECORDING, faults.NONE)
+    session = fetch_log().sessions[0]
+    assert same_frames(tape, np.concatenate(list(session.iter_frames())))
+    told = [record for record in session.decoded_meta() if record.name == "bus"]
+    assert 0 < sum(record.values["n_errors"] for record in told) <= n_errors
+    assert not target.drove_dominant
 
 
 @pytest.mark.needs("power")
@@ -67,10 +229,9 @@ def test_power_cut_costs_the_tail_only(target, fetch_frames):
 
 @pytest.mark.moves("bad_frames", "fault")
 def test_garbage_on_the_data_port_changes_nothing(target, fetch_frames):
-    import random
-
     noise = random.Random(3)
     tape = saturated_tape(BITRATE_BPS, SECOND_US // 2)
+    boot = target.link.hello()["boot"]
     for _ in range(4):
         target.send(noise.randbytes(1024) + b"AT\r\n\x03\x03\x01import os\r\n\x04\0")
     target.play(tape)
@@ -78,3 +239,25 @@ def test_garbage_on_the_data_port_changes_nothing(target, fetch_frames):
     status = target.link.status()
     assert status["stored0"] == len(tape) and status["dropped0"] == 0
     assert status["bad_frames"] > 0
+    assert target.link.hello()["boot"] == boot
+
+
+@pytest.mark.needs("repl", "power")
+@pytest.mark.moves("fault")
+def test_prompt_opens_by_a_request_only(target):
+    link = target.link
+    sent = play(target)
+    target.send(b"\r\x03\x03\x01machine.reset()\r\x04\x02\0")
+    target.run_for(SECOND_US)
+    assert link.status()["stored0"] == sent
+    boot = link.hello()["boot"]
+    with pytest.raises(RequestError, match="refused"):
+        link.control(m.CONTROL_REPL, boot)
+    link.control(m.CONTROL_STOP, boot)
+    link.control(m.CONTROL_REPL, boot)
+    target.run_for(SECOND_US // 2)
+    assert target.repl("import sys\nprint(sys.platform, 6 * 7)") == "rp2 42\n"
+    target.power_cut()
+    target.power_on()
+    assert_says(target, m.STATE_RECORDING, faults.NONE)
+    assert target.link.hello()["boot"] == boot + 1

@@ -1,21 +1,12 @@
 """What the bus carried is on the card: to the frame, in order, whatever the card does."""
 
-import numpy as np
 import pytest
 
-from stagelog.rig.play import saturated_tape
+from stagelog.rig.play import same_frames, saturated_tape
 
 SECOND_US = 1_000_000
 BITRATE_BPS = 1_000_000
 FULL_RATE = pytest.mark.target_args(bitrate_bps=BITRATE_BPS)
-
-
-def same_frames(tape, frames):
-    """Tell whether the frames are those of the tape: identifier, length, payload, order."""
-    sent = tape[tape["kind"] == 0]
-    return len(sent) == len(frames) and all(
-        np.array_equal(sent[name], frames[name]) for name in ("can_id", "dlc", "data")
-    )
 
 
 @FULL_RATE

@@ -213,11 +213,11 @@ class Mcp2515:
         if not self.answers:
             self._waits -= 1
             if self._waits <= 0:
-                self._try_start()
+                self._revive(ring)
             return
         status, control = self._read(_CANSTAT, 2)
         if control != self._mode:
-            self._try_start()
+            self._revive(ring)
             return
         if self._port.is_stuck():
             self._port.wake()
@@ -263,6 +263,12 @@ class Mcp2515:
         clock.read()
         if ring.put_meta(clock.lo, clock.hi, META_GAP, GAP_CONTROLLER, self.bus, self._data):
             self._untold = 0
+
+    def _revive(self, ring):
+        """Set up a chip that was away or was reset, and tell since when it may have missed frames."""
+        self._try_start()
+        if self.answers:
+            self._lost(ring, 0)
 
     def _try_start(self):
         self._port.stop()

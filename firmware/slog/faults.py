@@ -19,7 +19,7 @@ TEXT = {
     NONE: "no fault",
     CARD_ABSENT: "no card, or the card does not answer: push it in, or replace it",
     CARD_UNPREPARED: "the card has no stagelog extent: run 'stagelog card prepare'",
-    CARD_READ_ONLY: "the card is write-protected: move its tab, or replace it",
+    CARD_READ_ONLY: "the card has locked itself against writing, it is worn: replace it",
     CARD_FULL: "the card is full of sessions that were not downloaded: download and erase",
     CARD_WRITE: "the card rejects writes: replace it",
     CARD_STALL: "the card has not answered for over a second",

@@ -292,10 +292,14 @@ def test_a_chip_that_does_not_answer_is_tried_again():
     assert not rig.can.answers and not rig.port.started
     for _ in range(5):
         rig.poll()
+    assert rig.ring.state[COUNT] == 0
     rig.port.dead = False
     for _ in range(10):
         rig.poll()
     assert rig.can.answers and rig.port.started and rig.port.mode == 3
+    gap = bytes(rig.ring.blocks[0][64:80])
+    assert gap[4] == META_GAP and gap[8:12] == bytes(4) and rig.ring.state[COUNT] == 1
+    assert int.from_bytes(gap[12:16], "little") == 0, "not since the last poll that it answered"
 
 
 def test_a_chip_that_was_reset_is_set_up_again():

@@ -5,9 +5,10 @@ arbitration and all.
 import numpy as np
 
 from ..errors import UsageError
+from ..model import EXT, RTR
 from . import nodes
 from .bus import Bus
-from .tape import join_tapes
+from .tape import FRAME, join_tapes
 
 BITRATE_BPS = 500_000
 
@@ -51,3 +52,14 @@ def saturated_tape(bitrate_bps, duration_us, n_bytes=8, seed=0):
     bus.add_node("dash")
     bus.add_node("logger", listen_only=True)
     return bus.run(duration_us * 1000).tape("logger")
+
+
+def same_frames(tape, frames):
+    """Tell whether a frame table holds the frames of a tape, in their order, times aside."""
+    sent = tape[tape["kind"] == FRAME]
+    if len(sent) != len(frames):
+        return False
+    whole = np.array_equal(np.minimum(sent["dlc"], 8), frames["dlc"])
+    kind = np.array_equal(sent["flags"] & (EXT | RTR), frames["flags"] & (EXT | RTR))
+    same = [np.array_equal(sent[name], frames[name]) for name in ("can_id", "data")]
+    return whole and kind and all(same)

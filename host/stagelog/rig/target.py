@@ -15,10 +15,15 @@ from .logger import VirtualLogger, import_firmware
 
 CAPABILITIES = {
     "power": "cut and restore the power",
-    "storage": "stall, reject, remove or inspect the card",
+    "storage": "stall, reject, remove or change the card",
+    "controller": "take the CAN controller away and put it back",
+    "errors": "errors and other rates on the bus",
+    "light": "see the light",
     "virtual_time": "decide when time passes",
     "saturated": "a full 1 Mbit/s bus",
+    "repl": "run code at MicroPython's prompt",
 }
+LIGHT_STEPS = 16  # of boards.light
 
 
 def tape_events(tape, offset_us=0, chunk=65536):
@@ -29,6 +34,14 @@ def tape_events(tape, offset_us=0, chunk=65536):
             yield (t_us + offset_us, kind, bus, flags, can_id, dlc, state, tec, rec, data)
 
 
+def light_of(steps):
+    """Return the steps of a light, a number of LIGHT_STEPS bits, turned to its least value: equal
+    for two looks at the same pattern.
+    """
+    turned = (steps >> n | steps << LIGHT_STEPS - n for n in range(LIGHT_STEPS))
+    return min(value & (1 << LIGHT_STEPS) - 1 for value in turned)
+
+
 class SimTarget:
     """A rig in virtual time. The card is an image in `folder` and outlives power cuts.
 
@@ -36,7 +49,8 @@ class SimTarget:
     """
 
     name = "sim"
-    capabilities = frozenset(CAPABILITIES)
+    capabilities = frozenset(CAPABILITIES) - {"repl"}
+    drove_dominant = False  # the model of the controller has no transmitter
 
     def __init__(self, folder, **args):
         from ..card import prepare_raw
@@ -47,6 +61,7 @@ class SimTarget:
         if not self.card_path.exists():
             prepare_raw(self.card_path, args.pop("card_blocks", 4096))
         self._args = dict(args, card=str(self.card_path))
+        self._controllers = True
         self._logger = None
         self._n_boots = 0
         self.power_on()
@@ -71,6 +86,9 @@ class SimTarget:
         self._n_boots += 1
         args = dict(self._args, seed=self._args.get("seed", 1) + self._n_boots - 1)
         self._logger = VirtualLogger(args)
+        for capture in self.app.board.captures:
+            capture.wire_bps = self.bitrate_bps
+            capture.present = self._controllers
         self.link = Link(self._logger, "sim", self._logger.clock)
 
     def power_cut(self):
@@ -96,15 +114,41 @@ class SimTarget:
 
     def card_remove(self):
         """Pull the card out."""
-        self.app.board.card.present = False
+        self._put_card(False)
 
     def card_insert(self):
         """Put the card back in."""
-        self.app.board.card.present = True
+        self._put_card(True)
 
-    def card_protect(self, on):
-        """Move the card's tab."""
-        self.app.board.card.read_only = on
+    def card_swap(self, path):
+        """Put another card in, an image at `path`."""
+        from .sim.models import FileImage
+
+        self.card_path = path
+        self._args["card"] = str(path)
+        card = self.app.board.card
+        card.image.close()
+        card.swap(FileImage(path))
+
+    def card_protect(self):
+        """Let the card lock itself for ever, as worn ones do."""
+        self.app.board.card.read_only = True
+
+    def controller_remove(self):
+        """Take the controllers off their sockets."""
+        self._put_controllers(False)
+
+    def controller_insert(self):
+        """Put the controllers back."""
+        self._put_controllers(True)
+
+    def light(self, tape=()):
+        """Return what the light shows, see light_of, after the bus has carried the tape."""
+        from boards.light import pattern_of
+
+        if len(tape):
+            self.play(tape)
+        return light_of(pattern_of(*self.app.board.shown))
 
     def run_for(self, us):
         """Let time pass on a silent bus."""
@@ -114,3 +158,14 @@ class SimTarget:
         """Put everything away."""
         if self._logger is not None:
             self._logger.close()
+
+    def _put_card(self, present):
+        self._args["card_present"] = present
+        if self._logger is not None:
+            self.app.board.card.present = present
+
+    def _put_controllers(self, present):
+        self._controllers = present
+        if self._logger is not None:
+            for capture in self.app.board.captures:
+                capture.present = present

@@ -43,7 +43,8 @@ class Mcp2515:
     bitrate_bps       of the bus it hangs on
     crystal_Hz        its own crystal
     rx0bf, rx1bf      pins of the board that RX0BF and RX1BF go to, or None
-    present           False: nothing is soldered there
+    present           False: nothing is soldered there, see unplug
+    n_dominant        frames in which it has driven the bus dominant: sent, acknowledged, destroyed
     outcomes, t_release_us   lists, one entry for each frame offered
     """
 
@@ -71,6 +72,7 @@ class Mcp2515:
         self.t_offered_us = []
         self.t_release_us = []
         self.n_errors_seen = 0
+        self.n_dominant = 0
         self.max_spi_Hz = 0
         self._wire = SpiWire(self, spi, cs, sck, mosi, miso)
         self._pins = (interrupt, rx0bf, rx1bf)
@@ -98,6 +100,17 @@ class Mcp2515:
         """All is forgotten; the bus goes on without it."""
         self._reset()
         self._deaf_until_us = float("inf")
+
+    def unplug(self):
+        """Take the chip off the board, with what it holds."""
+        self._reset()
+        self.present = False
+        self._update_pins()
+
+    def plug(self):
+        """Put the chip back, or another one: it starts as after power-on."""
+        self.present = True
+        self.power_on()
 
     # Traffic
 
@@ -186,6 +199,7 @@ class Mcp2515:
         n_bits = (67 if flags & EXT else 47) + 8 * len(data)
         if self._clock.t_us - n_bits * 1e6 / self.bitrate_bps < self._active_from_us:
             return INACTIVE
+        self.n_dominant += self.mode == reg.MODE_NORMAL
         outcome = self._store(can_id, flags, dlc, data, len(self.outcomes) - 1)
         self.outcomes[-1] = outcome
         return outcome
@@ -220,6 +234,7 @@ class Mcp2515:
         self.n_errors_seen += 1
         self._registers[reg.CANINTF] |= reg.MERRF
         if self.mode == reg.MODE_NORMAL:
+            self.n_dominant += not self._registers[reg.EFLG] & reg.PASSIVE_BITS
             self._set_counters(self._registers[reg.TEC], min(255, self._registers[reg.REC] + 1))
         self._update_pins()
 
@@ -231,6 +246,8 @@ class Mcp2515:
             self.n_errors_seen += 1
             self._registers[reg.CANINTF] |= reg.MERRF
         if self.mode == reg.MODE_NORMAL:
+            if kind == tapes.ERROR and not self._registers[reg.EFLG] & reg.PASSIVE_BITS:
+                self.n_dominant += 1
             self._set_counters(tec, rec)
         self._update_pins()
 
@@ -410,6 +427,7 @@ class Mcp2515:
             self.outcomes.append(INACTIVE)
             self.outcomes[-1] = self._store(can_id, flags, dlc, data, len(self.outcomes) - 1)
         else:
+            self.n_dominant += 1
             self.sent.append(SentFrame(self._clock.t_us, can_id, flags, dlc, data))
         self._update_pins()
         if len(waiting) > 1:

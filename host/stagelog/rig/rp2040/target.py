@@ -4,10 +4,11 @@ The same questions as stagelog.rig.target.SimTarget; time is emulated and the ru
 card is an image file in the test's folder that outlives power cuts. Does not own the tests.
 """
 
-from slog.messages import CONFIG_SETTINGS, STATE_RECORDING
+from slog.messages import CONFIG_SETTINGS, STATE_BOOT
 from stagelog.card import prepare_raw
 from stagelog.link import Link
 
+from ..target import CAPABILITIES, LIGHT_STEPS, light_of
 from .board import PicoBoard
 from .card_image import FileImage
 from .card_timing import ORDINARY
@@ -19,6 +20,7 @@ from .sdcard import SdCard
 _SLICE_us = 500
 _READ_us = 50_000
 _BOOT_us = 20_000_000  # with a slowed core, and a card that has to be looked through
+_LIGHT_STEP_us = 1 << 17  # of boards.rp2_board
 
 
 class EmulatedStream:
@@ -50,7 +52,7 @@ class EmulatedStream:
 
 
 class Rp2040Target:
-    """A rig in emulated time. Invariant: the board has power and records, or is_on is False.
+    """A rig in emulated time. Invariant: the board has power and has started, or is_on is False.
 
     folder       where card.img is, or is made with card_blocks
     card_image   instead of that file
@@ -60,7 +62,7 @@ class Rp2040Target:
     """
 
     name = "rp2040"
-    capabilities = frozenset(("power", "storage", "virtual_time", "saturated"))
+    capabilities = frozenset(CAPABILITIES)
 
     def __init__(
         self,
@@ -107,9 +109,9 @@ class Rp2040Target:
         return self.board.t_us
 
     def power_on(self):
-        """Boot the board; it records when this returns."""
+        """Boot the board; the logger answers when this returns."""
         self.board.power_on()
-        self._wait_for_recording()
+        self._wait_for_start()
 
     def power_cut(self):
         """Take the power away: memory is gone, flash and card stay, writes under way are torn."""
@@ -138,9 +140,55 @@ class Rp2040Target:
         """Put the card back in."""
         self.card.insert()
 
-    def card_protect(self, on):
-        """Move the card's tab."""
-        self.card.write_protected = on
+    def card_swap(self, path):
+        """Put another card in, an image at `path`."""
+        self.card.remove()
+        self.card.image.close()
+        self.card_path = path
+        self.card.image = FileImage(path)
+        self.card.write_protected = False
+        self.card.insert()
+
+    def card_protect(self):
+        """Let the card lock itself for ever, as worn ones do."""
+        self.card.write_protected = True
+
+    def controller_remove(self):
+        """Take the controller off its socket."""
+        self.can.unplug()
+
+    def controller_insert(self):
+        """Put the controller back."""
+        self.can.plug()
+
+    @property
+    def drove_dominant(self):
+        """True if the logger has ever touched its bus."""
+        return self.can.n_dominant > 0
+
+    def light(self, tape=()):
+        """Look at the light for one round of it while the bus carries the tape; return what it
+        shows, see light_of.
+        """
+        if len(tape):
+            self.can.play(tape)
+        start_us = self.board.t_us
+        level = self.board.led
+        n_before = len(self.board.led_changes)
+        self.board.run_us(LIGHT_STEPS * _LIGHT_STEP_us)
+        changes = self.board.led_changes[n_before:]
+        if changes:
+            start_us += (changes[0][0] - start_us) % _LIGHT_STEP_us
+        steps = 0
+        for n in range(LIGHT_STEPS):
+            middle_us = start_us + (n + 0.5) * _LIGHT_STEP_us
+            before = [changed for t_us, changed in changes if t_us < middle_us]
+            steps |= bool(before[-1] if before else level) << n
+        return light_of(steps)
+
+    def repl(self, code):
+        """Run code at the raw REPL; return what it prints."""
+        return self.board.repl.exec(code)
 
     def run_for(self, us):
         """Let time pass on a silent bus."""
@@ -152,20 +200,21 @@ class Rp2040Target:
         self.card.image.close()
 
     def _start(self):
-        """Wait until the logger records, at the bus's bit rate."""
-        self._wait_for_recording()
+        """Wait until the logger runs, at the bus's bit rate."""
+        self._wait_for_start()
         if self.can.rate_bps != self.can.bitrate_bps:
             text = b'{"buses": [{"bitrate_bps": %d, "ids": null}]}' % self.can.bitrate_bps
             self.link.replace_config(CONFIG_SETTINGS, text)
-            self._wait_for_recording()
+            self._wait_for_start()
 
-    def _wait_for_recording(self):
+    def _wait_for_start(self):
         board = self.board
         self.link = Link(self._stream, "rp2040", self._stream.clock)
         board.run_until(lambda: board.usb.connected, _BOOT_us, what="USB")
-        board.run_until(self._is_recording, _BOOT_us, _READ_us, "the start of the recording")
+        board.run_until(self._has_started, _BOOT_us, _READ_us, "the start of the logger")
 
-    def _is_recording(self):
-        if self.can.mode not in (MODE_NORMAL, MODE_LISTEN_ONLY):
+    def _has_started(self):
+        listens = self.can.mode in (MODE_NORMAL, MODE_LISTEN_ONLY)
+        if self.can.present and not listens:
             return False
-        return self.link.status()["state"] == STATE_RECORDING
+        return self.link.status()["state"] != STATE_BOOT

@@ -37,6 +37,7 @@ DEFAULTS = {
     "t0_us": 0,
     "ring_blocks": 24,
     "write_us": 3000,
+    "card_present": True,
     "stalls": [],
     "depth": 2,
     "service_us": 0,
@@ -52,7 +53,8 @@ def build(args, link, clock=None):
     given.update(args)
     clock = clock or SimClock(given["t0_us"])
     settings = given["settings"]
-    card = SimCard(FileImage(given["card"]), clock, given["write_us"], given["stalls"])
+    image = FileImage(given["card"])
+    card = SimCard(image, clock, given["write_us"], given["stalls"], given["card_present"])
     n_buses = len(settings.get("buses", (0,)))
     captures = [
         SimController(clock, bus, given["depth"], given["service_us"]) for bus in range(n_buses)

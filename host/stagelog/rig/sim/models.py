@@ -91,16 +91,22 @@ class SimCard:
     finished.
     """
 
-    def __init__(self, image, clock, write_us=3000, stalls=()):
+    def __init__(self, image, clock, write_us=3000, stalls=(), present=True):
         self.image = image
         self.clock = clock
         self.write_us = write_us
         self.stalls = list(stalls)
-        self.present = True
+        self.present = present
         self.read_only = False
         self.n_writes = 0
         self._due_us = 0
         self._job = None
+        self._is_set_up = False
+
+    def swap(self, image):
+        """Be another card, which was not set up yet."""
+        self.image = image
+        self.read_only = self._is_set_up = False
 
     @property
     def n_sectors(self):
@@ -112,10 +118,11 @@ class SimCard:
         self._job = None
         if not self.present:
             raise OSError("no card")
+        self._is_set_up = True
 
     def read(self, sector, buf):
         """Fill `buf` from `sector` on."""
-        if not self.present:
+        if not self.present or not self._is_set_up:
             raise OSError("no card")
         self.image.read(sector, buf)
 
@@ -126,7 +133,7 @@ class SimCard:
 
     def write_poll(self):
         """Return 1 busy, 0 done, below 0 an error."""
-        if not self.present:
+        if not self.present or not self._is_set_up:
             self._job = None
             return ERROR_ABSENT
         if self.read_only:
@@ -161,7 +168,8 @@ class SimController:
     about how many.
 
     `service_us` is the time from the end of a frame (or of the service before) to its place in the
-    ring: the interrupt.
+    ring: the interrupt. `present` is whether it is soldered in; `wire_bps` the bit rate of its
+    bus, None for whatever it is set to: frames of another rate are errors to it.
     """
 
     listen_only = True
@@ -170,7 +178,8 @@ class SimController:
         self._clock = clock
         self.bus = bus
         self.bitrate_bps = 0
-        self.answers = True
+        self.present = self.answers = True
+        self.wire_bps = None
         self.counters = [0] * 8
         self.n_errors = 0
         self.n_seen = 0
@@ -180,6 +189,9 @@ class SimController:
         self._queue = []
         self._overflow = False
         self._t_overflow = 0
+        self._t_poll = 0
+        self._n_polled = 0
+        self._is_noisy = False
         self._state = BUS_STOPPED
         self._ring = None
         self._ids = None
@@ -194,7 +206,8 @@ class SimController:
     def start(self, ring):
         """Pass frames to `ring` from now on."""
         self._ring = ring
-        self._state = BUS_ACTIVE
+        self._state = BUS_ACTIVE if self.present else BUS_STOPPED
+        self._t_poll = self._clock.now_us - self._clock.boot_us
 
     def stop(self):
         """Stop passing frames on."""
@@ -204,11 +217,17 @@ class SimController:
 
     def state(self):
         """Return the BUS_ state of layout.py."""
-        return self._state
+        return BUS_WARNING if self._is_noisy and self._state == BUS_ACTIVE else self._state
 
     def receive(self, t_us, can_id, kind, dlc, data):
         """A frame has ended on the bus at `t_us`. `kind` as in BlockRing.put_frame."""
-        if self._ring is None or (self._ids is not None and can_id not in self._ids):
+        if self._ring is None or not self.present:
+            return
+        if self.wire_bps not in (None, self.bitrate_bps):
+            self.see_error()
+            self._is_noisy = True
+            return
+        if self._ids is not None and can_id not in self._ids:
             return
         dlc = min(dlc, 8)
         t_us -= self._clock.boot_us
@@ -230,7 +249,7 @@ class SimController:
 
     def see_error(self):
         """There was an error on the bus."""
-        if self._ring is not None:
+        if self._ring is not None and self.present:
             self.n_errors += 1
 
     def change_state(self, state, tec, rec):
@@ -247,20 +266,31 @@ class SimController:
             self._ring.put_frame(ready & 0xFFFFFFF, ready >> 28, can_id, kind, dlc, data)
 
     def poll(self, ring):
-        """Report and clear the overflow flag: at least one frame was lost."""
+        """Report and clear the overflow flag: at least one frame was lost. A controller that was
+        away is set up again.
+        """
+        now = self._clock.now_us - self._clock.boot_us
+        if self.answers != self.present:
+            self.answers = self.present
+            self._state = BUS_ACTIVE if self.present else BUS_STOPPED
+            self._queue = []
+            if self.present:
+                self._tell_gap(ring, now, 0, self._t_poll)
+        if not self.present:
+            return
         if self._overflow:
             self._overflow = False
             self.counters[7] += 1
             ring.count_lost(self.bus, 1)
-            now = self._clock.now_us - self._clock.boot_us
-            ring.put_meta(
-                now & 0xFFFFFFF,
-                now >> 28,
-                META_GAP,
-                GAP_CONTROLLER,
-                self.bus,
-                struct.pack("<II", 1, self._t_overflow & 0xFFFFFFFF),
-            )
+            self._tell_gap(ring, now, 1, self._t_overflow)
+        if self._is_noisy and self.n_errors == self._n_polled:
+            self._is_noisy = False
+        self._n_polled = self.n_errors
+        self._t_poll = now
+
+    def _tell_gap(self, ring, now, n, t_first):
+        data = struct.pack("<II", n, t_first & 0xFFFFFFFF)
+        ring.put_meta(now & 0xFFFFFFF, now >> 28, META_GAP, GAP_CONTROLLER, self.bus, data)
 
 
 class MemoryNv:
