@@ -265,7 +265,7 @@ class Mcp2515:
             self._untold = 0
 
     def _revive(self, ring):
-        """Set up a chip that was away or was reset, and tell since when it may have missed frames."""
+        """Set up a chip that was away or reset; tell since when it may have missed frames."""
         self._try_start()
         if self.answers:
             self._lost(ring, 0)
