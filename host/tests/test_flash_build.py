@@ -159,3 +159,12 @@ def test_units_and_descriptions_are_cut():
         ("n", "B"),
         ("t", "I"),
     )
+
+
+def test_no_short_name_is_a_word_of_the_language():
+    lines = [f"def function{i}():\n    return {i}\n" for i in range(900)]
+    calls = " + ".join(f"function{i}()" for i in range(900))
+    small = shrink({"logger.x": "".join(lines) + f"def run():\n    return {calls}\n"}, False)
+    space = {}
+    exec(small["logger.x"], space)
+    assert space["run"]() == sum(range(900))

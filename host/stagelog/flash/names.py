@@ -42,7 +42,7 @@ def shorten(trees):
         for name in group:
             meets[name] |= group
     n_uses = Counter(name for _, tree in trees for name in _all_names(tree))
-    taken = set(n_uses) - own
+    taken = set(n_uses) - own | set(keyword.kwlist)
     given = {}
     for name in sorted(own, key=lambda name: (-n_uses[name], name)):
         used = {given[other] for other in meets[name] if other in given}
