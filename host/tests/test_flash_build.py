@@ -162,9 +162,10 @@ def test_units_and_descriptions_are_cut():
 
 
 def test_no_short_name_is_a_word_of_the_language():
-    lines = [f"def function{i}():\n    return {i}\n" for i in range(900)]
-    calls = " + ".join(f"function{i}()" for i in range(900))
-    small = shrink({"logger.x": "".join(lines) + f"def run():\n    return {calls}\n"}, False)
+    functions = "".join(f"def function{i}():\n    return {i}\n" for i in range(900))
+    calls = ", ".join(f"function{i}()" for i in range(900))
+    source = f"{functions}def run():\n    return sum([{calls}])\n"
+    small = shrink({"logger.x": source}, readable=False)
     space = {}
     exec(small["logger.x"], space)
     assert space["run"]() == sum(range(900))
