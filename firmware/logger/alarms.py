@@ -2,8 +2,9 @@
 
 Owns the state of every alarm. Each is looked at ten times a second, a tenth of them at each tick,
 and only while its signals are valid: a sensor fault is no exceedance. An alarm says at most one
-thing a minute, except that warning may become critical at once; what it could not say, it says
-when the minute is over, if it still holds. A latched alarm stays until it is acknowledged.
+thing a minute; when the minute is over it says the worst that came meanwhile, even if that is
+past. Levels and sums are those of the moment. A latched alarm stays until it is acknowledged. One
+that comes tells, beside its message, what its signal was before and is some time after it.
 
 All comparisons are in raw units: a value that must not fall is compared as its negative.
 """
@@ -16,14 +17,13 @@ from slog.layout import const
 
 _COLUMNS = const(19)
 _NEVER = const(0x3FFFFFFF)
-_MINUTE = const(6000)
 _PARTS = const(8)  # pieces of the window of a rate
 
 
 class Alarms:
     """`level[i]`: 0 none, 1 warning, 2 critical."""
 
-    def __init__(self, watch, sensors, trouble, flight, roles, sections, emit):
+    def __init__(self, watch, sensors, trouble, roles, rows, sections, emit):
         self._rows = sections[st.ALARMS]
         self._points = sections[st.POINTS]
         self._gate_rows = sections[st.GATES]
@@ -35,12 +35,17 @@ class Alarms:
         self._watch = watch
         self._sensors = sensors
         self._trouble = trouble
-        self._flight = flight
         self._acknowledge = roles[0][st.ACKNOWLEDGE]
         self._emit = emit
         self._shown = bytearray([ev.CLEAR] * self.n)
-        self._said = array("i", [-_MINUTE] * self.n)
-        self._said_level = bytearray(self.n)
+        self._pause = rows["say_s"] * 100
+        self._said = array("i", [-self._pause] * self.n)
+        self._worst = bytearray(self.n)  # since it said something
+        self._half = rows["before_s"] * 5
+        self._wait = rows["after_s"] * 100
+        self._after = array("i", [0] * self.n)  # tick of what is told after it came
+        self._new = array("i", [0] * (self.n + 1))  # values, then speed and engine speed
+        self._old = array("i", self._new)
         self._latched = bytearray(self.n)
         self._in1 = array("H", [0] * self.n)
         self._in2 = array("H", [0] * self.n)
@@ -59,16 +64,21 @@ class Alarms:
         for i in range(self.n):
             self._in1[i] = self._in2[i] = self._out[i] = 0
         for past in self._past.values():
-            for k in range(_PARTS + 2):
-                past[k] = -1 if k < _PARTS else 0
+            self._forget(past)
         for i in range(len(self._gate_n)):
             self._gate_n[i] = 0
+
+    def _forget(self, past):
+        for k in range(_PARTS + 2):
+            past[k] = -1 if k < _PARTS else 0
 
     def step(self, group, airborne):
         """Look at every tenth alarm; at the gates once in ten ticks."""
         if not group:
             self._open_gates(airborne)
             self._take_acknowledge()
+            if self._watch.tick // 10 % self._half == 0:
+                self._remember()
         for i in range(group, self.n, 10):
             self._look(i)
             level = self.level[i]
@@ -83,14 +93,15 @@ class Alarms:
         at = i * _COLUMNS
         kind = rows[at + 1]
         s = rows[at + 2]
-        if not self._sensors.valid[s]:
-            self._in1[i] = self._in2[i] = 0
-            return
         x = rows[at + 3]
-        if x >= 0 and not self._sensors.valid[x]:
+        valid = self._sensors.valid
+        if not valid[s] or (x >= 0 and not valid[x]):
             self._in1[i] = self._in2[i] = 0
+            if i in self._past:
+                self._forget(self._past[i])
             return
-        v = self._sensors.last[s]
+        last = self._sensors.last
+        v = last[s]
         warning = rows[at + 4]
         critical = rows[at + 5]
         if kind == st.BELOW:
@@ -98,11 +109,15 @@ class Alarms:
         elif kind == st.BELOW_TABLE or kind == st.ABOVE_TABLE:
             if kind == st.BELOW_TABLE:
                 v = -v
-            warning, critical = self._between(self._sensors.last[x], rows[at + 16], rows[at + 17])
+            warning, critical = self._between(last[x], rows[at + 16], rows[at + 17])
         elif kind == st.FAN:
-            if self._sensors.last[x] <= rows[at + 14]:
+            if last[x] <= rows[at + 14]:
                 return
             v = -v
+        elif kind == st.DIFFERENCE:
+            v -= last[x]
+        elif kind == st.COOLER:
+            v = self._share(at)
         elif kind != st.ABOVE:
             v = self._of_past(i, kind, at, v)
         if rows[at + 10] & ~self._gates:
@@ -188,6 +203,19 @@ class Alarms:
         warning = points[at + 1] + (points[at + 4] - points[at + 1]) * part // width
         return warning, points[at + 2] + (points[at + 5] - points[at + 2]) * part // width
 
+    def _share(self, mine):
+        """Return the negative of what this cooler takes off, in per cent of the best one."""
+        rows = self._rows
+        last = self._sensors.last
+        valid = self._sensors.valid
+        best = 0
+        for at in range(0, len(rows), _COLUMNS):
+            if rows[at + 18] == rows[mine + 18] and valid[rows[at + 2]] and valid[rows[at + 3]]:
+                best = max(best, last[rows[at + 3]] - last[rows[at + 2]])
+        if best < rows[mine + 13]:
+            return -_NEVER
+        return (last[rows[mine + 2]] - last[rows[mine + 3]]) * 100 // best
+
     def _n_in_group(self, group):
         n = 0
         for i in range(self.n):
@@ -204,7 +232,9 @@ class Alarms:
             source = rows[at]
             if source == st.OF_SIGNAL:
                 s = rows[at + 1]
-                v = self._sensors.last[s] if self._sensors.valid[s] else -_NEVER
+                v = self._sensors.last[s]
+                if not self._sensors.valid[s]:
+                    v = _NEVER if rows[at + 3] else -_NEVER
             elif source == st.OF_SPEED:
                 v = trouble.speed
             elif source == st.OF_AIRBORNE:
@@ -226,30 +256,51 @@ class Alarms:
             for i in range(self.n):
                 if self._latched[i]:
                     self._latched[i] = 0
-                    if not self.level[i]:
-                        self._tell(i, ev.ACKNOWLEDGED)
         self._acked = pressed
 
     def _say(self, i):
+        tick = self._watch.tick
         level = self.level[i]
-        state = level or (ev.LATCHED if self._latched[i] else ev.CLEAR)
-        if state == self._shown[i] or (state == ev.CLEAR and self._shown[i] == ev.ACKNOWLEDGED):
+        if level > self._worst[i]:
+            self._worst[i] = level
+        if self._after[i] and tick >= self._after[i]:
+            self._after[i] = 0
+            self._send(i, ev.CONTEXT, ev.AFTER, self._value(i), self._driving())
+        if tick - self._said[i] < self._pause:
             return
-        again = self._watch.tick - self._said[i] >= _MINUTE
-        if again or level > self._said_level[i]:
-            if again:
-                self._said_level[i] = 0
-            self._tell(i, state)
-
-    def _tell(self, i, state):
-        level = self.level[i]
-        if level and self._shown[i] > ev.CRITICAL:
-            self.n_came += 1
+        shown = self._shown[i]
+        state = self._worst[i] or (ev.LATCHED if self._latched[i] else ev.CLEAR)
+        if state == ev.CLEAR and shown > ev.CLEAR:
+            state = ev.ACKNOWLEDGED
+        self._worst[i] = level
+        if state == shown:
+            return
         self._shown[i] = state
-        self._said[i] = self._watch.tick
-        self._said_level[i] = max(self._said_level[i], level)
-        s = self._rows[i * _COLUMNS + 2]
+        self._said[i] = tick
+        if state <= ev.CRITICAL < shown:
+            self.n_came += 1
+            self._after[i] = tick + self._wait
+            self._send(i, ev.CONTEXT, ev.BEFORE, self._old[i], self._old[self.n])
+        self._send(i, ev.ALARM, state, self._value(i), self._driving())
+
+    def _remember(self):
+        """Keep what there is now, and what there was half of before_s ago."""
+        new = self._old
+        self._old = self._new
+        self._new = new
+        for i in range(self.n):
+            new[i] = self._value(i)
+        new[self.n] = self._driving()
+
+    def _value(self, i):
+        return self._sensors.last[self._rows[i * _COLUMNS + 2]]
+
+    def _driving(self):
+        """Return speed and engine speed, packed."""
         context = min(self._trouble.speed // 100, 511)
-        context |= min(max(self._trouble.rpm, 0) // 10, 1023) << ev.RPM_SHIFT
-        value = self._watch.centi(s, self._sensors.last[s])
-        self._emit(ev.ALARM + self._rows[i * _COLUMNS], state, value, context)
+        return context | min(max(self._trouble.rpm, 0) // 10, 1023) << ev.RPM_SHIFT
+
+    def _send(self, i, code, state, raw, driving):
+        rows = self._rows
+        value = self._watch.centi(rows[i * _COLUMNS + 2], raw)
+        self._emit(code + rows[i * _COLUMNS], state, value, driving)

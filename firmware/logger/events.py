@@ -35,9 +35,7 @@ class Events:
         flight_rows = st.named(sections[st.FLIGHT], st.FLIGHT_ROWS)
         self.flight = Flight(self.watch, self.sensors, roles, flight_rows, send)
         self.trouble = Trouble(self.watch, self.sensors, self.flight, roles, rows, send)
-        self.alarms = Alarms(
-            self.watch, self.sensors, self.trouble, self.flight, roles, sections, send
-        )
+        self.alarms = Alarms(self.watch, self.sensors, self.trouble, roles, rows, sections, send)
         self.diffs = Diffs(self.sensors, self.trouble, roles, sections, send)
         self.fuel = Fuel(self.sensors, self.trouble, self.flight, roles, sections, send)
         self.summary = Summary(self, rows["summary_s"], send)

@@ -9,7 +9,6 @@ from slog import events as ev
 from slog import signal_table as st
 
 _ONE = 1_000_000
-_FIRST = 20  # tenths of a second at rest that the first level needs
 
 
 class Fuel:
@@ -68,7 +67,7 @@ class Fuel:
             self._level = (
                 level if self._level is None else self._level + (level - self._level) // 8
             )
-            if not self._known and self._quiet >= _FIRST:
+            if not self._known and self._quiet >= rows["first_n"]:
                 self._set_first(self._level, rows["sigma_quiet"])
             elif self._quiet >= rows["quiet_s"] * 10 and self._quiet % 100 == 0:
                 self._stand(self._level)
@@ -82,7 +81,7 @@ class Fuel:
             self._early = (
                 level if self._early is None else self._early + (level - self._early) // 64
             )
-            if self._trouble.distance_m > 300:
+            if self._trouble.distance_m > rows["first_m"]:
                 self._set_first(self._early, rows["sigma_moving"])
         self._count_km()
 
@@ -247,7 +246,7 @@ class Fuel:
         self._spread += (abs(off) - self._spread) // weight
         volume = max(self.volume(), 0)
         self._emit(ev.FUEL, ev.ON, volume, self.used_cl)
-        if km % 5 == 0:
+        if km % rows["range_km"] == 0:
             left = max(volume - rows["unusable"] - rows["reserve"], 0)
             p50 = left * 100 // max(self._per_km, 1)
             worse = self._per_km + self._spread * 16 // 25  # 1.28 sigma of a mean over the leg

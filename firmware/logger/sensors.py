@@ -1,8 +1,8 @@
 """Which signals may be believed: plausible, moving, not stale, and good by their own status.
 
 Owns one verdict per signal and per message. Each signal is looked at ten times a second, a tenth
-of them at each tick. A verdict needs a second of evidence, so that one bad frame is no fault; a
-single bad value is never compared all the same.
+of them at each tick. A fault needs evidence for some time, so that one bad frame is none; a single
+bad value is never compared all the same.
 """
 
 from array import array
@@ -13,10 +13,7 @@ from slog import events as ev
 from slog import signal_table as st
 from slog.layout import const
 
-_BAD = const(2)
-_FAULT = const(10)
-_MOST = const(20)
-_GRACE = const(500)  # ticks until a message that never came is missed
+_BAD = const(2)  # one bad look against good ones
 _CAP = const(0x3FFFFFFF)
 
 
@@ -35,6 +32,8 @@ class Sensors:
         self._still = array("H", [0] * n)
         self._lost = bytearray(watch.n_slots)
         self._stuck_speed = rows["stuck_speed"]
+        self._fault = rows["fault"]
+        self._grace = rows["grace_s"] * 100  # until a message that never came is missed
         self._since = 0
 
     def resume(self):
@@ -52,7 +51,7 @@ class Sensors:
         watch = self._watch
         for i in range(group, watch.n_signals, 10):
             self._look(i, speed)
-        if watch.tick - self._since < _GRACE:
+        if watch.tick - self._since < self._grace:
             return
         for slot in range(group, watch.n_slots, 10):
             seen = watch.seen[slot]
@@ -101,8 +100,8 @@ class Sensors:
         self.last[i] = raw
         score = self._score[i]
         if verdict:
-            score = min(score + _BAD, _MOST)
-            if score >= _FAULT and not self.fault[i]:
+            score = min(score + _BAD, 2 * self._fault)
+            if score >= self._fault and not self.fault[i]:
                 self.fault[i] = verdict
                 self.n_faults += 1
                 self._emit(ev.SENSOR + i, verdict, raw, 0)

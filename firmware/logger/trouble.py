@@ -112,8 +112,8 @@ class Trouble:
             and self.speed > rows["spin_speed"]
             and moved < rows["spin_move"] * n
         ):
-            self._n_spin = min(self._n_spin + 1, rows["spin_s"] * 10)
-            if self._n_spin == rows["spin_s"] * 10 and not self.stuck:
+            self._n_spin = min(self._n_spin + 1, rows["spin_n"])
+            if self._n_spin == rows["spin_n"] and not self.stuck:
                 self.stuck = True
                 self._emit(ev.STUCK, ev.ON, self.speed, 0)
         else:
@@ -131,7 +131,7 @@ class Trouble:
             self._n_rolled = 0
             return
         self._n_rolled += 1
-        if self._n_rolled >= rows["roll_s"] * 10:
+        if self._n_rolled >= rows["roll_n"]:
             self._rolled = over
             self._n_rolled = 0
             self._emit(ev.ROLL_OVER, ev.ON if over else ev.OFF, self._flight.acc_z, 0)
@@ -144,7 +144,7 @@ class Trouble:
             self._hand_told = False
             return
         self._n_hand += 1
-        long = self._n_hand > rows["hand_s"] * 10 and self.fastest > rows["spin_speed"]
+        long = self._n_hand > rows["hand_n"] and self.fastest > rows["spin_speed"]
         fast = self._n_hand >= 2 and self.fastest > rows["hand_speed"]
         if (long or fast) and not self._hand_told:
             self._hand_told = True

@@ -5,10 +5,13 @@ Owns the tables that a reader decodes by. Unknown codes stay numbers; nothing is
 
 from slog.events import (
     ACKNOWLEDGED,
+    AFTER,
     ALARM,
+    BEFORE,
     CANCELLED,
     CAR_FLIGHT,
     CLEAR,
+    CONTEXT,
     CRITICAL,
     DIFF_MODEL,
     FLIGHT,
@@ -54,6 +57,7 @@ _STATES_SENSOR = {
     STATUS_BAD: "status",
     STALE: "stale",
 }
+_STATES_CONTEXT = {BEFORE: "before", AFTER: "after"}
 _ON_OFF = {OFF: "off", ON: "on"}
 
 # (code, name, what value is, what extra is, {state: name})
@@ -120,6 +124,8 @@ SUMMARY_ITEMS = (
 
 def describe(code):
     """Return (name, number, row of EVENTS or None) of a code; number counts within its kind."""
+    if code >= CONTEXT:
+        return "alarm_context", code - CONTEXT, None
     if code >= MESSAGE:
         return "message", code - MESSAGE, None
     if code >= SENSOR:
@@ -136,7 +142,9 @@ def describe(code):
 
 def state_name(code, state):
     """Return the word for a state, or its number as text."""
-    if code >= SENSOR:
+    if code >= CONTEXT:
+        names = _STATES_CONTEXT
+    elif code >= SENSOR:
         names = _STATES_SENSOR
     elif code >= ALARM:
         names = _STATES_ALARM

@@ -1,9 +1,9 @@
 """On-car events: what the code, the state, the value and the extra of a META_EVENT record mean.
 
-A record's arg is code | state << 16; code has 16 bits, state 5. Codes from ALARM on carry the
-number of the alarm of the car profile, codes from SENSOR on the index of a signal in the signal
-table. Times inside an event are microseconds since boot, bits 31 to 0. Names, units and what each
-value means are in slog.event_names, which a logger need not load.
+A record's arg is code | state << 16; code has 16 bits, state 5. Codes from ALARM and CONTEXT on
+carry the number of the alarm of the car profile, codes from SENSOR on the index of a signal in the
+signal table. Times inside an event are microseconds since boot, bits 31 to 0. Names, units and
+what each value means are in slog.event_names, which a logger need not load.
 """
 
 from slog.layout import const
@@ -26,6 +26,7 @@ SUMMARY = const(0x80)
 ALARM = const(0x100)
 SENSOR = const(0x200)
 MESSAGE = const(0x400)
+CONTEXT = const(0x800)
 
 # states of FLIGHT
 TAKEN_OFF = const(1)
@@ -38,6 +39,9 @@ CRITICAL = const(2)
 CLEAR = const(3)
 LATCHED = const(4)
 ACKNOWLEDGED = const(5)
+# states of CONTEXT
+BEFORE = const(1)
+AFTER = const(2)
 # states of SENSOR and MESSAGE
 GOOD = const(0)
 IMPLAUSIBLE = const(1)
@@ -56,5 +60,5 @@ SEVERITY_SHIFT = const(21)  # 3 bits: limits of the profile that the peak exceed
 CAR_UNKNOWN = const(0)
 CAR_AGREES = const(1)
 CAR_SILENT = const(2)
-# ALARM packs its extra.
+# ALARM and CONTEXT pack their extra.
 RPM_SHIFT = const(9)  # speed in km/h below it, 10 rpm above it

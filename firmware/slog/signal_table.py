@@ -136,6 +136,8 @@ BELOW_TABLE = const(4)
 ABOVE_TABLE = const(5)
 FAN = const(6)
 DROP = const(7)
+DIFFERENCE = const(8)
+COOLER = const(9)
 
 # Rows of the sections with one column, in order.
 FLIGHT_ROWS = (
@@ -219,6 +221,9 @@ FUEL_ROWS = (
     "dead_low",
     "dead_high",
     "n_points",
+    "first_n",
+    "first_m",
+    "range_km",
 )  # then n_points each of: volume cl, height A, height B in 0.01 mm
 HEAT_ROWS = (
     "mesh",
@@ -246,15 +251,20 @@ HEAT_ROWS = (
 WATCH_ROWS = (
     "stuck_speed",
     "roll_mg",
-    "roll_s",
+    "roll_n",
     "spin_speed",
-    "spin_s",
+    "spin_n",
     "spin_move",
     "hand_kPa",
     "hand_speed",
-    "hand_s",
+    "hand_n",
     "summary_s",
     "engine_rpm",
+    "say_s",
+    "before_s",
+    "after_s",
+    "fault",
+    "grace_s",
 )
 
 

@@ -43,6 +43,14 @@ class Score:
         for name in ("onset", "airtime", "latency"):
             getattr(self, name).extend(getattr(other, name))
 
+    @classmethod
+    def total(cls, scores):
+        """Return the sum of scores."""
+        total = cls()
+        for score in list(scores):
+            total.add(score)
+        return total
+
     def row(self):
         """Return the figures as a dict; None where nothing was asked."""
 
@@ -62,6 +70,7 @@ class Score:
             "false": self.false,
             "withdrawn": self.withdrawn,
             "false_per_100km": 100 * self.false / self.km if self.km else None,
+            "live_per_100km": 100 * (self.false + self.withdrawn) / self.km if self.km else None,
             "onset_median_ms": part(self.onset, 50),
             "onset_p95_ms": part(self.onset, 95),
             "airtime_median_ms": part(self.airtime, 50),
@@ -112,11 +121,6 @@ def _match(truth, free, a, b):
     return best_at
 
 
-def true_flights(drive):
-    """Return [(onset_s, end_s)] of a drive's truth."""
-    return [(j.t_us / 1e6, j.end_us / 1e6) for j in drive.truth.of("jump")]
-
-
 def found_flights(events):
     """Return what the on-car detector found, for score_flights."""
     landed = {f["confirmed_us"]: f for f in flights_of(events)}
@@ -151,11 +155,12 @@ def detections(events, table):
 
 
 def judge(drive, found):
-    """Return a list of (True or False, text), one for each expectation of the drive's scenario."""
-    verdicts = []
+    """Return ([(kept, text)] by expectation of the drive's scenario, how many are the rig's)."""
+    verdicts, rig = [], 0
     scenario = drive.scenario
     for expect in (*scenario.must, *scenario.must_not):
         if expect.detection.startswith(("bus:", "log:", "not_logging")):
+            rig += 1
             continue
         times = [t for t, name in found if _is(name, expect.detection)]
         if expect.at_most is not None:
@@ -170,7 +175,7 @@ def judge(drive, found):
                 end = event.end_us / 1e6 + 1.0
             good = any(start - 0.3 <= t <= end for t in times)
             verdicts.append((good, f"{expect.detection} after {start:.1f} s"))
-    return verdicts
+    return verdicts, rig
 
 
 def _is(name, pattern):

@@ -2,6 +2,8 @@
 the virtual car, alarms that do not chatter.
 """
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -119,12 +121,58 @@ def test_a_pause_is_told_and_not_ticked_through(table, jump):
 
 
 def test_alarm_waits_for_its_debounce_and_latches_until_acknowledged(table):
-    raw = [1500] * 100 + [1850] * 150 + [1500] * 900
+    raw = [1500] * 100 + [1850] * 150 + [1500] * 1400
     states = said(temperatures(raw, ack_at=range(1000, 1005)), table, "DiffOilTempR")
     assert [state for _, state in states] == ["warning", "latched", "acknowledged"]
     assert states[0][0] == pytest.approx(20, abs=1)
     assert states[1][0] >= states[0][0] + 60
-    assert states[2][0] == 100
+    assert states[2][0] == states[1][0] + 60
+
+
+def test_alarm_says_one_thing_a_minute_and_the_worst_first(table):
+    raw = [1500] * 100 + [1850] * 150 + [2100] * 100 + [1500] * 2000
+    states = said(temperatures(raw), table, "DiffOilTempR")
+    assert [state for _, state in states] == ["warning", "critical", "latched"]
+    assert [later - before for (before, _), (later, _) in pairwise(states)] == [60, 60]
+
+
+def test_alarm_that_comes_tells_what_was_before_and_after(table):
+    raw = [1500] * 600 + [1850] * 150 + [1600] * 400
+    facts = read_events(recompute(temperatures(raw), table), table)
+    facts = [f for f in facts if f.get("signal") == "DiffOilTempR" and "alarm" in f["name"]]
+    assert [(f["name"], f["state"], f["value"]) for f in facts] == [
+        ("alarm_context", "before", 90.0),
+        ("alarm", "warning", 125.0),
+        ("alarm_context", "after", 100.0),
+    ]
+    assert facts[2]["t_us"] - facts[1]["t_us"] == pytest.approx(20e6, abs=2e5)
+
+
+def radiators(out_degC, seconds, table):
+    """Return what is said of radiators whose inlets are at 100 degC, the engine running."""
+    cool, engine = np.zeros(seconds * 10, FRAME), np.zeros(seconds * 50, FRAME)
+    for frames, can_id, cycle_us in ((cool, 0x150, 100_000), (engine, 0x100, 20_000)):
+        frames["can_id"] = can_id
+        frames["dlc"] = frames["n_bytes"] = 8
+        frames["t_us"] = np.arange(len(frames)) * cycle_us
+    cool["data"][:, 0:6:2] = 100 + 40
+    cool["data"][:, 1:6:2] = np.array(out_degC) + 40
+    engine["data"][:, :2] = np.frombuffer((8000).to_bytes(2, "little"), np.uint8)
+    both = np.concatenate([cool, engine])
+    both = both[np.argsort(both["t_us"], kind="stable")]
+    facts = read_events(recompute(both, table), table)
+    return [
+        (f["signal"], f["state"])
+        for f in facts
+        if f["name"] == "alarm" and f["alarm"] == "radiator_blocked"
+    ]
+
+
+def test_a_radiator_that_takes_off_less_than_the_others_is_told(table):
+    assert radiators((80, 98, 82), 100, table) == [("Rad2Out", "critical")]
+    assert radiators((80, 93, 82), 100, table) == [("Rad2Out", "warning")]
+    assert radiators((80, 90, 82), 100, table) == []
+    assert radiators((96, 100, 96), 100, table) == []  # nothing to judge by
 
 
 def test_alarm_does_not_chatter_on_its_limit(table):

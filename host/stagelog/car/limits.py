@@ -16,6 +16,8 @@ ALARM_KINDS = (
     "above_table",
     "fan",
     "drop",
+    "difference",
+    "cooler",
 )
 DERIVED = ("vehicle_speed_kmh", "airborne", "engine_running")  # channels made on board, no signal
 
@@ -37,6 +39,8 @@ class Validity:
 
     stale_cycles: int = count(2, 1000)
     stuck_kmh: float = number(0, 300)
+    fault_s: float = number(0.1, 10)
+    grace_s: float = number(0, 600)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +67,64 @@ class Airborne:
     acc_only_enter_g: float = number(0.05, 0.9)
     acc_only_confirm_ms: float = number(0, 2000)
     landing_severity_g: tuple = rising(1, 50)
+    load_share: float = number(0.01, 1)
+    mean_share: float = number(0.05, 2)
+    cg_error_m: float = number(0, 2)
+    lag_ms: float = number(0, 100)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trouble:
+    """Stuck, rolled over, handbrake, and when the engine runs."""
+
+    roll_over_g: float = number(-1, 0.5)
+    roll_over_s: float = number(0.1, 60)
+    stuck_kmh: float = number(1, 100)
+    stuck_s: float = number(1, 600)
+    stuck_mm_per_s: float = number(0.1, 500)
+    handbrake_kPa: float = number(50, 20000)
+    handbrake_kmh: float = number(1, 300)
+    handbrake_s: float = number(0.1, 60)
+    engine_rpm: float = number(50, 5000)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiffModel:
+    """When the differential's temperature differs too much from its model."""
+
+    residual_degC: float = number(1, 100)
+    hold_s: float = number(1, 600)
+    settle_s: float = number(60, 36000)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GearboxAbuse:
+    """What the host looks for in the raw log; see stagelog.events.gearbox."""
+
+    gear_target: str
+    shifting: str
+    input_speed: str
+    output_speed: str
+    over_rev_rpm: float = number(1000, 20000)
+    shift_torque_Nm: float = number(0, 5000)
+    slip_rpm: float = number(10, 5000)
+    slip_rpm_s: float = number(1, 1e6)
+    stall_torque_Nm: float = number(1, 5000)
+    stall_output_rpm: float = number(1, 2000)
+    stall_s: float = number(0.1, 600)
+    neutral_gear: int = count(0, 255)
+    neutral_kmh: float = number(0, 300)
+    neutral_s: float = number(0, 600)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Messages:
+    """How often alarms and the summary are told, and the context beside an alarm."""
+
+    every_s: float = number(1, 3600)
+    before_s: float = number(2, 600)
+    after_s: float = number(1, 600)
+    summary_s: float = number(1, 600)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +145,10 @@ class FuelEstimate:
     reserve_l: float = number(0, 500)
     ewma_km: float = number(0.1, 500)
     behind_plan_pct: float = number(0.1, 100)
+    first_terrain: str
+    first_level_s: float = number(0.1, 600)
+    first_level_m: float = number(1, 10000)
+    range_every_km: float = number(1, 500)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

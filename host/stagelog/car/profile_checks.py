@@ -12,6 +12,8 @@ _NEEDS = {
     "above_table": ("x_signal", "table_x", "table_y"),
     "fan": ("x_signals", "x_limit"),
     "drop": ("window_s",),
+    "difference": ("x_signal",),
+    "cooler": ("x_signals", "floor"),
 }
 
 
@@ -37,6 +39,7 @@ def find_dbc_contradictions(profile, dbc):
     for where, name in _names(profile):
         if name not in signals and name not in DERIVED:
             yield where, f"signal {name} is not in {dbc}"
+    yield from _find_units(profile, signals)
     for key, alarm in profile.alarm.items():
         if alarm.kind not in ("above", "below"):
             continue
@@ -49,6 +52,19 @@ def find_dbc_contradictions(profile, dbc):
                     low, high = signal.minimum, signal.maximum
                     text = f"{level} {limit:g} is outside what {name} can carry: {low} to {high}"
                     yield ("alarm", key, level), text
+
+
+def _find_units(p, signals):
+    """A limit in another unit than its signal's would be a limit on something else."""
+    for key, alarm in p.alarm.items():
+        for name in (name for name in alarm.signals if name in signals):
+            unit = signals[name].unit or ""
+            known = {"rate": (f"{unit}/min",), "time_to_limit": ("min",), "drop": ("%",)}
+            known |= dict.fromkeys(("below_table", "above_table"), (unit, "%"))
+            wanted = known.get(alarm.kind, (unit,))
+            if alarm.unit not in wanted:
+                text = f"alarm {key} is in {alarm.unit}, but {name} is in {unit}"
+                yield ("alarm", key, "unit"), f"{text}: expected {' or '.join(wanted)}"
 
 
 def _find_lengths(p):
@@ -68,6 +84,15 @@ def _find_lengths(p):
     if n != p.cooling.radiators:
         text = f"cooling.radiators is {p.cooling.radiators}, but radiator_W_per_K has {n} elements"
         yield ("cooling", "radiator_W_per_K"), text
+    if len(p.airborne.landing_severity_g) != 3:
+        text = "airborne.landing_severity_g needs three limits: medium, hard, severe"
+        yield ("airborne", "landing_severity_g"), text
+    for key, alarm in p.alarm.items():
+        fitted = {"cooler": ("radiators", p.cooling.radiators), "fan": ("fans", p.cooling.fans)}
+        what, count = fitted.get(alarm.kind, ("", len(alarm.signals)))
+        if len(alarm.signals) != count:
+            text = f"alarm {key} has {len(alarm.signals)} signals, cooling.{what} is {count}"
+            yield ("alarm", key, "signals"), text
     if len(p.fuel.sender_dead_mm) != 2:
         yield ("fuel", "sender_dead_mm"), "fuel.sender_dead_mm needs a lower and an upper height"
 
@@ -87,6 +112,8 @@ def _find_orders(p):
         ("mass", "cg_behind_front_axle_m", "wheelbase_m"),
         ("airborne", "acc_enter_g", "acc_exit_g"),
         ("airborne", "min_airtime_ms", "max_airtime_ms"),
+        ("airborne", "acc_only_enter_g", "acc_enter_g"),
+        ("airborne", "confirm_all_wheels_ms", "confirm_ms"),
         ("fuel_estimate", "level_sigma_quiet_l", "level_sigma_moving_l"),
     ]
     for table, low, high in orders:
@@ -97,6 +124,14 @@ def _find_orders(p):
     if p.fuel.start_l > p.fuel.capacity_l:
         text = f"fuel.start_l is {p.fuel.start_l:g}, above capacity_l ({p.fuel.capacity_l:g})"
         yield ("fuel", "start_l"), text
+    plans = p.fuel.plan_l_per_100km
+    for mode, name in p.fuel.plan_of_mode.items():
+        if name not in plans:
+            text = f"fuel.plan_of_mode.{mode} is {name}, which fuel.plan_l_per_100km has not"
+            yield ("fuel", "plan_of_mode", mode), text
+    if p.fuel_estimate.first_terrain not in plans:
+        text = f"no fuel.plan_l_per_100km is called {p.fuel_estimate.first_terrain}"
+        yield ("fuel_estimate", "first_terrain"), text
     if p.fuel.sender_volume_l[-1] != p.fuel.capacity_l:
         yield ("fuel", "sender_volume_l"), "fuel.sender_volume_l must end at fuel.capacity_l"
     if p.gearbox.upshift_full_rpm >= p.engine.limiter_rpm:
@@ -109,10 +144,29 @@ def _find_orders(p):
             yield ("suspension", "bump_stop_from_mm"), text
     if p.airborne.droop_mm >= min(s.travel_mm):
         yield ("airborne", "droop_mm"), "airborne.droop_mm is not below suspension.travel_mm"
+    yield from _find_plausible(p)
+
+
+def _find_plausible(p):
+    rules = {}
     for n, rule in enumerate(p.plausible):
         if rule.min >= rule.max:
             text = f"plausible min {rule.min:g} is not below max {rule.max:g}"
             yield ("plausible", n, "min"), text
+        for name in rule.signals:
+            if name in rules:
+                yield ("plausible", n, "signals"), f"{name} is in two entries of plausible"
+            rules[name] = rule
+    for key, alarm in p.alarm.items():
+        if alarm.kind not in ("above", "below"):
+            continue
+        for name in (name for name in alarm.signals if name in rules):
+            low, high = rules[name].min, rules[name].max
+            for level in ("warning", "critical"):
+                limit = getattr(alarm, level)
+                if limit is not None and not low < limit < high:
+                    text = f"{level} {limit:g} of alarm {key} is beyond what is plausible for"
+                    yield ("alarm", key, level), f"{text} {name}: {low:g} to {high:g}"
 
 
 def _find_gates(p):
@@ -156,10 +210,13 @@ def _find_levels(name, alarm):
     at, low, high = ("alarm", name), alarm.warning, alarm.critical
     if low is None and high is None:
         yield at, f"alarm {name} needs warning or critical"
-    falls = alarm.kind in ("below", "time_to_limit")
+    falls = alarm.kind in ("below", "time_to_limit", "cooler")
     if low is not None and high is not None and (low <= high if falls else low >= high):
         text = f"alarm {name}: critical {high:g} is not beyond warning {low:g}"
         yield (*at, "critical"), text
+    x = alarm.table_x or ()
+    if any(a >= b for a, b in zip(x, x[1:], strict=False)):
+        yield (*at, "table_x"), f"alarm {name}: table_x must rise from element to element"
     if None not in (alarm.table_x, alarm.table_y) and len(alarm.table_x) != len(alarm.table_y):
         yield (*at, "table_y"), f"alarm {name}: table_x and table_y differ in length"
     if alarm.x_signals is not None and len(alarm.x_signals) != len(alarm.signals):
@@ -174,6 +231,9 @@ def _names(p):
     for name, (status, _) in p.status.items():
         yield ("status", name), name
         yield ("status", name), status
+    abuse = p.gearbox_abuse
+    for field in ("gear_target", "shifting", "input_speed", "output_speed"):
+        yield ("gearbox_abuse", field), getattr(abuse, field)
     report = p.report
     yield ("report", "limiter"), report.limiter
     yield ("report", "converter"), report.converter

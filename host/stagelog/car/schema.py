@@ -8,7 +8,18 @@ What detectors read is in stagelog.car.limits.
 from dataclasses import dataclass
 
 from stagelog.car.fields import count, number, numbers, one_of, rising
-from stagelog.car.limits import Airborne, Alarm, FuelEstimate, Gate, Plausible, Validity
+from stagelog.car.limits import (
+    Airborne,
+    Alarm,
+    DiffModel,
+    FuelEstimate,
+    Gate,
+    GearboxAbuse,
+    Messages,
+    Plausible,
+    Trouble,
+    Validity,
+)
 from stagelog.car.report_parts import Report
 
 
@@ -253,6 +264,7 @@ class Fuel:
     slosh_damping: float = number(0.005, 1)
     slosh_bias_l_per_ms2: float = number(-100, 100)
     plan_l_per_100km: dict[str, float]
+    plan_of_mode: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -365,6 +377,7 @@ class Roles:
     handbrake_pressure: str
     steering: str
     acknowledge: str
+    drive_mode: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -395,6 +408,10 @@ class Profile:
     plausible: tuple[Plausible, ...]
     validity: Validity
     airborne: Airborne
+    trouble: Trouble
+    diff_model: DiffModel
+    gearbox_abuse: GearboxAbuse
+    messages: Messages
     fuel_estimate: FuelEstimate
     gate: dict[str, Gate]
     alarm: dict[str, Alarm]

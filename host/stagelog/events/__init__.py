@@ -8,10 +8,14 @@ read_events(events, table)                   the same as dicts with names and un
 flights_of(events)                           flights as dicts, take-off and landing in one
 summarise(events)                            the newest running summary
 add_lives(summaries)                         several sessions as one: component lives
+fuel_by_terrain(events, mode, profile)       litres per 100 km, beside the plan
+find_gear_abuse(series, profile)             over-rev, shifts under load, slip: from the raw log
 """
 
 from stagelog.events.compare import Disagreement, compare_events, load_events
 from stagelog.events.compile import SignalTable, TableProblem, compile_table
+from stagelog.events.consumption import fuel_by_terrain
+from stagelog.events.gearbox import find_gear_abuse
 from stagelog.events.reading import add_lives, flights_of, read_events, summarise
 from stagelog.events.recompute import Detected, Recomputation, recompute
 
@@ -24,7 +28,9 @@ __all__ = [
     "add_lives",
     "compare_events",
     "compile_table",
+    "find_gear_abuse",
     "flights_of",
+    "fuel_by_terrain",
     "load_events",
     "read_events",
     "recompute",

@@ -15,12 +15,15 @@ _KINDS = {
     "above_table": st.ABOVE_TABLE,
     "fan": st.FAN,
     "drop": st.DROP,
+    "difference": st.DIFFERENCE,
+    "cooler": st.COOLER,
 }
 _DERIVED = {
     "vehicle_speed_kmh": (st.OF_SPEED, 100),
     "airborne": (st.OF_AIRBORNE, 1000),
     "engine_running": (st.OF_ENGINE, 1000),
 }
+_ALIKE = ("difference", "cooler")  # two signals are taken from each other
 _AGE = 8 / 7.5  # the oldest of eight pieces is seven to eight pieces old
 
 
@@ -38,6 +41,9 @@ def alarm_sections(profile, book, problem):
             names[alarm.id + n] = (key, signal_name, alarm.unit)
             x_name = alarm.x_signals[n] if alarm.x_signals else alarm.x_signal
             x = None if x_name is None else book.signal(x_name, ("alarm", key, "x_signal"))
+            if alarm.kind in _ALIKE and (x.scale, x.offset) != (signal.scale, signal.offset):
+                text = f"alarm {key}: {signal_name} and {x_name} differ in scale or offset"
+                raise problem(profile, ("alarm", key, "signals"), text)
             limits = _limits(alarm, signal, x)
             first = len(points)
             points += _points(alarm, signal, x)
@@ -85,6 +91,10 @@ def _limits(alarm, signal, x):
     clear = max(round(alarm.clear / size), 1)
     if kind == "above":
         return [*(_above(signal, level) for level in levels), clear]
+    if kind == "difference":
+        return [*(_times(level, 1 / size) for level in levels), clear]
+    if kind == "cooler":
+        return [*(_times(level, -1) for level in levels), round(alarm.clear)]
     if kind in ("below", "fan"):
         return [*(_below(signal, level) for level in levels), clear]
     if kind == "rate":
@@ -125,6 +135,8 @@ def _past(alarm, signal, x):
         minutes = alarm.window_s / 60
         most = 0 if alarm.drop_per_min is None else round(alarm.drop_per_min * minutes / size)
         return [round(alarm.window_s * 10), 0, 0, most]
+    if alarm.kind == "cooler":
+        return [0, math.ceil(alarm.floor / size), 0, 0]
     if alarm.kind == "fan":
         return [0, 0, math.floor(to_raw(x, alarm.x_limit) + 1e-6), 0]
     return [0, 0, 0, 0]

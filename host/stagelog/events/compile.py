@@ -102,7 +102,7 @@ def compile_table(profile, dbc, bus=0):
             st.FLIGHT: rows_of.flight(profile, book),
             st.FUEL: rows_of.fuel(profile),
             st.HEAT: rows_of.heat(profile),
-            st.WATCH: rows_of.watch(profile),
+            st.WATCH: rows_of.watch(profile, book),
         }
     except rows_of.Contradiction as problem:
         raise TableProblem(profile, problem.entry, str(problem)) from problem

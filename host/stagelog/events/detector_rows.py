@@ -20,10 +20,7 @@ class Contradiction(ValueError):
 def flight(profile, book):
     """Return the rows of FLIGHT in the order of slog.signal_table.FLIGHT_ROWS."""
     p, imu, mass = profile.airborne, profile.sensors.imu, profile.mass
-    scales = {book.signal(name, ("roles", "damper")).scale for name in profile.roles.damper}
-    if len(scales) > 1:
-        raise Contradiction(("roles", "damper"), "the four damper signals differ in scale")
-    mm = scales.pop()
+    mm = _damper_mm(profile, book)
     fuel_kg = 0.5 * profile.fuel.start_l * profile.fuel.density_kg_per_l
     total_kg = mass.without_fuel_kg + fuel_kg
     shift_m = fuel_kg * (mass.tank_behind_front_axle_m - mass.cg_behind_front_axle_m) / total_kg
@@ -38,10 +35,10 @@ def flight(profile, book):
         "landing2": (1000 * p.landing_g) ** 2,
         "droop": p.droop_mm / mm,
         "wheels": p.droop_wheels,
-        "load": 1000 * LOAD_SHARE * p.acc_enter_g,
-        "load_out": 4000 * LOAD_SHARE * p.acc_enter_g,
-        "mean": 1000 * MEAN_SHARE * p.acc_enter_g,
-        "mean_spin": 1000 / G_ms2 * CG_ERROR_m,
+        "load": 1000 * p.load_share * p.acc_enter_g,
+        "load_out": 4000 * p.load_share * p.acc_enter_g,
+        "mean": 1000 * p.mean_share * p.acc_enter_g,
+        "mean_spin": 1000 / G_ms2 * p.cg_error_m,
         "flare": 100 * p.flare_kmh_per_s / 10,
         "flare_pedal": 10 * p.flare_pedal_pct,
         "suspect": p.suspect_ms / 10,
@@ -54,8 +51,8 @@ def flight(profile, book):
         "shortest": p.min_airtime_ms / 10,
         "longest": p.max_airtime_ms / 10,
         "inhibit": 100 * p.inhibit_below_kmh,
-        "back": BACK_us,
-        "only_back": BACK_us,
+        "back": 1000 * p.lag_ms,
+        "only_back": 1000 * p.lag_ms,
         "airborne_code": _code_of(book, profile.roles.flight_state, "airborne"),
         "stop": s.bump_stop_N_per_m2 * (16 * mm * 1e-3) ** 2 * load,
         "drift": profile.sensors.damper.zero_drift_mm / mm,
@@ -72,14 +69,6 @@ def flight(profile, book):
         values[f"rebound{i}"] = s.rebound_damping_Ns_per_m[i] * mm * 1e-3 / _STEP_s * load
         values[f"stop_from{i}"] = s.bump_stop_from_mm[i] / mm
     return _column(values, st.FLIGHT_ROWS)
-
-
-# The wheels let go when they carry less than this share of acc_enter_g times the weight, and carry
-# again at four times that. The mean force since then must be below the second share of it.
-LOAD_SHARE = 0.1
-MEAN_SHARE = 0.28
-CG_ERROR_m = 0.15  # the tank empties, spares and crew move
-BACK_us = 10_000  # how long the differences and the filter lag behind
 
 
 def fuel(profile):
@@ -103,10 +92,13 @@ def fuel(profile):
         "leak_s": e.leak_within_s,
         "reserve": 100 * e.reserve_l,
         "ewma_m": 1000 * e.ewma_km,
-        "plan": 10 * f.plan_l_per_100km.get("mixed", 70.0),
+        "plan": 10 * f.plan_l_per_100km[e.first_terrain],
         "dead_low": 100 * f.sender_dead_mm[0],
         "dead_high": 100 * f.sender_dead_mm[1],
         "n_points": len(f.sender_volume_l),
+        "first_n": 10 * e.first_level_s,
+        "first_m": e.first_level_m,
+        "range_km": e.range_every_km,
     }
     rows = _column(values, st.FUEL_ROWS)
     for point in zip(f.sender_volume_l, f.sender_a_mm, f.sender_b_mm, strict=True):
@@ -123,9 +115,9 @@ def heat(profile):
         "churn": d.churning_W_per_rpm2 * (9.549 * gears.final_drive) ** 2 / 100 * (1 << 20),
         "radius_mm": 1000 * radius_m,
         "final": 1000 * gears.final_drive,
-        "residual": RESIDUAL_cdegC,
-        "hold_s": 30,
-        "settle_s": 1200,
+        "residual": 100 * profile.diff_model.residual_degC,
+        "hold_s": profile.diff_model.hold_s,
+        "settle_s": profile.diff_model.settle_s,
     }
     warning = {}
     for alarm in profile.alarm.values():
@@ -150,25 +142,36 @@ def heat(profile):
     return rows + [[round(1000 * ms**0.8)] for ms in range(61)]
 
 
-RESIDUAL_cdegC = 1000  # domain notes, section 6: more is a fault or little oil
-
-
-def watch(profile):
+def watch(profile, book):
     """Return the rows of WATCH."""
+    t, m = profile.trouble, profile.messages
     values = {
         "stuck_speed": 100 * profile.validity.stuck_kmh,
-        "roll_mg": -300,
-        "roll_s": 1,
-        "spin_speed": 600,
-        "spin_s": 15,
-        "spin_move": 100,
-        "hand_kPa": 500,
-        "hand_speed": 6000,
-        "hand_s": 3,
-        "summary_s": 10,
-        "engine_rpm": 0.6 * profile.engine.idle_rpm,
+        "roll_mg": 1000 * t.roll_over_g,
+        "roll_n": 10 * t.roll_over_s,
+        "spin_speed": 100 * t.stuck_kmh,
+        "spin_n": 10 * t.stuck_s,
+        "spin_move": t.stuck_mm_per_s / 10 / _damper_mm(profile, book),
+        "hand_kPa": t.handbrake_kPa,
+        "hand_speed": 100 * t.handbrake_kmh,
+        "hand_n": 10 * t.handbrake_s,
+        "summary_s": m.summary_s,
+        "engine_rpm": t.engine_rpm,
+        "say_s": m.every_s,
+        "before_s": m.before_s,
+        "after_s": m.after_s,
+        "fault": 20 * profile.validity.fault_s,
+        "grace_s": profile.validity.grace_s,
     }
     return _column(values, st.WATCH_ROWS)
+
+
+def _damper_mm(profile, book):
+    """Return what one unit of the four damper signals is, mm."""
+    scales = {book.signal(name, ("roles", "damper")).scale for name in profile.roles.damper}
+    if len(scales) > 1:
+        raise Contradiction(("roles", "damper"), "the four damper signals differ in scale")
+    return scales.pop()
 
 
 def _code_of(book, name, word):

@@ -77,7 +77,7 @@ def _facts(event, name, number, table):
     value, extra = event.value, event.extra
     if name == "flight":
         return _flight(event)
-    if name == "alarm":
+    if name in ("alarm", "alarm_context"):
         facts = {"number": number, "value": value / 100, "speed_kmh": extra & 0x1FF}
         facts["engine_rpm"] = (extra >> ev.RPM_SHIFT) * 10
         known = table.alarms.get(number) if table else None

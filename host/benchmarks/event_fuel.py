@@ -1,0 +1,86 @@
+"""Fuel on stages of 483 km: the on-car estimate beside the flow alone and plain level means.
+
+Owns the drive through the firmware's detectors piece by piece, and its error at the end of the
+stage in per cent of what was truly burned.
+"""
+
+import numpy as np
+from event_drives import reduced
+
+from stagelog.car import iter_drive
+from stagelog.events import Recomputation, read_events
+
+IDS = (0x80, 0xA0, 0x100, 0x103, 0x140)
+TARGET_pct = 2.0
+MEANS_s = (10, 60, 300)
+
+
+def score_stage(profile, table, seed, scale=1.0):
+    """Return the row of one stage; `worst_pct` is the worst of all kilometres."""
+    run = Recomputation(table.data)
+    fuel = run.detectors.fuel
+    t0_us, levels, first, worst_l = 0, [], None, 0.0
+    for piece in iter_drive("loop_483", seed=seed, profile=profile, scale=scale):
+        if not len(piece.frames):
+            continue
+        t0_us = t0_us or int(piece.frames["t_us"][0])
+        run.feed(reduced(piece.frames, IDS, t0_us))
+        truth = piece.truth.arrays["fuel_l"]
+        first = float(truth[0]) if first is None else first
+        last = float(truth[-1])
+        km = float(piece.truth.arrays["distance_m"][-1]) / 1e3
+        if km > 5.0:
+            worst_l = max(worst_l, abs(fuel.volume() / 100 - last))
+        levels.append(_levels(piece.frames, profile))
+    burned, level = first - last, np.concatenate(levels)
+    row = {
+        "seed": seed,
+        "km": km,
+        "burned_l": burned,
+        "error_pct": 100 * (fuel.volume() / 100 - last) / burned,
+        "worst_pct": 100 * worst_l / burned,
+        "flow_error_pct": 100 * (fuel.metered_ml / 1000 / burned - 1),
+        "flow_alone_pct": 100 * (first - fuel.metered_ml / 1000 - last) / burned,
+        "flow_scale": fuel.scale / 1e6,
+    }
+    for seconds in MEANS_s:
+        mean = float(level[-20 * seconds :].mean())
+        row[f"level_{seconds}s_pct"] = 100 * (mean - last) / burned
+    ranges = [fact for fact in read_events(run.events) if fact["name"] == "range"]
+    row["ranges"] = len(ranges)
+    return row
+
+
+def missed(rows):
+    """Return what missed the target, as texts."""
+    return [
+        f"fuel, seed {row['seed']}: {row['error_pct']:.2f} %, target {TARGET_pct:g} %"
+        for row in rows
+        if abs(row["error_pct"]) > TARGET_pct
+    ]
+
+
+COLUMNS = (  # title, key, digits
+    ("seed", "seed", 0),
+    ("burned l", "burned_l", 1),
+    ("flow meter wrong by %", "flow_error_pct", 2),
+    ("**stagelog** %", "error_pct", 2),
+    ("its worst on the way %", "worst_pct", 2),
+    ("flow alone %", "flow_alone_pct", 2),
+    *((f"level, mean of {s} s %", f"level_{s}s_pct", 2) for s in MEANS_s),
+)
+
+
+def markdown(rows):
+    """Return the rows as Markdown; errors are per cent of what was burned."""
+    lines = ["| " + " | ".join(c[0] for c in COLUMNS) + " |", "|" + "---:|" * len(COLUMNS)]
+    lines += ["| " + " | ".join(f"{r[k]:.{d}f}" for _, k, d in COLUMNS) + " |" for r in rows]
+    return "\n".join(lines)
+
+
+def _levels(frames, profile):
+    """Return the tank's volume by the senders alone, litres, at 20 Hz."""
+    rows = frames[frames["can_id"] == 0x140]["data"][:, :4].copy().view("<u2") * 0.01
+    f = profile.fuel
+    a = np.interp(rows[:, 0], f.sender_a_mm, f.sender_volume_l)
+    return 0.5 * (a + np.interp(rows[:, 1], f.sender_b_mm, f.sender_volume_l))

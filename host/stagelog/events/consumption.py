@@ -1,0 +1,68 @@
+"""Litres per 100 km by terrain, from the on-car fuel events of each kilometre.
+
+The terrain is what the driver's mode switch says: nothing else on the bus knows it. The profile
+says which plan a mode stands for. What was driven without a mode is "unknown".
+"""
+
+import numpy as np
+
+from slog import events as ev
+
+UNKNOWN = "unknown"
+ALL = "all"
+
+
+def fuel_by_terrain(events, mode, profile):
+    """Return [{terrain, km, used_l, l_per_100km, plan_l_per_100km}], most km first, then "all".
+
+    events  Detected, of the car or of the host
+    mode    (t_us int64[n] ascending, values[n], {value: text}) of the signal that
+            profile.roles.drive_mode names; None if the log does not hold it
+    plan_l_per_100km is None where the profile has no plan. Each kilometre counts for the mode that
+    was held longest in it; the last, broken one is left out.
+    """
+    sums, before = {}, None
+    for event in events:
+        if event.code == ev.RESUMED:
+            before = None
+        if event.code != ev.FUEL:
+            continue
+        if before is not None and event.extra >= before.extra:
+            name = _mode_between(mode, before.t_us, event.t_us)
+            km, used_l = sums.get(name, (0.0, 0.0))
+            sums[name] = (km + 1.0, used_l + (event.extra - before.extra) / 100)
+        before = event
+    rows = [_row(name, *sums[name], profile) for name in sorted(sums, key=lambda n: -sums[n][0])]
+    if rows:
+        km, used_l = sum(r["km"] for r in rows), sum(r["used_l"] for r in rows)
+        rows.append(_row(ALL, km, used_l, profile))
+    return rows
+
+
+def _mode_between(mode, start_us, end_us):
+    if mode is None:
+        return UNKNOWN
+    t_us, values, texts = mode
+    first = max(int(np.searchsorted(t_us, start_us, side="right")) - 1, 0)
+    end = int(np.searchsorted(t_us, end_us, side="right"))
+    if first >= end:
+        return UNKNOWN
+    edges = np.append(np.maximum(t_us[first:end], start_us), end_us)
+    held = np.asarray(values[first:end])
+    kinds = np.unique(held[np.isfinite(held)])
+    if not len(kinds):
+        return UNKNOWN
+    spent = [np.diff(edges)[held == kind].sum() for kind in kinds]
+    value = int(kinds[int(np.argmax(spent))])
+    return str(texts.get(value, value))
+
+
+def _row(name, km, used_l, profile):
+    plan = profile.fuel.plan_l_per_100km.get(profile.fuel.plan_of_mode.get(name))
+    return {
+        "terrain": name,
+        "km": km,
+        "used_l": round(used_l, 2),
+        "l_per_100km": round(100 * used_l / km, 1),
+        "plan_l_per_100km": plan,
+    }
