@@ -76,7 +76,7 @@ class Store:
         self._t_start = 0
         self._t_failed = None
         self._closing = False
-        self._n_vain = 0  # looks for a card since the session was stopped
+        self._n_vain = 0  # looks for a card since a block was stored or the session stopped
         self._first = True
 
     def mount(self):
@@ -108,6 +108,8 @@ class Store:
             self.boot = self.last_boot + 1
         self.extent = extent
         self.fault = self._lasting_fault()
+        if self._beyond is not None and self._beyond[0] == extent.extent_id:
+            self.fault = self.fault or faults.CARD_WRITE
         self._n_tries = self._n_skips = 0
         self._go_beyond()
         return True
@@ -221,10 +223,14 @@ class Store:
         if self._t_failed is None or now - self._t_failed >= _REMOUNT_US:
             self.mount()
             self._t_failed = self.clock.t_us()
-            if self._closing and self.extent is None:
-                self._n_vain += 1
-                while self._n_vain >= _VAIN and self.ring.n_waiting():
-                    self._discard()
+            self._n_vain += 1
+            if self.extent is None:
+                self._end_in_vain()
+
+    def _end_in_vain(self):
+        """Give up what a stopped session left in memory when no card has taken it for long."""
+        while self._closing and self._n_vain >= _VAIN and self.ring.n_waiting():
+            self._discard()
 
     def _start_block(self):
         extent = self.extent
@@ -364,6 +370,7 @@ class Store:
         )
         self.ring.release()
         self._beyond = None
+        self._n_vain = 0
         self.blocks_written += 1
         self._first = False
         self._advance()
@@ -397,6 +404,7 @@ class Store:
             n_left = -offset % _GROUP_BLOCKS
             self._beyond = (self.extent.extent_id, self.extent.after(self.next_position, n_left))
             self._give_up(self.fault or faults.CARD_WRITE)
+            self._end_in_vain()
 
     def _give_up(self, fault):
         self.extent = None

@@ -441,3 +441,24 @@ def test_numbers_that_jump_do_not_hide_the_newest_blocks():
     bench.power_on()
     bench.run_ms(2500)
     assert {place: blocks_on(bench).get(place) for place in kept} == kept
+
+
+def test_a_card_that_takes_no_write_is_told_without_a_break_and_lets_the_session_end():
+    """L11 nth:new_settings:211: each look for the card cleared the alarm until the next write had
+    failed, and a stopped session waited for ever.
+    """
+    bench = booted(3000)
+    bench.card.judge = lambda write: Verdict(1000, -1, 0)
+    bench.run_ms(1000)
+    bench.link.control(m.CONTROL_STOP, bench.app.boot)
+    assert not bench.app._recording and not bench.app._stopping
+    told = set()
+    bench.link.control(m.CONTROL_START, bench.app.boot)
+    bench.run_ms(1000)
+    for _ in range(2000):
+        bench.run_ms(1)
+        told.add(bench.app.fault)
+    assert told == {faults.CARD_WRITE}
+    bench.card.judge = None
+    bench.run_ms(2000)
+    assert bench.app.fault == 0 and bench.app.store.blocks_written
