@@ -12,6 +12,7 @@ from .journal import BAD, SECTORS_PER_BLOCK, ZEROS
 from .reader import parse_block, parse_release
 
 _RECORDS_AT = 64
+_MAGIC = b"SL"
 
 
 @dataclass(slots=True)
@@ -145,6 +146,10 @@ class Image:
         """Return the Version that lies whole at a place, None if none does, False if nobody wrote
         it.
         """
+        at = self.layout.sector(position)
+        head = overlay[at] if at in overlay else self.sectors.get(at, ZEROS)
+        if head is BAD or head[:2] != _MAGIC:
+            return None
         data = self.content(position, overlay)
         if data is None:
             return None

@@ -1,9 +1,8 @@
 """Mutation testing: change one operator, constant or statement of the code that keeps the data,
 and see whether its fast tests notice.
 
-Owns the changes and the count; the tests are the ordinary ones. A mutant lives in memory only: a
-forked process imports it in place of the file, runs the tests that belong to the file and stops at
-the first failure. Nothing is written to the tree. Fails with InputError for a file without tests.
+Owns the changes, the choice of tests and the count; the tests are the ordinary ones, run by
+`judging`. A mutant lives in memory only. Fails with InputError for a file without tests.
 
     killed     a test failed            timed out   the tests took ten times as long: noticed too
     survived   all tests passed: a missing test, or a change that changes nothing
@@ -12,13 +11,8 @@ the first failure. Nothing is written to the tree. Fails with InputError for a f
 import ast
 import copy
 import importlib
-import importlib.abc
-import importlib.util
 import json
-import os
 import random
-import sys
-import tempfile
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -26,6 +20,7 @@ from pathlib import Path
 
 from ...errors import InputError
 from ...resources import firmware_path
+from . import judging
 
 _SLOG = "hil_tests/campaigns/test_mutants_slog.py"
 _BLOCK = ("firmware/tests/test_slog_block.py", "firmware/tests/test_slog_golden.py")
@@ -34,7 +29,11 @@ _STORE = (
     _SLOG,
     "firmware/tests/test_slog_store.py",
     "hil_tests/campaigns/test_kept_cases.py",
+    "hil_tests/campaigns/test_kept_cases_sessions.py",
     "hil_tests/campaigns/test_mutants_store.py",
+    "hil_tests/campaigns/test_card_faults.py",
+    "hil_tests/campaigns/test_nth_call.py",
+    "firmware/tests/test_app.py",
 )
 
 # file -> (the module it is imported as, the tests that must notice)
@@ -52,17 +51,13 @@ TARGETS = {
     "firmware/logger/ring.py": ("logger.ring", ("hil_tests/campaigns/test_mutants_ring.py",)),
     "firmware/logger/extent.py": ("logger.extent", _STORE),
     "firmware/logger/store.py": ("logger.store", _STORE),
-    "firmware/logger/sessions.py": (
-        "logger.sessions",
-        (*_STORE, "firmware/tests/test_app.py"),
-    ),
+    "firmware/logger/sessions.py": ("logger.sessions", _STORE),
     "host/stagelog/ledger.py": (
         "stagelog.ledger",
         (_SLOG, "host/tests/test_ledger.py", "host/tests/test_blocks.py"),
     ),
 }
-_PURGED = ("slog", "logger", "stagelog")
-_LEAST_s = 20
+_SLICE = 200  # mutants between two looks at the clock
 
 _SWAPS = {
     ast.Lt: ast.LtE,
@@ -92,18 +87,26 @@ _SWAPS = {
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """One change: number `index` of `file`, what it does in words. -1 changes nothing."""
+    """One change: number `index` of `file`, what it does in words.
+
+    scope   qualified name of the outermost function that it is in, empty outside of all
+    """
 
     file: str
     index: int
     line: int
     what: str
+    scope: str = ""
+
+    @property
+    def path(self):
+        """Where the file lies."""
+        return repository() / self.file
 
     def tree(self):
         """Return the changed file, parsed."""
         tree = _parse(self.file)
-        if self.index >= 0:
-            _apply(tree, self.index)
+        _apply(tree, self.index)
         return ast.fix_missing_locations(tree)
 
     def __str__(self):
@@ -119,8 +122,27 @@ def mutants_of(file):
     """Return all Mutants of a file of TARGETS, always in the same order."""
     if file not in TARGETS:
         raise InputError(f"no tests are named for {file}", f"choose one of {', '.join(TARGETS)}")
-    options = [option for node in ast.walk(_parse(file)) for option in _options(node)]
-    return [Mutant(file, index, line, what) for index, (line, what, _) in enumerate(options)]
+    tree = _parse(file)
+    scopes = {}
+    _name_scopes(tree, "", scopes)
+    options = [
+        (scopes.get(node, ""), *option) for node in ast.walk(tree) for option in _options(node)
+    ]
+    return [
+        Mutant(file, index, line, what, scope)
+        for index, (scope, line, what, _) in enumerate(options)
+    ]
+
+
+def _name_scopes(node, prefix, scopes):
+    """Note for every node in a function the qualified name of the outermost function."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.FunctionDef):
+            name = prefix + child.name
+            scopes[child] = name
+            scopes.update((inner, name) for part in child.body for inner in ast.walk(part))
+        elif isinstance(child, ast.ClassDef):
+            _name_scopes(child, f"{prefix}{child.name}.", scopes)
 
 
 def _parse(file):
@@ -195,78 +217,6 @@ def _removable(statement):
     return isinstance(statement, ast.AugAssign | ast.Raise | ast.Return | ast.Continue | ast.Break)
 
 
-class _Loader(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Gives a mutant's tree in place of its file."""
-
-    def __init__(self, module, mutant):
-        self._module = module
-        self._mutant = mutant
-
-    def find_spec(self, fullname, path, target=None):
-        if fullname != self._module:
-            return None
-        origin = str(repository() / self._mutant.file)
-        return importlib.util.spec_from_loader(fullname, self, origin=origin)
-
-    def exec_module(self, module):
-        module.__file__ = str(repository() / self._mutant.file)
-        exec(compile(self._mutant.tree(), module.__file__, "exec"), module.__dict__)
-
-
-class Judge:
-    """Runs the tests of one file on its mutants; holds the time that they take unchanged."""
-
-    def __init__(self, file):
-        self._module, tests = TARGETS[file]
-        self._tests = [str(repository() / test) for test in tests]
-        start = time.monotonic()
-        self._deadline_s = 600
-        unchanged = self.outcome(Mutant(file, -1, 0, "unchanged"))
-        if unchanged != "survived":
-            raise InputError(f"the tests of {file} fail without any change", "mend them first")
-        self._deadline_s = max(_LEAST_s, 10 * (time.monotonic() - start))
-
-    def outcome(self, mutant):
-        """Return "killed", "survived" or "timed out"."""
-        child = os.fork()
-        if not child:
-            self._run(mutant)
-        deadline = time.monotonic() + self._deadline_s
-        while time.monotonic() < deadline:
-            done, status = os.waitpid(child, os.WNOHANG)
-            if done:
-                return "survived" if status == 0 else "killed"
-            time.sleep(0.01)
-        os.kill(child, 9)
-        os.waitpid(child, 0)
-        return "timed out"
-
-    def _run(self, mutant):
-        """Run the tests on a mutant, in the forked process; does not return."""
-        code = 1
-        try:
-            quiet = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(quiet, 1)
-            os.dup2(quiet, 2)
-            code = _test(self._module, mutant, self._tests)
-        finally:
-            os._exit(code)
-
-
-def _test(module, mutant, tests):
-    sys.dont_write_bytecode = True
-    for name in list(sys.modules):
-        if name.split(".")[0] in _PURGED:
-            del sys.modules[name]
-    sys.path[:0] = [str(firmware_path()), str(repository() / "host")]
-    sys.meta_path.insert(0, _Loader(module, mutant))
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = folder
-        options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", "--tb=no"]
-        options += ["--hypothesis-seed=0", f"--rootdir={repository()}", f"--basetemp={folder}/t"]
-        return int(importlib.import_module("pytest").main(options + tests))
-
-
 def sample(files, n, seed):
     """Return n of all mutants of some files, drawn by the seed; all if there are no more."""
     drawn = [mutant for file in files for mutant in mutants_of(file)]
@@ -284,22 +234,24 @@ def run(mutants, path=None, seconds=None, tell=print):
     for name in ("hypothesis", "numpy", "pytest"):  # of the tests: loaded once, before the forks
         importlib.import_module(name)
     done = _load(path)
-    judges = {}
     start = time.monotonic()
-    for mutant in mutants:
-        if str(mutant) in done:
-            continue
-        if seconds is not None and time.monotonic() - start > seconds:
-            break
-        if mutant.file not in judges:
-            judges[mutant.file] = Judge(mutant.file)
-        outcome = judges[mutant.file].outcome(mutant)
+
+    def settle(mutant, outcome):
         done[str(mutant)] = outcome
-        if outcome == "survived":
+        if outcome == judging.SURVIVED:
             tell(f"survived: {mutant}")
         if path is not None:
             with open(path, "a", encoding="utf-8") as stream:
                 stream.write(json.dumps([str(mutant), outcome]) + "\n")
+
+    for file in dict.fromkeys(mutant.file for mutant in mutants):
+        waiting = [m for m in mutants if m.file == file and str(m) not in done]
+        docket = judging.Docket()
+        while waiting and (seconds is None or time.monotonic() - start < seconds):
+            module, tests = TARGETS[file]
+            paths = [str(repository() / test) for test in tests]
+            judging.judge(module, paths, waiting[:_SLICE], docket, settle)
+            del waiting[:_SLICE]
     return done
 
 
