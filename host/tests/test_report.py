@@ -1,40 +1,72 @@
-"""The report: facts from a log, one page that holds all it needs."""
+"""The report: facts from a log, their judgement, and a page that holds all it needs."""
 
 import json
 import re
-import shutil
-import subprocess
 
 import numpy as np
 import pytest
 
+from slog import events as ev
+from stagelog.blocks.placement import Identity
+from stagelog.blocks.writer import pack_session
 from stagelog.car import drive, load_profile
 from stagelog.car.profile import dbc_file
 from stagelog.dbc import load_database
 from stagelog.decode import compile_plan, decode
-from stagelog.report.build import compare_facts, stage_facts
+from stagelog.events import Detected
+from stagelog.events.compare import Disagreement
+from stagelog.report.build import compare_facts, plain_facts, stage_facts
 from stagelog.report.html import render
+from stagelog.report.source import Source, read_source
 from stagelog.report.stage import Stage
+from stagelog.report.tables import records
 
-CHROMIUM = shutil.which("chromium")
+EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(1)>"
+UNIX_US = 1_769_000_000_000_000
 
 
 @pytest.fixture(scope="module")
-def stages():
-    profile = load_profile("d7xr")
-    plan = compile_plan(load_database(dbc_file(profile)))
-    return [
-        Stage(decode(drive("stage", seed=seed, duration_s=50).frames, plan), profile, f"C0{seed}")
-        for seed in (1, 2)
-    ]
+def profile():
+    return load_profile("d7xr")
+
+
+@pytest.fixture(scope="module")
+def drives():
+    return [drive("stage", seed=seed, duration_s=43) for seed in (1, 2)]
+
+
+def write_log(path, frames, boot=1, unix_us=UNIX_US, first_seq=1, without=()):
+    """Write frames as a session file; `without` are shares (first, last) of its blocks."""
+    identity = Identity("0a" * 8, boot, 7)
+    anchors = [(int(frames["t_us"][0]) + 1000, unix_us)]
+    blocks = pack_session(frames, identity, anchors=anchors, first_seq=first_seq)
+    keep = np.ones(len(blocks), bool)
+    for first, last in without:
+        keep[int(first * len(blocks)) : int(last * len(blocks))] = False
+    path.write_bytes(blocks[keep].tobytes())
+    return first_seq + len(blocks)
+
+
+@pytest.fixture(scope="module")
+def sources(drives, profile, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("logs")
+    found = []
+    for number, driven in enumerate(drives, 1):
+        path = folder / f"C0{number}.slog"
+        write_log(path, driven.frames)
+        found.append(read_source([path], profile, dbc_file(profile), f"C0{number}"))
+    return found
 
 
 def section(facts, name):
     return next(one for one in facts["sections"] if one["id"] == name)
 
 
-def test_distance_is_that_of_the_truth():
-    profile = load_profile("d7xr")
+def table(facts, name, number=0):
+    return records(section(facts, name)["tables"][number])
+
+
+def test_distance_is_that_of_the_truth(profile):
     driven = drive("stage", seed=3, duration_s=60)
     plan = compile_plan(load_database(dbc_file(profile)))
     stage = Stage(decode(driven.frames, plan), profile)
@@ -42,56 +74,177 @@ def test_distance_is_that_of_the_truth():
     assert stage.distance_km[-1] == pytest.approx(truth_km, rel=0.03)
 
 
-def test_facts_name_every_limit_and_its_worst_moment(stages):
-    facts = stage_facts(stages[0], [], [], [])
-    rows = section(facts, "limits")["tables"][0]["rows"]
-    by_name = {row["cells"][0]: row for row in rows}
-    t_us, values = stages[0].decoded.series("DiffOilTempR")
-    row = by_name["DiffOilTempR"]
-    assert float(row["cells"][4]) == pytest.approx(values.max(), abs=0.06)
-    worst = stages[0].seconds(int(t_us[np.argmax(values)]))
-    assert row["x_s"] == pytest.approx(worst, abs=0.2)
-    json.dumps(facts, allow_nan=False)
+def test_facts_name_every_limit_and_its_worst_moment(sources):
+    facts = stage_facts(sources[0])
+    rows = {row["signal"]: row for row in table(facts, "gearbox", 1)}
+    stage = sources[0].stage
+    t_us, values = stage.decoded.series("DiffOilTempR")
+    assert rows["DiffOilTempR"]["highest"] == pytest.approx(values.max())
+    worst = stage.seconds(int(t_us[np.argmax(values)]))
+    assert rows["DiffOilTempR"]["t_s"] == pytest.approx(worst, abs=0.2)
 
 
-def test_damage_stands_first_and_is_bad(stages):
-    facts = stage_facts(stages[0], [], ["14:03 bus 0: 12 frames lost"], ["block 7: CRC"])
-    assert facts["sections"][0]["lines"] == ["14:03 bus 0: 12 frames lost", "block 7: CRC"]
-    assert facts["tiles"][0]["level"] == "bad"
+def test_jumps_have_place_speed_airtime_and_landing(sources, drives):
+    (jump, *_) = table(stage_facts(sources[0]), "jumps")
+    truth = next(event for event in drives[0].truth.events if event.kind == "jump")
+    stage = sources[0].stage
+    assert jump["t_s"] == pytest.approx(stage.seconds(truth.t_us), abs=0.1)
+    assert jump["at_km"] == pytest.approx(truth.at_km, abs=0.05)
+    assert jump["take_off_kmh"] == pytest.approx(truth.speed_kmh, abs=5)
+    assert jump["airtime_ms"] == pytest.approx(1000 * truth.airtime_s, abs=80)
+    assert jump["landing_peak_g"] == pytest.approx(truth.landing_peak_g, rel=0.3)
 
 
-def test_cars_are_laid_over_each_other_by_distance(stages):
-    facts = compare_facts(stages)
-    chart = facts["charts"][0]
-    assert [channel["name"] for channel in chart["channels"]] == ["C01", "C02"]
-    assert chart["x_unit"] == "km"
-    assert chart["x1"] == pytest.approx(max(stage.distance_km[-1] for stage in stages))
+def test_holes_of_a_log_are_told_in_words_and_greyed(drives, profile, tmp_path):
+    path = tmp_path / "torn.slog"
+    write_log(path, drives[0].frames, without=[(0.4, 0.5)])
+    source = read_source([path], profile, dbc_file(profile), "torn")
+    facts = stage_facts(source)
+    health = section(facts, "health")
+    assert health["note"].startswith("NOT COMPLETE") and health["level"] == "bad"
+    (hole,) = table(facts, "health")
+    missing = len(drives[0].frames) - source.health.n_frames
+    assert hole["lost_frames"] == f"{missing:,}" and "missing" in hole["in_words"]
+    (grey,) = facts["pauses"]
+    assert grey["x1"] - grey["x0"] == pytest.approx(hole["for_s"], abs=0.01)
+    assert facts["verdict"]["answer"].startswith("As far as the log goes")
+    assert "not complete" in facts["verdict"]["reasons"]["rows"][0]["cells"][0]
 
 
-def test_page_loads_nothing_and_escapes_names(stages):
-    stage = stages[0]
-    facts = stage_facts(stage, [], ["<script>alert(1)</script>"], [])
-    page = render({**facts, "title": "</title><script>alert(2)</script>"})
-    assert "<script>alert" not in page
-    assert not re.search(r"(src|href)=[\"'](?!#)", page)
-    assert len(page) < 3_000_000
+def test_key_cycles_follow_each_other_on_one_axis(drives, profile, tmp_path):
+    seq = write_log(tmp_path / "a.slog", drives[0].frames)
+    later_us = UNIX_US + 3_600_000_000
+    write_log(tmp_path / "b.slog", drives[1].frames, 2, later_us, seq)
+    paths = sorted(tmp_path.glob("*.slog"))
+    source = read_source(paths, profile, dbc_file(profile), "two")
+    facts = stage_facts(source)
+    cycles = table(facts, "health")
+    assert [row["key_cycle"] for row in cycles] == ["boot 1", "boot 2"]
+    assert cycles[1]["off_before_it_min"] == pytest.approx(59.2, abs=0.1)
+    alone = [stage_facts(read_source([path], profile, dbc_file(profile))) for path in paths]
+    apart = [row["airtime_ms"] for one in alone for row in table(one, "jumps")]
+    assert [row["airtime_ms"] for row in table(facts, "jumps")] == apart
+    assert source.stage.unix_us(source.stage.end_us) > later_us
+    assert np.all(np.diff(source.stage.find("DmpPosFL").t_us) >= 0)
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
-def test_page_draws_and_jumps_in_a_browser(stages, tmp_path):
-    page = tmp_path / "report.html"
-    page.write_text(render(stage_facts(stages[0], [], [], [])))
-    words = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"]
-    words += ["--disable-background-networking", "--disable-sync", "--virtual-time-budget=9000"]
-    words += [f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1500,6000"]
-    done = subprocess.run(
-        [*words, "--dump-dom", f"file://{page}#t=37.5"],
-        capture_output=True,
-        text=True,
-        timeout=120,
+def test_the_log_of_another_recorder_has_no_account(drives, profile, tmp_path):
+    from stagelog.export import open_frame_sink
+
+    path = tmp_path / "other.log"
+    with open_frame_sink(path, "candump") as sink:
+        sink.write(drives[0].frames)
+    facts = stage_facts(read_source([path], profile, dbc_file(profile), "other"))
+    assert "nobody counted" in section(facts, "health")["note"]
+    assert facts["tiles"][0]["value"] == "not counted"
+    assert table(facts, "jumps")
+
+
+def test_a_log_with_little_of_the_car_is_not_called_good(drives, profile, tmp_path):
+    path = tmp_path / "little.slog"
+    frames = drives[0].frames
+    write_log(path, frames[np.isin(frames["can_id"], (0x0A0, 0x100))])
+    verdict = stage_facts(read_source([path], profile, dbc_file(profile)))["verdict"]
+    assert verdict["level"] == "warn" and "does not say" in verdict["answer"]
+    assert any("No data" in row["cells"][0] for row in verdict["reasons"]["rows"])
+
+
+def test_a_quiet_drive_may_start(profile, tmp_path):
+    path = tmp_path / "quiet.slog"
+    write_log(path, drive("light_crest", seed=2, duration_s=20).frames)
+    facts = stage_facts(read_source([path], profile, dbc_file(profile)))
+    assert facts["verdict"]["level"] == "good", facts["verdict"]["reasons"]["rows"]
+    assert not table(facts, "exceedances") and not table(facts, "jumps")
+    render(facts)
+
+
+def test_an_alarm_is_judged_and_says_what_to_inspect(sources):
+    stage, signals = sources[0].stage, sources[0].table
+    number = next(n for n, row in signals.alarms.items() if row[1] == "DiffOilTempR")
+    at_us = stage.start_us + 20_000_000
+    found = [
+        Detected(at_us, ev.ALARM + number, ev.WARNING, 12100, 50),
+        Detected(at_us + 2_000_000, ev.ALARM + number, ev.CRITICAL, 14100, 50),
+        Detected(at_us + 9_000_000, ev.ALARM + number, ev.CLEAR, 11000, 50),
+    ]
+    facts = stage_facts(Source(stage, sources[0].health, found, signals, None))
+    (alarm,) = table(facts, "exceedances")
+    assert (alarm["severity"], alarm["for_s"]) == ("critical", 9.0)
+    assert alarm["limit"] == "above 140 degC"
+    assert facts["verdict"]["level"] == "bad"
+    why, inspect = facts["verdict"]["reasons"]["rows"][0]["cells"]
+    assert "DiffOilTempR critical" in why and "oil level" in inspect
+    assert {"x": 20.0, "level": "bad", "text": "diff oil, DiffOilTempR"} in facts["marks"]
+
+
+def test_disagreement_of_car_and_laptop_is_shown(sources):
+    source = sources[0]
+    event = source.found[0]
+    differing = Source(
+        source.stage,
+        source.health,
+        source.found,
+        source.table,
+        [Disagreement("car only", event, None)],
     )
-    assert 'data-zoom="27.500..57.500"' in done.stdout
-    assert done.stdout.count('class="uplot') >= 10
-    shot = tmp_path / "report.png"
-    subprocess.run([*words, f"--screenshot={shot}", f"file://{page}"], capture_output=True)
-    assert shot.stat().st_size > 100_000
+    facts = stage_facts(differing)
+    assert section(facts, "agreement")["title"] == "Car and laptop disagree"
+    assert any("differ" in tile["value"] for tile in facts["tiles"])
+
+
+def test_cars_are_laid_over_each_other_by_distance(sources):
+    facts = compare_facts(sources)
+    speed = next(chart for chart in facts["charts"] if chart["id"] == "k-speed")
+    assert [channel["name"] for channel in speed["channels"]] == ["C01", "C02"]
+    assert speed["x_unit"] == "km"
+    longest = max(source.stage.distance_km[-1] for source in sources)
+    assert speed["x1"] == pytest.approx(longest)
+    driven = {row["fact"]: row for row in table(facts, "cars", 1)}
+    assert driven["distance"]["C02"] == pytest.approx(sources[1].stage.distance_km[-1])
+
+
+def test_behind_is_the_difference_of_passing_times(sources):
+    behind = next(c for c in compare_facts([sources[0]] * 2)["charts"] if c["id"] == "k-behind")
+    (channel,) = behind["channels"]
+    assert channel["lo"] == 0.0 and channel["step"] == 1.0
+
+
+def test_json_says_what_the_page_says(sources):
+    facts = stage_facts(sources[0])
+    plain = json.loads(json.dumps(plain_facts(facts), allow_nan=False))
+    jumps = plain["sections"]["jumps"]["tables"][0]["rows"]
+    assert jumps == table(facts, "jumps")
+    page = render(facts)
+    assert f"{jumps[0]['airtime_ms']:,}</td>" in page
+    assert plain["verdict"]["answer"] in page
+
+
+def test_page_escapes_every_name(sources):
+    facts = json.dumps(stage_facts(sources[0], EVIL)).replace("DmpPosFL", "EVIL")
+    evil = json.loads(facts, object_hook=_evil)
+    page = render({**evil, "title": EVIL, "subtitle": EVIL})
+    assert "<script>alert" not in page and "<img src=x" not in page
+    assert page.count("&lt;script&gt;alert") > 3
+
+
+def _evil(value):
+    return {key: EVIL if inner == "EVIL" else inner for key, inner in value.items()}
+
+
+def test_page_loads_nothing(sources):
+    page = render(stage_facts(sources[0])).split("<script>")[0]
+    assert not re.search(r"(src|href)=[\"'](?!#)|@import|url\(", page)
+    assert "default-src 'none'" in page
+
+
+def test_facts_are_readable_without_a_script(sources):
+    page = render(stage_facts(sources[0])).split("<script")[0]
+    text = re.sub(r"<[^>]+>", " ", page)
+    for words in ("Can the car start tomorrow?", "COMPLETE", "Jumps", "DiffOilTempR", "l/100 km"):
+        assert words in text
+
+
+def test_every_signed_level_has_a_sign_beside_its_colour(sources):
+    page = render(stage_facts(sources[0]))
+    rows = re.findall(r'<tr class="(bad|warn|good)">(.*?)</tr>', page)
+    assert rows and all(f'class="sign {level}"' in row for level, row in rows)

@@ -1,92 +1,91 @@
 """stagelog report: what the car went through, as one page that opens offline."""
 
+import contextlib
+import sys
 from pathlib import Path
 
 import click
 
-from ..errors import OutputError
+from ..errors import OutputError, UsageError
 from ._common import json_option, print_json, size_text
 
 
 @click.command()
 @click.argument("logs", nargs=-1, required=True, type=click.Path())
-@click.option("--profile", default="d7xr", show_default=True, help="Car profile: name or .toml.")
+@click.option(
+    "--profile",
+    "profiles",
+    multiple=True,
+    help="Car profile: name or .toml; one for all LOGS, or one for each.  [default: d7xr]",
+)
 @click.option("--dbc", type=click.Path(), help="Database.  [default: the profile's]")
 @click.option("--out", "-o", default="report.html", show_default=True, type=click.Path())
 @click.option("--title", help="Heading.  [default: the folders of the archive]")
 @click.option("--force", is_flag=True, help="Replace an existing page.")
 @json_option
-def command(logs, profile, dbc, out, title, force, as_json):
+@click.pass_context
+def command(context, logs, profiles, dbc, out, title, force, as_json):
     """Write the report of a stage: one HTML file. Several LOGS are cars, compared by distance.
 
-    A LOG is a session file, a card or its image, or a folder of the archive. With --json the same
-    facts go to stdout and no page is written unless --out is given.
+    A LOG is a session file, a card or its image, a folder of the archive, or a log of another
+    recorder (candump, ASC, BLF, TRC, MF4). With --json the same facts go to stdout; a page is
+    written then only if --out is given.
     """
-    from ..archive.files import write_atomic, writing
-    from ..car import load_profile
-    from ..report.build import compare_facts, stage_facts
-    from ..report.html import render
+    from ..report.build import SCHEMA, compare_facts, plain_facts, stage_facts
 
+    profiles = profiles or ("d7xr",)
+    if len(profiles) not in (1, len(logs)):
+        raise UsageError(
+            f"{len(profiles)} profiles for {len(logs)} logs", "give one --profile, or one for each"
+        )
     out = Path(out)
-    if out.exists() and not force and not as_json:
+    wants_page = not as_json or context.get_parameter_source("out").name == "COMMANDLINE"
+    if wants_page and out.exists() and not force:
         raise OutputError(f"{out} exists", "choose another name, or --force to replace it")
-    loaded = [_load(log, load_profile(profile, dbc), dbc, title) for log in logs]
-    source = f"From {', '.join(map(str, logs))} with profile {profile}."
-    if len(loaded) == 1:
-        facts = stage_facts(*loaded[0], source=source)
-    else:
-        facts = compare_facts([one[0] for one in loaded], source)
+    each = profiles if len(profiles) == len(logs) else profiles * len(logs)
+    sources = [_read(*pair, dbc, title) for pair in zip(logs, each, strict=True)]
+    note = f"From {', '.join(map(str, logs))} with profile {', '.join(profiles)}."
+    facts = stage_facts(sources[0], note) if len(sources) == 1 else compare_facts(sources, note)
+    size = _write_page(out, facts) if wants_page else None
     if as_json:
-        plain = {key: value for key, value in facts.items() if key not in ("charts", "schema")}
-        return print_json(facts["schema"], plain)
-    page = render(facts).encode()
-    with writing(out):
-        write_atomic(out, page)
-    click.echo(f"{out}  {size_text(len(page))}")
+        return print_json(SCHEMA, plain_facts(facts))
+    verdict = facts["verdict"]
+    click.echo(f"{verdict['question']} {verdict['answer']}")
+    click.echo(f"{out}  {size_text(size)}")
     return None
 
 
-def _load(log, profile, dbc, title):
-    """Return the arguments of stage_facts for one car."""
-    from ..blocks import read_log
+def _write_page(out, facts):
+    from ..archive.files import write_atomic, writing
+    from ..report.html import render
+
+    page = render(facts).encode()
+    with writing(out):
+        write_atomic(out, page)
+    return len(page)
+
+
+def _read(log, profile, dbc, title):
+    """Return the Source of one car."""
+    from ..car import load_profile
     from ..car.profile import dbc_file
-    from ..dbc import load_database
-    from ..decode import compile_plan, decode
-    from ..events import load_events
-    from ..importers.stream import join_frames
-    from ..ledger import account, describe
-    from ..report.stage import Stage
-    from ..timeline import find_boots
+    from ..report.source import read_source
     from ._logs import find_logs
 
-    plan = compile_plan(load_database(dbc or dbc_file(profile)))
-    ledgers, gaps, damaged, tables, said, timeline = [], [], [], [], [], None
-    for path, _ in find_logs(log):
-        read = read_log(path)
-        damaged += [str(bad) for bad in read.damaged]
-        for boot in find_boots(read.sessions):
-            timeline = timeline or boot.timeline
-            for session in boot.sessions:
-                ledger = account(session, read.damaged)
-                ledgers.append(ledger)
-                gaps += [describe(gap, boot.timeline) for gap in ledger.gaps]
-                tables += list(session.iter_frames())
-                said += load_events(session)
-    frames = join_frames(tables)
-    stage = Stage(decode(frames, plan), profile, title or _title(log), timeline)
-    return stage, ledgers, gaps, damaged, _events(frames, said, profile, dbc)
+    loaded = load_profile(profile, dbc)
+    paths = [path for path, _ in find_logs(log)]
+    with _progress() as progress:
+        return read_source(paths, loaded, dbc or dbc_file(loaded), title or _title(log), progress)
 
 
-def _events(frames, said, profile, dbc):
-    """Return EventFacts: the host's events, beside what the car said."""
-    from ..car.profile import dbc_file
-    from ..events import compare_events, compile_table, recompute
-    from ..report.events import EventFacts
-
-    table = compile_table(profile, dbc or dbc_file(profile))
-    found = recompute(frames, table)
-    last_us = said[-1].t_us if said else None
-    return EventFacts(found, table, compare_events(said, found, last_us) if said else None)
+@contextlib.contextmanager
+def _progress():
+    """Yield a function that shows a share of 1 on a terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    with click.progressbar(length=1000, label="detectors", file=sys.stderr) as bar:
+        yield lambda share: bar.update(int(1000 * share) - bar.pos)
 
 
 def _title(log):

@@ -1,128 +1,177 @@
-"""Put a report together: from a stage, its ledgers and its events to the facts of a page."""
+"""Put a report together: from what was read of one car or several to the facts of a page."""
 
-import time
+from . import chassis, driveline, event_tables
+from . import tables as t
+from .charts import chart_over_km, kilometres, pauses, stage_charts
+from .compare import compare_charts, compare_tables
+from .fuel import fuel
+from .health import health, lost_text, utc_text
+from .life import life
+from .limits import other_limits
+from .verdict import verdict
 
-import numpy as np
+SCHEMA = "stagelog.report/2"
 
-from . import sections
-from .charts import chart_over_km, chart_over_time
-
-SCHEMA = "stagelog.report/1"
+__all__ = ["SCHEMA", "chart_over_km", "compare_facts", "plain_facts", "stage_facts"]
 
 
-def stage_facts(stage, ledgers, gaps, damaged, events=None, source=""):
-    """Return the facts of one car's stage.
-
-    ledgers, gaps, damaged  see sections.health
-    events                  report.events.EventFacts, or None where no events were computed
-    """
-    marks = events.marks(stage) if events else []
-    found = [
-        sections.health(ledgers, gaps, damaged),
-        *(events.sections(stage) if events else ()),
-        sections.limits(stage),
-        sections.heat_by_km(stage),
-        sections.fuel(stage),
-        sections.dampers(stage),
-        sections.brakes(stage),
-        sections.gearbox(stage),
+def stage_facts(source, note=""):
+    """Return the facts of one car's stage; `source` is a source.Source, `note` the last line."""
+    stage, logger = source.stage, source.health
+    happened = source.happened
+    hits = chassis.bottoming(stage)
+    found = [health(stage, logger)]
+    if happened:
+        found.append(event_tables.exceedances(stage, happened))
+    found += [
+        driveline.engine(stage, happened),
+        driveline.gearbox(stage, happened, _abuse(source)),
+        driveline.diffs(stage),
+        fuel(stage, happened, _terrain(source)),
     ]
-    whole = all(ledger.complete for ledger in ledgers) and not damaged
-    tiles = [
-        {
-            "value": "complete" if whole else "NOT COMPLETE",
-            "text": "the log",
-            "level": "good" if whole else "bad",
-        },
-        *(events.tiles() if events else ()),
-        *sections.speed(stage),
+    if happened:
+        found.append(event_tables.jumps(stage, happened))
+    found += [
+        chassis.dampers(stage, happened, hits),
+        chassis.brakes(stage, happened),
+        chassis.tyres(stage),
+        chassis.cooling(stage, happened),
+        chassis.electrics(stage, happened),
+        other_limits(stage, happened),
     ]
+    if happened:
+        found += [
+            event_tables.others(stage, happened),
+            event_tables.sensors(stage, happened),
+            event_tables.agreement(stage, source.disagreed, logger),
+        ]
+    found.append(life(stage, happened))
+    charts, aliases = stage_charts(stage)
     return {
-        "schema": SCHEMA,
         "title": stage.name or "Stage",
         "subtitle": _when(stage),
-        "tiles": tiles,
+        "verdict": verdict(stage, logger, happened, source.disagreed, hits),
+        "tiles": _tiles(source, happened),
         "sections": [section for section in found if section],
-        "charts": _charts(stage, marks),
-        "source": source,
-    }
-
-
-def compare_facts(stages, source=""):
-    """Return the facts of several cars laid over each other by distance."""
-    rows = []
-    for stage in stages:
-        tiles = sections.speed(stage)
-        minutes = (stage.end_us - stage.start_us) / 60e6
-        rows.append({"cells": [stage.name, *(t["value"] for t in tiles), f"{minutes:.1f}"]})
-    columns = [
-        {"name": "car", "text": True},
-        {"name": "distance"},
-        {"name": "mean while moving"},
-        {"name": "highest speed"},
-        {"name": "recorded", "unit": "min"},
-    ]
-    return {
-        "schema": SCHEMA,
-        "title": " · ".join(stage.name for stage in stages),
-        "subtitle": "Cars laid over each other by distance",
-        "tiles": [],
-        "sections": [
-            {"id": "cars", "title": "Cars", "tables": [{"columns": columns, "rows": rows}]}
+        "charts": charts,
+        "aliases": aliases,
+        "marks": happened.marks(stage) if happened else [],
+        "pauses": pauses(stage, logger),
+        "distance": kilometres(stage),
+        "utc": [
+            [stage.seconds(p.start_us), p.t_unix_us / 1e6]
+            for p in stage.pieces
+            if p.t_unix_us is not None
         ],
-        "charts": _charts_by_km(stages),
-        "source": source,
+        "note": note,
     }
 
 
-def _charts(stage, marks):
-    roles = stage.profile.roles
-    groups = [
-        ("speed", "Speed", roles.wheel_speed),
-        ("engine", "Engine speed", [roles.engine_speed]),
-        ("damper", "Damper position, 0 is full droop", roles.damper),
-        ("acceleration", "Acceleration", roles.acceleration),
-        ("pedals", "Pedal and throttle", [roles.pedal, roles.throttle]),
-        ("brakes", "Brake pressure", [*roles.brake_pressure, roles.handbrake_pressure]),
-        ("level", "Fuel senders", roles.fuel_level),
-        ("flow", "Fuel flow", [roles.fuel_flow]),
-    ]
-    for name, alarm in stage.profile.alarm.items():
-        if alarm.kind in ("above", "below", "fan"):
-            groups.append((f"alarm-{name}", name.replace("_", " ").capitalize(), alarm.signals))
-    charts, drawn = [], set()
-    for name, title, signals in groups:
-        series = [s for s in stage.find_all(signals) if s.name not in drawn]
-        if series:
-            drawn.update(s.name for s in series)
-            charts.append(chart_over_time(f"c-{name}", title, series, stage, marks))
-    return charts
+def compare_facts(sources, note=""):
+    """Return the facts of several cars laid over each other by distance."""
+    cars = [(source, stage_facts(source)) for source in sources]
+    levels = [facts["verdict"]["level"] for _, facts in cars]
+    reasons = []
+    for source, facts in cars:
+        for row in facts["verdict"]["reasons"]["rows"]:
+            why = f"{source.stage.name}: {row['cells'][0]}"
+            reasons.append(t.row(why, row["cells"][1], level=row["level"]))
+    answers = {}
+    for source, facts in cars:
+        answers.setdefault(facts["verdict"]["answer"], []).append(source.stage.name)
+    answer = " ".join(f"{', '.join(names)}: {text}" for text, names in answers.items())
+    reasons.sort(key=lambda row: ("bad", "warn", "info").index(row["level"]))
+    columns = [t.words("why", long=True), t.words("inspect", long=True)]
+    worst = next((level for level in ("bad", "warn") if level in levels), "good")
+    return {
+        "title": " · ".join(source.stage.name for source in sources),
+        "subtitle": "Cars laid over each other by distance",
+        "verdict": {
+            "level": worst,
+            "question": "Can the cars start tomorrow?",
+            "answer": answer,
+            "reasons": t.table(columns, reasons, empty="", fold=12),
+        },
+        "tiles": [],
+        "sections": compare_tables(cars),
+        "charts": compare_charts([source.stage for source in sources]),
+        "aliases": {},
+        "marks": [],
+        "pauses": [],
+        "distance": None,
+        "utc": [],
+        "note": note,
+    }
 
 
-def _charts_by_km(stages):
-    charts = []
-    curves = [(stage.name, stage.distance_km, stage.speed_kmh) for stage in stages]
-    charts.append(chart_over_km("k-speed", "Speed", "km/h", curves))
-    roles = stages[0].profile.roles
-    for name in (*roles.diff_temperature, roles.engine_speed, *roles.damper):
-        curves = []
-        for stage in stages:
-            values = stage.on_grid(name)
-            if values is not None and np.isfinite(values).any():
-                curves.append((stage.name, stage.distance_km, values))
-        if curves:
-            unit = next(s.find(name).unit for s in stages if s.find(name))
-            charts.append(chart_over_km(f"k-{name}", name, unit, curves))
-    return charts
+def plain_facts(facts):
+    """Return the facts without the charts, tables as records: what --json prints."""
+    verdict = dict(facts["verdict"])
+    verdict["reasons"] = t.records(verdict["reasons"])
+    sections = {}
+    for section in facts["sections"]:
+        named = {key: section[key] for key in ("title", "note", "lines") if section.get(key)}
+        named["details"] = section.get("details") or []
+        named["tables"] = [
+            {"title": table["title"], "rows": t.records(table)}
+            for table in section.get("tables", ())
+        ]
+        sections[section["id"]] = named
+    return {
+        "title": facts["title"],
+        "subtitle": facts["subtitle"],
+        "verdict": verdict,
+        "summary": [{key: tile[key] for key in ("value", "text")} for tile in facts["tiles"]],
+        "sections": sections,
+        "source": facts["note"],
+    }
+
+
+def _abuse(source):
+    return None
+
+
+def _terrain(source):
+    return None
+
+
+def _tiles(source, happened):
+    """Return the tiles of the header: the log, exceedances, flights, agreement, speed."""
+    stage, logger = source.stage, source.health
+    whole = logger.complete
+    words = {True: "complete", False: "NOT COMPLETE", None: "not counted"}[whole]
+    level = {True: "good", False: "bad", None: "warn"}[whole]
+    tiles = [_tile(words, f"the log{': ' if lost_text(logger) else ''}{lost_text(logger)}", level)]
+    if happened:
+        critical = sum(alarm.level == "bad" for alarm in happened.alarms)
+        level = "bad" if critical else "warn" if happened.alarms else "good"
+        n = len(happened.alarms)
+        tiles.append(_tile(n, f"exceedance{'s' * (n != 1)}, {critical} critical", level))
+        hard = sum(f["severity"] in ("hard", "severe") for f in happened.flights)
+        n = len(happened.flights)
+        text = f"jump{'s' * (n != 1)}, {hard} landed hard or worse"
+        tiles.append(_tile(n, text, "warn" if hard else "good"))
+    if source.disagreed is not None:
+        n = len(source.disagreed)
+        text = "events of car and laptop" if n else "the car and the laptop"
+        text += "" if logger.same_table else ": other signal table"
+        tiles.append(_tile(f"{n} differ" if n else "agree", text, "warn" if n else "good"))
+    speed = stage.speed_kmh
+    driven = speed[speed > 1]
+    mean = float(driven.mean()) if len(driven) else 0.0
+    tiles.append(_tile(f"{stage.distance_km[-1]:.1f} km", "distance by the wheels"))
+    tiles.append(_tile(f"{mean:.0f} km/h", "mean while moving"))
+    tiles.append(_tile(f"{speed.max():.0f} km/h", "highest speed"))
+    return tiles
+
+
+def _tile(value, text, level=""):
+    return {"value": str(value), "text": text, "level": level}
 
 
 def _when(stage):
-    minutes = (stage.end_us - stage.start_us) / 60e6
-    when = "no wall clock"
-    if stage.timeline is not None:
-        when = _utc(stage.timeline.to_unix_us(stage.start_us))
-    return f"{when}, {minutes:.1f} min recorded"
-
-
-def _utc(t_unix_us):
-    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(t_unix_us // 1_000_000))
+    minutes = sum(piece.end_us - piece.start_us for piece in stage.pieces) / 60e6
+    first = stage.pieces[0].t_unix_us
+    when = "no wall clock" if first is None else f"{utc_text(first)} UTC"
+    car = stage.profile.car
+    return f"{when}, {minutes:.1f} min recorded, profile {car.name} no. {car.number}"

@@ -8,30 +8,21 @@ MAX_BINS = 65536
 KM_STEP = 0.01
 
 
-def chart_over_time(chart_id, title, series, stage, marks=(), height=170):
+def chart_over_time(chart_id, title, series, stage, limits=()):
     """Return a chart of Series with one unit over the seconds of a stage.
 
-    marks  [{"x": seconds, "level": "bad"|"warn"|"good"|"info"}] drawn as vertical lines
+    limits  [(value, "warn" or "bad")] drawn as horizontal lines
     """
     channels = []
     for one in series:
         channel = build_channel(one.t_us, one.values, stage.start_us, stage.end_us, MAX_BINS)
         channel["bin"] = channel.pop("bin_us") / 1e6
         channels.append({"name": one.name, **channel})
-    return {
-        "id": chart_id,
-        "title": title,
-        "unit": series[0].unit,
-        "x_unit": "s",
-        "x0": 0.0,
-        "x1": (stage.end_us - stage.start_us) / 1e6,
-        "height": height,
-        "marks": list(marks),
-        "channels": channels,
-    }
+    end_s = (stage.end_us - stage.start_us) / 1e6
+    return _chart(chart_id, title, series[0].unit, "s", end_s, channels, limits)
 
 
-def chart_over_km(chart_id, title, unit, curves, height=170):
+def chart_over_km(chart_id, title, unit, curves):
     """Return a chart over distance: `curves` are (name, km float64[n] rising, values float64[n]).
 
     Cars are laid over each other by distance; a car that stands still keeps the range it saw.
@@ -44,14 +35,82 @@ def chart_over_km(chart_id, title, unit, curves, height=170):
         channel = build_channel(at, values, 0, steps, MAX_BINS)
         channel["bin"] = channel.pop("bin_us") * KM_STEP
         channels.append({"name": name, **channel})
+    return _chart(chart_id, title, unit, "km", max(end_km, KM_STEP), channels, ())
+
+
+def _chart(chart_id, title, unit, x_unit, x1, channels, limits):
     return {
         "id": chart_id,
         "title": title,
         "unit": unit,
-        "x_unit": "km",
+        "x_unit": x_unit,
         "x0": 0.0,
-        "x1": end_km,
-        "height": height,
-        "marks": [],
+        "x1": x1,
+        "limits": [{"y": value, "level": level} for value, level in limits],
         "channels": channels,
     }
+
+
+def stage_charts(stage):
+    """Return the charts of a stage: what moves the car first, then every alarm's signals."""
+    roles = stage.profile.roles
+    groups = [
+        ("speed", "Wheel speed", roles.wheel_speed, ()),
+        ("engine", "Engine speed", [roles.engine_speed], ()),
+        ("damper", "Damper position, 0 is full droop", roles.damper, ()),
+        ("acceleration", "Acceleration", roles.acceleration, ()),
+        ("pedals", "Pedal and throttle", [roles.pedal, roles.throttle], ()),
+        ("brakes", "Brake pressure", [*roles.brake_pressure, roles.handbrake_pressure], ()),
+        ("gear", "Gear", [roles.gear], ()),
+    ]
+    for name, alarm in stage.profile.alarm.items():
+        limits = []
+        if alarm.kind in ("above", "below"):
+            pairs = ((alarm.warning, "warn"), (alarm.critical, "bad"))
+            limits = [(value, level) for value, level in pairs if value is not None]
+        title = name.replace("_", " ").capitalize()
+        groups.append((f"alarm-{name}", title, alarm.signals, limits))
+        if alarm.x_signals:
+            groups.append((f"x-{name}", f"{title}: what was asked for", alarm.x_signals, ()))
+    pairs = stage.profile.report.radiators
+    groups += [
+        ("radiators", "Radiators", [name for pair in pairs for name in pair], ()),
+        ("flow", "Fuel flow", [roles.fuel_flow], ()),
+        ("level", "Fuel senders", roles.fuel_level, ()),
+    ]
+    charts, drawn = [], {}
+    for name, title, signals, limits in groups:
+        series = [s for s in stage.find_all(signals) if s.name not in drawn]
+        if series:
+            drawn.update({s.name: f"c-{name}" for s in series})
+            charts.append(chart_over_time(f"c-{name}", title, series, stage, limits))
+    aliases = {
+        f"c-alarm-{name}": drawn[alarm.signals[0]]
+        for name, alarm in stage.profile.alarm.items()
+        if alarm.signals[0] in drawn
+    }
+    return charts, aliases
+
+
+def kilometres(stage, n=2000):
+    """Return {step: seconds, km: [...]}: the distance at regular times, for the cursor."""
+    step = max(1, len(stage.grid_us) // n)
+    km = [round(value, 3) for value in stage.distance_km[::step].tolist()]
+    return {"step": step * 0.05, "km": km}
+
+
+def pauses(stage, health):
+    """Return [{x0, x1, text}]: holes of the log and the time without power, to be shaded."""
+    spans = []
+    for before, after in zip(stage.pieces, stage.pieces[1:], strict=False):
+        text = "power off"
+        if after.off_us is not None:
+            text += f" for {after.off_us / 60e6:.0f} min"
+        spans.append((before.end_us, after.start_us, text))
+    for gap, _, start_us, end_us in health.gaps if health else ():
+        if None not in (start_us, end_us) and end_us > start_us:
+            spans.append((start_us, end_us, gap.cause))
+    return [
+        {"x0": round(stage.seconds(a), 3), "x1": round(stage.seconds(b), 3), "text": text}
+        for a, b, text in spans
+    ]

@@ -1,15 +1,18 @@
-"""Events of a stage as sections, tiles and marks of a report.
+"""What happened in a stage, ready for tables: alarms from coming to going, flights, single events.
 
-The numbers are those of the host's recomputation from the raw log; what the car said on board is
-compared with it and every disagreement is shown. Owns words and tables only.
+The numbers are those of the host's recomputation from the raw log. Owns the step from events to
+episodes with their extremes; tables are in event_tables, judgement is in verdict.
 """
 
-from ..events import read_events, summarise
+from dataclasses import dataclass
+
+from ..events import add_lives, read_events, summarise
 from ..events.reading import flights_of
 
-_LEVELS = {"warning": "warn", "critical": "bad"}
-_SEVERITY_LEVEL = {"light": "good", "medium": "good", "hard": "warn", "severe": "bad"}
-_SINGLE = {
+LEVELS = {"warning": "warn", "critical": "bad"}
+SEVERITIES = {"light": "good", "medium": "good", "hard": "warn", "severe": "bad"}
+# name: (title, level, fact, unit)
+SINGLE = {
     "roll_over": ("Roll-over", "bad", "vertical_g", "g"),
     "stuck": ("Stuck: wheels turn, the car does not move", "warn", "wheel_speed_kmh", "km/h"),
     "handbrake_abuse": ("Handbrake at speed", "warn", "speed_kmh", "km/h"),
@@ -20,225 +23,124 @@ _SINGLE = {
     "skipped": ("On-car detectors were too slow", "warn", "blocks", "blocks"),
     "car_flight": ("Only the car said airborne", "info", "airtime_ms", "ms"),
 }
+_FALLING = ("below", "below_table", "fan", "drop")
 
 
-class EventFacts:
-    """What was detected. Made from the host's events, and the car's where it said any.
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """One alarm from its first message until it cleared; `end_us` is None if it never did.
 
-    found      events.Detected by the host, in order
-    table      events.SignalTable they were found with
-    disagreed  events.Disagreement, or None if the car said nothing to compare
+    key, signal  as the profile has them; level "warn" or "bad"; peak in `unit`, `peak_us` when
     """
 
-    def __init__(self, found, table, disagreed=None):
-        self._read = read_events(found, table)
-        self._flights = flights_of(found)
-        self._summary = summarise(found)
-        self._disagreed = disagreed
-        self._alarms = _episodes(self._read)
+    key: str
+    signal: str
+    level: str
+    t_us: int
+    end_us: int | None
+    peak: float
+    peak_us: int
+    unit: str
+    speed_kmh: int
+    engine_rpm: int
+
+
+class Happened:
+    """Events of a stage: `alarms` (Episode), `flights`, `singles`, `faults` (dicts), `lives`."""
+
+    def __init__(self, stage, found, table):
+        read = read_events(found, table)
+        self.alarms = [_episode(stage, one) for one in _spans(read)]
+        self.flights = flights_of(found)
+        self.singles = [e for e in read if e["name"] in SINGLE and e["state"] != "off"]
+        self.faults = _faults(read)
+        self.fuel = [e for e in read if e["name"] == "fuel"]
+        self.range = next((e for e in reversed(read) if e["name"] == "range"), None)
+        self.flow_scale = next((e for e in reversed(read) if e["name"] == "flow_scale"), None)
+        ends = [piece.end_us for piece in stage.pieces]
+        starts = [-1, *ends[:-1]]
+        self.lives = add_lives(
+            summarise([e for e in found if start < e.t_us <= end])
+            for start, end in zip(starts, ends, strict=True)
+        )
+
+    def level_of(self, key, signal):
+        """Return the worst level of an alarm on a signal, "good" if it never came."""
+        levels = {a.level for a in self.alarms if (a.key, a.signal) == (key, signal)}
+        return "bad" if "bad" in levels else "warn" if levels else "good"
 
     def marks(self, stage):
-        """Return marks for the charts: alarms, flights, and what happens once."""
-        marks = [{"x": stage.seconds(a["t_us"]), "level": a["level"]} for a in self._alarms]
+        """Return marks for the charts: [{"x", "level", "text"}]."""
+        marks = [(a.t_us, a.level, f"{a.key.replace('_', ' ')}, {a.signal}") for a in self.alarms]
         marks += [
-            {"x": stage.seconds(f["onset_us"]), "level": _SEVERITY_LEVEL[f["severity"]]}
-            for f in self._flights
+            (f["onset_us"], SEVERITIES[f["severity"]], f"flight, {f['airtime_ms']} ms")
+            for f in self.flights
         ]
-        marks += [
-            {"x": stage.seconds(e["t_us"]), "level": _SINGLE[e["name"]][1]}
-            for e in self._read
-            if e["name"] in _SINGLE and e["state"] != "off"
+        marks += [(e["t_us"], SINGLE[e["name"]][1], SINGLE[e["name"]][0]) for e in self.singles]
+        return [
+            {"x": round(stage.seconds(t_us), 3), "level": level, "text": text}
+            for t_us, level, text in sorted(marks)
         ]
-        return marks
-
-    def tiles(self):
-        """Return the tiles of the header: exceedances, flights, agreement."""
-        critical = sum(alarm["level"] == "bad" for alarm in self._alarms)
-        hard = sum(f["severity"] in ("hard", "severe") for f in self._flights)
-        level = "bad" if critical else "warn" if self._alarms else "good"
-        tiles = [
-            {
-                "value": len(self._alarms),
-                "text": f"exceedances, {critical} critical",
-                "level": level,
-            },
-            {
-                "value": len(self._flights),
-                "text": f"flights, {hard} hard landings",
-                "level": "warn" if hard else "good",
-            },
-        ]
-        if self._disagreed is not None:
-            n = len(self._disagreed)
-            tiles.append(
-                {
-                    "value": "equal" if not n else f"{n} differ",
-                    "text": "car and laptop agree" if not n else "events of car and laptop",
-                    "level": "warn" if n else "good",
-                }
-            )
-        return tiles
-
-    def sections(self, stage):
-        """Return the sections: exceedances, flights, other events, sensors, agreement."""
-        found = [self._exceedances(stage), self._jumps(stage), self._others(stage)]
-        found += [self._sensors(stage), self._agreement(stage), self._life()]
-        return [section for section in found if section]
-
-    def _exceedances(self, stage):
-        columns = [
-            {"name": "what", "text": True},
-            {"name": "signal", "text": True},
-            {"name": "level", "text": True},
-            {"name": "at", "unit": "km"},
-            {"name": "after", "unit": "min"},
-            {"name": "for", "unit": "s"},
-            {"name": "worst"},
-            {"name": "unit", "text": True},
-            {"name": "speed", "unit": "km/h"},
-            {"name": "engine", "unit": "rpm"},
-        ]
-        rows = [_alarm_row(stage, alarm) for alarm in self._alarms]
-        table = {"columns": columns, "rows": rows, "empty": "No limit was exceeded."}
-        return {
-            "id": "exceedances",
-            "title": "Exceedances",
-            "note": "Limits, debounce and gates are those of the car's profile. Click to see it.",
-            "tables": [table],
-        }
-
-    def _jumps(self, stage):
-        columns = [
-            {"name": "flight", "text": True},
-            {"name": "at", "unit": "km"},
-            {"name": "take-off", "unit": "km/h"},
-            {"name": "airtime", "unit": "ms"},
-            {"name": "landing peak", "unit": "g"},
-            {"name": "severity", "text": True},
-            {"name": "flight mode", "text": True},
-            {"name": "confidence", "unit": "%"},
-        ]
-        agreed = {True: "reacted", False: "did not react", None: "not on the bus"}
-        rows = []
-        for number, flight in enumerate(self._flights, 1):
-            cells = [
-                f"{number}",
-                f"{stage.km(flight['onset_us']):.2f}",
-                flight["speed_kmh"],
-                flight["airtime_ms"],
-                f"{flight['peak_g']:.1f}",
-                flight["severity"],
-                agreed[flight["car_agrees"]],
-                flight["confidence_pct"],
-            ]
-            x_s = stage.seconds(flight["onset_us"])
-            rows.append({"cells": cells, "level": _SEVERITY_LEVEL[flight["severity"]], "x_s": x_s})
-        table = {"columns": columns, "rows": rows, "empty": "The car did not leave the ground."}
-        return {"id": "jumps", "title": "Jumps", "tables": [table]}
-
-    def _others(self, stage):
-        rows = []
-        for event in self._read:
-            if event["name"] not in _SINGLE or event["state"] == "off":
-                continue
-            title, level, key, unit = _SINGLE[event["name"]]
-            value = event.get(key)
-            text = f"{value:g}" if isinstance(value, int | float) else value
-            at = f"{stage.km(event['t_us']):.2f}"
-            x_s = stage.seconds(event["t_us"])
-            rows.append({"cells": [title, at, text, unit], "level": level, "x_s": x_s})
-        if not rows:
-            return None
-        columns = [{"name": "what", "text": True}, {"name": "at", "unit": "km"}]
-        columns += [{"name": "value"}, {"name": "unit", "text": True}]
-        table = {"columns": columns, "rows": rows}
-        return {"id": "others", "title": "Other events", "tables": [table]}
-
-    def _sensors(self, stage):
-        rows = []
-        for event in self._read:
-            if event["name"] not in ("sensor", "message") or event["state"] == "good":
-                continue
-            what = event.get("signal") or event.get("message") or event["number"]
-            at = f"{stage.km(event['t_us']):.2f}"
-            x_s = stage.seconds(event["t_us"])
-            rows.append({"cells": [what, event["state"], at], "level": "warn", "x_s": x_s})
-        if not rows:
-            return None
-        columns = [{"name": "signal or message", "text": True}, {"name": "fault", "text": True}]
-        columns.append({"name": "at", "unit": "km"})
-        return {
-            "id": "sensors",
-            "title": "Sensor faults",
-            "note": "A faulty signal is never compared with a limit.",
-            "tables": [{"columns": columns, "rows": rows}],
-        }
-
-    def _agreement(self, stage):
-        if self._disagreed is None:
-            text = "The car said no events on board: it had no signal table, or an older one."
-            return {"id": "agreement", "title": "Car and laptop", "note": text}
-        if not self._disagreed:
-            text = "Every event that the car said on board is found again in the raw log."
-            return {"id": "agreement", "title": "Car and laptop", "note": text}
-        rows = []
-        for one in self._disagreed[:200]:
-            event = read_events([one.car or one.host])[0]
-            cells = [one.what, event["name"], event["state"], f"{stage.km(event['t_us']):.2f}"]
-            rows.append({"cells": cells, "level": "warn", "x_s": stage.seconds(event["t_us"])})
-        columns = [{"name": name, "text": True} for name in ("who", "event", "state")]
-        columns.append({"name": "at", "unit": "km"})
-        return {
-            "id": "agreement",
-            "title": "Car and laptop disagree",
-            "tables": [{"columns": columns, "rows": rows}],
-        }
-
-    def _life(self):
-        if not self._summary:
-            return None
-        rows = [{"cells": [name, *pair]} for name, pair in self._summary.items()]
-        columns = [{"name": "counter", "text": True}, {"name": "value"}, {"name": "beside it"}]
-        return {
-            "id": "life",
-            "title": "Life counters of this stage",
-            "note": "What the car keeps on board; units as in firmware/slog/events.py.",
-            "tables": [{"columns": columns, "rows": rows}],
-        }
 
 
-def _episodes(read):
+def _spans(read):
     """Return alarms from their first message until they clear, one dict each, in order."""
     open_ones, done = {}, []
     for event in read:
         if event["name"] != "alarm":
             continue
         number, state = event["number"], event["state"]
-        if state in _LEVELS:
+        if state in LEVELS:
             one = open_ones.get(number)
             if one is None:
-                one = open_ones[number] = dict(event, level=_LEVELS[state], end_us=None)
+                one = open_ones[number] = dict(event, level=LEVELS[state], end_us=None)
                 done.append(one)
-            elif _LEVELS[state] == "bad":
-                one.update(level="bad", value=event["value"])
+            elif LEVELS[state] == "bad":
+                one["level"] = "bad"
         elif state in ("clear", "latched") and number in open_ones:
             open_ones.pop(number)["end_us"] = event["t_us"]
     return done
 
 
-def _alarm_row(stage, alarm):
+def _episode(stage, alarm):
+    """Return an Episode; its peak is that of the raw signal, from the debounce before it on."""
+    key, name = alarm.get("alarm", f"alarm {alarm['number']}"), alarm.get("signal", "")
+    limits = stage.profile.alarm.get(key)
     end_us = alarm["end_us"]
-    x_s = stage.seconds(alarm["t_us"])
-    cells = [
-        str(alarm.get("alarm", alarm["number"])).replace("_", " "),
-        alarm.get("signal"),
-        "critical" if alarm["level"] == "bad" else "warning",
-        f"{stage.km(alarm['t_us']):.2f}",
-        f"{x_s / 60:.1f}",
-        "to the end" if end_us is None else f"{(end_us - alarm['t_us']) / 1e6:.1f}",
-        f"{alarm['value']:g}",
-        alarm.get("unit", ""),
+    peak, peak_us, unit = alarm["value"], alarm["t_us"], alarm.get("unit", "")
+    series = stage.find_valid(name) if name else None
+    if series is not None and limits is not None:
+        before_us = int(max(limits.debounce_s) * 1e6)
+        part = series.within(alarm["t_us"] - before_us, end_us or stage.end_us)
+        falls = limits.kind in _FALLING
+        at = int(part.values.argmin() if falls else part.values.argmax())
+        peak, peak_us, unit = float(part.values[at]), int(part.t_us[at]), series.unit
+    return Episode(
+        key,
+        name,
+        alarm["level"],
+        alarm["t_us"],
+        end_us,
+        peak,
+        peak_us,
+        unit,
         alarm["speed_kmh"],
         alarm["engine_rpm"],
-    ]
-    return {"cells": cells, "level": alarm["level"], "x_s": x_s}
+    )
+
+
+def _faults(read):
+    """Return faults of sensors and messages: {what, state, t_us, end_us or None}, in order."""
+    open_ones, done = {}, []
+    for event in read:
+        if event["name"] not in ("sensor", "message"):
+            continue
+        what = str(event.get("signal") or event.get("message") or event["number"])
+        before = open_ones.pop(what, None)
+        if before:
+            before["end_us"] = event["t_us"]
+        if event["state"] != "good":
+            fault = {"what": what, "state": event["state"], "t_us": event["t_us"], "end_us": None}
+            open_ones[what] = fault
+            done.append(fault)
+    return done

@@ -1,39 +1,55 @@
 """The report as one HTML file that opens offline: facts as tables, channels as zoomable strips.
 
-A page is made of plain facts (dicts of JSON types, see `stage_facts`); this module owns how they
-look, nothing of what they say. All text is escaped; nothing is loaded from anywhere.
+A page is made of plain facts (dicts of JSON types, see build.stage_facts); this module owns how
+they look, nothing of what they say. All text is escaped; nothing is loaded from anywhere. Facts
+are readable without JavaScript.
 """
 
-import html
 import json
+from html import escape
 from importlib import resources
 
 from .. import __version__
+from .tables import cell_text
+
+COLOURS = (
+    "#0058a3",
+    "#c44500",
+    "#00795c",
+    "#a8327d",
+    "#000000",
+    "#8a6d00",
+    "#2a93d5",
+    "#6b4ba1",
+)
+_WORDS = {"bad": "critical", "warn": "check", "good": "good", "info": "note", "": ""}
+_SIGNS = {"bad": "■", "warn": "▲", "good": "●", "info": "○"}
+_LINES = " Vertical lines are events, horizontal ones limits; grey is time without data."
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+_DATA = ("charts", "aliases", "marks", "pauses", "distance", "utc")
 
 
 def render(facts):
     """Return the page of a report's facts as text."""
     assets = resources.files(__package__) / "page"
-    charts = facts["charts"]
-    body = [
-        _header(facts),
-        _nav(facts),
-        "<main>",
-        *[_section(section) for section in facts["sections"]],
-        _charts(charts),
-        f"<footer>stagelog {__version__}. {html.escape(facts.get('source', ''))}</footer></main>",
-    ]
+    data = {key: facts[key] for key in _DATA} | {"colours": COLOURS}
     return "\n".join(
         [
             "<!doctype html>",
             '<html lang="en"><head><meta charset="utf-8">',
-            f"<title>{html.escape(facts['title'])}</title>",
-            '<meta name="viewport" content="width=device-width">',
+            f"<title>{escape(facts['title'])}: stage report</title>",
+            '<meta name="viewport" content="width=device-width, initial-scale=1">',
+            f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
             f"<style>{(assets / 'uplot.css').read_text()}</style>",
             f"<style>{(assets / 'report.css').read_text()}</style>",
             "</head><body>",
-            *body,
-            f'<script type="application/json" id="report">{_json({"charts": charts})}</script>',
+            _header(facts),
+            _nav(facts),
+            "<main>",
+            *[_section(section) for section in facts["sections"]],
+            _charts(facts["charts"]),
+            f"<footer>stagelog {__version__}. {escape(facts['note'])}</footer></main>",
+            f'<script type="application/json" id="report">{_json(data)}</script>',
             f"<script>{(assets / 'uplot.js').read_text()}</script>",
             f"<script>{(assets / 'report.js').read_text()}</script>",
             "</body></html>",
@@ -48,99 +64,147 @@ def _json(value):
 
 
 def _header(facts):
+    verdict = facts["verdict"]
+    level = verdict["level"]
     tiles = "".join(
-        f'<div class="tile {tile.get("level", "")}"><b>{html.escape(str(tile["value"]))}</b>'
-        f"<span>{html.escape(tile['text'])}</span></div>"
+        f'<div class="tile {tile["level"]}">{_sign(tile["level"])}<b>{escape(tile["value"])}</b>'
+        f"<span>{escape(tile['text'])}</span></div>"
         for tile in facts["tiles"]
     )
+    reasons = _table(verdict["reasons"]) if verdict["reasons"]["rows"] else ""
     return (
-        f"<header><h1>{html.escape(facts['title'])}</h1>"
-        f'<p class="where">{html.escape(facts["subtitle"])}</p>'
-        f'<div class="verdict">{tiles}</div></header>'
+        f"<header><h1>{escape(facts['title'])}</h1>"
+        f'<p class="where">{escape(facts["subtitle"])}</p>'
+        f'<section id="verdict" class="verdict {level}"><h2>{escape(verdict["question"])}</h2>'
+        f'<p class="answer">{_sign(level)}{escape(verdict["answer"])}</p>{reasons}</section>'
+        f'<div class="tiles">{tiles}</div></header>'
     )
 
 
 def _nav(facts):
-    links = [(section["id"], section["title"]) for section in facts["sections"]]
+    links = [("verdict", "Verdict")]
+    links += [(s["id"], s.get("short", s["title"])) for s in facts["sections"]]
     if facts["charts"]:
-        links.append(("charts", "Charts"))
-    items = "".join(f'<a href="#{name}">{html.escape(title)}</a>' for name, title in links)
-    return f"<nav>{items}</nav>"
+        links.insert(1, ("charts", "Charts"))
+    items = "".join(f'<a href="#{escape(name)}">{escape(title)}</a>' for name, title in links)
+    return f'<nav aria-label="Sections">{items}</nav>'
 
 
 def _section(section):
-    parts = [f'<section id="{section["id"]}"><h2>{html.escape(section["title"])}</h2>']
-    if section.get("note"):
-        parts.append(f'<p class="note">{html.escape(section["note"])}</p>')
+    parts = [f'<section id="{escape(section["id"])}"><h2>{escape(section["title"])}</h2>']
+    if section.get("level"):
+        sign = _sign(section["level"])
+        parts.append(f'<p class="say {section["level"]}">{sign}{escape(section["note"])}</p>')
+    elif section.get("note"):
+        parts.append(f'<p class="note">{escape(section["note"])}</p>')
     if section.get("lines"):
-        lines = "".join(f"<li>{html.escape(line)}</li>" for line in section["lines"])
+        lines = "".join(f"<li>{escape(line)}</li>" for line in section["lines"])
         parts.append(f'<ul class="lines">{lines}</ul>')
     parts += [_table(table) for table in section.get("tables", ())]
+    details = section.get("details")
+    if details:
+        lines = "".join(f"<li>{escape(line)}</li>" for line in details)
+        parts.append(
+            _fold(f"{len(details):,} damaged or contradicting blocks", f"<ul>{lines}</ul>")
+        )
     return "".join(parts) + "</section>"
 
 
 def _table(table):
-    """Return a table; a column is {name, unit, text?}, a row {cells, level?, x_s?}."""
-    title = f"<h3>{html.escape(table['title'])}</h3>" if table.get("title") else ""
-    if not table["rows"]:
-        return f'{title}<p class="note">{html.escape(table.get("empty", "None."))}</p>'
-    columns = table["columns"]
+    title = f"<h3>{escape(table['title'])}</h3>" if table["title"] else ""
+    rows, columns, fold = table["rows"], table["columns"], table["fold"]
+    if not rows:
+        return f'{title}<p class="note">{escape(table["empty"])}</p>'
     head = "".join(
-        f"<th{_text_class(column)}>{html.escape(column['name'])}"
-        f"<small>{html.escape(column.get('unit', ''))}</small></th>"
-        for column in columns
+        f'<th scope="col"{_text_class(c)}>{escape(c["name"])}'
+        f"<small>{escape(c['unit'])}</small></th>"
+        for c in columns
     )
-    rows = "".join(_row(row, columns) for row in table["rows"])
-    return (
-        f'{title}<div class="scroll"><table><thead><tr>{head}</tr></thead>'
-        f"<tbody>{rows}</tbody></table></div>"
-    )
+
+    def body(part):
+        lines = "".join(_row(row, columns) for row in part)
+        return (
+            f'<div class="scroll" tabindex="0"><table><thead><tr>{head}</tr></thead>'
+            f"<tbody>{lines}</tbody></table></div>"
+        )
+
+    if fold is None or len(rows) <= fold:
+        return title + body(rows)
+    if not fold:
+        return _fold(table["title"], body(rows))
+    rest = rows[fold:]
+    return title + body(rows[:fold]) + _fold(f"{len(rest):,} more", body(rest))
+
+
+def _fold(summary, inside):
+    return f"<details><summary>{escape(summary)}</summary>{inside}</details>"
 
 
 def _row(row, columns):
     cells = []
     for i, (cell, column) in enumerate(zip(row["cells"], columns, strict=True)):
-        text = html.escape("-" if cell is None else str(cell))
-        if i == 0 and row.get("x_s") is not None:
-            text = f'<button class="jump" data-x="{row["x_s"]:.3f}">{text}</button>'
-        cells.append(f"<td{_text_class(column)}>{text}</td>")
-    return f'<tr class="{row.get("level", "")}">{"".join(cells)}</tr>'
+        text = escape(cell_text(cell, column))
+        if i == 0:
+            if row["x_s"] is not None:
+                chart = f' data-chart="{escape(row["chart"])}"' if row["chart"] else ""
+                text = f'<button class="jump" data-x="{row["x_s"]:.3f}"{chart}>{text}</button>'
+            text = f'<div class="first">{_sign(row["level"])}{text}</div>'
+            cells.append(f"<td{_text_class(column)}>{text}</td>")
+        else:
+            cells.append(f"<td{_text_class(column)}>{text}</td>")
+    return f'<tr class="{row["level"]}">{"".join(cells)}</tr>'
+
+
+def _sign(level):
+    """Return a sign beside the colour, for who does not see colours or prints in grey."""
+    if level not in _SIGNS:
+        return ""
+    word = f'aria-label="{_WORDS[level]}" title="{_WORDS[level]}"'
+    return f'<i class="sign {level}" role="img" {word}>{_SIGNS[level]}</i>'
 
 
 def _text_class(column):
-    return ' class="text"' if column.get("text") else ""
+    if not column["text"]:
+        return ""
+    return ' class="text long"' if column["long"] else ' class="text"'
 
 
 def _charts(charts):
     if not charts:
         return ""
+    buttons = (
+        ("back", "Back to the table", "Escape"),
+        ("earlier", "Earlier", "Arrow left"),
+        ("later", "Later", "Arrow right"),
+        ("closer", "Closer", "Plus"),
+        ("wider", "Wider", "Minus"),
+        ("whole", "Whole", "0"),
+    )
+    bar = "".join(
+        f'<button id="{name}" title="{key}"{" hidden" if name == "back" else ""}>{text}</button>'
+        for name, text, key in buttons
+    )
     parts = [
         '<section id="charts"><h2>Charts</h2>',
         '<p class="note">Drag to zoom all charts, double-click for the whole. ',
-        "Each pixel shows the lowest and the highest value in it.</p>",
-        '<div class="bar"><button id="whole">Whole stage</button></div>',
+        "Each pixel shows the lowest and the highest value in it.",
+        f"{_LINES if charts[0]['x_unit'] == 's' else ''}</p>",
+        "<noscript><p>Charts need JavaScript; the facts above do not.</p></noscript>",
+        f'<div class="bar" role="toolbar" aria-label="Charts">{bar}',
+        '<output id="at"></output></div>',
+        '<div id="strips" tabindex="0" aria-label="Strip charts">',
     ]
     for chart in charts:
         keys = "".join(
-            f'<span><i style="background:{_COLOURS[i % len(_COLOURS)]}"></i>'
-            f"{html.escape(channel['name'])}</span>"
+            f'<span><i style="background:{COLOURS[i % len(COLOURS)]}"></i>'
+            f'{escape(channel["name"])} <b data-i="{i}"></b></span>'
             for i, channel in enumerate(chart["channels"])
         )
-        unit = f" ({html.escape(chart['unit'])})" if chart["unit"] else ""
+        unit = f" <small>{escape(chart['unit'])}</small>" if chart["unit"] else ""
+        name = escape(chart["id"])
         parts.append(
-            f'<div class="chart"><h3>{html.escape(chart["title"])}{unit}{keys}</h3>'
-            f'<div id="{chart["id"]}"></div></div>'
+            f'<div class="chart" id="box-{name}"><h3>{escape(chart["title"])}{unit}</h3>'
+            f'<p class="keys">{keys}</p>'
+            f'<div id="{name}" role="img" aria-label="{escape(chart["title"])}"></div></div>'
         )
-    return "".join(parts) + "</section>"
-
-
-_COLOURS = (
-    "#0072b2",
-    "#d55e00",
-    "#009e73",
-    "#cc79a7",
-    "#56b4e9",
-    "#e69f00",
-    "#000000",
-    "#7a5195",
-)
+    return "".join(parts) + "</div></section>"

@@ -17,6 +17,7 @@ import zlib
 import numpy as np
 
 TOP = 2048
+FEW = 16384
 STEP = 4
 EMPTY = 65535
 _STEPS = 65533
@@ -50,11 +51,14 @@ def build_channel(t_us, values, start_us, end_us, max_bins=65536):
 
 
 def _bins_for(t_us, start_us, end_us, max_bins):
-    """Return how many bins are worth it: at least four samples a bin, at most `max_bins`."""
+    """Return how many bins are worth it: one a sample if there are few, else four samples a bin.
+
+    At most `max_bins`.
+    """
     if len(t_us) < 2:
         return 1
     span = max(1, int(t_us[-1] - t_us[0]))
-    wanted = len(t_us) / 4 * (end_us - start_us) / span
+    wanted = max(len(t_us) / 4, min(len(t_us), FEW)) * (end_us - start_us) / span
     return int(min(max_bins, max(1, wanted)))
 
 

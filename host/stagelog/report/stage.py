@@ -1,7 +1,8 @@
 """What the report knows of a stage: its signals, speed and distance, from the raw log alone.
 
 A Stage is made once; sections and charts only read it. The car's profile says which signal plays
-which part. Fails with InputError where a log lacks what a distance needs.
+which part. Times are microseconds on one axis: key cycles follow each other, the time without
+power between them cut short. Fails with InputError where a log holds nothing of the DBC.
 """
 
 from dataclasses import dataclass
@@ -13,16 +14,18 @@ from ..errors import InputError
 
 GRID_US = 50_000
 KMH_PER_MS = 3.6
+HOLD_US = 1_000_000  # a value older than this says nothing of the time after it
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One signal: t_us int64[n] ascending, values float64[n] in `unit`."""
+    """One signal: t_us int64[n] ascending, values float64[n] in `unit`; n_out were left out."""
 
     name: str
     unit: str
     t_us: np.ndarray
     values: np.ndarray
+    n_out: int = 0
 
     def at(self, t_us):
         """Return the newest value at each of `t_us`, NaN before the first."""
@@ -31,23 +34,55 @@ class Series:
         found[index < 0] = np.nan
         return found
 
+    def held_s(self):
+        """Return how long each value held, s float64[n]; a gap counts one second at most."""
+        held_us = np.diff(self.t_us, append=self.t_us[-1])
+        return np.minimum(held_us, HOLD_US) / 1e6
+
+    def within(self, start_us, end_us):
+        """Return the part between two times, or one value if none lies between."""
+        first, last = np.searchsorted(self.t_us, (start_us, end_us + 1)).tolist()
+        last = min(max(last, first + 1), len(self.t_us))
+        first = min(first, last - 1)
+        part = slice(first, last)
+        return Series(self.name, self.unit, self.t_us[part], self.values[part])
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One key cycle on the axis of a stage. `t_unix_us` is UTC at its start, None if unknown;
+    `off_us` how long there was no power before it, None if nobody knows.
+    """
+
+    start_us: int
+    end_us: int
+    boot: int | None = None
+    t_unix_us: int | None = None
+    off_us: int | None = None
+
 
 class Stage:
-    """A decoded log with a clock and a distance. Invariant: all times are us since boot."""
+    """A decoded log with a clock and a distance. `pieces` cover it in order."""
 
-    def __init__(self, decoded, profile, name="", timeline=None):
+    def __init__(self, decoded, profile, name="", pieces=()):
         self.decoded = decoded
         self.profile = profile
         self.name = name
-        self.timeline = timeline
-        if not decoded.messages:
-            raise InputError("the log holds no message of the DBC", "check --dbc")
-        tables = decoded.messages.values()
-        self.start_us = min(int(table.t_us[0]) for table in tables if len(table.t_us))
-        self.end_us = max(int(table.t_us[-1]) for table in tables if len(table.t_us))
+        tables = [table for table in decoded.messages.values() if len(table.t_us)]
+        if not tables:
+            raise InputError("the log holds no message of the DBC", "check --dbc and --profile")
+        self.start_us = min(int(table.t_us[0]) for table in tables)
+        self.end_us = max(int(table.t_us[-1]) for table in tables)
+        self.pieces = tuple(pieces) or (Piece(self.start_us, self.end_us),)
+        self._found = {}
 
     def find(self, name):
         """Return the Series of a signal, or None if the log does not hold it."""
+        if name not in self._found:
+            self._found[name] = self._find(name)
+        return self._found[name]
+
+    def _find(self, name):
         try:
             t_us, values = self.decoded.series(name)
         except KeyError:
@@ -55,12 +90,34 @@ class Stage:
         if not len(t_us):
             return None
         plain = name.rpartition(".")[2]
-        unit = next(
-            table.message.signal(plain).unit or ""
-            for table in self.decoded.messages.values()
-            if plain in table.signals
-        )
-        return Series(plain, unit, t_us, values)
+        return Series(plain, self._signal(plain).unit or "", t_us, values)
+
+    def _signal(self, plain):
+        tables = self.decoded.messages.values()
+        return next(t.message.signal(plain) for t in tables if plain in t.signals)
+
+    def find_valid(self, name):
+        """Return the Series of what the signal can be: by the DBC's range and the profile's.
+
+        None if the log does not hold it or nothing of it is valid.
+        """
+        series = self.find(name)
+        if series is None:
+            return None
+        signal, values = self._signal(series.name), series.values
+        lows = [signal.minimum] + [p.min for p in self.profile.plausible if name in p.signals]
+        highs = [signal.maximum] + [p.max for p in self.profile.plausible if name in p.signals]
+        low = max((x for x in lows if x is not None), default=-np.inf)
+        high = min((x for x in highs if x is not None), default=np.inf)
+        good = np.isfinite(values)
+        if low < high:
+            good &= (values >= low) & (values <= high)
+        if good.all():
+            return series
+        if not good.any():
+            return None
+        n_out = int(len(good) - good.sum())
+        return Series(series.name, series.unit, series.t_us[good], values[good], n_out)
 
     def find_all(self, names):
         """Return the Series of those signals that the log holds."""
@@ -74,15 +131,17 @@ class Stage:
 
     @cached_property
     def speed_kmh(self):
-        """Speed on the grid: median of the wheels, held in flight and where wheels lock or flare.
+        """Speed on the grid: median of the wheels, held where wheels lock or flare.
 
         float64[n]. A step faster than a car can is cut: 15 m/s2 down, 8 m/s2 up.
         """
-        wheels = self.find_all(self.profile.roles.wheel_speed)
+        wheels = [self.find_valid(name) for name in self.profile.roles.wheel_speed]
+        wheels = [wheel for wheel in wheels if wheel is not None]
         if not wheels:
             return np.zeros(len(self.grid_us))
         each = np.vstack([np.nan_to_num(wheel.at(self.grid_us)) for wheel in wheels])
         median = np.median(each, axis=0)
+        median[self._silent(wheels[0])] = 0.0
         up = 8 * KMH_PER_MS * GRID_US / 1e6
         down = 15 * KMH_PER_MS * GRID_US / 1e6
         limited = median.tolist()
@@ -91,6 +150,16 @@ class Stage:
             limited[i] = min(max(limited[i], before - down), before + up)
         return np.array(limited)
 
+    def _silent(self, series):
+        """Return where on the grid a series says nothing: 2 s after its last value, or five times
+        what usually lies between two.
+        """
+        steps_us = np.diff(series.t_us)
+        usual_us = float(np.median(steps_us)) if len(steps_us) else 0.0
+        index = np.searchsorted(series.t_us, self.grid_us, side="right") - 1
+        age_us = self.grid_us - series.t_us[np.maximum(index, 0)]
+        return (index < 0) | (age_us > max(2 * HOLD_US, 5 * usual_us))
+
     @cached_property
     def distance_km(self):
         """Distance from the start on the grid, float64[n]."""
@@ -98,13 +167,21 @@ class Stage:
 
     def km(self, t_us):
         """Return the distance at `t_us` (number or array)."""
-        return np.interp(t_us, self.grid_us, self.distance_km)
+        found = np.interp(t_us, self.grid_us, self.distance_km)
+        return found if np.ndim(t_us) else float(found)
 
     def seconds(self, t_us):
         """Return seconds since the start of the log."""
         return (t_us - self.start_us) / 1e6
 
-    def decoded_choices(self, name):
+    def unix_us(self, t_us):
+        """Return UTC of a moment, us since 1970, or None where the log does not say it."""
+        for piece in self.pieces:
+            if piece.start_us <= t_us <= piece.end_us and piece.t_unix_us is not None:
+                return piece.t_unix_us + int(t_us) - piece.start_us
+        return None
+
+    def choices(self, name):
         """Return {value: text} of a signal's value table, empty if it has none."""
         for table in self.decoded.messages.values():
             if name in table.signals:
@@ -112,6 +189,12 @@ class Stage:
         return {}
 
     def on_grid(self, name):
-        """Return a signal's newest value on the grid, or None if the log does not hold it."""
-        series = self.find(name)
-        return None if series is None else series.at(self.grid_us)
+        """Return a signal's newest valid value on the grid, NaN where it is silent; None without
+        any.
+        """
+        series = self.find_valid(name)
+        if series is None:
+            return None
+        values = series.at(self.grid_us)
+        values[self._silent(series)] = np.nan
+        return values

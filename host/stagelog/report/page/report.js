@@ -1,9 +1,17 @@
 "use strict";
 // Channels come as pyramids (stagelog.report.pyramid): the level is chosen so that a pixel holds at most a few bins.
 const REPORT = JSON.parse(document.getElementById("report").textContent);
-const COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000", "#7a5195"];
+const COLOURS = REPORT.colours;
 const EMPTY = 65535;
-const MARKS = { bad: "#b00020", warn: "#b35900", good: "#00704a", info: "#4a545e" };
+const LEVELS = { bad: "#a3001d", warn: "#8a4b00", good: "#00644a", info: "#3d4751" };
+const DASH = { bad: [7, 3], warn: [3, 3], good: [1, 4], info: [1, 4] };
+const HEIGHT = 165;
+// Steps of a time axis, s.
+const STEPS = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 36000, 86400];
+const byId = (name) => document.getElementById(name);
+const charts = [];
+const view = { unit: null, a: 0, b: 1 };
+let cameFrom = null;
 
 async function inflate(text) {
   const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
@@ -29,13 +37,12 @@ async function levelOf(channel, index) {
   return level;
 }
 
-// All channels of a chart on the bins of its finest channel at the level that suits the window.
+// All channels of a chart, each on the bins of the level that suits the window.
 async function windowOf(chart, x0, x1, width) {
-  const xs = new Set();
   const parts = [];
   for (const channel of chart.channels) {
     let index = channel.levels.length - 1;
-    const binOf = (i) => (channel.bin * channel.levels[i].k);
+    const binOf = (i) => channel.bin * channel.levels[i].k;
     while (index > 0 && (x1 - x0) / binOf(index) < width) index--;
     const level = await levelOf(channel, index);
     const bin = binOf(index);
@@ -53,80 +60,156 @@ async function windowOf(chart, x0, x1, width) {
   return parts.length ? uPlot.join(parts) : [[x0, x1]];
 }
 
-const charts = [];
-const sync = uPlot.sync("x");
-
-function marksOf(chart) {
-  return {
-    hooks: {
-      draw: [
-        (u) => {
-          const ctx = u.ctx;
-          ctx.save();
-          for (const mark of chart.marks) {
-            if (mark.x < u.scales.x.min || mark.x > u.scales.x.max) continue;
-            const x = Math.round(u.valToPos(mark.x, "x", true));
-            ctx.strokeStyle = MARKS[mark.level] || MARKS.info;
-            ctx.lineWidth = 1;
-            ctx.setLineDash([5, 4]);
-            ctx.beginPath();
-            ctx.moveTo(x, u.bbox.top);
-            ctx.lineTo(x, u.bbox.top + u.bbox.height);
-            ctx.stroke();
-          }
-          ctx.restore();
-        },
-      ],
-    },
-  };
+// Grey over what is only a line from one side of a hole to the other.
+function drawPauses(u) {
+  const { ctx, bbox } = u;
+  ctx.save();
+  ctx.fillStyle = "#c9cfd5e6";
+  for (const pause of REPORT.pauses) {
+    if (pause.x1 < u.scales.x.min || pause.x0 > u.scales.x.max) continue;
+    const a = Math.max(bbox.left, u.valToPos(pause.x0, "x", true));
+    const b = Math.min(bbox.left + bbox.width, u.valToPos(pause.x1, "x", true));
+    ctx.fillRect(a, bbox.top, Math.max(1, b - a), bbox.height);
+  }
+  ctx.restore();
 }
 
-function xText(value, unit) {
-  if (unit !== "s") return value.toFixed(2) + " " + unit;
-  const s = Math.abs(value);
-  const h = Math.floor(s / 3600), m = Math.floor((s % 3600) / 60), rest = (s % 60).toFixed(s < 60 ? 2 : 1);
-  return (h ? h + ":" : "") + String(m).padStart(h ? 2 : 1, "0") + ":" + rest.padStart(rest.indexOf(".") === 1 ? rest.length + 1 : 0, "0");
+function drawOver(u, chart) {
+  const { ctx, bbox } = u;
+  ctx.save();
+  ctx.beginPath();
+  ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
+  ctx.clip();
+  ctx.lineWidth = devicePixelRatio;
+  const line = (level, x0, y0, x1, y1) => {
+    ctx.strokeStyle = LEVELS[level] || LEVELS.info;
+    ctx.setLineDash((DASH[level] || DASH.info).map((n) => n * devicePixelRatio));
+    ctx.beginPath();
+    ctx.moveTo(x0, y0);
+    ctx.lineTo(x1, y1);
+    ctx.stroke();
+  };
+  for (const limit of chart.limits) {
+    const y = u.valToPos(limit.y, "y", true);
+    line(limit.level, bbox.left, y, bbox.left + bbox.width, y);
+  }
+  if (chart.x_unit === "s") {
+    for (const mark of REPORT.marks) {
+      if (mark.x < u.scales.x.min || mark.x > u.scales.x.max) continue;
+      const x = Math.round(u.valToPos(mark.x, "x", true));
+      line(mark.level, x, bbox.top, x, bbox.top + bbox.height);
+    }
+  }
+  ctx.restore();
+}
+
+function xText(value, unit, digits) {
+  if (unit !== "s") return value.toFixed(digits === undefined ? 2 : digits) + " km";
+  const s = Math.abs(value), h = Math.floor(s / 3600), m = Math.floor((s % 3600) / 60);
+  const rest = (s % 60).toFixed(digits || 0).padStart(digits ? digits + 3 : 2, "0");
+  return (h ? h + ":" + String(m).padStart(2, "0") : String(m)) + ":" + rest;
+}
+
+function tickText(ticks, unit) {
+  const step = ticks.length > 1 ? Math.abs(ticks[1] - ticks[0]) : 1;
+  const digits = Math.max(0, Math.min(3, Math.ceil(-Math.log10(step) - 1e-9)));
+  return ticks.map((v) => xText(v, unit, digits));
+}
+
+function number(value) {
+  const size = Math.abs(value);
+  return value.toFixed(size >= 1000 ? 0 : size >= 10 ? 1 : 2);
+}
+
+function whereText(x, unit) {
+  if (unit !== "s") return xText(x, unit, 3);
+  const parts = [xText(x, "s", 2)];
+  const way = REPORT.distance;
+  if (way && way.km.length) {
+    const i = Math.max(0, Math.min(way.km.length - 1, Math.round(x / way.step)));
+    parts.push("km " + way.km[i].toFixed(2));
+  }
+  let base = null;
+  for (const pair of REPORT.utc) if (pair[0] <= x) base = pair;
+  if (base) parts.push(new Date((base[1] + x - base[0]) * 1000).toISOString().slice(11, 19) + " UTC");
+  const near = (view.b - view.a) / 200;
+  for (const mark of REPORT.marks) if (Math.abs(mark.x - x) < near) parts.push(mark.text);
+  return parts.join(" · ");
+}
+
+function showValues(u, chart) {
+  const at = u.cursor.idx;
+  chart.keys.forEach((key, i) => {
+    if (at == null) { key.textContent = ""; return; }
+    let found = null;
+    for (let d = 0; d < 40 && !found; d++) {
+      for (const k of [at - d, at + d]) {
+        const low = u.data[2 * i + 1][k], high = u.data[2 * i + 2][k];
+        if (low != null) { found = [low, high]; break; }
+      }
+    }
+    if (!found) { key.textContent = ""; return; }
+    const low = number(found[0]), high = number(found[1]);
+    key.textContent = low === high ? low : low + " … " + high;
+  });
+  if (at != null) byId("at").textContent = whereText(u.posToVal(u.cursor.left, "x"), chart.x_unit);
 }
 
 async function draw(chart, place) {
   chart.place = place;
-  const width = () => Math.max(320, place.clientWidth);
-  const series = [{ label: chart.x_unit, value: (u, v) => (v == null ? "" : xText(v, chart.x_unit)) }];
+  chart.keys = [...place.parentNode.querySelectorAll(".keys b")];
+  const width = place.clientWidth;
+  const series = [{}];
   const bands = [];
   chart.channels.forEach((channel, i) => {
     const colour = COLOURS[i % COLOURS.length];
-    const style = { stroke: colour, width: 1, points: { show: false }, spanGaps: true };
-    series.push({ ...style, label: channel.name + " low" }, { ...style, label: channel.name + " high" });
-    bands.push({ series: [2 * i + 2, 2 * i + 1], fill: colour + "55" });
+    const style = { stroke: colour, width: 1.25, points: { show: false }, spanGaps: true };
+    series.push(style, { ...style });
+    bands.push({ series: [2 * i + 2, 2 * i + 1], fill: colour + "66" });
   });
-  const data = await windowOf(chart, chart.x0, chart.x1, width());
+  const data = await windowOf(chart, chart.x0, chart.x1, width);
+  const axis = { stroke: "#0b0f13", font: "13px system-ui, sans-serif", grid: { stroke: "#dde2e6", width: 1 } };
   chart.plot = new uPlot(
     {
-      width: width(), height: chart.height || 170, series, bands, legend: { show: false },
-      cursor: { sync: { key: "x" }, drag: { x: true, y: false, setScale: false } },
-      scales: { x: { time: false } },
+      width, height: HEIGHT, series, bands, legend: { show: false },
+      padding: [6, 18, 0, 0],
+      cursor: { sync: { key: chart.x_unit }, drag: { x: true, y: false, setScale: false }, points: { show: false } },
+      scales: { x: { time: false }, y: { range: (u, low, high) => rangeOf(chart, low, high) } },
       axes: [
-        { values: (u, ticks) => ticks.map((v) => xText(v, chart.x_unit)), grid: { stroke: "#e3e7ea" } },
-        { size: 64, grid: { stroke: "#e3e7ea" } },
+        { ...axis, size: 26, space: 80, ...(chart.x_unit === "s" ? { incrs: STEPS } : {}), values: (u, ticks) => tickText(ticks, chart.x_unit) },
+        { ...axis, size: 62 },
       ],
       hooks: {
+        draw: chart.x_unit === "s" ? [drawPauses, (u) => drawOver(u, chart)] : [(u) => drawOver(u, chart)],
+        setCursor: [(u) => showValues(u, chart)],
         setSelect: [
           (u) => {
             if (u.select.width < 3) return;
             const a = u.posToVal(u.select.left, "x"), b = u.posToVal(u.select.left + u.select.width, "x");
             u.setSelect({ width: 0, height: 0 }, false);
-            zoom(chart.x_unit, a, b);
+            zoom(a, b);
           },
         ],
       },
-      plugins: [marksOf(chart)],
     },
     data,
     place,
   );
-  place.ondblclick = () => zoom(chart.x_unit, chart.x0, chart.x1);
+  place.ondblclick = () => zoom(chart.x0, chart.x1);
   charts.push(chart);
   chart.plot.setScale("x", { min: chart.x0, max: chart.x1 });
+}
+
+// A limit is in sight when the values come near it.
+function rangeOf(chart, low, high) {
+  if (low == null) return [0, 1];
+  const reach = Math.max((high - low) * 0.35, Math.abs(high) * 0.12);
+  for (const limit of chart.limits) {
+    if (limit.y > high && limit.y - high < reach) high = limit.y;
+    if (limit.y < low && low - limit.y < reach) low = limit.y;
+  }
+  const room = (high - low) * 0.06 || Math.abs(high) * 0.1 || 1;
+  return [low - room, high + room];
 }
 
 async function show(chart, a, b) {
@@ -135,28 +218,77 @@ async function show(chart, a, b) {
   chart.plot.setScale("x", { min: a, max: b });
 }
 
-async function zoom(unit, a, b) {
-  for (const chart of charts) if (chart.x_unit === unit) {
-    await show(chart, Math.max(a, chart.x0), Math.min(b, chart.x1));
-  }
-  document.body.dataset.zoom = a.toFixed(3) + ".." + b.toFixed(3);
+async function zoom(a, b) {
+  if (!charts.length) return;
+  const whole = [charts[0].x0, Math.max(...charts.map((chart) => chart.x1))];
+  const least = (whole[1] - whole[0]) * 1e-6 + 1e-3;
+  if (b - a < least) b = a + least;
+  view.a = Math.max(whole[0], Math.min(a, whole[1] - least));
+  view.b = Math.min(whole[1], Math.max(b, view.a + least));
+  for (const chart of charts) await show(chart, view.a, view.b);
+  byId("at").textContent = whereText(view.a, view.unit) + " to " + xText(view.b, view.unit, 2);
+  document.body.dataset.zoom = view.a.toFixed(3) + ".." + view.b.toFixed(3);
 }
 
-function jump(x) {
-  zoom("s", x - 10, x + 20);
-  document.getElementById("charts").scrollIntoView();
+async function jump(x, name, button) {
+  cameFrom = button || null;
+  byId("back").hidden = !button;
+  await zoom(x - 10, x + 20);
+  for (const old of document.querySelectorAll(".shown")) old.classList.remove("shown");
+  const box = byId("box-" + (REPORT.aliases[name] || name));
+  if (button) button.closest("tr").classList.add("shown");
+  if (box) box.classList.add("shown");
+  const target = box || byId("charts");
+  const bar = document.querySelector(".bar").offsetHeight + 52;
+  scrollTo({ top: target.getBoundingClientRect().top + scrollY - bar });
+  if (button) byId("back").focus({ preventScroll: true });
+}
+
+function back() {
+  if (!cameFrom) return;
+  byId("back").hidden = true;
+  cameFrom.scrollIntoView({ block: "center" });
+  cameFrom.focus({ preventScroll: true });
+  cameFrom = null;
+}
+
+const ACTIONS = {
+  back,
+  earlier: () => zoom(view.a - (view.b - view.a) / 2, view.b - (view.b - view.a) / 2),
+  later: () => zoom(view.a + (view.b - view.a) / 2, view.b + (view.b - view.a) / 2),
+  closer: () => zoom(view.a + (view.b - view.a) / 4, view.b - (view.b - view.a) / 4),
+  wider: () => zoom(view.a - (view.b - view.a) / 2, view.b + (view.b - view.a) / 2),
+  whole: () => zoom(-Infinity, Infinity),
+};
+const KEYS = { Escape: "back", ArrowLeft: "earlier", ArrowRight: "later", "+": "closer", "=": "closer", "-": "wider", 0: "whole" };
+
+function resize(width) {
+  for (const chart of charts) chart.plot.setSize({ width: width || chart.place.clientWidth, height: HEIGHT });
 }
 
 (async () => {
   const started = performance.now();
-  for (const chart of REPORT.charts) await draw(chart, document.getElementById(chart.id));
-  for (const button of document.querySelectorAll("button.jump")) {
-    button.onclick = () => jump(Number(button.dataset.x));
+  for (const chart of REPORT.charts) await draw(chart, byId(chart.id));
+  if (charts.length) {
+    view.unit = charts[0].x_unit;
+    view.b = Math.max(...charts.map((chart) => chart.x1));
+    for (const chart of charts) if (chart.x1 < view.b) chart.plot.setScale("x", { min: view.a, max: view.b });
+    for (const name in ACTIONS) byId(name).onclick = ACTIONS[name];
+    byId("charts").addEventListener("keydown", (event) => {
+      const name = KEYS[event.key];
+      if (!name || event.ctrlKey || event.metaKey || event.altKey) return;
+      event.preventDefault();
+      ACTIONS[name]();
+    });
   }
-  const whole = document.getElementById("whole");
-  if (whole) whole.onclick = () => charts.forEach((chart) => show(chart, chart.x0, chart.x1));
-  window.onresize = () => charts.forEach((chart) => chart.plot.setSize({ width: chart.place.clientWidth, height: chart.plot.height }));
+  for (const button of document.querySelectorAll("button.jump")) {
+    button.onclick = () => jump(Number(button.dataset.x), button.dataset.chart, button);
+  }
+  let waiting = 0;
+  addEventListener("resize", () => { clearTimeout(waiting); waiting = setTimeout(() => resize(), 80); });
+  addEventListener("beforeprint", () => resize(700));
+  addEventListener("afterprint", () => resize());
   const at = /^#t=([\d.]+)/.exec(location.hash);
-  if (at) jump(Number(at[1]));
+  if (at) await jump(Number(at[1]));
   document.body.dataset.ready = (performance.now() - started).toFixed(0);
 })();

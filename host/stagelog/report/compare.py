@@ -1,0 +1,144 @@
+"""Two or more cars beside each other: their facts in columns, their channels over distance."""
+
+import numpy as np
+
+from . import tables as t
+from .charts import KM_STEP, chart_over_km
+from .stage import GRID_US
+
+
+def compare_tables(cars):
+    """Return the sections of a comparison; `cars` are (source.Source, facts of build.stage_facts).
+
+    One column a car, one row a fact.
+    """
+    names = [source.stage.name for source, _ in cars]
+    overview = [
+        t.row("verdict", None, *(facts["verdict"]["answer"] for _, facts in cars)),
+        *_tile_rows(cars),
+    ]
+    head = [t.words("fact"), t.words("unit")]
+    columns = head + [t.words(name, key=name) for name in names]
+    highest = [t.column(name, key=name) for name in names]
+    found = [
+        {
+            "id": "cars",
+            "title": "Cars",
+            "tables": [
+                t.table(columns, overview),
+                t.table(head + highest, _driven(cars), title="Driven"),
+            ],
+        }
+    ]
+    rows = _highest(cars)
+    if rows:
+        note = "Highest, or lowest where the limit is a lower one; valid samples of the raw log."
+        table = t.table([t.words("signal"), t.words("unit"), *highest], rows, fold=15)
+        found.append({"id": "limits", "title": "Extremes", "note": note, "tables": [table]})
+    return found
+
+
+def _tile_rows(cars):
+    rows = []
+    for text in ("the log", "exceedance", "jump"):
+        cells = [
+            next(
+                (f"{x['value']} ({x['text']})" for x in f["tiles"] if x["text"].startswith(text)),
+                None,
+            )
+            for _, f in cars
+        ]
+        rows.append(t.row(text + ("s" if text != "the log" else ""), None, *cells))
+    return rows
+
+
+def _driven(cars):
+    stages = [source.stage for source, _ in cars]
+    moving = [s.speed_kmh[s.speed_kmh > 1] for s in stages]
+    used = [s.on_grid(s.profile.roles.fuel_used) for s in stages]
+    litres = [float(np.nanmax(u) - np.nanmin(u)) if u is not None else None for u in used]
+    km = [float(s.distance_km[-1]) for s in stages]
+    per_100 = [
+        100 * used_l / way if used_l is not None and way > 0.05 else None
+        for used_l, way in zip(litres, km, strict=True)
+    ]
+    return [
+        t.row("distance", "km", *km),
+        t.row("recorded", "min", *((s.end_us - s.start_us) / 60e6 for s in stages)),
+        t.row("moving", "min", *(len(m) * GRID_US / 60e6 for m in moving)),
+        t.row("mean while moving", "km/h", *(float(m.mean()) if len(m) else 0.0 for m in moving)),
+        t.row("highest speed", "km/h", *(float(s.speed_kmh.max()) for s in stages)),
+        t.row("fuel used", "l", *litres),
+        t.row("consumption", "l/100 km", *per_100),
+    ]
+
+
+def _highest(cars):
+    stages = [source.stage for source, _ in cars]
+    rows, seen = [], set()
+    for key, alarm in stages[0].profile.alarm.items():
+        falls = alarm.kind in ("below", "below_table", "drop")
+        for name in alarm.signals:
+            series = [stage.find_valid(name) for stage in stages]
+            if name in seen or not any(series):
+                continue
+            seen.add(name)
+            cells = []
+            found = [source.happened for source, _ in cars if source.happened]
+            levels = [happened.level_of(key, name) for happened in found]
+            for one in series:
+                extreme = one and (one.values.min() if falls else one.values.max())
+                cells.append(None if one is None else float(extreme))
+            level = next((x for x in ("bad", "warn", "good") if x in levels), "")
+            unit = next(one.unit for one in series if one is not None)
+            rows.append(t.row(name, unit, *cells, level=level))
+    order = ("bad", "warn", "good", "")
+    return sorted(rows, key=lambda row: order.index(row["level"]))
+
+
+def compare_charts(stages):
+    """Return the charts: time behind the first car, speed, and channels over distance."""
+    curves = [(s.name, s.distance_km, s.speed_kmh) for s in stages]
+    charts = [chart_over_km("k-speed", "Speed", "km/h", curves)]
+    behind = _behind(stages)
+    if behind:
+        charts.insert(0, chart_over_km("k-behind", f"Time behind {stages[0].name}", "s", behind))
+    roles = stages[0].profile.roles
+    names = [roles.engine_speed, *roles.damper, roles.fuel_used]
+    alarms = [a for a in stages[0].profile.alarm.values() if a.kind in ("above", "below")]
+    names += [name for alarm in alarms if alarm.unit == "degC" for name in alarm.signals]
+    for name in dict.fromkeys(names):
+        curves = []
+        for stage in stages:
+            values = stage.on_grid(name)
+            if values is None or not np.isfinite(values).any():
+                continue
+            if name == roles.fuel_used:
+                values = values - values[np.isfinite(values)][0]
+            curves.append((stage.name, stage.distance_km, values))
+        if curves:
+            unit = next(s.find(name).unit for s in stages if s.find(name))
+            title = "Fuel used" if name == roles.fuel_used else name
+            charts.append(chart_over_km(f"k-{name}", title, unit, curves))
+    return charts
+
+
+def _behind(stages):
+    """Return how much later each car passed a distance than the first, time standing included."""
+    end_km = min(float(stage.distance_km[-1]) for stage in stages)
+    if end_km < 10 * KM_STEP:
+        return []
+    km = np.arange(KM_STEP, end_km, KM_STEP)
+    times = [_passing_s(stage, km) for stage in stages]
+    return [
+        (stage.name, km, passed - times[0])
+        for stage, passed in zip(stages[1:], times[1:], strict=True)
+    ]
+
+
+def _passing_s(stage, km):
+    """Return when a stage passed each distance, s since it began to move."""
+    moving = int(np.argmax(stage.speed_kmh > 1))
+    way = stage.distance_km
+    at = np.minimum(np.searchsorted(way, km), len(way) - 1)
+    return (at - moving) * (GRID_US / 1e6)

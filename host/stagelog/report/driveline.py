@@ -1,0 +1,172 @@
+"""Engine, gearbox, differentials and their abuse as sections, from the raw log."""
+
+import numpy as np
+
+from . import tables as t
+from .limits import NOTE, limit_table
+from .stage import GRID_US
+
+KM_ROWS = 10.0
+MAX_ROWS = 60
+
+
+def km_edges(stage):
+    """Return the edges of rows by distance: about ten km each, at most sixty rows."""
+    total = float(stage.distance_km[-1])
+    return np.linspace(0.0, total, max(1, min(MAX_ROWS, round(total / KM_ROWS))) + 1)
+
+
+def km_rows(stage):
+    """Yield (from km, to km, indices of the grid) by distance, without rows of nothing."""
+    km, edges = stage.distance_km, km_edges(stage)
+    for start, end in zip(edges[:-1], edges[1:], strict=True):
+        inside = np.flatnonzero((km >= start) & (km <= end))
+        if len(inside) > 1:
+            yield float(start), float(end), inside
+
+
+def engine(stage, happened):
+    """Return hours, power, limiter and every limit of the engine."""
+    roles = stage.profile.roles
+    rpm, torque = stage.on_grid(roles.engine_speed), stage.on_grid(roles.engine_torque)
+    lines = []
+    if rpm is not None:
+        running = np.nan_to_num(rpm) > stage.profile.engine.cranking_rpm * 1.5
+        running_min = running.sum() * GRID_US / 60e6
+        peak = float(np.nanmax(rpm))
+        lines.append(f"running {running_min:.1f} min, highest {peak:,.0f} rpm")
+        if torque is not None:
+            lines += _power(stage, rpm * torque * (2 * np.pi / 60e3))
+    lines += _limiter(stage)
+    found = limit_table(stage, "engine", happened)
+    if not lines and not found:
+        return None
+    tables = [found] if found else []
+    return {"id": "engine", "title": "Engine", "lines": lines, "note": NOTE, "tables": tables}
+
+
+def _power(stage, kW):
+    """Return the highest mean over half a second: shorter peaks are inertia, not power."""
+    n = 500_000 // GRID_US
+    mean = np.convolve(np.nan_to_num(kW), np.full(n, 1 / n), "valid")
+    limit = stage.profile.engine.power_limit_kW
+    if not len(mean):
+        return []
+    return [
+        f"highest power over 0.5 s {mean.max():.0f} kW by the ECU's torque (limit {limit:.0f} kW)",
+        f"{100 * (mean > 0.9 * limit).mean():.1f} % of the time above 90 % of the limit",
+    ]
+
+
+def _limiter(stage):
+    name = stage.profile.report.limiter
+    series = stage.find(name)
+    if series is None:
+        return []
+    held_s, names = series.held_s(), stage.choices(name)
+    parts = []
+    for value in np.unique(series.values[series.values != 0]).tolist():
+        seconds = held_s[series.values == value].sum()
+        parts.append(f"{names.get(int(value), f'{value:g}')} {seconds:.1f} s")
+    return [f"limiters: {', '.join(parts)}" if parts else "no limiter was active"]
+
+
+def gearbox(stage, happened, abuse):
+    """Return time and shifts by gear, the converter, limits and abuse (None: not computed)."""
+    roles = stage.profile.roles
+    gear = stage.find(roles.gear)
+    limits = limit_table(stage, "driveline", happened)
+    if gear is None and limits is None:
+        return None
+    lines, tables = [], [limits] if limits else []
+    if gear is not None:
+        shifts = np.flatnonzero(np.diff(gear.values)) + 1
+        per_km = len(shifts) / max(float(stage.distance_km[-1]), 0.1)
+        lines.append(f"{len(shifts):,} shifts, {per_km:.1f} per km")
+        tables.insert(0, _gears(stage, gear, shifts))
+    lines += _converter(stage)
+    if abuse is not None:
+        tables.append(_abuse(stage, abuse))
+    return {
+        "id": "gearbox",
+        "title": "Gearbox and differentials",
+        "short": "Gearbox",
+        "lines": lines,
+        "tables": tables,
+    }
+
+
+def _gears(stage, gear, shifts):
+    engine = stage.find_valid(stage.profile.roles.engine_speed)
+    held = gear.held_s()
+    names = stage.choices(stage.profile.roles.gear)
+    rpm = engine.at(gear.t_us) if engine is not None else None
+    rows = []
+    for value in np.unique(gear.values):
+        inside = gear.values == value
+        known = rpm[inside][np.isfinite(rpm[inside])] if rpm is not None else ()
+        top = float(np.max(known)) if len(known) else None
+        seconds = float(held[inside].sum())
+        share = 100 * seconds / max(float(held.sum()), 1e-9)
+        into = int((gear.values[shifts] == value).sum())
+        rows.append(t.row(names.get(int(value), f"{value:g}"), seconds, share, into, top))
+    columns = [t.words("gear"), t.column("time", "s"), t.column("share", "%")]
+    columns += [t.column("shifts into"), t.column("highest engine speed", "rpm", 0)]
+    return t.table(columns, rows, title="Gears")
+
+
+def _converter(stage):
+    name = stage.profile.report.converter
+    series = stage.find(name)
+    if series is None:
+        return []
+    held_s, names = series.held_s(), stage.choices(name)
+    total = max(float(held_s.sum()), 1e-9)
+    parts = [
+        f"{names.get(int(value), f'{value:g}').lower()} "
+        f"{100 * held_s[series.values == value].sum() / total:.0f} %"
+        for value in np.unique(series.values).tolist()
+    ]
+    return [f"converter: {', '.join(parts)} of the time"]
+
+
+def _abuse(stage, abuse):
+    rows = []
+    for one in abuse:
+        x_s = stage.seconds(one["t_us"])
+        cells = (one["text"], stage.km(one["t_us"]), x_s / 60, one["value"], one["unit"])
+        rows.append(t.row(*cells, level="warn", x_s=x_s))
+    columns = [t.words("abuse", long=True), t.column("at", "km", 2), t.column("after", "min")]
+    columns += [t.column("value", "", 1, key="value"), t.words("unit")]
+    return t.table(columns, rows, title="Gear abuse", empty="No gear abuse was found.", fold=15)
+
+
+def diffs(stage):
+    """Return the diff temperatures by distance: highest and rate."""
+    names = stage.profile.roles.diff_temperature
+    series = [one for one in map(stage.find_valid, names) if one is not None]
+    if not series:
+        return None
+    columns = [t.column("from", "km"), t.column("to", "km")]
+    for one in series:
+        columns.append(t.column(f"{one.name} highest", one.unit))
+        columns.append(t.column(f"{one.name} rate", f"{one.unit}/min", 2, signed=True))
+    columns.append(t.column("mean speed", "km/h", 0))
+    grids = [one.at(stage.grid_us) for one in series]
+    rows = []
+    for start, end, inside in km_rows(stage):
+        cells = [start, end]
+        minutes = (inside[-1] - inside[0]) * GRID_US / 60e6
+        for values in grids:
+            known = values[inside][np.isfinite(values[inside])]
+            rate = float(known[-1] - known[0]) / minutes if minutes and len(known) else None
+            cells += [float(known.max()) if len(known) else None, rate]
+        cells.append(float(stage.speed_kmh[inside].mean()))
+        x_s = stage.seconds(int(stage.grid_us[inside[0]]))
+        rows.append(t.row(*cells, x_s=x_s, chart="c-alarm-diff_oil"))
+    return {
+        "id": "diffs",
+        "title": "Diff temperatures by distance",
+        "short": "Diffs",
+        "tables": [t.table(columns, rows)],
+    }

@@ -1,0 +1,227 @@
+"""Exceedances, jumps, other events, sensor faults and the car's own word as sections."""
+
+from ..events import read_events
+from . import tables as t
+from .events import SEVERITIES, SINGLE
+
+FOLD = 25
+_FLIGHT_MODE = {True: "reacted", False: "did not react", None: "not on the bus"}
+_FAULTS = {
+    "implausible": "value that cannot be",
+    "stuck": "stuck",
+    "status": "says itself that it is faulty",
+    "stale": "silent",
+}
+
+
+def exceedances(stage, happened):
+    """Return the alarms: critical first, then in order of time."""
+    columns = [
+        t.words("what"),
+        t.words("signal"),
+        t.words("level", key="severity"),
+        t.column("at", "km", 2),
+        t.column("after", "min"),
+        t.column("for", "s"),
+        t.column("worst", "", 1, key="worst"),
+        t.words("unit"),
+        t.words("limit", long=True),
+        t.column("speed", "km/h", 0),
+        t.column("engine", "rpm", 0),
+    ]
+    ordered = sorted(happened.alarms, key=lambda alarm: (alarm.level != "bad", alarm.t_us))
+    rows = []
+    for alarm in ordered:
+        x_s = stage.seconds(alarm.t_us)
+        lasted = "to the end" if alarm.end_us is None else (alarm.end_us - alarm.t_us) / 1e6
+        cells = (
+            alarm.key.replace("_", " "),
+            alarm.signal,
+            "critical" if alarm.level == "bad" else "warning",
+            stage.km(alarm.t_us),
+            x_s / 60,
+            lasted,
+            alarm.peak,
+            alarm.unit,
+            limit_text(stage.profile.alarm.get(alarm.key), alarm.level),
+            alarm.speed_kmh,
+            alarm.engine_rpm,
+        )
+        rows.append(t.row(*cells, level=alarm.level, x_s=x_s, chart=f"c-alarm-{alarm.key}"))
+    found = [t.table(columns, rows, empty="No limit was exceeded.", fold=FOLD)]
+    if len(rows) > FOLD:
+        found.insert(0, _by_alarm(stage, ordered))
+    return {
+        "id": "exceedances",
+        "title": "Exceedances",
+        "note": "Limits, debounce and gates are those of the car's profile; worst is that of the "
+        "raw signal while the alarm was on. A click shows the moment in the charts.",
+        "tables": found,
+    }
+
+
+def _by_alarm(stage, ordered):
+    """Return one row for each alarm and signal: how often, how long, from where."""
+    groups = {}
+    for alarm in ordered:
+        groups.setdefault((alarm.key, alarm.signal), []).append(alarm)
+    rows = []
+    for (key, signal), some in groups.items():
+        level = "bad" if any(a.level == "bad" for a in some) else "warn"
+        seconds = sum(((a.end_us or stage.end_us) - a.t_us) / 1e6 for a in some)
+        first = min(some, key=lambda a: a.t_us)
+        cells = (key.replace("_", " "), signal, len(some), seconds, stage.km(first.t_us))
+        x_s = stage.seconds(first.t_us)
+        rows.append(t.row(*cells, level=level, x_s=x_s, chart=f"c-alarm-{key}"))
+    columns = [t.words("what"), t.words("signal"), t.column("times"), t.column("together", "s")]
+    return t.table([*columns, t.column("first at", "km", 2)], rows, title="By limit")
+
+
+def limit_text(alarm, level):
+    """Return the limit that a level of an alarm stands for, in words."""
+    if alarm is None:
+        return None
+    limit = alarm.critical if level == "bad" else alarm.warning
+    if alarm.kind == "fan":
+        n = "two fans " if level == "bad" else ""
+        return f"{n}below {alarm.warning:g} {alarm.unit} at over {alarm.x_limit:g} % duty"
+    if limit is None:
+        return None
+    value = f"{limit:g} {alarm.unit}"
+    return {
+        "above": f"above {value}",
+        "below": f"below {value}",
+        "rate": f"rises by {value}",
+        "time_to_limit": f"{alarm.limit or 0:g} degC within {value}",
+        "below_table": f"{value} below its table by {alarm.x_signal}",
+        "above_table": f"{value} above its table by {alarm.x_signal}",
+        "drop": f"{value} below its start",
+    }.get(alarm.kind, value)
+
+
+def jumps(stage, happened):
+    """Return the list of flights."""
+    columns = [
+        t.column("flight"),
+        t.column("at", "km", 2),
+        t.column("take-off", "km/h", 0),
+        t.column("airtime", "ms", 0),
+        t.column("landing peak", "g"),
+        t.words("severity"),
+        t.words("flight mode"),
+        t.column("confidence", "%", 0),
+    ]
+    rows = []
+    for number, flight in enumerate(happened.flights, 1):
+        cells = (
+            number,
+            stage.km(flight["onset_us"]),
+            flight["speed_kmh"],
+            flight["airtime_ms"],
+            flight["peak_g"],
+            flight["severity"],
+            _FLIGHT_MODE[flight["car_agrees"]],
+            flight["confidence_pct"],
+        )
+        level = SEVERITIES[flight["severity"]]
+        if flight["car_agrees"] is False and level == "good":
+            level = "warn"
+        x_s = stage.seconds(flight["onset_us"])
+        rows.append(t.row(*cells, level=level, x_s=x_s, chart="c-damper"))
+    edges = ", ".join(f"{g:g}" for g in stage.profile.airborne.landing_severity_g)
+    return {
+        "id": "jumps",
+        "title": "Jumps",
+        "lines": _jump_lines(happened.flights),
+        "note": f"Severity by the landing's peak: light, medium, hard, severe from {edges} g on. "
+        "Flight mode: whether the car itself said airborne.",
+        "tables": [t.table(columns, rows, empty="The car did not leave the ground.", fold=FOLD)],
+    }
+
+
+def _jump_lines(flights):
+    if not flights:
+        return []
+    known = [f for f in flights if f["car_agrees"] is not None]
+    agreed = sum(f["car_agrees"] for f in known)
+    counts = {name: sum(f["severity"] == name for f in flights) for name in SEVERITIES}
+    lines = [", ".join(f"{n} {name}" for name, n in counts.items() if n) + " landings"]
+    longest = max(flights, key=lambda f: f["airtime_ms"])
+    air_s = sum(f["airtime_ms"] for f in flights) / 1000
+    lines.append(f"{air_s:.1f} s in the air, longest {longest['airtime_ms']:,} ms")
+    if known:
+        lines.append(f"the car's flight mode reacted in {agreed} of {len(known)}")
+    return lines
+
+
+def others(stage, happened):
+    """Return what happens once: roll-over, stuck, refuelling and so on."""
+    rows = []
+    for event in happened.singles:
+        title, level, key, unit = SINGLE[event["name"]]
+        if "axle" in event:
+            title = f"{title}, {event['axle']}"
+        x_s = stage.seconds(event["t_us"])
+        at_km = stage.km(event["t_us"])
+        rows.append(t.row(title, at_km, x_s / 60, event.get(key), unit, level=level, x_s=x_s))
+    if not rows:
+        return None
+    columns = [t.words("what"), t.column("at", "km", 2), t.column("after", "min")]
+    columns += [t.column("value", "", 1, key="value"), t.words("unit")]
+    found = t.table(columns, rows, fold=FOLD)
+    return {"id": "others", "title": "Other events", "short": "Other", "tables": [found]}
+
+
+def sensors(stage, happened):
+    """Return the faults of sensors and messages."""
+    if not happened.faults:
+        return None
+    rows = []
+    for fault in happened.faults:
+        x_s = stage.seconds(fault["t_us"])
+        end_us = fault["end_us"]
+        lasted = "to the end" if end_us is None else (end_us - fault["t_us"]) / 1e6
+        state = _FAULTS.get(fault["state"], fault["state"])
+        cells = (fault["what"], state, stage.km(fault["t_us"]), x_s / 60, lasted)
+        rows.append(t.row(*cells, level="warn", x_s=x_s))
+    columns = [t.words("signal or message"), t.words("fault"), t.column("at", "km", 2)]
+    columns += [t.column("after", "min"), t.column("for", "s")]
+    return {
+        "id": "sensors",
+        "title": "Sensor faults",
+        "short": "Sensors",
+        "note": "A faulty signal is never compared with a limit.",
+        "tables": [t.table(columns, rows, fold=FOLD)],
+    }
+
+
+def agreement(stage, disagreed, health):
+    """Return what the car said on board beside what the host finds in the raw log."""
+    made = {"id": "agreement", "title": "Car and laptop"}
+    if disagreed is None:
+        return made | {
+            "note": "The car said no events on board: it had no signal table, or the log is not "
+            "this logger's. All events here are the laptop's."
+        }
+    if not disagreed:
+        return made | {
+            "note": f"All {health.n_said:,} events that the car said on board are found again in "
+            "the raw log, and no other."
+        }
+    table = (
+        "" if health.same_table else "The car watched ANOTHER SIGNAL TABLE than this profile's. "
+    )
+    rows = []
+    for one in disagreed:
+        event = read_events([one.car or one.host])[0]
+        x_s = stage.seconds(event["t_us"])
+        cells = (one.what, event["name"], event["state"], stage.km(event["t_us"]))
+        rows.append(t.row(*cells, level="warn", x_s=x_s))
+    columns = [t.words("who"), t.words("event"), t.words("state"), t.column("at", "km", 2)]
+    return made | {
+        "title": "Car and laptop disagree",
+        "short": "Car and laptop",
+        "note": f"{table}{len(disagreed):,} events differ; the car said {health.n_said:,} on "
+        "board. All numbers of this report are the laptop's.",
+        "tables": [t.table(columns, rows, fold=FOLD)],
+    }

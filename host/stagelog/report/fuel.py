@@ -1,0 +1,100 @@
+"""Fuel used against the plan, by terrain and by distance, and the range that is left."""
+
+import numpy as np
+
+from . import tables as t
+from .driveline import km_rows
+
+
+def fuel(stage, happened, by_terrain):
+    """Return the section, or None where the log does not hold what the injectors used.
+
+    happened    events.Happened or None
+    by_terrain  rows of events.fuel_by_terrain, or None
+    """
+    used = stage.on_grid(stage.profile.roles.fuel_used)
+    if used is None:
+        return None
+    finite = used[np.isfinite(used)]
+    total = float(finite[-1] - finite[0])
+    km = float(stage.distance_km[-1])
+    mean = f"{100 * total / km:.1f} l/100 km" if km > 0.05 else "not far enough for a mean"
+    lines = [f"{total:.1f} l by the injectors over {km:.1f} km: {mean}"]
+    lines += _state(happened) if happened else []
+    tables = [_terrain(by_terrain)] if by_terrain else []
+    tables.append(_by_km(stage, used))
+    plan = stage.profile.fuel.plan_l_per_100km
+    planned = ", ".join(f"{name} {litres:g}" for name, litres in plan.items())
+    return {
+        "id": "fuel",
+        "title": "Fuel",
+        "lines": [*lines, *_against_plan(stage, by_terrain)],
+        "note": f"Plan, l/100 km: {planned}.",
+        "tables": tables,
+    }
+
+
+def _state(happened):
+    lines = []
+    if happened.lives:
+        used_cl, volume_cl = happened.lives.get("fuel_used_cl", (0, 0))
+        added_cl = happened.lives.get("fuel_added_cl", (0, 0))[0]
+        line = f"{used_cl / 100:.1f} l by the learned scale of the flow"
+        lines.append(line + (f", {added_cl / 100:.0f} l refuelled" if added_cl else ""))
+        if len(happened.fuel) or volume_cl:
+            last = happened.fuel[-1]["volume_l"] if happened.fuel else volume_cl / 100
+            lines.append(f"{last:.0f} l in the tank at the end")
+    if happened.range:
+        lines.append(
+            f"range at the end: {happened.range['p10_km']:.0f} km in nine cases of ten (P10), "
+            f"{happened.range['p50_km']:.0f} km in half of them (P50)"
+        )
+    if happened.flow_scale:
+        scale = happened.flow_scale["scale"]
+        lines.append(f"scale of the flow: {scale:.3f} ± {happened.flow_scale['sigma']:.3f}")
+    return lines
+
+
+def _against_plan(stage, by_terrain):
+    """Return used against planned over the terrain that has a plan."""
+    rows = [r for r in by_terrain or () if r["terrain"] != "all" and r["plan_l_per_100km"]]
+    planned = sum(r["km"] * r["plan_l_per_100km"] / 100 for r in rows)
+    used = sum(r["used_l"] for r in rows)
+    if planned < 0.5:
+        return []
+    over = 100 * (used / planned - 1)
+    behind = stage.profile.fuel_estimate.behind_plan_pct
+    words = "BEHIND PLAN" if over > behind else "within plan"
+    return [
+        f"{words}: {used:.1f} l used, {planned:.1f} l planned for this terrain ({over:+.1f} %)"
+    ]
+
+
+def _terrain(by_terrain):
+    rows = []
+    for one in by_terrain:
+        per_100, plan = one["l_per_100km"], one["plan_l_per_100km"]
+        over = 100 * (per_100 / plan - 1) if plan and per_100 is not None else None
+        cells = (one["terrain"], one["km"], one["used_l"], per_100, plan, over)
+        rows.append(t.row(*cells))
+    columns = [t.words("terrain, by drive mode", key="terrain"), t.column("driven", "km")]
+    columns += [t.column("used", "l"), t.column("consumption", "l/100 km")]
+    columns += [t.column("plan", "l/100 km"), t.column("over plan", "%", signed=True)]
+    return t.table(columns, rows, title="By terrain")
+
+
+def _by_km(stage, used):
+    rows = []
+    for start, end, inside in km_rows(stage):
+        inside = inside[np.isfinite(used[inside])]
+        if len(inside) < 2:
+            continue
+        litres = float(used[inside[-1]] - used[inside[0]])
+        driven = float(stage.distance_km[inside[-1]] - stage.distance_km[inside[0]])
+        per_100 = 100 * litres / driven if driven > 0.05 else None
+        speed = float(stage.speed_kmh[inside].mean())
+        x_s = stage.seconds(int(stage.grid_us[inside[0]]))
+        rows.append(t.row(start, end, litres, per_100, speed, x_s=x_s, chart="c-flow"))
+    columns = [t.column("from", "km"), t.column("to", "km"), t.column("used", "l", 2)]
+    columns += [t.column("consumption", "l/100 km"), t.column("mean speed", "km/h", 0)]
+    return t.table(columns, rows, title="By distance")

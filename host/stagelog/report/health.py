@@ -1,0 +1,139 @@
+"""The logger's own health: is the log complete, and what is missing where, in words."""
+
+from . import tables as t
+
+FOLD = 25
+
+
+def health(stage, health):
+    """Return the first section of a report; `health` is a source.Health."""
+    complete = health.complete
+    if complete is None:
+        note = (
+            f"This log was made by another recorder ({health.recorder}): nobody counted what it "
+            "lost."
+        )
+    elif complete:
+        note = "COMPLETE: every frame that the logger saw is here."
+    else:
+        note = "NOT COMPLETE: frames are missing; every hole that is known is listed."
+    return {
+        "id": "health",
+        "title": "Logger health",
+        "short": "Logger",
+        "level": {True: "good", False: "bad", None: "warn"}[complete],
+        "note": note,
+        "lines": _lines(stage, health),
+        "tables": [x for x in (_gaps(stage, health), _cycles(stage), _buses(health)) if x],
+        "details": health.damaged + [b for ledger in health.ledgers for b in ledger.breaks],
+    }
+
+
+def lost_text(health):
+    """Return how much is missing, in a few words; "" if nothing."""
+    parts = []
+    for name, words in (
+        ("n_dropped", "dropped"),
+        ("n_at_least", "or more lost in hardware"),
+        ("n_missing", "missing from the file"),
+    ):
+        n = sum(getattr(bus, name) for ledger in health.ledgers for bus in ledger.buses)
+        if n:
+            parts.append(f"{n:,} {words}")
+    if health.damaged:
+        parts.append(f"{len(health.damaged):,} damaged blocks")
+    return ", ".join(parts)
+
+
+def _lines(stage, health):
+    n_cycles = len(stage.pieces)
+    logged_s = sum(piece.end_us - piece.start_us for piece in stage.pieces) / 1e6
+    cycles = "one key cycle" if n_cycles == 1 else f"{n_cycles} key cycles"
+    lines = [f"{_duration(logged_s)} in {cycles}, {health.n_frames:,} frames"]
+    lost = lost_text(health)
+    if health.ledgers:
+        lines.append(f"lost: {lost}" if lost else "nothing dropped, nothing lost")
+        clock = f"set by {health.clock}" if health.clock else "not known: times are since power-on"
+        lines.append(f"wall clock {clock}")
+        lines.append(
+            f"the car said {health.n_said:,} events on board"
+            if health.n_said
+            else "the car said no events on board"
+        )
+    if health.n_unknown:
+        share = 100 * health.n_unknown / max(health.n_frames, 1)
+        lines.append(f"{share:.1f} % of the frames are not in the DBC")
+    return lines
+
+
+def _gaps(stage, health):
+    if not health.gaps:
+        return None
+    rows = []
+    for gap, text, start_us, end_us in health.gaps:
+        at_us = start_us if start_us is not None else end_us
+        x_s = None if at_us is None else stage.seconds(at_us)
+        lasted = (end_us - start_us) / 1e6 if None not in (start_us, end_us) else None
+        n = None if gap.n is None else f"{gap.n:,}" if gap.exact else f"{gap.n:,} or more"
+        at_km = None if at_us is None else stage.km(at_us)
+        bus = "all" if gap.bus is None else gap.bus
+        level = "" if gap.cause == "power cut" else "bad"
+        cells = (gap.cause, bus, at_km, x_s and x_s / 60, lasted, n, text)
+        rows.append(t.row(*cells, level=level, x_s=x_s))
+    columns = [t.words("hole"), t.column("bus"), t.column("at", "km", 2), t.column("after", "min")]
+    columns += [
+        t.column("for", "s", 3),
+        t.column("lost", "frames"),
+        t.words("in words", long=True),
+    ]
+    return t.table(columns, rows, title="Holes", fold=FOLD)
+
+
+def _cycles(stage):
+    """Return the key cycles, if there is more than one."""
+    if len(stage.pieces) < 2:
+        return None
+    rows = []
+    for piece in stage.pieces:
+        x_s = stage.seconds(piece.start_us)
+        off = None if piece.off_us is None else piece.off_us / 60e6
+        utc = None if piece.t_unix_us is None else utc_text(piece.t_unix_us)
+        cells = (f"boot {piece.boot}", utc, off, x_s / 60)
+        driven_km = stage.km(piece.end_us) - stage.km(piece.start_us)
+        cells += ((piece.end_us - piece.start_us) / 60e6, driven_km)
+        rows.append(t.row(*cells, x_s=x_s))
+    columns = [t.words("key cycle"), t.words("began, UTC"), t.column("off before it", "min")]
+    columns += [t.column("in this log after", "min"), t.column("recorded", "min")]
+    columns.append(t.column("driven", "km", 2))
+    return t.table(columns, rows, title="Key cycles", fold=FOLD)
+
+
+def _buses(health):
+    names = ("n_seen", "n_stored", "n_held", "n_dropped", "n_at_least", "n_missing")
+    rows = []
+    for ledger in health.ledgers:
+        for bus in ledger.buses:
+            if not bus.n_seen and bus.bus:
+                continue
+            lost = bus.n_dropped or bus.n_at_least or bus.n_missing
+            cells = (ledger.name, bus.bus, *(getattr(bus, name) for name in names))
+            rows.append(t.row(*cells, level="bad" if lost else "good"))
+    if not rows:
+        return None
+    heads = ("seen", "stored", "held here", "dropped", "lost, at least", "missing")
+    columns = [t.words("session"), t.column("bus"), *(t.column(h, "frames") for h in heads)]
+    return t.table(columns, rows, title="Frames: seen = stored + dropped + lost", fold=6)
+
+
+def _duration(seconds):
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def utc_text(t_unix_us):
+    """Return UTC as 2026-01-17 14:03."""
+    import time
+
+    return time.strftime("%Y-%m-%d %H:%M", time.gmtime(t_unix_us // 1_000_000))

@@ -1,0 +1,104 @@
+"""What each signal with a limit did, grouped by the sections of the profile's components.
+
+Time beyond a limit counts samples of the raw log without debounce or gates; samples that cannot
+be are left out and counted.
+"""
+
+import numpy as np
+
+from . import tables as t
+from .event_tables import limit_text
+
+_TABLES = ("above", "below", "below_table", "above_table", "cooler")
+NOTE = "Time beyond a limit counts samples of the raw log, without debounce or gates."
+
+
+def limit_table(stage, section, happened):
+    """Return the table of a section's signals, None if the log holds none of them.
+
+    happened  events.Happened, whose alarms say what is bad; None: the samples alone say it
+    """
+    rows, done = [], set()
+    for component in stage.profile.report.component:
+        if component.section != section:
+            continue
+        for key in component.alarms:
+            rows += _rows(stage, key, done, happened)
+    return _table(rows) if rows else None
+
+
+def other_limits(stage, happened):
+    """Return the section of signals whose alarms belong to no component, or None."""
+    known = {key for c in stage.profile.report.component for key in c.alarms}
+    others = [key for key in stage.profile.alarm if key not in known]
+    rows = [row for key in others for row in _rows(stage, key, set(), happened)]
+    if not rows:
+        return None
+    return {
+        "id": "limits",
+        "title": "Other limits",
+        "short": "Limits",
+        "note": NOTE,
+        "tables": [_table(rows)],
+    }
+
+
+def beyond_s(alarm, series):
+    """Return seconds beyond (warning, critical) of an "above" or "below" alarm."""
+    held_s = series.held_s()
+    found = []
+    for limit in (alarm.warning, alarm.critical):
+        if limit is None:
+            found.append(0.0)
+            continue
+        over = series.values > limit if alarm.kind == "above" else series.values < limit
+        found.append(float(held_s[over].sum()))
+    return found
+
+
+def _rows(stage, key, done, happened):
+    alarm = stage.profile.alarm[key]
+    if alarm.kind not in _TABLES:
+        return []
+    rows = []
+    for name in alarm.signals:
+        series = stage.find_valid(name)
+        if series is not None and (name, alarm.kind) not in done:
+            done.add((name, alarm.kind))
+            rows.append(_row(stage, key, alarm, series, happened))
+    return rows
+
+
+def _row(stage, key, alarm, series, happened):
+    values = series.values
+    worst = int(np.argmin(values) if alarm.kind.startswith("below") else np.argmax(values))
+    beyond = [None, None]
+    if alarm.kind in ("above", "below"):
+        beyond = beyond_s(alarm, series)
+    level = _level(beyond) if happened is None else happened.level_of(key, series.name)
+    at_us = int(series.t_us[worst])
+    limits = [limit_text(alarm, one) for one in ("warn", "bad")]
+    cells = (series.name, series.unit, float(values.min()), float(values.mean()))
+    cells += (float(values.max()), stage.km(at_us), *limits, *beyond)
+    cells += (series.n_out or None,)
+    return t.row(*cells, level=level, x_s=stage.seconds(at_us), chart=f"c-alarm-{key}")
+
+
+def _level(beyond):
+    if beyond[0] is None:
+        return ""
+    return "bad" if beyond[1] else "warn" if beyond[0] else "good"
+
+
+def _table(rows):
+    columns = [t.words("signal"), t.words("unit"), t.column("lowest"), t.column("mean")]
+    columns += [t.column("highest"), t.column("worst at", "km", 2), t.words("warning", long=True)]
+    columns += [t.words("critical", long=True), t.column("beyond warning", "s")]
+    columns += [t.column("beyond critical", "s"), t.column("left out", "samples")]
+    if not any(row["cells"][-1] for row in rows):
+        columns.pop()
+        for row in rows:
+            row["cells"].pop()
+    order = ("bad", "warn", "good", "")
+    rows.sort(key=lambda row: order.index(row["level"]))
+    return t.table(columns, rows, title="Limits", fold=10)

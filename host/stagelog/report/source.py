@@ -1,0 +1,261 @@
+"""From files to what a report is made of: the stage, the logger's account of itself, its events.
+
+Any log can be read; only this logger's own logs have an account and on-car events. Memory is that
+of the signals the report needs. Fails with InputError as the readers do, and where the files are
+of several loggers.
+"""
+
+import hashlib
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from slog import events as ev
+from slog.layout import META_HASH
+
+from ..blocks import read_log
+from ..dbc import load_database
+from ..decode import compile_plan, decode
+from ..decode.tables import Decoded, MessageTable
+from ..errors import InputError
+from ..events import (
+    Detected,
+    Recomputation,
+    SignalTable,
+    compare_events,
+    compile_table,
+    load_events,
+)
+from ..importers import load_frames, sniff
+from ..ledger import Gap, account, describe
+from ..timeline import SOURCE_TEXT, find_boots
+from .events import Happened
+from .stage import Piece, Stage
+
+PAUSE_US = 5_000_000  # what is left of the time without power between two key cycles
+
+
+@dataclass(slots=True)
+class Health:
+    """What the logger says of its own work.
+
+    ledgers  ledger.Ledger by session; empty for a log of another recorder
+    gaps     (ledger.Gap, in words, start and end on the axis of the stage or None)
+    damaged  bad blocks, in words
+    clock    where the wall clock came from, "" without one
+    recorder what made the log
+    n_said   events that the car said on board; same_table is False if it watched the bus with
+             another signal table than the profile's
+    """
+
+    ledgers: list = field(default_factory=list)
+    gaps: list = field(default_factory=list)
+    damaged: list = field(default_factory=list)
+    clock: str = ""
+    recorder: str = "stagelog"
+    n_said: int = 0
+    same_table: bool = True
+    n_unknown: int = 0
+    n_frames: int = 0
+
+    @property
+    def complete(self):
+        """True, False, or None where nobody counted."""
+        if not self.ledgers:
+            return None
+        return all(ledger.complete for ledger in self.ledgers) and not self.damaged
+
+
+@dataclass
+class Source:
+    """All of one car: see build.stage_facts. `disagreed` is None if the car said nothing, `table`
+    if no events were computed.
+    """
+
+    stage: Stage
+    health: Health
+    found: list
+    table: SignalTable | None
+    disagreed: list | None
+
+    @cached_property
+    def happened(self):
+        """Return events.Happened, None where no events were computed."""
+        return Happened(self.stage, self.found, self.table) if self.table else None
+
+
+def read_source(paths, profile, dbc, title="", progress=None):
+    """Return the Source of one car.
+
+    paths     logs of one car: session files, cards, or one log of another recorder
+    profile   checked car profile; dbc the path to decode with
+    progress  called with a share of 1, now and then
+    """
+    database = load_database(dbc)
+    table = compile_table(profile, database)
+    plan = compile_plan(database, _wanted(profile, database))
+    reading = _Reading(database, plan, table, progress)
+    own = [path for path in paths if sniff(path) == "slog"]
+    others = [path for path in paths if path not in own]
+    if own:
+        reading.add_own(own)
+    for path in others:
+        reading.add_other(path)
+    stage = Stage(_merge(reading.parts), profile, title, reading.pieces)
+    return Source(stage, reading.health, reading.found, table, reading.disagreed)
+
+
+def _wanted(profile, database):
+    """Return the names of the signals that sections and charts read, those that the DBC has."""
+    names = set()
+    for value in (getattr(profile.roles, name) for name in profile.roles.__dataclass_fields__):
+        names.update((value,) if isinstance(value, str) else value)
+    for alarm in profile.alarm.values():
+        names.update(alarm.signals, alarm.x_signals or ())
+    report = profile.report
+    names.update((report.limiter, report.converter), *report.radiators, report.tyre_temperature)
+    known = {signal.name for message in database.messages for signal in message.signals}
+    return sorted(names & known)
+
+
+class _Reading:
+    """Logs are added in order of time; the axis grows with them."""
+
+    def __init__(self, database, plan, table, progress):
+        self.plan = plan
+        self.known = {(message.can_id, message.is_ext) for message in database.messages}
+        self.table = table
+        self.digest = hashlib.sha256(table.data).digest()
+        self.progress = progress or (lambda share: None)
+        self.parts, self.pieces, self.found = [], [], []
+        self.disagreed = None
+        self.health = Health()
+
+    def add_own(self, paths):
+        """Add the sessions of our logger, key cycle by key cycle."""
+        sessions, damaged = [], []
+        for path in paths:
+            log = read_log(path)
+            sessions += log.sessions
+            damaged += log.damaged
+        self.health.damaged = [str(bad) for bad in damaged]
+        boots = find_boots(sessions)
+        devices = sorted({boot.device_id for boot in boots})
+        if len(devices) > 1:
+            raise InputError(
+                f"sessions of {len(devices)} loggers: {', '.join(devices)}", "name one car's logs"
+            )
+        total = sum(session.n_frames for session in sessions) or 1
+        for boot in boots:
+            self._add_boot(boot, damaged, total)
+
+    def _add_boot(self, boot, damaged, total):
+        start_us = min(session.t_first_us for session in boot.sessions)
+        unix_us = boot.timeline.to_unix_us(start_us) if boot.timeline else None
+        shift_us = self._open(start_us, boot.t_last_us, boot.boot, unix_us)
+        if boot.timeline:
+            self.health.clock = SOURCE_TEXT.get(boot.timeline.source, "")
+        said, run = [], Recomputation(self.table.data)
+        for session in boot.sessions:
+            ledger = account(session, damaged)
+            self.health.ledgers.append(ledger)
+            for gap in ledger.gaps:
+                self._add_gap(gap, describe(gap, boot.timeline), shift_us)
+            said += load_events(session)
+            heads = [
+                m.values["sha256_head"] for m in session.decoded_meta(META_HASH) if m.arg == 2
+            ]
+            self.health.same_table &= all(self.digest.startswith(head) for head in heads)
+            for frames in session.iter_frames():
+                self._feed(run, frames, shift_us)
+                self.progress(self.health.n_frames / total)
+        self._add_events(run.events, said, shift_us)
+
+    def add_other(self, path):
+        """Add a log of another recorder."""
+        log = load_frames(path)
+        self.health.recorder = log.kind
+        self.health.damaged += [f"{path}: {damage}" for damage in log.diagnostics.damages]
+        frames = log.frames
+        if not len(frames):
+            return
+        if np.any(np.diff(frames["t_us"]) < 0):
+            frames = frames[np.argsort(frames["t_us"], kind="stable")]
+        start_us, end_us = int(frames["t_us"][0]), int(frames["t_us"][-1])
+        epoch = start_us if start_us > 10**15 else None
+        shift_us = self._open(start_us, end_us, None, epoch)
+        run = Recomputation(self.table.data)
+        self._feed(run, frames, shift_us)
+        self._add_events(run.events, [], shift_us)
+
+    def _open(self, start_us, end_us, boot, unix_us):
+        """Append a piece to the axis; return what its times are shifted by."""
+        at_us, off_us = start_us, None
+        if self.pieces:
+            last = self.pieces[-1]
+            at_us = last.end_us + PAUSE_US
+            if unix_us is not None and last.t_unix_us is not None:
+                off_us = max(0, unix_us - last.t_unix_us - (last.end_us - last.start_us))
+        shift_us = at_us - start_us
+        self.pieces.append(Piece(at_us, end_us + shift_us, boot, unix_us, off_us))
+        return shift_us
+
+    def _feed(self, run, frames, shift_us):
+        run.feed(frames)
+        self.health.n_frames += len(frames)
+        part = decode(frames, self.plan)
+        self.health.n_unknown += sum(n for key, n in part.unknown.items() if key not in self.known)
+        for found in part.messages.values():
+            found.t_us += shift_us
+        self.parts.append(part)
+
+    def _add_gap(self, gap: Gap, text, shift_us):
+        start = None if gap.t_start_us is None else gap.t_start_us + shift_us
+        end = None if gap.t_end_us is None else gap.t_end_us + shift_us
+        self.health.gaps.append((gap, text, start, end))
+
+    def _add_events(self, found, said, shift_us):
+        self.health.n_said += len(said)
+        if said:
+            differ = compare_events(said, found, said[-1].t_us)
+            self.disagreed = (self.disagreed or []) + [
+                type(one)(one.what, _moved(one.car, shift_us), _moved(one.host, shift_us))
+                for one in differ
+            ]
+        self.found += [_moved(event, shift_us) for event in found]
+
+
+def _moved(event, shift_us):
+    """Return an event on the axis; a take-off carries 32 bits of the time of its onset, too."""
+    if event is None:
+        return None
+    is_takeoff = (event.code, event.state) == (ev.FLIGHT, ev.TAKEN_OFF)
+    extra = (event.extra + shift_us) & 0xFFFFFFFF if is_takeoff else event.extra
+    return Detected(event.t_us + shift_us, event.code, event.state, event.value, extra)
+
+
+def _merge(parts):
+    """Join decoded pieces in order, and give their memory back on the way."""
+    whole = Decoded("phys")
+    for name in sorted({name for part in parts for name in part.messages}):
+        tables = [part.messages.pop(name) for part in parts if name in part.messages]
+        whole.messages[name] = tables[0] if len(tables) == 1 else _join(tables)
+    return whole
+
+
+def _join(tables):
+    joined = MessageTable(
+        tables[0].message,
+        np.concatenate([table.t_us for table in tables]),
+        np.concatenate([table.bus for table in tables]),
+    )
+    starts = np.cumsum([0, *(len(table) for table in tables)])
+    for name in dict.fromkeys(name for table in tables for name in table.signals):
+        having = [(t, s) for t, s in zip(tables, starts, strict=False) if name in t.signals]
+        joined.signals[name] = np.concatenate([t.signals[name] for t, _ in having])
+        if len(having) < len(tables) or any(name in t.rows for t, _ in having):
+            joined.rows[name] = np.concatenate(
+                [t.rows.get(name, np.arange(len(t))) + start for t, start in having]
+            )
+    return joined

@@ -1,0 +1,62 @@
+"""The tables of a report: columns with units, rows of plain values, and how both become text.
+
+A column is {name, unit, digits, text, key}; a row {cells, level, x_s, chart}. Cells are numbers,
+texts or None, never formatted, so the page and the JSON say the same. `level` is "good", "warn",
+"bad" or ""; `x_s` the moment in the charts, `chart` the one to show it in.
+"""
+
+import re
+
+_UNITS = {"%": "pct", "km/h": "kmh", "l/100 km": "l_per_100km", "1/km": "per_km"}
+
+
+def column(name, unit="", digits=1, *, text=False, signed=False, key=None):
+    """Return a column; `key` names it in the JSON, with its unit at the end."""
+    made = {"name": name, "unit": unit, "digits": digits, "text": text, "signed": signed}
+    made["long"] = False
+    return made | {"key": key or _key(name, unit)}
+
+
+def words(name, key=None, *, long=False):
+    """Return a column of texts; `long` ones may break into lines."""
+    return column(name, text=True, key=key) | {"long": long}
+
+
+def row(*cells, level="", x_s=None, chart=None):
+    """Return a row; see the module."""
+    return {"cells": list(cells), "level": level, "x_s": x_s, "chart": chart}
+
+
+def table(columns, rows, *, title="", empty="None.", fold=None):
+    """Return a table; rows beyond `fold` are folded away on the page."""
+    return {"title": title, "columns": columns, "rows": rows, "empty": empty, "fold": fold}
+
+
+def cell_text(value, column):
+    """Return a cell as people read it."""
+    if value is None:
+        return "-"
+    if isinstance(value, str):
+        return value
+    sign = "+" if column["signed"] else ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:{sign},}"
+    return f"{value:{sign},.{column['digits']}f}"
+
+
+def records(table):
+    """Return the rows as dicts by the columns' keys, for JSON."""
+    found = []
+    for one in table["rows"]:
+        record = dict(zip((c["key"] for c in table["columns"]), one["cells"], strict=True))
+        extra = {"level": one["level"] or None, "t_s": one["x_s"]}
+        found.append(record | {key: value for key, value in extra.items() if value is not None})
+    return found
+
+
+def _key(name, unit):
+    suffix = _UNITS.get(unit) or unit.replace("/", "_per_").replace("^", "").replace(" ", "_")
+    stem = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+    return f"{stem}_{suffix}" if suffix else stem

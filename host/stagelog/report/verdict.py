@@ -1,0 +1,190 @@
+"""Can the car start tomorrow? An answer with its reasons and what to inspect, and nothing more
+than the log supports.
+
+The worst reason decides. A hole in the log, a silent sensor or a limit without data is a reason,
+too: what was not seen is not good. What to inspect stands in the car's profile.
+"""
+
+from . import tables as t
+from .events import SEVERITIES
+from .health import lost_text
+
+_ANSWERS = {
+    "bad": "Not before the work below is done.",
+    "warn": "Yes, after the checks below.",
+    "good": "Yes: nothing in this log speaks against it.",
+}
+_BLIND = "The log does not say: too little of the car is in it."
+
+
+def verdict(stage, health, happened, disagreed, dampers):
+    """Return {level, answer, reasons}; reasons are rows of (why, inspect), worst first.
+
+    happened   events.Happened, None where no events were computed
+    disagreed  events.Disagreement of car and laptop, None if the car said nothing
+    dampers    {signal: times at full travel}
+    """
+    reasons = [*_of_health(health), *_of_agreement(disagreed, health)]
+    reasons += _of_dampers(stage, dampers)
+    blind = happened is None
+    if not blind:
+        reasons += _of_alarms(stage, happened)
+        reasons += _of_flights(stage, happened)
+        reasons += _of_singles(stage, happened)
+        reasons += _of_faults(stage, happened)
+    unseen, n_limits = _unseen(stage)
+    blind = blind or len(unseen) > n_limits / 2
+    if unseen:
+        some = ", ".join(unseen[:8]) + (f" and {len(unseen) - 8} more" if len(unseen) > 8 else "")
+        why = f"No data, so no limit was watched: {some}"
+        reasons.append(t.row(why, "the sensor, its wiring, its control unit", level="warn"))
+    order = ("bad", "warn", "info")
+    reasons.sort(key=lambda reason: order.index(reason["level"]))
+    level = next(
+        (one for one in ("bad", "warn") if any(r["level"] == one for r in reasons)), "good"
+    )
+    answer = _BLIND if blind and level != "bad" else _ANSWERS[level]
+    if health.complete is False and level != "bad" and not blind:
+        answer = f"As far as the log goes: {answer[0].lower()}{answer[1:]}"
+    return {
+        "level": "warn" if blind and level != "bad" else level,
+        "question": "Can the car start tomorrow?",
+        "answer": answer,
+        "reasons": t.table(
+            [t.words("why", long=True), t.words("inspect", long=True)], reasons, empty="", fold=12
+        ),
+    }
+
+
+def _of_health(health):
+    if health.complete is None:
+        why = "Another recorder's log: nobody counted what it lost"
+        return [t.row(why, None, level="info")]
+    if health.complete:
+        return []
+    why = f"The log is not complete ({lost_text(health) or 'see logger health'})"
+    why += ": what happened in its holes is not known"
+    return [t.row(why, "the logger's card, cable and supply", level="warn")]
+
+
+def _of_agreement(disagreed, health):
+    """Return the reason that the car and the laptop differ, if they do."""
+    if not disagreed:
+        return []
+    why = f"Car and laptop differ in {len(disagreed):,} events"
+    if not health.same_table:
+        return [t.row(f"{why}: the car watches with another signal table", None, level="info")]
+    return [t.row(why, "the logger's firmware; tell who maintains it", level="warn")]
+
+
+def _of_alarms(stage, happened):
+    components = {name: c for c in stage.profile.report.component for name in c.alarms}
+    groups = {}
+    for alarm in happened.alarms:
+        component = components.get(alarm.key)
+        groups.setdefault(component.name if component else "Other", []).append(alarm)
+    rows = []
+    for name, some in groups.items():
+        bad = [alarm for alarm in some if alarm.level == "bad"]
+        first = (bad or some)[0]
+        words = {}
+        for alarm in some:
+            words.setdefault((alarm.key, alarm.signal), []).append(alarm)
+        listed = [_alarm_words(same) for same in words.values()]
+        more = f", and {len(listed) - 4} more" if len(listed) > 4 else ""
+        why = f"{name}: {', '.join(listed[:4])}{more}; first at km {stage.km(first.t_us):.1f}"
+        inspect = components[first.key].inspect if first.key in components else None
+        level = "bad" if bad else "warn"
+        x_s = stage.seconds(first.t_us)
+        rows.append(t.row(why, inspect, level=level, x_s=x_s, chart=f"c-alarm-{first.key}"))
+    return rows
+
+
+def _alarm_words(same):
+    worst = next((alarm for alarm in same if alarm.level == "bad"), same[0])
+    word = "critical" if worst.level == "bad" else "warning"
+    times = f", {len(same)} times" if len(same) > 1 else ""
+    what = worst.key.replace("_", " ")
+    return f"{what} {worst.signal} {word} ({worst.peak:.4g} {worst.unit}{times})"
+
+
+def _of_flights(stage, happened):
+    rows = []
+    report = stage.profile.report
+    for severity in ("severe", "hard"):
+        some = [f for f in happened.flights if f["severity"] == severity]
+        if not some:
+            continue
+        worst = max(some, key=lambda f: f["peak_g"])
+        landings = "landing" if len(some) == 1 else "landings"
+        why = f"{len(some)} {severity} {landings}, the worst {worst['peak_g']:.1f} g"
+        why += f" at km {stage.km(worst['onset_us']):.1f}"
+        x_s = stage.seconds(worst["onset_us"])
+        level = SEVERITIES[severity]
+        rows.append(t.row(why, report.landing_inspect, level=level, x_s=x_s, chart="c-damper"))
+    missed = [f for f in happened.flights if f["car_agrees"] is False]
+    if missed:
+        why = f"Flight mode did not react in {len(missed)} of {len(happened.flights)} flights"
+        x_s = stage.seconds(missed[0]["onset_us"])
+        rows.append(t.row(why, report.flight_mode_inspect, level="warn", x_s=x_s))
+    return rows
+
+
+def _of_singles(stage, happened):
+    report = stage.profile.report
+    words = {
+        "roll_over": ("bad", "Roll-over", report.roll_over_inspect),
+        "fuel_leak": ("bad", "Fuel leak: {lost_l:.0f} l beside the flow", report.leak_inspect),
+        "stuck": ("warn", "Stuck with wheels turning", report.stuck_inspect),
+        "handbrake_abuse": ("warn", "Handbrake at {speed_kmh:.0f} km/h", report.handbrake_inspect),
+        "diff_model": (
+            "warn",
+            "{axle} diff {residual_degC:.0f} degC hotter than its load explains: low oil?",
+            report.diff_model_inspect,
+        ),
+        "skipped": ("warn", "The detectors on board were too slow", None),
+    }
+    rows, seen = [], {}
+    for event in happened.singles:
+        if event["name"] not in words:
+            continue
+        if event["name"] in seen:
+            seen[event["name"]] += 1
+            continue
+        seen[event["name"]] = 1
+        level, text, inspect = words[event["name"]]
+        why = text.format(**event)
+        why = f"{why[0].upper()}{why[1:]}, km {stage.km(event['t_us']):.1f}"
+        rows.append(
+            (event["name"], t.row(why, inspect, level=level, x_s=stage.seconds(event["t_us"])))
+        )
+    for name, row in rows:
+        if seen[name] > 1:
+            row["cells"][0] += f", {seen[name]} times"
+    return [row for _, row in rows]
+
+
+def _of_faults(stage, happened):
+    lasting = [fault for fault in happened.faults if fault["end_us"] is None]
+    if not lasting:
+        return []
+    names = list(dict.fromkeys(fault["what"] for fault in lasting))
+    some = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+    why = f"Faulty to the end: {some}"
+    x_s = stage.seconds(lasting[0]["t_us"])
+    return [t.row(why, "the sensor, its connector and wiring", level="warn", x_s=x_s)]
+
+
+def _of_dampers(stage, dampers):
+    hit = {name: n for name, n in dampers.items() if n}
+    if not hit:
+        return []
+    words = ", ".join(f"{name} {n} {'time' if n == 1 else 'times'}" for name, n in hit.items())
+    inspect = stage.profile.report.bottoming_inspect
+    return [t.row(f"Dampers at full travel: {words}", inspect, level="warn", chart="c-damper")]
+
+
+def _unseen(stage):
+    """Return the signals with a limit that the log does not hold, and how many have one."""
+    names = {name: None for alarm in stage.profile.alarm.values() for name in alarm.signals}
+    return [name for name in names if stage.find_valid(name) is None], len(names)
