@@ -1,7 +1,9 @@
 """The target hardware: a real logger on a cable, a CAN adapter, perhaps a switch for its power.
 
 Described by a TOML file (hil_tests/rigs/example.toml). Time is the wall clock; what the bench has
-no device for is a capability that it lacks. Fails with InputError (the file) or DeviceError.
+no device for is a capability that it lacks. Fails with InputError (the file) or DeviceError. It
+has not met a real board yet; `hil_tests/test_hardware_rig.py` runs it against a simulated logger
+behind a pseudo-terminal and python-can's virtual bus.
 """
 
 import contextlib
@@ -10,9 +12,13 @@ import subprocess
 import time
 import tomllib
 
-from ..errors import DeviceError, InputError
-from ..ports import open_link
+from slog.messages import CONTROL_START, CONTROL_STOP
 
+from ..errors import DeviceError, InputError
+from ..link import Link
+from ..ports import SerialStream
+
+_PORT_S = 10.0  # how long a port may take to come after the power
 _NEEDED = {"logger": ("port",), "bus": ("interface", "channel", "bitrate_bps")}
 
 
@@ -33,12 +39,16 @@ def load_rig(path):
 
 
 class HardwareTarget:
-    """A bench. Invariant: the logger records on a silent bus when the target is handed out."""
+    """A bench. Invariant: a new session is recorded on a silent bus when the target is handed out.
+
+    args  what a test asks of a model; tests that do so also need what a bench lacks
+    """
 
     name = "hardware"
     is_on = True
+    drove_dominant = None  # nobody can see who drives a bus
 
-    def __init__(self, path):
+    def __init__(self, path, **args):
         import can
 
         self._rig = load_rig(path)
@@ -49,7 +59,10 @@ class HardwareTarget:
             interface=bus["interface"], channel=bus["channel"], bitrate=bus["bitrate_bps"]
         )
         self._start = time.monotonic()
-        self.link = open_link(self._rig["logger"]["port"])
+        self._open()
+        boot = self.link.hello()["boot"]
+        self.link.control(CONTROL_STOP, boot)
+        self.link.control(CONTROL_START, boot)
 
     @property
     def now_us(self):
@@ -60,7 +73,7 @@ class HardwareTarget:
         """Switch the logger on and wait until it answers."""
         self._switch("on")
         time.sleep(self._power.get("boot_s", 3.0))
-        self.link = open_link(self._rig["logger"]["port"])
+        self._open()
 
     def power_cut(self):
         """Switch the logger off."""
@@ -89,6 +102,10 @@ class HardwareTarget:
                 )
             )
 
+    def send(self, data):
+        """Send bytes to the logger's data port as they are."""
+        self._stream.write(data)
+
     def run_for(self, us):
         """Wait."""
         time.sleep(us / 1e6)
@@ -97,6 +114,20 @@ class HardwareTarget:
         """Put everything away."""
         self.link.close()
         self._bus.shutdown()
+
+    def _open(self):
+        """Open the port, which may still be on its way."""
+        port = self._rig["logger"]["port"]
+        deadline = time.monotonic() + _PORT_S
+        while True:
+            try:
+                self._stream = SerialStream(port)
+                break
+            except DeviceError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
+        self.link = Link(self._stream, port)
 
     def _switch(self, word):
         try:
