@@ -15,9 +15,10 @@ import time
 import event_flights
 import event_fuel
 import event_scenarios
-from event_drives import table_of
 
 from stagelog.car import load_profile
+from stagelog.car.profile import dbc_file
+from stagelog.events import compile_table
 
 FIRST_SEED = 1000
 PARTS = ("flights", "scenarios", "fuel")
@@ -82,7 +83,8 @@ def _scenarios(options):
 
 
 def _fuel(options):
-    profile, table = load_profile(options.profile), table_of(options.profile)
+    profile = load_profile(options.profile)
+    table = compile_table(profile, dbc_file(profile))
     seeds = range(options.first_seed, options.first_seed + options.fuel_drives)
     rows = [event_fuel.score_stage(profile, table, seed) for seed in seeds]
     title = "\n## Fuel: error at the end of 483 km in per cent of what was burned\n\n"

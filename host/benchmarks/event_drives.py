@@ -6,6 +6,7 @@ half minute. So drives stay while limits and detectors change, and go when the c
 
 import functools
 import hashlib
+from dataclasses import replace
 
 import numpy as np
 
@@ -37,7 +38,7 @@ def load_drive(kind, seed, profile="d7xr"):
     folder = cache_path() / "drives" / key_of(profile)
     path = folder / f"{kind}-{seed}.npz"
     if not path.exists():
-        made = drive(f"corpus_{kind}", seed=seed, profile=_car(profile)[0])
+        made = drive(f"corpus_{kind}", seed=seed, profile=_car(profile))
         way = made.truth.arrays["distance_m"]
         folder.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(".part.npz")
@@ -53,9 +54,15 @@ def load_drive(kind, seed, profile="d7xr"):
         return kept["frames"], truth, float(kept["km"])
 
 
-def table_of(profile):
-    """Return the signal table of a shipped profile."""
-    return _car(profile)[1]
+@functools.cache
+def flight_table(profile):
+    """Return the signal table of a shipped profile without the alarms that flights do not need:
+    the same flights, sooner.
+    """
+    car = load_profile(profile)
+    oils = set(car.roles.diff_temperature)  # the diff model asks for their limits
+    needed = {key: alarm for key, alarm in car.alarm.items() if oils & set(alarm.signals)}
+    return compile_table(replace(car, alarm=needed), dbc_file(car))
 
 
 @functools.cache
@@ -63,15 +70,12 @@ def key_of(profile):
     """Return a name for what the virtual car makes of the corpus today."""
     digest = hashlib.sha256()
     for kind in KINDS:
-        made = drive(f"corpus_{kind}", seed=0, duration_s=_PROBE_s, profile=_car(profile)[0])
+        made = drive(f"corpus_{kind}", seed=0, duration_s=_PROBE_s, profile=_car(profile))
         digest.update(reduced(made.frames, IDS).tobytes())
     return f"{profile}-{digest.hexdigest()[:12]}"
 
 
-@functools.cache
-def _car(profile):
-    car = load_profile(profile)
-    return car, compile_table(car, dbc_file(car))
+_car = functools.cache(load_profile)
 
 
 def true_flights(made):

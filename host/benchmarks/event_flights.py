@@ -7,7 +7,7 @@ import functools
 import sys
 from concurrent.futures import ProcessPoolExecutor
 
-from event_drives import KINDS, load_drive, table_of
+from event_drives import KINDS, flight_table, load_drive
 from event_peers import PEERS, acceleration
 from event_scores import Score, found_flights, score_flights
 
@@ -51,7 +51,7 @@ def score_corpus(profile, seeds, jobs=1, kinds=KINDS, verbose=False):
 def _score_drive(profile, verbose, asked):
     kind, seed = asked
     frames, truth, km = load_drive(kind, seed, profile)
-    found = {OURS: found_flights(recompute(frames, table_of(profile)))}
+    found = {OURS: found_flights(recompute(frames, flight_table(profile)))}
     t, acc = acceleration(frames)
     found |= {name: rule(t, acc) for name, rule in PEERS.items()}
     scores = {name: score_flights(truth, flights, km) for name, flights in found.items()}
