@@ -127,7 +127,8 @@ class App:
         for _ in range(1 + min(_BACKLOG, board.ring.n_waiting())):
             self.store.step()
         if self._recording:
-            self.onboard.step()
+            if self.onboard.events is not None:
+                self.onboard.step()
             if board.ring.open_age_us(now) >= self._flush_us:
                 board.ring.close_block()
             if (now - self._t_poll) & _LOW >= _POLL_US:

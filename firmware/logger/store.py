@@ -298,14 +298,17 @@ class Store:
     def _poll(self):
         result = self.card.write_poll()
         took = self.clock.t_us() - self._t_start
-        if result == WRITE_BUSY and took < _TIMEOUT_US:
-            if took > _STALL_US:
-                self.fault = faults.CARD_STALL
-            return
         if result == WRITE_BUSY:
+            if took < _TIMEOUT_US:
+                if took > _STALL_US:
+                    self.fault = faults.CARD_STALL
+                return
             self.card.write_abort()
             result = ERROR_TIMEOUT
         self.write_worst_us = max(self.write_worst_us, took)
+        self._end_write(result)
+
+    def _end_write(self, result):
         view = self._writing
         self._writing = None
         try:
