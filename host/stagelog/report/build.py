@@ -1,5 +1,6 @@
 """Put a report together: from what was read of one car or several to the facts of a page."""
 
+from ..events import find_gear_abuse, fuel_by_terrain
 from . import chassis, driveline, event_tables
 from . import tables as t
 from .charts import chart_over_km, kilometres, pauses, stage_charts
@@ -25,7 +26,7 @@ def stage_facts(source, note=""):
         found.append(event_tables.exceedances(stage, happened))
     found += [
         driveline.engine(stage, happened),
-        driveline.gearbox(stage, happened, _abuse(source)),
+        driveline.gearbox(stage, happened, _abuse(stage)),
         driveline.diffs(stage),
         fuel(stage, happened, _terrain(source)),
     ]
@@ -127,12 +128,20 @@ def plain_facts(facts):
     }
 
 
-def _abuse(source):
-    return None
+def _abuse(stage):
+    def series(name):
+        found = stage.find(name)
+        return found and (found.t_us, found.values)
+
+    return find_gear_abuse(series, stage.profile)
 
 
 def _terrain(source):
-    return None
+    stage = source.stage
+    name = stage.profile.roles.drive_mode
+    mode = stage.find(name)
+    held = mode and (mode.t_us, mode.values, stage.choices(name))
+    return fuel_by_terrain(source.found, held, stage.profile)
 
 
 def _tiles(source, happened):

@@ -69,8 +69,9 @@ def stage_charts(stage):
             pairs = ((alarm.warning, "warn"), (alarm.critical, "bad"))
             limits = [(value, level) for value, level in pairs if value is not None]
         title = name.replace("_", " ").capitalize()
-        groups.append((f"alarm-{name}", title, alarm.signals, limits))
-        if alarm.x_signals:
+        if alarm.kind != "cooler":  # the radiators have a chart of their own
+            groups.append((f"alarm-{name}", title, alarm.signals, limits))
+        if alarm.kind == "fan":
             groups.append((f"x-{name}", f"{title}: what was asked for", alarm.x_signals, ()))
     pairs = stage.profile.report.radiators
     groups += [

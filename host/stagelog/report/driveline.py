@@ -31,7 +31,7 @@ def engine(stage, happened):
     rpm, torque = stage.on_grid(roles.engine_speed), stage.on_grid(roles.engine_torque)
     lines = []
     if rpm is not None:
-        running = np.nan_to_num(rpm) > stage.profile.engine.cranking_rpm * 1.5
+        running = np.nan_to_num(rpm) > stage.profile.trouble.engine_rpm
         running_min = running.sum() * GRID_US / 60e6
         peak = float(np.nanmax(rpm))
         lines.append(f"running {running_min:.1f} min, highest {peak:,.0f} rpm")

@@ -96,6 +96,8 @@ def limit_text(alarm, level):
         "below_table": f"{value} below its table by {alarm.x_signal}",
         "above_table": f"{value} above its table by {alarm.x_signal}",
         "drop": f"{value} below its start",
+        "difference": f"differs by {value} from {alarm.x_signal}",
+        "cooler": f"takes off below {limit:g} % of what the best one does",
     }.get(alarm.kind, value)
 
 

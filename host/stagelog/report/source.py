@@ -114,6 +114,8 @@ def _wanted(profile, database):
     for alarm in profile.alarm.values():
         names.update(alarm.signals, alarm.x_signals or ())
     report = profile.report
+    abuse = profile.gearbox_abuse
+    names.update((abuse.gear_target, abuse.shifting, abuse.input_speed, abuse.output_speed))
     names.update((report.limiter, report.converter), *report.radiators, report.tyre_temperature)
     known = {signal.name for message in database.messages for signal in message.signals}
     return sorted(names & known)

@@ -50,7 +50,10 @@ def records(table):
     """Return the rows as dicts by the columns' keys, for JSON."""
     found = []
     for one in table["rows"]:
-        record = dict(zip((c["key"] for c in table["columns"]), one["cells"], strict=True))
+        record = {
+            column["key"]: round(cell, 6) if isinstance(cell, float) else cell
+            for column, cell in zip(table["columns"], one["cells"], strict=True)
+        }
         extra = {"level": one["level"] or None, "t_s": one["x_s"]}
         found.append(record | {key: value for key, value in extra.items() if value is not None})
     return found
