@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import re
 import struct
 import threading
 
@@ -129,6 +130,55 @@ def test_built_runtime_that_does_not_work_is_not_kept(monkeypatch):
     with pytest.raises(RuntimeUnavailable, match=r"1\.20"):
         ensure_runtime("unix64", lambda _text: None)
     assert find_runtime("unix64") is None
+
+
+@pytest.fixture
+def offline(monkeypatch):
+    """No Debian mirror; the maker's place holds what is put into the dict that this returns."""
+    place = {}
+
+    def build(name, target, cache, say):
+        raise RuntimeUnavailable("no C compiler", hint="install gcc")
+
+    def urlopen(uri, timeout):
+        name = uri.removeprefix("https://micropython.org/resources/firmware/")
+        if name not in place:
+            raise runtimes.urllib.error.URLError("no route")
+        return io.BytesIO(place[name])
+
+    monkeypatch.setattr(runtimes, "build", build)
+    monkeypatch.setattr(runtimes.urllib.request, "urlopen", urlopen)
+    return place
+
+
+def test_image_that_cannot_be_built_is_downloaded(tmp_path, offline):
+    image = make_uf2(tmp_path / "own.uf2").read_bytes()
+    offline["RPI_PICO-20250415-v1.25.0.uf2"] = image
+    said = []
+    path = ensure_runtime("pico-1.25", said.append)
+    assert path == find_runtime("pico-1.25") and path.read_bytes() == image
+    assert any(hashlib.sha256(image).hexdigest() in line for line in said)
+
+
+def test_downloaded_page_that_is_no_image_is_refused(offline):
+    offline["RPI_PICO-20260824-v1.29.0.uf2"] = b"<html>log in first</html>"
+    with pytest.raises(RuntimeUnavailable, match="no UF2"):
+        ensure_runtime("pico-1.29", lambda _text: None)
+    assert find_runtime("pico-1.29") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "what", "hint"),
+    [
+        ("unix64", "no C compiler", "install gcc.*STAGELOG_UNIX64"),
+        ("pico-1.25", "no C compiler.*no route", r"install gcc.*v1\.25\.0\.uf2.*PICO_1_25"),
+        ("pico-1.29", "no route", r"v1\.29\.0\.uf2 elsewhere.*PICO_1_29"),
+    ],
+)
+def test_when_no_way_works_all_are_named(offline, name, what, hint):
+    with pytest.raises(RuntimeUnavailable, match=what) as caught:
+        ensure_runtime(name, lambda _text: None)
+    assert re.search(hint, caught.value.hint)
 
 
 def test_recipe_key_follows_its_script(tmp_path, monkeypatch):

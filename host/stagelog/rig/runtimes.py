@@ -1,16 +1,19 @@
 """The MicroPython programs that the rig runs: found, or built once and kept.
 
     unix64, unix32          the unix port, 64 and 32 bits (a program)
-    pico-1.25, pico-1.26    stock RPI_PICO images, built from Debian's sources (UF2)
-    pico-1.29               the official image, downloaded
+    pico-1.25, pico-1.26    stock RPI_PICO images (UF2)
+    pico-1.29               the same, official only
 
 A runtime is taken from the path in STAGELOG_UNIX64 (STAGELOG_PICO_1_25 and so on), the PATH (unix
-port only), the cache, and else built into the cache: no root, about 20 s for a unix port and 45 s
-for an image. The cache is STAGELOG_CACHE, or stagelog in XDG_CACHE_HOME or ~/.cache.
+port only), the cache, and else built from Debian's sources into the cache: no root, about 20 s for
+a unix port and 45 s for an image. An image that can't be built is downloaded from its maker. What
+is built has its sources pinned by SHA-256; of a download the SHA-256 is said, to be compared with
+the maker's. The cache is STAGELOG_CACHE, or stagelog in XDG_CACHE_HOME or ~/.cache.
 `python -m stagelog.rig.runtimes NAME...` makes them ready and prints their paths; without a name
 it lists what is there. Fails with RuntimeUnavailable, which says what to do.
 """
 
+import hashlib
 import os
 import shutil
 import struct
@@ -27,10 +30,13 @@ from stagelog.rig.build.recipes import RECIPES, build, locked
 
 __all__ = ["RUNTIMES", "RuntimeUnavailable", "cache_path", "ensure_runtime", "find_runtime"]
 
+_OFFICIAL_PLACE = "https://micropython.org/resources/firmware/"
 _OFFICIAL = {
-    "pico-1.29": "https://micropython.org/resources/firmware/RPI_PICO-20260824-v1.29.0.uf2",
+    "pico-1.25": "RPI_PICO-20250415-v1.25.0.uf2",
+    "pico-1.26": "RPI_PICO-20250911-v1.26.1.uf2",
+    "pico-1.29": "RPI_PICO-20260824-v1.29.0.uf2",
 }
-RUNTIMES = (*RECIPES, *_OFFICIAL)
+RUNTIMES = tuple(dict.fromkeys((*RECIPES, *_OFFICIAL)))
 
 _UF2_BLOCK = struct.Struct("<8I")
 _UF2_MAGIC = (0x0A324655, 0x9E5D5157)
@@ -71,8 +77,7 @@ def find_runtime(name):
         on_path = shutil.which("micropython")
         if on_path and not _find_defect(name, Path(on_path)):
             return Path(on_path)
-    cached = _cached_path(name)
-    return cached if cached.exists() else None
+    return next((path for path in _cached_paths(name).values() if path.exists()), None)
 
 
 def ensure_runtime(name, say=None):
@@ -85,49 +90,67 @@ def ensure_runtime(name, say=None):
     if found := find_runtime(name):
         return found
     cache = cache_path()
-    target = _cached_path(name)
+    failures = []
 
     def say_step(text):
         say(f"{name}: {text}")
 
     with locked(cache / "locks" / f"{name}.lock", say_step):
-        if target.exists():
+        for make, target in _cached_paths(name).items():
+            if target.exists():
+                return target
+            start_s = time.monotonic()
+            part = target.with_name(f"{target.name}.part")
+            try:
+                make(name, part, cache, say_step)
+                if defect := _find_defect(name, part):
+                    raise RuntimeUnavailable(f"{name} was made, but {defect}", hint=f"see {part}")
+            except RuntimeUnavailable as error:
+                failures.append(error)
+                say_step(str(error))
+                continue
+            part.replace(target)
+            say_step(f"ready after {time.monotonic() - start_s:.0f} s: {target}")
             return target
-        start_s = time.monotonic()
-        part = target.with_name(f"{target.name}.part")
-        if name in _OFFICIAL:
-            _download_official(name, part, say_step)
-        else:
-            build(name, part, cache, say_step)
-        if defect := _find_defect(name, part):
-            raise RuntimeUnavailable(f"{name} was made, but {defect}", hint=f"see {part}")
-        part.replace(target)
-        say_step(f"ready after {time.monotonic() - start_s:.0f} s: {target}")
-    return target
+    hints = [error.hint for error in failures if error.hint]
+    hints.append(f"or set {variable_name(name)} to the path of one")
+    raise RuntimeUnavailable("; ".join(map(str, failures)), hint="; ".join(hints))
 
 
 def _say(text):
     print(text, file=sys.stderr, flush=True)
 
 
-def _cached_path(name):
-    key = RECIPES[name].key if name in RECIPES else "official"
+def _cached_paths(name):
+    """Return {what makes the runtime: where it is kept}, in the order of preference."""
     file_name = "micropython" if name.startswith("unix") else "firmware.uf2"
-    return cache_path() / "runtimes" / f"{name}-{key}" / file_name
+    ways = {}
+    if name in RECIPES:
+        ways[_build] = RECIPES[name].key
+    if name in _OFFICIAL:
+        ways[_download] = "official"
+    folder = cache_path() / "runtimes"
+    return {make: folder / f"{name}-{key}" / file_name for make, key in ways.items()}
 
 
-def _download_official(name, target, say):
-    uri = _OFFICIAL[name]
+def _build(name, target, cache, say):
+    build(name, target, cache, say)
+
+
+def _download(name, target, cache, say):
+    uri = _OFFICIAL_PLACE + _OFFICIAL[name]
     say(f"downloading {uri}")
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         with urllib.request.urlopen(uri, timeout=30) as answer:
-            target.write_bytes(answer.read())
+            image = answer.read()
     except (urllib.error.URLError, OSError) as error:
         raise RuntimeUnavailable(
-            f"{name}: the official image cannot be downloaded here ({error})",
-            hint=f"download it elsewhere and set {variable_name(name)} to its path",
+            f"the official image cannot be downloaded here ({error})",
+            hint=f"download {uri} elsewhere",
         ) from error
+    target.write_bytes(image)
+    say(f"SHA-256 {hashlib.sha256(image).hexdigest()}: compare it with the maker's")
 
 
 def _find_defect(name, path):
