@@ -50,6 +50,7 @@ FOLDERS = {  # of the evil files: the target that reads them
     "sealed": "sealed",
     "settings": "settings",
     "tables": "signal-table",
+    "wire": "answers",
 }
 
 

@@ -21,6 +21,7 @@ from .errors import ContractError, DeviceError
 TIMEOUT_S = 0.5
 TRIES = 6
 READ_TRIES = 3  # of a place that the card says it can't read
+MAX_SESSIONS = 1 << 16  # LIST counts them in 16 bits
 RUN = 16  # places that one READ asks for
 WINDOW = 2 * RUN  # places in flight: while one READ is answered, the next waits at the logger
 
@@ -80,13 +81,14 @@ class Link:
     def list_sessions(self):
         """Return the sessions on the card, newest first, as dicts of LIST_REPLY."""
         sessions = []
-        while True:
+        for index in range(MAX_SESSIONS):
             answer, _ = self.ask(
-                m.LIST, {"index": len(sessions)}, accept=(m.OK, m.OUT_OF_RANGE, m.NO_CARD)
+                m.LIST, {"index": index}, accept=(m.OK, m.OUT_OF_RANGE, m.NO_CARD)
             )
             if answer["status"] != m.OK:
-                return sessions
+                break
             sessions.append(answer)
+        return sessions
 
     def control(self, action, boot):
         """Ask for a CONTROL action and wait until it is carried out; return the state after it."""
@@ -126,6 +128,11 @@ class Link:
                 if binascii.crc32(data) != answer["crc"]:
                     raise DeviceError(f"{self.name} changed its settings meanwhile", "ask again")
                 return data
+            if not rest:
+                raise DeviceError(
+                    f"{self.name} sends {len(data):,} of the {answer['total']:,} bytes it names",
+                    "flash it with this release ('stagelog flash')",
+                )
 
     def set_config(self, item, data):
         """Give the logger a settings item; RequestError if it refuses."""
@@ -135,7 +142,7 @@ class Link:
             )
         crc = binascii.crc32(data)
         at = 0
-        while True:
+        for _ in range(2 * m.MAX_CONFIG_BYTES // 1024):
             values = {"item": item, "at": at, "total": len(data), "crc": crc}
             answer, _ = self.ask(
                 m.CONFIG_SET, values, data[at : at + 1024], accept=(m.OK, m.PENDING)
@@ -143,6 +150,7 @@ class Link:
             if answer["status"] == m.OK:
                 return
             at = answer["at"]
+        raise DeviceError(f"{self.name} does not take its settings", "try again")
 
     def replace_config(self, item, data):
         """Give a recording logger an item between two sessions; it records on whatever happens."""
@@ -296,7 +304,7 @@ class _Reading:
 
     def _take(self, request, payload):
         run = self._flying[request]
-        answer, data = m.parse(m.READ_REPLY, payload)
+        answer, data = self._link.parse(m.READ, payload, accept=range(256))
         position, status = answer["position"], answer["status"]
         if position not in run.positions:
             return

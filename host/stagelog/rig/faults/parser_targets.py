@@ -11,6 +11,7 @@ TARGETS = {
         parser_wire.Framing,
         parser_wire.Messages,
         parser_wire.Service,
+        parser_wire.Answers,
         parser_tables.Settings,
         parser_tables.SignalTable,
         parser_tables.Dbc,

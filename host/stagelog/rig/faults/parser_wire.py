@@ -3,6 +3,7 @@
 The logger's parsers run here as they are on the car.
 """
 
+import contextlib
 import struct
 import zlib
 
@@ -143,8 +144,8 @@ class Service(Target):
 class Answers(Target):
     """A logger that answers anything: the host ends with a StagelogError or with what it was told.
 
-    The input is a list of (length u16, payload): each answers one request in a frame with a right
-    CRC. When it is used up, nothing answers any more.
+    The input is a list of (length u16, payload), each sent in a frame with a right CRC. When it is
+    used up, nothing answers any more.
     """
 
     name = "answers"
@@ -184,25 +185,24 @@ class Answers(Target):
     def run(self, data):
         stream = _Answering(data)
         link = Link(stream, "logger", stream.seconds, tries=2)
-        calls = (
-            link.hello,
-            link.status,
-            lambda: self._fetch(link),
-            lambda: link.get_config(m.CONFIG_SETTINGS),
-            lambda: link.set_config(m.CONFIG_SETTINGS, b"{}"),
-            lambda: link.control(m.CONTROL_STOP, 1),
+        calls = (  # each with the requests that it may take
+            (link.hello, 2),
+            (link.status, 2),
+            (lambda: self._fetch(link), len(data) + 200),
+            (lambda: link.get_config(m.CONFIG_SETTINGS), 100),
+            (lambda: link.set_config(m.CONFIG_SETTINGS, b"{}"), 100),
+            (lambda: link.control(m.CONTROL_STOP, 1), 1000),
         )
         try:
-            for call in calls:
-                try:
+            for call, most in calls:
+                before = stream.n_asked
+                with contextlib.suppress(StagelogError):
                     call()
-                except StagelogError:
-                    continue
+                if stream.n_asked - before > most:
+                    raise Violation("D2", f"{stream.n_asked - before} requests for one answer")
         finally:
             for path in self.path.iterdir():
                 path.unlink()
-        if stream.n_asked > len(data) + 200:
-            raise Violation("D2", f"{stream.n_asked} requests for {len(data)} bytes of answers")
 
     def _fetch(self, link):
         for session in link.list_sessions()[:2]:
@@ -210,7 +210,9 @@ class Answers(Target):
 
 
 class _Answering:
-    """A stream for Link: answers each request with the next bytes of the input."""
+    """A stream for Link: answers each request with the next payload of the input, READ with as
+    many as it asks for places.
+    """
 
     def __init__(self, data):
         self._data = data
@@ -224,13 +226,16 @@ class _Answering:
 
     def write(self, wire):
         self.n_asked += 1
-        if self._at + 2 > len(self._data):
-            return
         raw = cobs.decode(wire.strip(b"\0"))
-        (n,) = struct.unpack_from("<H", self._data, self._at)
-        payload = self._data[self._at + 2 : self._at + 2 + n]
-        self._at += 2 + n
-        self._out += frame(raw[0] | m.REPLY, raw[1], payload, fast_cobs_encode)
+        n_answers = 1
+        if raw[0] == m.READ:
+            n_answers = m.parse(m.READ_REQUEST, raw[2:-4])[0]["n_blocks"]
+        while n_answers and self._at + 2 <= len(self._data):
+            (n,) = struct.unpack_from("<H", self._data, self._at)
+            payload = self._data[self._at + 2 : self._at + 2 + n]
+            self._at += 2 + n
+            n_answers -= 1
+            self._out += frame(raw[0] | m.REPLY, raw[1], payload, fast_cobs_encode)
 
     def read(self, n):
         self._now += 0.05
