@@ -9,7 +9,7 @@ from .nested import Chain
 from .powercut import Campaign
 from .results import Row, Tally, load_tally, save_tally
 
-_NESTED_SHARE = 0.05
+_NESTED_SHARE = 0.03
 _KINDS = (
     ("boundary", "between two sectors"),
     ("torn", "torn sector"),
