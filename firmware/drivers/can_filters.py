@@ -19,20 +19,20 @@ _ALL = ((0, 0, 0), (0, 0, FLAG_EXT_ID))
 _MAX_STANDARD = 0x7FF
 
 
-def cover_ids(ids):
+def cover_ids(ids, most=6, shares=(2, 4)):
     """Return filters (id, mask, flags) that let all `ids` pass: exactly these where they fit.
 
-    They fit if all are of one kind and at most 6, or at most 2 of one kind and 4 of the other.
+    They fit if all are of one kind and at most `most`, or as many of both kinds as `shares` says.
     Otherwise the mask gives up bits, those first that separate most identifiers. Above 0x7FF an
     id is extended.
     """
     standard = sorted({x for x in ids if x <= _MAX_STANDARD})
     extended = sorted({x for x in ids if x > _MAX_STANDARD})
     if not extended:
-        return _cover(standard, 6, _MAX_STANDARD, 0)
+        return _cover(standard, most, _MAX_STANDARD, 0)
     if not standard:
-        return _cover(extended, 6, 0x1FFFFFFF, FLAG_EXT_ID)
-    n_standard, n_extended = (2, 4) if len(standard) <= len(extended) else (4, 2)
+        return _cover(extended, most, 0x1FFFFFFF, FLAG_EXT_ID)
+    n_standard, n_extended = shares if len(standard) <= len(extended) else shares[::-1]
     return _cover(standard, n_standard, _MAX_STANDARD, 0) + _cover(
         extended, n_extended, 0x1FFFFFFF, FLAG_EXT_ID
     )

@@ -1,0 +1,401 @@
+"""The MCP2518FD CAN controller: classic frames from a FIFO of 32, stamped by the chip itself.
+
+For boards whose interrupts come late: what matters is that `drain` is called before 32 frames have
+come, not when exactly. The capture plane of `logger.app`, and the names of `machine.CAN` as in
+`mcp2515`. `drain` changes the ring: it may be called wherever nothing else does, and the ring must
+be a `PolledRing`, which calls it before a record of another kind.
+
+`port` has transfer(view), which exchanges bytes in place with chip select low, and wait_us(us).
+Only `init` and `set_filters` raise (OSError if the chip does not answer); the capture plane says
+so in `answers` and tries again once a second. Never sends unless made with another mode.
+
+Sources: data sheet DS20006027B; MCP25XXFD family reference manual DS20005678E, section 4.
+"""
+
+import struct
+
+from drivers.can_filters import FLAG_EXT_ID, FLAG_RTR, cover_ids
+from slog.layout import (
+    BUS_ACTIVE,
+    BUS_OFF,
+    BUS_PASSIVE,
+    BUS_STOPPED,
+    BUS_WARNING,
+    GAP_CONTROLLER,
+    META_GAP,
+    TIME_BITS,
+    const,
+)
+
+DEPTH = const(32)
+OBJECT_BYTES = const(20)  # identifier, control, time stamp, 8 data bytes
+
+_RESET = const(0x0)
+_WRITE = const(0x2)
+_READ = const(0x3)
+
+_CON = const(0x000)
+_NBTCFG = const(0x004)
+_TBC = const(0x010)
+_TSCON = const(0x014)
+_INT = const(0x01C)
+_TREC = const(0x034)  # BDIAG0 follows
+_BDIAG0 = const(0x038)
+_FIFOCON1 = const(0x05C)
+_FIFOSTA1 = const(0x060)  # FIFOUA1 follows
+_FLTCON = const(0x1D0)
+_FLTOBJ = const(0x1F0)  # MASK follows
+_RAM = const(0x400)
+_OSC = const(0xE00)
+
+_CONFIG = const(4)  # REQOP and OPMOD
+_OSC_READY = const(0x04)  # in byte 1
+_STAMP_AT_END = const(0x03 << 16)  # TBCEN, TSEOF
+_FIFO = const((DEPTH - 1) << 24 | 1 << 5)  # receive, payload of 8, time stamps
+_UINC = const(0x01)  # in byte 1
+_RXIE = const(0x02)  # in byte 2
+_NOT_EMPTY = const(0x01)
+_FULL = const(0x04)
+_OVERFLOW = const(0x08)
+_INVALID = const(0x80)  # IVMIF in byte 1
+
+_TRIES = const(50)  # of 100 us, for the crystal to start
+_RETRY_POLLS = const(10)
+_LOW = (1 << TIME_BITS) - 1
+
+
+def find_timing(crystal_Hz, bitrate_bps):
+    """Return (prescaler, sjw, tseg1, tseg2) in quanta, sampled at 80 %; ValueError if there is no
+    exact one.
+    """
+    for prescaler in range(1, 257):
+        quanta = crystal_Hz // prescaler // bitrate_bps
+        if 8 <= quanta <= 385 and prescaler * quanta * bitrate_bps == crystal_Hz:
+            tseg2 = max(1, quanta // 5)
+            return prescaler, tseg2, quanta - 1 - tseg2, tseg2
+    raise ValueError("%d bit/s from a crystal of %d Hz" % (bitrate_bps, crystal_Hz))
+
+
+class Mcp2518fd:
+    """One controller. Invariant: frames reach the ring in the order in which they ended."""
+
+    MODE_NORMAL = 6
+    MODE_LOOPBACK = 2
+    MODE_SILENT = 3
+    STATE_STOPPED = BUS_STOPPED
+    STATE_ACTIVE = BUS_ACTIVE
+    STATE_WARNING = BUS_WARNING
+    STATE_PASSIVE = BUS_PASSIVE
+    STATE_BUS_OFF = BUS_OFF
+    FLAG_RTR = FLAG_RTR
+    FLAG_EXT_ID = FLAG_EXT_ID
+    FILTERS_MAX = 32
+
+    def __init__(self, port, clock, crystal_Hz, bus=0, mode=MODE_SILENT):
+        self.bus = bus
+        self.bitrate_bps = 0
+        self.answers = False
+        self.counters = [0] * 8
+        self.n_errors = 0  # of the bus since set_up, at least
+        self._port = port
+        self._clock = clock
+        self._crystal_Hz = crystal_Hz
+        self._mode = mode
+        self._filters = None
+        self._state = BUS_STOPPED
+        self._ring = None
+        self._waits = 0
+        self._untold = 0
+        self._t_poll = 0
+        self._offset = None  # from the chip's time to ours, 28 bits
+        self._n_chip_errors = 0
+        self._data = bytearray(8)
+        self._buf = bytearray(2 + DEPTH * OBJECT_BYTES)
+        view = memoryview(self._buf)
+        self._views = [view[: 2 + 4 * n] for n in range(3)]
+        self._byte_view = view[:3]
+        self._object_views = [view[: 2 + n * OBJECT_BYTES] for n in range(DEPTH + 1)]
+
+    # Control plane
+
+    def init(self, bitrate, mode=None):
+        """Reset the chip and set it up; it receives from `set_filters` on."""
+        if mode is not None:
+            self._mode = mode
+        self.bitrate_bps = bitrate
+        self._state = BUS_STOPPED
+        self.answers = False
+        self._offset = None
+        prescaler, sjw, tseg1, tseg2 = find_timing(self._crystal_Hz, bitrate)
+        timing = ((prescaler - 1) << 8 | tseg1 - 1, (tseg2 - 1) << 8 | sjw - 1)
+        self._buf[0] = self._buf[1] = _RESET
+        self._port.transfer(self._views[0])
+        if not self._reaches(_OSC, 1, 0xFF, _OSC_READY) or not self._reaches_mode(_CONFIG):
+            raise OSError("no CAN controller answers")
+        self._write(_CON, 0, _CONFIG << 8)  # no transmit queue, no event FIFO
+        self._write(_NBTCFG, timing[1], timing[0])
+        prescaler = self._crystal_Hz // 1_000_000 - 1
+        self._write(_TSCON, prescaler, _STAMP_AT_END >> 16)
+        self._write(_FIFOCON1, _FIFO & 0xFFFF, _FIFO >> 16)
+        self._write(_INT, 0, _RXIE)
+        self._write(_BDIAG0, 0, 0)
+        self._n_chip_errors = 0
+        buf = self._read(_NBTCFG, 1)
+        if (buf[2] | buf[3] << 8, buf[4] | buf[5] << 8) != (timing[1], timing[0]):
+            raise OSError("the CAN controller does not keep its registers")
+        self.answers = True
+
+    def set_filters(self, filters):
+        """Receive what passes one of the filters (id, mask, flags); None: all. ValueError for more
+        than FILTERS_MAX, for another flag than FLAG_EXT_ID, and for an id that is too long.
+        """
+        listed = ((0, 0, None),) if filters is None else filters
+        if len(listed) > self.FILTERS_MAX:
+            raise ValueError("more than 32 filters")
+        for _, _, flags in listed:
+            if flags not in (None, 0, FLAG_EXT_ID):
+                raise ValueError("invalid id")
+        self._write(_CON, 0, _CONFIG << 8)
+        if not self._reaches_mode(_CONFIG):
+            raise OSError("the CAN controller stays in its mode")
+        for i in range(self.FILTERS_MAX):
+            self._write_byte(_FLTCON + i, 0)
+        for i, (can_id, mask, flags) in enumerate(listed):
+            at = _FLTOBJ + 8 * i
+            self._write(at, *_packed(can_id, flags, flags == FLAG_EXT_ID))
+            self._write(at + 4, *_packed(mask, flags, flags is not None))
+            self._write_byte(_FLTCON + i, 0x81)  # on, into FIFO 1
+        self._filters = filters
+        self._write(_CON, 0, self._mode << 8)
+        self._state = BUS_ACTIVE
+
+    def state(self):
+        """Return the STATE of the last poll."""
+        return self._state
+
+    def get_counters(self, result=None):
+        """Return [TEC, REC, n_warning, n_passive, n_bus_off, 0, None, rx_overruns]."""
+        result = [0] * 8 if result is None else result
+        result[:] = self.counters
+        result[6] = None
+        return result
+
+    def get_timings(self, result=None):
+        """Return [bit rate, sjw, tseg1, tseg2, None, None]."""
+        _, sjw, tseg1, tseg2 = find_timing(self._crystal_Hz, self.bitrate_bps)
+        result = [0] * 6 if result is None else result
+        result[:] = (self.bitrate_bps, sjw, tseg1, tseg2, None, None)
+        return result
+
+    # Capture plane
+
+    @property
+    def listen_only(self):
+        """True if the controller sends nothing, not even an acknowledge."""
+        return self._mode == self.MODE_SILENT
+
+    def set_up(self, settings):
+        """Take {"bitrate_bps", "ids"}: the identifiers to receive, None for all."""
+        self.stop()
+        self.bitrate_bps = settings["bitrate_bps"]
+        ids = settings.get("ids")
+        self._filters = cover_ids(ids, self.FILTERS_MAX, (16, 16)) if ids else None
+        self.counters[:] = [0] * 8
+        self.n_errors = self._untold = 0
+
+    def start(self, ring):
+        """Receive into `ring` from now on, whenever `drain` is called."""
+        self._ring = ring
+        self._t_poll = self._clock.t_us()
+        self._try_start()
+
+    def stop(self):
+        """Take what has come and stop receiving."""
+        self.drain()
+        self._ring = None
+        self._state = BUS_STOPPED
+        if self.answers:
+            self._write(_CON, 0, _CONFIG << 8)
+
+    def drain(self):
+        """Bring what the chip holds into the ring; return how many frames that were."""
+        if self._ring is None or not self.answers:
+            return 0
+        buf = self._read(_FIFOSTA1, 2)
+        if buf[2] & _NOT_EMPTY == 0 or buf[2] == 0xFF:
+            return 0
+        tail = (buf[6] | buf[7] << 8) // OBJECT_BYTES
+        n = DEPTH if buf[2] & _FULL else (buf[3] - tail) & DEPTH - 1
+        if tail >= DEPTH:
+            return 0
+        self._compare_clocks()
+        first = min(n, DEPTH - tail)
+        self._take(tail, first)
+        if n > first:
+            self._take(0, n - first)
+        return n
+
+    def poll(self, ring):
+        """Look after the chip, ten times a second: lost frames into `ring`, states, counters."""
+        if self._ring is None:
+            return
+        if not self.answers:
+            self._waits -= 1
+            if self._waits <= 0:
+                self._revive(ring)
+            return
+        buf = self._read(_CON, 1)
+        mode, wanted = buf[4] >> 5, buf[5] & 7
+        if wanted != self._mode:
+            self._revive(ring)
+            return
+        if self._read(_FIFOSTA1, 1)[2] & _OVERFLOW:
+            self._write_byte(_FIFOSTA1, 0)
+            self._lost(ring, 1)
+        elif self._untold:
+            self._lost(ring, 0)
+        is_invalid = self._read(_INT, 1)[3] & _INVALID
+        if is_invalid:
+            self._write_byte(_INT + 1, 0)
+        buf = self._read(_TREC, 2)
+        self.counters[0], self.counters[1] = buf[3], buf[2]
+        n_new = (buf[6] - self._n_chip_errors) & 0xFF
+        self._n_chip_errors = buf[6]
+        self.n_errors += n_new or int(is_invalid != 0)
+        self._enter(self._state_of(mode, buf[4], n_new or is_invalid))
+        self._t_poll = self._clock.t_us()
+
+    def _state_of(self, mode, flags, is_noisy):
+        if mode != self._mode:
+            return BUS_STOPPED
+        if flags & 0x20:
+            return BUS_OFF
+        if flags & 0x18:
+            return BUS_PASSIVE
+        return BUS_WARNING if flags & 0x07 or is_noisy else BUS_ACTIVE
+
+    def _enter(self, state):
+        """Count every state on the way to a worse one, as if it had been polled there."""
+        for passed in range(max(self._state + 1, BUS_WARNING), state + 1):
+            self.counters[passed] += 1
+        self._state = state
+
+    def _compare_clocks(self):
+        """Bring the offset from the chip's time to ours nearer to what it is now, by 1 us: its
+        crystal drifts slowly, but how long it takes to ask varies.
+        """
+        buf = self._read(_TBC, 1)
+        chip = buf[2] | buf[3] << 8 | buf[4] << 16 | (buf[5] & 15) << 24
+        self._clock.read()
+        now = (self._clock.lo - chip) & _LOW
+        if self._offset is None:
+            self._offset = now
+            return
+        off = (now - self._offset) & _LOW
+        if 1000 < off < _LOW - 1000:
+            self._offset = now
+        elif off:
+            self._offset = (self._offset + (1 if off <= 1000 else -1)) & _LOW
+
+    def _take(self, index, n):
+        """Read `n` objects from `index` on in one piece, and give their places back."""
+        self._address(_READ, _RAM + index * OBJECT_BYTES)
+        self._port.transfer(self._object_views[n])
+        buf = self._buf
+        for at in range(2, 2 + n * OBJECT_BYTES, OBJECT_BYTES):
+            self._put(buf, at)
+        for _ in range(n):
+            self._write_byte(_FIFOCON1 + 1, _UINC)
+
+    def _put(self, buf, at):
+        can_id = buf[at] | (buf[at + 1] & 7) << 8
+        control = buf[at + 4]
+        kind = self.bus
+        if control & 0x10:
+            can_id = can_id << 18 | buf[at + 1] >> 3 | buf[at + 2] << 5 | (buf[at + 3] & 31) << 13
+            kind |= 4
+        n = dlc = min(control & 15, 8)
+        if control & 0x20:
+            kind |= 2
+            n = 0
+        data = self._data
+        for i in range(8):
+            data[i] = buf[at + 12 + i] if i < n else 0
+        stamp = buf[at + 8] | buf[at + 9] << 8 | buf[at + 10] << 16 | (buf[at + 11] & 15) << 24
+        lo = (stamp + self._offset) & _LOW
+        clock = self._clock
+        hi = clock.hi
+        if (clock.lo - lo) & _LOW > _LOW >> 1:
+            lo = clock.lo  # the offset was a little ahead
+        elif lo > clock.lo:
+            hi -= 1
+        self._ring.put_frame(lo, hi, can_id, kind, dlc, data)
+
+    def _lost(self, ring, n):
+        """Count `n` frames, at least, that found the FIFO full, and tell of them."""
+        self.counters[7] += n
+        self._untold += n
+        ring.count_lost(self.bus, n)
+        struct.pack_into("<II", self._data, 0, self._untold, self._t_poll & 0xFFFFFFFF)
+        clock = self._clock
+        clock.read()
+        if ring.put_meta(clock.lo, clock.hi, META_GAP, GAP_CONTROLLER, self.bus, self._data):
+            self._untold = 0
+
+    def _revive(self, ring):
+        """Set up a chip that was away or reset; tell since when it may have missed frames."""
+        self._try_start()
+        if self.answers:
+            self._lost(ring, 0)
+
+    def _try_start(self):
+        self._waits = _RETRY_POLLS
+        try:
+            self.init(self.bitrate_bps)
+            self.set_filters(self._filters)
+        except (OSError, ValueError):
+            self.answers = False
+
+    def _reaches_mode(self, mode):
+        return self._reaches(_CON, 2, 0xE0, mode << 5)
+
+    def _reaches(self, address, at, mask, wanted):
+        for _ in range(_TRIES):
+            if self._read(address, 1)[2 + at] & mask & 0xFF == wanted & 0xFF:
+                return True
+            self._port.wait_us(100)
+        return False
+
+    def _address(self, command, address):
+        self._buf[0] = command << 4 | address >> 8
+        self._buf[1] = address & 0xFF
+
+    def _read(self, address, n):
+        """Return a buffer with `n` words from its third byte on."""
+        self._address(_READ, address)
+        self._port.transfer(self._views[n])
+        return self._buf
+
+    def _write(self, address, low, high):
+        """Write a word, in two halves so that nothing allocates."""
+        self._address(_WRITE, address)
+        struct.pack_into("<HH", self._buf, 2, low, high)
+        self._port.transfer(self._views[1])
+
+    def _write_byte(self, address, value):
+        self._address(_WRITE, address)
+        self._buf[2] = value
+        self._port.transfer(self._byte_view)
+
+
+def _packed(value, flags, is_kind):
+    """Return a filter object or mask as two halves: identifier and whether the kind counts."""
+    if flags == FLAG_EXT_ID:
+        if value >> 29:
+            raise ValueError("invalid id")
+        word = (value >> 18 & 0x7FF) | (value & 0x3FFFF) << 11
+    else:
+        if value >> 11:
+            raise ValueError("invalid id")
+        word = value
+    return word & 0xFFFF, word >> 16 | (0x4000 if is_kind else 0)

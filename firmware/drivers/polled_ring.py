@@ -1,0 +1,33 @@
+"""The ring of a board whose frames are fetched by the main loop and not by an interrupt."""
+
+from logger.ring import BlockRing
+
+
+class PolledRing(BlockRing):
+    """Invariant: no record is earlier than the one before it.
+
+    fetch   called before a meta record is stored: brings in the frames that ended before it
+    """
+
+    def __init__(self, n_blocks):
+        super().__init__(n_blocks)
+        self.fetch = None
+        self._lo = 0
+        self._hi = 0
+
+    def put_frame(self, lo, hi, can_id, kind, dlc, data):
+        """As BlockRing; a time before the last record's becomes that."""
+        self._advance(lo, hi)
+        return super().put_frame(self._lo, self._hi, can_id, kind, dlc, data)
+
+    def put_meta(self, lo, hi, kind, arg, bus, data):
+        """As BlockRing; a time before the last record's becomes that."""
+        if self.fetch is not None:
+            self.fetch()
+        self._advance(lo, hi)
+        return super().put_meta(self._lo, self._hi, kind, arg, bus, data)
+
+    def _advance(self, lo, hi):
+        if hi > self._hi or (hi == self._hi and lo > self._lo):
+            self._lo = lo
+            self._hi = hi

@@ -1,0 +1,183 @@
+"""A register model of the MCP2518FD on a simulated bus: what its driver sees through SPI.
+
+Owns registers, message memory, one receive FIFO, filters, modes, bit timing, time base and error
+counters, from data sheet DS20006027B and manual DS20005678E. Not modelled: sending, CAN FD
+frames, further FIFOs, sleep, ECC, CRC commands. What the driver does that the manual forbids is in
+`violations`. Runs on MicroPython too.
+"""
+
+import struct
+
+_RAM = 0x400
+_SPACE = 0x1000
+_OBJECT_BYTES = 20
+_RECEIVING = (0, 3, 6, 7)  # OPMOD: normal, listen-only, normal classic, restricted
+_LISTEN_ONLY = 3
+_CONFIG = 4
+
+
+class Mcp2518fdModel:
+    """One chip. Invariant: a frame offered to it is in the FIFO, was read, or counts in n_lost.
+
+    now_us         function: time of the simulation
+    wire_bps       of its bus
+    crystal_Hz     its own, `drift_ppm` fast
+    present        False: nothing is soldered there
+    """
+
+    def __init__(self, now_us, wire_bps=500_000, crystal_Hz=40_000_000, drift_ppm=0):
+        self.wire_bps = wire_bps
+        self.crystal_Hz = crystal_Hz
+        self.present = True
+        self.n_lost = 0
+        self.n_dominant = 0
+        self.n_transfers = 0
+        self.violations = set()
+        self._now_us = now_us
+        self._drift_ppm = drift_ppm
+        self._memory = bytearray(_SPACE)
+        self.reset()
+
+    # The bus
+
+    def receive(self, t_us, can_id, kind, dlc, data):
+        """A frame has ended on the bus at `t_us`. `kind` as in BlockRing.put_frame."""
+        if not self._is_listening():
+            return
+        if not self._rate_fits():
+            self.see_error()
+            return
+        self.n_dominant += self._mode != _LISTEN_ONLY
+        if not self._passes(can_id, kind & 4):
+            return
+        if self._n == self._depth:
+            self.n_lost += 1
+            self._memory[0x060] |= 0x08
+            return
+        at = _RAM + self._head * _OBJECT_BYTES
+        word = can_id
+        if kind & 4:
+            word = can_id >> 18 | (can_id & 0x3FFFF) << 11
+        control = dlc | (0x10 if kind & 4 else 0) | (0x20 if kind & 2 else 0)
+        struct.pack_into("<III", self._memory, at, word, control, self._time_base(t_us))
+        n = 0 if kind & 2 else min(dlc, 8)
+        self._memory[at + 12 : at + 12 + n] = bytes(data[:n])
+        self._head = (self._head + 1) % self._depth
+        self._n += 1
+
+    def see_error(self):
+        """There was an error on the bus."""
+        if self._is_listening():
+            self._memory[0x038] = (self._memory[0x038] + 1) & 0xFF
+            self._memory[0x01D] |= 0x80
+            self.n_dominant += self._mode != _LISTEN_ONLY
+
+    # SPI
+
+    def transfer(self, view):
+        """Exchange bytes in place, chip select low."""
+        self.n_transfers += 1
+        if not self.present:
+            for i in range(len(view)):
+                view[i] = 0xFF
+            return
+        command, address = view[0] >> 4, (view[0] & 15) << 8 | view[1]
+        n = len(view) - 2
+        if command == 0 and not address:
+            self.reset()
+        elif command == 2:
+            for i in range(n):
+                self._write(address + i, view[2 + i])
+        elif command == 3:
+            self._read(address, view, n)
+        else:
+            self.violations.add(f"command {command:x}")
+
+    def wait_us(self, us):
+        """No time passes here."""
+
+    def reset(self):
+        """Come back as after power-on."""
+        for i in range(_RAM):
+            self._memory[i] = 0
+        self._memory[0x002] = _CONFIG << 5 | 0x18  # OPMOD; TXQEN, STEF
+        self._memory[0x003] = _CONFIG
+        self._memory[0xE00:0xE04] = b"\x60\x04\0\0"
+        self._head = self._tail = self._n = 0
+        self._t_base = self._now_us()
+
+    @property
+    def _mode(self):
+        return self._memory[0x002] >> 5
+
+    @property
+    def _depth(self):
+        return (self._memory[0x05F] & 31) + 1
+
+    def _is_listening(self):
+        return self.present and self._mode in _RECEIVING
+
+    def _rate_fits(self):
+        sjw, tseg2, tseg1, prescaler = self._memory[0x004:0x008]
+        quanta = 1 + tseg1 + 1 + (tseg2 & 0x7F) + 1
+        rate_bps = self.crystal_Hz / ((prescaler + 1) * quanta)
+        return abs(rate_bps / self.wire_bps - 1) < 0.005
+
+    def _time_base(self, t_us):
+        us = t_us - self._t_base
+        return us + us * self._drift_ppm // 1_000_000 & 0xFFFFFFFF
+
+    def _passes(self, can_id, is_extended):
+        for i in range(32):
+            if self._memory[0x1D0 + i] & 0x9F != 0x81:
+                continue
+            wanted, mask = struct.unpack_from("<II", self._memory, 0x1F0 + 8 * i)
+            if mask & 1 << 30 and bool(wanted & 1 << 30) != bool(is_extended):
+                continue
+            word = can_id
+            if is_extended:
+                word = can_id >> 18 | (can_id & 0x3FFFF) << 11
+            else:
+                mask &= 0x7FF
+            if not (word ^ wanted) & mask & 0x1FFFFFFF:
+                return True
+        return False
+
+    def _read(self, address, view, n):
+        memory = self._memory
+        if address >= _RAM and address < 0xC00 and n % 4:
+            self.violations.add(f"message memory read in {n} bytes")
+        flags = (self._n > 0) | (self._n == self._depth) << 2
+        memory[0x060] = memory[0x060] & 0xF8 | flags
+        memory[0x061] = self._head
+        struct.pack_into("<I", memory, 0x064, self._tail * _OBJECT_BYTES)
+        struct.pack_into("<I", memory, 0x010, self._time_base(self._now_us()))
+        view[2:] = memory[address : address + n]
+
+    def _write(self, address, value):
+        memory = self._memory
+        if address == 0x003:
+            memory[0x003] = value & 0x0F
+            mode = value & 7
+            if mode != self._mode:
+                memory[0x002] = memory[0x002] & 0x1F | mode << 5
+                self._head = self._tail = self._n = 0
+        elif address == 0x002:
+            memory[0x002] = memory[0x002] & 0xE0 | value & 0x1F
+        elif address == 0x05D:
+            if value & 1 and self._n:
+                self._tail = (self._tail + 1) % self._depth
+                self._n -= 1
+            elif value & 1:
+                self.violations.add("gave back what it did not have")
+        elif address == 0x060:
+            memory[0x060] &= value | 0xF7
+        elif address in (0x01C, 0x01D):
+            memory[address] &= value
+        elif 0x004 <= address < 0x010 or 0x05C <= address < 0x060:
+            if self._mode == _CONFIG:
+                memory[address] = value
+            else:
+                self.violations.add(f"{address:03x} written outside of configuration")
+        elif not 0x034 <= address < 0x038:
+            memory[address] = value

@@ -1,0 +1,85 @@
+"""A simulated board whose frames the main loop fetches: an MCP2518FD behind SPI, no interrupt.
+
+Runs on MicroPython too: `python -m stagelog.rig.sim.polled CARD TAPE LOOP_US` plays a tape into
+the application, stops the session and prints stored, dropped and lost frames.
+"""
+
+import json
+import sys
+
+from drivers.mcp2518fd import Mcp2518fd
+from drivers.polled_ring import PolledRing
+from logger.app import App
+from slog.messages import CONFIG_SETTINGS, CONTROL_STOP
+from stagelog.rig.sim.mcp2518fd import Mcp2518fdModel
+from stagelog.rig.sim.models import (
+    FileImage,
+    MemoryNv,
+    NoLink,
+    SimBoard,
+    SimCard,
+    SimClock,
+    read_tape,
+)
+from stagelog.rig.sim.world import World
+
+_RING_BLOCKS = 24
+
+
+class PolledController(Mcp2518fd):
+    """The driver with the bus end of its chip, as `rig.sim.world` wants it."""
+
+    def __init__(self, chip, clock):
+        super().__init__(chip, clock, chip.crystal_Hz)
+        self.receive = chip.receive
+        self.see_error = chip.see_error
+
+    def serve(self, t_us):
+        """There is no interrupt."""
+
+    def change_state(self, state, tec, rec):
+        """A listener's counters stand still."""
+
+
+class PolledBoard(SimBoard):
+    """A SimBoard that drains its controller once a pass, like `boards.esp32_mcp2518fd`."""
+
+    def __init__(self, clock, chip, card_path):
+        card = SimCard(FileImage(card_path), clock)
+        settings = {"buses": [{"bitrate_bps": chip.wire_bps}]}
+        nv = MemoryNv({CONFIG_SETTINGS: json.dumps(settings).encode()})
+        super().__init__(clock, PolledRing(_RING_BLOCKS), card, [], NoLink(), nv)
+        capture = PolledController(chip, self.clock)
+        self.captures.append(capture)
+        self.ring.fetch = capture.drain
+
+    def feed(self):
+        """Feed the watchdog and fetch what has come."""
+        super().feed()
+        self.captures[0].drain()
+
+
+def make_world(card_path, events, loop_us, bitrate_bps=500_000):
+    """Return (World, Mcp2518fdModel) of an application that has started."""
+    clock = SimClock()
+    chip = Mcp2518fdModel(lambda: clock.now_us, bitrate_bps)
+    app = App(PolledBoard(clock, chip, card_path))
+    app.start()
+    return World(app, events, loop_us), chip
+
+
+def main(card_path, tape_path, loop_us):
+    """Record a tape and print what became of its frames."""
+    with open(tape_path, "rb") as stream:
+        world, chip = make_world(card_path, read_tape(stream), int(loop_us))
+        world.run_tape()
+    world.run_for(100_000)
+    world.app.control(CONTROL_STOP)
+    world.run_for(1_000_000)
+    status = world.app.status()
+    print(status["stored0"], status["dropped0"], status["at_least0"], chip.n_lost)
+    world.board.card.image.close()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
