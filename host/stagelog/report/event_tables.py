@@ -2,7 +2,7 @@
 
 from ..events import read_events
 from . import tables as t
-from .events import SEVERITIES, SINGLE
+from .events import AFTER_S, BEFORE_S, SEVERITIES, SINGLE
 
 FOLD = 25
 _FLIGHT_MODE = {True: "reacted", False: "did not react", None: "not on the bus"}
@@ -23,7 +23,10 @@ def exceedances(stage, happened):
         t.column("at", "km", 2),
         t.column("after", "min"),
         t.column("for", "s"),
-        t.column("worst", "", 1, key="worst"),
+        t.words("at the end"),
+        t.column(f"{BEFORE_S} s before", key="before"),
+        t.column("worst", key="worst"),
+        t.column(f"{AFTER_S} s after", key="after"),
         t.words("unit"),
         t.words("limit", long=True),
         t.column("speed", "km/h", 0),
@@ -33,15 +36,17 @@ def exceedances(stage, happened):
     rows = []
     for alarm in ordered:
         x_s = stage.seconds(alarm.t_us)
-        lasted = "to the end" if alarm.end_us is None else (alarm.end_us - alarm.t_us) / 1e6
         cells = (
             alarm.key.replace("_", " "),
             alarm.signal,
             "critical" if alarm.level == "bad" else "warning",
             stage.km(alarm.t_us),
             x_s / 60,
-            lasted,
+            alarm.lasted_s,
+            "on" if alarm.end_us is None else "over",
+            alarm.before,
             alarm.peak,
+            alarm.after,
             alarm.unit,
             limit_text(stage.profile.alarm.get(alarm.key), alarm.level),
             alarm.speed_kmh,
@@ -54,8 +59,8 @@ def exceedances(stage, happened):
     return {
         "id": "exceedances",
         "title": "Exceedances",
-        "note": "Limits, debounce and gates are those of the car's profile; worst is that of the "
-        "raw signal while the alarm was on. A click shows the moment in the charts.",
+        "note": "Limits, debounce and gates are those of the car's profile; how long, worst, "
+        "before and after are those of the raw signal. A click shows the moment in the charts.",
         "tables": found,
     }
 
@@ -68,7 +73,7 @@ def _by_alarm(stage, ordered):
     rows = []
     for (key, signal), some in groups.items():
         level = "bad" if any(a.level == "bad" for a in some) else "warn"
-        seconds = sum(((a.end_us or stage.end_us) - a.t_us) / 1e6 for a in some)
+        seconds = sum(a.lasted_s for a in some)
         first = min(some, key=lambda a: a.t_us)
         cells = (key.replace("_", " "), signal, len(some), seconds, stage.km(first.t_us))
         x_s = stage.seconds(first.t_us)

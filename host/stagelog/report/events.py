@@ -6,6 +6,8 @@ episodes with their extremes; tables are in event_tables, judgement is in verdic
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from ..events import add_lives, read_events, summarise
 from ..events.reading import flights_of
 
@@ -23,6 +25,7 @@ SINGLE = {
     "skipped": ("On-car detectors were too slow", "warn", "blocks", "blocks"),
     "car_flight": ("Only the car said airborne", "info", "airtime_ms", "ms"),
 }
+BEFORE_S, AFTER_S = 10, 20  # the context of an alarm, domain notes 6
 _FALLING = ("below", "below_table", "fan", "drop")
 
 
@@ -30,7 +33,11 @@ _FALLING = ("below", "below_table", "fan", "drop")
 class Episode:
     """One alarm from its first message until it cleared; `end_us` is None if it never did.
 
-    key, signal  as the profile has them; level "warn" or "bad"; peak in `unit`, `peak_us` when
+    key, signal    as the profile has them; level "warn" or "bad"
+    lasted_s       beyond the limit by the raw signal; by the messages, one a minute at most, where
+                   the limit is not one on the value itself
+    peak           worst value of the raw signal meanwhile, in `unit`
+    before, after  its value BEFORE_S earlier and AFTER_S later, None beyond the log
     """
 
     key: str
@@ -38,8 +45,10 @@ class Episode:
     level: str
     t_us: int
     end_us: int | None
+    lasted_s: float
     peak: float
-    peak_us: int
+    before: float | None
+    after: float | None
     unit: str
     speed_kmh: int
     engine_rpm: int
@@ -103,30 +112,56 @@ def _spans(read):
 
 
 def _episode(stage, alarm):
-    """Return an Episode; its peak is that of the raw signal, from the debounce before it on."""
+    """Return an Episode of one of _spans."""
     key, name = alarm.get("alarm", f"alarm {alarm['number']}"), alarm.get("signal", "")
     limits = stage.profile.alarm.get(key)
-    end_us = alarm["end_us"]
-    peak, peak_us, unit = alarm["value"], alarm["t_us"], alarm.get("unit", "")
+    t_us, end_us = alarm["t_us"], alarm["end_us"]
+    last_us = stage.end_us if end_us is None else end_us
+    lasted_s, peak, unit = (last_us - t_us) / 1e6, alarm["value"], alarm.get("unit", "")
+    before = after = None
     series = stage.find_valid(name) if name else None
     if series is not None and limits is not None:
-        before_us = int(max(limits.debounce_s) * 1e6)
-        part = series.within(alarm["t_us"] - before_us, end_us or stage.end_us)
+        part = series.within(t_us - int(max(limits.debounce_s) * 1e6), last_us)
         falls = limits.kind in _FALLING
-        at = int(part.values.argmin() if falls else part.values.argmax())
-        peak, peak_us, unit = float(part.values[at]), int(part.t_us[at]), series.unit
+        peak, unit = float(part.values.min() if falls else part.values.max()), series.unit
+        if limits.kind in ("above", "below"):
+            lasted_s = max(beyond_s(limits, part))
+        before = _value_at(series, t_us - BEFORE_S * 1_000_000)
+        after = _value_at(series, t_us + AFTER_S * 1_000_000)
     return Episode(
         key,
         name,
         alarm["level"],
-        alarm["t_us"],
+        t_us,
         end_us,
+        lasted_s,
         peak,
-        peak_us,
+        before,
+        after,
         unit,
         alarm["speed_kmh"],
         alarm["engine_rpm"],
     )
+
+
+def _value_at(series, t_us):
+    """Return the value at a moment, None beyond the ends of the series."""
+    if not series.t_us[0] <= t_us <= series.t_us[-1]:
+        return None
+    return float(series.at(np.array([t_us]))[0])
+
+
+def beyond_s(alarm, series):
+    """Return seconds beyond (warning, critical) of an "above" or "below" alarm, by the samples."""
+    held_s = series.held_s()
+    found = []
+    for limit in (alarm.warning, alarm.critical):
+        if limit is None:
+            found.append(0.0)
+            continue
+        over = series.values > limit if alarm.kind == "above" else series.values < limit
+        found.append(float(held_s[over].sum()))
+    return found
 
 
 def _faults(read):

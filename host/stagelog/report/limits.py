@@ -8,6 +8,7 @@ import numpy as np
 
 from . import tables as t
 from .event_tables import limit_text
+from .events import beyond_s
 
 _TABLES = ("above", "below", "below_table", "above_table", "cooler")
 NOTE = "Time beyond a limit counts samples of the raw log, without debounce or gates."
@@ -41,19 +42,6 @@ def other_limits(stage, happened):
         "note": NOTE,
         "tables": [_table(rows)],
     }
-
-
-def beyond_s(alarm, series):
-    """Return seconds beyond (warning, critical) of an "above" or "below" alarm."""
-    held_s = series.held_s()
-    found = []
-    for limit in (alarm.warning, alarm.critical):
-        if limit is None:
-            found.append(0.0)
-            continue
-        over = series.values > limit if alarm.kind == "above" else series.values < limit
-        found.append(float(held_s[over].sum()))
-    return found
 
 
 def _rows(stage, key, done, happened):

@@ -35,8 +35,7 @@ def verdict(stage, health, happened, disagreed, dampers):
     unseen, n_limits = _unseen(stage)
     blind = blind or len(unseen) > n_limits / 2
     if unseen:
-        some = ", ".join(unseen[:8]) + (f" and {len(unseen) - 8} more" if len(unseen) > 8 else "")
-        why = f"No data, so no limit was watched: {some}"
+        why = f"No data, so no limit was watched: {_listed(unseen)}"
         reasons.append(t.row(why, "the sensor, its wiring, its control unit", level="warn"))
     order = ("bad", "warn", "info")
     reasons.sort(key=lambda reason: order.index(reason["level"]))
@@ -165,14 +164,24 @@ def _of_singles(stage, happened):
 
 
 def _of_faults(stage, happened):
-    lasting = [fault for fault in happened.faults if fault["end_us"] is None]
-    if not lasting:
-        return []
-    names = list(dict.fromkeys(fault["what"] for fault in lasting))
-    some = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
-    why = f"Faulty to the end: {some}"
-    x_s = stage.seconds(lasting[0]["t_us"])
-    return [t.row(why, "the sensor, its connector and wiring", level="warn", x_s=x_s)]
+    rows = []
+    for is_lasting, words, level in (
+        (True, "Faulty to the end", "warn"),
+        (False, "Faulty for a while", "info"),
+    ):
+        some = [fault for fault in happened.faults if (fault["end_us"] is None) == is_lasting]
+        if some:
+            x_s = stage.seconds(some[0]["t_us"])
+            why = f"{words}: {_listed(fault['what'] for fault in some)}"
+            rows.append(t.row(why, "the sensor, its connector and wiring", level=level, x_s=x_s))
+    return rows
+
+
+def _listed(names):
+    """Return names once each, the first eight of them."""
+    names = list(dict.fromkeys(names))
+    more = f" and {len(names) - 8} more" if len(names) > 8 else ""
+    return ", ".join(names[:8]) + more
 
 
 def _of_dampers(stage, dampers):
