@@ -13,6 +13,7 @@ from device_card import old_card
 from device_peers import mpremote_rate, public_loss_pct, raw_port_rate
 from device_rig import Bench, n_wrong, steady_tape
 
+from slog.layout import BLOCK_BYTES, RECORDS_PER_BLOCK, SECTOR_BYTES
 from slog.messages import CONTROL_STOP
 from stagelog.link import positions_of
 from stagelog.rig.play import saturated_tape
@@ -22,6 +23,7 @@ from stagelog.rig.rp2040.mcp2515 import DELIVERED
 CAR_Hz = 1885  # frames a second on the car's bus
 BUSY_Hz = 4000
 OLD_BYTES = 16 << 30
+SECTORS_PER_BLOCK = BLOCK_BYTES // SECTOR_BYTES
 
 
 def full_bus(speed, duration_us=5_000_000, stall_ms=0, bitrate_bps=1_000_000, n_bytes=8):
@@ -56,6 +58,39 @@ def short_frames(speed):
                 lost = bench.finish()["lost"]
             low, high = (low, rate_Hz) if lost else (rate_Hz, high)
         figures["safe_Hz"] = low
+    return figures
+
+
+def overload(speed, duration_us=3_000_000):
+    """1 Mbit/s, frames without payload: how many are stored, and what each frame costs the
+    processor, the wait for the wire included. If some are dropped, it has nothing left over, so
+    the rest of its cycles is the cost of the blocks, the wait for the card included.
+    """
+    tape = saturated_tape(1_000_000, duration_us, 0)
+    with Bench(speed, bitrate_bps=1_000_000) as bench:
+        board = bench.board
+        bench.can.play(tape)
+        board.run_us(1_000_000)
+        start_us, handler_us, n_written = board.t_us, board.handler_us, bench.card.n_written
+        n_frames = len(bench.can.outcomes)
+        while not bench.can.is_played_out:
+            board.run_us(5_000)
+        passed_us = board.t_us - start_us
+        n_frames = len(bench.can.outcomes) - n_frames
+        n_blocks = (bench.card.n_written - n_written) / SECTORS_PER_BLOCK
+        handler_us = board.handler_us - handler_us
+        cycles_per_us = board.chip.clk_sys / 1e6 / board.chip.slow
+        board.run_us(2_000_000)
+        figures = {
+            "offered_Hz": n_frames * 1e6 / passed_us,
+            "stored_Hz": n_blocks * RECORDS_PER_BLOCK * 1e6 / passed_us,
+            "handler_pct": 100 * handler_us / passed_us,
+            "cycles_per_frame": handler_us * cycles_per_us / n_frames,
+            **bench.finish(),
+        }
+        if figures["dropped"]:
+            figures["cycles_per_block"] = (passed_us - handler_us) * cycles_per_us / n_blocks
+        figures["wrong"] = n_wrong(bench.held_frames(), tape, bench.can.outcomes)
     return figures
 
 
