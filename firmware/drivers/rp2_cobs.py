@@ -15,6 +15,7 @@ _W_CODE = const(1)  # address of the open code byte
 _W_NEXT = const(2)  # address of the next byte
 _W_CRC = const(3)
 _W_TABLE = const(4)  # address of the CRC's table
+_W_MORE = const(5)  # bytes of our own to put
 
 
 @micropython.viper
@@ -36,10 +37,11 @@ def _fill_table(table: ptr32):
 
 
 @micropython.asm_thumb
-def _put(r0, r1, r2):
-    """Append r1[:r2] to the frame of state r0: CRC-32 and COBS in one pass."""
+def _put(r0, r1, r2, r3):
+    """Append r1[r2:][:r3] to the frame of state r0: CRC-32 and COBS in one pass."""
     push({r0})
-    add(r2, r1, r2)
+    add(r1, r1, r2)
+    add(r2, r1, r3)
     ldr(r3, [r0, 8])
     ldr(r4, [r0, 12])
     ldr(r5, [r0, 16])
@@ -81,19 +83,18 @@ def _put(r0, r1, r2):
 
 
 @micropython.viper
-def _begin(state: ptr32):
+def _begin(state: ptr32, kind: int, request: int):
     state[_W_CODE] = state[_W_WIRE] + 1
     state[_W_NEXT] = state[_W_WIRE] + 2
     state[_W_CRC] = -1
-
-
-@micropython.viper
-def _get_crc(state: ptr32, crc: ptr32):
-    crc[0] = -1 - state[_W_CRC]
+    state[_W_MORE] = kind | request << 8
+    _put(state, int(state) + 4 * _W_MORE, 0, 2)
 
 
 @micropython.viper
 def _end(state: ptr32, packet: int) -> int:
+    state[_W_MORE] = -1 - state[_W_CRC]
+    _put(state, int(state) + 4 * _W_MORE, 0, 4)
     code = state[_W_CODE]
     end = state[_W_NEXT]
     ptr8(code)[0] = end - code
@@ -116,27 +117,19 @@ class FrameWriter:
             FrameWriter._table = array("I", [0] * 256)
             _fill_table(FrameWriter._table)
         self.wire = bytearray(MAX_WIRE + PACKET_BYTES)
-        self._head = bytearray(2)
-        self._crc = array("I", [0])
-        self._state = array(
-            "I", [uctypes.addressof(self.wire), 0, 0, 0, uctypes.addressof(FrameWriter._table)]
-        )
+        self._state = array("I", [uctypes.addressof(self.wire), 0, 0, 0, 0, 0])
+        self._state[_W_TABLE] = uctypes.addressof(FrameWriter._table)
 
     def begin(self, kind, request):
         """Begin a frame; what was begun before is forgotten."""
-        _begin(self._state)
-        self._head[0] = kind
-        self._head[1] = request
-        _put(self._state, self._head, 2)
+        _begin(self._state, kind, request)
 
-    def put(self, data, n):
-        """Append the first `n` bytes of `data` to the payload."""
-        _put(self._state, data, n)
+    def put(self, data, at, n):
+        """Append `n` bytes of `data` from `at` to the payload; 256 take 48 us."""
+        _put(self._state, data, at, n)
 
     def end(self):
         """Finish the frame; return its bytes on the wire, zeros up to whole packets included."""
-        _get_crc(self._state, self._crc)
-        _put(self._state, self._crc, 4)
         return _end(self._state, PACKET_BYTES)
 
 

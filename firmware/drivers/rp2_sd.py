@@ -189,16 +189,17 @@ def _send_end(w: ptr32) -> int:
 
 
 @micropython.viper
-def _receive(w: ptr32, ends: int, address: int, n: int) -> int:
-    """End the sector that is coming, if one is, and begin the next at `address`, unless that is 0.
+def _receive(w: ptr32, ends: ptr32, to: ptr32, n: int) -> int:
+    """End the sector that is coming, if one is, and begin the next in `to`, unless `n` is 0.
 
-    Returns the next one's token, waited for up to `n` bytes, plus 0x100 if the CRC of the first
-    was wrong.
+    ends     0: none is coming; 1: end it; a buffer: end it and copy it from `to` into this
+    Returns  the next one's token, waited for up to `n` bytes, plus 0x100 if the CRC of the first
+             was wrong
     """
     spi = ptr32(w[_W_SPI])
     sniff = ptr32(w[_W_SNIFF])
     token = 0
-    if ends:
+    if int(ends):
         while ptr32(w[_W_RX])[3] & _DMA_BUSY:
             pass
         spi[2] = 0xFF
@@ -213,7 +214,18 @@ def _receive(w: ptr32, ends: int, address: int, n: int) -> int:
             token = 0x100
         else:
             token = 0
-    if address == 0:
+    if int(ends) > 1:
+        i = 0
+        while i < 32:
+            ends[0] = to[0]
+            ends[1] = to[1]
+            ends[2] = to[2]
+            ends[3] = to[3]
+            ends = ptr32(int(ends) + 16)
+            to = ptr32(int(to) + 16)
+            i += 1
+        to = ptr32(int(to) - 512)
+    if n == 0:
         return token
     byte = 0xFF
     while byte == 0xFF and n > 0:
@@ -227,7 +239,7 @@ def _receive(w: ptr32, ends: int, address: int, n: int) -> int:
         sniff[1] = 0
         dma = ptr32(w[_W_RX])
         dma[0] = w[_W_SPI] + 8
-        dma[1] = address
+        dma[1] = int(to)
         dma[2] = 512
         dma[3] = w[_W_RECEIVE]
         dma = ptr32(w[_W_TX])
@@ -236,22 +248,6 @@ def _receive(w: ptr32, ends: int, address: int, n: int) -> int:
         dma[2] = 512
         dma[3] = w[_W_ONES]
     return token | byte
-
-
-@micropython.viper
-def _receive_over(w: ptr32, source: ptr32, target: ptr32, n: int) -> int:
-    """End the sector that comes into `source`, copy it, and begin the next in its place.
-
-    Returns as _receive.
-    """
-    verdict = int(_receive(w, 1, 0, 0))
-    i = 0
-    while i < 128:
-        target[i] = source[i]
-        i += 1
-    if n:
-        verdict |= int(_receive(w, 0, int(source), n))
-    return verdict
 
 
 @micropython.viper
@@ -364,7 +360,7 @@ class SdPort:
 
     def receive_first(self, data, n):
         """Wait up to `n` bytes for a token and begin to receive 512 bytes; return the token."""
-        return _receive(self._words, 0, uctypes.addressof(data), n)
+        return _receive(self._words, 0, data, n)
 
     def receive_next(self, data, at, n):
         """End a sector and begin the next; return its token, plus 0x100 for a wrong CRC."""
@@ -374,7 +370,7 @@ class SdPort:
         """End the sector that comes into `data`, copy it, begin the next in its place unless `n`
         is 0; return its token, plus 0x100 for a wrong CRC. Both buffers on word boundaries.
         """
-        return _receive_over(self._words, data, copy, n)
+        return _receive(self._words, copy, data, n)
 
     def receive_last(self):
         """Wait for the sector's end; True if its CRC is right."""

@@ -107,11 +107,15 @@ class SdCard:
 
         Whoever reads single sectors in order finds the next one on its way.
         """
+        if sector == self._ahead_sector and len(buf) == SECTOR_BYTES:
+            self._ahead_sector = self._next = sector + 1
+            n = _AHEAD_BYTES if sector + 1 < self.n_sectors else 0
+            token = self._port.receive_over(self._ahead, buf, n)
+            if token == _TOKEN_READ or self._is_over(token):
+                return
         if not self.n_sectors:
             raise OSError("no card")
         n = len(buf) // SECTOR_BYTES
-        if sector == self._ahead_sector and n == 1 and self._take_ahead(buf):
-            return
         self._stop_ahead()
         try:
             self._read(sector, buf)
@@ -264,16 +268,11 @@ class SdCard:
         if port.receive_first(self._ahead, _READ_MS * self._ms_bytes) != _TOKEN_READ:
             self._stop_ahead()
 
-    def _take_ahead(self, buf):
-        """Put the sector that is coming into `buf` and go on; False if its CRC is wrong."""
-        self._ahead_sector = self._next = self._ahead_sector + 1
-        n = _AHEAD_BYTES if self._next < self.n_sectors else 0
-        token = self._port.receive_over(self._ahead, buf, n)
-        if not self._use_crc:
-            token &= 0xFF
-        if token != _TOKEN_READ:
+    def _is_over(self, token):
+        """Tell whether a sector has come whole, though the next does not follow as it should."""
+        if token & 0xFF != _TOKEN_READ or self._use_crc:
             self._stop_ahead()
-        return token < 0x100
+        return token < 0x100 or not self._use_crc
 
     def _stop_ahead(self):
         if self._ahead_sector is None:

@@ -1,14 +1,17 @@
 """The service link over the REPL's USB port: bytes in and out.
 
-MicroPython's USB buffer holds four packets of 64 bytes. A write of one packet never waits; a
-longer one waits until all but the last four packets are gone, 80 us each while the host reads. If
-the host stops reading meanwhile, it waits 500 ms, twice, and tells how many bytes went.
+MicroPython's USB buffer holds four packets of 64 bytes, and is served only between two bytecodes:
+code that stays in assembler for longer than a packet's 55 us costs its rate. A write of one packet
+never waits; a longer one waits until all but its last four packets are gone, 80 us each while the
+host reads. If the host stops reading meanwhile, it waits 500 ms, twice; the next do not.
 """
 
 import select
 import sys
 
 import micropython
+
+from slog.framing import PACKET_BYTES
 
 
 class UsbLink:
@@ -22,6 +25,7 @@ class UsbLink:
         self._writable = select.poll()
         self._writable.register(sys.stdout, select.POLLOUT)
         self._byte = bytearray(1)
+        self._is_read = False  # the host took all of the last write
         micropython.kbd_intr(-1)
 
     def close(self):
@@ -47,6 +51,11 @@ class UsbLink:
 
         The buffer's room is whole packets as long as what is written is.
         """
-        for _ in self._writable.ipoll(0):
-            return self._write(buf, at, n)
-        return 0
+        if n <= PACKET_BYTES or not self._is_read:
+            for _ in self._writable.ipoll(0):
+                break
+            else:
+                return 0
+        went = self._write(buf, at, n)
+        self._is_read = went == n
+        return went

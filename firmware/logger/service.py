@@ -34,8 +34,11 @@ _TAP_RECORDS = const(64)
 _TAP_US = const(10_000_000)
 _LOW = (1 << TIME_BITS) - 1
 _READ_FORMAT = struct_format(m.READ_REPLY)
+_HEAD_BYTES = size(m.READ_REPLY)
 _MOST_IN = const(1200)  # bytes of a request on the wire
 _PIECE = const(448)  # bytes sent at a time: seven packets, while a sector is read
+_HALF_BYTES = const(256)  # put into a frame at a time; between two of them USB is served
+_FRAMES = const(8)  # most frames sent in a step while the logger is stopped, 40 ms
 
 
 class _DigestCheck:
@@ -80,10 +83,10 @@ class Service:
         self._made = writer()  # finished if `made_end` is not 0
         self._made_end = 0
         self._run = None
-        self._head = bytearray(size(m.READ_REPLY))
+        self._head = bytearray(_HEAD_BYTES)
         self._sector = bytearray(SECTOR_BYTES)
-        self._sector_view = memoryview(self._sector)
         self._waiting = []
+        self._reads = []  # requests that wait until the run has ended
         self.t_asked = 0  # time of the last good request, bits 27..0
         self._check = None  # the digest of an ERASE under way
         self._tap = None  # a Tap while records are pushed
@@ -115,83 +118,80 @@ class Service:
             while self._send(PACKET_BYTES):
                 pass
             self._make()
+            self._send(PACKET_BYTES)
             return
-        while True:
-            n = self._send(_PIECE)
-            if n and self._sent_at == self._sent_end:
-                return
+        self._send(_PIECE)
+        if self._run is None or self._waiting or not self._stream():
+            while self._send(_PIECE) and self._sent_at < self._sent_end:
+                pass
             self._make()
-            if not n:
-                return
+            self._send(_PIECE)
 
     def _send(self, most):
         """Send about `most` bytes, if the link has room; return how many went."""
-        if self._sent_at == self._sent_end:
+        at = self._sent_at
+        n = self._sent_end - at
+        if not n:
             if not self._made_end:
                 return 0
             self._sent, self._made = self._made, self._sent
-            self._sent_at = 0
-            self._sent_end = self._made_end
+            at = 0
+            n = self._sent_end = self._made_end
             self._made_end = 0
-        n = self._sent_end - self._sent_at
         if n >= 2 * most:
             n = most
-        n = self._link.write(self._sent.wire, self._sent_at, n)
-        self._sent_at += n
+        n = self._link.write(self._sent.wire, at, n)
+        self._sent_at = at + n
         return n
 
     def _make(self):
         """Do one piece of work on the next frame, or on what goes without a request."""
         if self._made_end:
             return
-        if self._waiting and self._answer_first():
-            return
         store = self._app.store
-        if self._run is not None:
+        if self._waiting and not (store.is_writing and self._waiting[0][0] in (m.LIST, m.ERASE)):
+            self._answer(*self._waiting.pop(0))
+        elif self._run is not None:
             if not store.is_writing:
                 self._read_on()
+        elif self._reads:
+            self._start_read(*self._reads.pop(0))
         elif self._check is not None and not self._check.failed and store.can_read:
             self._digest_some()
         elif self._tap is not None:
             self._push()
 
     def _take(self, kind, request, payload):
-        if (kind in self._handlers or kind == m.READ) and len(self._waiting) < _MAX_WAITING:
+        if len(self._waiting) + len(self._reads) >= _MAX_WAITING:
+            return
+        if kind == m.READ:
+            self._reads.append((request, bytes(payload)))
+        elif kind in self._handlers:
             self._waiting.append((kind, request, bytes(payload)))
-            self.t_asked = self._app.board.clock.lo
+        else:
+            return
+        self.t_asked = self._app.board.clock.lo
 
-    def _answer_first(self):
-        """Answer the first request that can be; False if none can."""
-        for i, (kind, request, payload) in enumerate(self._waiting):
-            if kind == m.READ and self._run is not None:
-                continue
-            if kind in (m.LIST, m.ERASE) and self._app.store.is_writing:
-                return False
-            self._waiting.pop(i)
-            if self._run is not None:
-                self._run.at = None  # its frame is begun again
-            self._made.begin(kind | m.REPLY, request)
-            try:
-                if kind == m.READ:
-                    self._read(request, payload)
-                    return True
-                self._handlers[kind](payload)
-            except ValueError:  # a MessageError, or a text in it that is none
-                self._begin_again(kind, request, m.BAD_REQUEST)
-            except OSError:
-                self._begin_again(kind, request, m.READ_ERROR)
-            self._made_end = self._made.end()
-            return True
-        return False
+    def _answer(self, kind, request, payload):
+        if self._run is not None:
+            self._run.at = None  # its frame is begun again
+        self._made.begin(kind | m.REPLY, request)
+        try:
+            self._handlers[kind](payload)
+        except ValueError:  # a MessageError, or a text in it that is none
+            self._refuse(kind, request, m.BAD_REQUEST)
+        except OSError:
+            self._refuse(kind, request, m.READ_ERROR)
+        self._made_end = self._made.end()
 
-    def _begin_again(self, kind, request, status):
+    def _refuse(self, kind, request, status):
         self._made.begin(kind | m.REPLY, request)
         self._put_status(kind, status)
 
     def _put(self, table, values, rest=b""):
         packed = pack(table, values)
-        self._made.put(packed, len(packed))
-        self._made.put(rest, len(rest))
+        self._made.put(packed, 0, len(packed))
+        self._made.put(rest, 0, len(rest))
 
     def _put_status(self, kind, status):
         for row in m.MESSAGES:
@@ -243,15 +243,20 @@ class Service:
             },
         )
 
-    def _read(self, request, payload):
-        asked = m.parse(m.READ_REQUEST, payload)[0]
+    def _start_read(self, request, payload):
+        try:
+            asked = m.parse(m.READ_REQUEST, payload)[0]
+        except m.MessageError:
+            asked = {"at": 0, "n": 0, "n_blocks": 0}
         at, n, n_blocks = asked["at"], asked["n"], asked["n_blocks"]
         if at + n > BLOCK_BYTES or not 0 < n_blocks <= m.MAX_RUN:
-            raise m.MessageError()
+            self._refuse(m.READ, request, m.BAD_REQUEST)
+            self._made_end = self._made.end()
+            return
         self._run = _Run(request, asked["position"], n_blocks, at, n)
 
     def _read_on(self):
-        """Go on with the answer of a READ by a sector."""
+        """Go on with the answer to a READ by a sector."""
         run = self._run
         extent = self._app.store.extent
         if extent is None:
@@ -263,8 +268,9 @@ class Service:
                 return
             self._begin_place(m.OK, run.n)
             run.at = run.first
-        skipped = run.at % SECTOR_BYTES
-        n = min(SECTOR_BYTES - skipped, run.first + run.n - run.at)
+        end = run.first + run.n
+        start = run.at % SECTOR_BYTES
+        n = min(SECTOR_BYTES - start, end - run.at)
         sector = extent.sector_of(run.position) + run.at // SECTOR_BYTES
         try:
             self._app.store.card.read(sector, self._sector)
@@ -272,16 +278,68 @@ class Service:
             self._begin_place(m.READ_ERROR, 0)
             self._end_place()
             return
-        self._made.put(self._sector_view[skipped:] if skipped else self._sector, n)
+        self._made.put(self._sector, start, n)
         run.at += n
-        if run.at == run.first + run.n:
+        if run.at == end:
             self._end_place()
+
+    def _stream(self):
+        """Answer whole blocks of a READ as fast as the link takes them; False if none could be.
+
+        Between two writes to the link there may be 400 us, else it runs dry.
+        """
+        run = self._run
+        store = self._app.store
+        extent = store.extent
+        card = store.card
+        link = self._link
+        buf = self._sector
+        if run.n != BLOCK_BYTES or store.is_writing or extent is None:
+            return False
+        for i in range(_FRAMES):
+            if run.at is not None or self._made_end or self._run is None:
+                return i > 0
+            if not extent.first <= run.position < extent.end:
+                return i > 0
+            self._begin_place(m.OK, BLOCK_BYTES)
+            made = self._made
+            wire = self._sent.wire
+            left = self._sent_end - self._sent_at
+            sector = extent.sector_of(run.position)
+            end = sector + BLOCK_BYTES // SECTOR_BYTES
+            try:
+                while sector < end:
+                    if left:
+                        n = _PIECE if left > _PIECE else left
+                        went = link.write(wire, self._sent_end - left, n)
+                        left -= went
+                        if went < n:
+                            break
+                    card.read(sector, buf)
+                    sector += 1
+                    made.put(buf, 0, _HALF_BYTES)
+                    if left or sector:  # a jump, at which USB is served
+                        made.put(buf, _HALF_BYTES, _HALF_BYTES)
+            except OSError:
+                sector = end
+                self._begin_place(m.READ_ERROR, 0)
+            self._sent_at = self._sent_end - left
+            if sector < end:
+                run.at = BLOCK_BYTES - (end - sector) * SECTOR_BYTES
+                break
+            while left and self._send(left):
+                left = self._sent_end - self._sent_at
+            self._end_place()
+            if left or not self._send(_PIECE):
+                break
+        return True
 
     def _begin_place(self, status, n):
         run = self._run
-        self._made.begin(m.READ | m.REPLY, run.request)
+        made = self._made
+        made.begin(m.READ | m.REPLY, run.request)
         struct.pack_into(_READ_FORMAT, self._head, 0, status, 0, run.position, run.first, n)
-        self._made.put(self._head, len(self._head))
+        made.put(self._head, 0, _HEAD_BYTES)
 
     def _end_place(self):
         run = self._run

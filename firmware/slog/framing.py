@@ -80,10 +80,10 @@ class FrameWriter:
         self._src[1] = request
         self._n = 2
 
-    def put(self, data, n):
-        """Append the first `n` bytes of `data` to the payload, MAX_PAYLOAD bytes in all."""
+    def put(self, data, at, n):
+        """Append `n` bytes of `data` from `at` to the payload, MAX_PAYLOAD bytes in all."""
         end = self._n + n
-        self._src[self._n : end] = memoryview(data)[:n]
+        self._src[self._n : end] = memoryview(data)[at : at + n]
         self._n = end
 
     def end(self):

@@ -212,14 +212,14 @@ def test_framing_in_assembler_equals_the_portable_one(pico):
             source = bytes(byte | 1 for byte in source)  # runs of 254 without a zero
         cut = rng.randrange(n + 1)
         portable.begin(0x85, n & 0xFF)
-        portable.put(source, n)
+        portable.put(source, 0, n)
         wire = bytes(portable.wire[: portable.end()])
         broken = bytearray(wire.strip(b"\0"))
         broken[rng.randrange(len(broken))] = rng.getrandbits(8)
         said = pico.repl.exec(
             f"w.begin(0x85, {n & 0xFF})\n"
-            f"w.put(bytes.fromhex('{source[:cut].hex()}'), {cut})\n"
-            f"w.put(bytes.fromhex('{(source[cut:] + b'more').hex()}'), {n - cut})\n"
+            f"data = bytes.fromhex('{(source + b'more').hex()}')\n"
+            f"w.put(data, 0, {cut})\nw.put(data, {cut}, {n - cut})\n"
             "n = w.end()\nprint(bytes(memoryview(w.wire)[:n]).hex())\n"
             f"buf = bytearray(bytes.fromhex('{broken.hex()}'))\n"
             "n = cobs_decode(buf, len(buf))\nprint(n, buf[:n].hex() if n > 0 else '')"
