@@ -4,8 +4,9 @@ Three cues. A: the specific force at the centre of gravity, corrected for rotati
 the wheels carry nothing: each hangs at full droop, or extends as fast as its spring can push its
 damper (tyre force = spring force less damper force). C: the wheels race. Flight needs A and B;
 without dampers A alone for longer, without acceleration B alone for longer, both at low
-confidence. The onset is dated back to the first tick at which both held. Nothing here commands
-anything.
+confidence. The onset is dated back to the first tick at which both held. What was no flight after
+all is withdrawn: too short, not light enough on the whole, or never with all wheels hanging.
+Nothing here commands anything.
 
 Integers only: mg, 0.01 mm, per mille of the car's weight, ticks of 10 ms.
 """
@@ -69,7 +70,6 @@ class Flight:
     def _reset(self):
         self._n_low = 0
         self._low_tick = 0
-        self._all = 0
         self._up_tick = 0
         self._n_up = 0
         self._hold = 0
@@ -77,6 +77,7 @@ class Flight:
         self._onset_tick = 0
         self._confidence = 0
         self._was_small = True
+        self._rested = False
         self._compress = 0
         self._car_ticks = 0
         self._car_alone = 0
@@ -100,7 +101,7 @@ class Flight:
             return
         if acc_ok and n_valid >= 3:
             low = low_a and low_b
-            need = rows["confirm_all"] if n_hang >= 4 else rows["confirm"]
+            need = rows["confirm"]
             confidence = 70 + 5 * n_hang
             if self.flare:
                 confidence += 10
@@ -145,7 +146,7 @@ class Flight:
         elif self.speed < rows["inhibit"]:
             self.state = INHIBITED
             self._n_low = 0
-        elif self._n_low >= need and (not acc_ok or self._is_small(need)):
+        elif self._n_low >= need and (not acc_ok or self._is_small(rows["mean"])):
             self._take_off(tick, confidence, acc_ok)
         elif self._n_low >= rows["suspect"] or (hint and self._n_low):
             self.state = SUSPECT
@@ -161,7 +162,7 @@ class Flight:
         total[1] += f[1]
         total[2] += f[2]
 
-    def _is_small(self, need):
+    def _is_small(self, limit):
         """Tell whether the mean force since the wheels let go is that of a flight: a crest may
         leave little, and stretch the springs, but not nothing. The faster the car turns, the more
         an error of the centre of gravity counts.
@@ -171,11 +172,6 @@ class Flight:
         x = total[0] // n
         y = total[1] // n
         z = total[2] // n
-        limit = self._rows["mean"]
-        if n < self._rows["confirm"]:
-            limit = limit * 5 >> 3  # a short mean is a noisy one
-        elif not need:
-            limit = limit * 2  # asked again at the end
         limit += self._fast_spin * self._rows["mean_spin"] >> 10
         return x * x + y * y + z * z < limit * limit
 
@@ -184,6 +180,7 @@ class Flight:
         self.state = AIRBORNE
         self._confidence = min(confidence, 100)
         self._n_up = 0
+        self._rested = False
         self._car_ticks = 0
         self._onset_tick = self._low_tick
         back = rows["back"] if acc_ok else rows["only_back"]
@@ -207,7 +204,7 @@ class Flight:
         hard = acc_ok and self._raw2 > rows["landing2"]
         if hard or self._compress >= 2 or self._n_up >= rows["merge"]:
             self.state = LANDING
-            self._was_small = not acc_ok or not self._n_sum or self._is_small(0)
+            self._was_small = not acc_ok or not self._n_sum or self._is_small(rows["mean_end"])
             self._hold = rows["hold"]
             self._peak2 = self._raw2 if acc_ok else 0
             self._n_low = 0
@@ -216,7 +213,7 @@ class Flight:
         rows = self._rows
         self.state = GROUND
         airtime_ms = (self._up_tick - self._onset_tick) * 10 + rows["back"] // 1000
-        if airtime_ms < rows["shortest"] * 10 or not self._was_small:
+        if airtime_ms < rows["shortest"] * 10 or not (self._was_small and self._rested):
             self._emit(ev.FLIGHT, ev.CANCELLED, airtime_ms, 0)
             return
         peak = min(root(self._peak2) // 10, ev.PEAK_MASK)
@@ -323,7 +320,8 @@ class Flight:
         none_below = rows["load_out"]
         old = self._x
         zero = self._zero
-        load = n = n_hang = compress = 0
+        rest_below = rows["droop_all"]
+        load = n = n_hang = n_rest = compress = 0
         for i in range(4):
             s = signal[st.DAMPER + i]
             if not valid[s]:
@@ -336,6 +334,8 @@ class Flight:
             if v > rows["compress"]:
                 compress += 1
             x -= zero[i]
+            if x < rest_below:
+                n_rest += 1
             if x < hang_below:
                 n_hang += 1
                 if self.state == AIRBORNE:
@@ -353,6 +353,8 @@ class Flight:
             load += max(force, -20)
         self.load = load * 4 // n if n else 1000
         self._compress = compress  # a tuple would be allocated
+        if n_rest == n and self.state == AIRBORNE:
+            self._rested = True
         return n_hang
 
 

@@ -17,7 +17,7 @@ from array import array
 from slog.layout import const
 
 MAGIC = b"SLST"
-VERSION = const(1)
+VERSION = const(2)
 SCALE_BITS = const(14)  # mul of a signal or a weight is a factor times 2^14
 
 SLOTS = const(1)
@@ -102,25 +102,22 @@ U16 = const(2)
 S16 = const(3)
 
 # Roles and their units.
-(ACC_X, ACC_Y, ACC_Z, CLIP, RATE_X, RATE_Y, RATE_Z) = range(7)  # mg, flag, rad/s / 1024
-DAMPER = const(7)  # to 10: 0.01 mm
-WHEEL = const(11)  # to 14: 0.01 km/h
-FLIGHT_STATE = const(15)
-RPM = const(16)  # 1/min
-TORQUE = const(17)  # Nm
-THROTTLE = const(18)  # 0.1 %
-PEDAL = const(19)  # 0.1 %
-GEAR = const(20)
-FUEL_USED = const(21)  # ml
-LEVEL = const(22)  # and 23: 0.01 mm
-FLAP = const(24)
-DIFF = const(25)  # and 26: 0.01 degC
-SLIP = const(27)  # and 28: 0.01 km/h
-OUT_TORQUE = const(29)  # Nm
-AMBIENT = const(30)  # 0.01 degC
-HANDBRAKE = const(31)  # kPa
-ACKNOWLEDGE = const(32)
-N_ROLES = const(33)
+(ACC_X, ACC_Y, ACC_Z, RATE_X, RATE_Y, RATE_Z) = range(6)  # mg, rad/s / 1024
+DAMPER = const(6)  # to 9: 0.01 mm
+WHEEL = const(10)  # to 13: 0.01 km/h
+FLIGHT_STATE = const(14)
+RPM = const(15)  # 1/min
+PEDAL = const(16)  # 0.1 %
+GEAR = const(17)
+FUEL_USED = const(18)  # ml
+LEVEL = const(19)  # and 20: 0.01 mm
+DIFF = const(21)  # and 22: 0.01 degC
+SLIP = const(23)  # and 24: 0.01 km/h
+OUT_TORQUE = const(25)  # Nm
+AMBIENT = const(26)  # 0.01 degC
+HANDBRAKE = const(27)  # kPa
+ACKNOWLEDGE = const(28)
+N_ROLES = const(29)
 
 # Sources of a gate.
 OF_SIGNAL = const(0)
@@ -153,16 +150,17 @@ FLIGHT_ROWS = (
     "only_enter2",
     "landing2",
     "droop",
+    "droop_all",
     "wheels",
     "load",
     "load_out",
     "mean",
+    "mean_end",
     "mean_spin",
     "flare",
     "flare_pedal",
     "suspect",
     "confirm",
-    "confirm_all",
     "only_confirm",
     "compress",
     "hold",
@@ -200,7 +198,6 @@ FLIGHT_ROWS = (
     "drift",
 )
 FUEL_ROWS = (
-    "capacity",
     "unusable",
     "start",
     "scale_sigma",
@@ -211,7 +208,6 @@ FUEL_ROWS = (
     "sigma_moving",
     "gate",
     "refuel_rise",
-    "refuel_s",
     "refuel_speed",
     "leak",
     "leak_s",
@@ -220,16 +216,14 @@ FUEL_ROWS = (
     "plan",
     "dead_low",
     "dead_high",
-    "n_points",
     "first_n",
     "first_m",
     "range_km",
-)  # then n_points each of: volume cl, height A, height B in 0.01 mm
+)  # then points of the tank: volume cl, height A, height B in 0.01 mm
 HEAT_ROWS = (
     "mesh",
     "churn",
     "radius_mm",
-    "final",
     "residual",
     "hold_s",
     "settle_s",

@@ -83,8 +83,8 @@ def signals(profile, **columns):
     names = {"gear": r.gear, "target": g.gear_target, "shifting": g.shifting}
     names |= {"rpm": r.engine_speed, "torque": r.engine_torque, "input_rpm": g.input_speed}
     names |= {"output_rpm": g.output_speed, "speed": r.wheel_speed[0]}
-    calm = dict(gear=4, target=4, shifting=0, rpm=2500, torque=200, input_rpm=2480)
-    calm |= {"output_rpm": 1500, "speed": 60}
+    calm = {"gear": 4, "target": 4, "shifting": 0, "rpm": 2500, "torque": 200}
+    calm |= {"input_rpm": 2480, "output_rpm": 1500, "speed": 60}
     made = {names[key]: steps((0.0, value)) for key, value in calm.items()}
     made |= {names[key]: column for key, column in columns.items()}
     return made.get

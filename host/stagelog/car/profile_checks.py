@@ -113,7 +113,7 @@ def _find_orders(p):
         ("airborne", "acc_enter_g", "acc_exit_g"),
         ("airborne", "min_airtime_ms", "max_airtime_ms"),
         ("airborne", "acc_only_enter_g", "acc_enter_g"),
-        ("airborne", "confirm_all_wheels_ms", "confirm_ms"),
+        ("airborne", "suspect_ms", "confirm_ms"),
         ("fuel_estimate", "level_sigma_quiet_l", "level_sigma_moving_l"),
     ]
     for table, low, high in orders:

@@ -61,7 +61,7 @@ class Expect:
     """What a detector must or must not report.
 
     detection   "airborne", "refuel", "fuel_leak", "stuck", "handbrake_abuse", "not_logging",
-                "roll_over", "radiator_blocked", "alarm:<name>", "alarm:<name>.<signal>",
+                "roll_over", "alarm:<name>", "alarm:<name>.<signal>",
                 "sensor_fault:<signal>", "bus:<what>", "log:<what>"; * for any name
     on          kind of truth event it belongs to; None: anywhere in the drive
     where       facts of that event, as (low, high), the value, or one of its values:

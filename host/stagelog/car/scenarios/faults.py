@@ -90,9 +90,12 @@ def fan_and_radiator(scale, rng):
         ),
         must=(
             Expect("alarm:fan.Fan3Curr", on="fan_dead", within_s=600.0),
-            Expect("radiator_blocked", on="radiator_blocked", within_s=600.0),
+            Expect("alarm:radiator_blocked.Rad1Out", on="radiator_blocked", within_s=600.0),
         ),
-        must_not=no("alarm:fan.Fan1Curr", "alarm:fan.Fan2Curr", "alarm:fan.Fan4Curr"),
+        must_not=no(
+            *(f"alarm:fan.Fan{n}Curr" for n in (1, 2, 4)),
+            *(f"alarm:radiator_blocked.Rad{n}Out" for n in (2, 3)),
+        ),
         duration_s=900.0,
         ambient_degC=41.0,
     )
