@@ -1,12 +1,13 @@
 """How fast and how far, and three troubles that no limit sees: stuck, rolled over, handbrake.
 
 Owns the vehicle speed (the middle of four wheels), the distance and whether the engine runs, ten
-times a second. In flight and when stuck the wheels lie: the speed before counts.
+times a second. When the wheels may be off the ground, and when stuck, they lie: the speed before
+counts.
 """
 
 from array import array
 
-from logger.airborne import AIRBORNE, LANDING
+from logger.airborne import GROUND, INHIBITED
 from slog import events as ev
 from slog import signal_table as st
 
@@ -92,7 +93,8 @@ class Trouble:
             total += v
             n += 1
         self.fastest = high
-        if n and self._flight.state != AIRBORNE and self._flight.state != LANDING:
+        state = self._flight.state
+        if n and (state == GROUND or state == INHIBITED):
             self.speed = (total - low - high) // (n - 2) if n > 2 else total // n
 
     def _find_stuck(self, running):
