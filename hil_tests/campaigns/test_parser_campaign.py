@@ -4,6 +4,8 @@ D9, D10 (decoding against cantools), D12 (encodings) and D13 (spreadsheet formul
 code they are about: host/tests/test_decode_oracle.py, test_dbc.py, test_export_tables.py.
 """
 
+import dataclasses
+import math
 import random
 import struct
 import zlib
@@ -20,9 +22,11 @@ from slog.framing import Receiver, frame
 from stagelog.archive import hive_value, safe_name
 from stagelog.archive.names import is_safe_name
 from stagelog.blocks import read_log
+from stagelog.car.profile import load_profile
 from stagelog.dbc import load_database
 from stagelog.errors import InputError
 from stagelog.importers import load_frames
+from stagelog.resources import dbc_path
 from stagelog.rig.faults import (
     parser_blocks,
     parser_guided,
@@ -33,20 +37,20 @@ from stagelog.rig.faults import (
 )
 from stagelog.rig.faults import parser_campaign as campaign
 from stagelog.rig.faults.bench import DEVICE_ID, Bench
+from stagelog.rig.faults.parser_target import LETTERS, Target, Violation
 from stagelog.rig.faults.parser_targets import TARGETS
 from stagelog.rig.faults.results import Tally, format_table
 from stagelog.rig.runtimes import find_runtime
 
 SEED = 20261120
 EVIL = Path(__file__).resolve().parents[2] / "host" / "tests" / "evil"
-N_EACH = {"mf4": 1, "profile": 30, "service": 30}
+N_EACH = {"mf4": 1, "service": 30}
 FOLDERS = {  # of the evil files: the target that reads them
     "cards": "card",
     "dbc": "dbc",
     "logs": "candump",
     "manifests": "manifest",
     "names": "names",
-    "profiles": "profile",
     "sealed": "sealed",
     "settings": "settings",
     "tables": "signal-table",
@@ -175,6 +179,67 @@ def test_d01_any_bytes_end_in_a_result_or_an_input_error(tmp_path_factory, data)
             load(path)
         except InputError as error:
             assert "x" in str(error)
+
+
+# car profiles: the rig, which has the targets, knows no car
+
+
+class Profile(Target):
+    """A car profile: numbers within their bounds, or one error that names the file."""
+
+    name = "profile"
+    words = (
+        *LETTERS,
+        b"nan",
+        b"inf",
+        b"1e999",
+        b"[[",
+        b"]]",
+        b"[car]\n",
+        b'extends = "x.toml"\n',
+        b'extends = "../../x"\n',
+        b"{a=",
+        b"1979-05-27",
+        b"true",
+    )
+
+    def make_seeds(self):
+        folder = dbc_path() / "profiles"
+        return [path.read_bytes() for path in sorted(folder.glob("d7xr*.toml"))]
+
+    def prepare(self, folder):
+        self.path = folder / "x.toml"
+        (folder / "d7xr.toml").write_bytes((dbc_path() / "profiles" / "d7xr.toml").read_bytes())
+
+    def run(self, data):
+        self.path.write_bytes(data)
+        try:
+            profile = load_profile(self.path)
+        except InputError as error:
+            if str(self.path.parent) not in str(error):
+                raise Violation("D1", f"the error names no file: {error}") from None
+            return
+        if not all(math.isfinite(value) for value in _numbers(dataclasses.asdict(profile))):
+            raise Violation("D7", "a number that is none")
+
+
+def _numbers(value):
+    if isinstance(value, dict):
+        value = value.values()
+    if isinstance(value, str | bool) or value is None:
+        return
+    if isinstance(value, int | float):
+        yield value
+        return
+    for item in value:
+        yield from _numbers(item)
+
+
+def test_a_profile_is_taken_with_numbers_or_refused_by_name(tmp_path):
+    target = Profile()
+    target.prepare(tmp_path)
+    found = [campaign.execute(target, campaign.input_of(target, SEED, n), n) for n in range(40)]
+    assert not any(found), "\n".join(str(finding) for finding in found if finding)
 
 
 # the logger's side

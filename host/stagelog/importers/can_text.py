@@ -28,6 +28,10 @@ _ASC_REMARK = re.compile(
 )
 _ASC_RELATIVE = re.compile(r"base\s+\w+\s+timestamps\s+relative", re.IGNORECASE)
 _ASC_DATE = re.compile(r"(?:date|begin triggerblock)\s+(.{8,40})", re.IGNORECASE)
+_HEADER_KEY = re.compile(
+    r"date\s|base(?=\s+(hex|dec)\b)|internal events|;\$(FILEVERSION|STARTTIME|COLUMNS)\b",
+    re.IGNORECASE,
+)
 _TRC_REMARK = re.compile(r"\s*$|;|\s*\d+\)?\s+[\d.]+\s+(ST|EC|ER|EV|Warng|Error)\b|.*FFFFFFFF")
 _TRC_VERSIONS = ("1.0", "1.1", "1.3", "2.0", "2.1")
 
@@ -112,13 +116,17 @@ class _Feed:
         if last_header_line:
             self.header.append(last_header_line)
         self.again = []
+        self._shown = None
 
     def close(self):
         """Do nothing: a reader that gives up closes its file."""
 
     def restart(self):
-        """Show the header once more, to a new reader."""
-        self.again = list(self.header)
+        """Show a new reader what counts of the header: of lines with one key the last."""
+        if self._shown is None:
+            found = ((_HEADER_KEY.match(line), line) for line in self.header)
+            self._shown = list({key[0].lower(): line for key, line in found if key}.values())
+        self.again = list(self._shown)
 
     def __iter__(self):
         return self

@@ -1,8 +1,6 @@
-"""Targets of the parser campaign: settings, signal tables, DBC, car profiles, manifests, names."""
+"""Targets of the parser campaign: settings, signal tables, DBC, manifests, names."""
 
-import dataclasses
 import json
-import math
 import os
 import struct
 import zlib
@@ -14,10 +12,8 @@ from slog import signal_table
 
 from ...archive import hive_value, load_manifest, safe_name, stage_folder
 from ...archive.names import is_safe_name
-from ...car.profile import load_profile
 from ...dbc import load_database
 from ...errors import InputError
-from ...resources import dbc_path
 from .parser_target import LETTERS, Target, Violation
 
 
@@ -124,59 +120,6 @@ BA_DEF_DEF_ "GenMsgCycleTime" 0;
 BA_ "GenMsgCycleTime" BO_ 291 10;
 VAL_ 291 Temp 0 "cold" 1 "hot" ;
 """
-
-
-class Profile(Target):
-    """A car profile: numbers within their bounds, or one error that names the file."""
-
-    name = "profile"
-    share = 60
-    sources = ("stagelog/car/profile*.py", "stagelog/car/schema.py", "stagelog/car/toml_lines.py")
-    words = (
-        *LETTERS,
-        b"nan",
-        b"inf",
-        b"1e999",
-        b"[[",
-        b"]]",
-        b"[car]\n",
-        b'extends = "x.toml"\n',
-        b'extends = "../../x"\n',
-        b"{a=",
-        b"1979-05-27",
-        b"true",
-    )
-
-    def make_seeds(self):
-        folder = dbc_path() / "profiles"
-        return [path.read_bytes() for path in sorted(folder.glob("d7xr*.toml"))]
-
-    def prepare(self, folder):
-        self.path = folder / "x.toml"
-        (folder / "d7xr.toml").write_bytes((dbc_path() / "profiles" / "d7xr.toml").read_bytes())
-
-    def run(self, data):
-        self.path.write_bytes(data)
-        try:
-            profile = load_profile(self.path)
-        except InputError as error:
-            if str(self.path.parent) not in str(error):
-                raise Violation("D1", f"the error names no file: {error}") from None
-            return
-        if not all(math.isfinite(value) for value in _numbers(dataclasses.asdict(profile))):
-            raise Violation("D7", "a number that is none")
-
-
-def _numbers(value):
-    if isinstance(value, dict):
-        value = value.values()
-    if isinstance(value, str | bool) or value is None:
-        return
-    if isinstance(value, int | float):
-        yield value
-        return
-    for item in value:
-        yield from _numbers(item)
 
 
 class Manifest(Target):

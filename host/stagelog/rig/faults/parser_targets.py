@@ -15,7 +15,6 @@ TARGETS = {
         parser_tables.Settings,
         parser_tables.SignalTable,
         parser_tables.Dbc,
-        parser_tables.Profile,
         parser_tables.Manifest,
         parser_tables.Names,
         parser_logs.Candump,
