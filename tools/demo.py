@@ -16,6 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 STAGELOG = Path(sys.executable).with_name("stagelog")
+OPEN = "open" if sys.platform == "darwin" else "xdg-open"
 STRIPS = (
     "WhlSpdFL,WhlSpdFR,WhlSpdRL,WhlSpdRR",
     "EngSpd",
@@ -31,6 +32,25 @@ def run(*words, verdicts=(0,)):
     code = subprocess.run([STAGELOG, *map(str, words)]).returncode
     if code not in verdicts:
         sys.exit(f"demo: the command ended with exit code {code}")
+
+
+def run_together(*commands):
+    """Run commands beside each other; show each with what it said, in order."""
+    started = [
+        subprocess.Popen(
+            [STAGELOG, *map(str, words)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for words in commands
+    ]
+    for words, process in zip(commands, started, strict=True):
+        text, _ = process.communicate()
+        print(f"\n$ stagelog {shlex.join(map(str, words))}\n{text}", end="", flush=True)
+    failed = [process.returncode for process in started if process.returncode]
+    if failed:
+        sys.exit(f"demo: a command ended with exit code {failed[0]}")
 
 
 @contextlib.contextmanager
@@ -56,7 +76,7 @@ def main():
     """Run the demo into out/demo."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=ROOT / "out" / "demo")
-    parser.add_argument("--seconds", type=float, default=330)
+    parser.add_argument("--seconds", type=float, default=300)
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
     shutil.rmtree(given.out, ignore_errors=True)
@@ -71,13 +91,18 @@ def main():
         run("download", port, *where)
         run("verify", stage)
         run("erase", port, "--archive", given.out / "archive", "--yes")
-    run("decode", stage, "--dbc", dbc, "--out", given.out / "parquet")
     picture = given.out / "stage.png"
     strips = [word for strip in STRIPS for word in ("--strip", strip)]
     report = given.out / "report.html"
-    run("plot", stage, "--dbc", dbc, "--out", picture, "--title", "C03, SS01 (simulated)", *strips)
-    run("report", stage, "--out", report)
-    print(f"\nArchive, Parquet, picture and report are in {given.out}:\n{picture}\n{report}")
+    title = ("--title", "C03, SS01 (simulated)")
+    run_together(
+        ("decode", stage, "--dbc", dbc, "--out", given.out / "parquet"),
+        ("plot", stage, "--dbc", dbc, "--out", picture, *title, *strips),
+        ("report", stage, "--out", report),
+    )
+    print(f"\nArchive, Parquet and a picture are in {given.out}.")
+    print(f"The report: {report}")
+    print(f"Open it in any browser, offline:  {OPEN} {shlex.quote(str(report))}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The page in a browser: charts drawn, events clicked, nothing loaded, pictures kept.
 
 The pictures stand in out/report_pages of the checkout, for a person to look at. Skipped without a
-Chromium; one named by $CHROMIUM is taken first.
+Chromium: $CHROMIUM, an installed one, or the one that tools/browser keeps.
 """
 
 import base64
@@ -25,8 +25,9 @@ from stagelog.report.build import compare_facts, stage_facts
 from stagelog.report.html import render
 from stagelog.report.source import read_source
 
-PICTURES = Path(__file__).resolve().parents[2] / "out" / "report_pages"
-NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome", "headless_shell")
+ROOT = Path(__file__).resolve().parents[2]
+PICTURES = ROOT / "out" / "report_pages"
+NAMES = ("chromium", "chromium-browser", "google-chrome", ROOT / ".cache/chromium/chromium.sh")
 CHROMIUM = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
 WORDS = (
     "--headless --no-sandbox --disable-gpu --no-first-run --disable-sync --hide-scrollbars "
@@ -35,7 +36,7 @@ WORDS = (
 SIZES = {"desk": (1440, 900), "tablet": (1024, 768), "phone": (390, 844)}
 
 pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="no Chromium: install one, or name it by $CHROMIUM"
+    CHROMIUM is None, reason="no Chromium: see tools/browser"
 )
 
 

@@ -177,7 +177,7 @@ async function draw(chart, place) {
       scales: { x: { time: false }, y: { range: (u, low, high) => rangeOf(chart, low, high) } },
       axes: [
         { ...axis, size: 26, space: 80, ...(chart.x_unit === "s" ? { incrs: STEPS } : {}), values: (u, ticks) => tickText(ticks, chart.x_unit) },
-        { ...axis, size: 62 },
+        { ...axis, size: 62, values: (u, ticks) => ticks.map((v) => v.toLocaleString("en-US", { maximumFractionDigits: 6 })) },
       ],
       hooks: {
         draw: chart.x_unit === "s" ? [drawPauses, (u) => drawOver(u, chart)] : [(u) => drawOver(u, chart)],
