@@ -57,10 +57,16 @@ class Sessions:
         return self._found[index - 1][2] if index else self._store.next_seq
 
     def _catch_up(self):
-        """The newest session has grown since; the oldest ones may have been overwritten for it."""
+        """The newest session has grown since; the oldest ones, or its own first blocks, may have
+        been overwritten for it.
+        """
         store = self._store
         position, n_before, first_seq, boot, nonce = self._found[0]
         n = store.extent.distance(position, store.next_position) or store.extent.n
+        if n < store.next_seq - first_seq:
+            self._found = []
+            self._ends = []
+            return
         self._found[0] = (position, n, first_seq, boot, nonce)
         self._ends = [end + n - n_before for end in self._ends]
         while len(self._found) > 1 and self._ends[-1] > store.n_used:
