@@ -32,8 +32,8 @@ def load(data):
         return settings
     try:
         given = json.loads(data)
-    except ValueError:
-        raise SettingsError("not JSON")
+    except (ValueError, RuntimeError, MemoryError):  # too deep, or more than the heap
+        raise SettingsError("not JSON, or too much of it")
     if not isinstance(given, dict):
         raise SettingsError("not a JSON object")
     for key in given:

@@ -139,6 +139,15 @@ def test_d04_rows_beyond_the_table_are_refused_before_memory_is_taken():
             signal_table.load(bytes(body) + struct.pack("<I", zlib.crc32(body)))
 
 
+def test_d02_ten_thousand_signals_of_one_name_take_seconds(tmp_path):
+    """The time grew with the square of their number: 18 s for half a megabyte."""
+    line = ' SG_ A : 0|8@1+ (1,0) [0|1] "" X\n'
+    target = parser_tables.Dbc()
+    target.prepare(tmp_path)
+    text = 'VERSION "1"\nBO_ 291 Engine: 8 ECU\n' + 10_000 * line
+    assert campaign.execute(target, text.encode(), "names") is None
+
+
 def test_d01_a_table_that_ends_anywhere_is_refused():
     rows = {tag: [[1] * len(names)] for tag, names in signal_table.COLUMNS.items()}
     whole = signal_table.pack(0, rows)
@@ -344,6 +353,16 @@ def test_control_a_service_that_erases_unasked_is_caught(monkeypatch):
     target = parser_wire.Service()
     found = [campaign.execute(target, data, "seed") for data in target.seeds()]
     assert any(finding and finding.invariant == "L17" for finding in found)
+
+
+@pytest.mark.parametrize("text", [b"[" * 16000, b"[" + b"[]," * 5400, b'{"a":' * 3000])
+def test_d03_settings_that_fill_the_heap_of_the_car_are_refused(text, tmp_path):
+    """The main loop ended with a MemoryError: 16 KB of brackets, sent as settings."""
+    binary = find_runtime("unix32")
+    if binary is None:
+        pytest.skip("no unix32 MicroPython: run tools/runtimes unix32")
+    said, error = parser_replay.take("settings", "unix32", binary, [text] * 3, tmp_path)
+    assert (said[-1], error) == ("3 0 0 3", "")
 
 
 def test_control_micropython_that_takes_something_else_is_noticed(monkeypatch):

@@ -27,13 +27,14 @@ def mend_layouts(messages, ranges, defects):
 
 
 def _unique_names(items, what, defects):
-    taken = {}
+    taken, numbers = {}, {}
     for item in items:
         name = item.name
         if name in taken:
-            k = 2
+            k = numbers.get(name, 2)
             while f"{name}_{k}" in taken:
                 k += 1
+            numbers[name] = k + 1
             item.name = f"{name}_{k}"
             where = f"also on line {taken[name]}"
             defects.append(

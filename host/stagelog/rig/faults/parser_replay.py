@@ -1,8 +1,8 @@
 """The parser campaign on MicroPython: inputs of the targets that are the logger's own parsers.
 
-MicroPython and CPython run the same script over the same inputs; what each takes, refuses and
-counts must be the same (settings: each must be one of the two; their JSON parsers differ). Owns
-the script; the inputs are the campaign's, by chance and by coverage.
+MicroPython, with a heap like the car's, and CPython run the same script over the same inputs; what
+each takes, refuses and counts must be the same (settings: each must be one of the two; their JSON
+parsers differ). Owns the script; the inputs are the campaign's, by chance and by coverage.
 """
 
 import os
@@ -19,6 +19,7 @@ from .results import Finding
 
 NAMES = ("framing", "messages", "settings", "signal-table")
 _SLICE = 20_000
+_HEAPS = {"unix64": "380k", "unix32": "190k"}  # what the car has; twice with pointers of 64 bits
 _EVERY = 200  # inputs after which the script says what it has so far
 
 SCRIPT = """
@@ -95,7 +96,7 @@ print(n, crc, counts[0], counts[1])
 def run(tally, n_executions, runtimes, corpora=None, names=NAMES, keep=lambda: None):
     """Go on with a Tally until each runtime has taken n_executions, in parts by target.
 
-    runtimes  {"unix64": path, ...}
+    runtimes  {"unix64": path, "unix32": path}, or one of them
     corpora   folder of parser_guided; its inputs are taken first
     """
     for name in names:
@@ -121,14 +122,11 @@ def _kept(corpora, name):
 
 
 def _replay(tally, kind, binary, inputs, folder, first):
-    name = kind.split(",")[0]
-    with open(folder / "inputs", "wb") as stream:
-        for data in inputs:
-            stream.write(struct.pack("<I", len(data)) + data)
+    name, label = kind.split(", ")
     start = time.monotonic()
-    said, error = _script(binary, name, folder)
+    said, error = take(name, label, binary, inputs, folder)
     campaign.add_time(tally, kind, round((time.monotonic() - start) * 1e6))
-    want, _ = _script(sys.executable, name, folder)
+    want, _ = _script([sys.executable], name, folder)
     tally.states[kind] += len(inputs)
     if error:
         tally.add(Finding("D1", f"{kind} from {first}", kind, error))
@@ -139,13 +137,21 @@ def _replay(tally, kind, binary, inputs, folder, first):
         tally.add(Finding("D6", f"{kind} from {first}", kind, text))
 
 
-def _script(python, name, folder):
+def take(name, label, binary, inputs, folder):
+    """Give inputs to a target on the MicroPython of a label; return (lines it said, its error)."""
+    with open(folder / "inputs", "wb") as stream:
+        for data in inputs:
+            stream.write(struct.pack("<I", len(data)) + data)
+    return _script([os.fspath(binary), "-X", f"heapsize={_HEAPS[label]}"], name, folder)
+
+
+def _script(command, name, folder):
     """Return (lines that the script said, last line of its error or "")."""
     path = str(firmware_path())
     script = folder / "script.py"
     script.write_text(SCRIPT)
     done = subprocess.run(
-        [os.fspath(python), script, name, folder / "inputs", str(_EVERY)],
+        [*command, script, name, folder / "inputs", str(_EVERY)],
         env=dict(os.environ, MICROPYPATH=path, PYTHONPATH=path),
         capture_output=True,
         text=True,
