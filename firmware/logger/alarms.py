@@ -57,7 +57,7 @@ class Alarms:
         for i in range(self.n):
             kind = self._rows[i * _COLUMNS + 1]
             if kind == st.RATE or kind == st.TIME_TO_LIMIT or kind == st.DROP:
-                self._past[i] = array("i", [-1] * _PARTS + [0, 0, 0, 0])
+                self._past[i] = array("i", [-1] * _PARTS + [0] * 5)
 
     def resume(self):
         """Begin anew after a pause: nothing counts that was counted before it."""
@@ -98,7 +98,10 @@ class Alarms:
         if not valid[s] or (x >= 0 and not valid[x]):
             self._in1[i] = self._in2[i] = 0
             if i in self._past:
-                self._forget(self._past[i])
+                past = self._past[i]
+                past[_PARTS + 4] += 1
+                if past[_PARTS + 4] > rows[at + 12] // _PARTS:
+                    self._forget(past)
             return
         last = self._sensors.last
         v = last[s]
@@ -153,6 +156,7 @@ class Alarms:
         """Return what a rate, a time to limit or a drop is compared with."""
         rows = self._rows
         past = self._past[i]
+        past[_PARTS + 4] = 0  # looks without a valid value
         if kind == st.DROP and past[_PARTS + 3] < rows[at + 12]:
             past[_PARTS + 3] += 1
             past[_PARTS + 2] += (v - past[_PARTS + 2]) // past[_PARTS + 3]

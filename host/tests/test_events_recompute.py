@@ -154,6 +154,33 @@ def test_alarm_that_comes_tells_what_was_before_and_after(table):
     assert facts[2]["t_us"] - facts[1]["t_us"] == pytest.approx(20e6, abs=2e5)
 
 
+def rates(raw, table):
+    """Return the states of the rear differential's rate alarm, the car at 50 km/h."""
+    frames = temperatures(raw)
+    wheels = np.zeros(len(raw) * 5, FRAME)
+    wheels["can_id"], wheels["dlc"], wheels["n_bytes"] = 0xA0, 8, 8
+    wheels["t_us"] = np.arange(len(wheels)) * 20_000
+    wheels["data"] = np.frombuffer(np.full(4, 5000, "<u2").tobytes(), np.uint8)
+    both = np.concatenate([frames, wheels])
+    facts = read_events(recompute(both[np.argsort(both["t_us"], kind="stable")], table), table)
+    return [
+        f["state"]
+        for f in facts
+        if f["name"] == "alarm" and (f["alarm"], f["signal"]) == ("diff_oil_rate", "DiffOilTempR")
+    ]
+
+
+def test_a_rate_is_not_that_of_a_hole(table):
+    slow = 1520 + np.arange(4200) // 15  # 4 degC a minute
+    assert rates(slow, table) == []
+    slow[1500:3000] = 65535
+    assert rates(slow, table) == []
+    fast = 1520 + np.arange(2400) // 6  # 10 degC a minute
+    assert rates(fast, table) == ["warning"]
+    fast[1400:1403] = 65535
+    assert rates(fast, table) == ["warning"]
+
+
 def radiators(out_degC, seconds, table):
     """Return what is said of radiators whose inlets are at 100 degC, the engine running."""
     cool, engine = np.zeros(seconds * 10, FRAME), np.zeros(seconds * 50, FRAME)
