@@ -29,7 +29,7 @@ _TURNS = 50  # a run goes through its targets so many times
 
 
 class Hang(BaseException):
-    """An execution took longer than LIMIT_s; no parser may catch it."""
+    """An execution took more processor time than it may; no parser may catch it."""
 
 
 def mutate(data, rng, words=(), others=()):
@@ -79,19 +79,19 @@ def input_of(target, seed, number):
 
 @contextlib.contextmanager
 def limited(seconds=LIMIT_s):
-    """Raise Hang in the body if it takes longer; only in the main thread."""
+    """Raise Hang in the body if it takes more of the processor; only in the main thread."""
 
     def hang(number, frame):
         where = traceback.extract_stack(frame)[-1]
-        raise Hang(f"more than {seconds} s at {Path(where.filename).name}:{where.lineno}")
+        raise Hang(f"more than {seconds} s of the processor at {Path(where.filename).name}:{where.lineno}")
 
-    before = signal.signal(signal.SIGALRM, hang)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    before = signal.signal(signal.SIGPROF, hang)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
 
 
 def execute(target, data, case):
