@@ -13,13 +13,14 @@ from stagelog.events import Recomputation, read_events
 IDS = (0x80, 0xA0, 0x100, 0x103, 0x140)
 TARGET_pct = 2.0
 MEANS_s = (10, 60, 300)
+LEG_km = 50.0
 
 
 def score_stage(profile, table, seed, scale=1.0):
     """Return the row of one stage; `worst_pct` is the worst of all kilometres."""
     run = Recomputation(table.data)
     fuel = run.detectors.fuel
-    t0_us, levels, first, worst_l = 0, [], None, 0.0
+    t0_us, levels, way, first, worst_l = 0, [], [], None, 0.0
     for piece in iter_drive("loop_483", seed=seed, profile=profile, scale=scale):
         if not len(piece.frames):
             continue
@@ -32,6 +33,8 @@ def score_stage(profile, table, seed, scale=1.0):
         if km > 5.0:
             worst_l = max(worst_l, abs(fuel.volume() / 100 - last))
         levels.append(_levels(piece.frames, profile))
+        arrays = piece.truth.arrays
+        way.append(np.stack([piece.truth.t_us, arrays["distance_m"] / 1e3, truth])[:, ::20])
     burned, level = first - last, np.concatenate(levels)
     row = {
         "seed": seed,
@@ -46,9 +49,32 @@ def score_stage(profile, table, seed, scale=1.0):
     for seconds in MEANS_s:
         mean = float(level[-20 * seconds :].mean())
         row[f"level_{seconds}s_pct"] = 100 * (mean - last) / burned
-    ranges = [fact for fact in read_events(run.events) if fact["name"] == "range"]
-    row["ranges"] = len(ranges)
-    return row
+    kept = _ranges_kept(read_events(run.events), profile, np.concatenate(way, axis=1))
+    return row | dict(zip(("ranges", "p50_kept_pct", "p10_kept_pct"), kept, strict=True))
+
+
+def _ranges_kept(facts, profile, way):
+    """Return (n, share in % of ranges that were not too long by the median, by the P10).
+
+    way  float[3, n]: t_us, km, litres truly in the tank; each range is held against what was truly
+         burned per km over the next LEG_km
+    """
+    spare_l = profile.fuel.unusable_l + profile.fuel_estimate.reserve_l
+    t_us, km, litres = way
+    kept, volume_l = [], 0.0
+    for fact in facts:
+        if fact["name"] == "fuel":
+            volume_l = fact["volume_l"]
+        if fact["name"] != "range":
+            continue
+        here = np.interp(fact["t_us"], t_us, km)
+        if here + LEG_km > km[-1]:
+            continue
+        burned = -np.diff(np.interp((here, here + LEG_km), km, litres))[0] / LEG_km
+        true_km = (volume_l - spare_l) / burned
+        kept.append((fact["p50_km"] <= true_km, fact["p10_km"] <= true_km))
+    shares = 100 * np.mean(kept, axis=0) if kept else (np.nan, np.nan)
+    return len(kept), float(shares[0]), float(shares[1])
 
 
 def missed(rows):
@@ -67,6 +93,8 @@ COLUMNS = (  # title, key, digits
     ("**stagelog** %", "error_pct", 2),
     ("its worst on the way %", "worst_pct", 2),
     ("flow alone %", "flow_alone_pct", 2),
+    ("range P50 kept %", "p50_kept_pct", 0),
+    ("P10 kept %", "p10_kept_pct", 0),
     *((f"level, mean of {s} s %", f"level_{s}s_pct", 2) for s in MEANS_s),
 )
 
