@@ -201,10 +201,14 @@ class App:
             values["rec%d" % i] = capture.counters[1]
         return values
 
+    @property
+    def is_busy(self):
+        """True while a session is recorded or brought to its end; the ring is in use."""
+        return self._recording or self._stopping
+
     def is_running(self, boot, nonce):
         """Tell whether the session is the one being recorded."""
-        running = self._recording or self._stopping
-        return running and boot == self.boot and nonce == self.store.nonce
+        return self.is_busy and boot == self.boot and nonce == self.store.nonce
 
     def anchor(self, t_unix_us):
         """Store what the wall clock says now."""
@@ -214,12 +218,12 @@ class App:
         """Check and save a settings item; return the status. On-board flash can't be written while
         recording.
         """
-        if self._recording or self._stopping:
+        if self.is_busy:
             return m.BUSY
         if item == m.CONFIG_SETTINGS:
             try:
-                self.settings = load(data)
-            except SettingsError:
+                self.settings = load(bytes(data))
+            except (SettingsError, MemoryError):
                 return m.REFUSED
             self.settings_fault = faults.NONE
         self.board.nv.save(item, data)

@@ -91,7 +91,7 @@ class Service:
         self._check = None  # the digest of an ERASE under way
         self._tap = None  # a Tap while records are pushed
         self._t_tap = 0
-        self._config = None  # (item, total, crc, bytes so far) of a CONFIG_SET under way
+        self._config = None  # ((item, total, crc), bytes so far) of a CONFIG_SET under way
         self._handlers = {
             m.HELLO: self._hello,
             m.STATUS: self._status,
@@ -180,7 +180,7 @@ class Service:
             self._handlers[kind](payload)
         except ValueError:  # a MessageError, or a text in it that is none
             self._refuse(kind, request, m.BAD_REQUEST)
-        except OSError:
+        except (OSError, MemoryError):
             self._refuse(kind, request, m.READ_ERROR)
         self._made_end = self._made.end()
 
@@ -417,33 +417,51 @@ class Service:
             check.failed = True
 
     def _config_get(self, payload):
+        """Answer piece by piece: the memory has no place for an item as a whole."""
         asked = m.parse(m.CONFIG_GET_REQUEST, payload)[0]
-        data = self._app.board.nv.load(asked["item"]) or b""
-        asked["total"] = len(data)
-        asked["crc"] = binascii.crc32(data)
-        self._put(
-            m.CONFIG_GET_REPLY, asked, data[asked["at"] : asked["at"] + _CONFIG_CHUNK]
-        )
+        asked["total"] = asked["crc"] = 0
+        rest = b""
+        found = self._app.board.nv.open(asked["item"])
+        if found:
+            file, asked["total"] = found
+            with file:
+                start = file.tell()
+                while True:
+                    piece = file.read(_CONFIG_CHUNK)
+                    if not piece:
+                        break
+                    asked["crc"] = binascii.crc32(piece, asked["crc"])
+                file.seek(start + min(asked["at"], asked["total"]))
+                rest = file.read(_CONFIG_CHUNK)
+        self._put(m.CONFIG_GET_REPLY, asked, rest)
 
     def _config_set(self, payload):
+        """Collect an item where blocks are otherwise: nothing is recorded meanwhile."""
         asked, rest = m.parse(m.CONFIG_SET_REQUEST, payload)
         reply = {"item": asked["item"], "status": m.PENDING}
-        key = (asked["item"], asked["total"], asked["crc"])
-        if asked["total"] > m.MAX_CONFIG_BYTES or asked["item"] > m.CONFIG_SIGNALS:
+        total = asked["total"]
+        if total > m.MAX_CONFIG_BYTES or asked["item"] > m.CONFIG_SIGNALS:
             reply["status"] = m.BAD_REQUEST
-            self._put(m.CONFIG_SET_REPLY, reply)
-            return
-        if self._config is None or self._config[0] != key:
-            self._config = (key, bytearray())
-        data = self._config[1]
-        if asked["at"] == len(data) and len(data) + len(rest) <= asked["total"]:
-            data.extend(rest)
-        reply["at"] = len(data)
-        if len(data) == asked["total"]:
-            reply["status"] = m.REFUSED
-            if binascii.crc32(data) == asked["crc"]:
-                reply["status"] = self._app.take_config(asked["item"], bytes(data))
-            self._config = None
+        elif self._app.is_busy:
+            reply["status"] = m.BUSY
+        else:
+            self._tap = None
+            key = (asked["item"], total, asked["crc"])
+            if self._config is None or self._config[0] != key:
+                self._config = (key, 0)
+            memory = memoryview(self._app.board.ring.memory)
+            n = self._config[1]
+            if asked["at"] == n and n + len(rest) <= total:
+                memory[n : n + len(rest)] = rest
+                n += len(rest)
+            self._config = (key, n)
+            reply["at"] = n
+            if n == total:
+                reply["status"] = m.REFUSED
+                data = memory[:total]
+                if binascii.crc32(data) == asked["crc"]:
+                    reply["status"] = self._app.take_config(asked["item"], data)
+                self._config = None
         self._put(m.CONFIG_SET_REPLY, reply)
 
     def _live(self, payload):
