@@ -169,8 +169,8 @@ def test_an_alarm_is_judged_and_says_what_to_inspect(sources):
     ]
     facts = stage_facts(Source(stage, sources[0].health, found, signals, None))
     (alarm,) = table(facts, "exceedances")
-    assert (alarm["severity"], alarm["at_the_end"]) == ("critical", "over")
-    assert alarm["limit"] == "above 140 degC"
+    assert (alarm["severity"], alarm["ended"]) == ("critical", True)
+    assert alarm["limit"] == "> 140 degC"
     series = stage.find("DiffOilTempR")
     during = series.within(at_us - 10_000_000, at_us + 9_000_000)
     assert alarm["worst"] == during.values.max()

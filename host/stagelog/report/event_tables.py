@@ -23,12 +23,12 @@ def exceedances(stage, happened):
         t.column("at", "km", 2),
         t.column("after", "min"),
         t.column("for", "s"),
-        t.words("at the end"),
+        t.words("ended"),
         t.column(f"{BEFORE_S} s before", key="before"),
         t.column("worst", key="worst"),
         t.column(f"{AFTER_S} s after", key="after"),
         t.words("unit"),
-        t.words("limit", long=True),
+        t.words("limit"),
         t.column("speed", "km/h", 0),
         t.column("engine", "rpm", 0),
     ]
@@ -43,7 +43,7 @@ def exceedances(stage, happened):
             stage.km(alarm.t_us),
             x_s / 60,
             alarm.lasted_s,
-            "on" if alarm.end_us is None else "over",
+            alarm.end_us is not None,
             alarm.before,
             alarm.peak,
             alarm.after,
@@ -83,26 +83,26 @@ def _by_alarm(stage, ordered):
 
 
 def limit_text(alarm, level):
-    """Return the limit that a level of an alarm stands for, in words."""
+    """Return the limit that a level of an alarm stands for, in a few words."""
     if alarm is None:
         return None
     limit = alarm.critical if level == "bad" else alarm.warning
     if alarm.kind == "fan":
-        n = "two fans " if level == "bad" else ""
-        return f"{n}below {alarm.warning:g} {alarm.unit} at over {alarm.x_limit:g} % duty"
+        two = "two " if level == "bad" else ""
+        return f"{two}< {alarm.warning:g} {alarm.unit} at > {alarm.x_limit:g} % duty"
     if limit is None:
         return None
     value = f"{limit:g} {alarm.unit}"
     return {
-        "above": f"above {value}",
-        "below": f"below {value}",
-        "rate": f"rises by {value}",
+        "above": f"> {value}",
+        "below": f"< {value}",
+        "rate": f"> {value}",
         "time_to_limit": f"{alarm.limit or 0:g} degC within {value}",
-        "below_table": f"{value} below its table by {alarm.x_signal}",
-        "above_table": f"{value} above its table by {alarm.x_signal}",
-        "drop": f"{value} below its start",
-        "difference": f"differs by {value} from {alarm.x_signal}",
-        "cooler": f"takes off below {limit:g} % of what the best one does",
+        "below_table": f"{value} below table",
+        "above_table": f"{value} above table",
+        "drop": f"{value} lost",
+        "difference": f"> {value} off {alarm.x_signal}",
+        "cooler": f"< {limit:g} % of the best",
     }.get(alarm.kind, value)
 
 
@@ -175,7 +175,7 @@ def others(stage, happened):
         return None
     columns = [t.words("what"), t.column("at", "km", 2), t.column("after", "min")]
     columns += [t.column("value", "", 1, key="value"), t.words("unit")]
-    found = t.table(columns, rows, fold=FOLD)
+    found = t.table(columns, rows, fold=10)
     return {"id": "others", "title": "Other events", "short": "Other", "tables": [found]}
 
 

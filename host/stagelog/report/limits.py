@@ -80,8 +80,8 @@ def _level(beyond):
 
 def _table(rows):
     columns = [t.words("signal"), t.words("unit"), t.column("lowest"), t.column("mean")]
-    columns += [t.column("highest"), t.column("worst at", "km", 2), t.words("warning", long=True)]
-    columns += [t.words("critical", long=True), t.column("beyond warning", "s")]
+    columns += [t.column("highest"), t.column("worst at", "km", 2), t.words("warning")]
+    columns += [t.words("critical"), t.column("beyond warning", "s")]
     columns += [t.column("beyond critical", "s"), t.column("left out", "samples")]
     if not any(row["cells"][-1] for row in rows):
         columns.pop()

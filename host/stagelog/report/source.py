@@ -27,6 +27,7 @@ from ..events import (
     compile_table,
     load_events,
 )
+from ..events.reading import flights_of
 from ..importers import load_frames, sniff
 from ..ledger import Gap, account, describe
 from ..timeline import SOURCE_TEXT, find_boots
@@ -102,8 +103,28 @@ def read_source(paths, profile, dbc, title="", progress=None):
         reading.add_own(own)
     for path in others:
         reading.add_other(path)
-    stage = Stage(_merge(reading.parts), profile, title, reading.pieces)
+    decoded = _merge(reading.parts)
+    stuck = stuck_spans(reading.found, int(profile.trouble.stuck_s * 1e6))
+    flights = [
+        (f["onset_us"], f["onset_us"] + f["airtime_ms"] * 1000) for f in flights_of(reading.found)
+    ]
+    stage = Stage(decoded, profile, title, reading.pieces, stuck, flights)
     return Source(stage, reading.health, reading.found, table, reading.disagreed)
+
+
+def stuck_spans(found, before_us):
+    """Return [(start_us, end_us)] in which the wheels turned and the car did not move.
+
+    before_us  how long they had to before the event came
+    """
+    spans, start_us = [], None
+    for event in found:
+        if event.code == ev.STUCK and event.state == ev.ON:
+            start_us = event.t_us - before_us
+        elif event.code == ev.STUCK and start_us is not None:
+            spans.append((start_us, event.t_us))
+            start_us = None
+    return spans if start_us is None else [*spans, (start_us, found[-1].t_us)]
 
 
 def _wanted(profile, database):

@@ -62,9 +62,13 @@ class Piece:
 
 
 class Stage:
-    """A decoded log with a clock and a distance. `pieces` cover it in order."""
+    """A decoded log with a clock and a distance. `pieces` cover it in order.
 
-    def __init__(self, decoded, profile, name="", pieces=()):
+    stuck, flights   spans (start_us, end_us) in which the wheels do not tell the speed: it is zero
+                     in the first, in the second that of the take-off
+    """
+
+    def __init__(self, decoded, profile, name="", pieces=(), stuck=(), flights=()):
         self.decoded = decoded
         self.profile = profile
         self.name = name
@@ -74,6 +78,7 @@ class Stage:
         self.start_us = min(int(table.t_us[0]) for table in tables)
         self.end_us = max(int(table.t_us[-1]) for table in tables)
         self.pieces = tuple(pieces) or (Piece(self.start_us, self.end_us),)
+        self._stuck, self._flights = stuck, flights
         self._found = {}
 
     def find(self, name):
@@ -131,9 +136,10 @@ class Stage:
 
     @cached_property
     def speed_kmh(self):
-        """Speed on the grid: median of the wheels, held where wheels lock or flare.
+        """Speed on the grid: median of the wheels, held in flight, zero where the car is stuck.
 
-        float64[n]. A step faster than a car can is cut: 15 m/s2 down, 8 m/s2 up.
+        float64[n]. Where wheels lock or flare, a step faster than a car can is cut: 15 m/s2 down,
+        8 m/s2 up.
         """
         wheels = [self.find_valid(name) for name in self.profile.roles.wheel_speed]
         wheels = [wheel for wheel in wheels if wheel is not None]
@@ -142,6 +148,11 @@ class Stage:
         each = np.vstack([np.nan_to_num(wheel.at(self.grid_us)) for wheel in wheels])
         median = np.median(each, axis=0)
         median[self._silent(wheels[0])] = 0.0
+        for span in self._flights:
+            first, end = np.searchsorted(self.grid_us, span).tolist()
+            median[first : end + 1] = median[max(first - 1, 0)]
+        for span in self._stuck:
+            median[slice(*np.searchsorted(self.grid_us, span).tolist())] = 0.0
         up = 8 * KMH_PER_MS * GRID_US / 1e6
         down = 15 * KMH_PER_MS * GRID_US / 1e6
         limited = median.tolist()
