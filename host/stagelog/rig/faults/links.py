@@ -76,6 +76,13 @@ class Source:
         cable = Cable(self.bench, rng, faults)
         return Link(cable, name, self.bench.seconds), cable
 
+    def settle(self):
+        """Let the logger answer to nobody what earlier transfers asked of it."""
+        self.plug()
+        self.bench.run_ms(8)
+        while self.bench.cable.host_read():
+            self.bench.run_ms(8)
+
     def blocks_of(self, session):
         """Return the bytes of a session as they lie on the card."""
         layout = self.bench.layout
@@ -158,6 +165,7 @@ def bad_cable(tally, source, rng, faults, kind, number, tries=_TRIES):
     outcome = Outcome()
     error = None
     try:
+        source.settle()
         start_us = source.bench.clock.now_us
         for attempt in range(tries):
             now = faults if attempt < tries - 1 else Faults()
