@@ -23,6 +23,7 @@ _DMA_BYTES = const(1 << 21 | 1)  # quiet, enabled, one byte at a time
 _DMA_READ_RISES = const(1 << 4)
 _DMA_WRITE_RISES = const(1 << 5)
 _DMA_SNIFFED = const(1 << 23)
+_DMA_UNPACED = const(0x3F << 15)
 _DMA_CHANNEL_BYTES = const(64)
 _SNIFF = const(0x434)  # control, then data
 _SNIFF_CRC16 = const(2 << 5 | 1)  # CRC-16-CCITT, on; the channel from bit 1
@@ -36,11 +37,12 @@ _W_ONES = const(4)
 _W_RECEIVE = const(5)
 _W_FF = const(6)  # address of a byte of ones
 _W_SNIFF = const(7)  # address of the sniffer
-_W_SNIFF_TX = const(8)  # control words of the sniffer
-_W_SNIFF_RX = const(9)
+_W_SNIFF_TX = const(8)  # control word of the sniffer
+_W_COPY = const(9)  # control word: copy, or read in vain with _DMA_WRITE_RISES taken out
 _W_SIO = const(10)
 _W_CS = const(11)  # bit of the chip select in the SIO's words
-_W_WORDS = const(12)
+_W_VAIN = const(12)  # written to by who reads in vain
+_W_WORDS = const(13)
 
 
 @micropython.viper
@@ -189,42 +191,49 @@ def _send_end(w: ptr32) -> int:
 
 
 @micropython.viper
+def _copy_crc(w: ptr32, source: int, target: int, control: int) -> int:
+    """Copy a sector by DMA; return the CRC-16 that the sniffer saw."""
+    sniff = ptr32(w[_W_SNIFF])
+    sniff[0] = w[_W_SNIFF_TX]
+    sniff[1] = 0
+    dma = ptr32(w[_W_TX])
+    dma[0] = source
+    dma[1] = target
+    dma[2] = 512
+    dma[3] = control
+    while dma[3] & _DMA_BUSY:
+        pass
+    return sniff[1] & 0xFFFF
+
+
+@micropython.viper
 def _receive(w: ptr32, ends: ptr32, to: ptr32, n: int) -> int:
     """End the sector that is coming, if one is, and begin the next in `to`, unless `n` is 0.
 
-    ends     0: none is coming; 1: end it; a buffer: end it and copy it from `to` into this
+    ends     0: none is coming; 1: end it; a buffer: end it and copy it into this
     Returns  the next one's token, waited for up to `n` bytes, plus 0x100 if the CRC of the first
              was wrong
     """
     spi = ptr32(w[_W_SPI])
-    sniff = ptr32(w[_W_SNIFF])
     token = 0
     if int(ends):
         while ptr32(w[_W_RX])[3] & _DMA_BUSY:
             pass
         spi[2] = 0xFF
         spi[2] = 0xFF
+        copy = w[_W_COPY]
+        if int(ends) == 1:
+            ends = ptr32(int(w) + 4 * _W_VAIN)
+            copy ^= _DMA_WRITE_RISES
+        token = int(_copy_crc(w, ptr32(w[_W_RX])[1] - 512, int(ends), copy))
         while not spi[3] & 4:
             pass
-        token = spi[2] << 8
+        token ^= spi[2] << 8
         while not spi[3] & 4:
             pass
-        token = (token | spi[2]) ^ sniff[1]
-        if token & 0xFFFF:
+        token ^= spi[2]
+        if token:
             token = 0x100
-        else:
-            token = 0
-    if int(ends) > 1:
-        i = 0
-        while i < 32:
-            ends[0] = to[0]
-            ends[1] = to[1]
-            ends[2] = to[2]
-            ends[3] = to[3]
-            ends = ptr32(int(ends) + 16)
-            to = ptr32(int(to) + 16)
-            i += 1
-        to = ptr32(int(to) - 512)
     if n == 0:
         return token
     byte = 0xFF
@@ -235,8 +244,6 @@ def _receive(w: ptr32, ends: ptr32, to: ptr32, n: int) -> int:
         byte = spi[2]
         n -= 1
     if byte == 0xFE:
-        sniff[0] = w[_W_SNIFF_RX]
-        sniff[1] = 0
         dma = ptr32(w[_W_RX])
         dma[0] = w[_W_SPI] + 8
         dma[1] = int(to)
@@ -248,22 +255,6 @@ def _receive(w: ptr32, ends: ptr32, to: ptr32, n: int) -> int:
         dma[2] = 512
         dma[3] = w[_W_ONES]
     return token | byte
-
-
-@micropython.viper
-def _copy_crc(w: ptr32, source: int, target: int, n: int) -> int:
-    """Copy by DMA; return the CRC-16 that the sniffer saw."""
-    sniff = ptr32(w[_W_SNIFF])
-    sniff[0] = w[_W_SNIFF_TX]
-    sniff[1] = 0
-    dma = ptr32(w[_W_TX])
-    dma[0] = source
-    dma[1] = target
-    dma[2] = n
-    dma[3] = w[_W_SEND] | _DMA_WRITE_RISES | (0x3F << 15)
-    while dma[3] & _DMA_BUSY:
-        pass
-    return sniff[1] & 0xFFFF
 
 
 @micropython.viper
@@ -297,13 +288,11 @@ class SdPort:
         words[_W_RX] = _DMA + _DMA_CHANNEL_BYTES * rx
         words[_W_ONES] = _DMA_BYTES | tx << 11 | request << 15
         words[_W_SEND] = words[_W_ONES] | _DMA_READ_RISES | _DMA_SNIFFED
-        words[_W_RECEIVE] = (
-            _DMA_BYTES | _DMA_WRITE_RISES | _DMA_SNIFFED | rx << 11 | request + 1 << 15
-        )
+        words[_W_RECEIVE] = _DMA_BYTES | _DMA_WRITE_RISES | rx << 11 | request + 1 << 15
+        words[_W_COPY] = words[_W_SEND] | _DMA_WRITE_RISES | _DMA_UNPACED
         words[_W_FF] = uctypes.addressof(self._ones)
         words[_W_SNIFF] = _DMA + _SNIFF
         words[_W_SNIFF_TX] = _SNIFF_CRC16 | tx << 1
-        words[_W_SNIFF_RX] = _SNIFF_CRC16 | rx << 1
         self._words = words
         self.has_crc = self._sniffer_works()
 
@@ -377,8 +366,9 @@ class SdPort:
         return _receive(self._words, 1, 0, 0) == 0
 
     def _sniffer_works(self):
-        """Try the DMA's CRC on the standard's example."""
-        example = b"123456789"
-        copy = bytearray(9)
-        crc = _copy_crc(self._words, uctypes.addressof(example), uctypes.addressof(copy), 9)
-        return crc == 0x31C3 and copy == example
+        """Try the DMA's CRC on a sector of ones, an example of the standard."""
+        example = bytearray(b"\xff" * 512)
+        copy = bytearray(512)
+        words = self._words
+        source, target = uctypes.addressof(example), uctypes.addressof(copy)
+        return _copy_crc(words, source, target, words[_W_COPY]) == 0x7FA1 and copy == example

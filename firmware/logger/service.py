@@ -21,9 +21,8 @@ from slog.layout import (
     SECTOR_BYTES,
     TIME_BITS,
     const,
+    offsets,
     pack,
-    size,
-    struct_format,
 )
 
 _MAX_WAITING = const(8)
@@ -33,11 +32,9 @@ _DIGEST_STEPS = const(8)  # headers read per step while a session is checked bef
 _TAP_RECORDS = const(64)
 _TAP_US = const(10_000_000)
 _LOW = (1 << TIME_BITS) - 1
-_READ_FORMAT = struct_format(m.READ_REPLY)
-_HEAD_BYTES = size(m.READ_REPLY)
+_POSITION = offsets(m.READ_REPLY)["position"]
 _MOST_IN = const(1200)  # bytes of a request on the wire
 _PIECE = const(448)  # bytes sent at a time: seven packets, while a sector is read
-_HALF_BYTES = const(256)  # put into a frame at a time; between two of them USB is served
 _FRAMES = const(8)  # most frames sent in a step while the logger is stopped, 40 ms
 
 
@@ -62,6 +59,7 @@ class _Run:
         self.first = at
         self.n = n
         self.at = None  # the next byte of the place, None before the answer is begun
+        self.head = bytearray(pack(m.READ_REPLY, {"at": at, "n": n}))
 
 
 class Service:
@@ -83,7 +81,6 @@ class Service:
         self._made = writer()  # finished if `made_end` is not 0
         self._made_end = 0
         self._run = None
-        self._head = bytearray(_HEAD_BYTES)
         self._sector = bytearray(SECTOR_BYTES)
         self._waiting = []
         self._reads = []  # requests that wait until the run has ended
@@ -121,6 +118,8 @@ class Service:
             self._send(PACKET_BYTES)
             return
         self._send(_PIECE)
+        if self._reads and self._run is None and not self._made_end:
+            self._start_read(*self._reads.pop(0))
         if self._run is None or self._waiting or not self._stream():
             while self._send(_PIECE) and self._sent_at < self._sent_end:
                 pass
@@ -129,20 +128,24 @@ class Service:
 
     def _send(self, most):
         """Send about `most` bytes, if the link has room; return how many went."""
-        at = self._sent_at
-        n = self._sent_end - at
-        if not n:
+        if self._sent_at == self._sent_end:
             if not self._made_end:
                 return 0
-            self._sent, self._made = self._made, self._sent
-            at = 0
-            n = self._sent_end = self._made_end
-            self._made_end = 0
+            self._swap()
+        at = self._sent_at
+        n = self._sent_end - at
         if n >= 2 * most:
             n = most
         n = self._link.write(self._sent.wire, at, n)
         self._sent_at = at + n
         return n
+
+    def _swap(self):
+        """Send the frame that was made, and make the next where the last one was."""
+        self._sent, self._made = self._made, self._sent
+        self._sent_at = 0
+        self._sent_end = self._made_end
+        self._made_end = 0
 
     def _make(self):
         """Do one piece of work on the next frame, or on what goes without a request."""
@@ -266,7 +269,7 @@ class Service:
             if not extent.first <= run.position < extent.end:
                 self._end_run(m.OUT_OF_RANGE)
                 return
-            self._begin_place(m.OK, run.n)
+            self._begin_place()
             run.at = run.first
         end = run.first + run.n
         start = run.at % SECTOR_BYTES
@@ -275,7 +278,7 @@ class Service:
         try:
             self._app.store.card.read(sector, self._sector)
         except OSError:
-            self._begin_place(m.READ_ERROR, 0)
+            self._refuse_place(m.READ_ERROR)
             self._end_place()
             return
         self._made.put(self._sector, start, n)
@@ -288,20 +291,20 @@ class Service:
 
         Between two writes to the link there may be 400 us, else it runs dry.
         """
-        run = self._run
         store = self._app.store
         extent = store.extent
         card = store.card
         link = self._link
         buf = self._sector
-        if run.n != BLOCK_BYTES or store.is_writing or extent is None:
+        if store.is_writing or extent is None:
             return False
         for i in range(_FRAMES):
-            if run.at is not None or self._made_end or self._run is None:
+            run = self._run
+            if run is None or run.n != BLOCK_BYTES or run.at is not None or self._made_end:
                 return i > 0
             if not extent.first <= run.position < extent.end:
                 return i > 0
-            self._begin_place(m.OK, BLOCK_BYTES)
+            self._begin_place()
             made = self._made
             wire = self._sent.wire
             left = self._sent_end - self._sent_at
@@ -317,12 +320,10 @@ class Service:
                             break
                     card.read(sector, buf)
                     sector += 1
-                    made.put(buf, 0, _HALF_BYTES)
-                    if left or sector:  # a jump, at which USB is served
-                        made.put(buf, _HALF_BYTES, _HALF_BYTES)
+                    made.put_sector(buf)
             except OSError:
                 sector = end
-                self._begin_place(m.READ_ERROR, 0)
+                self._refuse_place(m.READ_ERROR)
             self._sent_at = self._sent_end - left
             if sector < end:
                 run.at = BLOCK_BYTES - (end - sector) * SECTOR_BYTES
@@ -330,16 +331,21 @@ class Service:
             while left and self._send(left):
                 left = self._sent_end - self._sent_at
             self._end_place()
-            if left or not self._send(_PIECE):
+            if left:
                 break
+            self._swap()
         return True
 
-    def _begin_place(self, status, n):
+    def _begin_place(self):
         run = self._run
-        made = self._made
-        made.begin(m.READ | m.REPLY, run.request)
-        struct.pack_into(_READ_FORMAT, self._head, 0, status, 0, run.position, run.first, n)
-        made.put(self._head, 0, _HEAD_BYTES)
+        struct.pack_into("<I", run.head, _POSITION, run.position)
+        self._made.begin(m.READ | m.REPLY, run.request)
+        self._made.put(run.head, 0, len(run.head))
+
+    def _refuse_place(self, status):
+        run = self._run
+        self._made.begin(m.READ | m.REPLY, run.request)
+        self._put(m.READ_REPLY, {"status": status, "position": run.position, "at": run.first})
 
     def _end_place(self):
         run = self._run
@@ -351,7 +357,7 @@ class Service:
             self._run = None
 
     def _end_run(self, status):
-        self._begin_place(status, 0)
+        self._refuse_place(status)
         self._end_place()
         self._run = None
 

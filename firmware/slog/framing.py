@@ -10,7 +10,7 @@ not decode or fails its CRC is counted and forgotten.
 import binascii
 import struct
 
-from slog.layout import BLOCK_BYTES, const
+from slog.layout import BLOCK_BYTES, SECTOR_BYTES, const
 
 MAX_PAYLOAD = BLOCK_BYTES + 64
 MAX_FRAME = 2 + MAX_PAYLOAD + 4
@@ -85,6 +85,10 @@ class FrameWriter:
         end = self._n + n
         self._src[self._n : end] = memoryview(data)[at : at + n]
         self._n = end
+
+    def put_sector(self, data):
+        """Append the 512 bytes of `data`, at a time when no card is written."""
+        self.put(data, 0, SECTOR_BYTES)
 
     def end(self):
         """Finish the frame; return its bytes on the wire, zeros up to whole packets included."""

@@ -22,7 +22,7 @@ TIMEOUT_S = 0.5
 TRIES = 6
 READ_TRIES = 3  # of a place that the card says it can't read
 MAX_SESSIONS = 1 << 16  # LIST counts them in 16 bits
-RUN = 16  # places that one READ asks for
+RUN = 32  # places that one READ asks for
 WINDOW = 2 * RUN  # places in flight: while one READ is answered, the next waits at the logger
 
 
