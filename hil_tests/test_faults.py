@@ -247,6 +247,26 @@ def test_garbage_on_the_data_port_changes_nothing(target, fetch_frames, request)
     assert same_frames(np.tile(tape, n_pieces), fetch_frames())
 
 
+@pytest.mark.needs("virtual_time")
+def test_large_settings_item_is_refused_while_recording_and_taken_after(target):
+    """12 KB, as a signal table has: more than the heap has in one piece."""
+    link = target.link
+    boot = link.hello()["boot"]
+    item = random.Random(4).randbytes(12_000)
+    sent = play(target, SECOND_US)
+    with pytest.raises(RequestError, match="busy"):
+        link.set_config(m.CONFIG_SIGNALS, item)
+    sent += play(target)
+    target.run_for(SECOND_US // 2)
+    assert link.status()["stored0"] == sent
+    link.replace_config(m.CONFIG_SIGNALS, item)
+    assert link.get_config(m.CONFIG_SIGNALS) == item
+    sent = play(target)
+    target.run_for(SECOND_US // 2)
+    assert_says(target, m.STATE_RECORDING, faults.NONE)
+    assert link.status()["stored0"] == sent and link.hello()["boot"] == boot
+
+
 @pytest.mark.needs("repl", "power")
 def test_prompt_opens_by_a_request_only(target):
     link = target.link
