@@ -35,15 +35,11 @@ class Source:
     """A logger with one closed session of N_BLOCKS blocks, ready to be fetched any number of
     times. The bus is silent from then on if `quiet`.
 
-    loop_us  between two passes of the logger's main loop; 4 ms is as long as the cable's buffer
-             lasts, and takes a third less time to simulate than 1 ms
     n_wire   bytes that the logger sends for it through a good cable
     """
 
-    def __init__(
-        self, seed, n_blocks=N_BLOCKS, n_places=200, quiet=True, loop_us=4000, **settings
-    ):
-        self.bench = bench = Bench(seed, n_places, settings, loop_us=loop_us)
+    def __init__(self, seed, n_blocks=N_BLOCKS, n_places=200, quiet=True, **settings):
+        self.bench = bench = Bench(seed, n_places, settings)
         bench.traffic._burst = 0
         bench.traffic._rate_Hz = 200
         self.connect()
@@ -77,11 +73,17 @@ class Source:
         return Link(cable, name, self.bench.seconds), cable
 
     def settle(self):
-        """Let the logger answer to nobody what earlier transfers asked of it."""
+        """Let the logger forget what earlier transfers have asked, so that a number is one
+        transfer whatever was before it.
+        """
+        service = self.bench.app.service
+        service._reads.clear()
+        service._waiting.clear()
+        service._run = None
         self.plug()
-        self.bench.run_ms(8)
-        while self.bench.cable.host_read():
-            self.bench.run_ms(8)
+        while service._made_end or service._sent_at < service._sent_end:
+            self.bench.run_ms(1)
+            self.bench.cable.host_read()
 
     def blocks_of(self, session):
         """Return the bytes of a session as they lie on the card."""
@@ -224,7 +226,7 @@ def rated(name):
 
     def run(tally, numbers):
         values, n_blocks, tries = RATED[name]
-        source = Source(tally.seed, n_blocks, loop_us=1000)
+        source = Source(tally.seed, n_blocks)
         for number in numbers:
             rng = random.Random(f"{tally.seed} {name} {number}")
             faults = Faults(**(values(rng) if callable(values) else values))

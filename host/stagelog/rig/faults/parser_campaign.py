@@ -83,7 +83,8 @@ def limited(seconds=LIMIT_s):
 
     def hang(number, frame):
         where = traceback.extract_stack(frame)[-1]
-        raise Hang(f"more than {seconds} s of the processor at {Path(where.filename).name}:{where.lineno}")
+        place = f"{Path(where.filename).name}:{where.lineno}"
+        raise Hang(f"more than {seconds} s of the processor at {place}")
 
     before = signal.signal(signal.SIGPROF, hang)
     signal.setitimer(signal.ITIMER_PROF, seconds)
