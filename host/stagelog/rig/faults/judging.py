@@ -12,7 +12,10 @@ import importlib
 import importlib.abc
 import importlib.util
 import json
+import math
 import os
+import resource
+import signal
 import sys
 import tempfile
 import time
@@ -26,12 +29,13 @@ from ...resources import firmware_path
 
 KILLED, SURVIVED, TIMED_OUT = "killed", "survived", "timed out"
 _PURGED = ("slog", "logger", "stagelog")
-_LEAST_s = 20
+_LEAST_s = 2
+_STUCK_s = 600  # on the clock, for tests that wait without working
 _FAR = 200  # lines
 
 
 class Docket:
-    """What is known of the tests: how long each takes, and on which lines each has killed.
+    """What is known of the tests: the processor time of each, and on which lines each has killed.
 
     Invariant: all tests pass on the file as it is.
     """
@@ -40,10 +44,9 @@ class Docket:
         self.seconds = {}
         self.kills = {}
 
-    @property
-    def deadline_s(self):
-        """Time after which tests that have not ended count as a failure."""
-        return max(_LEAST_s, 10 * sum(self.seconds.values()))
+    def budget_s(self, item):
+        """Processor time after which a test that has not ended counts as a failure."""
+        return max(_LEAST_s, 10 * self.seconds.get(item.nodeid, 0))
 
     def note(self, test, line):
         """Remember that a test killed a mutant of a line."""
@@ -215,31 +218,40 @@ def _time(items):
 
 def _run_all(items, send):
     for item, after in zip(items, [*items[1:], None], strict=True):
-        start = time.monotonic()
+        start = time.process_time()
         failed = _fails(item, after)
-        send(item.nodeid, time.monotonic() - start, failed)
+        send(item.nodeid, time.process_time() - start, failed)
 
 
 def _fails(item, after):
     return any(report.failed for report in runtestprotocol(item, log=False, nextitem=after))
 
 
+def _try(items, docket, line, send):
+    """Run tests up to the first that fails; send what came of it. The kernel ends a process that
+    uses up its processor time.
+    """
+    ordered = docket.order(items, line)
+    _, most = resource.getrlimit(resource.RLIMIT_CPU)
+    for item, after in zip(ordered, [*ordered[1:], None], strict=True):
+        limit_s = math.ceil(time.process_time() + docket.budget_s(item))
+        resource.setrlimit(resource.RLIMIT_CPU, (limit_s, most))
+        if _fails(item, after):
+            send(KILLED, item.nodeid)
+            return
+    send(SURVIVED, None)
+
+
 def _judge_inner(module, mutant, items, docket):
     """Return (outcome, the test that failed), outcome None if the code can't be exchanged."""
-    ordered = docket.order(items, mutant.line)
 
     def work(send):
         if not _exchange(sys.modules[module], mutant):
             send("outer")
             return
-        send("begun")
-        for item, after in zip(ordered, [*ordered[1:], None], strict=True):
-            if _fails(item, after):
-                send(KILLED, item.nodeid)
-                return
-        send(SURVIVED, None)
+        _try(items, docket, mutant.line, send)
 
-    return _verdict(work, docket.deadline_s)
+    return _verdict(work)
 
 
 def _judge_anew(module, tests, mutant, docket):
@@ -251,21 +263,12 @@ def _judge_anew(module, tests, mutant, docket):
                 del sys.modules[name]
         sys.meta_path.insert(0, _Loader(module, mutant))
 
-        def run(items):
-            ordered = docket.order(items, mutant.line)
-            for item, after in zip(ordered, [*ordered[1:], None], strict=True):
-                if _fails(item, after):
-                    send(KILLED, item.nodeid)
-                    return
-            send(SURVIVED, None)
+        _pytest(tests, lambda items: _try(items, docket, mutant.line, send))
 
-        send("begun")
-        _pytest(tests, run)
-
-    return _verdict(work, docket.deadline_s)
+    return _verdict(work)
 
 
-def _verdict(work, deadline_s):
+def _verdict(work):
     """Return (outcome, test) of a fork; one that dies without a word was killed by its mutant."""
     read, write = os.pipe()
     child = os.fork()
@@ -277,21 +280,24 @@ def _verdict(work, deadline_s):
         finally:
             os._exit(0)
     os.close(write)
-    deadline = time.monotonic() + deadline_s
-    while os.waitpid(child, os.WNOHANG)[0] == 0:
-        if time.monotonic() > deadline:
-            os.kill(child, 9)
-            os.waitpid(child, 0)
-            os.close(read)
-            return TIMED_OUT, None
-        time.sleep(0.003)
+    deadline = time.monotonic() + _STUCK_s
+    status = None
+    while status is None:
+        done, found = os.waitpid(child, os.WNOHANG)
+        if done:
+            status = found
+        elif time.monotonic() > deadline:
+            os.kill(child, signal.SIGXCPU)
+            deadline += _STUCK_s
+        else:
+            time.sleep(0.003)
     with os.fdopen(read) as stream:
         last = [json.loads(line) for line in stream][-1:]
+    if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGXCPU:
+        return TIMED_OUT, None
     if last == [["outer"]]:
         return None, None
-    if last and last[0][0] in (KILLED, SURVIVED):
-        return tuple(last[0])
-    return KILLED, None
+    return tuple(last[0]) if last else (KILLED, None)
 
 
 def _exchange(module, mutant):
