@@ -1,5 +1,7 @@
 """No level of a channel hides a spike."""
 
+import json
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -37,6 +39,14 @@ def test_bins_without_samples_are_empty():
     low, _ = phys(channel, channel["levels"][0])
     middle = slice(int(1_100_000 // channel["bin_us"]), int(4_900_000 // channel["bin_us"]))
     assert np.isnan(low[middle]).all() and np.isfinite(low[: middle.start // 2]).all()
+
+
+def test_twenty_channels_of_a_million_samples_of_noise_fit_a_page():
+    n = 1_000_000
+    noise = np.random.default_rng(3).normal(size=n)
+    channel = build_channel(np.arange(n) * 1000, noise, 0, n * 1000)
+    page_and_script = 150_000
+    assert 20 * len(json.dumps(channel)) + page_and_script < 7_000_000
 
 
 def test_nan_and_nothing_are_no_samples():

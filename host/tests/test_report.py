@@ -74,6 +74,17 @@ def test_distance_is_that_of_the_truth(profile):
     assert stage.distance_km[-1] == pytest.approx(truth_km, rel=0.03)
 
 
+def test_wheels_that_lie_do_not_drive(sources, profile):
+    stage = sources[0].stage
+    start, end = stage.end_us - 10_000_000, stage.end_us - 5_000_000
+    stuck = Stage(stage.decoded, profile, stuck=[(start, end)])
+    assert stuck.km(end) - stuck.km(start) < 0.5 * (stage.km(end) - stage.km(start))
+    flying = Stage(stage.decoded, profile, flights=[(start, end)])
+    before = flying.speed_kmh[np.searchsorted(flying.grid_us, start) - 1]
+    held = (flying.km(end) - flying.km(start)) / 5 * 3600
+    assert held == pytest.approx(before, rel=0.01)
+
+
 def test_facts_name_every_limit_and_its_worst_moment(sources):
     facts = stage_facts(sources[0])
     rows = {row["signal"]: row for row in table(facts, "gearbox", 1)}
@@ -93,6 +104,8 @@ def test_jumps_have_place_speed_airtime_and_landing(sources, drives):
     assert jump["take_off_kmh"] == pytest.approx(truth.speed_kmh, abs=5)
     assert jump["airtime_ms"] == pytest.approx(1000 * truth.airtime_s, abs=80)
     assert jump["landing_peak_g"] == pytest.approx(truth.landing_peak_g, rel=0.3)
+    assert 50 < jump["reacted_after_ms"] < 200  # the profile's flight_mode.delay_ms, and its bus
+    assert jump["torque_at_landing_Nm"] < 200 and 1 < jump["compression_m_per_s"] < 12
 
 
 def test_holes_of_a_log_are_told_in_words_and_greyed(drives, profile, tmp_path):

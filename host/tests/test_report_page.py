@@ -35,9 +35,7 @@ WORDS = (
 ).split()
 SIZES = {"desk": (1440, 900), "tablet": (1024, 768), "phone": (390, 844)}
 
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="no Chromium: see tools/browser"
-)
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: see tools/browser")
 
 
 class Browser:

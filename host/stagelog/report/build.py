@@ -1,7 +1,7 @@
 """Put a report together: from what was read of one car or several to the facts of a page."""
 
 from ..events import find_gear_abuse, fuel_by_terrain
-from . import chassis, driveline, event_tables
+from . import chassis, driveline, event_tables, flights
 from . import tables as t
 from .charts import chart_over_km, kilometres, pauses, stage_charts
 from .compare import compare_charts, compare_tables
@@ -31,7 +31,7 @@ def stage_facts(source, note=""):
         fuel(stage, happened, _terrain(source)),
     ]
     if happened:
-        found.append(event_tables.jumps(stage, happened))
+        found.append(flights.jumps(stage, happened))
     found += [
         chassis.dampers(stage, happened, hits),
         chassis.brakes(stage, happened),

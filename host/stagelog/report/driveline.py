@@ -7,13 +7,15 @@ from .limits import NOTE, limit_table
 from .stage import GRID_US
 
 KM_ROWS = 10.0
-MAX_ROWS = 60
+KM_LEAST = 0.5
+MIN_ROWS, MAX_ROWS = 8, 60
 
 
 def km_edges(stage):
-    """Return the edges of rows by distance: about ten km each, at most sixty rows."""
+    """Return the edges of rows by distance: ten km each; less in a short log, more in a long."""
     total = float(stage.distance_km[-1])
-    return np.linspace(0.0, total, max(1, min(MAX_ROWS, round(total / KM_ROWS))) + 1)
+    n = max(round(total / KM_ROWS), min(MIN_ROWS, int(total / KM_LEAST)), 1)
+    return np.linspace(0.0, total, min(n, MAX_ROWS) + 1)
 
 
 def km_rows(stage):

@@ -1,11 +1,10 @@
-"""Exceedances, jumps, other events, sensor faults and the car's own word as sections."""
+"""Exceedances, other events, sensor faults and the car's own word as sections."""
 
 from ..events import read_events
 from . import tables as t
-from .events import AFTER_S, BEFORE_S, SEVERITIES, SINGLE
+from .events import AFTER_S, BEFORE_S, SINGLE
 
 FOLD = 25
-_FLIGHT_MODE = {True: "reacted", False: "did not react", None: "not on the bus"}
 _FAULTS = {
     "implausible": "value that cannot be",
     "stuck": "stuck",
@@ -104,61 +103,6 @@ def limit_text(alarm, level):
         "difference": f"> {value} off {alarm.x_signal}",
         "cooler": f"< {limit:g} % of the best",
     }.get(alarm.kind, value)
-
-
-def jumps(stage, happened):
-    """Return the list of flights."""
-    columns = [
-        t.column("flight"),
-        t.column("at", "km", 2),
-        t.column("take-off", "km/h", 0),
-        t.column("airtime", "ms", 0),
-        t.column("landing peak", "g"),
-        t.words("severity"),
-        t.words("flight mode"),
-        t.column("confidence", "%", 0),
-    ]
-    rows = []
-    for number, flight in enumerate(happened.flights, 1):
-        cells = (
-            number,
-            stage.km(flight["onset_us"]),
-            flight["speed_kmh"],
-            flight["airtime_ms"],
-            flight["peak_g"],
-            flight["severity"],
-            _FLIGHT_MODE[flight["car_agrees"]],
-            flight["confidence_pct"],
-        )
-        level = SEVERITIES[flight["severity"]]
-        if flight["car_agrees"] is False and level == "good":
-            level = "warn"
-        x_s = stage.seconds(flight["onset_us"])
-        rows.append(t.row(*cells, level=level, x_s=x_s, chart="c-damper"))
-    edges = ", ".join(f"{g:g}" for g in stage.profile.airborne.landing_severity_g)
-    return {
-        "id": "jumps",
-        "title": "Jumps",
-        "lines": _jump_lines(happened.flights),
-        "note": f"Severity by the landing's peak: light, medium, hard, severe from {edges} g on. "
-        "Flight mode: whether the car itself said airborne.",
-        "tables": [t.table(columns, rows, empty="The car did not leave the ground.", fold=FOLD)],
-    }
-
-
-def _jump_lines(flights):
-    if not flights:
-        return []
-    known = [f for f in flights if f["car_agrees"] is not None]
-    agreed = sum(f["car_agrees"] for f in known)
-    counts = {name: sum(f["severity"] == name for f in flights) for name in SEVERITIES}
-    lines = [", ".join(f"{n} {name}" for name, n in counts.items() if n) + " landings"]
-    longest = max(flights, key=lambda f: f["airtime_ms"])
-    air_s = sum(f["airtime_ms"] for f in flights) / 1000
-    lines.append(f"{air_s:.1f} s in the air, longest {longest['airtime_ms']:,} ms")
-    if known:
-        lines.append(f"the car's flight mode reacted in {agreed} of {len(known)}")
-    return lines
 
 
 def others(stage, happened):

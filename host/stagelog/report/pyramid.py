@@ -1,12 +1,12 @@
-"""A channel as a page can hold it: lowest and highest value per time bin, in levels four times
+"""A channel as a page can hold it: lowest and highest value per time bin, in levels eight times
 apart.
 
-    level 0   bins of `bin_us`; level k bins of bin_us * 4^k, up to the first with at most TOP bins
+    level 0   bins of `bin_us`; level k bins of bin_us * 8^k, up to the first with at most TOP bins
     a level   low uint16[n], high - low uint16[n]; low as differences; both as planes of low bytes
               and high bytes; deflated; base64
     EMPTY     65535 as low: no sample in the bin
 
-A spike is in every level: bins are merged by minimum and maximum only. Values are cut to 65535
+A spike is in every level: bins are merged by minimum and maximum only. Values are cut to 32766
 steps between the channel's lowest and highest, rounded outwards, so an envelope is never too
 narrow. Owns the numbers; the page's reader is page/report.js.
 """
@@ -18,9 +18,9 @@ import numpy as np
 
 TOP = 2048
 FEW = 16384
-STEP = 4
+STEP = 8
 EMPTY = 65535
-_STEPS = 65533
+_STEPS = 32766
 
 
 def build_channel(t_us, values, start_us, end_us, max_bins=65536):
