@@ -113,6 +113,12 @@ class SdCard:
             token = self._port.receive_over(self._ahead, buf, n)
             if token == _TOKEN_READ or self._is_over(token):
                 return
+        self._read_anew(sector, buf)
+
+    def _read_anew(self, sector, buf):
+        """Read what does not come already. Apart from `read`, as MicroPython takes the variables
+        of a larger function from the heap at each call.
+        """
         if not self.n_sectors:
             raise OSError("no card")
         n = len(buf) // SECTOR_BYTES

@@ -34,12 +34,11 @@ class UsbLink:
 
     def read(self, buf):
         """Put what has come into `buf`; return how many bytes."""
-        byte = self._byte
         n = 0
         while n < len(buf):
             for _ in self._readable.ipoll(0):
-                self._read(byte)
-                buf[n] = byte[0]
+                self._read(self._byte)
+                buf[n] = self._byte[0]
                 n += 1
                 break
             else:
