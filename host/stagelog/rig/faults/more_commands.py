@@ -109,11 +109,12 @@ def parser(executions, names, guided, replay, case, file, seed, seconds, resume)
 
 @click.command("transfers")
 @click.option("--transfers", "n", type=int, help="about so many; else the short form")
+@click.option("--kind", "kinds", multiple=True, type=click.Choice(list(transfers.KINDS)))
 @click.option("--case", help="run one transfer again: kind:number")
 @_seed
 @_seconds
 @_resume
-def fetches(n, case, seed, seconds, resume):
+def fetches(n, kinds, case, seed, seconds, resume):
     """Sessions fetched through every trouble of cable, logger and host."""
     if case is not None:
         _say_again(transfers.reproduce(seed, case), seed, case)
@@ -123,7 +124,8 @@ def fetches(n, case, seed, seconds, resume):
         if resume is not None:
             transfers.save(tally, resume)
 
-    transfers.run(tally, transfers.plan(n), seconds, keep)
+    counts = transfers.plan(n)
+    transfers.run(tally, {kind: counts[kind] for kind in kinds or counts}, seconds, keep)
     click.echo(f"{transfers.n_faulted(tally):,} transfers to which something was done")
     _say(transfers.rows(tally), tally.findings, "transfers", tally.seed)
 

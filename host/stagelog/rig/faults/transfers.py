@@ -53,7 +53,7 @@ def _waited(tally):
 # kind: (function, words, transfers of the short form, of 100,000)
 KINDS = {
     **{
-        name: (links.rated(name), partial(links.rated_text, name=name), 2, 400)
+        name: (links.rated(name), partial(links.rated_text, name=name), 2, 150)
         for name in links.RATED
     },
     "all at once, drawn": (
@@ -62,9 +62,9 @@ KINDS = {
         6,
         8000,
     ),
-    "unplug": (links.unplug, _twice, 20, 66_500),
-    "truncation": (links.truncation, _slowest, 24, 16_700),
-    "garbage": (links.garbage, _flood, 12, 2000),
+    "unplug": (links.unplug, _twice, 20, 67_000),
+    "truncation": (links.truncation, _slowest, 24, 20_000),
+    "garbage": (links.garbage, _flood, 12, 4000),
     "reset": (loggers.device_reset, None, 3, 500),
     "two loggers": (loggers.two_loggers, None, 2, 300),
     "hostile": (loggers.hostile, None, 2000, 0),
