@@ -12,7 +12,7 @@ TRIES = 0x4005800C if MEMORY is machine.mem32 else 0  # two bits for each slot
 
 class Slot:  # SHA-256 of the rest, length of the index in two bytes, index, contents
     def __init__(self, name):
-        self.path, self.index, digest = "/%s.app" % name, "", sha256()
+        self.path, self.places, digest = "/%s.app" % name, {}, sha256()
         file, buf = open(self.path, "rb"), memoryview(bytearray(2048))
         wanted = file.read(32)
         while n := file.readinto(buf):
@@ -22,22 +22,18 @@ class Slot:  # SHA-256 of the rest, length of the index in two bytes, index, con
         file.seek(32)
         at = 34 + int.from_bytes(file.read(2), "little")
         for path, n in [line.split() for line in file.read(at - 34).decode().split("\n")]:
-            self.index += "\n%s %d %s " % (path, at, n)
+            self.places[path] = at if int(n) else 0
             at += int(n)
-
-    def find(self, path):
-        at = self.index.index("\n%s " % path.lstrip("/"))
-        return [int(n) for n in self.index[at:].split(" ", 3)[1:3]]
 
     def mount(self, readonly, mkfs):
         pass
 
     def stat(self, path):
-        return (0x8000 if self.find(path)[1] else 0x4000,) + (0,) * 9
+        return (0x8000 if self.places[path.lstrip("/")] else 0x4000,) + (0,) * 9
 
     def open(self, path, mode):
         file = open(self.path, "rb")
-        file.seek(self.find(path)[0])
+        file.seek(self.places[path.lstrip("/")])
         return file
 
 

@@ -84,7 +84,7 @@ class World:
 
     def _start(self, slot):
         assert slot.stat("/boards")[0] == 0x4000 and slot.stat("/start.py")[0] == 0x8000
-        source = slot.open("/start.py", "rb").read(slot.find("start.py")[1])
+        source = slot.open("/start.py", "rb").read()
         namespace = {"started": self.started}
         exec(source, namespace)
         return types.SimpleNamespace(**namespace)
