@@ -12,9 +12,7 @@ import importlib
 import importlib.abc
 import importlib.util
 import json
-import math
 import os
-import resource
 import signal
 import sys
 import tempfile
@@ -29,7 +27,7 @@ from ...resources import firmware_path
 
 KILLED, SURVIVED, TIMED_OUT = "killed", "survived", "timed out"
 _PURGED = ("slog", "logger", "stagelog")
-_LEAST_s = 2
+_LEAST_s = 0.5
 _STUCK_s = 600  # on the clock, for tests that wait without working
 _FAR = 200  # lines
 
@@ -46,7 +44,7 @@ class Docket:
 
     def budget_s(self, item):
         """Processor time after which a test that has not ended counts as a failure."""
-        return max(_LEAST_s, 10 * self.seconds.get(item.nodeid, 0))
+        return _LEAST_s + 5 * self.seconds.get(item.nodeid, 0)
 
     def note(self, test, line):
         """Remember that a test killed a mutant of a line."""
@@ -228,14 +226,12 @@ def _fails(item, after):
 
 
 def _try(items, docket, line, send):
-    """Run tests up to the first that fails; send what came of it. The kernel ends a process that
-    uses up its processor time.
+    """Run tests up to the first that fails; send what came of it. SIGPROF ends a process whose
+    test uses up its processor time.
     """
     ordered = docket.order(items, line)
-    _, most = resource.getrlimit(resource.RLIMIT_CPU)
     for item, after in zip(ordered, [*ordered[1:], None], strict=True):
-        limit_s = math.ceil(time.process_time() + docket.budget_s(item))
-        resource.setrlimit(resource.RLIMIT_CPU, (limit_s, most))
+        signal.setitimer(signal.ITIMER_PROF, docket.budget_s(item))
         if _fails(item, after):
             send(KILLED, item.nodeid)
             return
@@ -287,13 +283,13 @@ def _verdict(work):
         if done:
             status = found
         elif time.monotonic() > deadline:
-            os.kill(child, signal.SIGXCPU)
+            os.kill(child, signal.SIGPROF)
             deadline += _STUCK_s
         else:
             time.sleep(0.003)
     with os.fdopen(read) as stream:
         last = [json.loads(line) for line in stream][-1:]
-    if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGXCPU:
+    if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGPROF:
         return TIMED_OUT, None
     if last == [["outer"]]:
         return None, None

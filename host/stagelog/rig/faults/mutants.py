@@ -4,7 +4,7 @@ and see whether its fast tests notice.
 Owns the changes, the choice of tests and the count; the tests are the ordinary ones, run by
 `judging`. A mutant lives in memory only. Fails with InputError for a file without tests.
 
-    killed     a test failed            timed out   the tests took ten times as long: noticed too
+    killed     a test failed            timed out   a test took five times as long: noticed too
     survived   all tests passed: a missing test, or a change that changes nothing
 """
 
