@@ -16,7 +16,7 @@ from stagelog.decode import compile_plan, decode
 from stagelog.events import Detected
 from stagelog.events.compare import Disagreement
 from stagelog.report.build import compare_facts, plain_facts, stage_facts
-from stagelog.report.html import render
+from stagelog.report.html import COLOURS, render
 from stagelog.report.source import Source, read_source
 from stagelog.report.stage import Stage
 from stagelog.report.tables import records
@@ -265,3 +265,48 @@ def test_every_signed_level_has_a_sign_beside_its_colour(sources):
     page = render(stage_facts(sources[0]))
     rows = re.findall(r'<tr class="(bad|warn|good)">(.*?)</tr>', page)
     assert rows and all(f'class="sign {level}"' in row for level, row in rows)
+
+
+# Machado, Oliveira, Fernandes 2009: what is left of linear red, green, blue without one cone.
+BLIND = {
+    "none": np.eye(3),
+    "red": [
+        [0.152286, 1.052583, -0.204868],
+        [0.114503, 0.786281, 0.099216],
+        [-0.003882, -0.048116, 1.051998],
+    ],
+    "green": [
+        [0.367322, 0.860646, -0.227968],
+        [0.280085, 0.672501, 0.047413],
+        [-0.011820, 0.042940, 0.968881],
+    ],
+    "blue": [
+        [1.255528, -0.076749, -0.178779],
+        [-0.078411, 0.930809, 0.147602],
+        [0.004733, 0.691367, 0.303900],
+    ],
+}
+TO_XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+
+
+def linear(colour):
+    rgb = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    return np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+
+
+def lab(rgb):
+    xyz = TO_XYZ @ np.clip(rgb, 0, 1) / np.array([0.9505, 1, 1.089])
+    x, y, z = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+@pytest.mark.parametrize("kind", BLIND)
+def test_colours_of_channels_differ_for_every_eye(kind):
+    seen = [lab(BLIND[kind] @ linear(colour)) for colour in COLOURS]
+    apart = {(a, b): np.linalg.norm(seen[a] - seen[b]) for a in range(8) for b in range(a)}
+    assert min(apart.values()) > 20, min(apart, key=apart.get)
+
+
+def test_colours_are_dark_enough_for_the_sun():
+    contrast = [1.05 / (TO_XYZ[1] @ linear(colour) + 0.05) for colour in COLOURS]
+    assert min(contrast) > 3.2 and min(contrast[:4]) > 3.5

@@ -43,9 +43,7 @@ def dampers(stage, happened, hits):
         droop_s = float(series.held_s()[series.values < _DROOP_SHARE * travel_mm].sum())
         highest = float(series.values.max())
         cells = (series.name, float(series.values.mean()), highest, 100 * highest / travel_mm)
-        cells += (
-            (float(np.percentile(speed, 99.9)), float(speed.max())) if len(speed) else (None, None)
-        )
+        cells += _speeds(speed)
         cells += (hits.get(name), droop_s)
         x_s = stage.seconds(int(series.t_us[int(np.argmax(series.values))]))
         level = "warn" if hits.get(name) else "good"
@@ -55,11 +53,19 @@ def dampers(stage, happened, hits):
         return None
     columns = [t.words("damper"), t.column("mean", "mm", 0), t.column("highest", "mm", 0)]
     columns += [t.column("travel used", "%", 0), t.column("compression, 99.9 %", "m/s", 2)]
-    columns += [t.column("compression, highest", "m/s", 2), t.column("at full travel", "times")]
-    columns.append(t.column("at full droop", "s"))
+    columns += [t.column("compression, highest", "m/s", 2), t.column("rebound, 99.9 %", "m/s", 2)]
+    columns += [t.column("at full travel", "times"), t.column("at full droop", "s")]
     tables = [t.table(columns, rows)] + ([limits] if limits else [])
     note = "Position is 0 at full droop; full travel is that of the profile."
     return {"id": "dampers", "title": "Dampers", "note": note, "tables": tables}
+
+
+def _speeds(speed):
+    """Return how fast a damper compressed, 99.9 % and highest, and extended, 99.9 %, m/s."""
+    if not len(speed):
+        return None, None, None
+    low, high = np.percentile(speed, (0.1, 99.9))
+    return float(high), float(speed.max()), float(-low)
 
 
 def brakes(stage, happened):

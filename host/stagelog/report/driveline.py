@@ -8,6 +8,7 @@ from .stage import GRID_US
 
 KM_ROWS = 10.0
 KM_LEAST = 0.5
+N_BANDS = 6
 MIN_ROWS, MAX_ROWS = 8, 60
 
 
@@ -43,8 +44,45 @@ def engine(stage, happened):
     found = limit_table(stage, "engine", happened)
     if not lines and not found:
         return None
-    tables = [found] if found else []
+    tables = [x for x in (*_by_table(stage), found) if x]
     return {"id": "engine", "title": "Engine", "lines": lines, "note": NOTE, "tables": tables}
+
+
+def _by_table(stage):
+    """Yield a table for each alarm whose limit goes by another signal: extremes in its bands."""
+    for key, alarm in stage.profile.alarm.items():
+        if alarm.kind not in ("below_table", "above_table"):
+            continue
+        x = stage.find_valid(alarm.x_signal)
+        for name in alarm.signals:
+            series = stage.find_valid(name)
+            if x is not None and series is not None:
+                yield _bands(stage, key, alarm, x, series)
+
+
+def _bands(stage, key, alarm, x, series):
+    """Return a table over bands of x: the extreme beside what the table says there."""
+    falls = alarm.kind == "below_table"
+    at = x.at(series.t_us)
+    edges = [*np.linspace(alarm.table_x[0], alarm.table_x[-1], N_BANDS), np.inf]
+    rows = []
+    for low, high in zip(edges[:-1], edges[1:], strict=True):
+        inside = np.flatnonzero((at >= low) & (at < high))
+        if not len(inside):
+            continue
+        values = series.values[inside]
+        worst = int(inside[np.argmin(values) if falls else np.argmax(values)])
+        wanted = float(np.interp(at[worst], alarm.table_x, alarm.table_y))
+        upper = None if np.isinf(high) else float(high)
+        cells = (float(low), upper, float(series.values[worst]), wanted, float(values.mean()))
+        x_s = stage.seconds(int(series.t_us[worst]))
+        rows.append(t.row(*cells, x_s=x_s, chart=f"c-alarm-{key}"))
+    columns = [t.column("from", x.unit, 0), t.column("to", x.unit, 0)]
+    columns.append(t.column("lowest" if falls else "highest", series.unit))
+    columns += [t.column("table there", series.unit), t.column("mean", series.unit)]
+    return t.table(
+        columns, rows, title=f"{series.name} by {x.name}", fold=0 if not falls else None
+    )
 
 
 def _power(stage, kW):

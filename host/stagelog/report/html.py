@@ -12,15 +12,16 @@ from importlib import resources
 from .. import __version__
 from .tables import cell_text
 
+# Apart for every kind of colour blindness and dark enough for the sun; a test holds both.
 COLOURS = (
     "#0058a3",
-    "#c44500",
-    "#00795c",
-    "#a8327d",
-    "#000000",
-    "#8a6d00",
-    "#2a93d5",
-    "#6b4ba1",
+    "#d86018",
+    "#600030",
+    "#9018f0",
+    "#000048",
+    "#c07860",
+    "#900018",
+    "#9078f0",
 )
 _WORDS = {"bad": "critical", "warn": "check", "good": "good", "info": "note", "": ""}
 _SIGNS = {"bad": "■", "warn": "▲", "good": "●", "info": "○"}
