@@ -1,5 +1,8 @@
-"""`micropython` where it is, and a stand-in where it is not, so that `@micropython.native` marks
-the hot functions of detectors that run on CPython, too.
+"""`micropython` where it is, and a stand-in where it is not, so that `@micropython.native` and
+`@micropython.viper` mark the hot functions of detectors that run on CPython, too.
+
+A viper function that runs everywhere takes its arrays as pointers, and extends the sign of what it
+reads from a ptr32 and may be negative: on machines of 64 bits that is not done for it.
 """
 
 try:
@@ -13,3 +16,11 @@ except ImportError:
         def native(function):
             """Return the function as it is."""
             return function
+
+        viper = native
+
+
+# As annotations: what viper code calls its pointers.
+ptr8 = bytearray
+ptr16 = bytearray
+ptr32 = bytearray

@@ -14,6 +14,7 @@ from slog.layout import META_EVENT, TIME_BITS, const
 from slog.messages import CONFIG_SIGNALS
 
 _MOST = const(64)  # records in one pass
+_PERIOD_US = const(10_000)  # between two passes, unless more records wait than one takes
 _LOW = (1 << TIME_BITS) - 1
 
 
@@ -27,6 +28,7 @@ class Onboard:
         self._ring = board.ring
         self._data = bytearray(8)
         self._tap = None
+        self._t_step = 0
 
     def start(self):
         """Begin with what is recorded from now on."""
@@ -46,14 +48,19 @@ class Onboard:
 
     def stop(self):
         """Watch what is left, then rest."""
-        while self.step():
+        while self.events is not None and self._watch():
             pass
         self.events = None
 
     def step(self):
-        """Watch some records; return how many there were."""
-        if self.events is None:
-            return 0
+        """Watch some records if it is time."""
+        lo = self._board.clock.lo
+        if self.events is not None and (lo - self._t_step) & _LOW >= _PERIOD_US:
+            if self._watch() < _MOST:
+                self._t_step = lo
+
+    def _watch(self):
+        """Watch some records of one block; return how many there were."""
         tap = self._tap
         n = tap.next(_MOST)
         if tap.n_skipped:

@@ -7,14 +7,23 @@ bad value is never compared all the same.
 
 from array import array
 
-from logger.native import micropython
-from logger.watch import SIGNAL_COLUMNS, SLOT_COLUMNS
+from logger.native import micropython, ptr8, ptr16, ptr32
 from slog import events as ev
 from slog import signal_table as st
 from slog.layout import const
 
+_ALONE = const(0x10000)  # a step beyond all signals
+_ROW = const(18)  # columns of a signal
+_SLOT = const(7)  # of a message
 _BAD = const(2)  # one bad look against good ones
-_CAP = const(0x3FFFFFFF)
+# Words that `_look` needs.
+_TICK = const(0)
+_N = const(1)
+_SPEED = const(2)
+_STUCK_SPEED = const(3)
+_FAULT = const(4)
+_ONE = const(5)  # 1
+_VERDICT = const(6)
 
 
 class Sensors:
@@ -31,8 +40,9 @@ class Sensors:
         self._score = bytearray(n)
         self._still = array("H", [0] * n)
         self._lost = bytearray(watch.n_slots)
-        self._stuck_speed = rows["stuck_speed"]
-        self._fault = rows["fault"]
+        status = [watch.signals[_ROW * i + 12] for i in range(n)]
+        self._statuses = array("H", sorted({i for i in status if i >= 0}))
+        self._words = array("i", [0, n, 0, rows["stuck_speed"], rows["fault"], 1, 0])
         self._grace = rows["grace_s"] * 100  # until a message that never came is missed
         self._since = 0
 
@@ -49,69 +59,46 @@ class Sensors:
     def step(self, group, speed):
         """Look at every tenth signal and message. speed: 0.01 km/h."""
         watch = self._watch
-        for i in range(group, watch.n_signals, 10):
-            self._look(i, speed)
+        words = self._words
+        words[_TICK] = watch.tick
+        words[_SPEED] = speed
+        watch.decode(group, 10)
+        for i in self._statuses:
+            watch.decode(i, _ALONE)
+        i = group
+        while True:
+            i = _look(
+                words,
+                watch.signals,
+                watch.slots,
+                watch.seen,
+                watch.raws,
+                self.last,
+                self.valid,
+                self._score,
+                self._still,
+                self.fault,
+                i,
+            )
+            if i >= watch.n_signals:
+                break
+            if words[_VERDICT]:
+                self.n_faults += 1
+            self._emit(ev.SENSOR + i, words[_VERDICT], watch.raws[i], 0)
+            i += 10
         if watch.tick - self._since < self._grace:
             return
         for slot in range(group, watch.n_slots, 10):
             seen = watch.seen[slot]
-            lost = seen < 0 or watch.tick - seen > watch.slots[slot * SLOT_COLUMNS + 2]
+            lost = seen < 0 or watch.tick - seen > watch.slots[slot * _SLOT + 2]
             if lost != self._lost[slot]:
                 self._lost[slot] = lost
                 self._emit(
                     ev.MESSAGE + slot,
                     ev.STALE if lost else ev.GOOD,
-                    watch.slots[slot * SLOT_COLUMNS],
+                    watch.slots[slot * _SLOT],
                     0,
                 )
-
-    @micropython.native
-    def _look(self, i, speed):
-        watch = self._watch
-        if not watch.is_fresh(i):
-            self.valid[i] = 0
-            return
-        raw = min(watch.raw(i), _CAP)
-        row = watch.signals
-        at = i * SIGNAL_COLUMNS
-        verdict = ev.GOOD
-        last = self.last[i]
-        if raw == last and self.valid[i] and not self._score[i]:
-            if not row[at + 11] and row[at + 12] < 0:
-                return
-        if raw < row[at + 8] or raw > row[at + 9]:
-            verdict = ev.IMPLAUSIBLE
-        elif row[at + 12] >= 0 and watch.raw(row[at + 12]) != row[at + 13]:
-            verdict = ev.STATUS_BAD
-        else:
-            if row[at + 10] and self.valid[i]:
-                step = raw - last
-                if step > row[at + 10] or -step > row[at + 10]:
-                    verdict = ev.IMPLAUSIBLE
-            if row[at + 11]:
-                if raw != last or speed < self._stuck_speed:
-                    self._still[i] = 0
-                elif not row[at + 16] < raw < row[at + 17]:
-                    self._still[i] = 0
-                elif self._still[i] < row[at + 11]:
-                    self._still[i] += 1
-                else:
-                    verdict = ev.STUCK_VALUE
-        self.last[i] = raw
-        score = self._score[i]
-        if verdict:
-            score = min(score + _BAD, 2 * self._fault)
-            if score >= self._fault and not self.fault[i]:
-                self.fault[i] = verdict
-                self.n_faults += 1
-                self._emit(ev.SENSOR + i, verdict, raw, 0)
-        elif score:
-            score -= 1
-            if not score and self.fault[i]:
-                self.fault[i] = 0
-                self._emit(ev.SENSOR + i, ev.GOOD, raw, 0)
-        self._score[i] = score
-        self.valid[i] = not verdict and not self.fault[i]
 
 
 def roles_of(sections):
@@ -126,3 +113,83 @@ def roles_of(sections):
         mul[role] = rows[at + 2]
         add[role] = rows[at + 3]
     return signal, mul, add
+
+
+@micropython.viper
+def _look(
+    words: ptr32,
+    rows: ptr32,
+    slots: ptr32,
+    seen: ptr32,
+    raws: ptr32,
+    last: ptr32,
+    valid: ptr8,
+    scores: ptr8,
+    still: ptr16,
+    fault: ptr8,
+    i: int,
+) -> int:
+    """Judge signals i, i + 10.. up to one whose fault has come or gone: return it, its verdict in
+    `words`; a number above all signals at the end.
+    """
+    tick = words[_TICK]
+    n = words[_N]
+    most = words[_FAULT]
+    sign = words[_ONE] << 31
+    mask = sign | (sign - 1)
+    while i < n:
+        row = i * _ROW
+        slot = rows[row]
+        t_seen = seen[slot]
+        if t_seen & sign or tick - t_seen > slots[slot * _SLOT + 2]:
+            valid[i] = 0
+            i += 10
+            continue
+        raw = ((raws[i] & mask) ^ sign) - sign
+        before = ((last[i] & mask) ^ sign) - sign
+        stuck = rows[row + 11]
+        status = rows[row + 12]
+        was_valid = valid[i]
+        verdict = 0
+        if raw < ((rows[row + 8] & mask) ^ sign) - sign or raw > rows[row + 9]:
+            verdict = 1
+        elif not status & sign and raws[status] != rows[row + 13]:
+            verdict = 3
+        else:
+            if was_valid and rows[row + 10]:
+                step = raw - before
+                if step > rows[row + 10] or 0 - step > rows[row + 10]:
+                    verdict = 1
+            if stuck:
+                if raw != before or words[_SPEED] < words[_STUCK_SPEED]:
+                    still[i] = 0
+                elif raw <= ((rows[row + 16] & mask) ^ sign) - sign or raw >= rows[row + 17]:
+                    still[i] = 0
+                elif still[i] < stuck:
+                    still[i] = still[i] + 1
+                else:
+                    verdict = 2
+        last[i] = raw
+        score = scores[i]
+        tells = 0
+        if verdict:
+            score += _BAD
+            if score > 2 * most:
+                score = 2 * most
+            if score >= most and fault[i] == 0:
+                fault[i] = verdict
+                tells = 1
+        elif score:
+            score -= 1
+            if score == 0 and fault[i]:
+                fault[i] = 0
+                tells = 1
+        scores[i] = score
+        valid[i] = 0
+        if verdict == 0 and fault[i] == 0:
+            valid[i] = 1
+        if tells:
+            words[_VERDICT] = verdict
+            return i
+        i += 10
+    return i

@@ -7,7 +7,7 @@ A pause of more than a second is not ticked through; `on_resume(seconds)` is tol
 
 from array import array
 
-from logger.native import micropython
+from logger.native import micropython, ptr8, ptr32
 from slog import signal_table as st
 from slog.layout import TIME_BITS, const
 
@@ -16,8 +16,14 @@ _PAUSE_US = const(1_000_000)
 _LOW = (1 << TIME_BITS) - 1
 _HALF = 1 << (TIME_BITS - 1)
 _IDS = const(2048)
-SLOT_COLUMNS = const(7)
-SIGNAL_COLUMNS = const(18)
+# Words of the watch that `_take` needs.
+_DUE = const(0)  # time of the next tick, bits 27..0
+_TICK = const(1)
+_KIND = const(2)  # byte 7 of the record of a data frame of 11 bits
+_PLAIN = const(3)  # slots above it belong to multiplexed messages
+_N_SLOTS = const(4)
+_SLOT = const(7)
+_ROW = const(18)
 
 
 class Watch:
@@ -28,8 +34,8 @@ class Watch:
     def __init__(self, bus, sections, on_tick, on_resume):
         slots = sections[st.SLOTS]
         signals = sections[st.SIGNALS]
-        self.n_slots = len(slots) // SLOT_COLUMNS
-        self.n_signals = len(signals) // SIGNAL_COLUMNS
+        self.n_slots = len(slots) // _SLOT
+        self.n_signals = len(signals) // _ROW
         self.slots = slots
         self.signals = signals
         self.data = bytearray(8 * self.n_slots + 8)
@@ -37,63 +43,38 @@ class Watch:
         self.tick = 0
         self.lo = 0
         self.hi = 0
-        self._kind = bus << 5
         self._lut = bytearray(_IDS)
         self._on_tick = on_tick
         self._on_resume = on_resume
         self._started = False
-        self._due = 0
-        self._plain = self.n_slots
+        plain = self.n_slots
         for i in range(self.n_slots):
-            can_id = slots[i * SLOT_COLUMNS]
-            if slots[i * SLOT_COLUMNS + 5] and i < self._plain:
-                self._plain = i
+            can_id = slots[i * _SLOT]
+            if slots[i * _SLOT + 5] and i < plain:
+                plain = i
             if not self._lut[can_id]:
                 self._lut[can_id] = i + 1
+        self._words = array("i", [0, 0, bus << 5, plain, self.n_slots])
         column = signals
-        self._at = array(
-            "i", [8 * column[i] + column[i + 2] for i in range(0, len(column), SIGNAL_COLUMNS)]
-        )
-        self._read = bytearray([column[i + 1] for i in range(0, len(column), SIGNAL_COLUMNS)])
+        self._at = array("i", [8 * column[i] + column[i + 2] for i in range(0, len(column), _ROW)])
+        self._read = bytearray([column[i + 1] for i in range(0, len(column), _ROW)])
+        self.raws = array("i", range(self.n_signals))
 
-    @micropython.native
     def scan(self, block, first, n, hi):
         """Take `n` records of 16 bytes from `block[first]` on; what is no frame is passed over.
 
         hi  bits above 27 of the first record's time
         """
-        lut = self._lut
-        data = self.data
-        kind = self._kind
         if not self._start(block, first, n, hi):
             return
-        due = self._due
-        for at in range(first, first + 16 * n, 16):
-            top = block[at + 3]
-            if top >= 0xF0:
-                continue
-            lo = block[at] | block[at + 1] << 8 | block[at + 2] << 16 | (top & 15) << 24
-            if (lo - due) & _LOW < _HALF:
-                due = self._pass(lo)
-            if block[at + 7] == kind and not block[at + 6] and block[at + 5] < 8:
-                slot = lut[block[at + 4] | block[at + 5] << 8]
-                if slot:
-                    if slot > self._plain:
-                        slot = self._select(slot, block, at)
-                        if not slot:
-                            continue
-                    if (top >> 4) < self.slots[slot * SLOT_COLUMNS - 6]:
-                        continue
-                    to = slot * 8 - 8
-                    data[to] = block[at + 8]
-                    data[to + 1] = block[at + 9]
-                    data[to + 2] = block[at + 10]
-                    data[to + 3] = block[at + 11]
-                    data[to + 4] = block[at + 12]
-                    data[to + 5] = block[at + 13]
-                    data[to + 6] = block[at + 14]
-                    data[to + 7] = block[at + 15]
-                    self.seen[slot - 1] = self.tick
+        end = first + 16 * n
+        while True:
+            first = _take(
+                self._words, self._lut, self.slots, self.data, self.seen, block, first, end
+            )
+            if first >= end:
+                return
+            self._pass(_time(block, first))
 
     @micropython.native
     def raw(self, i):
@@ -109,7 +90,7 @@ class Watch:
             value = data[at] | data[at + 1] << 8
             return value - 65536 if value & 0x8000 else value
         row = self.signals
-        i *= SIGNAL_COLUMNS
+        i *= _ROW
         step = row[i + 3]
         value = 0
         for _ in range(row[i + 4]):
@@ -120,16 +101,23 @@ class Watch:
             value -= 1 << row[i + 6]
         return value
 
-    def is_fresh(self, i):
-        """Tell whether the message of signal `i` came lately."""
-        slot = self.signals[i * SIGNAL_COLUMNS]
-        seen = self.seen[slot]
-        return seen >= 0 and self.tick - seen <= self.slots[slot * SLOT_COLUMNS + 2]
+    def decode(self, first, step):
+        """Bring `raws` up to date for every `step`th signal; at most 2^30 - 1."""
+        _decode(
+            self.raws,
+            self._at,
+            self._read,
+            self.signals,
+            self.data,
+            first,
+            self.n_signals,
+            step,
+        )
 
     def centi(self, i, raw):
         """Return a raw value of signal `i` in hundredths of its unit."""
         row = self.signals
-        i *= SIGNAL_COLUMNS
+        i *= _ROW
         return (raw * row[i + 14] >> st.SCALE_BITS) + row[i + 15]
 
     def t_us(self):
@@ -160,37 +148,121 @@ class Watch:
     def _restart(self, lo, hi):
         self.lo = lo
         self.hi = hi
-        self._due = (lo + TICK_US) & _LOW
+        self._words[_DUE] = (lo + TICK_US) & _LOW
 
     def _pass(self, lo):
-        """Do the ticks up to `lo`; return when the next is due."""
-        ahead = (lo - self._due) & _LOW
+        """Do the ticks up to `lo`."""
+        words = self._words
+        ahead = (lo - words[_DUE]) & _LOW
         if ahead > _PAUSE_US:
             self._restart(lo, self.hi + (1 if lo < self.lo else 0))
             self._on_resume(ahead // 1_000_000)
-            return self._due
+            return
         while True:
-            if self._due < self.lo:
+            due = words[_DUE]
+            if due < self.lo:
                 self.hi += 1
-            self.lo = self._due
-            self.tick += 1
+            self.lo = due
+            words[_TICK] = self.tick = self.tick + 1
             self._on_tick()
-            self._due = (self._due + TICK_US) & _LOW
-            if (lo - self._due) & _LOW >= _HALF:
-                return self._due
-
-    def _select(self, slot, block, at):
-        """Return the slot + 1 that a multiplexed message fills, or 0."""
-        slots = self.slots
-        can_id = slots[slot * SLOT_COLUMNS - 7]
-        while slot <= self.n_slots and slots[slot * SLOT_COLUMNS - 7] == can_id:
-            row = slot * SLOT_COLUMNS
-            value = block[at + 8 + slots[row - 4]] >> slots[row - 3] & slots[row - 2]
-            if value == slots[row - 1]:
-                return slot
-            slot += 1
-        return 0
+            words[_DUE] = due = (due + TICK_US) & _LOW
+            if (lo - due) & _LOW >= _HALF:
+                return
 
 
 def _time(block, at):
     return block[at] | block[at + 1] << 8 | block[at + 2] << 16 | (block[at + 3] & 15) << 24
+
+
+@micropython.viper
+def _take(
+    words: ptr32,
+    lut: ptr8,
+    slots: ptr32,
+    data: ptr8,
+    seen: ptr32,
+    block: ptr8,
+    at: int,
+    end: int,
+) -> int:
+    """Store payloads until `end` or until a tick is due; return where that is."""
+    due = words[_DUE]
+    tick = words[_TICK]
+    kind = words[_KIND]
+    plain = words[_PLAIN]
+    n_slots = words[_N_SLOTS]
+    while at < end:
+        top = block[at + 3]
+        if top < 0xF0:
+            lo = block[at] | block[at + 1] << 8 | block[at + 2] << 16 | (top & 15) << 24
+            if (lo - due) & 0x0FFFFFFF < 0x08000000:
+                return at
+            slot = 0
+            if block[at + 7] == kind and block[at + 6] == 0 and block[at + 5] < 8:
+                slot = lut[block[at + 4] | block[at + 5] << 8]
+            if slot > plain:
+                can_id = slots[slot * _SLOT - 7]
+                while slot <= n_slots and slots[slot * _SLOT - 7] == can_id:
+                    row = slot * _SLOT
+                    value = block[at + 8 + slots[row - 4]] >> slots[row - 3] & slots[row - 2]
+                    if value == slots[row - 1]:
+                        break
+                    slot += 1
+                if slot > n_slots or slots[slot * _SLOT - 7] != can_id:
+                    slot = 0
+            if slot and top >> 4 >= slots[slot * _SLOT - 6]:
+                to = slot * 8 - 8
+                source = at + 8
+                while source < at + 16:
+                    data[to] = block[source]
+                    to += 1
+                    source += 1
+                seen[slot - 1] = tick
+        at += 16
+    return at
+
+
+@micropython.viper
+def _decode(
+    raws: ptr32,
+    places: ptr32,
+    kinds: ptr8,
+    rows: ptr32,
+    data: ptr8,
+    i: int,
+    n: int,
+    step: int,
+):
+    """Write the raw values of signals i, i + step.. below `n` as `Watch.raw` finds them."""
+    while i < n:
+        at = places[i]
+        kind = kinds[i]
+        if kind == 1:
+            value = data[at]
+        elif kind == 2:
+            value = data[at] | data[at + 1] << 8
+        elif kind == 3:
+            value = data[at] | data[at + 1] << 8
+            if value & 0x8000:
+                value -= 0x10000
+        else:
+            row = i * _ROW
+            left = rows[row + 4]
+            value = 0
+            while left > 0:
+                value = value << 8 | data[at]
+                left -= 1
+                if rows[row + 3] == 1:
+                    at += 1
+                else:
+                    at -= 1
+            bits = rows[row + 6]
+            value = value >> rows[row + 5]
+            if bits < 31:
+                value = value & ((1 << bits) - 1)
+                if rows[row + 7] and value >> (bits - 1):
+                    value -= 1 << bits
+            elif value < 0 or value > 0x3FFFFFFF:
+                value = 0x3FFFFFFF
+        raws[i] = value
+        i += step

@@ -306,7 +306,7 @@ def read(file, n_bytes):
         left -= 4 * n
         if left < 0:
             raise TableError("section %d has %d rows, more than there are bytes" % (tag, n_rows))
-        values = array("i", [0] * n)
+        values = array("i", range(n))
         if file.readinto(values) < 4 * n:
             raise TableError("ends in section %d" % tag)
         crc = binascii.crc32(values, binascii.crc32(head, crc))
