@@ -450,6 +450,7 @@ class Service:
             reply["status"] = m.BAD_REQUEST
         elif self._app.is_busy:
             reply["status"] = m.BUSY
+            self._config = None
         else:
             self._tap = None
             key = (asked["item"], total, asked["crc"])

@@ -161,6 +161,12 @@ class Link:
         finally:
             self.control(m.CONTROL_START, boot)
 
+    def restart(self):
+        """Let the logger start anew: it makes room for a signal table then. Its port goes away."""
+        boot = self.hello()["boot"]
+        self.control(m.CONTROL_STOP, boot)
+        self.control(m.CONTROL_RESET, boot)
+
     def ask(self, kind, values, rest=b"", accept=(m.OK,)):
         """Send one request until it is answered; return (fields, rest). RequestError for a status
         not in `accept`.

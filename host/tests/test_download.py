@@ -19,6 +19,7 @@ from stagelog.download import (
     is_held,
 )
 from stagelog.errors import DeviceError, UsageError
+from stagelog.link import RequestError, positions_of
 from stagelog.rig.play import saturated_tape
 from stagelog.rig.target import SimTarget
 
@@ -146,6 +147,59 @@ def test_running_session_is_closed_only_when_silent(target):
 def test_choosing_a_boot_that_is_not_there(target):
     with pytest.raises(UsageError, match="boot 7"):
         choose_sessions(target.link.list_sessions(), (7,))
+
+
+def test_logger_that_starts_anew_records(target):
+    target.link.restart()
+    target.run_for(500_000)
+    assert target.link.hello()["state"] == m.STATE_RECORDING
+    assert len(target.link.list_sessions()) == 2
+
+
+def test_lost_answers_of_a_run_are_asked_for_again(target):
+    session = stop(target)[0]
+    positions = positions_of(session)
+    whole = dict(target.link.read_blocks(positions))
+    read = target._logger.read
+    n_reads = itertools.count()
+    target._logger.read = lambda n: read(n) if next(n_reads) % 5 else read(n)[:3000]
+    assert dict(target.link.read_blocks(reversed(positions))) == whole
+    assert target.link.n_retries > 0 and list(whole) == positions
+
+
+def test_a_place_outside_of_the_card_ends_a_run(target):
+    end = stop(target)[0]["data_end"]
+    with pytest.raises(RequestError, match=f"block {end}: position outside"):
+        list(target.link.read_blocks(range(end - 3, end + 3)))
+
+
+def test_a_place_that_cannot_be_read_is_told_and_costs_no_other(target):
+    session = stop(target)[0]
+    bad = positions_of(session)[3]
+    card = target.app.board.card
+    read = card.read
+
+    def fail(sector, buf):
+        if sector == target.app.store.extent.sector_of(bad) + 5:
+            raise OSError("CRC")
+        read(sector, buf)
+
+    card.read = fail
+    found = dict(target.link.read_blocks(positions_of(session)))
+    assert [position for position, block in found.items() if block is None] == [bad]
+
+
+def test_pieces_of_several_blocks_are_read(target):
+    session = stop(target)[0]
+    first = session["position"]
+    blocks = [block for _, block in target.link.read_blocks([first, first + 1])]
+    values = {"position": first, "at": 500, "n": 1000, "n_blocks": 2}
+    target.link.send(m.READ, m.build(m.READ_REQUEST, values))
+    for i, block in enumerate(blocks):
+        kind, _, payload = target.link.receive(target._logger.clock() + 1)
+        fields, data = target.link.parse(m.READ, payload)
+        assert kind == m.READ | m.REPLY and fields["position"] == first + i
+        assert bytes(data) == block[500:1500]
 
 
 def test_logger_that_was_forgotten_records_again(target):

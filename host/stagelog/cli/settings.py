@@ -19,7 +19,7 @@ def command(port, source, profile, yes, as_json):
     """Show the settings of the logger on PORT, or replace them with --set FILE.
 
     --signals compiles the table that the on-car detectors work with. The recording pauses for a
-    moment: it goes on in a new session.
+    moment: it goes on in a new session, after a new start of the logger where it got a table.
     """
     from slog.messages import CONFIG_SETTINGS, CONFIG_SIGNALS
 
@@ -43,6 +43,8 @@ def command(port, source, profile, yes, as_json):
                     f"{link.name} refuses {source or profile}: {error}", "see firmware/SPEC.md"
                 ) from None
         text = link.get_config(CONFIG_SETTINGS)
+        if CONFIG_SIGNALS in given:
+            link.restart()
     finally:
         link.close()
     settings = json.loads(text) if text else {}

@@ -57,10 +57,8 @@ def flash(
                 say("write settings" if item == m.CONFIG_SETTINGS else "write the signal table")
                 link.replace_config(item, content)
         if signals is not None:
-            # Room for the table and its code is made at the start.
             say("start the logger anew")
-            link.control(m.CONTROL_STOP, hello["boot"])
-            link.control(m.CONTROL_RESET, hello["boot"])
+            link.restart()
     finally:
         link.close()
     if signals is not None:

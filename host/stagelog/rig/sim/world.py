@@ -2,6 +2,7 @@
 done.
 """
 
+from slog.messages import CONTROL_RESET, CONTROL_START
 from stagelog.rig.sim.models import ERROR, FRAME, STATE
 
 
@@ -58,10 +59,15 @@ class World:
                 return
 
     def step(self):
-        """Let the interrupts catch up and the application pass once."""
+        """Let the interrupts catch up and the application pass once. A reset that was asked for
+        is a new session here.
+        """
         for capture in self.board.captures:
             capture.serve(self.clock.now_us - self.clock.boot_us)
         self.app.step()
+        if self.board.asked == CONTROL_RESET:
+            self.board.asked = None
+            self.app.control(CONTROL_START)
 
     def _deliver(self, event):
         t_us, kind, bus, flags, can_id, dlc, state, tec, rec, data = event
