@@ -1,28 +1,26 @@
 """The MCP2518FD CAN controller: classic frames from a FIFO of 32, stamped by the chip itself.
 
 For boards whose interrupts come late: what matters is that `drain` is called before 32 frames have
-come, not when exactly. The capture plane of `logger.app`, and the names of `machine.CAN` as in
-`mcp2515`. `drain` changes the ring: it may be called wherever nothing else does, and the ring must
-be a `PolledRing`, which calls it before a record of another kind.
+come, not when exactly. `drain` changes the ring: it may be called wherever nothing else does, and
+the ring must be a `PolledRing`, which calls it before a record of another kind.
 
 `port` has transfer(view), which exchanges bytes in place with chip select low, and wait_us(us).
-Only `init` and `set_filters` raise (OSError if the chip does not answer); the capture plane says
-so in `answers` and tries again once a second. Never sends unless made with another mode.
+`init` and `set_filters` raise OSError if the chip does not answer; the rest says so in `answers`
+and tries again once a second.
 
 Sources: data sheet DS20006027B; MCP25XXFD family reference manual DS20005678E, section 4.
 """
 
 import struct
 
-from drivers.can_filters import FLAG_EXT_ID, FLAG_RTR, cover_ids
+from drivers.can_filters import FLAG_EXT_ID
+from drivers.can_source import CanSource
 from slog.layout import (
     BUS_ACTIVE,
     BUS_OFF,
     BUS_PASSIVE,
     BUS_STOPPED,
     BUS_WARNING,
-    GAP_CONTROLLER,
-    META_GAP,
     TIME_BITS,
     const,
 )
@@ -60,7 +58,6 @@ _OVERFLOW = const(0x08)
 _INVALID = const(0x80)  # IVMIF in byte 1
 
 _TRIES = const(50)  # of 100 us, for the crystal to start
-_RETRY_POLLS = const(10)
 _LOW = (1 << TIME_BITS) - 1
 
 
@@ -76,47 +73,25 @@ def find_timing(crystal_Hz, bitrate_bps):
     raise ValueError("%d bit/s from a crystal of %d Hz" % (bitrate_bps, crystal_Hz))
 
 
-class Mcp2518fd:
+class Mcp2518fd(CanSource):
     """One controller. Invariant: frames reach the ring in the order in which they ended."""
 
     MODE_NORMAL = 6
     MODE_LOOPBACK = 2
     MODE_SILENT = 3
-    STATE_STOPPED = BUS_STOPPED
-    STATE_ACTIVE = BUS_ACTIVE
-    STATE_WARNING = BUS_WARNING
-    STATE_PASSIVE = BUS_PASSIVE
-    STATE_BUS_OFF = BUS_OFF
-    FLAG_RTR = FLAG_RTR
-    FLAG_EXT_ID = FLAG_EXT_ID
     FILTERS_MAX = 32
+    _SHARES = (16, 16)
 
     def __init__(self, port, clock, crystal_Hz, bus=0, mode=MODE_SILENT):
-        self.bus = bus
-        self.bitrate_bps = 0
-        self.answers = False
-        self.counters = [0] * 8
-        self.n_errors = 0  # of the bus since set_up, at least
-        self._port = port
-        self._clock = clock
-        self._crystal_Hz = crystal_Hz
-        self._mode = mode
-        self._filters = None
-        self._state = BUS_STOPPED
-        self._ring = None
-        self._waits = 0
-        self._untold = 0
-        self._t_poll = 0
+        super().__init__(port, clock, crystal_Hz, bus, mode)
         self._offset = None  # from the chip's time to ours, 28 bits
         self._n_chip_errors = 0
-        self._data = bytearray(8)
+        self._payload = bytearray(8)
         self._buf = bytearray(2 + DEPTH * OBJECT_BYTES)
         view = memoryview(self._buf)
         self._views = [view[: 2 + 4 * n] for n in range(3)]
         self._byte_view = view[:3]
         self._object_views = [view[: 2 + n * OBJECT_BYTES] for n in range(DEPTH + 1)]
-
-    # Control plane
 
     def init(self, bitrate, mode=None):
         """Reset the chip and set it up; it receives from `set_filters` on."""
@@ -169,53 +144,12 @@ class Mcp2518fd:
         self._write(_CON, 0, self._mode << 8)
         self._state = BUS_ACTIVE
 
-    def state(self):
-        """Return the STATE of the last poll."""
-        return self._state
-
-    def get_counters(self, result=None):
-        """Return [TEC, REC, n_warning, n_passive, n_bus_off, 0, None, rx_overruns]."""
-        result = [0] * 8 if result is None else result
-        result[:] = self.counters
-        result[6] = None
-        return result
-
     def get_timings(self, result=None):
         """Return [bit rate, sjw, tseg1, tseg2, None, None]."""
         _, sjw, tseg1, tseg2 = find_timing(self._crystal_Hz, self.bitrate_bps)
         result = [0] * 6 if result is None else result
         result[:] = (self.bitrate_bps, sjw, tseg1, tseg2, None, None)
         return result
-
-    # Capture plane
-
-    @property
-    def listen_only(self):
-        """True if the controller sends nothing, not even an acknowledge."""
-        return self._mode == self.MODE_SILENT
-
-    def set_up(self, settings):
-        """Take {"bitrate_bps", "ids"}: the identifiers to receive, None for all."""
-        self.stop()
-        self.bitrate_bps = settings["bitrate_bps"]
-        ids = settings.get("ids")
-        self._filters = cover_ids(ids, self.FILTERS_MAX, (16, 16)) if ids else None
-        self.counters[:] = [0] * 8
-        self.n_errors = self._untold = 0
-
-    def start(self, ring):
-        """Receive into `ring` from now on, whenever `drain` is called."""
-        self._ring = ring
-        self._t_poll = self._clock.t_us()
-        self._try_start()
-
-    def stop(self):
-        """Take what has come and stop receiving."""
-        self.drain()
-        self._ring = None
-        self._state = BUS_STOPPED
-        if self.answers:
-            self._write(_CON, 0, _CONFIG << 8)
 
     def drain(self):
         """Bring what the chip holds into the ring; return how many frames that were."""
@@ -228,6 +162,7 @@ class Mcp2518fd:
         n = DEPTH if buf[2] & _FULL else (buf[3] - tail) & DEPTH - 1
         if tail >= DEPTH:
             return 0
+        self.counters[6] = n
         self._compare_clocks()
         first = min(n, DEPTH - tail)
         self._take(tail, first)
@@ -235,25 +170,25 @@ class Mcp2518fd:
             self._take(0, n - first)
         return n
 
-    def poll(self, ring):
-        """Look after the chip, ten times a second: lost frames into `ring`, states, counters."""
-        if self._ring is None:
-            return
-        if not self.answers:
-            self._waits -= 1
-            if self._waits <= 0:
-                self._revive(ring)
-            return
+    def _begin(self):
+        """Nothing to do: frames are fetched."""
+
+    def _end(self):
+        self.drain()
+        if self.answers:
+            self._write(_CON, 0, _CONFIG << 8)
+
+    def _look(self):
         buf = self._read(_CON, 1)
         mode, wanted = buf[4] >> 5, buf[5] & 7
         if wanted != self._mode:
-            self._revive(ring)
+            self._revive()
             return
         if self._read(_FIFOSTA1, 1)[2] & _OVERFLOW:
             self._write_byte(_FIFOSTA1, 0)
-            self._lost(ring, 1)
+            self._lost(1)
         elif self._untold:
-            self._lost(ring, 0)
+            self._lost(0)
         is_invalid = self._read(_INT, 1)[3] & _INVALID
         if is_invalid:
             self._write_byte(_INT + 1, 0)
@@ -273,12 +208,6 @@ class Mcp2518fd:
         if flags & 0x18:
             return BUS_PASSIVE
         return BUS_WARNING if flags & 0x07 or is_noisy else BUS_ACTIVE
-
-    def _enter(self, state):
-        """Count every state on the way to a worse one, as if it had been polled there."""
-        for passed in range(max(self._state + 1, BUS_WARNING), state + 1):
-            self.counters[passed] += 1
-        self._state = state
 
     def _compare_clocks(self):
         """Bring the offset from the chip's time to ours nearer to what it is now, by 1 us: its
@@ -318,7 +247,7 @@ class Mcp2518fd:
         if control & 0x20:
             kind |= 2
             n = 0
-        data = self._data
+        data = self._payload
         for i in range(8):
             data[i] = buf[at + 12 + i] if i < n else 0
         stamp = buf[at + 8] | buf[at + 9] << 8 | buf[at + 10] << 16 | (buf[at + 11] & 15) << 24
@@ -330,31 +259,6 @@ class Mcp2518fd:
         elif lo > clock.lo:
             hi -= 1
         self._ring.put_frame(lo, hi, can_id, kind, dlc, data)
-
-    def _lost(self, ring, n):
-        """Count `n` frames, at least, that found the FIFO full, and tell of them."""
-        self.counters[7] += n
-        self._untold += n
-        ring.count_lost(self.bus, n)
-        struct.pack_into("<II", self._data, 0, self._untold, self._t_poll & 0xFFFFFFFF)
-        clock = self._clock
-        clock.read()
-        if ring.put_meta(clock.lo, clock.hi, META_GAP, GAP_CONTROLLER, self.bus, self._data):
-            self._untold = 0
-
-    def _revive(self, ring):
-        """Set up a chip that was away or reset; tell since when it may have missed frames."""
-        self._try_start()
-        if self.answers:
-            self._lost(ring, 0)
-
-    def _try_start(self):
-        self._waits = _RETRY_POLLS
-        try:
-            self.init(self.bitrate_bps)
-            self.set_filters(self._filters)
-        except (OSError, ValueError):
-            self.answers = False
 
     def _reaches_mode(self, mode):
         return self._reaches(_CON, 2, 0xE0, mode << 5)
