@@ -6,7 +6,13 @@ import sys
 import pytest
 
 from stagelog.errors import DeviceError
-from stagelog.flash.base_image import checked_image, find_drives, write_esp, write_uf2
+from stagelog.flash.base_image import (
+    RELEASES,
+    checked_image,
+    find_drives,
+    write_esp,
+    write_uf2,
+)
 from stagelog.flash.build import FlashError
 
 IMAGE = b"UF2\nWQ]\x9e" + bytes(range(248)) * 4
@@ -43,6 +49,18 @@ def test_another_image_is_refused(image):
     image.write_bytes(IMAGE + b"!")
     with pytest.raises(FlashError, match="is wanted; download it again"):
         checked_image(image, DIGEST)
+
+
+def test_a_known_release_needs_no_digest_and_takes_no_other(tmp_path, monkeypatch):
+    name = next(name for name in RELEASES if "v1.29" in name)
+    path = tmp_path / name
+    path.write_bytes(IMAGE)
+    path.with_name(f"{name}.sha256").write_text(f"{DIGEST}  {name}\n")
+    with pytest.raises(FlashError, match=f"{RELEASES[name]} is wanted"):
+        checked_image(path)
+    assert checked_image(path, DIGEST) == IMAGE, "the user's own word counts most"
+    monkeypatch.setitem(RELEASES, name, DIGEST)
+    assert checked_image(path) == IMAGE
 
 
 def test_no_image_is_said(tmp_path):

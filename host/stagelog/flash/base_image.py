@@ -1,7 +1,9 @@
 """MicroPython itself onto a board: RP2040 by the drive of its boot loader, ESP32 by esptool.
 
-An image is taken only with its SHA-256. The RP2040's boot loader is in ROM, the ESP32's too: a
-cable pulled at any moment leaves a board that takes the image at the next try. esptool is GPL
+An image is taken only with its SHA-256: that of `RELEASES`, by the name it has on the makers' page
+(resources/firmware), or one that the user gives or has beside the file. The RP2040's boot loader
+is in ROM, the ESP32's too: a cable pulled at any moment leaves a board that takes the image at the
+next try. esptool is GPL
 and is run as a program, `python -m esptool`. Fails with FlashError (image), DeviceError (no
 drive, no tool).
 """
@@ -17,6 +19,15 @@ from pathlib import Path
 from ..errors import DeviceError
 from .build import FlashError
 
+# 1.29 as two unrelated projects published it, 1.28 as one did; we had neither file.
+RELEASES = {
+    "RPI_PICO-20260824-v1.29.0.uf2": (
+        "e1160e602e277d85920adb5fe741435edccba9ba6ecadc85fdab75252eeff4e9"
+    ),
+    "RPI_PICO-20260406-v1.28.0.uf2": (
+        "986e7d814fc89da543d49ce7948cae2c461add4739add21e427fc581d3bb67b0"
+    ),
+}
 _INFO = "INFO_UF2.TXT"
 _UF2_MAGIC = b"UF2\n"
 _ESP_OFFSETS = {"esp32": 0x1000, "esp32s2": 0x1000, "esp32s3": 0, "esp32c3": 0, "esp32c6": 0}
@@ -24,7 +35,8 @@ _ESP_TIMEOUT_S = 600
 
 
 def checked_image(path, sha256=None):
-    """Return the bytes of an image whose SHA-256 is `sha256`, or what `<path>.sha256` says.
+    """Return the bytes of an image whose SHA-256 is `sha256`, or what RELEASES or a file
+    `<path>.sha256` says.
 
     Raises   FlashError without a digest, with another one, or without a file.
     """
@@ -34,6 +46,7 @@ def checked_image(path, sha256=None):
     except OSError as error:
         raise FlashError(f"cannot read {path}: {error.strerror}") from None
     beside = path.with_name(path.name + ".sha256")
+    sha256 = sha256 or RELEASES.get(path.name)
     if sha256 is None and beside.is_file():
         sha256 = beside.read_text().split()[0]
     found = hashlib.sha256(content).hexdigest()

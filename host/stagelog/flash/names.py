@@ -19,7 +19,8 @@ _FOREIGN = """
     args baudrate buf buffer channel close config count deinit digest errno feed getvalue hard
     hexdigest id init ioctl ipoll irq key mask memory miso mode modify mosi mount off on open
     opt pack pin poll ptr8 ptr16 ptr32 read readblocks readinto readline register sck seek send
-    sleep stat stop ticks timeout toggle umount unregister update value write write_readinto writeblocks
+    sleep stat stop ticks timeout toggle umount unregister update value write write_readinto
+    writeblocks
 """.split()
 _TYPES = (str, bytes, bytearray, list, dict, set, tuple, int, memoryview, object, OSError)
 _FIRST = string.ascii_letters
