@@ -11,6 +11,7 @@ from stagelog.blocks.placement import Identity
 from stagelog.blocks.writer import pack_session
 from stagelog.car import drive, load_profile
 from stagelog.car.profile import dbc_file
+from stagelog.cli import main
 from stagelog.dbc import load_database
 from stagelog.decode import compile_plan, decode
 from stagelog.events import Detected
@@ -35,9 +36,9 @@ def drives():
     return [drive("stage", seed=seed, duration_s=43) for seed in (1, 2)]
 
 
-def write_log(path, frames, boot=1, unix_us=UNIX_US, first_seq=1, without=()):
+def write_log(path, frames, boot=1, unix_us=UNIX_US, first_seq=1, without=(), device_id="0a" * 8):
     """Write frames as a session file; `without` are shares (first, last) of its blocks."""
-    identity = Identity("0a" * 8, boot, 7)
+    identity = Identity(device_id, boot, 7)
     anchors = [(int(frames["t_us"][0]) + 1000, unix_us)]
     blocks = pack_session(frames, identity, anchors=anchors, first_seq=first_seq)
     keep = np.ones(len(blocks), bool)
@@ -310,3 +311,56 @@ def test_colours_of_channels_differ_for_every_eye(kind):
 def test_colours_are_dark_enough_for_the_sun():
     contrast = [1.05 / (TO_XYZ[1] @ linear(colour) + 0.05) for colour in COLOURS]
     assert min(contrast) > 3.2 and min(contrast[:4]) > 3.5
+
+
+@pytest.fixture(scope="module")
+def log(drives, tmp_path_factory):
+    path = tmp_path_factory.mktemp("cli") / "C09.slog"
+    write_log(path, drives[0].frames[:60_000])
+    return path
+
+
+def stagelog(*words):
+    """Run the command; return its exit code."""
+    with pytest.raises(SystemExit) as ended:
+        main([*map(str, words)])
+    return ended.value.code
+
+
+def test_command_writes_a_page_and_keeps_an_old_one(log, tmp_path, capsys):
+    page = tmp_path / "page.html"
+    assert stagelog("report", log, "-o", page) == 0
+    assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert "Can the car start tomorrow?" in capsys.readouterr().out
+    assert stagelog("report", log, "-o", page) == 6
+    assert stagelog("report", log, "-o", page, "--force", "--title", EVIL) == 0
+    assert "<script>alert" not in page.read_text(encoding="utf-8")
+
+
+def test_command_prints_facts_without_a_page(log, capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert stagelog("report", log, "--json") == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["schema"] == "stagelog.report/2" and "exceedances" in facts["sections"]
+    assert not list(tmp_path.iterdir())
+
+
+def test_command_takes_a_profile_for_each_car(log, capsys):
+    words = ("report", log, log, log, "--profile", "d7xr", "--profile", "d7xr_2")
+    assert stagelog(*words) == 2
+    assert "2 profiles for 3 logs" in capsys.readouterr().err
+
+
+def test_a_log_of_another_car_is_refused_with_the_reason(drives, tmp_path, capsys):
+    frames = drives[0].frames[:5000].copy()
+    frames["can_id"] = 0x7F0
+    write_log(tmp_path / "alien.slog", frames)
+    assert stagelog("report", tmp_path / "alien.slog", "-o", tmp_path / "page.html") == 5
+    assert "no message of the DBC" in capsys.readouterr().err
+
+
+def test_logs_of_two_loggers_are_not_one_car(drives, tmp_path, capsys):
+    write_log(tmp_path / "a.slog", drives[0].frames[:3000])
+    write_log(tmp_path / "b.slog", drives[1].frames[:3000], device_id="0c" * 8)
+    assert stagelog("report", tmp_path, "-o", tmp_path / "page.html") == 5
+    assert "2 loggers" in capsys.readouterr().err
