@@ -108,7 +108,7 @@ META = (
         (
             ("tec", "B", "", "transmit error counter"),
             ("rec", "B", "", "receive error counter"),
-            ("n_errors", "H", "", "bus errors since the last of these records, at least"),
+            ("n_errors", "H", "", "errors since the last such record, at least; 65535 at most"),
             ("bitrate_bps", "I", "bit/s", "configured bit rate"),
         ),
     ),
