@@ -275,7 +275,7 @@ def test_what_looks_newest_is_left_out_if_a_higher_number_lies_behind_it():
     log = Log(8)
     log.seq = 10
     log.write(7, 8)
-    log.blocks.update({0: (2, 2, True), 5: (3, 2, True), 6: (4, 2, True), 7: (5, 2, True)})
+    log.blocks.update({0: (2, 2, True), 5: (8, 2, True), 6: (9, 2, True), 7: (10, 2, True)})
     assert listed(Sessions(store_of(log, log.places()))) == [(FIRST + 1, 7, 11, 7)]
 
 
@@ -289,3 +289,47 @@ def test_a_session_that_goes_once_round_the_ring_stays_one():
     log.write(1, 25)
     sessions._store = store_of(log, places)
     assert listed(sessions) == [(FIRST + 15, 40, 16, 1)]
+
+
+def test_a_block_written_twice_is_in_its_session():
+    """The first place was bad, so that the next one has the same number."""
+    log = Log(40)
+    log.write(1, 6)
+    log.write(2, 9)
+    log.seq -= 1
+    log.write(2, 1)
+    assert log.blocks[14][0] == log.blocks[15][0]
+    for is_whole in (True, False):
+        log.blocks[14] = (log.seq - 1, 2, is_whole)
+        assert log.places().find_head()[:2] == (FIRST + 15, log.seq - 1)
+        assert listed(Sessions(store_of(log, log.places()))) == [
+            (FIRST + 6, 10, 7, 2),
+            (FIRST, 6, 1, 1),
+        ]
+
+
+def test_torn_blocks_name_no_session_but_belong_to_their_own():
+    log = Log(40)
+    log.write(1, 6)
+    log.write(2, 12)
+    log.write(3, 1)
+    log.blocks[6] = (7, 2, False)
+    log.blocks[12] = (13, 2, False)
+    spans = [(FIRST + 18, 1, 19, 3), (FIRST + 6, 12, 7, 2), (FIRST, 6, 1, 1)]
+    assert listed(Sessions(store_of(log, log.places()))) == spans
+    for place in (7, 9, 12, 15):
+        log.blocks[place] = (place + 1, 9, False)
+    assert listed(Sessions(store_of(log, log.places()))) == spans
+    log.blocks[6] = (500, 2, False)
+    spans[1] = (FIRST + 8, 10, 9, 2)
+    assert listed(Sessions(store_of(log, log.places()))) == spans
+
+
+def test_a_log_of_one_torn_block_holds_no_session():
+    log = Log(40)
+    log.write(1, 1)
+    log.blocks[0] = (1, 1, False)
+    sessions = Sessions(store_of(log, log.places()))
+    assert sessions.get(0) is None and sessions.oldest() is None
+    sessions = Sessions(store_of(Log(40), Log(40).places()))
+    assert sessions.get(0) is None and sessions.oldest() is None
