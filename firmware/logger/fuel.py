@@ -96,7 +96,9 @@ class Fuel:
         self._ml = ml
 
     def _since_cl(self):
-        return self._since_ml * self.scale // (10 * _ONE)
+        litres = self._since_ml // 1000  # apart from the rest: within 30 bits
+        rest = self._since_ml - litres * 1000
+        return litres * self.scale // 10_000 + rest * (self.scale // 100) // 100_000
 
     def _read_level(self):
         """Return the mean volume of the senders in cl; None unless both are in their range."""
