@@ -1,12 +1,9 @@
 """The firmware's events in the log equal what the host finds in the log's frames."""
 
-import binascii
-import struct
-
 import numpy as np
 import pytest
 
-from slog.messages import CONFIG_SIGNALS, CONTROL_STOP
+from slog.messages import CONFIG_SIGNALS, STATE_RECORDING
 from stagelog.blocks import read_log
 from stagelog.car import drive, load_profile
 from stagelog.car.profile import dbc_file
@@ -26,6 +23,7 @@ from stagelog.rig.logger import LoggerProcess
 from stagelog.rig.runtimes import find_runtime
 from stagelog.rig.tape import tape_of, write_tape
 
+_START_US = 3_000_000
 RUNTIMES = ("cpython", "unix64", "unix32")
 HOT = {"fault": "value", "signals": ("DiffOilTempR",), "value": 145}
 SHORT = Scenario(
@@ -95,40 +93,39 @@ def test_events_on_the_car_equal_the_host(tmp_path_factory, runtime, table, driv
 
 
 def give_table(target, data):
-    """Let the target's logger start with a signal table: a board sizes its ring at power-on."""
-    if target.name == "sim":
-        target.link.replace_config(CONFIG_SIGNALS, data)
-        return
-    head = struct.pack("<II", 1, len(data))
-    crc = struct.pack("<I", binascii.crc32(data, binascii.crc32(head)))
-    target.power_cut()
-    target.board.install({f"settings/{CONFIG_SIGNALS}a": head + crc + data})
-    target.power_on()
+    """Give the target's logger a signal table, as 'stagelog settings' does."""
+    target.link.replace_config(CONFIG_SIGNALS, data)
+    if target.name == "rp2040":
+        target.link.restart()
+        target.run_for(_START_US)
+        assert target.link.status()["state"] == STATE_RECORDING
 
 
-def test_events_of_the_target_equal_the_host(target, tmp_path, table, driven):
-    if target.name == "hardware":
-        pytest.skip("a table goes onto a board with 'stagelog settings'")
+@pytest.mark.needs("power", "virtual_time")
+def test_events_of_the_target_equal_the_host_up_to_a_power_cut(target, tmp_path, table, driven):
     give_table(target, table.data)
     frames = driven.frames
     if target.name == "rp2040":
         frames = frames[frames["t_us"] < 13_000_000]  # emulation is slower than the car
     target.play(tape_of(frames))
-    target.run_for(500_000)
+    target.run_for(1_000_000)
+    boot = target.link.hello()["boot"]
+    target.power_cut()
+    target.power_on()
     link = target.link
-    link.control(CONTROL_STOP, link.hello()["boot"])
     path = tmp_path / "session.slog"
-    newest = link.list_sessions()[0]
-    path.write_bytes(b"".join(block for _, block in link.read_blocks(positions_of(newest))))
+    cut = next(session for session in link.list_sessions() if session["boot"] == boot)
+    path.write_bytes(b"".join(block for _, block in link.read_blocks(positions_of(cut))))
     session = read_log(path).sessions[0]
+    assert sum(map(len, session.iter_frames())) == len(frames)
     said = load_events(session)
     assert compare_events(said, recompute(session.iter_frames(), table)) == []
     assert len(said) > 10
+    assert summarise(said)["distance_m"][0] > 0
 
 
+@pytest.mark.needs("virtual_time")
 def test_a_damaged_table_ends_no_recording(target, fetch_frames, table, driven):
-    if target.name == "hardware":
-        pytest.skip("a table goes onto a board with 'stagelog settings'")
     damaged = bytearray(table.data)
     damaged[100] ^= 1
     give_table(target, bytes(damaged))
