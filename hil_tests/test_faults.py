@@ -12,7 +12,7 @@ from slog import messages as m
 from slog.layout import BUS_STOPPED
 from stagelog.archive.facts import erase_digest
 from stagelog.card import prepare_raw
-from stagelog.ledger import CONTROLLER, account
+from stagelog.ledger import AWAY, account
 from stagelog.link import RequestError
 from stagelog.rig import bus_faults, nodes
 from stagelog.rig import tape as tapes
@@ -163,7 +163,7 @@ def test_controller_that_does_not_answer_and_comes_back(target, fetch_log):
     assert_says(target, m.STATE_RECORDING, faults.NONE)
     assert target.link.status()["stored0"] == sent
     session = fetch_log().sessions[0]
-    assert [gap.cause for gap in account(session).gaps] == [CONTROLLER]
+    assert [gap.cause for gap in account(session).gaps] == [AWAY]
     states = [record.arg for record in session.decoded_meta() if record.name == "bus"]
     assert BUS_STOPPED in states
 

@@ -26,6 +26,7 @@ from stagelog.blocks.records import decode_meta
 
 RING_FULL = "ring full"
 CONTROLLER = "controller overflow"
+AWAY = "controller away"
 CARD = "card full or failed"
 BLOCK = "block missing"
 HEAD = "start missing"
@@ -186,6 +187,8 @@ def _recorded_gaps(meta):
             detail = f"longest write so far {worst_ms} ms" if worst_ms else ""
         exact = record.arg not in GAP_AT_LEAST
         n = record.values["n"]
+        if cause == CONTROLLER and not n:
+            cause, n = AWAY, None
         gaps.append(Gap(record.bus, start_us, record.t_us, n, exact, cause, detail))
     states = meta[meta["kind"] == META_BUS]
     for bus in range(N_BUSES):
@@ -286,6 +289,7 @@ def describe(gap, timeline=None):
     why = {
         RING_FULL: "dropped, counted exactly: the ring was full because the card was too slow",
         CONTROLLER: "lost in the controller, whose receive buffers overflowed",
+        AWAY: "may be lost: the controller did not answer, or was reset",
         CARD: "given up, counted exactly:",
         BLOCK: "missing:",
         HEAD: "missing at the start:",
