@@ -212,6 +212,25 @@ def test_click_on_a_jump_shows_its_moment_and_escape_goes_back(browser, pages):
     assert browser.value("document.activeElement.closest('section').id") == "jumps"
 
 
+def test_pointer_reads_values_and_place(browser, pages):
+    browser.open(pages["stage"], SIZES["desk"])
+    browser.value("document.getElementById('box-c-engine').scrollIntoView({block: 'center'})")
+    place = browser.value(
+        """(() => { const over = document.querySelector('#c-engine .u-over');
+        const box = over.getBoundingClientRect();
+        return [box.left + box.width / 2, box.top + box.height / 2]; })()"""
+    )
+    for step in range(3):
+        x, y = place[0] + step, place[1]
+        browser.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+    shown = "document.querySelector('#box-c-engine .keys b').textContent"
+    browser.wait(f"{shown} !== ''")
+    assert float(browser.value(shown).split(" ")[0]) > 500
+    where = browser.value("document.getElementById('at').textContent")
+    assert " km " in where and where.endswith("UTC")
+    browser.picture(PICTURES / "stage_pointer.png", is_whole=False)
+
+
 def test_keys_move_and_zoom_the_charts(browser, pages):
     browser.open(pages["stage"], SIZES["desk"])
     browser.value("document.getElementById('strips').focus()")

@@ -288,7 +288,11 @@ function resize(width) {
   addEventListener("resize", () => { clearTimeout(waiting); waiting = setTimeout(() => resize(), 80); });
   addEventListener("beforeprint", () => resize(700));
   addEventListener("afterprint", () => resize());
-  const at = /^#t=([\d.]+)/.exec(location.hash);
-  if (at) await jump(Number(at[1]));
+  const linked = async () => {
+    const at = /^#t=([\d.]+)/.exec(location.hash);
+    if (at) await jump(Number(at[1]));
+  };
+  addEventListener("hashchange", linked);
+  await linked();
   document.body.dataset.ready = (performance.now() - started).toFixed(0);
 })();
