@@ -186,6 +186,16 @@ def test_overflows_of_the_controller_are_lower_bounds(tmp_path):
     assert "bus 1: 2 or more frames in 700 us lost in the controller" in describe(recorded)
 
 
+def test_a_controller_that_was_away_is_a_hole_without_a_number(tmp_path):
+    recorder = Recorder()
+    t_us = recorder.frames(0, 100)
+    recorder.meta(t_us + 900_000, META_GAP, GAP_CONTROLLER, n=0, t_first=t_us)
+    ledger = ledger_of(recorder.stop(t_us + 3_000_000).log(tmp_path))
+    (gap,) = ledger.gaps
+    assert gap.n is None and gap.t_end_us - gap.t_start_us == 900_000 and not ledger.complete
+    assert "bus 0: frames in 900 ms may be lost: the controller did not" in describe(gap)
+
+
 def test_a_controller_that_is_bus_off_is_a_hole_without_a_number(tmp_path):
     recorder = Recorder()
     t_us = recorder.frames(0, 100)
