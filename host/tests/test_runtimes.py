@@ -160,11 +160,18 @@ def test_image_that_cannot_be_built_is_downloaded(tmp_path, offline):
     assert any(hashlib.sha256(image).hexdigest() in line for line in said)
 
 
-def test_downloaded_page_that_is_no_image_is_refused(offline):
-    offline["RPI_PICO-20260824-v1.29.0.uf2"] = b"<html>log in first</html>"
-    with pytest.raises(RuntimeUnavailable, match="no UF2"):
-        ensure_runtime("pico-1.29", lambda _text: None)
-    assert find_runtime("pico-1.29") is None
+@pytest.mark.parametrize(
+    ("name", "file", "what"),
+    [
+        ("pico-1.25", "RPI_PICO-20250415-v1.25.0.uf2", "no UF2"),
+        ("pico-1.29", "RPI_PICO-20260824-v1.29.0.uf2", "SHA-256 .* is wanted"),
+    ],
+)
+def test_downloaded_page_that_is_no_image_is_refused(offline, name, file, what):
+    offline[file] = b"<html>log in first</html>"
+    with pytest.raises(RuntimeUnavailable, match=what):
+        ensure_runtime(name, lambda _text: None)
+    assert find_runtime(name) is None
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,9 @@
 A runtime is taken from the path in STAGELOG_UNIX64 (STAGELOG_PICO_1_25 and so on), the PATH (unix
 port only), the cache, and else built from Debian's sources into the cache: no root, about 20 s for
 a unix port and 45 s for an image. An image that can't be built is downloaded from its maker. What
-is built has its sources pinned by SHA-256; of a download the SHA-256 is said, to be compared with
-the maker's. The cache is STAGELOG_CACHE, or stagelog in XDG_CACHE_HOME or ~/.cache.
+is built has its sources pinned by SHA-256, a download itself where `flash.base_image` knows it; of
+another the SHA-256 is said, to be compared with the maker's. The cache is STAGELOG_CACHE, or
+stagelog in XDG_CACHE_HOME or ~/.cache.
 `python -m stagelog.rig.runtimes NAME...` makes them ready and prints their paths; without a name
 it lists what is there. Fails with RuntimeUnavailable, which says what to do.
 """
@@ -25,6 +26,7 @@ import urllib.request
 from pathlib import Path
 
 from stagelog.errors import StagelogError, UsageError
+from stagelog.flash.base_image import RELEASES
 from stagelog.rig.build.debian import RuntimeUnavailable
 from stagelog.rig.build.recipes import RECIPES, build, locked
 
@@ -149,8 +151,15 @@ def _download(name, target, cache, say):
             f"the official image cannot be downloaded here ({error})",
             hint=f"download {uri} elsewhere",
         ) from error
+    found = hashlib.sha256(image).hexdigest()
+    if found != RELEASES.get(_OFFICIAL[name], found):
+        raise RuntimeUnavailable(
+            f"{uri} has SHA-256 {found}, {RELEASES[_OFFICIAL[name]]} is wanted",
+            hint=f"download {uri} elsewhere",
+        )
     target.write_bytes(image)
-    say(f"SHA-256 {hashlib.sha256(image).hexdigest()}: compare it with the maker's")
+    if _OFFICIAL[name] not in RELEASES:
+        say(f"SHA-256 {found}: compare it with the maker's")
 
 
 def _find_defect(name, path):
