@@ -36,7 +36,7 @@ def run(slot, memory, at):
     names = {names!r}
     while names:
         __import__(names.pop())
-        if len(names) % 4 == 0:
+        if len(names) % 2 == 0:
             gc.collect()
     from boards.{board} import run
     run(slot, memory, at, hole)
