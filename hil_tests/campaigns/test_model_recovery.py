@@ -23,8 +23,12 @@ def every_seed(check):
     return call
 
 
+def nonce_of(boot):
+    return 7_000_000 - boot
+
+
 class Places(Extent):
-    """An extent of {place: (number, boot, is whole)}; the random number is that of the boot."""
+    """An extent of {place: (number, boot, is whole)}; the random number follows from the boot."""
 
     def __init__(self, n, blocks):
         self.extent_id = b"CAMPAIGN"
@@ -41,7 +45,7 @@ class Places(Extent):
         self.n_looks += 1
         assert self.first <= position < self.end
         found = self.blocks.get(position - FIRST)
-        return found and (found[0], found[1], found[1])
+        return found and (found[0], found[1], nonce_of(found[1]))
 
     def is_whole(self, position):
         found = self.blocks.get(position - FIRST)
@@ -103,7 +107,7 @@ def listed(sessions):
     found = []
     while (session := sessions.get(len(found))) is not None:
         found.append(session[:4])
-        assert session[4] == session[3]
+        assert session[4] == nonce_of(session[3])
     return found
 
 
@@ -120,7 +124,7 @@ def test_head_tail_and_sessions_of_a_clean_log(seed):
     places = log.places()
     head = places.find_head()
     newest = (log.next - 1) % log.n
-    assert head == (FIRST + newest, log.seq - 1, log.boots[-1], log.boots[-1])
+    assert head == (FIRST + newest, log.seq - 1, log.boots[-1], nonce_of(log.boots[-1]))
     tail, following, n_used = places.find_tail(head)
     assert following == FIRST + log.next
     assert n_used == log.n_used
@@ -235,6 +239,33 @@ def test_places_that_show_the_round_before_are_in_no_session_of_now(seed):
         for step in range(n_blocks):
             where.setdefault((position - FIRST + step) % log.n, boot)
     assert {place: where.get(place) for place in own} == own
+
+
+@every_seed
+def test_a_large_ring_is_not_searched_place_by_place(seed):
+    rng = random.Random(6000 + seed)
+    log = Log(rng.randrange(6000, 7000))
+    for boot in range(1, 4):
+        log.write(boot, rng.randrange(1, 2000))
+    places = log.places()
+    assert places.find_head()[:2] == (FIRST + log.next - 1, log.seq - 1)
+    assert places.n_looks <= 64 + 10 + 64 + 68 + 1
+
+
+@every_seed
+def test_a_lost_erase_group_of_4_MiB_does_not_hide_what_follows(seed):
+    rng = random.Random(7000 + seed)
+    log = Log(4096)
+    n_before = rng.randrange(1, 3000)
+    log.write(1, n_before)
+    log.write(2, 1024 + rng.randrange(1, 40))
+    start = n_before // 16 * 16
+    for place in range(start, start + 1024):
+        log.blocks.pop(place, None)
+    if log.next - 1 not in log.blocks:
+        return
+    head = log.places().find_head()
+    assert head[1] == log.seq - 1 or start == 0
 
 
 @every_seed

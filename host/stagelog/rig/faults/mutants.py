@@ -32,6 +32,7 @@ _STORE = (
     "firmware/tests/test_slog_store.py",
     "hil_tests/campaigns/test_kept_cases.py",
     "hil_tests/campaigns/test_model_recovery.py",
+    "hil_tests/campaigns/test_mutants_extent.py",
     "hil_tests/campaigns/test_mutants_store.py",
 )
 
