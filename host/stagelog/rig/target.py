@@ -45,7 +45,8 @@ def light_of(steps):
 class SimTarget:
     """A rig in virtual time. The card is an image in `folder` and outlives power cuts.
 
-    args  of rig.sim.device.DEFAULTS; card_blocks; bitrate_bps of the bus that is wired to it
+    args  of rig.sim.device.DEFAULTS; card_blocks; bitrate_bps of the buses that are wired to it,
+          None for those of its settings at power-on
     """
 
     name = "sim"
@@ -55,7 +56,7 @@ class SimTarget:
     def __init__(self, folder, **args):
         from ..card import prepare_raw
 
-        self.bitrate_bps = args.pop("bitrate_bps", 500_000)
+        self.bitrate_bps = args.pop("bitrate_bps", None)
         import_firmware()
         self.card_path = folder / "card.img"
         if not self.card_path.exists():
@@ -87,7 +88,7 @@ class SimTarget:
         args = dict(self._args, seed=self._args.get("seed", 1) + self._n_boots - 1)
         self._logger = VirtualLogger(args)
         for capture in self.app.board.captures:
-            capture.wire_bps = self.bitrate_bps
+            capture.wire_bps = self.bitrate_bps or capture.bitrate_bps
             capture.present = self._controllers
         self.link = Link(self._logger, "sim", self._logger.clock)
 
