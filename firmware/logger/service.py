@@ -35,6 +35,7 @@ _LOW = (1 << TIME_BITS) - 1
 _POSITION = offsets(m.READ_REPLY)["position"]
 _MOST_IN = const(1200)  # bytes of a request on the wire
 _PIECE = const(448)  # bytes sent at a time: seven packets, while a sector is read
+_SECTORS = const(4)  # most sectors read in a step while it records, 3 ms
 _FRAMES = const(8)  # most frames sent in a step while the logger is stopped, 40 ms
 
 
@@ -112,9 +113,12 @@ class Service:
         if n:
             self._receiver.feed(self._in_view[:n], self._take)
         if self._app.state != m.STATE_IDLE:
-            while self._send(PACKET_BYTES):
-                pass
-            self._make()
+            for _ in range(_SECTORS):
+                while self._send(PACKET_BYTES):
+                    pass
+                self._make()
+                if self._run is None or self._app.board.ring.n_waiting():
+                    break
             self._send(PACKET_BYTES)
             return
         self._send(_PIECE)
@@ -259,32 +263,36 @@ class Service:
         self._run = _Run(request, asked["position"], n_blocks, at, n)
 
     def _read_on(self):
-        """Go on with the answer to a READ by a sector."""
+        """Go on with the answer to a READ by a sector.
+
+        Small, as MicroPython takes the variables of a larger function from the heap at each call.
+        """
         run = self._run
-        extent = self._app.store.extent
-        if extent is None:
-            self._end_run(m.NO_CARD)
-            return
         if run.at is None:
-            if not extent.first <= run.position < extent.end:
-                self._end_run(m.OUT_OF_RANGE)
+            if not self._begin_place():
                 return
-            self._begin_place()
             run.at = run.first
-        end = run.first + run.n
         start = run.at % SECTOR_BYTES
-        n = min(SECTOR_BYTES - start, end - run.at)
-        sector = extent.sector_of(run.position) + run.at // SECTOR_BYTES
+        n = min(SECTOR_BYTES - start, run.first + run.n - run.at)
+        if self._has_read(run.at // SECTOR_BYTES):
+            self._made.put(self._sector, start, n)
+            run.at += n
+            if run.at == run.first + run.n:
+                self._end_place()
+
+    def _has_read(self, i):
+        """Read sector `i` of the place; False if that ended its answer."""
+        store = self._app.store
+        if store.extent is None:
+            self._end_run(m.NO_CARD)
+            return False
         try:
-            self._app.store.card.read(sector, self._sector)
+            store.card.read(store.extent.sector_of(self._run.position) + i, self._sector)
+            return True
         except OSError:
             self._refuse_place(m.READ_ERROR)
             self._end_place()
-            return
-        self._made.put(self._sector, start, n)
-        run.at += n
-        if run.at == end:
-            self._end_place()
+            return False
 
     def _stream(self):
         """Answer whole blocks of a READ as fast as the link takes them; False if none could be.
@@ -292,23 +300,21 @@ class Service:
         Between two writes to the link there may be 400 us, else it runs dry.
         """
         store = self._app.store
-        extent = store.extent
         card = store.card
         link = self._link
         buf = self._sector
-        if store.is_writing or extent is None:
+        if store.is_writing:
             return False
         for i in range(_FRAMES):
             run = self._run
             if run is None or run.n != BLOCK_BYTES or run.at is not None or self._made_end:
                 return i > 0
-            if not extent.first <= run.position < extent.end:
-                return i > 0
-            self._begin_place()
+            if not self._begin_place():
+                return True
             made = self._made
             wire = self._sent.wire
             left = self._sent_end - self._sent_at
-            sector = extent.sector_of(run.position)
+            sector = store.extent.sector_of(run.position)
             end = sector + BLOCK_BYTES // SECTOR_BYTES
             try:
                 while sector < end:
@@ -337,10 +343,19 @@ class Service:
         return True
 
     def _begin_place(self):
+        """Begin the answer for the next place; False if it has ended the run."""
         run = self._run
+        extent = self._app.store.extent
+        if extent is None:
+            self._end_run(m.NO_CARD)
+            return False
+        if not extent.first <= run.position < extent.end:
+            self._end_run(m.OUT_OF_RANGE)
+            return False
         struct.pack_into("<I", run.head, _POSITION, run.position)
         self._made.begin(m.READ | m.REPLY, run.request)
         self._made.put(run.head, 0, len(run.head))
+        return True
 
     def _refuse_place(self, status):
         run = self._run

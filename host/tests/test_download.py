@@ -189,6 +189,34 @@ def test_a_place_that_cannot_be_read_is_told_and_costs_no_other(target):
     assert [position for position, block in found.items() if block is None] == [bad]
 
 
+@pytest.mark.parametrize("n_reads", range(0, 40, 3))
+def test_a_card_that_is_pulled_out_while_it_is_read_is_told(target, n_reads):
+    session = stop(target)[0]
+    store = target.app.store
+    read = store.card.read
+    left = [n_reads]
+
+    def pull(sector, buf):
+        left[0] -= 1
+        if left[0] < 0:
+            store.extent = None
+            raise OSError("no card")
+        read(sector, buf)
+
+    store.card.read = pull
+    with pytest.raises(RequestError, match="no usable card"):
+        list(target.link.read_blocks(positions_of(session)))
+    assert target.link.hello()["state"] == m.STATE_IDLE
+
+
+@pytest.mark.parametrize("request_", [(0, 4097, 1), (4000, 97, 1), (0, 64, 0), (0, 64, 65)])
+def test_a_read_that_makes_no_sense_is_refused(target, request_):
+    at, n, n_blocks = request_
+    values = {"position": 4, "at": at, "n": n, "n_blocks": n_blocks}
+    with pytest.raises(RequestError, match="not understood"):
+        target.link.ask(m.READ, values)
+
+
 def test_pieces_of_several_blocks_are_read(target):
     session = stop(target)[0]
     first = session["position"]
