@@ -43,6 +43,11 @@ def test_every_frame_comes_back(n_buses):
     assert report.good and report.early_us == 0
 
 
+def test_logger_listens_at_the_rate_of_the_bus():
+    _, found = closed_loop(make_schedule(traffic(300)), bitrate_bps=1_000_000)
+    assert found.same and found.n_logged == 300
+
+
 def test_half_speed_takes_twice_the_time():
     frames = traffic(300)
     report, found = closed_loop(make_schedule(frames, speed=0.5))
