@@ -16,6 +16,7 @@ from stagelog.dbc import load_database
 from stagelog.decode import compile_plan, decode
 from stagelog.events import Detected
 from stagelog.events.compare import Disagreement
+from stagelog.model import FRAME
 from stagelog.report.build import compare_facts, plain_facts, stage_facts
 from stagelog.report.html import COLOURS, render
 from stagelog.report.source import Source, read_source
@@ -311,6 +312,26 @@ def test_colours_of_channels_differ_for_every_eye(kind):
 def test_colours_are_dark_enough_for_the_sun():
     contrast = [1.05 / (TO_XYZ[1] @ linear(colour) + 0.05) for colour in COLOURS]
     assert min(contrast) > 3.2 and min(contrast[:4]) > 3.5
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.filterwarnings("error")
+def test_any_content_makes_a_page(profile, tmp_path, seed):
+    rng = np.random.default_rng(seed)
+    messages = load_database(dbc_file(profile)).messages
+    used = rng.choice([m.can_id for m in messages], rng.integers(1, len(messages) + 1))
+    n = int(rng.choice([40, 2000]))
+    frames = np.zeros(n, FRAME)
+    step_us = int(rng.choice([10, 1000, 200_000, 3_000_000]))
+    frames["t_us"] = rng.integers(0, 10**9) + np.cumsum(rng.integers(0, step_us, n))
+    frames["can_id"] = rng.choice(used, n)
+    frames["data"] = rng.integers(0, 256, (n, 8)) if seed % 4 else 0
+    frames["dlc"] = frames["n_bytes"] = 8 if seed % 3 else rng.integers(0, 9)
+    write_log(tmp_path / "any.slog", frames)
+    source = read_source([tmp_path / "any.slog"], profile, dbc_file(profile), "any")
+    facts = stage_facts(source)
+    json.dumps(plain_facts(facts), allow_nan=False)
+    assert "</html>" in render(facts) and "</html>" in render(compare_facts([source, source]))
 
 
 @pytest.fixture(scope="module")

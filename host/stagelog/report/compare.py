@@ -111,7 +111,7 @@ def compare_charts(stages):
         curves = []
         for stage in stages:
             values = stage.on_grid(name)
-            if values is None or not np.isfinite(values).any():
+            if values is None:
                 continue
             if name == roles.fuel_used:
                 values = values - values[np.isfinite(values)][0]

@@ -100,7 +100,7 @@ def _power(stage, kW):
 
 def _limiter(stage):
     name = stage.profile.report.limiter
-    series = stage.find(name)
+    series = stage.find_valid(name)
     if series is None:
         return []
     held_s, names = series.held_s(), stage.choices(name)
@@ -114,7 +114,7 @@ def _limiter(stage):
 def gearbox(stage, happened, abuse):
     """Return time and shifts by gear, the converter, limits and abuse (None: not computed)."""
     roles = stage.profile.roles
-    gear = stage.find(roles.gear)
+    gear = stage.find_valid(roles.gear)
     limits = limit_table(stage, "driveline", happened)
     if gear is None and limits is None:
         return None
@@ -157,7 +157,7 @@ def _gears(stage, gear, shifts):
 
 def _converter(stage):
     name = stage.profile.report.converter
-    series = stage.find(name)
+    series = stage.find_valid(name)
     if series is None:
         return []
     held_s, names = series.held_s(), stage.choices(name)

@@ -68,7 +68,7 @@ def _row(stage, number, flight):
 def _reaction_ms(stage, onset_us, landing_us):
     """Return how long after the onset the car said airborne, ms; None if it did not."""
     name = stage.profile.roles.flight_state
-    state = stage.find(name)
+    state = stage.find_valid(name)
     texts = stage.choices(name).items()
     code = next((value for value, text in texts if text.lower() == "airborne"), None)
     if state is None or code is None:

@@ -34,6 +34,8 @@ from ..timeline import SOURCE_TEXT, find_boots
 from .events import Happened
 from .stage import Piece, Stage
 
+APART_US = 3_600_000_000  # a log of another recorder that is silent for so long is two
+_EPOCH_FROM_US = 10**15  # times from here on are since 1970
 PAUSE_US = 5_000_000  # what is left of the time without power between two key cycles
 
 
@@ -205,12 +207,14 @@ class _Reading:
             return
         if np.any(np.diff(frames["t_us"]) < 0):
             frames = frames[np.argsort(frames["t_us"], kind="stable")]
-        start_us, end_us = int(frames["t_us"][0]), int(frames["t_us"][-1])
-        epoch = start_us if start_us > 10**15 else None
-        shift_us = self._open(start_us, end_us, None, epoch)
-        run = Recomputation(self.table.data)
-        self._feed(run, frames, shift_us)
-        self._add_events(run.events, [], shift_us)
+        cuts = np.flatnonzero(np.diff(frames["t_us"]) > APART_US) + 1
+        for part in np.split(frames, cuts):
+            start_us, end_us = int(part["t_us"][0]), int(part["t_us"][-1])
+            epoch = start_us if start_us > _EPOCH_FROM_US else None
+            shift_us = self._open(start_us, end_us, None, epoch)
+            run = Recomputation(self.table.data)
+            self._feed(run, part, shift_us)
+            self._add_events(run.events, [], shift_us)
 
     def _open(self, start_us, end_us, boot, unix_us):
         """Append a piece to the axis; return what its times are shifted by."""

@@ -208,4 +208,4 @@ class Stage:
             return None
         values = series.at(self.grid_us)
         values[self._silent(series)] = np.nan
-        return values
+        return values if np.isfinite(values).any() else None

@@ -5,6 +5,7 @@ texts or None, never formatted, so the page and the JSON say the same. `level` i
 "bad" or ""; `x_s` the moment in the charts, `chart` the one to show it in.
 """
 
+import math
 import re
 
 _UNITS = {"%": "pct", "km/h": "kmh", "l/100 km": "l_per_100km", "1/km": "per_km"}
@@ -23,8 +24,11 @@ def words(name, key=None, *, long=False):
 
 
 def row(*cells, level="", x_s=None, chart=None):
-    """Return a row; see the module."""
-    return {"cells": list(cells), "level": level, "x_s": x_s, "chart": chart}
+    """Return a row; see the module. What is no number stands as None."""
+    known = [
+        None if isinstance(cell, float) and not math.isfinite(cell) else cell for cell in cells
+    ]
+    return {"cells": known, "level": level, "x_s": x_s, "chart": chart}
 
 
 def table(columns, rows, *, title="", empty="None.", fold=None):
