@@ -1,10 +1,17 @@
 """Store, extent and sessions: what their mutants showed that no fast test told."""
 
+import itertools
+
+from logger.store import ERROR_TIMEOUT
+from slog import faults
 from slog import messages as m
+from slog.layout import FLAG_FIRST, FLAG_LAST, FLAG_PARTIAL
 from stagelog.rig.faults import cuts
 from stagelog.rig.faults.bench import Bench
 from stagelog.rig.faults.journal import Verdict
+from stagelog.rig.faults.reader import parse_block
 from stagelog.rig.faults.results import Tally
+from stagelog.rig.faults.scenarios import erase_oldest
 
 
 def test_a_small_power_cut_campaign_finds_nothing():
@@ -33,3 +40,123 @@ def test_a_new_session_counts_from_nothing_and_is_listed():
     assert [after[name] for name in names] == [0] * 5 and after["blocks_written"] == 0
     bench.run_ms(1500)
     assert [session["boot"] for session in bench.link.list_sessions()] == [boot, boot]
+
+
+def recording(n_places=200, run_ms=1500, **settings):
+    bench = Bench(5, n_places, settings)
+    bench.power_on()
+    bench.run_ms(run_ms)
+    return bench
+
+
+def places_written(bench, start=0):
+    layout = bench.layout
+    return [
+        layout.position(write.sector)[0] - layout.first for write in bench.card.journal[start:]
+    ]
+
+
+def test_a_card_that_is_away_is_set_up_once_a_second():
+    bench = recording()
+    n_calls = 0
+    init = bench.card.init
+
+    def count():
+        nonlocal n_calls
+        n_calls += 1
+        init()
+
+    bench.card.init = count
+    bench.card.present = False
+    bench.run_ms(10_000)
+    assert 8 <= n_calls <= 11
+    bench.card.present = True
+    bench.run_ms(3000)
+    assert bench.app.store.extent is not None and n_calls <= 12
+
+
+def test_a_full_ring_stays_full_while_it_goes_round():
+    bench = recording(24, 20_000, when_full="overwrite")
+    store = bench.app.store
+    assert store.blocks_written > 60
+    assert store.n_used == store.extent.n == 24 and store.n_free == 0
+    bench.run_ms(1000)
+    assert store.n_used == 24 and store.tail in (store.next_position, store.next_position + 1)
+
+
+def test_blocks_say_whether_they_are_the_first_and_whether_they_are_full():
+    bench = Bench(5, 400, {"flush_ms": 400})
+    bench.traffic._rate_Hz = 900
+    bench.power_on()
+    bench.run_ms(4000)
+    blocks = [parse_block(write.data) for write in bench.card.journal]
+    assert {block.n_records for block in blocks} >= {252}
+    for index, block in enumerate(blocks):
+        assert bool(block.flags & FLAG_FIRST) == (index == 0)
+        assert bool(block.flags & FLAG_PARTIAL) == (block.n_records < 252)
+        assert not block.flags & FLAG_LAST
+
+
+def test_a_write_that_does_not_end_is_aborted_and_tried_again():
+    bench = recording()
+    slow = [True]
+    bench.card.judge = lambda write: Verdict(10**9) if slow and slow.pop() else None
+    n = len(bench.card.journal)
+    bench.run_ms(9000)
+    assert bench.app.store.is_writing and bench.app.fault == faults.CARD_STALL
+    bench.run_ms(3000)
+    assert bench.card.journal[n].result == ERROR_TIMEOUT
+    store = bench.app.store
+    assert store.write_errors == 1 and store.write_retries == 1 and store.slots_skipped == 0
+    assert places_written(bench, n)[0] == places_written(bench, n)[1]
+    assert store.write_worst_us >= 10_000_000 and bench.app.fault != faults.CARD_STALL
+
+
+def test_a_stretch_of_bad_places_is_left_behind_once():
+    """The ring is full: what is stepped over is no longer in use, and the next look at the card
+    goes on where the last block went.
+    """
+    bench = recording(60, 25_000, when_full="overwrite")
+    store = bench.app.store
+    failing = True
+    bench.card.judge = lambda write: Verdict(3000, -1, 0) if failing else None
+    while not store.slots_skipped:
+        bench.run_ms(1)
+    while store.extent is not None:
+        bench.run_ms(1)
+    assert store.slots_skipped == 4
+    failing = False
+    n = len(bench.card.journal)
+    bench.run_ms(2500)
+    assert places_written(bench, n)[0] % 16 == 0
+    assert store.n_used == 60 and store.tail == store.next_position
+    assert len(bench.link.list_sessions()) == 1
+    bench.card.present = False
+    bench.run_ms(500)
+    bench.card.present = True
+    bench.run_ms(3000)
+    places = places_written(bench, n)
+    assert all((b - a) % 60 <= 1 for a, b in itertools.pairwise(places))
+
+
+def test_a_release_mark_that_did_not_land_erases_nothing():
+    bench = recording(100)
+    bench.link.control(m.CONTROL_STOP, bench.app.boot)
+    bench.link.control(m.CONTROL_START, bench.app.boot)
+    bench.run_ms(1500)
+    marks = {
+        bench.layout.sector(bench.layout.release_a),
+        bench.layout.sector(bench.layout.release_b),
+    }
+    bench.card.judge = lambda write: Verdict(3000, 0, 0) if write.sector in marks else None
+    assert not erase_oldest(bench)
+    store = bench.app.store
+    assert store.verify_errors == 3 and bench.app.fault
+    bench.run_ms(3000)
+    assert bench.app.fault == faults.CARD_LIES
+    assert len(bench.link.list_sessions()) == 2 and store.extent.released_seq == 0
+    bench.card.judge = None
+    assert erase_oldest(bench)
+    bench.run_ms(500)
+    assert len(bench.link.list_sessions()) == 1 and store.extent.released_seq > 1
+    assert store.n_used == store.extent.distance(store.tail, store.next_position)
