@@ -11,6 +11,7 @@ All comparisons are in raw units: a value that must not fall is compared as its 
 
 from array import array
 
+from logger.native import micropython, ptr8, ptr16, ptr32
 from slog import events as ev
 from slog import signal_table as st
 from slog.layout import const
@@ -18,6 +19,8 @@ from slog.layout import const
 _COLUMNS = const(19)
 _NEVER = const(0x3FFFFFFF)
 _PARTS = const(8)  # pieces of the window of a rate
+_CLEAR = const(3)  # as in slog.events
+_ACKNOWLEDGED = const(5)
 
 
 class Alarms:
@@ -79,7 +82,24 @@ class Alarms:
             self._take_acknowledge()
             if self._watch.tick // 10 % self._half == 0:
                 self._remember()
-        for i in range(group, self.n, 10):
+        i = group
+        while True:
+            i = _next(
+                self._rows,
+                self._sensors.last,
+                self._sensors.valid,
+                self.level,
+                self._worst,
+                self._latched,
+                self._in1,
+                self._in2,
+                self._after,
+                self._shown,
+                i,
+                self.n,
+            )
+            if i >= self.n:
+                break
             self._look(i)
             level = self.level[i]
             if level == 2:
@@ -87,6 +107,7 @@ class Alarms:
             elif level:
                 self.warning_ds += 1
             self._say(i)
+            i += 10
 
     def _look(self, i):
         rows = self._rows
@@ -308,3 +329,46 @@ class Alarms:
         rows = self._rows
         value = self._watch.centi(rows[i * _COLUMNS + 2], raw)
         self._emit(code + rows[i * _COLUMNS], state, value, driving)
+
+
+@micropython.viper
+def _next(
+    rows: ptr32,
+    last: ptr32,
+    valid: ptr8,
+    level: ptr8,
+    worst: ptr8,
+    latched: ptr8,
+    in1: ptr16,
+    in2: ptr16,
+    after: ptr32,
+    shown: ptr8,
+    i: int,
+    n: int,
+) -> int:
+    """Return the first of the alarms i, i + 10.. that needs a look, a number from `n` on if none
+    does. An alarm ABOVE or BELOW that is quiet and whose signal is within its limits does not.
+    """
+    sign = 1
+    sign = sign << 31
+    mask = sign | (sign - 1)
+    while i < n:
+        row = i * _COLUMNS
+        below = rows[row + 1]
+        if below > 1 or rows[row + 3] & sign == 0:
+            return i
+        if level[i] or worst[i] or latched[i] or in1[i] or in2[i] or after[i]:
+            return i
+        if shown[i] != _CLEAR and shown[i] != _ACKNOWLEDGED:
+            return i
+        s = rows[row + 2]
+        if valid[s]:
+            v = ((last[s] & mask) ^ sign) - sign
+            if below:
+                v = 0 - v
+            if v > ((rows[row + 4] & mask) ^ sign) - sign:
+                return i
+            if v > ((rows[row + 5] & mask) ^ sign) - sign:
+                return i
+        i += 10
+    return i
