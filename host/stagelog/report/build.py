@@ -3,7 +3,7 @@
 from ..events import find_gear_abuse, fuel_by_terrain
 from . import chassis, driveline, event_tables, flights
 from . import tables as t
-from .charts import chart_over_km, kilometres, pauses, stage_charts
+from .charts import kilometres, pauses, stage_charts
 from .compare import compare_charts, compare_tables
 from .fuel import fuel
 from .health import health, lost_text, utc_text
@@ -13,50 +13,41 @@ from .verdict import verdict
 
 SCHEMA = "stagelog.report/2"
 
-__all__ = ["SCHEMA", "chart_over_km", "compare_facts", "plain_facts", "stage_facts"]
-
 
 def stage_facts(source, note=""):
     """Return the facts of one car's stage; `source` is a source.Source, `note` the last line."""
     stage, logger = source.stage, source.health
     happened = source.happened
     hits = chassis.bottoming(stage)
-    found = [health(stage, logger)]
-    if happened:
-        found.append(event_tables.exceedances(stage, happened))
-    found += [
+    found = [
+        health(stage, logger),
+        event_tables.exceedances(stage, happened),
         driveline.engine(stage, happened),
         driveline.gearbox(stage, happened, _abuse(stage)),
         driveline.diffs(stage),
         fuel(stage, happened, _terrain(source)),
-    ]
-    if happened:
-        found.append(flights.jumps(stage, happened))
-    found += [
+        flights.jumps(stage, happened),
         chassis.dampers(stage, happened, hits),
         chassis.brakes(stage, happened),
         chassis.tyres(stage),
         chassis.cooling(stage, happened),
         chassis.electrics(stage, happened),
         other_limits(stage, happened),
+        event_tables.others(stage, happened),
+        event_tables.sensors(stage, happened),
+        event_tables.agreement(stage, source.disagreed, logger),
+        life(stage, happened),
     ]
-    if happened:
-        found += [
-            event_tables.others(stage, happened),
-            event_tables.sensors(stage, happened),
-            event_tables.agreement(stage, source.disagreed, logger),
-        ]
-    found.append(life(stage, happened))
     charts, aliases = stage_charts(stage)
     return {
         "title": stage.name or "Stage",
         "subtitle": _when(stage),
         "verdict": verdict(stage, logger, happened, source.disagreed, hits),
-        "tiles": _tiles(source, happened),
+        "tiles": _tiles(source),
         "sections": [section for section in found if section],
         "charts": charts,
         "aliases": aliases,
-        "marks": happened.marks(stage) if happened else [],
+        "marks": happened.marks(stage),
         "pauses": pauses(stage, logger),
         "distance": kilometres(stage),
         "utc": [
@@ -144,22 +135,22 @@ def _terrain(source):
     return fuel_by_terrain(source.found, held, stage.profile)
 
 
-def _tiles(source, happened):
+def _tiles(source):
     """Return the tiles of the header: the log, exceedances, flights, agreement, speed."""
     stage, logger = source.stage, source.health
     whole = logger.complete
     words = {True: "complete", False: "NOT COMPLETE", None: "not counted"}[whole]
     level = {True: "good", False: "bad", None: "warn"}[whole]
     tiles = [_tile(words, f"the log{': ' if lost_text(logger) else ''}{lost_text(logger)}", level)]
-    if happened:
-        critical = sum(alarm.level == "bad" for alarm in happened.alarms)
-        level = "bad" if critical else "warn" if happened.alarms else "good"
-        n = len(happened.alarms)
-        tiles.append(_tile(n, f"exceedance{'s' * (n != 1)}, {critical} critical", level))
-        hard = sum(f["severity"] in ("hard", "severe") for f in happened.flights)
-        n = len(happened.flights)
-        text = f"jump{'s' * (n != 1)}, {hard} landed hard or worse"
-        tiles.append(_tile(n, text, "warn" if hard else "good"))
+    happened = source.happened
+    critical = sum(alarm.level == "bad" for alarm in happened.alarms)
+    level = "bad" if critical else "warn" if happened.alarms else "good"
+    n = len(happened.alarms)
+    tiles.append(_tile(n, f"exceedance{'s' * (n != 1)}, {critical} critical", level))
+    hard = sum(f["severity"] in ("hard", "severe") for f in happened.flights)
+    n = len(happened.flights)
+    text = f"jump{'s' * (n != 1)}, {hard} landed hard or worse"
+    tiles.append(_tile(n, text, "warn" if hard else "good"))
     if source.disagreed is not None:
         n = len(source.disagreed)
         text = "events of car and laptop" if n else "the car and the laptop"

@@ -3,6 +3,7 @@
 import numpy as np
 
 from .pyramid import build_channel
+from .stage import GRID_US
 
 MAX_BINS = 65536
 KM_STEP = 0.01
@@ -46,13 +47,16 @@ def _chart(chart_id, title, unit, x_unit, x1, channels, limits):
         "x_unit": x_unit,
         "x0": 0.0,
         "x1": x1,
-        "limits": [{"y": value, "level": level} for value, level in limits],
+        "limits": _lines(limits),
         "channels": channels,
     }
 
 
 def stage_charts(stage):
-    """Return the charts of a stage: what moves the car first, then every alarm's signals."""
+    """Return (charts, aliases): what moves the car first, then every alarm's signals.
+
+    aliases  {id that a row of a table names: id of the chart that draws the signal}
+    """
     roles = stage.profile.roles
     groups = [
         ("speed", "Wheel speed", roles.wheel_speed, ()),
@@ -81,23 +85,30 @@ def stage_charts(stage):
     ]
     charts, drawn = [], {}
     for name, title, signals, limits in groups:
-        series = [s for s in stage.find_all(signals) if s.name not in drawn]
+        found = stage.find_all(signals)
+        series = [s for s in found if s.name not in drawn]
         if series:
-            drawn.update({s.name: f"c-{name}" for s in series})
             charts.append(chart_over_time(f"c-{name}", title, series, stage, limits))
+            drawn.update({s.name: charts[-1] for s in series})
+        elif found:
+            drawn[found[0].name]["limits"] += _lines(limits)
     aliases = {
-        f"c-alarm-{name}": drawn[alarm.signals[0]]
+        f"c-alarm-{name}": drawn[alarm.signals[0]]["id"]
         for name, alarm in stage.profile.alarm.items()
         if alarm.signals[0] in drawn
     }
     return charts, aliases
 
 
+def _lines(limits):
+    return [{"y": value, "level": level} for value, level in limits]
+
+
 def kilometres(stage, n=2000):
     """Return {step: seconds, km: [...]}: the distance at regular times, for the cursor."""
     step = max(1, len(stage.grid_us) // n)
     km = [round(value, 3) for value in stage.distance_km[::step].tolist()]
-    return {"step": step * 0.05, "km": km}
+    return {"step": step * GRID_US / 1e6, "km": km}
 
 
 def pauses(stage, health):
@@ -108,7 +119,7 @@ def pauses(stage, health):
         if after.off_us is not None:
             text += f" for {after.off_us / 60e6:.0f} min"
         spans.append((before.end_us, after.start_us, text))
-    for gap, _, start_us, end_us in health.gaps if health else ():
+    for gap, _, start_us, end_us in health.gaps:
         if None not in (start_us, end_us) and end_us > start_us:
             spans.append((start_us, end_us, gap.cause))
     return [

@@ -84,7 +84,7 @@ def _highest(cars):
                 continue
             seen.add(name)
             cells = []
-            found = [source.happened for source, _ in cars if source.happened]
+            found = [source.happened for source, _ in cars]
             levels = [happened.level_of(key, name) for happened in found]
             for one in series:
                 extreme = one and (one.values.min() if falls else one.values.max())

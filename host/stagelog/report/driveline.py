@@ -112,7 +112,7 @@ def _limiter(stage):
 
 
 def gearbox(stage, happened, abuse):
-    """Return time and shifts by gear, the converter, limits and abuse (None: not computed)."""
+    """Return time and shifts by gear, the converter, limits and abuse."""
     roles = stage.profile.roles
     gear = stage.find_valid(roles.gear)
     limits = limit_table(stage, "driveline", happened)
@@ -125,8 +125,7 @@ def gearbox(stage, happened, abuse):
         lines.append(f"{len(shifts):,} shifts, {per_km:.1f} per km")
         tables.insert(0, _gears(stage, gear, shifts))
     lines += _converter(stage)
-    if abuse is not None:
-        tables.append(_abuse(stage, abuse))
+    tables.append(_abuse(stage, abuse))
     return {
         "id": "gearbox",
         "title": "Gearbox and differentials",

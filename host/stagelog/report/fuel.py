@@ -9,8 +9,8 @@ from .driveline import km_rows
 def fuel(stage, happened, by_terrain):
     """Return the section, or None where the log does not hold what the injectors used.
 
-    happened    events.Happened or None
-    by_terrain  rows of events.fuel_by_terrain, or None
+    happened    events.Happened
+    by_terrain  rows of events.fuel_by_terrain
     """
     used = stage.on_grid(stage.profile.roles.fuel_used)
     if used is None:
@@ -20,7 +20,7 @@ def fuel(stage, happened, by_terrain):
     km = float(stage.distance_km[-1])
     mean = f"{100 * total / km:.1f} l/100 km" if km > 0.05 else "not far enough for a mean"
     lines = [f"{total:.1f} l by the injectors over {km:.1f} km: {mean}"]
-    lines += _state(happened) if happened else []
+    lines += _state(happened)
     tables = [_terrain(by_terrain)] if by_terrain else []
     tables.append(_by_km(stage, used))
     plan = stage.profile.fuel.plan_l_per_100km
@@ -57,7 +57,7 @@ def _state(happened):
 
 def _against_plan(stage, by_terrain):
     """Return used against planned over the terrain that has a plan."""
-    rows = [r for r in by_terrain or () if r["terrain"] != "all" and r["plan_l_per_100km"]]
+    rows = [r for r in by_terrain if r["terrain"] != "all" and r["plan_l_per_100km"]]
     planned = sum(r["km"] * r["plan_l_per_100km"] / 100 for r in rows)
     used = sum(r["used_l"] for r in rows)
     if planned < 0.5:

@@ -1,5 +1,7 @@
 """The logger's own health: is the log complete, and what is missing where, in words."""
 
+import time
+
 from . import tables as t
 
 FOLD = 25
@@ -134,6 +136,4 @@ def _duration(seconds):
 
 def utc_text(t_unix_us):
     """Return UTC as 2026-01-17 14:03."""
-    import time
-
     return time.strftime("%Y-%m-%d %H:%M", time.gmtime(t_unix_us // 1_000_000))

@@ -8,7 +8,7 @@ _SEVERITIES = ("light", "medium", "hard", "severe")
 
 def life(stage, happened):
     """Return the section. Sums over several logs of a car are the life of its components."""
-    lives = happened.lives if happened else {}
+    lives = happened.lives
     lines = _lines(stage, lives)
     tables = [x for x in (_over_temperature(stage), _counters(lives)) if x]
     if not lines and not tables:

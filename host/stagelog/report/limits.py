@@ -17,7 +17,7 @@ NOTE = "Time beyond a limit counts samples of the raw log, without debounce or g
 def limit_table(stage, section, happened):
     """Return the table of a section's signals, None if the log holds none of them.
 
-    happened  events.Happened, whose alarms say what is bad; None: the samples alone say it
+    happened  events.Happened, whose alarms say what is bad
     """
     rows, done = [], set()
     for component in stage.profile.report.component:
@@ -63,19 +63,13 @@ def _row(stage, key, alarm, series, happened):
     beyond = [None, None]
     if alarm.kind in ("above", "below"):
         beyond = beyond_s(alarm, series)
-    level = _level(beyond) if happened is None else happened.level_of(key, series.name)
+    level = happened.level_of(key, series.name)
     at_us = int(series.t_us[worst])
     limits = [limit_text(alarm, one) for one in ("warn", "bad")]
     cells = (series.name, series.unit, float(values.min()), float(values.mean()))
     cells += (float(values.max()), stage.km(at_us), *limits, *beyond)
     cells += (series.n_out or None,)
     return t.row(*cells, level=level, x_s=stage.seconds(at_us), chart=f"c-alarm-{key}")
-
-
-def _level(beyond):
-    if beyond[0] is None:
-        return ""
-    return "bad" if beyond[1] else "warn" if beyond[0] else "good"
 
 
 def _table(rows):

@@ -72,20 +72,18 @@ class Health:
 
 @dataclass
 class Source:
-    """All of one car: see build.stage_facts. `disagreed` is None if the car said nothing, `table`
-    if no events were computed.
-    """
+    """All of one car: see build.stage_facts. `disagreed` is None if the car said nothing."""
 
     stage: Stage
     health: Health
     found: list
-    table: SignalTable | None
+    table: SignalTable
     disagreed: list | None
 
     @cached_property
     def happened(self):
-        """Return events.Happened, None where no events were computed."""
-        return Happened(self.stage, self.found, self.table) if self.table else None
+        """Return events.Happened."""
+        return Happened(self.stage, self.found, self.table)
 
 
 def read_source(paths, profile, dbc, title="", progress=None):

@@ -20,20 +20,18 @@ _BLIND = "The log does not say: too little of the car is in it."
 def verdict(stage, health, happened, disagreed, dampers):
     """Return {level, answer, reasons}; reasons are rows of (why, inspect), worst first.
 
-    happened   events.Happened, None where no events were computed
+    happened   events.Happened
     disagreed  events.Disagreement of car and laptop, None if the car said nothing
     dampers    {signal: times at full travel}
     """
     reasons = [*_of_health(health), *_of_agreement(disagreed, health)]
     reasons += _of_dampers(stage, dampers)
-    blind = happened is None
-    if not blind:
-        reasons += _of_alarms(stage, happened)
-        reasons += _of_flights(stage, happened)
-        reasons += _of_singles(stage, happened)
-        reasons += _of_faults(stage, happened)
+    reasons += _of_alarms(stage, happened)
+    reasons += _of_flights(stage, happened)
+    reasons += _of_singles(stage, happened)
+    reasons += _of_faults(stage, happened)
     unseen, n_limits = _unseen(stage)
-    blind = blind or len(unseen) > n_limits / 2
+    blind = len(unseen) > n_limits / 2
     if unseen:
         why = f"No data, so no limit was watched: {_listed(unseen)}"
         reasons.append(t.row(why, "the sensor, its wiring, its control unit", level="warn"))
@@ -143,24 +141,17 @@ def _of_singles(stage, happened):
         ),
         "skipped": ("warn", "The detectors on board were too slow", None),
     }
-    rows, seen = [], {}
-    for event in happened.singles:
-        if event["name"] not in words:
+    rows = []
+    for name, (level, text, inspect) in words.items():
+        some = [event for event in happened.singles if event["name"] == name]
+        if not some:
             continue
-        if event["name"] in seen:
-            seen[event["name"]] += 1
-            continue
-        seen[event["name"]] = 1
-        level, text, inspect = words[event["name"]]
-        why = text.format(**event)
-        why = f"{why[0].upper()}{why[1:]}, km {stage.km(event['t_us']):.1f}"
-        rows.append(
-            (event["name"], t.row(why, inspect, level=level, x_s=stage.seconds(event["t_us"])))
-        )
-    for name, row in rows:
-        if seen[name] > 1:
-            row["cells"][0] += f", {seen[name]} times"
-    return [row for _, row in rows]
+        first = some[0]
+        why = f"{text.format(**first)}, km {stage.km(first['t_us']):.1f}"
+        why += f", {len(some)} times" if len(some) > 1 else ""
+        x_s = stage.seconds(first["t_us"])
+        rows.append(t.row(why[0].upper() + why[1:], inspect, level=level, x_s=x_s))
+    return rows
 
 
 def _of_faults(stage, happened):
