@@ -84,14 +84,14 @@ def mutate(data, rng):
 
 def check(path):
     """Load a file; return the frames or None. Fails on any other exception, and on long work."""
-    start = time.perf_counter()
+    start = time.process_time()
     try:
         log = load_frames(path)
     except InputError as error:
         assert str(path) in str(error)
         return None
     finally:
-        assert time.perf_counter() - start < MAX_s
+        assert time.process_time() - start < MAX_s
     frames = log.frames
     assert log.diagnostics.n_frames == len(frames)
     assert (frames["n_bytes"] <= 64).all() and (frames["can_id"] < 1 << 29).all()
@@ -183,10 +183,10 @@ def test_blf_bomb_that_declares_its_size(tmp_path):
     path = tmp_path / "x.blf"
     piece = container(bytes(60_000_000))
     path.write_bytes(BLF_HEAD + piece * 20)
-    start = time.perf_counter()
+    start = time.process_time()
     log = load_frames(path)
     assert len(log.frames) == 0 and log.diagnostics.counts["expands too far"] == 1
-    assert time.perf_counter() - start < MAX_s
+    assert time.process_time() - start < MAX_s
 
 
 @pytest.mark.parametrize("size", [0, 1, 15, 16, 47, 49, 5000, 2**31, 2**32 - 1])

@@ -16,6 +16,7 @@ _LEAST = np.zeros(128, np.int64)
 _LEAST[[_CAN, _CAN_ERROR, _CAN_ERROR_EXT, _CAN2, _CAN_FD, _CAN_FD_64]] = (16, 4, 32, 16, 84, 40)
 _ROOM = np.full(128, 64)
 _ROOM[_CAN_FD_64] = 64 + 96  # payload and extra data
+_RUN = 64  # headers without sense that are looked at one by one before a sound one
 _MOST = 1 << 20  # an object of no type that we read
 _PAD = 256
 _HEAD = np.dtype(
@@ -96,6 +97,7 @@ def _walk(at, ends, sound, is_frame, follows, free, whole, n, is_last, diagnosti
     starts, stops, is_sound = at.tolist(), ends.tolist(), sound.tolist()
     free, whole = free.tolist(), whole.tolist()
     breaks = np.flatnonzero(np.append(~follows, True) | ~sound).tolist()
+    sound_at = np.flatnonzero(sound).tolist()
     frames_at = np.flatnonzero(is_frame).tolist()
     starts_of_frames = at[frames_at].tolist()
     kept = []
@@ -113,7 +115,14 @@ def _walk(at, ends, sound, is_frame, follows, free, whole, n, is_last, diagnosti
         kept.append(np.arange(k, stop + is_kept))
         done = stops[stop]
         if not is_sound[stop]:
-            diagnostics.add("damaged object", _place(starts[stop]), "its header makes no sense")
+            after = bisect_left(sound_at, stop)
+            end = sound_at[after] if after < len(sound_at) else len(starts)
+            n_passed = max(1, end - stop - _RUN)  # a long run of them is passed over at once
+            text = "its header makes no sense"
+            diagnostics.add("damaged object", _place(starts[stop]), text, n_passed)
+            if n_passed > 1:
+                k = stop + n_passed
+                continue
         elif is_covered:
             diagnostics.add("wrong size", _place(starts[stop]), "a frame begins inside of it")
             k, done = frames_at[inner], starts_of_frames[inner]
