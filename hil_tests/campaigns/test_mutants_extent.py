@@ -63,6 +63,8 @@ def test_signature_that_is_not_one_is_passed_over():
 
 def test_places_that_cannot_be_read_are_passed_over_up_to_two():
     assert found_at({0: BAD, 1: BAD, 2: signature(2)}) == 2
+    with pytest.raises(ExtentError):
+        found_at({0: signature(1), 1: BAD})
     with pytest.raises(OSError):
         found_at({0: BAD, 1: BAD, 2: BAD, 3: signature(3)})
 
