@@ -26,6 +26,7 @@ parser_guided.become_fuzzer(atheris, *sys.argv[1:])
 _UNITS = re.compile(r"number_of_executed_units: (\d+)")
 _EDGES = re.compile(r" cov: (\d+) ")
 _MOST_BYTES = 16384
+_INTERRUPTED = 72  # libFuzzer was told to stop, and has counted what it did
 
 
 def run(tally, n_executions, folder, seconds=None, names=None, keep=lambda: None):
@@ -68,7 +69,7 @@ def _run_target(tally, name, n, folder, seconds):
     campaign.add_time(tally, kind, round((time.monotonic() - start) * 1e6))
     tally.note_worst(f"{kind}: edges", max(map(int, _EDGES.findall(said)), default=0))
     tally.note_worst(f"{kind}: inputs kept", sum(1 for _ in corpus.iterdir()))
-    if done.returncode:
+    if done.returncode not in (0, _INTERRUPTED):
         new = sorted(set(found.iterdir()) - before)
         finding = campaign.run_file(name, new[0]) if new else []
         text = finding[0].text if finding else said.strip().splitlines()[-1:]
