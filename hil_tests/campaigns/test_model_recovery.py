@@ -266,6 +266,8 @@ def test_a_lost_erase_group_of_4_MiB_does_not_hide_what_follows(seed):
         return
     head = log.places().find_head()
     assert head[1] == log.seq - 1 or start == 0
+    spans = listed(Sessions(store_of(log, log.places())))
+    assert [span[3] for span in spans] == ([2, 1] if start else [2])
 
 
 @every_seed
@@ -364,3 +366,16 @@ def test_a_log_of_one_torn_block_holds_no_session():
     assert sessions.get(0) is None and sessions.oldest() is None
     sessions = Sessions(store_of(Log(40), Log(40).places()))
     assert sessions.get(0) is None and sessions.oldest() is None
+
+
+def test_a_list_asked_for_before_the_first_block_of_a_session_does_not_hide_it():
+    log = Log(40)
+    log.write(1, 5)
+    places = log.places()
+    store = store_of(log, places, 2)
+    store.blocks_written = 0
+    sessions = Sessions(store)
+    assert listed(sessions) == log.spans()
+    log.write(2, 1)
+    sessions._store = store_of(log, places, 2)
+    assert listed(sessions) == log.spans() and len(log.spans()) == 2

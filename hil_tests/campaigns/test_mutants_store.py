@@ -1,8 +1,11 @@
 """Store, extent and sessions: what their mutants showed that no fast test told."""
 
 import itertools
+from types import SimpleNamespace
 
-from logger.store import ERROR_TIMEOUT
+import pytest
+
+from logger.store import ERROR_TIMEOUT, Store
 from slog import faults
 from slog import messages as m
 from slog.layout import FLAG_FIRST, FLAG_LAST, FLAG_PARTIAL
@@ -30,7 +33,7 @@ def test_a_new_session_counts_from_nothing_and_is_listed():
     bench.run_ms(2000)
     before = bench.link.status()
     assert before["slots_skipped"] == 1 and before["write_errors"] >= 1
-    assert before["write_worst_ms"] >= 3
+    assert before["write_worst_ms"] >= 3 and 0 < before["boot_to_frame_ms"] < 1500
     assert len(bench.link.list_sessions()) == 1
     boot = bench.app.boot
     bench.link.control(m.CONTROL_STOP, boot)
@@ -72,7 +75,47 @@ def test_a_card_that_is_away_is_set_up_once_a_second():
     assert 8 <= n_calls <= 11
     bench.card.present = True
     bench.run_ms(3000)
-    assert bench.app.store.extent is not None and n_calls <= 12
+    store = bench.app.store
+    assert store.extent is not None and n_calls <= 12
+    assert store.write_errors <= 1 and store.write_retries == 0 and store.slots_skipped == 0
+
+
+def test_a_session_ends_though_its_card_is_gone():
+    bench = recording()
+    bench.card.present = False
+    bench.run_ms(300)
+    bench.link.control(m.CONTROL_STOP, bench.app.boot)
+    assert not bench.app._stopping and not bench.app.board.ring.n_waiting()
+
+
+def test_a_card_that_refuses_to_begin_a_write_is_asked_again():
+    bench = recording()
+    start, refusals = bench.card.write_start, [True]
+
+    def refuse(sector, view):
+        if refusals:
+            refusals.pop()
+            raise OSError("busy")
+        start(sector, view)
+
+    bench.card.write_start = refuse
+    before = bench.app.store.blocks_written
+    bench.run_ms(1500)
+    store = bench.app.store
+    assert (store.write_errors, store.write_retries, store.slots_skipped) == (1, 1, 0)
+    assert store.blocks_written > before + 3
+
+
+@pytest.mark.parametrize("power", range(13, 18))
+def test_a_block_that_is_also_a_power_of_two_below_its_place_tells_a_fake_card(power):
+    sector = 200_000
+    store = Store(None, None, None, b"WITNESS1")
+    looked = []
+    store.extent = SimpleNamespace(
+        sector_of=lambda position: sector,
+        starts_like=lambda at, view: looked.append(at) or at == sector - (1 << power),
+    )
+    assert store._is_aliased(b"") and looked[-1] == sector - (1 << power)
 
 
 def test_a_full_ring_stays_full_while_it_goes_round():
