@@ -21,6 +21,7 @@ ROWS = {
     "full_bus_stall": (rows.full_bus_stall, "the same, one write of 500 ms"),
     "short_frames": (rows.short_frames, "saturated 500 kbit/s, frames of 0 bytes, 3 s"),
     "overload": (rows.overload, "saturated 1 Mbit/s, frames of 0 bytes, 3 s: where it ends"),
+    "events": (rows.events, "the virtual car's bus, its signal table on the board, 12 s"),
     "latency": (rows.latency, "interrupt to released buffer, 4,000/s, gc every 5 ms"),
     "main_loop": (rows.main_loop, "processor left for the main loop"),
     "boot": (rows.boot, "power-on to the first stored frame, 16 GB of old sessions"),

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from slog.messages import CONTROL_STOP
+from boards.files import Settings
+from slog.messages import CONFIG_SIGNALS, CONTROL_STOP
 from stagelog.blocks import read_log
+from stagelog.events import load_events
 from stagelog.ledger import account
 from stagelog.rig import tape as tapes
 from stagelog.rig.rp2040.mcp2515 import DELIVERED, LOST
@@ -47,6 +49,17 @@ class Bench:
     def __exit__(self, *_):
         self._target.close()
         self._folder.cleanup()
+
+    def give_table(self, data):
+        """Let the logger start anew with a signal table in its settings."""
+        with tempfile.TemporaryDirectory() as folder:
+            Settings(folder).save(CONFIG_SIGNALS, data)
+            files = {f"settings/{path.name}": path.read_bytes() for path in Path(folder).iterdir()}
+        self._target.power_cut()
+        self.board.install(files)
+        self._target.power_on()
+        self.link = self._target.link
+        self.board.run_us(SETTLE_us)
 
     def play(self, tape):
         """Let the tape's frames arrive; return the share of time spent in handlers."""
@@ -93,6 +106,10 @@ class Bench:
     def held_frames(self):
         """Return the frames on the card of the newest session; after finish()."""
         return read_log(self.card_path).sessions[-1].read_frames()
+
+    def held_events(self):
+        """Return the on-car events of the newest session; after finish()."""
+        return load_events(read_log(self.card_path).sessions[-1])
 
 
 def n_wrong(held, tape, outcomes):

@@ -13,12 +13,17 @@ from device_card import old_card
 from device_peers import mpremote_rate, public_loss_pct, raw_port_rate
 from device_rig import Bench, n_wrong, steady_tape
 
+from slog.events import SKIPPED
 from slog.layout import BLOCK_BYTES, RECORDS_PER_BLOCK, SECTOR_BYTES
 from slog.messages import CONTROL_STOP
+from stagelog.car import drive, load_profile
+from stagelog.car.profile import dbc_file
+from stagelog.events import compile_table
 from stagelog.link import positions_of
 from stagelog.rig.play import saturated_tape
 from stagelog.rig.rp2040.firmware import logger_files
 from stagelog.rig.rp2040.mcp2515 import DELIVERED
+from stagelog.rig.tape import tape_of
 
 CAR_Hz = 1885  # frames a second on the car's bus
 BUSY_Hz = 4000
@@ -91,6 +96,24 @@ def overload(speed, duration_us=3_000_000):
         if figures["dropped"]:
             figures["cycles_per_block"] = (passed_us - handler_us) * cycles_per_us / n_blocks
         figures["wrong"] = n_wrong(bench.held_frames(), tape, bench.can.outcomes)
+    return figures
+
+
+def events(speed, duration_s=12):
+    """The virtual car on a stage, its signal table on the board: blocks that the detectors had to
+    skip, and whether that costs frames.
+    """
+    profile = load_profile()
+    tape = tape_of(drive("stage", duration_s=duration_s).frames)
+    with Bench(speed) as bench:
+        bench.give_table(compile_table(profile, dbc_file(profile)).data)
+        run = bench.play(tape)
+        bench.board.run_us(1_000_000)
+        figures = {"frames_per_s": len(tape) / duration_s, **run, **bench.finish()}
+        figures["wrong"] = n_wrong(bench.held_frames(), tape, bench.can.outcomes)
+        found = bench.held_events()
+        figures["events"] = len(found)
+        figures["blocks_skipped"] = sum(event.value for event in found if event.code == SKIPPED)
     return figures
 
 
