@@ -2,9 +2,9 @@
 
 Two frames are under way: one is sent while the next is made. A READ is answered sector by sector,
 as the card sends them; any other request goes before what is left of it. A request that needs the
-card waits until the store leaves it free. While the logger is stopped a step sends a whole frame,
-which USB needs 5 ms for; while it records, only what the link has room for. Garbage costs nothing
-but a count.
+card waits until the store leaves it free. While the logger is stopped a step sends up to eight
+blocks, which USB needs 50 ms for; while it records, only what the link has room for. Garbage costs
+nothing but a count.
 """
 
 import binascii
@@ -36,7 +36,7 @@ _POSITION = offsets(m.READ_REPLY)["position"]
 _MOST_IN = const(1200)  # bytes of a request on the wire
 _PIECE = const(448)  # bytes sent at a time: seven packets, while a sector is read
 _SECTORS = const(4)  # most sectors read in a step while it records, 3 ms
-_FRAMES = const(8)  # most frames sent in a step while the logger is stopped, 40 ms
+_FRAMES = const(8)  # most blocks sent in a step while the logger is stopped, 50 ms
 
 
 class _DigestCheck:
@@ -76,10 +76,10 @@ class Service:
         self._receiver = Receiver(decode, _MOST_IN)
         self._in = bytearray(_CHUNK)
         self._in_view = memoryview(self._in)
-        self._sent = writer()  # its bytes from `at` to `end` are still to be sent
+        self._sent = writer()  # its bytes from `_sent_at` to `_sent_end` are still to be sent
         self._sent_at = 0
         self._sent_end = 0
-        self._made = writer()  # finished if `made_end` is not 0
+        self._made = writer()  # finished if `_made_end` is not 0
         self._made_end = 0
         self._run = None
         self._sector = bytearray(SECTOR_BYTES)
