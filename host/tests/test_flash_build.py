@@ -29,6 +29,10 @@ def test_fits_the_board(app):
     assert len(app.content) < MOST_BYTES
 
 
+def test_compiles_for_the_chip_of_the_other_board():
+    assert "logger/alarms.mpy" in build_app("esp32_mcp2518fd", "xtensawin").modules
+
+
 def test_is_the_same_every_time(app):
     assert build_app("pico_mcp2515", "armv6m").sha256 == app.sha256
     compiled = [_compile.__wrapped__("a.py", "x = 1\n", "armv6m") for _ in range(2)]

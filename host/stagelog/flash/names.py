@@ -17,10 +17,10 @@ from collections import Counter, defaultdict
 # Names on the objects of MicroPython's modules that our classes or parameters use, too.
 _FOREIGN = """
     args baudrate buf buffer channel close config count deinit digest errno feed getvalue hard
-    hexdigest id init ioctl ipoll irq key mask memory miso mode modify mosi mount off on open
-    opt pack pin poll ptr8 ptr16 ptr32 read readblocks readinto readline register sck seek send
-    sleep stat stop ticks timeout toggle umount unregister update value write write_readinto
-    writeblocks
+    hexdigest id init ioctl ipoll irq key mask memory micropython miso mode modify mosi mount
+    native off on open opt pack pin poll ptr16 ptr32 ptr8 read readblocks readinto readline
+    register sck seek send sleep stat stop ticks timeout toggle umount unregister update value
+    viper write write_readinto writeblocks
 """.split()
 _TYPES = (str, bytes, bytearray, list, dict, set, tuple, int, memoryview, object, OSError)
 _FIRST = string.ascii_letters
