@@ -1,9 +1,9 @@
 """On-car events of a running session: reads the ring behind the capture, writes what it finds.
 
-Owns a tap of the ring, and the detectors if the board has a signal table. What
-they find goes into the same ring. Capture and store never wait for it: blocks that were reused
-before they could be watched are told as an event, and so is a table that can't be used or for
-which there is no memory: a board sizes its ring at power-on, by whether it has a table then.
+Owns a tap of the ring, and the detectors if the board has a signal table. What they find goes into
+the same ring. Capture and store never wait for it: blocks that were reused before they could be
+watched are told as an event, and so is a table that can't be used or for which there is no memory:
+a board sizes its ring at its start, by whether it has a table then.
 """
 
 import struct
