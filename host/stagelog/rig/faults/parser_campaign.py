@@ -22,7 +22,6 @@ from .parser_target import Violation
 from .parser_targets import TARGETS
 from .results import Finding, Row
 
-LIMIT_s = 10
 GROWTH_kB = 256 << 10
 _LENGTHS = (0, 1, 2**15, 2**31 - 1, 2**31, 2**32 - 1)
 _TURNS = 50  # a run goes through its targets so many times
@@ -78,7 +77,7 @@ def input_of(target, seed, number):
 
 
 @contextlib.contextmanager
-def limited(seconds=LIMIT_s):
+def limited(seconds):
     """Raise Hang in the body if it takes more of the processor; only in the main thread."""
 
     def hang(number, frame):
