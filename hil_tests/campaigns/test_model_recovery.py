@@ -341,6 +341,16 @@ def test_a_block_written_twice_is_in_its_session():
         ]
 
 
+def test_a_session_of_one_block_written_twice_is_listed():
+    log = Log(40)
+    log.write(1, 6)
+    log.write(2, 1)
+    log.seq -= 1
+    log.write(2, 1)
+    spans = [(FIRST + 6, 2, 7, 2), (FIRST, 6, 1, 1)]
+    assert listed(Sessions(store_of(log, log.places()))) == spans
+
+
 def test_torn_blocks_name_no_session_but_belong_to_their_own():
     log = Log(40)
     log.write(1, 6)
