@@ -228,6 +228,30 @@ def test_framing_in_assembler_equals_the_portable_one(pico):
         assert said.split() == [wire.hex(), str(n), *broken[: max(0, n)].hex().split()]
 
 
+@pytest.mark.parametrize("n_before", [0, 3, 240, 253])
+def test_a_sector_in_assembler_equals_the_portable_one(pico, n_before):
+    rng = random.Random(n_before)
+    before = bytes(rng.randrange(1, 256) for _ in range(n_before))
+    sectors = (
+        rng.randbytes(512),
+        bytes(512),
+        bytes(byte | 1 for byte in rng.randbytes(512)),  # runs of 254 without a zero
+        bytes(rng.choice((0, byte)) for byte in rng.randbytes(512)),
+    )
+    portable = framing.FrameWriter()
+    portable.begin(0x85, 7)
+    portable.put(before, 0, n_before)
+    for sector in sectors:
+        portable.put_sector(sector)
+    said = pico.repl.exec(
+        "from drivers.rp2_cobs import FrameWriter\nw = FrameWriter()\nw.begin(0x85, 7)\n"
+        f"w.put(bytes.fromhex('{before.hex()}'), 0, {n_before})\n"
+        + "".join(f"w.put_sector(bytes.fromhex('{sector.hex()}'))\n" for sector in sectors)
+        + "n = w.end()\nprint(bytes(memoryview(w.wire)[:n]).hex())"
+    )
+    assert bytes.fromhex(said) == portable.wire[: portable.end()]
+
+
 def test_a_card_is_written_and_read_with_its_crc(pico):
     said = pico.repl.exec(
         "from drivers.rp2_sd import SdPort\nfrom drivers.sdcard import SdCard\nimport gc\n"
