@@ -72,12 +72,35 @@ def test_a_card_that_is_away_is_set_up_once_a_second():
     bench.card.init = count
     bench.card.present = False
     bench.run_ms(10_000)
-    assert 8 <= n_calls <= 11
+    assert 8 <= n_calls <= 11 and bench.app.fault == faults.CARD_ABSENT
     bench.card.present = True
     bench.run_ms(3000)
     store = bench.app.store
     assert store.extent is not None and n_calls <= 12
     assert store.write_errors <= 1 and store.write_retries == 0 and store.slots_skipped == 0
+
+
+def test_a_card_that_is_switched_to_read_only_is_told():
+    bench = recording()
+    bench.card.read_only = True
+    bench.run_ms(600)
+    assert bench.app.fault == faults.CARD_READ_ONLY
+    bench.run_ms(2000)
+    assert bench.app.fault == faults.CARD_READ_ONLY and bench.app.store.write_retries == 0
+
+
+def test_a_card_full_to_the_last_place_is_not_written_to_again():
+    bench = recording(20, 12_000)
+    store = bench.app.store
+    boot = bench.app.boot
+    bench.link.control(m.CONTROL_STOP, boot)
+    assert store.n_used == 20 and store.n_free == 0
+    n = len(bench.card.journal)
+    for _ in range(2):
+        bench.link.control(m.CONTROL_START, boot)
+        bench.run_ms(1500)
+        bench.link.control(m.CONTROL_STOP, boot)
+    assert len(bench.card.journal) == n and store.n_used == 20
 
 
 def test_a_session_ends_though_its_card_is_gone():
