@@ -3,6 +3,7 @@ untested.
 """
 
 import hashlib
+import random
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from logger.extent import Extent, ExtentError, find_signature
 from slog import faults, layout
 from slog import messages as m
-from slog.framing import Receiver, cobs_decode, frame
+from slog.framing import MAX_PAYLOAD, PACKET_BYTES, FrameWriter, Receiver, cobs_decode, frame
 from slog.layout import BUS_OFF, META_BUS, META_DLC
 from stagelog import ledger
 from stagelog.blocks import read_log
@@ -239,3 +240,21 @@ def test_a_signature_is_looked_for_as_long_as_the_card_answers(lost):
     else:
         with pytest.raises((OSError, ExtentError)):
             find_signature(bench.card, bytearray(512))
+
+
+@pytest.mark.parametrize("n", [0, 1, 57, 58, 59, 60, 120, 248, 253, 254, 255, 509, MAX_PAYLOAD])
+def test_a_frame_made_in_pieces_is_the_frame_made_at_once(n):
+    writer = FrameWriter()
+    rng = random.Random(n)
+    for fill in (rng.randbytes(n), b"\xff" * n, bytes(n)):
+        for size in (1, 7, 512, n + 1):
+            writer.begin(5, 7)
+            for at in range(0, n, size):
+                writer.put(b"??" + fill, 2 + at, min(size, n - at))
+            wire = bytes(writer.wire[: writer.end()])
+            whole = frame(5, 7, fill)
+            assert wire.startswith(whole) and not any(wire[len(whole) :])
+            assert len(wire) % PACKET_BYTES == 0 and len(wire) - len(whole) < PACKET_BYTES
+            got = []
+            Receiver().feed(wire, lambda *f, got=got: got.append((f[0], f[1], bytes(f[2]))))
+            assert got == [(5, 7, fill)]

@@ -205,6 +205,20 @@ def test_a_stretch_of_bad_places_is_left_behind_once():
     assert all((b - a) % 60 <= 1 for a, b in itertools.pairwise(places))
 
 
+def test_a_bad_stretch_before_the_oldest_block_costs_no_more_than_it_covers():
+    bench = recording(60, 100, when_full="overwrite")
+    store = bench.app.store
+    while store.n_used < 57:
+        bench.run_ms(10)
+    failing = True
+    bench.card.judge = lambda write: Verdict(3000, -1, 0) if failing else None
+    while store.extent is not None:
+        bench.run_ms(1)
+    failing = False
+    bench.run_ms(1500)
+    assert store.n_used == 60 and store.tail == store.next_position
+
+
 def test_a_bad_stretch_at_the_end_of_a_card_is_tried_again():
     """Nothing lies beyond it: the places before the end are all that is left."""
     bench = recording(40, 100)
