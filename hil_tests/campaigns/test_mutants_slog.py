@@ -4,6 +4,7 @@ untested.
 
 import hashlib
 import random
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -258,3 +259,22 @@ def test_a_frame_made_in_pieces_is_the_frame_made_at_once(n):
             got = []
             Receiver().feed(wire, lambda *f, got=got: got.append((f[0], f[1], bytes(f[2]))))
             assert got == [(5, 7, fill)]
+
+
+def test_a_gap_is_told_at_the_time_of_day():
+    timeline = SimpleNamespace(to_unix_us=lambda t_us: 86_400_000_000 * 20_000 + t_us)
+    gap = ledger.Gap(0, 3_723_999_999, 3_724_100_000, 5, True, ledger.RING_FULL)
+    assert ledger.describe(gap, timeline).startswith("01:02:03.999 bus 0: ")
+
+
+def test_frames_seen_are_stored_dropped_and_lost_at_least():
+    assert ledger.BusLedger(0, 50, 40, 10, 7, 3).n_seen == 60
+
+
+def test_a_frame_takes_whole_sectors():
+    sectors = [bytes([i]) * 512 for i in (1, 2)]
+    writer = FrameWriter()
+    writer.begin(5, 7)
+    for sector in sectors:
+        writer.put_sector(sector)
+    assert bytes(writer.wire[: writer.end()]).startswith(frame(5, 7, b"".join(sectors)))
