@@ -47,7 +47,7 @@ def _refused(tally):
 
 
 def _waited(tally):
-    return f"{tally.worst['asleep: blocks']} blocks waited at most, 0 dropped"
+    return f"{tally.worst['asleep: blocks']} blocks waited at most"
 
 
 # kind: (function, words, transfers of the short form, of 100,000)
