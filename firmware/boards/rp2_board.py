@@ -13,6 +13,7 @@ from drivers.rp2_cobs import FrameWriter, cobs_decode
 from drivers.rp2_hot import HotRing
 from drivers.usb_link import UsbLink
 from logger.app import App
+from logger.onboard import KEPT_BYTES
 from slog.layout import BLOCK_BYTES, const
 from slog.messages import CONFIG_SIGNALS, CONTROL_BOOTLOADER, CONTROL_RESET
 
@@ -101,7 +102,7 @@ def make_ring(settings):
     n_events = 0
     found = settings.open(CONFIG_SIGNALS)
     if found:
-        n_events = found[1]
+        n_events = found[1] + KEPT_BYTES
         found[0].close()
         gc.threshold(8192)
         import logger.events  # noqa: F401

@@ -13,6 +13,7 @@ from slog import events as ev
 from slog.layout import META_EVENT, TIME_BITS, const
 from slog.messages import CONFIG_SIGNALS
 
+KEPT_BYTES = const(4096)  # memory in one piece that the detectors leave to others
 _MOST = const(64)  # records in one pass
 _PERIOD_US = const(10_000)  # between two passes, unless more records wait than one takes
 _LOW = (1 << TIME_BITS) - 1
@@ -37,12 +38,14 @@ class Onboard:
         try:
             found = self._board.nv.open(CONFIG_SIGNALS)
             if found:
+                kept = bytearray(KEPT_BYTES)
                 from logger.events import Events  # not in memory where there is no table
                 from slog.signal_table import read
 
                 with found[0] as file:
                     table = read(file, found[1])
                 self.events = Events(table, self._put)
+                del kept
         except (ImportError, MemoryError, ValueError) as error:
             self._give_up(error)
 
