@@ -12,7 +12,7 @@ from slog.layout import FLAG_FIRST, FLAG_LAST, FLAG_PARTIAL
 from stagelog.rig.faults import cuts
 from stagelog.rig.faults.bench import Bench
 from stagelog.rig.faults.journal import Verdict
-from stagelog.rig.faults.reader import parse_block
+from stagelog.rig.faults.reader import frames_of, parse_block
 from stagelog.rig.faults.results import Tally
 from stagelog.rig.faults.scenarios import erase_oldest
 
@@ -101,6 +101,23 @@ def test_a_card_full_to_the_last_place_is_not_written_to_again():
         bench.run_ms(1500)
         bench.link.control(m.CONTROL_STOP, boot)
     assert len(bench.card.journal) == n and store.n_used == 20
+
+
+def test_stored_is_what_lies_on_the_card_though_blocks_were_given_up():
+    bench = recording(20, 12_000)
+    store, ring, clock = bench.app.store, bench.app.board.ring, bench.app.board.clock
+    assert bench.app.fault == faults.CARD_FULL
+    for _ in range(600):
+        clock.read()
+        ring.put_frame(clock.lo, clock.hi, 0x10, 1, 8, bytes(8))
+    bench.link.control(m.CONTROL_STOP, bench.app.boot)
+    frames = [
+        frame
+        for write in bench.card.journal
+        for frame in frames_of(write.data, parse_block(write.data))
+    ]
+    counts = tuple(sum(frame[1] == bus for frame in frames) for bus in (0, 1))
+    assert store.stored == counts and counts[0] and counts[1] < 600
 
 
 def test_a_session_ends_though_its_card_is_gone():
