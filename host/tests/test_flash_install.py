@@ -25,7 +25,8 @@ GOOD = main_world.GOOD
 
 
 def app_of(name):
-    content = pack_app({"start.py": GOOD.encode(), "boards/__init__.py": name.encode()})
+    # The import of a source reads to the end of the slot, so start.py is the last.
+    content = pack_app({"boards/__init__.py": name.encode(), "start.py": GOOD.encode()})
     return App("pico_mcp2515", "armv6m", (), content)
 
 
