@@ -173,3 +173,8 @@ def test_no_short_name_is_a_word_of_the_language():
     space = {}
     exec(small["logger.x"], space)
     assert space["run"]() == sum(range(900))
+
+
+def test_paths_that_main_py_cannot_tell_apart_are_refused():
+    with pytest.raises(FlashError, match="m2064924.mpy from m9.mpy"):
+        pack_app({"m9.mpy": b"1", "m2064924.mpy": b"2"})

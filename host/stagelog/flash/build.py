@@ -13,6 +13,7 @@ import functools
 import hashlib
 import subprocess
 import tempfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -107,8 +108,15 @@ def build_app(board, arch, readable=False):
 
 
 def pack_app(places):
-    """Return the slot file of {path: bytes}."""
+    """Return the slot file of {path: bytes}. Fails with FlashError when main.py would take one
+    path for another: it knows them by 30 bits of their CRC-32.
+    """
     folders = sorted({path.rpartition("/")[0] for path in places} - {""})
+    keys = {}
+    for path in (*folders, *places):
+        other = keys.setdefault(zlib.crc32(path.encode()) >> 2, path)
+        if other != path:
+            raise FlashError(f"main.py cannot tell {path} from {other}", hint="rename one")
     index = [f"{folder} 0" for folder in folders]
     index += [f"{path} {len(content)}" for path, content in places.items()]
     text = "\n".join(index).encode()
