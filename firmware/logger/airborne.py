@@ -5,8 +5,8 @@ the wheels carry nothing: each hangs at full droop, or extends as fast as its sp
 damper (tyre force = spring force less damper force). C: the wheels race. Flight needs A and B;
 without dampers A alone for longer, without acceleration B alone for longer, both at low
 confidence. The onset is dated back to the first tick at which both held. What was no flight after
-all is withdrawn: too short, not light enough on the whole, or never with all wheels hanging.
-Nothing here commands anything.
+all is withdrawn: too short for its speed, not light enough on the whole, or never with all wheels
+hanging. Nothing here commands anything.
 
 Integers only: mg, 0.01 mm, per mille of the car's weight, ticks of 10 ms.
 """
@@ -213,7 +213,8 @@ class Flight:
         rows = self._rows
         self.state = GROUND
         airtime_ms = (self._up_tick - self._onset_tick) * 10 + rows["back"] // 1000
-        if airtime_ms < rows["shortest"] * 10 or not (self._was_small and self._rested):
+        shortest = rows["shortest"] if self.speed > rows["slow"] else rows["shortest_slow"]
+        if airtime_ms < shortest * 10 or not (self._was_small and self._rested):
             self._emit(ev.FLIGHT, ev.CANCELLED, airtime_ms, 0)
             return
         peak = min(root(self._peak2) // 10, ev.PEAK_MASK)

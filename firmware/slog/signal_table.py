@@ -166,6 +166,8 @@ FLIGHT_ROWS = (
     "hold",
     "merge",
     "shortest",
+    "shortest_slow",
+    "slow",
     "longest",
     "inhibit",
     "severity1",

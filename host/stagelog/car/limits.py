@@ -62,6 +62,8 @@ class Airborne:
     landing_hold_ms: float = number(0, 5000)
     merge_ms: float = number(0, 2000)
     min_airtime_ms: float = number(0, 5000)
+    min_airtime_slow_ms: float = number(0, 5000)
+    slow_kmh: float = number(0, 200)
     max_airtime_ms: float = number(100, 20000)
     inhibit_below_kmh: float = number(0, 100)
     acc_only_enter_g: float = number(0.05, 0.9)

@@ -54,8 +54,7 @@ def alarm_sections(profile, book, problem):
                     book.index(signal_name, entry),
                     -1 if x is None else book.index(x_name, entry),
                     *limits,
-                    *(max(round(s * 10), 1) for s in alarm.debounce_s),
-                    max(round(alarm.debounce_out_s * 10), 1),
+                    *(_looks(s) for s in (*alarm.debounce_s, alarm.debounce_out_s)),
                     sum(1 << gates[gate] for gate in alarm.gates),
                     int(alarm.latch),
                     *_past(alarm, signal, x),
@@ -67,6 +66,11 @@ def alarm_sections(profile, book, problem):
     if len(gates) > 28:
         raise problem(profile, ("gate",), f"{len(gates)} gates, 28 are the most")
     return names, {st.GATES: gate_rows, st.ALARMS: rows, st.POINTS: points}
+
+
+def _looks(seconds):
+    """Return how many looks in a row, ten a second, last so long."""
+    return math.ceil(seconds * 10 - 1e-6) + 1
 
 
 def _gate(name, gate, book, profile):

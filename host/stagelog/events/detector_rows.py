@@ -50,6 +50,8 @@ def flight(profile, book):
         "hold": p.landing_hold_ms / 10,
         "merge": p.merge_ms / 10,
         "shortest": p.min_airtime_ms / 10,
+        "shortest_slow": p.min_airtime_slow_ms / 10,
+        "slow": 100 * p.slow_kmh,
         "longest": p.max_airtime_ms / 10,
         "inhibit": 100 * p.inhibit_below_kmh,
         "back": 1000 * p.lag_ms,
