@@ -120,3 +120,14 @@ def test_header_and_block_are_told_apart_from_what_is_none():
     bench.card.present = False
     with pytest.raises(OSError):
         extent.is_whole(first)
+
+
+def test_a_signature_that_changed_is_noticed():
+    broken = bytearray(signature())
+    broken[20] ^= 1
+    for changed in (bytes(broken), signature(magic=b"STAGELOG extend\n")):
+        sectors = {0: signature()}
+        extent = Extent(StateCard(sectors, 200_000, {}))
+        assert extent.is_signed()
+        sectors[0] = changed
+        assert not extent.is_signed()
