@@ -389,3 +389,16 @@ def test_a_list_asked_for_before_the_first_block_of_a_session_does_not_hide_it()
     log.write(2, 1)
     sessions._store = store_of(log, places, 2)
     assert listed(sessions) == log.spans() and len(log.spans()) == 2
+
+
+def test_one_old_block_in_use_keeps_the_ring_full():
+    """All but the oldest block of a ring that has gone round may be lost."""
+    log = Log(40)
+    log.write(1, 60)
+    places = log.places()
+    oldest = log.blocks[log.next]
+    for place in range(log.next + 1, 40):
+        del log.blocks[place]
+    places.released_seq, places.tail = oldest[0], FIRST + log.next
+    head = places.find_head()
+    assert places.find_tail(head) == (FIRST + log.next, FIRST + log.next, 40)

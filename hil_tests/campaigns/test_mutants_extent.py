@@ -104,6 +104,16 @@ def test_the_newest_mark_of_this_card_counts():
     assert marked((*own, 1, 70), (b"STAGELOG releasf", b"12345678", 5, 90)).released_seq == 70
 
 
+def test_a_torn_mark_does_not_count():
+    extent = marked((RELEASE_MAGIC, b"12345678", 1, 70), (RELEASE_MAGIC, b"12345678", 2, 90))
+    assert extent.released_seq == 90
+    torn = bytearray(extent.card._sectors[3072 * 8])
+    torn[33] ^= 1
+    extent.card._sectors[3072 * 8] = bytes(torn)
+    extent.read_release()
+    assert (extent.generation, extent.released_seq) == (1, 70)
+
+
 def test_header_and_block_are_told_apart_from_what_is_none():
     bench = Bench(1, 40)
     bench.power_on()
