@@ -232,8 +232,10 @@ class Extent:
         """
         self._is_wrapped = False
         found = None
-        for step in range(1, min(n_places, _LOOK_AHEAD)):
-            found = self._ahead(newest, step) or found
+        for step in range(min(n_places, _LOOK_AHEAD) - 1, 0, -1):
+            found = self._ahead(newest, step)
+            if found is not None:
+                return found
         step = _LOOK_AHEAD + -(newest[0] + _LOOK_AHEAD - self.first) % _GROUP_BLOCKS
         while found is None and step < min(n_places, _HOLE_BLOCKS):
             found = self._ahead(newest, step)

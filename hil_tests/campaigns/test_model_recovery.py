@@ -402,3 +402,26 @@ def test_one_old_block_in_use_keeps_the_ring_full():
     places.released_seq, places.tail = oldest[0], FIRST + log.next
     head = places.find_head()
     assert places.find_tail(head) == (FIRST + log.next, FIRST + log.next, 40)
+
+
+def test_a_4_MiB_erase_group_lost_in_pieces_is_stepped_over_with_few_reads():
+    """L14 143:3079:196 of seed 20261121, kept: each block found ahead was read whole, and mounting
+    read 1,623 sectors.
+    """
+    rng = random.Random(1)
+    for _ in range(40):
+        log = Log(2328)
+        log.write(1, 3080)
+        share = rng.choice((0.1, 0.2, 0.4))
+        for place in range(32, 1008):
+            if place % 16 == 0:
+                is_lost = rng.random() > share
+            if is_lost:
+                log.blocks.pop(place, None)
+        places = log.places()
+        whole = []
+        places.is_whole = lambda at, of=places, whole=whole: (
+            whole.append(at) or type(of).is_whole(of, at)
+        )
+        assert places.find_head() is not None
+        assert places.n_looks + 8 * len(whole) < 900
