@@ -125,7 +125,9 @@ def test_header_and_block_are_told_apart_from_what_is_none():
     assert extent.header(extent.end - 1) is None
     assert bytes(extent.sector(second)) == bench.card.sectors[extent.sector_of(second)]
     assert bytes(extent.sector(first)) == bench.card.sectors[extent.sector_of(first)]
+    assert extent.is_whole(first)
     bench.card.sectors[extent.sector_of(first)] = BAD
+    assert not extent.is_whole(first)
     assert extent.header(first) is None and not extent.is_whole(first)
     bench.card.present = False
     with pytest.raises(OSError):
