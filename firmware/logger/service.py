@@ -8,15 +8,14 @@ nothing but a count.
 """
 
 import binascii
-import hashlib
 import struct
 
+from logger.eraser import Eraser
 from logger.tap import Tap
 from slog import messages as m
 from slog.framing import PACKET_BYTES, Receiver
 from slog.layout import (
     BLOCK_BYTES,
-    HEADER_BYTES,
     RECORD_BYTES,
     SECTOR_BYTES,
     TIME_BITS,
@@ -28,7 +27,6 @@ from slog.layout import (
 _MAX_WAITING = const(8)
 _CHUNK = const(64)
 _CONFIG_CHUNK = const(1024)
-_DIGEST_STEPS = const(8)  # headers read per step while a session is checked before it is erased
 _TAP_RECORDS = const(64)
 _TAP_US = const(10_000_000)
 _LOW = (1 << TIME_BITS) - 1
@@ -37,17 +35,6 @@ _MOST_IN = const(1200)  # bytes of a request on the wire
 _PIECE = const(448)  # bytes sent at a time: seven packets, while a sector is read
 _SECTORS = const(4)  # most sectors read in a step while it records, 3 ms
 _FRAMES = const(8)  # most blocks sent in a step while the logger is stopped, 50 ms
-
-
-class _DigestCheck:
-    """The digest of one session, computed piece by piece."""
-
-    def __init__(self, key, position):
-        self.key = key
-        self.position = position
-        self.hash = hashlib.sha256()
-        self.done = 0
-        self.failed = False
 
 
 class _Run:
@@ -64,8 +51,7 @@ class _Run:
 
 
 class Service:
-    """Invariant: an answer is sent only to a whole request, and nothing is erased without the
-    digest of its session.
+    """Invariant: an answer is sent only to a whole request.
 
     writer   class of `slog.framing.FrameWriter` or one like it
     """
@@ -86,7 +72,7 @@ class Service:
         self._waiting = []
         self._reads = []  # requests that wait until the run has ended
         self.t_asked = 0  # time of the last good request, bits 27..0
-        self._check = None  # the digest of an ERASE under way
+        self._eraser = Eraser(app)
         self._tap = None  # a Tap while records are pushed
         self._t_tap = 0
         self._config = None  # ((item, total, crc), bytes so far) of a CONFIG_SET under way
@@ -163,8 +149,8 @@ class Service:
                 self._read_on()
         elif self._reads:
             self._start_read(*self._reads.pop(0))
-        elif self._check is not None and not self._check.failed and store.can_read:
-            self._digest_some()
+        elif self._eraser.has_work and store.can_read:
+            self._eraser.step()
         elif self._tap is not None:
             self._push()
 
@@ -377,65 +363,7 @@ class Service:
         self._run = None
 
     def _erase(self, payload):
-        asked = m.parse(m.ERASE_REQUEST, payload)[0]
-        app = self._app
-        extent = app.store.extent
-        reply = {"status": m.PENDING}
-        if extent is None:
-            reply["status"] = m.NO_CARD
-            self._put(m.ERASE_REPLY, reply)
-            return
-        reply["released_seq"] = extent.released_seq
-        if asked["device_id"] != app.board.device_id or app.is_running(
-            asked["boot"], asked["nonce"]
-        ):
-            reply["status"] = m.REFUSED
-        elif asked["first_seq"] < extent.released_seq:
-            reply["status"] = m.OK
-            reply["done_pct"] = 100
-        elif app.store.release_waits:
-            reply["done_pct"] = 99
-        else:
-            self._check_digest(asked, reply)
-        self._put(m.ERASE_REPLY, reply)
-
-    def _check_digest(self, asked, reply):
-        """Start, report or conclude the check of the oldest session against the asked digest."""
-        key = (asked["boot"], asked["nonce"], asked["first_seq"], asked["n_blocks"])
-        check = self._check
-        if check is None or check.key != key:
-            oldest = self._app.sessions.oldest()
-            if oldest is None or oldest[3:] + (oldest[2], oldest[1]) != key:
-                reply["status"] = m.WRONG_SESSION
-                return
-            self._check = check = _DigestCheck(key, oldest[0])
-        if check.failed:
-            self._check = None
-            reply["status"] = m.READ_ERROR
-            return
-        n = asked["n_blocks"]
-        reply["done_pct"] = 99 * check.done // n
-        if check.done < n:
-            return
-        self._check = None
-        if check.hash.digest() != asked["digest"]:
-            reply["status"] = m.WRONG_DIGEST
-            return
-        store = self._app.store
-        store.request_release(
-            self._app.sessions.seq_after_oldest(), store.extent.after(check.position, n)
-        )
-
-    def _digest_some(self):
-        check = self._check
-        extent = self._app.store.extent
-        try:
-            for _ in range(min(_DIGEST_STEPS, check.key[3] - check.done)):
-                sector = extent.sector(extent.after(check.position, check.done))
-                check.hash.update(sector[:HEADER_BYTES])
-                check.done += 1
-        except OSError:
-            check.failed = True
+        self._put(m.ERASE_REPLY, self._eraser.answer(m.parse(m.ERASE_REQUEST, payload)[0]))
 
     def _config_get(self, payload):
         """Answer piece by piece: the memory has no place for an item as a whole."""

@@ -25,21 +25,22 @@ def store_session(log, session, folder, facts=None):
         row_of = {int(row): int(row) for row in range(first, end)}
     else:
         first, end = int(positions.min()), int(positions.max()) + 1
-        if end - first > len(medium.offsets):
-            raise InputError(
-                f"{log.path}: blocks of session {session.identity.name} say that they lie "
-                f"{end - first:,} places apart, in a file of {len(medium.offsets):,}"
-            )
         content = medium.view
         row_of = dict(zip(positions.tolist(), session.rows.tolist(), strict=True))
     start = int(positions[0])
+    n_blocks = (int(positions[-1]) - start) % (end - first) + 1
+    if n_blocks > len(medium.offsets):
+        raise InputError(
+            f"{log.path}: blocks of session {session.identity.name} say that they lie on "
+            f"{n_blocks:,} places, in a file of {len(medium.offsets):,}"
+        )
     listed = {
         "device_id": bytes.fromhex(session.device_id),
         "boot": session.boot,
         "nonce": session.nonce,
         "first_seq": session.first_seq,
         "position": start,
-        "n_blocks": (int(positions[-1]) - start) % (end - first) + 1,
+        "n_blocks": n_blocks,
         "data_first": first,
         "data_end": end,
         "running": False,
