@@ -9,6 +9,7 @@ from slog import events as ev
 from slog import signal_table as st
 
 _ONE = 1_000_000
+_NEAR = 100  # of a sender's end: 1 mm
 
 
 class Fuel:
@@ -47,6 +48,7 @@ class Fuel:
     def resume(self):
         """Begin anew after a pause: the flow goes on from what the counter says."""
         self._quiet = 0
+        self._full = False  # a sender is at its upper end, above which it says nothing
         self._level = None
         self._rest = None
         self._rest_ml = 0
@@ -103,6 +105,7 @@ class Fuel:
     def _read_level(self):
         """Return the mean volume of the senders in cl; None unless both are in their range."""
         total = 0
+        full = False
         rows = self._rows
         for k in (0, 1):
             s = self._signal[st.LEVEL + k]
@@ -111,9 +114,11 @@ class Fuel:
             mm = self._trouble.value(st.LEVEL + k)
             if mm <= rows["dead_low"]:
                 return None
-            if mm >= rows["dead_high"]:
+            if mm > rows["dead_high"] - _NEAR:
+                full = True
                 mm = rows["dead_high"]
             total += self._convert(mm, 1 + k)
+        self._full = full
         return total // 2
 
     def _convert(self, mm, column):
@@ -126,12 +131,6 @@ class Fuel:
         width = curve[at + 3 + column] - low
         return curve[at] + (curve[at + 3] - curve[at]) * (mm - low) // width
 
-    def _is_full(self, level):
-        """Tell whether the senders are at their upper end, above which they say nothing."""
-        rows = self._rows
-        top = self._convert(rows["dead_high"], 1) + self._convert(rows["dead_high"], 2)
-        return level >= top // 2 - 100
-
     def _is_quiet(self, level):
         rows = self._rows
         f = self._force
@@ -142,7 +141,7 @@ class Fuel:
         return (
             level is not None
             and self._trouble.speed < rows["quiet_speed"]
-            and -quiet < f[0] >> 3 < quiet
+            and -rows["slope_mg"] < f[0] >> 3 < rows["slope_mg"]
             and -quiet < f[1] >> 3 < quiet
             and -quiet < (f[2] >> 3) - 1000 < quiet
         )
@@ -150,7 +149,7 @@ class Fuel:
     def _set_first(self, level, sigma):
         rows = self._rows
         self._known = True
-        if self._is_full(level):
+        if self._full:
             level = max(level, rows["start"])
             sigma *= 2
         self._set(level, sigma * sigma)
@@ -169,7 +168,7 @@ class Fuel:
             self._rest = level
             self._rest_ml = self._since_ml
             self._rest_n = 0
-            if level - self.volume() < rows["refuel_rise"] or self._is_full(level):
+            if level - self.volume() < rows["refuel_rise"] or self._full:
                 self._anchor(level)
                 self._rest_ml = self._since_ml
                 return
@@ -208,7 +207,7 @@ class Fuel:
     def _anchor(self, level):
         """One Kalman step on volume and scale."""
         rows = self._rows
-        if self._is_full(level):
+        if self._full:
             return
         flow = self._since_ml // 10
         by_scale = flow * self._var_s // _ONE

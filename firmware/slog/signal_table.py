@@ -204,6 +204,7 @@ FUEL_ROWS = (
     "start",
     "scale_sigma",
     "quiet_mg",
+    "slope_mg",
     "quiet_speed",
     "quiet_s",
     "sigma_quiet",

@@ -134,6 +134,7 @@ class FuelEstimate:
     """When the level may correct the integral of the flow, and what counts as refuel or leak."""
 
     quiet_ms2: float = number(0.01, 10)
+    quiet_slope_ms2: float = number(0.01, 10)
     quiet_kmh: float = number(0, 100)
     quiet_s: float = number(0, 600)
     level_sigma_moving_l: float = number(0.1, 500)

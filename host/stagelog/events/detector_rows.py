@@ -82,6 +82,7 @@ def fuel(profile):
         "start": 100 * f.start_l,
         "scale_sigma": 1e6 * f.flow_scale_error_max * 0.6,
         "quiet_mg": 1000 * e.quiet_ms2 / G_ms2,
+        "slope_mg": 1000 * e.quiet_slope_ms2 / G_ms2,
         "quiet_speed": 100 * e.quiet_kmh,
         "quiet_s": e.quiet_s,
         "sigma_quiet": 100 * e.level_sigma_quiet_l,
