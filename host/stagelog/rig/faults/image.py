@@ -179,6 +179,19 @@ class Image:
         """Tell whether the version at a place is the newest sent there and not erased."""
         return version.block.seq >= floor and self.versions[position][-1] is version
 
+    def at_stake(self, position, floor):
+        """Return the Version at a place and the lowest number of all, of those that are protected;
+        None, None if that at the place is not.
+
+        A worn place may still hold what lay there before writes that failed: it does not count.
+        """
+        version = self.whole.get(position)
+        if version is None or not self.is_protected(position, version, floor):
+            return None, None
+        return version, next(
+            seq for seq, at in self.order if self.is_protected(at, self.whole[at], floor)
+        )
+
     def oldest(self, view):
         """Return the Version with the lowest number that must not be overwritten, or None."""
         best = None

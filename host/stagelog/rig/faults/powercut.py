@@ -91,21 +91,25 @@ class Campaign:
             and write.t_start_us - entry[0].t_done_us <= media.WINDOW_US
         ]
         position, _ = self.image.layout.position(write.sector)
-        stays = self.image.whole.get(position)
+        stays, oldest = self.image.at_stake(position, self._floor)
         version = self.image.begin(write)
         if version is None:
             self._check_mark(write)
             return
-        for invariant, text in self._check_write(write, version, stays):
+        for invariant, text in self._check_write(write, version, stays, oldest):
             self._report(write, 0, "journal", invariant, text)
         self._begun = version.position
+
+    @property
+    def _floor(self):
+        return self._marks[-1][1] if self._marks[-1] else 0
 
     def _check_mark(self, write):
         mark = parse_release(write.data[:512], self.image.layout.extent_id)
         if mark is None:
             self._report(write, 0, "journal", "L9", f"a write to sector {write.sector}")
             return
-        floor = self._marks[-1][1] if self._marks[-1] else 0
+        floor = self._floor
         erased, kept = set(), set()
         for seq, position in self.image.order:
             if seq >= floor:
@@ -115,15 +119,13 @@ class Campaign:
             text = f"erases {len(erased)} sessions, {len(erased & kept)} of them in part"
             self._report(write, 0, "journal", "L17", text)
 
-    def _check_write(self, write, version, stays):
+    def _check_write(self, write, version, stays, oldest):
         """The logger may write only where nothing counts, and no number or frame twice."""
         block = version.block
         if block is None or block.position != version.position:
             yield "L10", f"place {version.position} was sent what does not belong there"
             return
-        floor = self._marks[-1][1] if self._marks[-1] else 0
-        if stays is not None and stays.block.seq >= floor and stays.data != write.data:
-            oldest = next(seq for seq, _ in self.image.order if seq >= floor)
+        if stays is not None and stays.data != write.data:
             retry = (stays.block.session, stays.block.seq) == (block.session, block.seq)
             if not retry and (self.stop or stays.block.seq != oldest):
                 yield "L12", f"block {stays.block.seq} at {version.position} is overwritten"
