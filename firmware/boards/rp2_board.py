@@ -21,6 +21,7 @@ _MOST_BLOCKS = const(24)  # 0.6 s of a full bus at 1 Mbit/s
 _LEAST_BLOCKS = const(8)
 _BUFFER_BYTES = const(20_000)  # buffers of the application; they need whole pieces
 _WORK_BYTES = const(6_000)  # for what comes and goes, beside the hole of the detectors
+_EVENTS_BYTES = const(18_000)  # more of it beside the detectors, whose tables need whole pieces
 _WATCHDOG_MS = const(8000)
 _WATCHDOG_OFF = const(0x4005B000)  # atomic clear of the watchdog's control register
 _WATCHDOG_ENABLE = const(1 << 30)
@@ -102,7 +103,7 @@ def make_ring(settings):
     n_events = 0
     found = settings.open(CONFIG_SIGNALS)
     if found:
-        n_events = found[1] + KEPT_BYTES
+        n_events = found[1] + KEPT_BYTES + _EVENTS_BYTES
         found[0].close()
         gc.threshold(8192)
         import logger.events  # noqa: F401
