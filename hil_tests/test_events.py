@@ -5,8 +5,7 @@ import pytest
 
 from slog.messages import CONFIG_SIGNALS, STATE_RECORDING
 from stagelog.blocks import read_log
-from stagelog.car import drive, load_profile
-from stagelog.car.profile import dbc_file
+from stagelog.car import drive
 from stagelog.car.scenarios.parts import ramp, start
 from stagelog.car.story import Incident, Leg, Scenario
 from stagelog.card import prepare_raw
@@ -19,6 +18,7 @@ from stagelog.events import (
     summarise,
 )
 from stagelog.link import Link, positions_of
+from stagelog.profile import dbc_file, load_profile
 from stagelog.rig.logger import LoggerProcess
 from stagelog.rig.runtimes import find_runtime
 from stagelog.rig.tape import tape_of, write_tape

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from stagelog.car import drive, load_profile
-from stagelog.car.profile import dbc_file
+from stagelog.car import drive
 from stagelog.events import compile_table
 from stagelog.events.recompute import records_of
+from stagelog.profile import dbc_file, load_profile
 from stagelog.resources import firmware_path
 from stagelog.rig.runtimes import find_runtime
 

@@ -22,10 +22,10 @@ from slog.framing import Receiver, frame
 from stagelog.archive import hive_value, safe_name
 from stagelog.archive.names import is_safe_name
 from stagelog.blocks import read_log
-from stagelog.car.profile import load_profile
 from stagelog.dbc import load_database
 from stagelog.errors import InputError
 from stagelog.importers import load_frames
+from stagelog.profile import load_profile
 from stagelog.resources import dbc_path
 from stagelog.rig.faults import (
     parser_blocks,

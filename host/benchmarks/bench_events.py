@@ -16,9 +16,8 @@ import event_flights
 import event_fuel
 import event_scenarios
 
-from stagelog.car import load_profile
-from stagelog.car.profile import dbc_file
 from stagelog.events import compile_table
+from stagelog.profile import dbc_file, load_profile
 
 FIRST_SEED = 1000
 PARTS = ("flights", "scenarios", "fuel")

@@ -20,9 +20,9 @@ from device_rig import SPEEDS, Bench
 from slog.events import SKIPPED
 from slog.messages import CONFIG_SIGNALS
 from stagelog.blocks import read_log
-from stagelog.car import drive, load_profile
-from stagelog.car.profile import dbc_file
+from stagelog.car import drive
 from stagelog.events import compare_events, compile_table, load_events, recompute
+from stagelog.profile import dbc_file, load_profile
 from stagelog.rig import tape as tapes
 from stagelog.rig.play import saturated_tape
 from stagelog.rig.rp2040.firmware import logger_files

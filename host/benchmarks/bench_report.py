@@ -27,12 +27,12 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from table import Row, print_rows
 
-from stagelog.car import drive, load_profile
-from stagelog.car.profile import dbc_file
+from stagelog.car import drive
 from stagelog.dbc import load_database
 from stagelog.decode import compile_plan, decode
 from stagelog.events import compile_table, recompute
 from stagelog.model import FRAME
+from stagelog.profile import dbc_file, load_profile
 from stagelog.report.build import stage_facts
 from stagelog.report.html import render
 from stagelog.report.source import Health, Source

@@ -16,10 +16,10 @@ from device_rig import Bench, n_wrong, steady_tape
 from slog.events import SKIPPED
 from slog.layout import BLOCK_BYTES, RECORDS_PER_BLOCK, SECTOR_BYTES
 from slog.messages import CONTROL_STOP
-from stagelog.car import drive, load_profile
-from stagelog.car.profile import dbc_file
+from stagelog.car import drive
 from stagelog.events import compile_table
 from stagelog.link import positions_of
+from stagelog.profile import dbc_file, load_profile
 from stagelog.rig.play import saturated_tape
 from stagelog.rig.rp2040.firmware import logger_files
 from stagelog.rig.rp2040.mcp2515 import DELIVERED

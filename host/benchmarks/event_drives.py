@@ -10,9 +10,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from stagelog.car import drive, load_profile
-from stagelog.car.profile import dbc_file
+from stagelog.car import drive
 from stagelog.events import compile_table
+from stagelog.profile import dbc_file, load_profile
 from stagelog.rig.runtimes import cache_path
 
 KINDS = (

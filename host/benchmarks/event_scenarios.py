@@ -6,9 +6,9 @@ Long days are driven at a small scale. What belongs to the bus or to the logger 
 
 from event_scores import detections, judge
 
-from stagelog.car import drive, list_scenarios, load_profile
-from stagelog.car.profile import dbc_file
+from stagelog.car import drive, list_scenarios
 from stagelog.events import compile_table, recompute
+from stagelog.profile import dbc_file, load_profile
 
 SCALES = {
     "clean_stage": 0.06,

@@ -7,10 +7,10 @@ from stagelog import car
 from stagelog.car.build import build_car
 from stagelog.car.encode import make_encoders
 from stagelog.car.noise import decay, key, lattice, low_pass, smooth
-from stagelog.car.profile import load_profile
 from stagelog.car.scenarios.parts import ramp
 from stagelog.car.story import Incident, Leg, Scenario
 from stagelog.car.suspension import PIECE, Suspension
+from stagelog.profile import load_profile
 from stagelog.resources import dbc_path
 
 G = 9.80665

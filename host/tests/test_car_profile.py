@@ -5,9 +5,9 @@ import tomllib
 
 import pytest
 
-from stagelog.car.profile import ProfileError, dbc_file, load_profile
-from stagelog.car.toml_lines import map_lines
 from stagelog.errors import InputError
+from stagelog.profile import ProfileError, dbc_file, load_profile
+from stagelog.profile.toml_lines import map_lines
 from stagelog.resources import dbc_path
 
 SHIPPED = dbc_path() / "profiles"

@@ -8,10 +8,9 @@ import pytest
 
 from slog import signal_table as st
 from slog.messages import MAX_CONFIG_BYTES
-from stagelog.car import load_profile
-from stagelog.car.profile import dbc_file
 from stagelog.events import TableProblem, compile_table
 from stagelog.events.recompute import Recomputation
+from stagelog.profile import dbc_file, load_profile
 from stagelog.resources import dbc_path
 
 

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from slog import events as ev
-from stagelog.car import drive, load_profile
-from stagelog.car.profile import dbc_file
+from stagelog.car import drive
 from stagelog.car.scenarios.parts import start
 from stagelog.car.story import Leg, Scenario
 from stagelog.dbc import load_database
@@ -19,6 +18,7 @@ from stagelog.events import (
     fuel_by_terrain,
     recompute,
 )
+from stagelog.profile import dbc_file, load_profile
 
 TWO = Scenario(
     name="two",

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from slog import events as ev
-from stagelog.car import drive, load_profile
-from stagelog.car.profile import dbc_file
+from stagelog.car import drive
 from stagelog.car.scenarios.parts import ramp, start
 from stagelog.car.story import Leg, Scenario
 from stagelog.events import (
@@ -24,6 +23,7 @@ from stagelog.events import (
 )
 from stagelog.events.reading import flights_of
 from stagelog.model import FRAME
+from stagelog.profile import dbc_file, load_profile
 
 JUMP = Scenario(
     name="jump",

@@ -17,6 +17,7 @@ FIRMWARE = ROOT / "firmware"
 ROWS = (
     {"errors", "model", "resources"},
     {"archive", "blocks", "card", "dbc", "ledger", "link", "listen", "ports", "timeline"},
+    {"profile"},
     {"decode", "download", "events", "export", "flash"},
     {"importers"},
     {"api", "pack", "plugins", "query", "replay", "report"},

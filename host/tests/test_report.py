@@ -9,14 +9,14 @@ import pytest
 from slog import events as ev
 from stagelog.blocks.placement import Identity
 from stagelog.blocks.writer import pack_session
-from stagelog.car import drive, load_profile
-from stagelog.car.profile import dbc_file
+from stagelog.car import drive
 from stagelog.cli import main
 from stagelog.dbc import load_database
 from stagelog.decode import compile_plan, decode
 from stagelog.events import Detected
 from stagelog.events.compare import Disagreement
 from stagelog.model import FRAME
+from stagelog.profile import dbc_file, load_profile
 from stagelog.report.build import compare_facts, plain_facts, stage_facts
 from stagelog.report.html import COLOURS, render
 from stagelog.report.source import Source, read_source

@@ -19,8 +19,8 @@ import pytest
 
 from stagelog.blocks.placement import Identity
 from stagelog.blocks.writer import pack_session
-from stagelog.car import drive, load_profile
-from stagelog.car.profile import dbc_file
+from stagelog.car import drive
+from stagelog.profile import dbc_file, load_profile
 from stagelog.report.build import compare_facts, stage_facts
 from stagelog.report.html import render
 from stagelog.report.source import read_source

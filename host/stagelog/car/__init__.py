@@ -14,13 +14,13 @@ from pathlib import Path
 
 import numpy as np
 
-from stagelog.car.profile import dbc_file, load_profile
 from stagelog.car.scenarios import find_scenario, list_scenarios
 from stagelog.car.story import Scenario
 from stagelog.car.truth import Event, Truth
 from stagelog.model import FRAME
+from stagelog.profile import dbc_file, load_profile
 
-__all__ = ["Drive", "Event", "Truth", "drive", "iter_drive", "list_scenarios", "load_profile"]
+__all__ = ["Drive", "Event", "Truth", "drive", "iter_drive", "list_scenarios"]
 
 
 @dataclass(frozen=True, slots=True)

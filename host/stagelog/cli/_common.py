@@ -84,9 +84,8 @@ def confirm(question, yes):
 
 def signal_table(profile):
     """Return the bytes of the signal table that a car profile (name or path) is compiled to."""
-    from stagelog.car import load_profile
-    from stagelog.car.profile import dbc_file
     from stagelog.events import compile_table
+    from stagelog.profile import dbc_file, load_profile
 
     loaded = load_profile(profile)
     return compile_table(loaded, dbc_file(loaded)).data

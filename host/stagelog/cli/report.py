@@ -67,8 +67,8 @@ def _write_page(out, facts):
 
 def _read(log, profile, dbc, title):
     """Return the Source of one car."""
-    from ..car import load_profile
-    from ..car.profile import dbc_file
+    from stagelog.profile import dbc_file, load_profile
+
     from ..report.source import read_source
     from ._logs import find_logs
 

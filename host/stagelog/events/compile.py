@@ -68,7 +68,7 @@ _ROLES = (
 def compile_table(profile, dbc, bus=0):
     """Return the SignalTable of a checked car profile and a DBC.
 
-    profile  as stagelog.car.load_profile returns it
+    profile  as stagelog.profile.load_profile returns it
     dbc      path or stagelog.dbc.Database
     Raises   TableProblem; InputError if the DBC can't be read.
     """

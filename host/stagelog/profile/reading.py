@@ -13,10 +13,10 @@ import types
 import typing
 from pathlib import Path
 
-from stagelog.car.profile_checks import find_contradictions, find_dbc_contradictions
-from stagelog.car.schema import Profile
-from stagelog.car.toml_lines import line_of, map_lines
 from stagelog.errors import InputError
+from stagelog.profile.checks import find_contradictions, find_dbc_contradictions
+from stagelog.profile.schema import Profile
+from stagelog.profile.toml_lines import line_of, map_lines
 from stagelog.resources import dbc_path
 
 __all__ = ["ProfileError", "dbc_file", "load_profile"]

@@ -1,6 +1,6 @@
 """Bounds of profile entries, declared beside each field of the schema classes.
 
-Owns the declarations only; stagelog.car.profile enforces them.
+Owns the declarations only; stagelog.profile enforces them.
 """
 
 from dataclasses import field

@@ -1,14 +1,14 @@
 """The nouns of a car profile as frozen classes: one per table of the TOML file.
 
-Each field declares its own bounds; stagelog.car.profile reads, checks and fills them. Units are in
+Each field declares its own bounds; stagelog.profile reads, checks and fills them. Units are in
 the names. Four-element tuples are ordered FL, FR, RL, RR; two-element ones front, rear.
-What detectors read is in stagelog.car.limits.
+What detectors read is in stagelog.profile.limits.
 """
 
 from dataclasses import dataclass
 
-from stagelog.car.fields import count, number, numbers, one_of, rising
-from stagelog.car.limits import (
+from stagelog.profile.fields import count, number, numbers, one_of, rising
+from stagelog.profile.limits import (
     Airborne,
     Alarm,
     DiffModel,
@@ -20,7 +20,7 @@ from stagelog.car.limits import (
     Trouble,
     Validity,
 )
-from stagelog.car.report_parts import Report
+from stagelog.profile.report_parts import Report
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,9 +1,10 @@
 """Contradictions inside a car profile, and between it and the DBC.
 
-Each check yields (path of keys, text). Nothing is raised here; stagelog.car.profile does that.
+Each check yields (path of keys, text). Nothing is raised here; stagelog.profile does that.
 """
 
-from stagelog.car.limits import DERIVED
+from stagelog.dbc import load_database
+from stagelog.profile.limits import DERIVED
 
 _NEEDS = {
     "rate": ("window_s", "floor"),
@@ -28,9 +29,7 @@ def find_contradictions(profile):
 
 def find_dbc_contradictions(profile, dbc):
     """Yield signal names that the DBC lacks and limits that its signals cannot reach."""
-    from stagelog.car.encode import load_database
-
-    database = load_database(dbc)
+    database = dbc if hasattr(dbc, "messages") else load_database(dbc)
     signals = {s.name: s for m in database.messages for s in m.signals}
     messages = {m.name for m in database.messages}
     for name in profile.car.not_fitted:

@@ -1,11 +1,11 @@
 """The part of a car profile that detectors read: validity, flight, fuel estimate, gates, alarms.
 
-Frozen classes, one per table of the TOML file; stagelog.car.profile reads, checks and fills them.
+Frozen classes, one per table of the TOML file; stagelog.profile reads, checks and fills them.
 """
 
 from dataclasses import dataclass
 
-from stagelog.car.fields import count, number, numbers, one_of, optional, rising
+from stagelog.profile.fields import count, number, numbers, one_of, optional, rising
 
 ALARM_KINDS = (
     "above",

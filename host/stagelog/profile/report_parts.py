@@ -1,12 +1,12 @@
 """The part of a car profile that only the report reads: which alarms belong to which component,
 what to inspect after one of them, and the signals that no detector needs.
 
-Frozen classes; stagelog.car.profile reads, checks and fills them.
+Frozen classes; stagelog.profile reads, checks and fills them.
 """
 
 from dataclasses import dataclass
 
-from stagelog.car.fields import one_of
+from stagelog.profile.fields import one_of
 
 SECTIONS = ("engine", "driveline", "cooling", "brakes", "dampers", "tyres", "electrics")
 

@@ -1,0 +1,8 @@
+"""The car profile: every number of the car that stagelog uses, read from TOML and checked.
+
+profile = stagelog.profile.load_profile("d7xr")     a shipped one, or the path of your own
+"""
+
+from stagelog.profile.reading import ProfileError, dbc_file, load_profile
+
+__all__ = ["ProfileError", "dbc_file", "load_profile"]
