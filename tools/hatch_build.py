@@ -1,4 +1,4 @@
-"""Build hook: a wheel carries slog as a package of its own; an editable install reads it in place.
+"""Build hook: a wheel has slog and detectors as packages; an editable install reads them in place.
 
 Hatchling would copy a forced file into an editable install too, where it would hide the source.
 """
@@ -6,10 +6,11 @@ Hatchling would copy a forced file into an editable install too, where it would 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
-class SlogHook(BuildHookInterface):
-    """Add firmware/slog as `slog` to built wheels only."""
+class SharedPackagesHook(BuildHookInterface):
+    """Add what firmware and host both run to built wheels only."""
 
     def initialize(self, version, build_data):
         """Hatchling's hook; `version` is "standard" or "editable"."""
         if version == "standard":
-            build_data["force_include"]["firmware/slog"] = "slog"
+            for package in ("slog", "detectors"):
+                build_data["force_include"][f"firmware/{package}"] = package

@@ -106,7 +106,7 @@ def make_ring(settings):
         n_events = found[1] + KEPT_BYTES + _EVENTS_BYTES
         found[0].close()
         gc.threshold(8192)
-        import logger.events  # noqa: F401
+        import detectors.events  # noqa: F401
 
         gc.threshold(-1)
     gc.collect()

@@ -10,7 +10,6 @@ from logger import ring as r
 from logger.onboard import Onboard
 from logger.service import Service
 from logger.sessions import Sessions
-from logger.settings import DEFAULTS, SettingsError, digest_of, load
 from logger.store import OVERWRITE_OLDEST, STOP_WHEN_FULL, Store
 from slog import faults
 from slog import messages as m
@@ -30,6 +29,7 @@ from slog.layout import (
     VERSION,
     const,
 )
+from slog.settings import DEFAULTS, SettingsError, digest_of, load
 
 FIRMWARE = const(0x000100)  # 0.1.0
 

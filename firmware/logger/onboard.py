@@ -39,7 +39,7 @@ class Onboard:
             found = self._board.nv.open(CONFIG_SIGNALS)
             if found:
                 kept = bytearray(KEPT_BYTES)
-                from logger.events import Events  # not in memory where there is no table
+                from detectors.events import Events  # not in memory where there is no table
                 from slog.signal_table import read
 
                 with found[0] as file:

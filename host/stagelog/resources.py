@@ -13,7 +13,7 @@ _CHECKOUT = _PACKAGE.parent.parent
 
 
 def firmware_path():
-    """Return the folder of slog, logger, drivers, boards and main.py (for MICROPYPATH)."""
+    """Return the folder of the firmware's packages and main.py (for MICROPYPATH)."""
     return _find("_firmware", "firmware")
 
 

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "host/stagelog"
 FIRMWARE = ROOT / "firmware"
 
-# A part imports from its own row and those above it. All may import slog.
+# A part imports from its own row and those above it. All may import slog and detectors.
 ROWS = (
     {"errors", "model", "resources"},
     {"archive", "blocks", "card", "dbc", "ledger", "link", "listen", "ports", "timeline"},
@@ -26,9 +26,10 @@ BESIDE = {"car", "rig"}  # import from ROWS, each without the other; imported by
 TOP = {"__init__", "cli"}
 FIRMWARE_ARROWS = {
     "slog": {"slog"},
-    "logger": {"logger", "slog"},
+    "detectors": {"detectors", "slog"},  # shipped with the host, too
+    "logger": {"detectors", "logger", "slog"},
     "drivers": {"drivers", "logger", "slog"},  # fast equals of what logger has in plain Python
-    "boards": {"boards", "drivers", "logger", "slog"},
+    "boards": {"boards", "detectors", "drivers", "logger", "slog"},
 }
 # Imported by the rig's programs that MicroPython runs.
 MICROPYTHON = {"machine", "micropython", "rp2", "uctypes", "vfs"}
@@ -95,6 +96,14 @@ def test_host_module_imports_downwards(path):
     assert not upwards, f"{path.relative_to(ROOT)} imports {sorted(upwards)}"
 
 
+def test_the_car_alone_and_its_virtual_copies_run_the_logger():
+    """Only slog and detectors are packages of an installed host."""
+    for path in modules_below(PACKAGE):
+        used = {name.split(".")[0] for name in host_imports(path)}
+        if part_of(path) != "rig":
+            assert not used & (set(FIRMWARE_ARROWS) - {"slog", "detectors"}), path
+
+
 # python-can imports the plugins; nobody else does.
 LATE = [path for path in modules_below(PACKAGE) if part_of(path) != "plugins"]
 
@@ -134,7 +143,7 @@ def test_firmware_part_imports_downwards(part):
         assert not upwards, f"{path.relative_to(ROOT)} imports {sorted(upwards)}"
 
 
-@pytest.mark.parametrize("part", ["slog", "logger"])
+@pytest.mark.parametrize("part", ["slog", "detectors", "logger"])
 def test_application_does_not_know_the_chip(part):
     for path in modules_below(FIRMWARE / part):
         used = {name.split(".")[0] for name in imported_modules(path)}

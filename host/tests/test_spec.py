@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from logger.settings import DEFAULTS, SettingsError, load
 from slog import layout, messages
 from slog.framing import MAX_PAYLOAD, frame
+from slog.settings import DEFAULTS, SettingsError, load
 from stagelog.card import extent_layout
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -1,4 +1,4 @@
-"""What a wheel carries: two packages, the firmware and the DBC files, and nothing else."""
+"""What a wheel carries: three packages, the firmware and the DBC files, and nothing else."""
 
 import subprocess
 import sys
@@ -26,6 +26,8 @@ def names(tmp_path_factory):
         ("host/stagelog", "stagelog"),
         ("firmware/slog", "slog"),
         ("firmware/slog", "stagelog/_firmware/slog"),
+        ("firmware/detectors", "detectors"),
+        ("firmware/detectors", "stagelog/_firmware/detectors"),
         ("firmware/logger", "stagelog/_firmware/logger"),
         ("firmware/drivers", "stagelog/_firmware/drivers"),
         ("firmware/boards", "stagelog/_firmware/boards"),
@@ -43,5 +45,9 @@ def test_build_scripts_and_dbc_are_in_the_wheel(names):
 
 
 def test_nothing_else_is_in_the_wheel(names):
-    assert {name.split("/")[0].split("-")[0] for name in names} == {"slog", "stagelog"}
+    assert {name.split("/")[0].split("-")[0] for name in names} == {
+        "detectors",
+        "slog",
+        "stagelog",
+    }
     assert not [name for name in names if "tests/" in name or name.endswith(".pyc")]

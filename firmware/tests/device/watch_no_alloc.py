@@ -6,7 +6,7 @@ import sys
 
 import micropython
 
-from logger.events import Events
+from detectors.events import Events
 from slog.signal_table import load
 
 

@@ -56,10 +56,7 @@ def command(port, source, profile, yes, as_json):
 
 def _load(source):
     """Return the bytes of a settings file that the firmware's own check accepts."""
-    from ..rig.logger import import_firmware
-
-    import_firmware()
-    from logger.settings import SettingsError, load
+    from slog.settings import SettingsError, load
 
     try:
         data = Path(source).read_bytes()

@@ -4,16 +4,15 @@ Owns the step from a frame table to the 16-byte records that the firmware scans.
 the firmware's files; nothing is written twice. A table that they refuse is an InputError.
 """
 
-import sys
 from dataclasses import dataclass
 
 import numpy as np
 
+from detectors.events import Events
 from slog.layout import TIME_BITS
 from slog.signal_table import TableError, load
 from stagelog.errors import InputError
 from stagelog.model import ERR, EXT, FD, RTR
-from stagelog.resources import firmware_path
 
 __all__ = ["Detected", "Recomputation", "recompute", "records_of"]
 
@@ -42,10 +41,6 @@ class Recomputation:
     """Detectors that frames are given to piece by piece; `events` grows. Times never go back."""
 
     def __init__(self, data):
-        if "logger" not in sys.modules and str(firmware_path()) not in sys.path:
-            sys.path.append(str(firmware_path()))
-        from logger.events import Events
-
         self.events = []
         self._started = False
         self._last_us = None

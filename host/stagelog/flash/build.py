@@ -25,7 +25,7 @@ from .shrink import shrink
 ARCHES = {1: "x86", 2: "x64", 3: "armv6", 4: "armv6m", 5: "armv7m", 6: "armv7em", 7: "armv7emsp",
           8: "armv7emdp", 9: "xtensa", 10: "xtensawin", 11: "rv32imc"}  # fmt: skip
 BOARDS = {"Raspberry Pi Pico with RP2040": "pico_mcp2515"}  # by sys.implementation._machine
-PACKAGES = ("slog", "logger", "drivers", "boards")
+PACKAGES = ("slog", "detectors", "logger", "drivers", "boards")
 # Modules are loaded leaves first, and garbage is collected in between: that leaves one large
 # piece of memory for the ring. MicroPython looks for memory from the bottom of the heap, at
 # every call of a larger function: the hole, freed when all is loaded, keeps that search short.

@@ -15,7 +15,7 @@ from slog import signal_table
 
 from .names import KEPT, shorten
 
-_PURE = ("slog", "logger")  # packages that can be imported here
+_PURE = ("slog", "detectors", "logger")  # packages that can be imported here
 _HASH = "contract_hash"
 _NAMED = "named"
 _ENTRY = "run"  # what is called from outside

@@ -19,7 +19,7 @@ from .results import Finding
 
 _SCRIPT = """
 import sys, atheris
-with atheris.instrument_imports(include=["slog", "logger", "stagelog"]):
+with atheris.instrument_imports(include=["slog", "detectors", "logger", "stagelog"]):
     from stagelog.rig.faults import parser_guided, parser_targets
 parser_guided.become_fuzzer(atheris, *sys.argv[1:])
 """

@@ -27,7 +27,7 @@ import binascii, struct, sys
 from slog import messages as m
 from slog import signal_table
 from slog.framing import Receiver
-from logger.settings import load
+from slog.settings import load
 
 crc = 0
 counts = [0, 0]

@@ -6,9 +6,9 @@ import struct
 import zlib
 from pathlib import Path
 
-from logger.settings import DEFAULTS
-from logger.settings import load as load_settings
 from slog import signal_table
+from slog.settings import DEFAULTS
+from slog.settings import load as load_settings
 
 from ...archive import hive_value, load_manifest, safe_name, stage_folder
 from ...archive.names import is_safe_name
@@ -22,7 +22,7 @@ class Settings(Target):
 
     name = "settings"
     share = 17_000
-    sources = ("logger/settings.py",)
+    sources = ("slog/settings.py",)
     words = (b"{", b"[", b"null", b'"buses"', b"\\ud800", b"[" * 500, b"1e400", b"true", b"-1")
 
     def make_seeds(self):

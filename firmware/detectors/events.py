@@ -5,14 +5,14 @@ and alarm has its turn at one tick in ten. `emit(code, state, value, extra)` is 
 event; codes in slog.events. Does not own the table (slog.signal_table).
 """
 
-from logger.airborne import AIRBORNE, Flight
-from logger.alarms import Alarms
-from logger.fuel import Fuel
-from logger.sensors import Sensors, roles_of
-from logger.summary import Summary
-from logger.thermal import Diffs
-from logger.trouble import Trouble
-from logger.watch import Watch
+from detectors.airborne import AIRBORNE, Flight
+from detectors.alarms import Alarms
+from detectors.fuel import Fuel
+from detectors.sensors import Sensors, roles_of
+from detectors.summary import Summary
+from detectors.thermal import Diffs
+from detectors.trouble import Trouble
+from detectors.watch import Watch
 from slog import events as ev
 from slog import signal_table as st
 

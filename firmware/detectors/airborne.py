@@ -13,7 +13,7 @@ Integers only: mg, 0.01 mm, per mille of the car's weight, ticks of 10 ms.
 
 from array import array
 
-from logger.native import micropython
+from detectors.native import micropython
 from slog import events as ev
 from slog import signal_table as st
 from slog.layout import const

@@ -7,7 +7,7 @@ bad value is never compared all the same.
 
 from array import array
 
-from logger.native import micropython, ptr8, ptr16, ptr32
+from detectors.native import micropython, ptr8, ptr16, ptr32
 from slog import events as ev
 from slog import signal_table as st
 from slog.layout import const

@@ -11,7 +11,7 @@ All comparisons are in raw units: a value that must not fall is compared as its 
 
 from array import array
 
-from logger.native import micropython, ptr8, ptr16, ptr32
+from detectors.native import micropython, ptr8, ptr16, ptr32
 from slog import events as ev
 from slog import signal_table as st
 from slog.layout import const

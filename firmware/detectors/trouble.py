@@ -7,7 +7,7 @@ counts.
 
 from array import array
 
-from logger.airborne import GROUND, INHIBITED
+from detectors.airborne import GROUND, INHIBITED
 from slog import events as ev
 from slog import signal_table as st
 

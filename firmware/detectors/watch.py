@@ -7,7 +7,7 @@ A pause of more than a second is not ticked through; `on_resume(seconds)` is tol
 
 from array import array
 
-from logger.native import micropython, ptr8, ptr32
+from detectors.native import micropython, ptr8, ptr32
 from slog import signal_table as st
 from slog.layout import TIME_BITS, const
 
