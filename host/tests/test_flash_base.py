@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from stagelog.errors import DeviceError
+from stagelog.errors import DeviceError, InputError
 from stagelog.flash.base_image import (
     RELEASES,
     checked_image,
@@ -64,7 +64,7 @@ def test_a_known_release_needs_no_digest_and_takes_no_other(tmp_path, monkeypatc
 
 
 def test_no_image_is_said(tmp_path):
-    with pytest.raises(FlashError, match="cannot read .*nothing.uf2"):
+    with pytest.raises(InputError, match="cannot read .*nothing.uf2"):
         checked_image(tmp_path / "nothing.uf2", DIGEST)
 
 

@@ -3,9 +3,8 @@
 An image is taken only with its SHA-256: that of `RELEASES`, by the name it has on the makers' page
 (resources/firmware), or one that the user gives or has beside the file. The RP2040's boot loader
 is in ROM, the ESP32's too: a cable pulled at any moment leaves a board that takes the image at the
-next try. esptool is GPL
-and is run as a program, `python -m esptool`. Fails with FlashError (image), DeviceError (no
-drive, no tool).
+next try. esptool is GPL and is run as a program, `python -m esptool`. Fails with FlashError
+(image), InputError (no such file), DeviceError (no drive, no tool).
 """
 
 import hashlib
@@ -16,7 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from ..errors import DeviceError
+from ..errors import DeviceError, InputError
 from .build import FlashError
 
 # 1.29 as two unrelated projects published it, 1.28 as one did; we had neither file.
@@ -38,13 +37,13 @@ def checked_image(path, sha256=None):
     """Return the bytes of an image whose SHA-256 is `sha256`, or what RELEASES or a file
     `<path>.sha256` says.
 
-    Raises   FlashError without a digest, with another one, or without a file.
+    Raises   FlashError without a digest or with another one, InputError without a file.
     """
     path = Path(path)
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise FlashError(f"cannot read {path}: {error.strerror}") from None
+        raise InputError(f"cannot read {path}: {error.strerror}") from None
     beside = path.with_name(path.name + ".sha256")
     sha256 = sha256 or RELEASES.get(path.name)
     if sha256 is None and beside.is_file():

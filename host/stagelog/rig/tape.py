@@ -13,6 +13,7 @@ at the end of the frame or at the event. A frame has min(dlc, 8) payload bytes, 
 and rec stop at 255.
 """
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -88,7 +89,8 @@ def write_tape(path, records):
             file.write(tape.tobytes())
         os.replace(part, path)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink()
         raise OutputError(
             f"cannot write tape {path}: {error.strerror}", "free space or choose another path"
         ) from error
