@@ -22,13 +22,13 @@ wrong on the bus is rows of the log.
 
 import numpy as np
 
-from ..errors import UsageError
-from . import canbits
-from .bus_controller import Controller
-from .bus_fast import schedule
-from .bus_faults import NEVER_PS, BitFault
-from .bus_fd import FdNode
-from .bus_log import (
+from stagelog.errors import UsageError
+from stagelog.rig import canbits
+from stagelog.rig.bus_controller import Controller
+from stagelog.rig.bus_fast import schedule
+from stagelog.rig.bus_faults import NEVER_PS, BitFault
+from stagelog.rig.bus_fd import FdNode
+from stagelog.rig.bus_log import (
     EVERY,
     LOG,
     MAX_NODES,
@@ -39,9 +39,9 @@ from .bus_log import (
     row_event,
     to_rows,
 )
-from .bus_medium import Medium
-from .bus_node import LAST_NS, Node, bit_time_ps
-from .tape import FRAME
+from stagelog.rig.bus_medium import Medium
+from stagelog.rig.bus_node import LAST_NS, Node, bit_time_ps
+from stagelog.rig.tape import FRAME
 
 SAME_RATE_ppm = 5000  # clocks this close read each other without fail
 MAX_BATCH_BITS = 1 << 27  # bits of one arithmetic round: bounds its memory

@@ -5,8 +5,8 @@ Owns the figures for people to look at. No test holds them: they depend on the m
 
 from time import process_time
 
-from . import nodes
-from .bus import Bus
+from stagelog.rig import nodes
+from stagelog.rig.bus import Bus
 
 
 def throughput(duration_s=2):

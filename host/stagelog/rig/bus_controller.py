@@ -17,9 +17,9 @@ follows an error as a passive node would, and therefore never drives a dominant 
 
 from typing import NamedTuple
 
-from ..model import EXT, RTR
-from .canbits import STUFF_RUN, crc15_of, n_bytes_of, wire_bits
-from .tape import (
+from stagelog.model import EXT, RTR
+from stagelog.rig.canbits import STUFF_RUN, crc15_of, n_bytes_of, wire_bits
+from stagelog.rig.tape import (
     ACK_ERROR,
     ACTIVE,
     BIT_ERROR,

@@ -15,7 +15,7 @@ from functools import partial
 
 import numpy as np
 
-from ..errors import UsageError
+from stagelog.errors import UsageError
 
 NEVER_PS = 1 << 62
 

@@ -9,12 +9,12 @@ is made at bit boundaries, not at sample points. Not a model to test a CAN FD co
 
 from typing import NamedTuple
 
-from ..errors import UsageError
-from ..model import BRS, FD, FD_LENGTHS
-from . import canbits
-from .bus_controller import BIT_ERROR, Controller, Frame
-from .bus_faults import NEVER_PS
-from .bus_node import Node
+from stagelog.errors import UsageError
+from stagelog.model import BRS, FD, FD_LENGTHS
+from stagelog.rig import canbits
+from stagelog.rig.bus_controller import BIT_ERROR, Controller, Frame
+from stagelog.rig.bus_faults import NEVER_PS
+from stagelog.rig.bus_node import Node
 
 _CRC17, _CRC21 = (17, 0x1685B), (21, 0x102899)
 _HEAD_BITS = 14  # SOF ID(11) RRS IDE, as in a classic frame

@@ -14,12 +14,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..errors import UsageError
-from ..model import FD, FRAME
-from . import canbits
-from .bus_controller import SENT, Frame
-from .tape import FRAME as FRAME_ROW
-from .tape import STATE, TAPE
+from stagelog.errors import UsageError
+from stagelog.model import FD, FRAME
+from stagelog.rig import canbits
+from stagelog.rig.bus_controller import SENT, Frame
+from stagelog.rig.tape import FRAME as FRAME_ROW
+from stagelog.rig.tape import STATE, TAPE
 
 EVERY = 255  # observer: all nodes but the sender and those in missed_by
 NOBODY = 254  # sender, of a row that only its observer stands for

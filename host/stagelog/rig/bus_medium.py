@@ -10,8 +10,8 @@ is a bug of ours and raises AssertionError with node and time.
     drive set      level sampled           an edge before x lengthens the bit, after x shortens it
 """
 
-from .bus_controller import SENT
-from .bus_faults import NEVER_PS, Effect, FaultClock
+from stagelog.rig.bus_controller import SENT
+from stagelog.rig.bus_faults import NEVER_PS, Effect, FaultClock
 
 
 class Medium:

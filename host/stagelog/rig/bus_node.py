@@ -12,11 +12,11 @@ from collections import deque
 
 import numpy as np
 
-from ..errors import UsageError
-from ..model import FRAME
-from . import canbits
-from .bus_controller import Controller, Frame, to_transmit
-from .bus_faults import NEVER_PS
+from stagelog.errors import UsageError
+from stagelog.model import FRAME
+from stagelog.rig import canbits
+from stagelog.rig.bus_controller import Controller, Frame, to_transmit
+from stagelog.rig.bus_faults import NEVER_PS
 
 LAST_NS = NEVER_PS // 1000
 LOW_bps, HIGH_bps = 10_000, 1_000_000

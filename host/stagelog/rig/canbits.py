@@ -16,8 +16,8 @@ from functools import cache
 
 import numpy as np
 
-from ..errors import UsageError
-from ..model import EXT, RTR
+from stagelog.errors import UsageError
+from stagelog.model import EXT, RTR
 
 CRC15_POLYNOMIAL = 0x4599
 STUFF_RUN = 5  # a sixth equal bit cannot be

@@ -14,17 +14,16 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from slog.messages import CONTROL_STOP
-
-from ..archive import find_sessions
-from ..blocks import read_log
-from ..download import facts_of, fetch_session
-from ..errors import UsageError
-from ..ledger import account
-from ..model import EXT, FD, RTR
-from ..replay import play
-from .play import BITRATE_BPS, play_on_bus
-from .tape import FRAME as FRAME_EVENT
-from .target import SimTarget
+from stagelog.archive import find_sessions
+from stagelog.blocks import read_log
+from stagelog.download import facts_of, fetch_session
+from stagelog.errors import UsageError
+from stagelog.ledger import account
+from stagelog.model import EXT, FD, RTR
+from stagelog.replay import play
+from stagelog.rig.play import BITRATE_BPS, play_on_bus
+from stagelog.rig.tape import FRAME as FRAME_EVENT
+from stagelog.rig.target import SimTarget
 
 START_US = 1_000_000  # after power-on: the logger is up
 SETTLE_US = 1_000_000

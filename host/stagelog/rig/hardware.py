@@ -13,10 +13,9 @@ import time
 import tomllib
 
 from slog.messages import CONTROL_START, CONTROL_STOP
-
-from ..errors import DeviceError, InputError
-from ..link import Link
-from ..ports import SerialStream
+from stagelog.errors import DeviceError, InputError
+from stagelog.link import Link
+from stagelog.ports import SerialStream
 
 _PORT_S = 10.0  # how long a port may take to come after the power
 _NEEDED = {"logger": ("port",), "bus": ("interface", "channel", "bitrate_bps")}

@@ -9,10 +9,10 @@ import subprocess
 import time
 import tty
 
-from ..errors import DeviceError
-from ..link import Link
-from ..ports import SerialStream, simulator_folder
-from .logger import import_firmware, spawn
+from stagelog.errors import DeviceError
+from stagelog.link import Link
+from stagelog.ports import SerialStream, simulator_folder
+from stagelog.rig.logger import import_firmware, spawn
 
 PASS_S = 0.001
 
@@ -79,8 +79,8 @@ class LiveLogger:
 
     def __init__(self, args, events=()):
         import_firmware()
-        from .sim.device import build
-        from .sim.world import World
+        from stagelog.rig.sim.device import build
+        from stagelog.rig.sim.world import World
 
         self.link = PtyLink()
         self.app = build(args, self.link)

@@ -13,8 +13,8 @@ import sys
 import time
 from pathlib import Path
 
-from ..errors import DeviceError
-from ..resources import firmware_path
+from stagelog.errors import DeviceError
+from stagelog.resources import firmware_path
 
 HOST_PATH = Path(__file__).resolve().parents[2]
 
@@ -33,9 +33,9 @@ class VirtualLogger:
 
     def __init__(self, args, events=(), link=None):
         import_firmware()
-        from .sim.device import build
-        from .sim.models import QueueLink
-        from .sim.world import World
+        from stagelog.rig.sim.device import build
+        from stagelog.rig.sim.models import QueueLink
+        from stagelog.rig.sim.world import World
 
         self.cable = link or QueueLink()
         self.app = build(args, self.cable)
@@ -111,7 +111,7 @@ class LoggerProcess:
 
     def wait_until(self, t_us, timeout_s=600):
         """Wait until the logger's own time has reached `t_us`: its tape has been played."""
-        from ..link import Link
+        from stagelog.link import Link
 
         link = Link(self)
         deadline = time.monotonic() + timeout_s

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..errors import UsageError
-from ..model import EXT, FRAME, RTR
-from . import canbits
-from .bus_node import LAST_NS
+from stagelog.errors import UsageError
+from stagelog.model import EXT, FRAME, RTR
+from stagelog.rig import canbits
+from stagelog.rig.bus_node import LAST_NS
 
 CHUNK = 4096
 WINDOW_ns = 5 * 10**9  # of a periodic source: one chunk

@@ -4,11 +4,11 @@ arbitration and all.
 
 import numpy as np
 
-from ..errors import UsageError
-from ..model import EXT, RTR
-from . import nodes
-from .bus import Bus
-from .tape import FRAME, join_tapes
+from stagelog.errors import UsageError
+from stagelog.model import EXT, RTR
+from stagelog.rig import nodes
+from stagelog.rig.bus import Bus
+from stagelog.rig.tape import FRAME, join_tapes
 
 BITRATE_BPS = 500_000
 

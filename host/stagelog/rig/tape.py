@@ -19,8 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import InputError, OutputError, UsageError
-from ..model import RTR
+from stagelog.errors import InputError, OutputError, UsageError
+from stagelog.model import RTR
 
 RECORD_BYTES = 32
 

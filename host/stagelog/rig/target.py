@@ -10,8 +10,8 @@ A test states what it needs in words of CAPABILITIES; a target that lacks one ma
 with that reason.
 """
 
-from ..link import Link
-from .logger import VirtualLogger, import_firmware
+from stagelog.link import Link
+from stagelog.rig.logger import VirtualLogger, import_firmware
 
 CAPABILITIES = {
     "power": "cut and restore the power",
@@ -54,7 +54,7 @@ class SimTarget:
     drove_dominant = False  # the model of the controller has no transmitter
 
     def __init__(self, folder, **args):
-        from ..card import prepare_raw
+        from stagelog.card import prepare_raw
 
         self.bitrate_bps = args.pop("bitrate_bps", None)
         import_firmware()
@@ -123,7 +123,7 @@ class SimTarget:
 
     def card_swap(self, path):
         """Put another card in, an image at `path`."""
-        from .sim.models import FileImage
+        from stagelog.rig.sim.models import FileImage
 
         self.card_path = path
         self._args["card"] = str(path)

@@ -14,11 +14,10 @@ from dataclasses import dataclass, field
 from logger.app import App
 from logger.ring import BlockRing
 from slog.messages import CONFIG_SETTINGS
-
-from ...link import Link
-from ..sim.models import MemoryNv, QueueLink, SimBoard, SimClock, SimController
-from ..sim.world import World
-from .journal import SECTORS_PER_BLOCK, JournalCard
+from stagelog.link import Link
+from stagelog.rig.faults.journal import SECTORS_PER_BLOCK, JournalCard
+from stagelog.rig.sim.models import MemoryNv, QueueLink, SimBoard, SimClock, SimController
+from stagelog.rig.sim.world import World
 
 LBA = 8192
 GROUP_BLOCKS = 1024  # 4 MiB

@@ -18,20 +18,20 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from ...blocks import read_log
-from ...card import prepare_raw
-from ...ledger import account
-from .. import bus_faults as wire
-from .. import nodes, tape
-from ..bus import Bus
-from ..bus_controller import Frame
-from ..bus_faults import BitFault, Effect
-from ..bus_fd import FdFrame
-from ..bus_node import to_table
-from ..logger import VirtualLogger
-from ..tape import join_tapes
-from ..target import tape_events
-from .results import Finding, Row
+from stagelog.blocks import read_log
+from stagelog.card import prepare_raw
+from stagelog.ledger import account
+from stagelog.rig import bus_faults as wire
+from stagelog.rig import nodes, tape
+from stagelog.rig.bus import Bus
+from stagelog.rig.bus_controller import Frame
+from stagelog.rig.bus_faults import BitFault, Effect
+from stagelog.rig.bus_fd import FdFrame
+from stagelog.rig.bus_node import to_table
+from stagelog.rig.faults.results import Finding, Row
+from stagelog.rig.logger import VirtualLogger
+from stagelog.rig.tape import join_tapes
+from stagelog.rig.target import tape_events
 
 MS = 10**6
 BITRATE_bps = 500_000

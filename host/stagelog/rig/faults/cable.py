@@ -10,7 +10,7 @@ import heapq
 
 from cobs import cobs
 
-from ...errors import DeviceError
+from stagelog.errors import DeviceError
 
 RATE_BYTES_PER_MS = 1000  # about what USB full speed leaves of 12 Mbit/s
 

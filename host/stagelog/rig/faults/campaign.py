@@ -10,8 +10,7 @@ from pathlib import Path
 
 import click
 
-from ..runtimes import find_runtime
-from . import (
+from stagelog.rig.faults import (
     bus_campaign,
     cards,
     controls,
@@ -25,7 +24,8 @@ from . import (
     transfers,
     updates,
 )
-from .results import Row, Tally, firmware_digest, format_table
+from stagelog.rig.faults.results import Row, Tally, firmware_digest, format_table
+from stagelog.rig.runtimes import find_runtime
 
 SEED = 20261120
 

@@ -17,12 +17,11 @@ from dataclasses import dataclass
 from logger.store import VERIFY_EVERY
 from slog import faults
 from slog import messages as m
-
-from .bench import Bench
-from .journal import Verdict
-from .reader import frames_of, parse_block
-from .results import Finding, Row, Tally
-from .witness import check_frames
+from stagelog.rig.faults.bench import Bench
+from stagelog.rig.faults.journal import Verdict
+from stagelog.rig.faults.reader import frames_of, parse_block
+from stagelog.rig.faults.results import Finding, Row, Tally
+from stagelog.rig.faults.witness import check_frames
 
 NOTICE_BLOCKS = VERIFY_EVERY + 1
 RING_BLOCKS = 24

@@ -14,15 +14,14 @@ from logger import store as store_module
 from logger.ring import DROPPED
 from slog import block as codec
 from slog.layout import GAP_RING_FULL, META_GAP
-
-from ...archive import part
-from ...blocks.medium import is_good
-from ..sim import models
-from . import cards, loggers, nested, rot
-from .bench import Bench
-from .powercut import Campaign
-from .results import Finding, Tally
-from .scenarios import SCENARIOS
+from stagelog.archive import part
+from stagelog.blocks.medium import is_good
+from stagelog.rig.faults import cards, loggers, nested, rot
+from stagelog.rig.faults.bench import Bench
+from stagelog.rig.faults.powercut import Campaign
+from stagelog.rig.faults.results import Finding, Tally
+from stagelog.rig.faults.scenarios import SCENARIOS
+from stagelog.rig.sim import models
 
 
 @contextlib.contextmanager

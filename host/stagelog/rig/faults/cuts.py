@@ -4,10 +4,10 @@ as rows of the table.
 
 import time
 
-from . import rot
-from .nested import Chain
-from .powercut import Campaign
-from .results import Row, Tally, load_tally, save_tally
+from stagelog.rig.faults import rot
+from stagelog.rig.faults.nested import Chain
+from stagelog.rig.faults.powercut import Campaign
+from stagelog.rig.faults.results import Row, Tally, load_tally, save_tally
 
 _NESTED_SHARE = 0.03
 _KINDS = (

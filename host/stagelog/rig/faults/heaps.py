@@ -13,15 +13,15 @@ import tempfile
 import time
 from pathlib import Path
 
-from ...blocks import read_log
-from ...card import prepare_raw
-from ...errors import InputError
-from ...ledger import account
-from ...resources import firmware_path
-from ..logger import HOST_PATH
-from ..play import saturated_tape
-from ..tape import write_tape
-from .results import Finding, Row, Tally
+from stagelog.blocks import read_log
+from stagelog.card import prepare_raw
+from stagelog.errors import InputError
+from stagelog.ledger import account
+from stagelog.resources import firmware_path
+from stagelog.rig.faults.results import Finding, Row, Tally
+from stagelog.rig.logger import HOST_PATH
+from stagelog.rig.play import saturated_tape
+from stagelog.rig.tape import write_tape
 
 _ENOUGH = 1_500_000  # bytes on a 64-bit MicroPython
 _TAPE_US = 300_000

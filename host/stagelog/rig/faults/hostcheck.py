@@ -10,12 +10,12 @@ import tempfile
 
 import numpy as np
 
-from ...blocks import read_log
-from ...errors import InputError
-from ...ledger import account
-from .bench import LBA
-from .journal import BAD, SECTOR_BYTES, ZEROS
-from .reader import frames_of
+from stagelog.blocks import read_log
+from stagelog.errors import InputError
+from stagelog.ledger import account
+from stagelog.rig.faults.bench import LBA
+from stagelog.rig.faults.journal import BAD, SECTOR_BYTES, ZEROS
+from stagelog.rig.faults.reader import frames_of
 
 
 def check_host(image, overlay, view):

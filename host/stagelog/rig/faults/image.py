@@ -8,8 +8,8 @@ read}; looking at one changes nothing.
 from bisect import insort
 from dataclasses import dataclass, field
 
-from .journal import BAD, SECTORS_PER_BLOCK, ZEROS
-from .reader import parse_block, parse_release
+from stagelog.rig.faults.journal import BAD, SECTORS_PER_BLOCK, ZEROS
+from stagelog.rig.faults.reader import parse_block, parse_release
 
 _RECORDS_AT = 64
 _MAGIC = b"SL"

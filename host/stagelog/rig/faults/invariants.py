@@ -11,9 +11,8 @@ from logger.extent import Extent
 from logger.ring import BlockRing
 from logger.sessions import Sessions
 from logger.store import OVERWRITE_OLDEST, Store
-
-from .bench import DEVICE_ID
-from .image import StateCard
+from stagelog.rig.faults.bench import DEVICE_ID
+from stagelog.rig.faults.image import StateCard
 
 _MOST_ALIKE = 12  # places touched by a state that is compared with others
 MAX_READS = 1500  # sectors that mounting may read, whatever the card's size and content

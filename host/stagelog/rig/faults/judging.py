@@ -22,8 +22,8 @@ from collections import Counter
 import hypothesis
 from _pytest.runner import runtestprotocol
 
-from ...errors import InputError
-from ...resources import firmware_path
+from stagelog.errors import InputError
+from stagelog.resources import firmware_path
 
 KILLED, SURVIVED, TIMED_OUT = "killed", "survived", "timed out"
 _PURGED = ("slog", "logger", "stagelog")

@@ -14,11 +14,11 @@ import shutil
 from contextlib import ExitStack
 from unittest import mock
 
-from ...download import fetch_session
-from ...errors import OutputError, StagelogError
-from .cable import Faults
-from .links import Archive, Source, check_archive, fetch
-from .results import Finding
+from stagelog.download import fetch_session
+from stagelog.errors import OutputError, StagelogError
+from stagelog.rig.faults.cable import Faults
+from stagelog.rig.faults.links import Archive, Source, check_archive, fetch
+from stagelog.rig.faults.results import Finding
 
 _OS_CALLS = ("open", "fsync", "replace", "pwrite", "mkdir", "unlink", "rename")
 _WRITING = ("fsync", "replace", "pwrite", "mkdir", "rename")

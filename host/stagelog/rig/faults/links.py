@@ -17,14 +17,13 @@ from pathlib import Path
 
 from slog import messages as m
 from slog.layout import BLOCK_BYTES
-
-from ...archive import load_manifest
-from ...download import fetch_session
-from ...errors import StagelogError
-from ...link import WINDOW, Link
-from .bench import Bench
-from .cable import Cable, Faults, RatedLink, fast_cobs_encode
-from .results import Finding
+from stagelog.archive import load_manifest
+from stagelog.download import fetch_session
+from stagelog.errors import StagelogError
+from stagelog.link import WINDOW, Link
+from stagelog.rig.faults.bench import Bench
+from stagelog.rig.faults.cable import Cable, Faults, RatedLink, fast_cobs_encode
+from stagelog.rig.faults.results import Finding
 
 N_BLOCKS = 16  # 64 KiB
 _TRIES = 30

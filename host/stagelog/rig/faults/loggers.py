@@ -9,12 +9,11 @@ import random
 from slog import messages as m
 from slog.framing import frame
 from slog.layout import BLOCK_BYTES
-
-from ...errors import DeviceError
-from .cable import Faults
-from .links import Archive, Source, check_archive, fetch
-from .reader import parse_block
-from .results import Finding
+from stagelog.errors import DeviceError
+from stagelog.rig.faults.cable import Faults
+from stagelog.rig.faults.links import Archive, Source, check_archive, fetch
+from stagelog.rig.faults.reader import parse_block
+from stagelog.rig.faults.results import Finding
 
 
 def device_reset(tally, numbers):

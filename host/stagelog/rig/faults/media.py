@@ -16,7 +16,7 @@ misdirected (its victim).
 
 from dataclasses import dataclass, field
 
-from .journal import BAD, SECTORS_PER_BLOCK, ZEROS, split_sectors
+from stagelog.rig.faults.journal import BAD, SECTORS_PER_BLOCK, ZEROS, split_sectors
 
 WINDOW_US = 700_000
 GROUPS = (16, 32, 64, 128, 256, 512, 1024)

@@ -9,10 +9,17 @@ from pathlib import Path
 
 import click
 
-from ..runtimes import find_runtime
-from . import bus_campaign, parser_campaign, parser_guided, parser_replay, parser_state, transfers
-from .parser_targets import TARGETS
-from .results import Tally, format_table, load_tally, save_tally
+from stagelog.rig.faults import (
+    bus_campaign,
+    parser_campaign,
+    parser_guided,
+    parser_replay,
+    parser_state,
+    transfers,
+)
+from stagelog.rig.faults.parser_targets import TARGETS
+from stagelog.rig.faults.results import Tally, format_table, load_tally, save_tally
+from stagelog.rig.runtimes import find_runtime
 
 SEED = 20261120
 _SAVE_EVERY_s = 30

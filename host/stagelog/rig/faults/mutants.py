@@ -19,10 +19,10 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...errors import InputError
-from ...resources import firmware_path
-from . import judging
-from .results import Row
+from stagelog.errors import InputError
+from stagelog.resources import firmware_path
+from stagelog.rig.faults import judging
+from stagelog.rig.faults.results import Row
 
 _SLOG = "hil_tests/campaigns/test_mutants_slog.py"
 _BLOCK = ("firmware/tests/test_slog_block.py", "firmware/tests/test_slog_golden.py")

@@ -12,13 +12,12 @@ import random
 from logger.clock import Clock
 from logger.sessions import Sessions
 from logger.store import OVERWRITE_OLDEST, STOP_WHEN_FULL, Store
-
-from . import invariants, media
-from .bench import DEVICE_ID, LBA, AckRing, lay_out
-from .image import Image
-from .journal import JournalCard
-from .reader import parse_release
-from .results import Finding
+from stagelog.rig.faults import invariants, media
+from stagelog.rig.faults.bench import DEVICE_ID, LBA, AckRing, lay_out
+from stagelog.rig.faults.image import Image
+from stagelog.rig.faults.journal import JournalCard
+from stagelog.rig.faults.reader import parse_release
+from stagelog.rig.faults.results import Finding
 
 N_LIVES = 6
 _DRAWS = (

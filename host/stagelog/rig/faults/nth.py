@@ -13,11 +13,10 @@ import random
 import time
 
 from slog import messages as m
-
-from ...errors import StagelogError
-from . import cards
-from .bench import Bench
-from .results import Finding, Row, Tally
+from stagelog.errors import StagelogError
+from stagelog.rig.faults import cards
+from stagelog.rig.faults.bench import Bench
+from stagelog.rig.faults.results import Finding, Row, Tally
 
 _POINTS = (
     ("card", "init"),

@@ -23,19 +23,18 @@ from slog.layout import (
     pack,
     size,
 )
-
-from ...archive import store_session
-from ...blocks import read_log
-from ...blocks.placement import Identity
-from ...blocks.writer import pack_session, seal
-from ...card import read_card
-from ...errors import InputError, StagelogError
-from ...importers.slog import stream_slog
-from ...importers.stream import collect
-from ...ledger import account, describe
-from ...timeline import find_boots
-from .. import nodes
-from .parser_target import Target, Violation
+from stagelog.archive import store_session
+from stagelog.blocks import read_log
+from stagelog.blocks.placement import Identity
+from stagelog.blocks.writer import pack_session, seal
+from stagelog.card import read_card
+from stagelog.errors import InputError, StagelogError
+from stagelog.importers.slog import stream_slog
+from stagelog.importers.stream import collect
+from stagelog.ledger import account, describe
+from stagelog.rig import nodes
+from stagelog.rig.faults.parser_target import Target, Violation
+from stagelog.timeline import find_boots
 
 
 def sample_session(n=700, seed=5, position=0):

@@ -17,10 +17,10 @@ import traceback
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from ...errors import InputError, UsageError
-from .parser_target import Violation
-from .parser_targets import TARGETS
-from .results import Finding, Row
+from stagelog.errors import InputError, UsageError
+from stagelog.rig.faults.parser_target import Violation
+from stagelog.rig.faults.parser_targets import TARGETS
+from stagelog.rig.faults.results import Finding, Row
 
 GROWTH_kB = 256 << 10
 _LENGTHS = (0, 1, 2**15, 2**31 - 1, 2**31, 2**32 - 1)

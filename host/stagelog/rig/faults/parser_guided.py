@@ -13,9 +13,9 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from ...errors import UsageError
-from . import parser_campaign as campaign
-from .results import Finding
+from stagelog.errors import UsageError
+from stagelog.rig.faults import parser_campaign as campaign
+from stagelog.rig.faults.results import Finding
 
 _SCRIPT = """
 import sys, atheris

@@ -10,12 +10,12 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from ...errors import InputError
-from ...export import open_frame_sink
-from ...importers import load_frames
-from ...importers.stream import MAX_EXPANSION
-from .. import nodes
-from .parser_target import LETTERS, Target, Violation
+from stagelog.errors import InputError
+from stagelog.export import open_frame_sink
+from stagelog.importers import load_frames
+from stagelog.importers.stream import MAX_EXPANSION
+from stagelog.rig import nodes
+from stagelog.rig.faults.parser_target import LETTERS, Target, Violation
 
 
 class Importer(Target):

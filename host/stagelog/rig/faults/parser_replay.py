@@ -13,9 +13,9 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from ...resources import firmware_path
-from . import parser_campaign as campaign
-from .results import Finding
+from stagelog.resources import firmware_path
+from stagelog.rig.faults import parser_campaign as campaign
+from stagelog.rig.faults.results import Finding
 
 NAMES = ("framing", "messages", "settings", "signal-table")
 _SLICE = 20_000

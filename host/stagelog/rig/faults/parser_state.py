@@ -5,8 +5,8 @@ When the sources that a target tries have changed, what was counted for it is vo
 
 import re
 
-from . import tally_file
-from .parser_targets import TARGETS
+from stagelog.rig.faults import tally_file
+from stagelog.rig.faults.parser_targets import TARGETS
 
 
 def digest_of(name):

@@ -9,12 +9,11 @@ from pathlib import Path
 from slog import signal_table
 from slog.settings import DEFAULTS
 from slog.settings import load as load_settings
-
-from ...archive import hive_value, load_manifest, safe_name, stage_folder
-from ...archive.names import is_safe_name
-from ...dbc import load_database
-from ...errors import InputError
-from .parser_target import LETTERS, Target, Violation
+from stagelog.archive import hive_value, load_manifest, safe_name, stage_folder
+from stagelog.archive.names import is_safe_name
+from stagelog.dbc import load_database
+from stagelog.errors import InputError
+from stagelog.rig.faults.parser_target import LETTERS, Target, Violation
 
 
 class Settings(Target):

@@ -1,6 +1,6 @@
 """All targets of the parser campaign, by name."""
 
-from . import parser_blocks, parser_logs, parser_tables, parser_wire
+from stagelog.rig.faults import parser_blocks, parser_logs, parser_tables, parser_wire
 
 TARGETS = {
     target.name: target

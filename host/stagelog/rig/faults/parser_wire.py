@@ -12,14 +12,13 @@ from cobs import cobs
 from slog import messages as m
 from slog.framing import MAX_WIRE, Receiver, frame
 from slog.layout import BLOCK_BYTES, size
-
-from ...download import fetch_session
-from ...errors import StagelogError
-from ...link import Link
-from .bench import Bench
-from .cable import fast_cobs_encode
-from .parser_blocks import sample_session
-from .parser_target import Target, Violation
+from stagelog.download import fetch_session
+from stagelog.errors import StagelogError
+from stagelog.link import Link
+from stagelog.rig.faults.bench import Bench
+from stagelog.rig.faults.cable import fast_cobs_encode
+from stagelog.rig.faults.parser_blocks import sample_session
+from stagelog.rig.faults.parser_target import Target, Violation
 
 
 class Framing(Target):

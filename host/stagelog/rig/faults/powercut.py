@@ -8,13 +8,13 @@ independent of all other cases.
 
 import random
 
-from . import invariants, media
-from .hostcheck import check_host
-from .image import Image
-from .reader import parse_release
-from .results import Finding
-from .scenarios import run_scenario
-from .witness import check_frames
+from stagelog.rig.faults import invariants, media
+from stagelog.rig.faults.hostcheck import check_host
+from stagelog.rig.faults.image import Image
+from stagelog.rig.faults.reader import parse_release
+from stagelog.rig.faults.results import Finding
+from stagelog.rig.faults.scenarios import run_scenario
+from stagelog.rig.faults.witness import check_frames
 
 _N_DRAWS = (
     (media.draw_order, 24),

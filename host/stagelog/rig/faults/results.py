@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
 
-from ...errors import InputError
-from ...resources import firmware_path
+from stagelog.errors import InputError
+from stagelog.resources import firmware_path
 
 _KEPT = 12
 _UNDER_TEST = (

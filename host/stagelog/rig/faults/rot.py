@@ -11,8 +11,7 @@ import random
 import time
 
 from slog import block as codec
-
-from .results import Finding
+from stagelog.rig.faults.results import Finding
 
 _N_GARBAGE_RECORDS = 28
 

@@ -10,11 +10,10 @@ import random
 
 from logger.store import OVERWRITE_OLDEST, STOP_WHEN_FULL
 from slog import messages as m
-
-from ...link import RequestError
-from .bench import Bench
-from .journal import Verdict
-from .reader import parse_block
+from stagelog.link import RequestError
+from stagelog.rig.faults.bench import Bench
+from stagelog.rig.faults.journal import Verdict
+from stagelog.rig.faults.reader import parse_block
 
 _HEADER_BYTES = 64
 

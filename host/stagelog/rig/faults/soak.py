@@ -17,11 +17,10 @@ from logger.clock import Clock
 from logger.ring import COUNT, DROPPED, HEAD, STORED, BlockRing
 from logger.store import OVERWRITE_OLDEST, Store
 from slog.layout import HEADER_BYTES, RECORD_BYTES, RECORDS_PER_BLOCK
-
-from ..sim.models import SimClock
-from .bench import DEVICE_ID, lay_out
-from .reader import parse_block
-from .results import Finding, Row, Tally
+from stagelog.rig.faults.bench import DEVICE_ID, lay_out
+from stagelog.rig.faults.reader import parse_block
+from stagelog.rig.faults.results import Finding, Row, Tally
+from stagelog.rig.sim.models import SimClock
 
 RATE_Hz = 1885
 _RING_BLOCKS = 24

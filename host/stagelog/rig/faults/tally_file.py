@@ -11,9 +11,9 @@ from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 
-from ...errors import InputError
-from ...resources import firmware_path
-from .results import Finding, Tally
+from stagelog.errors import InputError
+from stagelog.resources import firmware_path
+from stagelog.rig.faults.results import Finding, Tally
 
 _FIELDS = ("seed", "seconds", "states", "violations", "worst")
 

@@ -9,11 +9,11 @@ import time
 from functools import partial
 from unittest import mock
 
-from ...archive import facts
-from ...archive.manifest import sha256_of
-from ...errors import InputError, UsageError
-from . import kills, links, loggers, tally_file
-from .results import Row, Tally
+from stagelog.archive import facts
+from stagelog.archive.manifest import sha256_of
+from stagelog.errors import InputError, UsageError
+from stagelog.rig.faults import kills, links, loggers, tally_file
+from stagelog.rig.faults.results import Row, Tally
 
 _SLICE = 250
 _SOURCES = (

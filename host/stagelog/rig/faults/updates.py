@@ -9,9 +9,9 @@ import subprocess
 import time
 from pathlib import Path
 
-from ...errors import InputError
-from ...resources import firmware_path
-from .results import Finding, Row
+from stagelog.errors import InputError
+from stagelog.resources import firmware_path
+from stagelog.rig.faults.results import Finding, Row
 
 GUEST = Path(__file__).with_name("guest_flash.py")
 

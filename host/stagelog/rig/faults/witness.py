@@ -5,7 +5,7 @@ Judges the journal of a Bench whose controllers pass on every frame at once, so 
 and the card can lose any. Findings are (invariant, text).
 """
 
-from .reader import frames_of, parse_block, parse_records
+from stagelog.rig.faults.reader import frames_of, parse_block, parse_records
 
 _LAST = 4  # such a block also counts what was dropped behind its own records
 

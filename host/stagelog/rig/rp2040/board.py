@@ -8,14 +8,14 @@ emulator's and the devices'.
     board.run_us(1_000_000)
 """
 
-from ..runtimes import ensure_runtime
-from .card_image import MemoryImage
-from .emulator import Emulator, read_uf2
-from .flash_files import read_files, write_files
-from .link import PtyLink, SerialPort
-from .mcp2515 import Mcp2515
-from .repl import RawRepl
-from .sdcard import SdCard
+from stagelog.rig.rp2040.card_image import MemoryImage
+from stagelog.rig.rp2040.emulator import Emulator, read_uf2
+from stagelog.rig.rp2040.flash_files import read_files, write_files
+from stagelog.rig.rp2040.link import PtyLink, SerialPort
+from stagelog.rig.rp2040.mcp2515 import Mcp2515
+from stagelog.rig.rp2040.repl import RawRepl
+from stagelog.rig.rp2040.sdcard import SdCard
+from stagelog.rig.runtimes import ensure_runtime
 
 LED = 25
 _CARD_SECTORS = 1 << 21  # 1 GiB

@@ -29,10 +29,17 @@ from rp2040py.peripherals.xosc import RPXOSC
 from rp2040py.qspi_pads import QSPI_PAD_RESET_VALUES
 
 from stagelog.errors import StagelogError
-
-from .clock import Clock
-from .engine import FAULTS, FS_PER_US, Engine
-from .mends import MendedClocks, MendedFlash, MendedPsm, MendedUart, MendedUsb, Pll, RingOscillator
+from stagelog.rig.rp2040.clock import Clock
+from stagelog.rig.rp2040.engine import FAULTS, FS_PER_US, Engine
+from stagelog.rig.rp2040.mends import (
+    MendedClocks,
+    MendedFlash,
+    MendedPsm,
+    MendedUart,
+    MendedUsb,
+    Pll,
+    RingOscillator,
+)
 
 FLASH_BYTES = 2 << 20
 RAM_BYTES = 264 << 10

@@ -7,7 +7,7 @@ time, whatever the instruction that was running when it came due.
 
 import heapq
 
-from .engine import FS_PER_US, NEVER
+from stagelog.rig.rp2040.engine import FS_PER_US, NEVER
 
 _FS_PER_NS = FS_PER_US // 1000
 

@@ -21,10 +21,9 @@ import struct
 from pathlib import Path
 
 from stagelog.errors import InputError, StagelogError
-
-from .chip import FLASH_BYTES, RESET_PIN, RESET_POWER_ON, Chip
-from .engine import FS_PER_US
-from .usb import UsbHost
+from stagelog.rig.rp2040.chip import FLASH_BYTES, RESET_PIN, RESET_POWER_ON, Chip
+from stagelog.rig.rp2040.engine import FS_PER_US
+from stagelog.rig.rp2040.usb import UsbHost
 
 _FLASH_START = 0x10000000
 _UF2_MAGIC = (0x0A324655, 0x9E5D5157)

@@ -1,10 +1,10 @@
 """A live process around the emulated board: its USB is a pseudo-terminal, as if on a cable."""
 
-from .board import PicoBoard
-from .card_image import FileImage
-from .firmware import logger_files
-from .mcp2515 import Mcp2515
-from .sdcard import SdCard
+from stagelog.rig.rp2040.board import PicoBoard
+from stagelog.rig.rp2040.card_image import FileImage
+from stagelog.rig.rp2040.firmware import logger_files
+from stagelog.rig.rp2040.mcp2515 import Mcp2515
+from stagelog.rig.rp2040.sdcard import SdCard
 
 
 class EmulatedLogger:

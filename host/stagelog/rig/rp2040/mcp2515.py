@@ -13,12 +13,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...model import EXT, RTR, SUSPECT
-from .. import tape as tapes
-from . import mcp2515_registers as reg
-from .engine import FS_PER_US
-from .spi_wire import SpiWire
-from .tape_player import TapePlayer
+from stagelog.model import EXT, RTR, SUSPECT
+from stagelog.rig import tape as tapes
+from stagelog.rig.rp2040 import mcp2515_registers as reg
+from stagelog.rig.rp2040.engine import FS_PER_US
+from stagelog.rig.rp2040.spi_wire import SpiWire
+from stagelog.rig.rp2040.tape_player import TapePlayer
 
 # What became of a frame.
 WAITING, DELIVERED, LOST, FILTERED, INACTIVE, FORGOTTEN = range(6)

@@ -4,7 +4,7 @@ their bits alone.
 
 from functools import cache
 
-from ...model import EXT, RTR
+from stagelog.model import EXT, RTR
 
 BFPCTRL, CANSTAT, CANCTRL = 0x0C, 0x0E, 0x0F
 TEC, REC = 0x1C, 0x1D

@@ -19,9 +19,9 @@ import binascii
 import ctypes
 import random
 
-from .card_image import SECTOR_BYTES
-from .card_timing import ORDINARY, damage
-from .spi_wire import SpiWire
+from stagelog.rig.rp2040.card_image import SECTOR_BYTES
+from stagelog.rig.rp2040.card_timing import ORDINARY, damage
+from stagelog.rig.rp2040.spi_wire import SpiWire
 
 IDLE, ILLEGAL, CRC_ERROR, ADDRESS_ERROR, PARAMETER_ERROR = 0x01, 0x04, 0x08, 0x20, 0x40
 ACCEPTED, REJECTED_CRC, REJECTED_WRITE = 0x05, 0x0B, 0x0D

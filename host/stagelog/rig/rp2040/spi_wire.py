@@ -4,7 +4,7 @@ handles alone.
 The device has selected(is_selected) and exchange(byte) -> byte. Does not own what the bytes mean.
 """
 
-from .engine import FS_PER_US
+from stagelog.rig.rp2040.engine import FS_PER_US
 
 
 class SpiWire:

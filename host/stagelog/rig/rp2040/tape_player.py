@@ -1,7 +1,7 @@
 """A tape on its way to one controller, record by record, in the clock of the emulated board."""
 
-from .. import tape as tapes
-from .engine import FS_PER_US
+from stagelog.rig import tape as tapes
+from stagelog.rig.rp2040.engine import FS_PER_US
 
 
 class TapePlayer:

@@ -7,15 +7,14 @@ card is an image file in the test's folder that outlives power cuts. Does not ow
 from slog.messages import CONFIG_SETTINGS, STATE_BOOT
 from stagelog.card import prepare_raw
 from stagelog.link import Link
-
-from ..target import CAPABILITIES, LIGHT_STEPS, light_of
-from .board import PicoBoard
-from .card_image import FileImage
-from .card_timing import ORDINARY
-from .firmware import logger_files
-from .mcp2515 import Mcp2515
-from .mcp2515_registers import MODE_LISTEN_ONLY, MODE_NORMAL
-from .sdcard import SdCard
+from stagelog.rig.rp2040.board import PicoBoard
+from stagelog.rig.rp2040.card_image import FileImage
+from stagelog.rig.rp2040.card_timing import ORDINARY
+from stagelog.rig.rp2040.firmware import logger_files
+from stagelog.rig.rp2040.mcp2515 import Mcp2515
+from stagelog.rig.rp2040.mcp2515_registers import MODE_LISTEN_ONLY, MODE_NORMAL
+from stagelog.rig.rp2040.sdcard import SdCard
+from stagelog.rig.target import CAPABILITIES, LIGHT_STEPS, light_of
 
 _SLICE_us = 500
 _READ_us = 50_000
