@@ -14,9 +14,9 @@ from stagelog.archive.facts import erase_digest
 from stagelog.card import prepare_raw
 from stagelog.ledger import AWAY, account
 from stagelog.link import RequestError
-from stagelog.rig import bus_faults, nodes
 from stagelog.rig import tape as tapes
-from stagelog.rig.bus import Bus
+from stagelog.rig.bus import Bus, nodes
+from stagelog.rig.bus import faults as bus_faults
 from stagelog.rig.play import same_frames, saturated_tape
 from stagelog.rig.target import light_of
 

@@ -16,11 +16,11 @@ import pytest
 
 from slog import faults
 from stagelog.ledger import BUS_IS_OFF
-from stagelog.rig import bus_faults as wire
-from stagelog.rig import canbits, nodes, tape
-from stagelog.rig.bus import Bus
-from stagelog.rig.bus_controller import Controller
-from stagelog.rig.bus_fd import FdFrame
+from stagelog.rig import tape
+from stagelog.rig.bus import Bus, canbits, nodes
+from stagelog.rig.bus import faults as wire
+from stagelog.rig.bus.controller import Controller
+from stagelog.rig.bus.fd import FdFrame
 from stagelog.rig.faults import bus_campaign as campaign
 from stagelog.rig.faults.bus_campaign import MS, frames_differ, record, scene
 from stagelog.rig.faults.results import Tally, format_table

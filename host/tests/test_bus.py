@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 
 from stagelog.errors import UsageError
 from stagelog.model import EXT, FRAME, RTR
-from stagelog.rig import bus_log, canbits, nodes
-from stagelog.rig.bus import Bus, simulate
-from stagelog.rig.bus_bench import throughput
-from stagelog.rig.bus_controller import Frame
-from stagelog.rig.bus_node import to_table
+from stagelog.rig.bus import Bus, canbits, nodes, simulate
+from stagelog.rig.bus import log as bus_log
+from stagelog.rig.bus.bench import throughput
+from stagelog.rig.bus.controller import Frame
+from stagelog.rig.bus.node import to_table
 
 MS = 10**6
 S = 10**9

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from stagelog.model import EXT
-from stagelog.rig import canbits, nodes, tape
-from stagelog.rig.bus import Bus
-from stagelog.rig.bus_controller import OVERLOAD, SENT, Frame
-from stagelog.rig.bus_faults import BitFault, Effect, stuck_dominant, stuck_recessive
-from stagelog.rig.bus_node import to_table
+from stagelog.rig import tape
+from stagelog.rig.bus import Bus, canbits, nodes
+from stagelog.rig.bus.controller import OVERLOAD, SENT, Frame
+from stagelog.rig.bus.faults import BitFault, Effect, stuck_dominant, stuck_recessive
+from stagelog.rig.bus.node import to_table
 
 MS = 10**6
 BIT_NS = 2000

@@ -6,12 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stagelog.errors import UsageError
-from stagelog.rig import bus_faults as faults
-from stagelog.rig import canbits, nodes, tape
-from stagelog.rig.bus import Bus
-from stagelog.rig.bus_controller import SENT, Controller
-from stagelog.rig.bus_faults import BitFault, Effect, Fault
-from stagelog.rig.bus_fd import FdFrame, _crc, fd_wire_bits
+from stagelog.rig import tape
+from stagelog.rig.bus import Bus, canbits, faults, nodes
+from stagelog.rig.bus.controller import SENT, Controller
+from stagelog.rig.bus.faults import BitFault, Effect, Fault
+from stagelog.rig.bus.fd import FdFrame, _crc, fd_wire_bits
 
 MS = 10**6
 S = 10**9

@@ -9,8 +9,7 @@ import pytest
 
 from stagelog.errors import UsageError
 from stagelog.model import EXT, FRAME, RTR
-from stagelog.rig import canbits, nodes
-from stagelog.rig.bus import Bus, simulate
+from stagelog.rig.bus import Bus, canbits, nodes, simulate
 
 MS = 10**6
 S = 10**9

@@ -5,10 +5,10 @@ from hypothesis import strategies as st
 
 from stagelog.errors import UsageError
 from stagelog.model import EXT, FD, FRAME, RTR
-from stagelog.rig import canbits
-from stagelog.rig.bus_controller import Frame
-from stagelog.rig.bus_node import to_table
-from stagelog.rig.nodes import random_table
+from stagelog.rig.bus import canbits
+from stagelog.rig.bus.controller import Frame
+from stagelog.rig.bus.node import to_table
+from stagelog.rig.bus.nodes import random_table
 
 repeatable = settings(deadline=None, derandomize=True)
 

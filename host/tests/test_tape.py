@@ -5,9 +5,9 @@ import pytest
 
 from stagelog.errors import InputError, OutputError, UsageError
 from stagelog.model import EXT, FRAME, RTR
-from stagelog.rig import nodes, tape
-from stagelog.rig.bus import Bus
-from stagelog.rig.bus_faults import BitFault, Effect
+from stagelog.rig import tape
+from stagelog.rig.bus import Bus, nodes
+from stagelog.rig.bus.faults import BitFault, Effect
 
 MS = 10**6
 

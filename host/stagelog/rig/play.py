@@ -6,8 +6,7 @@ import numpy as np
 
 from stagelog.errors import UsageError
 from stagelog.model import EXT, RTR
-from stagelog.rig import nodes
-from stagelog.rig.bus import Bus
+from stagelog.rig.bus import Bus, nodes
 from stagelog.rig.tape import FRAME, join_tapes
 
 BITRATE_BPS = 500_000

@@ -21,13 +21,13 @@ import numpy as np
 from stagelog.blocks import read_log
 from stagelog.card import prepare_raw
 from stagelog.ledger import account
-from stagelog.rig import bus_faults as wire
-from stagelog.rig import nodes, tape
-from stagelog.rig.bus import Bus
-from stagelog.rig.bus_controller import Frame
-from stagelog.rig.bus_faults import BitFault, Effect
-from stagelog.rig.bus_fd import FdFrame
-from stagelog.rig.bus_node import to_table
+from stagelog.rig import tape
+from stagelog.rig.bus import Bus, nodes
+from stagelog.rig.bus import faults as wire
+from stagelog.rig.bus.controller import Frame
+from stagelog.rig.bus.faults import BitFault, Effect
+from stagelog.rig.bus.fd import FdFrame
+from stagelog.rig.bus.node import to_table
 from stagelog.rig.faults.results import Finding, Row
 from stagelog.rig.logger import VirtualLogger
 from stagelog.rig.tape import join_tapes

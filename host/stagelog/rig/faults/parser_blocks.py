@@ -32,7 +32,7 @@ from stagelog.errors import InputError, StagelogError
 from stagelog.importers.slog import stream_slog
 from stagelog.importers.stream import collect
 from stagelog.ledger import account, describe
-from stagelog.rig import nodes
+from stagelog.rig.bus import nodes
 from stagelog.rig.faults.parser_target import Target, Violation
 from stagelog.timeline import find_boots
 

@@ -14,7 +14,7 @@ from stagelog.errors import InputError
 from stagelog.export import open_frame_sink
 from stagelog.importers import load_frames
 from stagelog.importers.stream import MAX_EXPANSION
-from stagelog.rig import nodes
+from stagelog.rig.bus import nodes
 from stagelog.rig.faults.parser_target import LETTERS, Target, Violation
 
 

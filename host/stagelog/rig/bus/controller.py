@@ -2,7 +2,7 @@
 
 Owns the receive and transmit machine of classic CAN, the error flags, the error counters and
 confinement (ISO 11898-1, 10 and 12). Does not own time, the wire, nor what a node wants to send:
-`bus_medium` calls begin() at each bit start and sample() at each sample point, and puts the next
+`bus.medium` calls begin() at each bit start and sample() at each sample point, and puts the next
 frame into `ready`. Nothing here raises: an imperfect bus is reports.
 
     INTEGRATING --11 recessive--> IDLE --SOF--> frame --> EOF --> INTERMISSION --3 bits--> IDLE
@@ -18,7 +18,7 @@ follows an error as a passive node would, and therefore never drives a dominant 
 from typing import NamedTuple
 
 from stagelog.model import EXT, RTR
-from stagelog.rig.canbits import STUFF_RUN, crc15_of, n_bytes_of, wire_bits
+from stagelog.rig.bus.canbits import STUFF_RUN, crc15_of, n_bytes_of, wire_bits
 from stagelog.rig.tape import (
     ACK_ERROR,
     ACTIVE,

@@ -14,9 +14,9 @@ import numpy as np
 
 from stagelog.errors import UsageError
 from stagelog.model import FRAME
-from stagelog.rig import canbits
-from stagelog.rig.bus_controller import Controller, Frame, to_transmit
-from stagelog.rig.bus_faults import NEVER_PS
+from stagelog.rig.bus import canbits
+from stagelog.rig.bus.controller import Controller, Frame, to_transmit
+from stagelog.rig.bus.faults import NEVER_PS
 
 LAST_NS = NEVER_PS // 1000
 LOW_bps, HIGH_bps = 10_000, 1_000_000
@@ -147,7 +147,7 @@ class Node:
         if source is not None and self.listen_only:
             raise UsageError(f"node '{name}' is listen-only and has a source", "it sends nothing")
         self._set_clock(bitrate_bps)
-        # What the wire keeps about the node (bus_medium); t_event < 0 until it joins.
+        # What the wire keeps about the node (bus.medium); t_event < 0 until it joins.
         self.t_bit = 0
         self.sampling = self.synced = False
         self.drive = self.view = self.sampled = 1
@@ -212,7 +212,7 @@ class Node:
         self.controller.recover()
 
     def send(self, frame, due_ns=0):
-        """Queue one frame (bus_controller.Frame) behind those queued before it."""
+        """Queue one frame (bus.controller.Frame) behind those queued before it."""
         if self.listen_only:
             raise UsageError(
                 f"node '{self.name}' is listen-only and was asked to send",
@@ -238,7 +238,7 @@ def bit_time_ps(bitrate_bps, clock_ppm=0):
 
 
 def to_table(frames):
-    """Return frames (bus_controller.Frame) as a frame table (model.FRAME)."""
+    """Return frames (bus.controller.Frame) as a frame table (model.FRAME)."""
     table = np.zeros(len(frames), FRAME)
     for row, frame in zip(table, frames, strict=True):
         data = bytes(frame.data)

@@ -16,8 +16,8 @@ import numpy as np
 
 from stagelog.errors import UsageError
 from stagelog.model import FD, FRAME
-from stagelog.rig import canbits
-from stagelog.rig.bus_controller import SENT, Frame
+from stagelog.rig.bus import canbits
+from stagelog.rig.bus.controller import SENT, Frame
 from stagelog.rig.tape import FRAME as FRAME_ROW
 from stagelog.rig.tape import STATE, TAPE
 

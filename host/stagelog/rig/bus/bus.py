@@ -2,9 +2,9 @@
 
 Owns time on the bus and the choice between three paths that agree bit for bit:
 
-    whole runs     bus_fast     a clean bus, NumPy: run()
+    whole runs     bus.fast     a clean bus, NumPy: run()
     frame by frame here         a clean bus, one frame at a time: advance()
-    bit by bit     bus_medium   whatever is not clean: a fault near, an error being handled, a node
+    bit by bit     bus.medium   whatever is not clean: a fault near, an error being handled, a node
                                 alone, a foreign bit rate, two nodes with one identifier
 
 Does not own the logger: a listen-only node changes nothing, so a run is made first and played to a
@@ -23,12 +23,12 @@ wrong on the bus is rows of the log.
 import numpy as np
 
 from stagelog.errors import UsageError
-from stagelog.rig import canbits
-from stagelog.rig.bus_controller import Controller
-from stagelog.rig.bus_fast import schedule
-from stagelog.rig.bus_faults import NEVER_PS, BitFault
-from stagelog.rig.bus_fd import FdNode
-from stagelog.rig.bus_log import (
+from stagelog.rig.bus import canbits
+from stagelog.rig.bus.controller import Controller
+from stagelog.rig.bus.fast import schedule
+from stagelog.rig.bus.faults import NEVER_PS, BitFault
+from stagelog.rig.bus.fd import FdNode
+from stagelog.rig.bus.log import (
     EVERY,
     LOG,
     MAX_NODES,
@@ -39,8 +39,8 @@ from stagelog.rig.bus_log import (
     row_event,
     to_rows,
 )
-from stagelog.rig.bus_medium import Medium
-from stagelog.rig.bus_node import LAST_NS, Node, bit_time_ps
+from stagelog.rig.bus.medium import Medium
+from stagelog.rig.bus.node import LAST_NS, Node, bit_time_ps
 from stagelog.rig.tape import FRAME
 
 SAME_RATE_ppm = 5000  # clocks this close read each other without fail
@@ -48,7 +48,7 @@ MAX_BATCH_BITS = 1 << 27  # bits of one arithmetic round: bounds its memory
 
 
 def simulate(sources, until_ns, bitrate_bps=500_000, index=0):
-    """Run a clean bus once and return its log (bus_log.Log).
+    """Run a clean bus once and return its log (bus.log.Log).
 
     sources   {name: source}, one node each. A node "ack" that only acknowledges and a listen-only
               node "logger" are added: log.tape("logger") is what a logger gets.
@@ -103,9 +103,9 @@ class Bus:
         sample_pct=80,
         auto_recover=True,
     ):
-        """Connect and return a node (bus_node.Node); without source it acknowledges.
+        """Connect and return a node (bus.node.Node); without source it acknowledges.
 
-        source       iterable of chunks (due_ns int64[n], FRAME[n]), see stagelog.rig.nodes
+        source       iterable of chunks (due_ns int64[n], FRAME[n]), see stagelog.rig.bus.nodes
         listen_only  never drives the bus; no acknowledgement, no error flags, no counters
         bitrate_bps  its own bit rate, if it is not that of the bus; clock_ppm its clock's error
         auto_recover a bus-off node comes back by itself after 128 x 11 recessive bits, else it
@@ -121,14 +121,14 @@ class Bus:
         return node
 
     def add_fd_node(self, name, items, data_bitrate_bps=2_000_000):
-        """Connect and return a node that sends CAN FD: (due_ns, bus_fd.FdFrame) pairs in order."""
+        """Connect and return a node that sends CAN FD: (due_ns, bus.fd.FdFrame) pairs in order."""
         self._check_free(name)
         node = FdNode(name, len(self.nodes), self.bitrate_bps, items, data_bitrate_bps)
         self.nodes.append(node)
         return node
 
     def add_fault(self, fault):
-        """Add a fault (bus_faults); a frame already begun on a clean bus is not touched by it."""
+        """Add a fault (bus.faults); a frame already begun on a clean bus is not touched by it."""
         index = None if fault.node is None else self._index_of(fault.node)
         if isinstance(fault, BitFault):
             if fault.frame < self.n_started:
@@ -144,7 +144,7 @@ class Bus:
         self._medium.faults.add(fault.effect, index, windows)
 
     def run(self, until_ns):
-        """Run to `until_ns` and return what happened since the last run (bus_log.Log)."""
+        """Run to `until_ns` and return what happened since the last run (bus.log.Log)."""
         parts = [np.empty(0, LOG)]
         for part in self._parts(self._check_until(until_ns), batch=True):
             parts.append(part if isinstance(part, np.ndarray) else to_rows(part))

@@ -1,7 +1,7 @@
 """The wire, bit by bit: each node's own clock, the wired AND between them, faults that bend it.
 
 Owns when each node begins and samples a bit (hard and soft synchronisation), and what level it
-sees. Does not own the protocol (`bus_controller`) nor the decision to go down to bits (`bus`).
+sees. Does not own the protocol (`bus.controller`) nor the decision to go down to bits (`bus`).
 Time is integer picoseconds, propagation takes none. A listen-only node that drives a dominant bit
 is a bug of ours and raises AssertionError with node and time.
 
@@ -10,8 +10,8 @@ is a bug of ours and raises AssertionError with node and time.
     drive set      level sampled           an edge before x lengthens the bit, after x shortens it
 """
 
-from stagelog.rig.bus_controller import SENT
-from stagelog.rig.bus_faults import NEVER_PS, Effect, FaultClock
+from stagelog.rig.bus.controller import SENT
+from stagelog.rig.bus.faults import NEVER_PS, Effect, FaultClock
 
 
 class Medium:

@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 from stagelog.errors import UsageError
 from stagelog.model import BRS, FD, FD_LENGTHS
-from stagelog.rig import canbits
-from stagelog.rig.bus_controller import BIT_ERROR, Controller, Frame
-from stagelog.rig.bus_faults import NEVER_PS
-from stagelog.rig.bus_node import Node
+from stagelog.rig.bus import canbits
+from stagelog.rig.bus.controller import BIT_ERROR, Controller, Frame
+from stagelog.rig.bus.faults import NEVER_PS
+from stagelog.rig.bus.node import Node
 
 _CRC17, _CRC21 = (17, 0x1685B), (21, 0x102899)
 _HEAD_BITS = 14  # SOF ID(11) RRS IDE, as in a classic frame
@@ -103,7 +103,7 @@ class FdController(Controller):
 
 
 class FdQueue:
-    """CAN FD frames to send, oldest first; what the bus wants of a bus_node.Queue."""
+    """CAN FD frames to send, oldest first; what the bus wants of a bus.node.Queue."""
 
     def __init__(self, items):
         self._items = [(due_ns * 1000, frame) for due_ns, frame in items]

@@ -15,8 +15,8 @@ import numpy as np
 
 from stagelog.errors import UsageError
 from stagelog.model import EXT, FRAME, RTR
-from stagelog.rig import canbits
-from stagelog.rig.bus_node import LAST_NS
+from stagelog.rig.bus import canbits
+from stagelog.rig.bus.node import LAST_NS
 
 CHUNK = 4096
 WINDOW_ns = 5 * 10**9  # of a periodic source: one chunk
@@ -177,7 +177,7 @@ def shifts_ns(log, frames):
 
     The first frame is the reference.
 
-    Raises   UsageError if the log (bus_log.Log) does not hold just these frames.
+    Raises   UsageError if the log (bus.log.Log) does not hold just these frames.
     """
     rows = log.sent
     if len(rows) != len(frames):

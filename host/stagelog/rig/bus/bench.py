@@ -1,12 +1,11 @@
-"""How fast the simulated bus is: `python -m stagelog.rig.bus_bench` prints frames per second.
+"""How fast the simulated bus is: `python -m stagelog.rig.bus.bench` prints frames per second.
 
 Owns the figures for people to look at. No test holds them: they depend on the machine.
 """
 
 from time import process_time
 
-from stagelog.rig import nodes
-from stagelog.rig.bus import Bus
+from stagelog.rig.bus import Bus, nodes
 
 
 def throughput(duration_s=2):

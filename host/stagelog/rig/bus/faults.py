@@ -1,6 +1,6 @@
 """What can be wrong with a bus: faults of the wire or of one node, as windows of time.
 
-Owns the meaning of each effect and when it applies. Does not own the wire (`bus_medium`) nor the
+Owns the meaning of each effect and when it applies. Does not own the wire (`bus.medium`) nor the
 frames that suffer. Time is nanoseconds of bus time; everything random takes its seed. A fault that
 makes no sense is a UsageError.
 
