@@ -1,10 +1,12 @@
 """Alarms: limits of the car profile with two levels, hysteresis, debounce in and out, and gates.
 
 Owns the state of every alarm. Each is looked at ten times a second, a tenth of them at each tick,
-and only while its signals are valid: a sensor fault is no exceedance. An alarm says at most one
-thing a minute; when the minute is over it says the worst that came meanwhile, even if that is
-past. Levels and sums are those of the moment. A latched alarm stays until it is acknowledged. One
-that comes tells, beside its message, what its signal was before and is some time after it.
+and comes only while its signals are valid: a sensor fault is no exceedance. Times go on while a
+signal, or that of a gate, is not valid for at most `bridge_s`; after a longer gap they begin anew.
+An alarm says at most one thing a minute, but that it is critical it says at once; when the minute
+is over it says the worst that came meanwhile, even if that is past. Levels and sums are those of
+the moment. A latched alarm stays until it is acknowledged. One that comes tells, beside its
+message, what its signal was before and is some time after it.
 
 All comparisons are in raw units: a value that must not fall is compared as its negative.
 """
@@ -19,6 +21,7 @@ from slog.layout import const
 _COLUMNS = const(19)
 _NEVER = const(0x3FFFFFFF)
 _PARTS = const(8)  # pieces of the window of a rate
+_MOST = const(60000)  # looks that are counted
 _CLEAR = const(3)  # as in slog.events
 _ACKNOWLEDGED = const(5)
 
@@ -53,27 +56,46 @@ class Alarms:
         self._in1 = array("H", [0] * self.n)
         self._in2 = array("H", [0] * self.n)
         self._out = array("H", [0] * self.n)
+        self._gap = array("H", [0] * self.n)  # looks in a row that could not judge
+        self._bridge = rows["bridge_ds"]
         self._gates = 0
+        self._unknown = 0  # gates that were open before a gap of their signal
+        self._engine = roles[0][st.RPM]
         self._gate_n = array("H", [0] * (len(self._gate_rows) // 5))
+        self._gate_gap = array("H", self._gate_n)
         self._acked = 0
         self._past = {}
         for i in range(self.n):
             kind = self._rows[i * _COLUMNS + 1]
             if kind == st.RATE or kind == st.TIME_TO_LIMIT or kind == st.DROP:
-                self._past[i] = array("i", [-1] * _PARTS + [0] * 5)
+                self._past[i] = array("i", [-1] * _PARTS + [0] * 4)
 
-    def resume(self):
-        """Begin anew after a pause: nothing counts that was counted before it."""
+    def resume(self, seconds):
+        """Go on after a pause as after a gap of every signal."""
+        looks = min(seconds * 10, _MOST)
         for i in range(self.n):
-            self._in1[i] = self._in2[i] = self._out[i] = 0
-        for past in self._past.values():
-            self._forget(past)
-        for i in range(len(self._gate_n)):
-            self._gate_n[i] = 0
+            self._miss(i, looks)
+        for k in range(len(self._gate_n)):
+            self._miss_gate(k, looks)
 
-    def _forget(self, past):
-        for k in range(_PARTS + 2):
-            past[k] = -1 if k < _PARTS else 0
+    def _miss(self, i, looks):
+        """Take note of looks that could not judge: times go on, up to the longest gap."""
+        gap = self._gap[i] = min(self._gap[i] + looks, _MOST)
+        for times in (self._in1, self._in2, self._out):
+            if times[i]:
+                times[i] = min(times[i] + looks, _MOST) if gap <= self._bridge else 0
+        past = self._past.get(i)
+        if past is None:
+            return
+        past[_PARTS + 1] -= looks
+        if gap > self._rows[i * _COLUMNS + 12] // _PARTS:
+            for k in range(_PARTS + 2):
+                past[k] = -1 if k < _PARTS else 0
+
+    def _miss_gate(self, k, looks):
+        gap = self._gate_gap[k] = min(self._gate_gap[k] + looks, _MOST)
+        if self._gate_n[k]:
+            self._gate_n[k] = min(self._gate_n[k] + looks, _MOST) if gap <= self._bridge else 0
 
     def step(self, group, airborne):
         """Look at every tenth alarm; at the gates once in ten ticks."""
@@ -116,28 +138,25 @@ class Alarms:
         s = rows[at + 2]
         x = rows[at + 3]
         valid = self._sensors.valid
-        if not valid[s] or (x >= 0 and not valid[x]):
-            self._in1[i] = self._in2[i] = 0
-            if i in self._past:
-                past = self._past[i]
-                past[_PARTS + 4] += 1
-                if past[_PARTS + 4] > rows[at + 12] // _PARTS:
-                    self._forget(past)
-            return
         last = self._sensors.last
+        if (
+            not valid[s]
+            or (x >= 0 and not valid[x])
+            or rows[at + 10] & self._unknown
+            or (kind == st.FAN and last[x] <= rows[at + 14])
+        ):
+            self._miss(i, 1)
+            return
+        self._gap[i] = 0
         v = last[s]
         warning = rows[at + 4]
         critical = rows[at + 5]
-        if kind == st.BELOW:
+        if kind == st.BELOW or kind == st.FAN:
             v = -v
         elif kind == st.BELOW_TABLE or kind == st.ABOVE_TABLE:
             if kind == st.BELOW_TABLE:
                 v = -v
             warning, critical = self._between(last[x], rows[at + 16], rows[at + 17])
-        elif kind == st.FAN:
-            if last[x] <= rows[at + 14]:
-                return
-            v = -v
         elif kind == st.DIFFERENCE:
             v -= last[x]
         elif kind == st.COOLER:
@@ -152,8 +171,8 @@ class Alarms:
 
     def _judge(self, i, at, v, warning, critical):
         rows = self._rows
-        self._in1[i] = min(self._in1[i] + 1, 60000) if v > warning else 0
-        self._in2[i] = min(self._in2[i] + 1, 60000) if v > critical else 0
+        self._in1[i] = min(self._in1[i] + 1, _MOST) if v > warning else 0
+        self._in2[i] = min(self._in2[i] + 1, _MOST) if v > critical else 0
         level = self.level[i]
         if level < 2 and self._in2[i] and self._in2[i] >= rows[at + 8]:
             self.level[i] = 2
@@ -177,13 +196,12 @@ class Alarms:
         """Return what a rate, a time to limit or a drop is compared with."""
         rows = self._rows
         past = self._past[i]
-        past[_PARTS + 4] = 0  # looks without a valid value
         if kind == st.DROP and past[_PARTS + 3] < rows[at + 12]:
-            past[_PARTS + 3] += 1
-            past[_PARTS + 2] += (v - past[_PARTS + 2]) // past[_PARTS + 3]
+            n = past[_PARTS + 3] = past[_PARTS + 3] + 1
+            past[_PARTS + 2] += (v - past[_PARTS + 2] + n // 2) // n
         past[_PARTS + 1] -= 1
         if past[_PARTS + 1] < 0:
-            past[_PARTS + 1] = rows[at + 12] // _PARTS - 1
+            past[_PARTS + 1] += rows[at + 12] // _PARTS
             k = past[_PARTS]
             past[_PARTS] = (k + 1) % _PARTS
             past[k] = v
@@ -251,28 +269,29 @@ class Alarms:
     def _open_gates(self, airborne):
         rows = self._gate_rows
         trouble = self._trouble
-        is_open = 0
+        is_open = unknown = 0
         for k in range(len(self._gate_n)):
             at = k * 5
             source = rows[at]
-            if source == st.OF_SIGNAL:
-                s = rows[at + 1]
-                v = self._sensors.last[s]
-                if not self._sensors.valid[s]:
-                    v = _NEVER if rows[at + 3] else -_NEVER
-            elif source == st.OF_SPEED:
+            s = self._engine if source == st.OF_ENGINE else rows[at + 1]
+            if source == st.OF_SPEED:
                 v = trouble.speed
             elif source == st.OF_AIRBORNE:
                 v = 1000 if airborne else 0
+            elif s >= 0 and self._sensors.valid[s]:
+                v = self._sensors.last[s] if source == st.OF_SIGNAL else trouble.rpm
             else:
-                v = trouble.rpm
-            if (v < rows[at + 2]) if rows[at + 3] else (v > rows[at + 2]):
-                self._gate_n[k] = min(self._gate_n[k] + 1, 60000)
+                self._miss_gate(k, 1)
                 if self._gate_n[k] > rows[at + 4]:
-                    is_open |= 1 << k
-            else:
-                self._gate_n[k] = 0
+                    unknown |= 1 << k
+                continue
+            self._gate_gap[k] = 0
+            opens = v < rows[at + 2] if rows[at + 3] else v > rows[at + 2]
+            self._gate_n[k] = min(self._gate_n[k] + 1, _MOST) if opens else 0
+            if self._gate_n[k] > rows[at + 4]:
+                is_open |= 1 << k
         self._gates = is_open
+        self._unknown = unknown
 
     def _take_acknowledge(self):
         s = self._acknowledge
@@ -291,9 +310,10 @@ class Alarms:
         if self._after[i] and tick >= self._after[i]:
             self._after[i] = 0
             self._send(i, ev.CONTEXT, ev.AFTER, self._value(i), self._driving())
-        if tick - self._said[i] < self._pause:
-            return
         shown = self._shown[i]
+        is_worse = self._worst[i] == ev.CRITICAL != shown
+        if tick - self._said[i] < self._pause and not is_worse:
+            return
         state = self._worst[i] or (ev.LATCHED if self._latched[i] else ev.CLEAR)
         if state == ev.CLEAR and shown > ev.CLEAR:
             state = ev.ACKNOWLEDGED

@@ -62,7 +62,7 @@ class Events:
         self.sensors.resume()
         self.flight.resume()
         self.trouble.resume()
-        self.alarms.resume()
+        self.alarms.resume(seconds)
         self.diffs.resume()
         self.fuel.resume()
         self._send(ev.RESUMED, ev.ON, min(seconds, 0x7FFFFFFF), 0)

@@ -27,11 +27,13 @@ _VERDICT = const(6)
 
 
 class Sensors:
-    """`valid[i]` is 1 while signal i may be compared; `last[i]` is its raw value at that time."""
+    """`valid[i]` is 1 while signal i may be compared; `last[i]` is its raw value at that time.
+    `valid[-1]` stands for the signal of a role that is not filled: never.
+    """
 
     def __init__(self, watch, rows, emit):
         n = watch.n_signals
-        self.valid = bytearray(n)
+        self.valid = bytearray(n + 1)
         self.last = array("i", [0] * n)
         self.fault = bytearray(n)
         self.n_faults = 0

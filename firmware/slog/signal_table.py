@@ -262,6 +262,7 @@ WATCH_ROWS = (
     "after_s",
     "fault",
     "grace_s",
+    "bridge_ds",
 )
 
 

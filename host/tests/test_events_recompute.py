@@ -2,8 +2,6 @@
 the virtual car, alarms that do not chatter.
 """
 
-from itertools import pairwise
-
 import numpy as np
 import pytest
 
@@ -135,11 +133,12 @@ def test_alarm_waits_for_its_debounce_and_latches_until_acknowledged(table):
     assert states[2][0] == states[1][0] + 60
 
 
-def test_alarm_says_one_thing_a_minute_and_the_worst_first(table):
+def test_alarm_says_one_thing_a_minute_but_that_it_is_critical_at_once(table):
+    """125 degC from 10 s on: warning after 10 s. 150 degC from 25 s on: critical after 5 s."""
     raw = [1500] * 100 + [1850] * 150 + [2100] * 100 + [1500] * 2000
     states = said(temperatures(raw), table, "DiffOilTempR")
     assert [state for _, state in states] == ["warning", "critical", "latched"]
-    assert [later - before for (before, _), (later, _) in pairwise(states)] == [60, 60]
+    assert [second for second, _ in states] == [20, 30, 90]
 
 
 def test_alarm_that_comes_tells_what_was_before_and_after(table):
@@ -209,9 +208,30 @@ def test_a_radiator_that_takes_off_less_than_the_others_is_told(table):
 
 
 def test_alarm_does_not_chatter_on_its_limit(table):
-    rng = np.random.default_rng(7)
-    raw = 1800 + rng.integers(-10, 11, 6000)
-    assert len(said(temperatures(raw), table, "DiffOilTempR")) <= 1
+    """121 degC for 11 s, the debounce of 10 s, then 120 +- 1 degC for ten minutes: above the 115
+    at which it ends. The same noise alone is never above 120 for 10 s.
+    """
+    noise = 1800 + np.random.default_rng(7).integers(-10, 11, 6000)
+    raw = np.concatenate([np.full(110, 1810), noise])
+    assert said(temperatures(raw), table, "DiffOilTempR") == [(10, "warning")]
+    assert said(temperatures(noise), table, "DiffOilTempR") == []
+
+
+@pytest.mark.parametrize("every", [15, 20, 45])
+def test_a_value_that_is_missing_now_and_then_does_not_hold_an_alarm_back(table, every):
+    """150 degC from the start, "not available" in one frame of 15 to 45: critical after 5 s."""
+    raw = np.full(600, 2100)
+    raw[every - 1 :: every] = 65535
+    assert said(temperatures(raw), table, "DiffOilTempR") == [(5, "critical")]
+
+
+def test_a_gap_of_600_ms_every_3_s_does_not_hold_an_alarm_back(table):
+    """The 5 s of the critical level and the 1.8 s that each gap costs are over within 8 s."""
+    raw = np.full(900, 2100)
+    for first in range(20, 900, 30):
+        raw[first : first + 6] = 65535
+    states = said(temperatures(raw), table, "DiffOilTempR")
+    assert [state for _, state in states] == ["critical"] and states[0][0] <= 8
 
 
 def test_open_circuit_is_a_fault_and_no_alarm(table):

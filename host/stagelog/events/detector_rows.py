@@ -162,6 +162,7 @@ def watch(profile, book):
         "after_s": m.after_s,
         "fault": 20 * profile.validity.fault_s,
         "grace_s": profile.validity.grace_s,
+        "bridge_ds": 10 * profile.validity.bridge_s,
     }
     return _column(values, st.WATCH_ROWS)
 

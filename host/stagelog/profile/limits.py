@@ -41,6 +41,7 @@ class Validity:
     stuck_kmh: float = number(0, 300)
     fault_s: float = number(0.1, 10)
     grace_s: float = number(0, 600)
+    bridge_s: float = number(0, 60)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

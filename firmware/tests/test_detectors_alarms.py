@@ -1,0 +1,614 @@
+"""Alarms against numbers worked out by hand: when each kind comes, goes, waits and is said.
+
+The tables are those of `hand_table`: a value that is sent from 0.1 s x k on is judged from tick
+10 (k + 1) on, ten ticks apart, so N judgements in a row end at tick 10 (k + N).
+"""
+
+import pytest
+from hand_table import GOOD_HIGH, MISSING, Car
+
+from slog import events as ev
+from slog import signal_table as st
+
+ALARM = ev.ALARM + 1
+ABOVE = {"warning": 120, "critical": 140, "clear": 5}
+
+
+def car_of(*alarms, n_signals=1, **more):
+    return Car(n_signals, alarms=[{"signal": 0, **alarm} for alarm in alarms], **more)
+
+
+def test_above_comes_after_its_debounce_and_not_on_the_limit():
+    car = car_of({**ABOVE, "in_warning": 51, "in_critical": 31})
+    car.drive(10, s0=120)  # 120 is not above 120
+    assert car.of(ALARM) == [] and car.events.alarms.level[0] == 0
+    car.drive(5, s0=121)  # frame 100 on: judged at ticks 1010, 1020.. 1510: 51 judgements
+    assert car.events.alarms.level[0] == 0
+    car.drive(5)
+    assert car.of(ALARM) == [(1510, ev.WARNING, 121)]
+    assert car.events.alarms.level[0] == 1
+
+
+def test_above_becomes_critical_after_its_own_debounce():
+    car = car_of({**ABOVE, "in_warning": 51, "in_critical": 31})
+    car.drive(10, s0=100)
+    car.drive(10, s0=141)  # above both: critical is sooner, ticks 1010 to 1310
+    assert car.of(ALARM) == [(1310, ev.CRITICAL, 141)]
+    assert car.events.alarms.level[0] == 2
+
+
+def test_critical_follows_warning_at_once_although_something_was_just_said():
+    car = car_of({**ABOVE, "in_warning": 1, "in_critical": 11})
+    car.drive(1, s0=100)
+    car.drive(2, s0=130)  # frame 10: warning at tick 110
+    car.drive(60, s0=150)  # frame 30: judged from tick 310, the eleventh at 410
+    assert car.of(ALARM) == [(110, ev.WARNING, 130), (410, ev.CRITICAL, 150)]
+
+
+def test_critical_again_after_it_was_told_waits_for_the_minute():
+    """Critical, over after 1 s, critical again at once: nothing new to say."""
+    car = car_of(ABOVE)
+    car.drive(1, s0=150)
+    for _ in range(20):
+        car.drive(1, s0=100)
+        car.drive(1, s0=150)
+    assert car.of(ALARM) == [(10, ev.CRITICAL, 150)]
+
+
+def test_below_comes_under_its_limit_and_clears_above_it():
+    """Limits are kept as negatives: below 450 is -v > -450; back is 450 + 25."""
+    car = car_of({"kind": st.BELOW, "warning": -450, "critical": -400, "clear": 25, "out": 3})
+    car.drive(1, s0=450)
+    assert car.events.alarms.level[0] == 0
+    car.drive(1, s0=449)
+    assert car.events.alarms.level[0] == 1
+    car.drive(1, s0=399)
+    assert car.events.alarms.level[0] == 2
+    car.drive(60, s0=475)  # -475 is not below -450 - 25
+    assert car.events.alarms.level[0] == 1  # but below -400 - 25: no longer critical
+    car.drive(1, s0=476)
+    assert car.events.alarms.level[0] == 0
+    assert car.of(ALARM)[:2] == [(110, ev.WARNING, 449), (210, ev.CRITICAL, 399)]
+
+
+@pytest.mark.parametrize(
+    ("raw", "level"),
+    [(141, 2), (140, 2), (136, 2), (135, 2), (134, 1), (121, 1), (115, 1), (114, 0), (0, 0)],
+)
+def test_levels_go_back_by_clear_past_the_limit(raw, level):
+    """From critical: critical stays down to 140 - 5, warning down to 120 - 5."""
+    car = car_of({**ABOVE, "out": 11})
+    car.drive(1, s0=141)
+    assert car.events.alarms.level[0] == 2
+    car.drive(10, s0=raw)
+    assert car.events.alarms.level[0] == level
+
+
+def test_noise_between_the_limits_changes_nothing():
+    """116 to 120 is inside the hysteresis: it neither comes from below nor goes from above."""
+    car = car_of(ABOVE)
+    car.drive(10, s0=lambda k: (116, 120)[k % 2])
+    assert car.of(ALARM) == [] and car.events.alarms.level[0] == 0
+    car.drive(1, s0=121)
+    car.drive(100, s0=lambda k: (116, 120)[k % 2])
+    assert car.events.alarms.level[0] == 1
+    assert [state for _, state, _ in car.of(ALARM)] == [ev.WARNING]
+
+
+def test_noise_on_the_limit_comes_once_and_stays():
+    """122, 118, 122..: above 120 every other time, never under 115. One judgement is enough."""
+    car = car_of({**ABOVE, "out": 51})
+    car.drive(300, s0=lambda k: (122, 118)[k % 2])
+    assert [(tick, state) for tick, state, _ in car.of(ALARM)] == [(10, ev.WARNING)]
+    assert car.events.alarms.level[0] == 1
+    assert car.events.alarms.n_came == 1
+
+
+def test_debounce_starts_again_after_one_value_within_the_limit():
+    """Frames 0 to 49 above, 50 within, from 51 on above: the 51st judgement is at tick 1020."""
+    car = car_of({**ABOVE, "in_warning": 51})
+    car.drive(20, s0=lambda k: 120 if k == 50 else 121)
+    assert [tick for tick, _, _ in car.of(ALARM)] == [1020]
+
+
+def test_debounce_out_starts_again_after_one_value_past_it():
+    car = car_of({**ABOVE, "out": 11})
+    car.drive(1, s0=121)
+    car.drive(1, s0=114)  # ten judgements
+    car.drive(0.1, s0=115)  # is not past 120 - 5
+    car.drive(1, s0=114)
+    assert car.events.alarms.level[0] == 1
+    car.drive(0.1)  # not yet read: a frame is seen by the tick after it
+    car.drive(0.1)
+    assert car.events.alarms.level[0] == 0
+
+
+def test_clear_is_said_a_minute_after_the_alarm():
+    """At 6010 the worst since tick 10 is still the warning, which was said; then it is over."""
+    car = car_of(ABOVE)
+    car.drive(1, s0=121)
+    car.drive(70, s0=100)
+    assert car.of(ALARM) == [(10, ev.WARNING, 121), (6020, ev.CLEAR, 100)]
+
+
+def test_the_worst_of_the_minute_is_said_although_it_is_past():
+    """Warning at tick 10 and cleared; again at 2010 for a moment: said when the minute is over."""
+    car = car_of(ABOVE)
+    car.drive(1, s0=121)
+    car.drive(19, s0=100)
+    car.drive(1, s0=122)
+    car.drive(140, s0=100)
+    # 6010: warning is what was said last, so nothing; then it is over.
+    assert [(t, s) for t, s, _ in car.of(ALARM)] == [(10, ev.WARNING), (6020, ev.CLEAR)]
+
+
+def test_a_latched_alarm_stays_until_it_is_acknowledged():
+    car = car_of({**ABOVE, "latch": 1}, n_signals=2, roles={st.ACKNOWLEDGE: 1})
+    car.drive(1, s0=121)
+    car.drive(99, s0=100)
+    assert [s for _, s, _ in car.of(ALARM)] == [ev.WARNING, ev.LATCHED]
+    car.drive(99)
+    assert [s for _, s, _ in car.of(ALARM)] == [ev.WARNING, ev.LATCHED]
+    car.drive(1, s1=1)
+    car.drive(1, s1=0)
+    assert [(t, s) for t, s, _ in car.of(ALARM)][2:] == [(19910, ev.ACKNOWLEDGED)]
+
+
+def test_acknowledging_is_the_press_and_not_the_holding():
+    """The button was held before the alarm came: it acknowledges nothing."""
+    car = car_of({**ABOVE, "latch": 1}, n_signals=2, roles={st.ACKNOWLEDGE: 1})
+    car.drive(2, s0=100, s1=1)
+    car.drive(1, s0=121)
+    car.drive(130, s0=100)
+    assert [s for _, s, _ in car.of(ALARM)] == [ev.WARNING, ev.LATCHED]
+
+
+def test_an_alarm_that_is_not_latched_clears_by_itself():
+    car = car_of({**ABOVE, "latch": 0}, n_signals=2, roles={st.ACKNOWLEDGE: 1})
+    car.drive(1, s0=121)
+    car.drive(99, s0=100)
+    assert [s for _, s, _ in car.of(ALARM)] == [ev.WARNING, ev.CLEAR]
+
+
+@pytest.mark.parametrize("every", [15, 19, 45])
+def test_one_missing_value_in_many_does_not_hold_the_alarm_back(every):
+    """Every 15th to 45th value is "not available"; the fault needs five in a row. 5 s of debounce
+    from frame 0 on is over at tick 510, whatever the gaps.
+    """
+    car = car_of({**ABOVE, "in_warning": 51})
+    car.drive(20, s0=lambda k: MISSING if k % every == every - 1 else 150)
+    assert car.states(ALARM) == [ev.CRITICAL]
+    car = car_of({"warning": 120, "in_warning": 51})
+    car.drive(20, s0=lambda k: MISSING if k % every == every - 1 else 150)
+    assert [tick for tick, _, _ in car.of(ALARM)] == [510]
+
+
+def test_a_gap_of_600_ms_every_3_s_does_not_hold_the_alarm_back():
+    """0.6 s missing are 6 bad looks: a fault, which 12 good ones end. 1.8 s of each 3 s are not
+    judged, less than the 3 s of bridge_s: 10 s of debounce are over at tick 1010 or, as this look
+    must be a valid one, at the end of the gap it lies in.
+    """
+    car = car_of({"warning": 120, "in_warning": 101})
+    car.drive(40, s0=lambda k: MISSING if k % 30 < 6 else 150)
+    # Looks of frames 0 to 5 are bad and 6 to 16 not believed: valid are 17 to 29 of every 30.
+    # The 101st from frame 17 on is frame 117: not believed? 117 % 30 = 27: valid.
+    assert [tick for tick, _, _ in car.of(ALARM)] == [1180]
+
+
+def test_a_gap_longer_than_the_bridge_starts_the_debounce_again():
+    """3.1 s missing: 31 looks, one more than 30. Recovery of the sensor takes 20 good looks."""
+    car = car_of({"warning": 120, "in_warning": 51})
+    car.drive(4, s0=150)
+    car.drive(3.1, s0=MISSING)
+    car.drive(20, s0=150)
+    # Frames 71 to 89 end the fault (score 20 falls to 0 at the 20th, frame 90): 51 from there.
+    assert [tick for tick, _, _ in car.of(ALARM)] == [10 * (90 + 51)]
+
+
+def test_no_alarm_comes_while_its_signal_is_missing():
+    """The debounce of 2 s ends within a gap of 0.4 s: the first good value brings it."""
+    car = car_of({"warning": 120, "in_warning": 21})
+    car.drive(1.8, s0=150)
+    car.drive(0.4, s0=MISSING)
+    assert car.of(ALARM) == []
+    car.drive(1, s0=150)
+    assert car.of(ALARM) == [(230, ev.WARNING, 150)]
+
+
+def test_nothing_comes_of_missing_values_alone():
+    car = car_of(ABOVE)
+    car.drive(60, s0=MISSING)
+    assert car.of(ALARM) == [] and GOOD_HIGH < MISSING
+
+
+def test_the_level_stays_while_its_signal_is_missing():
+    car = car_of(ABOVE)
+    car.drive(1, s0=121)
+    car.drive(100, s0=MISSING)
+    assert car.events.alarms.level[0] == 1
+    assert car.states(ALARM) == [ev.WARNING]
+
+
+def test_a_pause_of_the_bus_counts_as_time():
+    """2 s judged, 2 s without any frame, 2 s judged: 5 s of debounce are over in the last part.
+
+    Frame 20 (after 40 frame times) is judged at tick 10 (20 + 1) + the ticks of the pause's first
+    tenth; the debounce counts the whole seconds of the pause.
+    """
+    car = car_of({"warning": 120, "in_warning": 51})
+    car.drive(2, s0=150)
+    car.pause(2)
+    car.drive(0.9)
+    assert car.of(ALARM) == []
+    car.drive(1.5)
+    assert car.states(ALARM) == [ev.WARNING]
+
+
+def test_a_long_pause_starts_the_debounce_again():
+    car = car_of({"warning": 120, "in_warning": 51})
+    car.drive(4, s0=150)
+    car.pause(5)
+    car.drive(4)
+    assert car.of(ALARM) == []
+    car.drive(1.5)
+    assert car.states(ALARM) == [ev.WARNING]
+
+
+GATES = {
+    "signal above": (
+        {"source": st.OF_SIGNAL, "signal": 1, "limit": 500},
+        {"s1": 501},
+        {"s1": 500},
+    ),
+    "signal below": (
+        {"source": st.OF_SIGNAL, "signal": 1, "limit": 500, "falls": 1},
+        {"s1": 499},
+        {"s1": 500},
+    ),
+    "speed": (
+        {"source": st.OF_SPEED, "limit": 1000},
+        {"s1": 1001},
+        {"s1": 1000},
+    ),
+    "engine": (
+        {"source": st.OF_ENGINE, "limit": 720},
+        {"s1": 721},
+        {"s1": 720},
+    ),
+}
+WHEELS = {role: 1 for role in range(st.WHEEL, st.WHEEL + 4)}
+
+
+@pytest.mark.parametrize("name", GATES)
+def test_a_gate_lets_an_alarm_come_only_while_it_is_open(name):
+    gate, opens, shuts = GATES[name]
+    car = car_of(
+        {**ABOVE, "gates": 1, "out": 5},
+        n_signals=2,
+        gates=[gate],
+        roles={**WHEELS, st.RPM: 1},
+    )
+    car.drive(10, s0=150, **shuts)
+    assert car.events.alarms.level[0] == 0 and car.of(ALARM) == []
+    car.drive(1, **opens)
+    assert car.events.alarms.level[0] == 2
+    car.drive(2, **shuts)
+    assert car.events.alarms.level[0] == 0
+
+
+def test_a_gate_opens_after_its_time():
+    """for_s 2 is 20 steps: more than 20 looks, the 21st at 10 (100 + 21) lets it come."""
+    car = car_of(
+        {**ABOVE, "gates": 1},
+        n_signals=2,
+        gates=[{"source": st.OF_SIGNAL, "signal": 1, "limit": 500, "steps": 20}],
+    )
+    car.drive(10, s0=150, s1=0)
+    car.drive(10, s1=501)
+    assert car.of(ALARM) == [(1210, ev.CRITICAL, 150)]
+
+
+def test_all_gates_of_an_alarm_must_be_open():
+    gates = [{"source": st.OF_SIGNAL, "signal": n, "limit": 5} for n in (1, 2)]
+    car = car_of({**ABOVE, "gates": 3}, n_signals=3, gates=gates)
+    car.drive(5, s0=150, s1=9, s2=0)
+    car.drive(5, s1=0, s2=9)
+    assert car.of(ALARM) == []
+    car.drive(1, s1=9)
+    assert car.states(ALARM) == [ev.CRITICAL]
+
+
+def test_a_gate_whose_signal_is_missing_for_a_moment_is_no_shut_one():
+    """Engine speed "not available" in every 15th value; oil pressure too low all the time."""
+    car = car_of(
+        {"warning": 120, "in_warning": 51, "gates": 1},
+        n_signals=2,
+        gates=[{"source": st.OF_SIGNAL, "signal": 1, "limit": 500, "steps": 20}],
+    )
+    car.drive(20, s0=150, s1=lambda k: MISSING if k % 15 == 14 else 800)
+    assert car.states(ALARM) == [ev.WARNING]
+
+
+def test_no_alarm_comes_while_its_gate_is_not_known_and_it_shuts_after_the_bridge():
+    """The engine's messages end: what follows, a pressure that falls, is no alarm."""
+    car = car_of(
+        {**ABOVE, "gates": 1},
+        n_signals=2,
+        gates=[{"source": st.OF_SIGNAL, "signal": 1, "limit": 500}],
+    )
+    car.drive(10, s0=100, s1=800)
+    car.drive(1, s1=None)  # stale after 50 ticks
+    car.drive(60, s0=150)
+    assert car.of(ALARM) == [] and car.events.alarms.level[0] == 0
+
+
+def test_the_gate_of_flight_shuts_in_the_air():
+    car = car_of(
+        {**ABOVE, "gates": 1}, gates=[{"source": st.OF_AIRBORNE, "limit": 500, "falls": 1}]
+    )
+    alarms = car.events.alarms
+    alarms._open_gates(True)
+    assert alarms._gates == 0
+    alarms._open_gates(False)
+    assert alarms._gates == 1
+
+
+RATE = {"kind": st.RATE, "window": 80, "floor": 0}
+
+
+def test_rate_is_the_rise_over_seven_to_eight_eighths_of_the_window():
+    """A window of 80 looks keeps a value every 10 looks; from look 70 on there are eight. A rise
+    of 1 a look is 70 then, 79 at look 79, and 70 again at look 80. Limit 74: look 75, tick 760.
+    """
+    car = car_of({**RATE, "warning": 74})
+    car.drive(12, s0=lambda k: 1000 + k)
+    assert [(t, s) for t, s, _ in car.of(ALARM)][:1] == [(760, ev.WARNING)]
+    car = car_of({**RATE, "warning": 69, "critical": 78})
+    car.drive(12, s0=lambda k: 1000 + k)
+    assert [(t, s) for t, s, _ in car.of(ALARM)][:2] == [(710, ev.WARNING), (800, ev.CRITICAL)]
+    car = car_of({**RATE, "warning": 79})
+    car.drive(30, s0=lambda k: 1000 + k)
+    assert car.of(ALARM) == []
+
+
+def test_a_fall_and_a_rise_below_the_floor_are_no_rate():
+    car = car_of({**RATE, "warning": 10})
+    car.drive(30, s0=lambda k: 5000 - k)
+    assert car.of(ALARM) == []
+    car = car_of({**RATE, "warning": 10, "floor": 1090})  # above it from look 91 on
+    car.drive(30, s0=lambda k: 1000 + k)
+    assert car.of(ALARM)[0][:2] == (920, ev.WARNING)
+
+
+def test_a_rate_with_missing_values_is_that_of_the_time_that_passed():
+    """Every 16th value is missing. 1 a look stays 70 to 80 in a window; stretched by the gaps it
+    would be 16/15 of that, beyond 83.
+    """
+    car = car_of({**RATE, "warning": 82})
+    car.drive(120, s0=lambda k: MISSING if k % 16 == 15 else 1000 + k)
+    assert car.of(ALARM) == []
+    car = car_of({**RATE, "warning": 68})
+    car.drive(120, s0=lambda k: MISSING if k % 16 == 15 else 1000 + k)
+    assert car.states(ALARM) == [ev.WARNING]
+
+
+def test_a_hole_longer_than_an_eighth_of_the_window_forgets_the_past():
+    """A piece is 10 looks. Stale after 15 ticks: the last frame is good for one look more, and
+    the next is seen a look later: a hole of 11 frames is one of 11 looks.
+    """
+    for hole, states in ((11, []), (10, [ev.WARNING])):
+        car = car_of({**RATE, "warning": 50}, n_signals=2, slots={0: {"stale_ticks": 15}})
+        car.drive(20, s0=1000)
+        car.drive(hole / 10, s0=None)
+        car.drive(20, s0=1100)
+        assert car.states(ALARM)[:1] == states, hole
+
+
+def test_time_to_limit_is_the_way_left_by_the_rise():
+    """Rise 71 in 80 looks (8 s) at look 71, 5,249 left of 5,320: 5249 / 71 x 8 s = 591 s = 9.86
+    minutes, under 10 for the first time: at look 70 it is 5250 / 70 x 8 s = 600 s. Tick 720.
+    """
+    car = car_of({"kind": st.TIME_TO_LIMIT, "window": 80, "limit": 5320, "warning": -100})
+    car.drive(8, s0=lambda k: k)
+    assert car.of(ALARM) == [(720, ev.WARNING, 71)]
+
+
+def test_time_to_limit_needs_a_rise_above_its_floor():
+    for floor, n in ((79, 0), (78, 1)):
+        car = car_of(
+            {
+                "kind": st.TIME_TO_LIMIT,
+                "window": 80,
+                "limit": 5320,
+                "warning": -100,
+                "floor": floor,
+            }
+        )
+        car.drive(20, s0=lambda k: k)
+        assert len(car.of(ALARM)) == n, floor
+
+
+def test_time_to_limit_is_nothing_beyond_the_limit():
+    """0 minutes left is the least: critical of 0.4 min (-4) holds, and no division turns it over."""
+    car = car_of(
+        {"kind": st.TIME_TO_LIMIT, "window": 80, "limit": 1000, "warning": -100, "critical": -4}
+    )
+    car.drive(10, s0=lambda k: 2000 + k)
+    assert [(t, s) for t, s, _ in car.of(ALARM)] == [(710, ev.CRITICAL)]
+
+
+def test_drop_is_in_per_mille_of_the_mean_of_the_first_window():
+    """Mean of 10 looks at 198 and 202 is 200; 170 is 15.0 % under it, 169 is 15.5 %."""
+    car = car_of({"kind": st.DROP, "window": 10, "warning": 150, "critical": 300})
+    car.drive(1, s0=lambda k: (198, 202)[k % 2])
+    car.drive(5, s0=170)
+    assert car.events.alarms.level[0] == 0
+    car.drive(1, s0=169)
+    assert car.events.alarms.level[0] == 1
+    car.drive(1, s0=140)
+    assert car.events.alarms.level[0] == 1  # 30.0 % is not above 30 %
+    car.drive(1, s0=139)
+    assert car.events.alarms.level[0] == 2
+    assert car.of(ALARM)[0][:2] == (610, ev.WARNING)
+
+
+def test_a_rise_by_a_quarter_is_a_new_reference():
+    """200, then pumped up to 251: 25.5 % more. 15 % under 251 is 213.35."""
+    for pumped, level in ((250, 0), (251, 1)):
+        car = car_of({"kind": st.DROP, "window": 10, "warning": 150})
+        car.drive(2, s0=200)
+        car.drive(2, s0=pumped)
+        car.drive(2, s0=213)
+        assert car.events.alarms.level[0] == level, pumped
+
+
+def test_a_fast_drop_is_critical_whatever_the_reference():
+    """80 looks of window, a value every 10 of them; 21 lost within it is more than 20."""
+    for lost, level in ((20, 0), (21, 2)):
+        car = car_of({"kind": st.DROP, "window": 80, "warning": 500, "critical": 700, "drop": 20})
+        car.drive(20, s0=2000)
+        car.drive(3, s0=2000 - lost)
+        assert car.events.alarms.level[0] == level, lost
+
+
+TABLE = [(1000, -100, -80), (2000, -200, -160)]
+
+
+@pytest.mark.parametrize(
+    ("x", "warning", "critical"),
+    [
+        (0, 100, 80),
+        (1000, 100, 80),
+        (1500, 150, 120),
+        (1999, 200, 160),
+        (2000, 200, 160),
+        (9000, 200, 160),
+    ],
+)
+def test_below_table_has_its_limits_between_the_points(x, warning, critical):
+    """At 1999: -100 - 100 x 999 // 1000 rounds down to -200 and -160."""
+    alarm = {"kind": st.BELOW_TABLE, "x": 1, "points": 1, "n_points": 2}
+    car = car_of(alarm, n_signals=2, points=[(7, 7, 7), *TABLE, (8, 8, 8)])
+    for raw, level in ((warning, 0), (warning - 1, 1), (critical, 1), (critical - 1, 2)):
+        car.drive(1, s0=raw, s1=x)
+        assert car.events.alarms.level[0] == level, (raw, level)
+
+
+@pytest.mark.parametrize(("x", "warning"), [(700, 120), (1250, 170), (1800, 220), (5000, 220)])
+def test_above_table_has_its_limits_between_the_points(x, warning):
+    alarm = {"kind": st.ABOVE_TABLE, "x": 1, "n_points": 2}
+    car = car_of(alarm, n_signals=2, points=[(700, 120, 130), (1800, 220, 230)])
+    for raw, level in ((warning, 0), (warning + 1, 1), (warning + 11, 2)):
+        car.drive(1, s0=raw, s1=x)
+        assert car.events.alarms.level[0] == level, (raw, level)
+
+
+FAN = {"kind": st.FAN, "limit": 50, "warning": -20, "clear": 10, "out": 3, "group": 4}
+
+
+def test_fan_is_judged_only_while_it_is_asked_for():
+    car = car_of({**FAN, "x": 1}, n_signals=2)
+    car.drive(10, s0=0, s1=50)
+    assert car.events.alarms.level[0] == 0
+    car.drive(1, s0=20, s1=51)
+    assert car.events.alarms.level[0] == 0
+    car.drive(1, s0=19)
+    assert car.events.alarms.level[0] == 1
+    car.drive(10, s0=90, s1=50)  # not asked for: nobody knows
+    assert car.events.alarms.level[0] == 1
+    car.drive(1, s1=51)
+    assert car.events.alarms.level[0] == 0
+
+
+def test_a_fan_that_was_not_asked_for_in_between_is_not_counted_on():
+    """2 s without current, not asked for 4 s, 2 s again: never 5 s."""
+    car = car_of({**FAN, "x": 1, "in_warning": 51}, n_signals=2)
+    for _ in range(5):
+        car.drive(2, s0=0, s1=51)
+        car.drive(4, s1=50)
+    assert car.events.alarms.level[0] == 0
+
+
+def test_two_fans_of_a_group_are_critical():
+    fans = [{**FAN, "x": 2}, {**FAN, "signal": 1, "x": 2, "number": 2}]
+    car = car_of(*fans, n_signals=3)
+    car.drive(2, s0=0, s1=90, s2=80)
+    assert list(car.events.alarms.level) == [1, 0]
+    car.drive(2, s1=0)
+    assert list(car.events.alarms.level) == [2, 2]
+    other = [{**FAN, "x": 2}, {**FAN, "signal": 1, "x": 2, "number": 2, "group": 5}]
+    car = car_of(*other, n_signals=3)
+    car.drive(2, s0=0, s1=0, s2=80)
+    assert list(car.events.alarms.level) == [1, 1]
+
+
+def test_difference_is_the_signal_less_the_other():
+    car = car_of({**ABOVE, "kind": st.DIFFERENCE, "x": 1}, n_signals=2)
+    for raw, x, level in ((1120, 1000, 0), (1121, 1000, 1), (1140, 1000, 1), (1141, 1000, 2)):
+        car.drive(1, s0=raw, s1=x)
+        assert car.events.alarms.level[0] == level, raw
+    car.drive(1, s0=1000, s1=1141)
+    assert car.events.alarms.level[0] == 0
+
+
+def test_cooler_is_judged_by_the_best_of_its_group():
+    """In at 100: the best takes off 20, the others 8 (40 %) and 7 (35 %). Limits 40 and 15 %."""
+    alarms = [
+        {
+            "kind": st.COOLER,
+            "number": n,
+            "signal": n,
+            "x": 0,
+            "warning": -40,
+            "critical": -15,
+            "floor": 8,
+            "group": 1,
+        }
+        for n in (1, 2, 3)
+    ]
+    other = {**alarms[0], "signal": 4, "number": 4, "group": 2}
+    car = Car(5, alarms=[*alarms, other])
+    car.drive(2, s0=100, s1=80, s2=92, s3=93, s4=10)
+    assert list(car.events.alarms.level) == [0, 0, 1, 0]
+    car.drive(2, s3=98)  # 10 %
+    assert list(car.events.alarms.level) == [0, 0, 2, 0]
+    car = Car(5, alarms=alarms)
+    car.drive(2, s0=100, s1=93, s2=100, s3=100)  # the best takes off 7: nothing to judge by
+    assert list(car.events.alarms.level) == [0, 0, 0]
+
+
+def test_before_and_after_are_said_beside_the_alarm():
+    """Values are kept every 15 s (ticks 1500, 3000, 4500..) and the older of two is said: at tick
+    4010 that is the one of 1500, frame 149. After: 20 s later, tick 6010. Beside each is the speed
+    in km/h and the engine speed in 10 rpm, packed at bit 9.
+    """
+    car = car_of(ABOVE, n_signals=3, roles={**WHEELS, st.RPM: 2})
+    car.drive(40, s0=lambda k: k // 10, s1=3000, s2=2500)
+    car.drive(30, s0=130, s1=9000, s2=4000)
+    context = ev.CONTEXT + 1
+    said = [
+        (e.tick, e.code, e.state, e.value, e.extra) for e in car.said if e.code in (ALARM, context)
+    ]
+    assert said == [
+        (4010, context, ev.BEFORE, 14, 30 | 250 << 9),
+        (4010, ALARM, ev.WARNING, 130, 90 | 400 << 9),
+        (6010, context, ev.AFTER, 130, 90 | 400 << 9),
+    ]
+
+
+def test_seconds_at_each_level_are_summed():
+    car = car_of(ABOVE, {**ABOVE, "number": 2})
+    car.drive(3, s0=130)  # judged at ticks 10 to 300
+    car.drive(2, s0=150)
+    car.drive(0.2, s0=0)
+    alarms = car.events.alarms
+    assert (alarms.warning_ds, alarms.critical_ds) == (60, 40)
+    assert alarms.n_came == 2
+
+
+def test_every_alarm_has_its_turn():
+    """25 alarms: each is judged once in ten ticks, alarm i at ticks i, i + 10.."""
+    car = Car(1, alarms=[{**ABOVE, "signal": 0, "number": i} for i in range(25)])
+    car.drive(2, s0=150)
+    ticks = {e.code - ev.ALARM: e.tick for e in car.said if ev.ALARM <= e.code < ev.SENSOR}
+    assert ticks == {i: 10 + i % 10 for i in range(25)}
