@@ -2,15 +2,14 @@
 can be computed with pencil and paper.
 
 Every signal is alone in a message of its own: identifier 0x100 + its index, 16 bits from byte 0,
-little-endian, and its hundredths are its raw value. A frame of `drive` at 0.1 s x k is seen at tick
-10 (k + 1), as a tick comes before the first frame after it.
+little-endian, and its hundredths are its raw value. A frame of `drive` at 0.1 s x k is seen at
+tick 10 (k + 1), as a tick comes before the first frame after it.
 """
 
 import struct
 from dataclasses import dataclass
 
-from logger.events import Events
-
+from detectors.events import Events
 from slog import signal_table as st
 
 GOOD_HIGH = 60000  # a raw value above it is "not available"

@@ -276,7 +276,7 @@ GATES = {
         {"s1": 720},
     ),
 }
-WHEELS = {role: 1 for role in range(st.WHEEL, st.WHEEL + 4)}
+WHEELS = dict.fromkeys(range(st.WHEEL, st.WHEEL + 4), 1)
 
 
 @pytest.mark.parametrize("name", GATES)
@@ -429,7 +429,7 @@ def test_time_to_limit_needs_a_rise_above_its_floor():
 
 
 def test_time_to_limit_is_nothing_beyond_the_limit():
-    """0 minutes left is the least: critical of 0.4 min (-4) holds, and no division turns it over."""
+    """0 minutes are left, which is under 0.4 (-4): critical."""
     car = car_of(
         {"kind": st.TIME_TO_LIMIT, "window": 80, "limit": 1000, "warning": -100, "critical": -4}
     )

@@ -55,7 +55,7 @@ def test_a_frame_that_is_long_enough_is_taken(car, dlc):
 def test_the_watched_bus_is_that_of_the_table():
     table = Car(1)._table(1, {}, {}, {}, {})
     bus, sections = st.load(st.pack(1, table))
-    from logger.watch import Watch
+    from detectors.watch import Watch
 
     watch = Watch(bus, sections, lambda: None, lambda seconds: None)
     for kind, value in ((0, 5), (1, 6)):
@@ -195,7 +195,7 @@ class Clock:
     """Ticks and pauses of a watch, with the time of each."""
 
     def __init__(self):
-        from logger.watch import Watch
+        from detectors.watch import Watch
 
         sections = st.load(st.pack(0, Car(1)._table(1, {}, {}, {}, {})))[1]
         self.ticks, self.pauses = [], []
