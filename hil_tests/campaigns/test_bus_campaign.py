@@ -14,6 +14,9 @@ from unittest import mock
 import numpy as np
 import pytest
 
+from campaigns.engine.bus import campaign
+from campaigns.engine.bus.campaign import MS, frames_differ, record, scene
+from campaigns.engine.results import Tally, format_table
 from slog import faults
 from stagelog.ledger import BUS_IS_OFF
 from stagelog.rig import tape
@@ -21,9 +24,6 @@ from stagelog.rig.bus import Bus, canbits, nodes
 from stagelog.rig.bus import faults as wire
 from stagelog.rig.bus.controller import Controller
 from stagelog.rig.bus.fd import FdFrame
-from stagelog.rig.faults import bus_campaign as campaign
-from stagelog.rig.faults.bus_campaign import MS, frames_differ, record, scene
-from stagelog.rig.faults.results import Tally, format_table
 from stagelog.rig.sim.models import SimController
 from stagelog.rig.tape import tape_of
 

@@ -2,8 +2,9 @@
 
 import pytest
 
-from stagelog.rig.faults import cards, controls
-from stagelog.rig.faults.results import Tally
+from campaigns.engine import controls
+from campaigns.engine.card import campaign as cards
+from campaigns.engine.results import Tally
 
 SEED = 20261120
 

@@ -2,12 +2,12 @@
 the firmware.
 """
 
+from campaigns.engine.bench import DEVICE_ID, Bench
+from campaigns.engine.journal import BAD, Verdict
+from campaigns.engine.power_cut.scenarios import erase_oldest, fill
+from campaigns.engine.reader import frames_of, parse_block
 from slog import faults
 from slog import messages as m
-from stagelog.rig.faults.bench import DEVICE_ID, Bench
-from stagelog.rig.faults.journal import BAD, Verdict
-from stagelog.rig.faults.reader import frames_of, parse_block
-from stagelog.rig.faults.scenarios import erase_oldest, fill
 
 
 def booted(n_places=200, run_ms=2000, **settings):

@@ -8,10 +8,12 @@ T15   another contract: host/tests/test_ports.py
 
 import pytest
 
+from campaigns.engine import controls, tally_file
+from campaigns.engine.link import campaign as transfers
+from campaigns.engine.link import links
+from campaigns.engine.results import Tally
 from stagelog.archive import part
 from stagelog.errors import InputError, UsageError
-from stagelog.rig.faults import controls, links, tally_file, transfers
-from stagelog.rig.faults.results import Tally
 
 SEED = 20261120
 SHORT = transfers.plan()

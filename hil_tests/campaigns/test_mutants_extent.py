@@ -2,11 +2,11 @@
 
 import pytest
 
+from campaigns.engine.bench import Bench
+from campaigns.engine.journal import BAD
+from campaigns.engine.power_cut.image import StateCard
 from logger.extent import ALIGN_SECTORS, Extent, ExtentError, checked, find_signature
 from slog.layout import RELEASE, RELEASE_MAGIC, SIGNATURE, SIGNATURE_MAGIC, VERSION
-from stagelog.rig.faults.bench import Bench
-from stagelog.rig.faults.image import StateCard
-from stagelog.rig.faults.journal import BAD
 
 COPY = 1024  # blocks between the two signatures: one place to look at
 N_BLOCKS = 5000

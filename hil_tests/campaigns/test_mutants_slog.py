@@ -9,6 +9,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from campaigns.engine.bench import Bench
+from campaigns.engine.parsers.blocks import sample_session
 from logger.extent import Extent, ExtentError, find_signature
 from slog import faults, layout
 from slog import messages as m
@@ -16,8 +18,6 @@ from slog.framing import MAX_PAYLOAD, PACKET_BYTES, FrameWriter, Receiver, cobs_
 from slog.layout import BUS_OFF, META_BUS, META_DLC
 from stagelog import ledger
 from stagelog.blocks import read_log
-from stagelog.rig.faults.bench import Bench
-from stagelog.rig.faults.parser_blocks import sample_session
 
 
 def test_the_contract_hash_is_what_it_says():

@@ -5,16 +5,16 @@ from types import SimpleNamespace
 
 import pytest
 
+from campaigns.engine.bench import Bench
+from campaigns.engine.journal import Verdict
+from campaigns.engine.power_cut import cuts
+from campaigns.engine.power_cut.scenarios import erase_oldest
+from campaigns.engine.reader import frames_of, parse_block
+from campaigns.engine.results import Tally
 from logger.store import ERROR_TIMEOUT, Store
 from slog import faults
 from slog import messages as m
 from slog.layout import FLAG_FIRST, FLAG_LAST, FLAG_PARTIAL
-from stagelog.rig.faults import cuts
-from stagelog.rig.faults.bench import Bench
-from stagelog.rig.faults.journal import Verdict
-from stagelog.rig.faults.reader import frames_of, parse_block
-from stagelog.rig.faults.results import Tally
-from stagelog.rig.faults.scenarios import erase_oldest
 
 
 def test_a_small_power_cut_campaign_finds_nothing():

@@ -2,8 +2,9 @@
 
 import pytest
 
-from stagelog.rig.faults import heaps, nth
-from stagelog.rig.faults.results import Tally
+from campaigns.engine.card import nth_call as nth
+from campaigns.engine.results import Tally
+from campaigns.engine.soak import heaps
 from stagelog.rig.runtimes import find_runtime
 
 SEED = 20261120

@@ -16,6 +16,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import slog.framing
+from campaigns.engine.bench import DEVICE_ID, Bench
+from campaigns.engine.parsers import blocks as parser_blocks
+from campaigns.engine.parsers import campaign
+from campaigns.engine.parsers import guided as parser_guided
+from campaigns.engine.parsers import replay as parser_replay
+from campaigns.engine.parsers import state as parser_state
+from campaigns.engine.parsers import tables as parser_tables
+from campaigns.engine.parsers import wire as parser_wire
+from campaigns.engine.parsers.target import LETTERS, Target, Violation
+from campaigns.engine.parsers.targets import TARGETS
+from campaigns.engine.results import Tally, format_table
 from slog import messages as m
 from slog import signal_table
 from slog.framing import Receiver, frame
@@ -27,19 +38,6 @@ from stagelog.errors import InputError
 from stagelog.importers import load_frames
 from stagelog.profile import load_profile
 from stagelog.resources import dbc_path
-from stagelog.rig.faults import (
-    parser_blocks,
-    parser_guided,
-    parser_replay,
-    parser_state,
-    parser_tables,
-    parser_wire,
-)
-from stagelog.rig.faults import parser_campaign as campaign
-from stagelog.rig.faults.bench import DEVICE_ID, Bench
-from stagelog.rig.faults.parser_target import LETTERS, Target, Violation
-from stagelog.rig.faults.parser_targets import TARGETS
-from stagelog.rig.faults.results import Tally, format_table
 from stagelog.rig.runtimes import find_runtime
 
 SEED = 20261120

@@ -9,12 +9,14 @@ import random
 
 import pytest
 
-from stagelog.rig.faults import controls, cuts, hostcheck
-from stagelog.rig.faults.bench import Bench
-from stagelog.rig.faults.image import Image
-from stagelog.rig.faults.reader import parse_block
-from stagelog.rig.faults.results import Tally, format_table, load_tally, save_tally
-from stagelog.rig.faults.scenarios import run_scenario
+from campaigns.engine import controls
+from campaigns.engine.bench import Bench
+from campaigns.engine.power_cut import cuts
+from campaigns.engine.power_cut import host_check as hostcheck
+from campaigns.engine.power_cut.image import Image
+from campaigns.engine.power_cut.scenarios import run_scenario
+from campaigns.engine.reader import parse_block
+from campaigns.engine.results import Tally, format_table, load_tally, save_tally
 
 SEED = 20261120
 N_STATES = 100_000

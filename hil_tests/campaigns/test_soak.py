@@ -1,6 +1,6 @@
 """Some minutes of the marathon stage; the long form is `tools/campaign soak --long`."""
 
-from stagelog.rig.faults import soak
+from campaigns.engine.soak import marathon as soak
 
 
 def test_bulk_arrival_leaves_the_bytes_of_put_frame():

@@ -4,7 +4,7 @@ neither.
 
 import pytest
 
-from stagelog.rig.faults import updates
+from campaigns.engine.power_cut import updates
 from stagelog.rig.runtimes import find_runtime
 
 

@@ -1,0 +1,229 @@
+"""One logger on one card through many power-ons, in virtual time, with a witness of every frame on
+its bus.
+
+Owns the world around the shipped application: traffic, card, cable, key. The witness knows what
+was offered; what the application made of it is in `card.journal` and `card.sectors`.
+"""
+
+import json
+import random
+import struct
+import zlib
+from dataclasses import dataclass, field
+
+from campaigns.engine.journal import SECTORS_PER_BLOCK, JournalCard
+from logger.app import App
+from logger.ring import BlockRing
+from slog.messages import CONFIG_SETTINGS
+from stagelog.link import Link
+from stagelog.rig.sim.models import MemoryNv, QueueLink, SimBoard, SimClock, SimController
+from stagelog.rig.sim.world import World
+
+LBA = 8192
+GROUP_BLOCKS = 1024  # 4 MiB
+DEVICE_ID = b"WITNESS1"
+_MAX_STEP_US = 1 << 27
+
+
+@dataclass(slots=True)
+class Layout:
+    """Where things lie in an extent; positions in blocks."""
+
+    extent_id: bytes
+    n_blocks: int
+    copy: int
+    release_a: int
+    release_b: int
+    first: int
+    end: int
+
+    @property
+    def n(self):
+        """Places in the ring."""
+        return self.end - self.first
+
+    def sector(self, position):
+        """Return the first sector of a position on the medium."""
+        return LBA + position * SECTORS_PER_BLOCK
+
+    def position(self, sector):
+        """Return (position, sector within it)."""
+        return divmod(sector - LBA, SECTORS_PER_BLOCK)
+
+    def signature(self):
+        """Return the 512 bytes of the signature, packed by hand from SPEC.md."""
+        packed = struct.pack(
+            "<16sI8sIIIIIII",
+            b"STAGELOG extent\n",
+            1,
+            self.extent_id,
+            LBA,
+            self.n_blocks,
+            self.copy,
+            self.first,
+            self.end,
+            self.release_a,
+            self.release_b,
+        )
+        return (packed + struct.pack("<I", zlib.crc32(packed))).ljust(512, b"\0")
+
+
+def lay_out(n_places, extent_id=b"CAMPAIGN"):
+    """Return a Layout with a ring of `n_places`; signature, copy and marks in erase groups of
+    their own.
+    """
+    first = 4 * GROUP_BLOCKS
+    end = first + n_places
+    group = GROUP_BLOCKS
+    return Layout(extent_id, end, group, 2 * group, 3 * group, first, end)
+
+
+def prepared_card(clock, layout, write_us=3000):
+    """Return a JournalCard as `stagelog card prepare` leaves it."""
+    card = JournalCard(clock, LBA + layout.n_blocks * SECTORS_PER_BLOCK, write_us)
+    card.sectors[layout.sector(0)] = card.sectors[layout.sector(layout.copy)] = layout.signature()
+    return card
+
+
+@dataclass(slots=True)
+class Life:
+    """One power-on as the witness saw it.
+
+    offered   [(t_us, bus, can_id, bits, dlc, payload)], every frame that ended on the bus while
+              capture ran
+    """
+
+    index: int
+    offered: list = field(default_factory=list)
+
+
+class Traffic:
+    """Frames on one bus: calm, bursts and silence, as (t_us, ...) events of
+    rig.sim.world.World.
+    """
+
+    def __init__(self, rng, rate_Hz=60, burst=0.02, n_burst=300):
+        self._rng = rng
+        self._rate_Hz = rate_Hz
+        self._burst = burst
+        self._n_burst = n_burst
+
+    def events(self, start_us, life):
+        """Yield events for ever; each is noted in `life.offered`."""
+        rng = self._rng
+        t_us = start_us
+        left = 0
+        while True:
+            if left:
+                left -= 1
+                t_us += 250
+            else:
+                t_us += 1 + int(rng.expovariate(self._rate_Hz) * 1e6)
+                if rng.random() < self._burst:
+                    left = rng.randrange(self._n_burst)
+            ext = rng.random() < 0.5
+            rtr = rng.random() < 0.02
+            can_id = rng.getrandbits(29 if ext else 11)
+            dlc = rng.randrange(9)
+            n_bytes = 0 if rtr else dlc
+            data = rng.randbytes(n_bytes).ljust(8, b"\0")
+            life.offered.append((t_us, 0, can_id, rtr | ext << 1, dlc, data))
+            yield (t_us, 0, 0, ext | rtr << 1, can_id, dlc, 0, 0, 0, data)
+
+
+class AckRing(BlockRing):
+    """A ring that notes in the journal which write the store took as done."""
+
+    def __init__(self, n_blocks, card):
+        super().__init__(n_blocks)
+        self._card = card
+        self._is_given_up = False
+
+    def watch(self, store):
+        """Tell blocks that the store gives up on a full card from those that it has stored."""
+        discard = store._discard
+
+        def give_up():
+            self._is_given_up = True
+            discard()
+            self._is_given_up = False
+
+        store._discard = give_up
+
+    def release(self):
+        """Give the block back: the store says that the card has it, or gives it up."""
+        if not self._is_given_up:
+            self._card.journal[-1].t_acked_us = self._card.clock.now_us
+        super().release()
+
+
+class Bench:
+    """A rig of models for one seed. `power_on` makes a life, `power_cut` ends it; the card
+    stays.
+    """
+
+    def __init__(self, seed, n_places, settings=None, write_us=3000, ring_blocks=24, loop_us=1000):
+        self.rng = random.Random(seed)
+        self.clock = SimClock()
+        self.layout = lay_out(n_places)
+        self.card = prepared_card(self.clock, self.layout, write_us)
+        self.settings = dict(settings or {})
+        self.nv = MemoryNv({CONFIG_SETTINGS: json.dumps(self.settings).encode()})
+        self.lives = []
+        self.n_filled = 0  # writes at the start of the journal that only filled the card
+        self.traffic = Traffic(self.rng)
+        self.depth, self.service_us = 2, 0  # of the controller; 0: every frame is taken at once
+        self.captures = []
+        self.app = None
+        self._seed = seed
+        self._ring_blocks = ring_blocks
+        self._loop_us = loop_us
+
+    def power_on(self, t0_us=0):
+        """Boot the application; time starts at `t0_us`."""
+        self.clock.now_us = t0_us
+        life = Life(len(self.lives))
+        self.lives.append(life)
+        self.card.life = life.index
+        self.cable = QueueLink()
+        ring = AckRing(self._ring_blocks, self.card)
+        seed = self._seed * 1000 + life.index + 1
+        self.captures = [SimController(self.clock, 0, self.depth, self.service_us)]
+        board = SimBoard(
+            self.clock, ring, self.card, self.captures, self.cable, self.nv, DEVICE_ID, seed
+        )
+        board.clock._tick = self.clock.ticks_us()
+        self.app = App(board)
+        ring.watch(self.app.store)
+        self.world = World(self.app, self.traffic.events(t0_us, life), self._loop_us)
+        self.link = Link(self, "bench", self.seconds)
+        self.app.start()
+
+    def power_cut(self):
+        """Take the power away."""
+        life = self.lives[-1]
+        now = self.clock.now_us
+        life.offered = [frame for frame in life.offered if frame[0] <= now]
+        self.card.power_off()
+        self.app = None
+
+    def run_ms(self, ms):
+        """Let time pass."""
+        self.world.run_for(int(ms * 1000))
+
+    def seconds(self):
+        """Return virtual seconds, for Link."""
+        return self.clock.now_us / 1e6
+
+    def write(self, data):
+        """Send bytes to the logger (Link's stream)."""
+        self.cable.host_write(data)
+
+    def read(self, n):
+        """Return what the logger sends within 20 ms (Link's stream)."""
+        for _ in range(20):
+            sent = self.cable.host_read()
+            if sent:
+                return sent
+            self.world.run_for(self._loop_us)
+        return self.cable.host_read()

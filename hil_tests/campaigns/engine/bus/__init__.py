@@ -1,0 +1,1 @@
+"""Every trouble that the protocol of a CAN bus knows."""

@@ -1,0 +1,206 @@
+"""The command behind tools/campaign: run one campaign, all of them, or one case again.
+
+Prints one table; exit code 1 if anything was violated or a negative control was not caught. Owns
+the sizes of the short and the long form; the campaigns are in their own modules.
+"""
+
+import sys
+import time
+from pathlib import Path
+
+import click
+
+from campaigns.engine import controls, more_commands
+from campaigns.engine.bus import campaign as bus_campaign
+from campaigns.engine.card import campaign as cards
+from campaigns.engine.card import nth_call as nth
+from campaigns.engine.link import campaign as transfers
+from campaigns.engine.mutation import mutants
+from campaigns.engine.parsers import campaign as parser_campaign
+from campaigns.engine.power_cut import cuts, updates
+from campaigns.engine.results import Row, Tally, firmware_digest, format_table
+from campaigns.engine.soak import heaps
+from campaigns.engine.soak import marathon as soak
+from stagelog.rig.runtimes import find_runtime
+
+SEED = 20261120
+
+
+def card(seed, long):
+    """Cards that stall, reject, lie, rot, go away, wear out, fill up."""
+    return cards.run(seed, 200 if long else 4)
+
+
+def nth_call(seed, long):
+    """Every call to card and settings memory fails once, and for good."""
+    return nth.run(seed, 1 if long else 25)
+
+
+def link(seed, long):
+    """The cable, the logger's resets, the host killed."""
+    tally = Tally(seed)
+    transfers.run(tally, transfers.plan(100_000 if long else None))
+    return transfers.rows(tally), tally.findings
+
+
+def bus(seed, long):
+    """Every trouble the protocol of the bus knows."""
+    tally = Tally(seed)
+    bus_campaign.run(tally, 20_000 if long else 2 * len(bus_campaign.KINDS))
+    return bus_campaign.rows(tally), tally.findings
+
+
+def parsers(seed, long):
+    """Bytes from outside into every reader."""
+    tally = Tally(seed)
+    parser_campaign.run(tally, 10_000_000 if long else 4000)
+    return parser_campaign.rows(tally), tally.findings
+
+
+def marathon(seed, long):
+    """A marathon stage in virtual time."""
+    return soak.run(seed, 48 if long else 0.25)
+
+
+def flash(seed, long):
+    """Settings and firmware slots, on littlefs under MicroPython."""
+    runtime = find_runtime("unix64")
+    if runtime is None:
+        return [_left_out("cut: settings, firmware slot", "no MicroPython", seed)], []
+    return updates.run(seed, runtime)
+
+
+def heap(seed, long):
+    """Less and less heap under MicroPython."""
+    runtime = find_runtime("unix64")
+    if runtime is None:
+        return [_left_out("heap too small", "no MicroPython: tools/runtimes unix64", seed)], []
+    return heaps.run(seed, 60 if long else 10, runtime)
+
+
+def broken_on_purpose(seed, long):
+    """The negative controls."""
+    rows = []
+    for name in controls.CONTROLS:
+        start = time.monotonic()
+        tally = controls.run_control(name)
+        caught = tally.findings[0] if tally.findings else None
+        text = f"caught as {caught.invariant}: {caught.text}" if caught else "NOT CAUGHT"
+        seconds = time.monotonic() - start
+        n_cases = tally.states.total()
+        rows.append(Row(f"control: {name}", n_cases, not caught, text[:80], tally.seed, seconds))
+    return rows, []
+
+
+def mutation(seed, long):
+    """The code changed, one operator at a time."""
+    start = time.monotonic()
+    chosen = mutants.sample(mutants.TARGETS, None if long else 20, seed)
+    done = mutants.run(chosen)
+    return mutants.rows(chosen, done, seed, time.monotonic() - start), []
+
+
+CAMPAIGNS = {
+    "card": card,
+    "nth-call": nth_call,
+    "link": link,
+    "bus": bus,
+    "parsers": parsers,
+    "soak": marathon,
+    "flash": flash,
+    "heap": heap,
+    "controls": broken_on_purpose,
+}
+
+
+def _left_out(fault, reason, seed):
+    return Row(fault, 0, 0, f"left out: {reason}", seed)
+
+
+def _finish(rows, findings):
+    click.echo(format_table(rows))
+    for finding in findings:
+        click.echo(f"violation: {finding}")
+    sys.exit(1 if findings or any(row.n_violations for row in rows) else 0)
+
+
+@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--all", "everything", is_flag=True, help="Run all campaigns, print one table.")
+@click.option("--long", is_flag=True, help="The long form: hours.")
+@click.option("--seed", default=SEED, show_default=True)
+@click.pass_context
+def main(context, everything, long, seed):
+    """Fault campaigns against the shipped firmware and host."""
+    if not everything:
+        if context.invoked_subcommand is None:
+            click.echo(context.get_help())
+        return
+    tally = Tally(seed)
+    cuts.run(tally, 10_000_000 if long else 100_000, every=1 if long else 9)
+    rows, findings = cuts.rows(tally), tally.findings
+    for run in (*CAMPAIGNS.values(), mutation):
+        more_rows, more = run(seed, long)
+        rows += more_rows
+        findings += more
+    _finish(rows, findings)
+
+
+def _add(name, run):
+    @main.command(name, help=run.__doc__)
+    @click.option("--long", is_flag=True, help="The long form.")
+    @click.option("--seed", default=SEED, show_default=True)
+    def command(long, seed):
+        _finish(*run(seed, long))
+
+
+for _name, _run in CAMPAIGNS.items():
+    _add(_name, _run)
+
+
+@main.command("power-cut")
+@click.option("--states", default=100_000, show_default=True, help="States to check.")
+@click.option("--seconds", type=float, help="Stop after this time; --resume goes on.")
+@click.option("--seed", default=SEED, show_default=True)
+@click.option(
+    "--resume", type=click.Path(path_type=Path), help="Keep the tally here, go on with it."
+)
+@click.option("--every", default=1, show_default=True, help="Cut one write in so many.")
+@click.option("--case", help="Reproduce one: scenario:write:variant or nested:chain:life.")
+def power_cut(states, seconds, seed, resume, every, case):
+    """Cut the power at and inside every write, in every way a card allows."""
+    if case is not None:
+        findings = cuts.reproduce(seed, case)
+        click.echo("\n".join(map(str, findings)) or f"case {case} of seed {seed}: no violation")
+        sys.exit(bool(findings))
+    tally = cuts.open_tally(seed, resume)
+    cuts.run(tally, states, seconds, resume, every)
+    click.echo(
+        f"firmware {firmware_digest()}, {tally.next_scenario} scenarios, {tally.next_chain} chains"
+    )
+    for finding in tally.findings:
+        click.echo(
+            f"reproduce: tools/campaign power-cut --seed {tally.seed} --case {finding.case}"
+        )
+    _finish(cuts.rows(tally), tally.findings)
+
+
+@main.command("mutants")
+@click.option("--sample", type=int, help="Judge so many, drawn by the seed; else all.")
+@click.option("--file", "files", multiple=True, help="Only mutants of this file.")
+@click.option("--resume", type=click.Path(path_type=Path), help="Outcomes so far, JSON lines.")
+@click.option("--seconds", type=float, help="Stop after this time.")
+@click.option("--seed", default=SEED, show_default=True)
+def judge_mutants(sample, files, resume, seconds, seed):
+    """Change the code that keeps the data, one operator at a time; the tests must notice."""
+    start = time.monotonic()
+    chosen = mutants.sample(files or mutants.TARGETS, sample, seed)
+    done = mutants.run(chosen, resume, seconds)
+    _finish(mutants.rows(chosen, done, seed, time.monotonic() - start), [])
+
+
+for _command in more_commands.COMMANDS:
+    main.add_command(_command)
+
+
+if __name__ == "__main__":
+    main()

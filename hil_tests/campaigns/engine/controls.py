@@ -1,0 +1,202 @@
+"""Negative controls: the logger broken on purpose, one promise at a time. A campaign that does not
+notice is blind.
+
+Each control breaks one thing in the shipped code for as long as its `with` lasts; `CONTROLS` says
+which campaign must find it. Nothing else is changed.
+"""
+
+import binascii
+import contextlib
+import struct
+from unittest import mock
+
+from campaigns.engine.bench import Bench
+from campaigns.engine.card import campaign as cards
+from campaigns.engine.link import loggers
+from campaigns.engine.power_cut import nested, rot
+from campaigns.engine.power_cut.scenario_cuts import Campaign
+from campaigns.engine.power_cut.scenarios import SCENARIOS
+from campaigns.engine.results import Finding, Tally
+from logger import store as store_module
+from logger.ring import DROPPED
+from slog import block as codec
+from slog.layout import GAP_RING_FULL, META_GAP
+from stagelog.archive import part
+from stagelog.blocks.medium import is_good
+from stagelog.rig.sim import models
+
+
+@contextlib.contextmanager
+def crc16():
+    """Blocks are protected by CRC-16 in place of CRC-32."""
+
+    def crc_of(block):
+        view = memoryview(block)
+        end = 64 + block[codec.N_RECORDS] * 16
+        return binascii.crc_hqx(view[64:end], binascii.crc_hqx(view[: codec.CRC], 0xFFFF))
+
+    with mock.patch.object(codec, "crc_of", crc_of):
+        yield
+
+
+@contextlib.contextmanager
+def no_nonce():
+    """All sessions have the same random number."""
+    with mock.patch.object(nested, "draw_nonce", lambda rng: 1):
+        yield
+
+
+@contextlib.contextmanager
+def rejection_ignored():
+    """The store takes a write that the card rejected for done, as MicroPython's sdcard.py does."""
+
+    def failed(self, result):
+        self._done()
+
+    with mock.patch.object(store_module.Store, "_failed", failed):
+        yield
+
+
+@contextlib.contextmanager
+def sync_dropped():
+    """The store gives a block back as soon as it has handed it to the card, without waiting for
+    the card.
+    """
+    start = store_module.Store._start
+
+    def eager_start(self, view, sector, is_release):
+        if not is_release:
+            self._count()
+        start(self, view, sector, is_release)
+        if not is_release:
+            self.ring.release()
+
+    def done(self):
+        self.fault = 0
+        if self._is_release:
+            self._release = None
+            self.extent.read_release()
+            return
+        self.blocks_written += 1
+        self._first = False
+        self._advance()
+        self.next_seq += 1
+
+    patches = (
+        mock.patch.object(store_module.Store, "_start", eager_start),
+        mock.patch.object(store_module.Store, "_done", done),
+    )
+    with patches[0], patches[1]:
+        yield
+
+
+@contextlib.contextmanager
+def overflow_counted_as_exact():
+    """The controller's overflow flag counts as exactly one lost frame."""
+
+    def poll(self, ring):
+        if self._overflow:
+            self._overflow = False
+            ring.state[DROPPED + self.bus] += 1
+            now = self._clock.now_us
+            arg, lo = GAP_RING_FULL, now & 0xFFFFFFF
+            data = struct.pack("<II", 1, self._t_overflow & 0xFFFFFFFF)
+            ring.put_meta(lo, now >> 28, META_GAP, arg, self.bus, data)
+
+    with mock.patch.object(models.SimController, "poll", poll):
+        yield
+
+
+@contextlib.contextmanager
+def resume_without_identity():
+    """A fetch goes on with whatever part file is there, and takes any good block at its place."""
+
+    def is_ours(self, block, index):
+        position = struct.unpack_from("<I", block, codec.POSITION)[0]
+        return position == self._position_of(index) and is_good(block, 0)
+
+    patches = (
+        mock.patch.object(part, "_name_for", lambda folder, session: "session"),
+        mock.patch.object(part.PartFile, "_is_ours", is_ours),
+    )
+    with patches[0], patches[1]:
+        yield
+
+
+@contextlib.contextmanager
+def verification_dropped():
+    """Nothing is read back."""
+    with mock.patch.object(store_module.Store, "_holds", lambda self, view: True):
+        yield
+
+
+def _overflows(tally):
+    """A controller with two buffers behind a slow interrupt: frames are lost, the flag says not
+    how many.
+    """
+    bench = Bench(tally.seed, 400, {"flush_ms": 100})
+    bench.traffic._rate_Hz = 800
+    bench.depth, bench.service_us = 2, 900
+    bench.power_on()
+    bench.run_ms(3000)
+    status = bench.link.status()
+    capture = bench.captures[0]
+    n_exact = status["stored0"] + status["dropped0"]
+    tally.states["overflow"] += capture.n_seen
+    if capture.n_lost < 10:
+        raise AssertionError("the controller lost nothing: the case shows nothing")
+    if status["dropped0"]:
+        text = f"{status['dropped0']} drops called exact, {capture.n_lost} frames were lost"
+        tally.add(Finding("L5", "overflow", "overflow", text))
+    if not 0 < status["at_least0"] <= capture.n_lost:
+        text = f"at least {status['at_least0']} lost, {capture.n_lost} were"
+        tally.add(Finding("L5", "overflow", "overflow", text))
+    if n_exact > capture.n_seen:
+        tally.add(Finding("L5", "overflow", "overflow", "more counted than seen"))
+
+
+def _lying_card(tally):
+    for number in range(3):
+        cards.run_case(tally, cards.swallowed, number)
+
+
+def _fetches(tally):
+    tally.states["two loggers"] += 4
+    loggers.two_loggers(tally, range(4))
+
+
+def _cut(tally, name, n=3):
+    kinds = [make.__name__ for make in SCENARIOS]
+    for i in range(n):
+        Campaign(tally, kinds.index(name) + i * len(SCENARIOS), every=7).run()
+        if tally.n_violations:
+            return
+
+
+def _chains(tally):
+    for number in range(3000):
+        nested.Chain(tally, number).run()
+        if tally.n_violations:
+            return
+
+
+CONTROLS = {
+    "CRC-16 for CRC-32": (crc16, lambda tally: rot.run(tally, 400_000)),
+    "no session nonce": (no_nonce, _chains),
+    "rejection by the card ignored": (rejection_ignored, lambda tally: _cut(tally, "worn")),
+    "second sync dropped": (sync_dropped, lambda tally: _cut(tally, "fresh")),
+    "overflow flag counted as exact": (overflow_counted_as_exact, _overflows),
+    "resume without identity": (resume_without_identity, _fetches),
+    "nothing read back": (verification_dropped, _lying_card),
+}
+
+
+def run_control(name, seed=1, broken=True):
+    """Run the campaign that must notice the control; return its Tally, whose findings are the
+    catch. Without `broken` the logger is as shipped, and nothing must be found.
+    """
+    control, campaign = CONTROLS[name]
+    tally = Tally(seed)
+    with control() if broken else contextlib.nullcontext():
+        campaign(tally)
+    return tally

@@ -1,0 +1,1 @@
+"""Cables that lose and change bytes, loggers that reset, hosts that are killed."""

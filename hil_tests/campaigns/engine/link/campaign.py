@@ -1,0 +1,173 @@
+"""The link campaign as a whole: how many transfers of each kind, one tally, one table, one case.
+
+Owns the plan, the state in a file and the words of the table. The kinds are in links, kills and
+loggers; a kind of fault is one name, and "name:number" with the seed is one transfer.
+"""
+
+import contextlib
+import time
+from functools import partial
+from unittest import mock
+
+from campaigns.engine import tally_file
+from campaigns.engine.link import kills, links, loggers
+from campaigns.engine.results import Row, Tally
+from stagelog.archive import facts
+from stagelog.archive.manifest import sha256_of
+from stagelog.errors import InputError, UsageError
+
+_SLICE = 250
+_SOURCES = (
+    "logger/service.py",
+    "slog/framing.py",
+    "slog/messages.py",
+    "stagelog/link.py",
+    "stagelog/download.py",
+    "stagelog/archive/*.py",
+)
+
+
+def _twice(tally):
+    return f"at most {max(0, tally.worst['unplug: twice']):,} bytes sent twice"
+
+
+def _slowest(tally):
+    return f"longest {tally.worst['truncation: ms'] / 1000:.2f} s for 16 KiB"
+
+
+def _flood(tally):
+    return f"{tally.worst['garbage: flood'] >> 10:,} KiB of noise at once, then in step at once"
+
+
+def _calls(kind, tally):
+    return f"{tally.worst[f'{kind}: calls']} calls in one fetch, each in turn"
+
+
+def _refused(tally):
+    return f"{tally.states['overwritten: refused']:,} refused, the others kept with their holes"
+
+
+def _waited(tally):
+    return f"{tally.worst['asleep: blocks']} blocks waited at most"
+
+
+# kind: (function, words, transfers of the short form, of 100,000)
+KINDS = {
+    **{
+        name: (links.rated(name), partial(links.rated_text, name=name), 2, 150)
+        for name in links.RATED
+    },
+    "all at once, drawn": (
+        links.rated("all at once, drawn"),
+        partial(links.rated_text, name="all at once, drawn"),
+        6,
+        8000,
+    ),
+    "unplug": (links.unplug, _twice, 20, 67_000),
+    "truncation": (links.truncation, _slowest, 24, 20_000),
+    "garbage": (links.garbage, _flood, 12, 4000),
+    "reset": (loggers.device_reset, None, 3, 500),
+    "two loggers": (loggers.two_loggers, None, 2, 300),
+    "hostile": (loggers.hostile, None, 2000, 0),
+    "kill": (kills.killed, partial(_calls, "kill"), 33, 3000),
+    "disk full": (kills.disk_full, partial(_calls, "disk full"), 23, 1000),
+    "overwritten": (loggers.overwritten, _refused, 3, 300),
+    "asleep": (loggers.asleep, _waited, 1, 20),
+}
+_TITLES = {
+    "unplug": "unplugged at every byte, plugged in again",
+    "truncation": "bytes missing at every place",
+    "garbage": "garbage, modem probes",
+    "reset": "logger reset in mid-transfer",
+    "two loggers": "two loggers, one folder",
+    "hostile": "hostile commands",
+    "kill": "host killed at any system call",
+    "disk full": "host's disk full at any call",
+    "overwritten": "session overwritten meanwhile",
+    "asleep": "host asleep ten minutes",
+}
+
+
+def plan(n_transfers=None):
+    """Return {kind: transfers}: the short form, or about `n_transfers` in all."""
+    if n_transfers is None:
+        return {kind: entry[2] for kind, entry in KINDS.items()}
+    counts = {kind: max(1, entry[3] * n_transfers // 100_000) for kind, entry in KINDS.items()}
+    counts["hostile"] = 3 * n_transfers
+    return counts
+
+
+@contextlib.contextmanager
+def remembered_facts():
+    """What a file's blocks say of themselves is computed once for the same bytes: a third of the
+    time of a transfer, and no fault of a cable can change it.
+    """
+    compute, known = facts._content, {}
+
+    def content_of(path, key):
+        digest = sha256_of(path)
+        if (digest, key) not in known:
+            known[digest, key] = compute(path, key)
+        return known[digest, key]
+
+    with mock.patch.object(facts, "_content", content_of):
+        yield
+
+
+@remembered_facts()
+def run(tally, counts, seconds=None, keep=lambda: None):
+    """Go on with a Tally until it holds the transfers of `counts`; `keep` may save it."""
+    deadline = time.monotonic() + (1e9 if seconds is None else seconds)
+    for kind, n in counts.items():
+        while tally.states[kind] < n and time.monotonic() < deadline:
+            first = tally.states[kind]
+            numbers = range(first, min(n, first + (_SLICE if kind != "hostile" else 100_000)))
+            start = time.monotonic()
+            KINDS[kind][0](tally, numbers)
+            tally.states[kind] += len(numbers)
+            links.add(tally, kind, "total_us", round((time.monotonic() - start) * 1e6))
+            keep()
+
+
+def rows(tally):
+    """Return the table of a Tally: one Row for each kind."""
+    found = []
+    for kind, (_, words, *_) in KINDS.items():
+        n = tally.states[kind]
+        if n:
+            text = words(tally) if words else ""
+            title = f"link: {_TITLES.get(kind, kind)}"
+            seconds = tally.worst[f"{kind}: total_us"] / 1e6
+            found.append(Row(title, n, tally.violations[kind], text, tally.seed, seconds))
+    return found
+
+
+def n_faulted(tally):
+    """Return how many transfers something was done to."""
+    return sum(tally.states[f"{kind}: faulted"] for kind in KINDS)
+
+
+def reproduce(seed, case):
+    """Run one transfer, "kind:number", again; return its findings."""
+    kind, _, number = case.rpartition(":")
+    if kind not in KINDS or not number.isdecimal():
+        raise UsageError(f"no case '{case}'", f"kind:number, kinds are {', '.join(KINDS)}")
+    tally = Tally(seed)
+    KINDS[kind][0](tally, range(int(number), int(number) + 1))
+    return tally.findings
+
+
+def save(tally, path):
+    """Write a Tally so that `load` goes on with it."""
+    tally_file.save(tally, path, tally_file.digest_of(_SOURCES))
+
+
+def load(path):
+    """Return the Tally of a file; InputError if it is of other sources."""
+    tally, sources = tally_file.load(path)
+    if sources != tally_file.digest_of(_SOURCES):
+        raise InputError(
+            f"{path} was made with other sources of link, archive or service",
+            "begin a new file: counts of two versions do not add up",
+        )
+    return tally

@@ -1,0 +1,138 @@
+"""tools/campaign bus-cases, parser, transfers: any number of cases, resumable, one case again.
+
+Owns the options; what is run is in bus_campaign, parser_campaign and transfers.
+"""
+
+import sys
+import time
+from pathlib import Path
+
+import click
+
+from campaigns.engine.bus import campaign as bus_campaign
+from campaigns.engine.link import campaign as transfers
+from campaigns.engine.parsers import campaign as parser_campaign
+from campaigns.engine.parsers import guided as parser_guided
+from campaigns.engine.parsers import replay as parser_replay
+from campaigns.engine.parsers import state as parser_state
+from campaigns.engine.parsers.targets import TARGETS
+from campaigns.engine.results import Tally, format_table, load_tally, save_tally
+from stagelog.rig.runtimes import find_runtime
+
+SEED = 20261120
+_SAVE_EVERY_s = 30
+_PATH = click.Path(path_type=Path)
+_seed = click.option("--seed", default=SEED, show_default=True)
+_seconds = click.option("--seconds", type=float, help="stop after this time; --resume goes on")
+_resume = click.option("--resume", type=_PATH, help="keep the tally here and go on with it")
+
+
+def _open(seed, path):
+    return load_tally(path) if path is not None and path.exists() else Tally(seed)
+
+
+def _in_slices(tally, run, n, seconds, path):
+    """Call run(tally, n, seconds) until done, keeping the tally on the way."""
+    deadline = time.monotonic() + (seconds or 1e9)
+    while tally.states.total() < n and time.monotonic() < deadline:
+        run(tally, n, min(_SAVE_EVERY_s, max(0.1, deadline - time.monotonic())))
+        if path is not None:
+            save_tally(tally, path)
+
+
+def _say(rows, findings, command, seed):
+    click.echo(format_table(rows))
+    for finding in findings:
+        click.echo(f"violation: {finding}")
+        click.echo(f'reproduce: tools/campaign {command} --seed {seed} --case "{finding.case}"')
+    sys.exit(1 if findings or any(row.n_violations for row in rows) else 0)
+
+
+def _say_again(findings, seed, case):
+    click.echo("\n".join(map(str, findings)) or f"case {case} of seed {seed}: no violation")
+    sys.exit(bool(findings))
+
+
+@click.command("bus-cases")
+@click.option("--cases", default=200, show_default=True)
+@click.option("--case", help="run one case again: kind:number")
+@_seed
+@_seconds
+@_resume
+def bus(cases, case, seed, seconds, resume):
+    """Every trouble of a CAN bus; the logger must store what a listener saw."""
+    if case is not None:
+        _say_again(bus_campaign.reproduce(seed, case), seed, case)
+    tally = _open(seed, resume)
+    _in_slices(tally, bus_campaign.run, cases, seconds, resume)
+    _say(bus_campaign.rows(tally), tally.findings, "bus-cases", tally.seed)
+
+
+@click.command("parser")
+@click.option("--executions", default=20_000, show_default=True)
+@click.option("--target", "names", multiple=True, type=click.Choice(list(TARGETS)))
+@click.option("--guided", type=_PATH, help="by coverage (atheris); corpora stay in this folder")
+@click.option("--replay", is_flag=True, help="on MicroPython, what is the logger's own")
+@click.option("--case", help="run one case again: target:number")
+@click.option("--file", type=_PATH, help="give this file to the one --target")
+@_seed
+@_seconds
+@_resume
+def parser(executions, names, guided, replay, case, file, seed, seconds, resume):
+    """Mutated and random bytes for everything that reads bytes: by chance, by coverage, replayed.
+
+    All three count in one --resume file; executions of a target whose sources changed are void.
+    """
+    if case is not None:
+        _say_again(parser_campaign.reproduce(seed, case), seed, case)
+    if file is not None:
+        if len(names) != 1:
+            raise click.UsageError("--file needs one --target")
+        _say_again(parser_campaign.run_file(names[0], file), seed, file)
+    tally, changed = Tally(seed), []
+    if resume is not None and resume.exists():
+        tally, changed = parser_state.load(resume)
+    for name in changed:
+        click.echo(f"{name}: its sources changed, what was counted is void", err=True)
+
+    def keep():
+        if resume is not None:
+            parser_state.save(tally, resume)
+
+    if replay:
+        found = {name: find_runtime(name) for name in ("unix64", "unix32")}
+        runtimes = {name: path for name, path in found.items() if path}
+        names = [name for name in parser_replay.NAMES if name in (names or TARGETS)]
+        parser_replay.run(tally, executions, runtimes, guided, names, keep)
+    elif guided is not None:
+        parser_guided.run(tally, executions, guided, seconds, names, keep)
+    else:
+        parser_campaign.run(tally, executions, seconds, names, keep)
+    keep()
+    _say(parser_campaign.rows(tally), tally.findings, "parser", tally.seed)
+
+
+@click.command("transfers")
+@click.option("--transfers", "n", type=int, help="about so many; else the short form")
+@click.option("--kind", "kinds", multiple=True, type=click.Choice(list(transfers.KINDS)))
+@click.option("--case", help="run one transfer again: kind:number")
+@_seed
+@_seconds
+@_resume
+def fetches(n, kinds, case, seed, seconds, resume):
+    """Sessions fetched through every trouble of cable, logger and host."""
+    if case is not None:
+        _say_again(transfers.reproduce(seed, case), seed, case)
+    tally = transfers.load(resume) if resume is not None and resume.exists() else Tally(seed)
+
+    def keep():
+        if resume is not None:
+            transfers.save(tally, resume)
+
+    counts = transfers.plan(n)
+    transfers.run(tally, {kind: counts[kind] for kind in kinds or counts}, seconds, keep)
+    click.echo(f"{transfers.n_faulted(tally):,} transfers to which something was done")
+    _say(transfers.rows(tally), tally.findings, "transfers", tally.seed)
+
+
+COMMANDS = (bus, parser, fetches)

@@ -1,0 +1,1 @@
+"""The code changed, one operator at a time; its tests must notice."""

@@ -1,0 +1,1 @@
+"""Long stages, and little memory."""
