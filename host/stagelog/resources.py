@@ -1,9 +1,12 @@
-"""Where the files that ship with the package are: the firmware's sources and the DBC folder.
+"""Where the files that ship with the package are: the firmware, the DBC folder, uPlot.
 
-A wheel carries them as `stagelog/_firmware` and `stagelog/_dbc`; a checkout has them at its root
-and is read in place. Fails with InputError if neither is there, which means a broken installation.
+A wheel carries the first two as `stagelog/_firmware` and `stagelog/_dbc`; a checkout has them at
+its root and is read in place. uPlot lies in the report's folder in both; the build puts it there
+(tools/hatch_build.py). Fails with InputError if a folder is missing, which means a broken
+installation.
 """
 
+import sys
 from pathlib import Path
 
 from stagelog.errors import InputError
@@ -12,21 +15,36 @@ _PACKAGE = Path(__file__).resolve().parent
 _CHECKOUT = _PACKAGE.parent.parent
 
 
-def firmware_path():
+def firmware_path() -> Path:
     """Return the folder of the firmware's packages and main.py (for MICROPYPATH)."""
-    return _find("_firmware", "firmware")
+    return _find(_PACKAGE / "_firmware", _CHECKOUT / "firmware")
 
 
-def dbc_path():
+def import_firmware() -> None:
+    """Make `logger`, `drivers` and `boards` importable; a wheel does not install them as packages.
+
+    They come last on the path, so they hide nothing.
+    """
+    path = str(firmware_path())
+    if path not in sys.path:
+        sys.path.append(path)
+
+
+def dbc_path() -> Path:
     """Return the folder that holds d7xr.dbc and the car profiles."""
-    return _find("_dbc", "dbc")
+    return _find(_PACKAGE / "_dbc", _CHECKOUT / "dbc")
 
 
-def _find(packaged, in_checkout):
-    for path in (_PACKAGE / packaged, _CHECKOUT / in_checkout):
+def uplot_path() -> Path:
+    """Return the folder of uplot.js and uplot.css."""
+    return _find(_PACKAGE / "report" / "page" / "vendor")
+
+
+def _find(*places):
+    for path in places:
         if path.is_dir():
             return path
     raise InputError(
-        f"stagelog's own files are missing: no {packaged} in {_PACKAGE}",
-        hint="install stagelog again",
+        f"stagelog's own files are missing: no {places[0].name} in {places[0].parent}",
+        hint="install stagelog again; in a checkout: tools/setup",
     )

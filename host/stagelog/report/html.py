@@ -10,6 +10,7 @@ from html import escape
 from importlib import resources
 
 from .. import __version__
+from ..resources import uplot_path
 from .tables import cell_text
 
 # Apart for every kind of colour blindness and dark enough for the sun; a test holds both.
@@ -33,6 +34,7 @@ _DATA = ("charts", "aliases", "marks", "pauses", "distance", "utc")
 def render(facts):
     """Return the page of a report's facts as text."""
     assets = resources.files(__package__) / "page"
+    uplot = uplot_path()
     data = {key: facts[key] for key in _DATA} | {"colours": COLOURS}
     return "\n".join(
         [
@@ -41,7 +43,7 @@ def render(facts):
             f"<title>{escape(facts['title'])}: stage report</title>",
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
-            f"<style>{(assets / 'uplot.css').read_text()}</style>",
+            f"<style>{(uplot / 'uplot.css').read_text()}</style>",
             f"<style>{(assets / 'report.css').read_text()}</style>",
             "</head><body>",
             _header(facts),
@@ -51,7 +53,7 @@ def render(facts):
             _charts(facts["charts"]),
             f"<footer>stagelog {__version__}. {escape(facts['note'])}</footer></main>",
             f'<script type="application/json" id="report">{_json(data)}</script>',
-            f"<script>{(assets / 'uplot.js').read_text()}</script>",
+            f"<script>{(uplot / 'uplot.js').read_text()}</script>",
             f"<script>{(assets / 'report.js').read_text()}</script>",
             "</body></html>",
         ]
