@@ -14,6 +14,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from stagelog.resources import dbc_path
+
 ROOT = Path(__file__).resolve().parents[1]
 STAGELOG = Path(sys.executable).with_name("stagelog")
 OPEN = "open" if sys.platform == "darwin" else "xdg-open"
@@ -81,7 +83,7 @@ def main():
     given = parser.parse_args()
     shutil.rmtree(given.out, ignore_errors=True)
     given.out.mkdir(parents=True)
-    dbc = ROOT / "dbc" / "d7xr.dbc"
+    dbc = dbc_path() / "d7xr.dbc"
     stage = given.out / "archive" / "event=DEMO" / "car=C03" / "stage=SS01"
     drive = ("--drive", "stage", "--duration", given.seconds, "--seed", given.seed, "--car", "C03")
     drive += ("--profile", "d7xr")

@@ -25,8 +25,9 @@ from pathlib import Path
 
 from stagelog.archive import find_sessions
 from stagelog.errors import InputError
-from stagelog.export.files import need, writing
+from stagelog.export.files import writing
 from stagelog.export.parquet import SCHEMA
+from stagelog.extras import need
 
 HIVE = ("event", "car", "stage", "session")
 SESSION_FIELDS = {

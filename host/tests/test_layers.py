@@ -15,7 +15,7 @@ FIRMWARE = ROOT / "firmware"
 
 # A part imports from its own row and those above it. All may import slog and detectors.
 ROWS = (
-    {"errors", "model", "resources"},
+    {"errors", "extras", "model", "resources"},
     {"archive", "blocks", "card", "dbc", "ledger", "link", "listen", "ports", "timeline"},
     {"profile"},
     {"decode", "download", "events", "export", "flash"},

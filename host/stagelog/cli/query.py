@@ -29,10 +29,12 @@ def command(sql, archive, dbc, view, as_csv, as_json):
     A view has event, car, stage, session, time (UTC), t_us (since power-on), bus and the signals
     in their units. Without SQL the views are listed.
     """
+    from stagelog.extras import need
     from stagelog.query import Archive
 
     if as_csv and as_json:
         raise UsageError("--csv and --json together", "choose one")
+    need("duckdb", "query")  # before minutes of decoding
     if dbc:
         _decode(archive, dbc)
     with Archive(archive) as opened:

@@ -123,6 +123,9 @@ def command(
 
 
 def _emulate(card, tape, bitrate_bps, seed, blank):
+    from ..extras import need
+
+    need("rp2040py", "rig")
     from ..rig.rp2040.live import EmulatedLogger
 
     return EmulatedLogger(card, tape, bitrate_bps, seed, blank)

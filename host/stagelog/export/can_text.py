@@ -7,7 +7,8 @@ python-can has classic data frames only. Fails with OutputError.
 from pathlib import Path
 
 from stagelog.export.can_messages import messages_of
-from stagelog.export.files import Sink, need, writing
+from stagelog.export.files import Sink, writing
+from stagelog.extras import need
 from stagelog.model import ERR, FD, RTR
 
 

@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 
 from stagelog.archive.names import safe_name
-from stagelog.errors import OutputError, UsageError
+from stagelog.errors import OutputError
 
 
 class Sink:
@@ -115,16 +115,3 @@ def plain_text(text):
     """Return text that no spreadsheet takes for a formula: such a beginning gets an apostrophe."""
     text = "".join(c if c.isprintable() else " " for c in str(text))
     return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text
-
-
-def need(module, extra):
-    """Import a library; raise UsageError with the extra to install if it is missing."""
-    import importlib
-
-    try:
-        return importlib.import_module(module)
-    except ImportError:
-        name = module.partition(".")[0]
-        raise UsageError(
-            f"this needs {name}, which is not installed", f'pip install "stagelog[{extra}]"'
-        ) from None

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from stagelog.export.files import Sink, need, writing
+from stagelog.export.files import Sink, writing
+from stagelog.extras import need
 
 
 class McapSink(Sink):

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from stagelog.export.files import Sink, need, writing
+from stagelog.export.files import Sink, writing
+from stagelog.extras import need
 from stagelog.model import BRS, ERR, ESI, EXT, FD, RTR
 
 _EARLIEST_US = 631_152_000_000_000  # 1990: before that, a time is none of the wall clock

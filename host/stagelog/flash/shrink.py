@@ -13,6 +13,7 @@ import re
 
 from slog import signal_table
 
+from ..resources import import_firmware
 from .names import KEPT, shorten
 
 _PURE = ("slog", "detectors", "logger")  # packages that can be imported here
@@ -59,6 +60,7 @@ def _constants(name, tree):
         names = [name for name in names if not name.startswith("_") and _is_const(tree, name)]
     if not names:
         return {}
+    import_firmware()
     module = importlib.import_module(name)
     found = {name: getattr(module, name, None) for name in names}
     return {name: value for name, value in found.items() if type(value) in (int, str, bytes)}

@@ -14,7 +14,7 @@ import numpy as np
 
 from stagelog.errors import InputError
 from stagelog.export.can_messages import frames_of
-from stagelog.export.files import need
+from stagelog.extras import need
 from stagelog.importers.diagnostics import Diagnostics
 from stagelog.importers.stream import BusNames, FrameStream, collect, line_chunks
 

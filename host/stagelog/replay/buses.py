@@ -14,7 +14,7 @@ from functools import partial
 
 from stagelog.errors import DeviceError, UsageError
 from stagelog.export.can_messages import messages_of
-from stagelog.export.files import need
+from stagelog.extras import need
 
 _TARGET = re.compile(r"(?:(\w+)=)?([A-Za-z_]\w*):(.+)")
 

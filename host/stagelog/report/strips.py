@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import OutputError
+from ..extras import need
 
 PIXELS = 1600
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
@@ -53,6 +54,7 @@ def save_strips(path, strips, title=""):
     """Draw `strips` (lists of Trace with one unit each) into an image file; its suffix is the
     format.
     """
+    need("matplotlib", "report")
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

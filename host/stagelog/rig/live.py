@@ -12,7 +12,8 @@ import tty
 from stagelog.errors import DeviceError
 from stagelog.link import Link
 from stagelog.ports import SerialStream, simulator_folder
-from stagelog.rig.logger import import_firmware, spawn
+from stagelog.resources import import_firmware
+from stagelog.rig.logger import spawn
 
 PASS_S = 0.001
 

@@ -14,16 +14,9 @@ import time
 from pathlib import Path
 
 from stagelog.errors import DeviceError
-from stagelog.resources import firmware_path
+from stagelog.resources import firmware_path, import_firmware
 
 HOST_PATH = Path(__file__).resolve().parents[2]
-
-
-def import_firmware():
-    """Make `logger` and `slog` importable where the package is installed from a wheel."""
-    path = str(firmware_path())
-    if path not in sys.path:
-        sys.path.append(path)
 
 
 class VirtualLogger:

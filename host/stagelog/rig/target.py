@@ -11,7 +11,8 @@ with that reason.
 """
 
 from stagelog.link import Link
-from stagelog.rig.logger import VirtualLogger, import_firmware
+from stagelog.resources import import_firmware
+from stagelog.rig.logger import VirtualLogger
 
 CAPABILITIES = {
     "power": "cut and restore the power",

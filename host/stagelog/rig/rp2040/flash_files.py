@@ -1,19 +1,16 @@
 """The file system in a board's flash image, read and written from the host in no emulated time.
 
 The format is what MicroPython's rp2 port mounts (littlefs 2.1, 1408 KiB at 0xA0000 of a Pico).
-Only for a board that doesn't run. Fails with RigUnavailable where littlefs-python is missing, and
-with InputError if a file system can't be mounted.
+Only for a board that doesn't run. Fails with UsageError where littlefs-python is missing, and with
+InputError if a file system can't be mounted.
 """
 
-from stagelog.errors import InputError, StagelogError
+from stagelog.errors import InputError
+from stagelog.extras import need
 
 START = 0xA0000
 BLOCK_BYTES = 4096
 N_BLOCKS = 352
-
-
-class RigUnavailable(StagelogError):
-    """A library that the rig needs is not installed."""
 
 
 def write_files(flash, files, fresh=False):
@@ -55,13 +52,9 @@ def _is_formatted(flash):
 
 
 def _open(flash, is_fresh):
-    try:
-        from littlefs import LittleFS, LittleFSError, UserContext
-    except ImportError as error:
-        raise RigUnavailable(
-            "the emulated board's files need littlefs-python, which is not installed",
-            hint="pip install stagelog[rig]",
-        ) from error
+    need("littlefs", "rig")
+    from littlefs import LittleFS, LittleFSError, UserContext
+
     context = UserContext(BLOCK_BYTES * N_BLOCKS)
     if not is_fresh:
         context.buffer[:] = flash[START : START + BLOCK_BYTES * N_BLOCKS]
