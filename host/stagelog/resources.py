@@ -21,7 +21,7 @@ def firmware_path() -> Path:
 
 
 def import_firmware() -> None:
-    """Make `logger`, `drivers` and `boards` importable; a wheel does not install them as packages.
+    """Make `logger`, `drivers` and `boards` importable, which a wheel has as data only.
 
     They come last on the path, so they hide nothing.
     """

@@ -1,5 +1,5 @@
-"""What a wheel carries: three packages, the firmware, the DBC files and uPlot, and nothing else; and
-where uPlot comes from.
+"""What a wheel carries: three packages, the firmware, the DBC files and uPlot, and nothing else.
+Where uPlot comes from.
 """
 
 import hashlib
