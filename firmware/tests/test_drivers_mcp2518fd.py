@@ -230,24 +230,24 @@ def test_loop_that_is_too_slow_loses_and_says_so(tmp_path):
     assert 0 < ledger.n_at_least <= chip.n_lost
 
 
-def test_longest_loop_without_loss_is_the_depth_of_the_fifo(tmp_path, capsys):
+def test_longest_loop_without_loss_is_the_depth_of_the_fifo(tmp_path, show):
     """Print what the documents say: depth times the time of a frame."""
-    with capsys.disabled():
-        print("\nloop without loss, full bus: computed and, from the model, the longest that held")
-        for bitrate_bps in (500_000, 1_000_000):
-            for n_bytes in (8, 0):
-                tape = saturated_tape(bitrate_bps, 100_000, n_bytes)
-                frame_us = 100_000 / len(tape)
-                computed_us = DEPTH * frame_us
-                held = [
-                    loop_us
-                    for loop_us in range(500, 9000, 500)
-                    if not recorded(tmp_path, loop_us, 100_000, n_bytes, bitrate_bps)[1].n_lost
-                ]
-                assert computed_us - 1000 <= max(held) <= computed_us
-                bus = f"{bitrate_bps // 1000:>5} kbit/s, {n_bytes} bytes"
-                times = f"{frame_us:4.0f} us a frame, {computed_us / 1000:.1f} ms"
-                print(f"  {bus}: {times}, {max(held) / 1000:.1f} ms")
+    lines = ["loop without loss, full bus: computed and, from the model, the longest that held"]
+    for bitrate_bps in (500_000, 1_000_000):
+        for n_bytes in (8, 0):
+            tape = saturated_tape(bitrate_bps, 100_000, n_bytes)
+            frame_us = 100_000 / len(tape)
+            computed_us = DEPTH * frame_us
+            held = [
+                loop_us
+                for loop_us in range(500, 9000, 500)
+                if not recorded(tmp_path, loop_us, 100_000, n_bytes, bitrate_bps)[1].n_lost
+            ]
+            assert computed_us - 1000 <= max(held) <= computed_us
+            bus = f"{bitrate_bps // 1000:>5} kbit/s, {n_bytes} bytes"
+            times = f"{frame_us:4.0f} us a frame, {computed_us / 1000:.1f} ms"
+            lines.append(f"  {bus}: {times}, {max(held) / 1000:.1f} ms")
+    show("\n".join(lines))
 
 
 def test_blocks_are_the_same_under_every_interpreter(tmp_path):

@@ -51,9 +51,8 @@ def test_promise_holds_after_any_cut(tally, invariant):
     assert not broken, "\n".join(broken[:20])
 
 
-def test_every_kind_of_fault_was_tried(tally, capsys):
-    with capsys.disabled():
-        print("\n" + format_table(cuts.rows(tally)))
+def test_every_kind_of_fault_was_tried(tally, show):
+    show(format_table(cuts.rows(tally)))
     assert tally.n_states >= N_STATES
     assert set(tally.states) >= {kind for kind, _ in cuts._KINDS}
     assert {finding.invariant for finding in tally.findings} <= set(PROMISES)

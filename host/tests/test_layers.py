@@ -4,6 +4,7 @@ import ast
 import re
 import sys
 import tomllib
+from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -37,6 +38,7 @@ MICROPYTHON = {"machine", "micropython", "rp2", "uctypes", "vfs"}
 HEAVY = {"asammdf", "can", "cantools", "duckdb", "mcap", "pandas", "polars", "pyarrow"}
 
 
+@cache
 def imported_modules(path, package=()):
     """Return {dotted name: is at module level} for all imports of a file in `package`."""
     tree = ast.parse(path.read_text(encoding="utf-8"), str(path))

@@ -1,0 +1,22 @@
+"""Tables that a test prints stand together below the progress, also with parallel processes."""
+
+from collections.abc import Callable
+
+import pytest
+
+
+@pytest.fixture
+def show(record_property) -> Callable[[str], None]:
+    """A function: print a text, a table for instance, below the results of all tests."""
+    return lambda text: record_property("shown", text)
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Print what tests have shown."""
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if getattr(report, "when", None) == "call":
+                for name, text in report.user_properties:
+                    if name == "shown":
+                        terminalreporter.section(report.nodeid.rpartition("::")[2], sep="-")
+                        terminalreporter.write_line(text)
