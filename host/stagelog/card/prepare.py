@@ -1,10 +1,12 @@
 """The extent of a card: where its parts lie, and how it is brought onto a card or an image.
 
-Signatures are written last, so a preparation that is cut short leaves a card that the logger
-refuses. Old blocks that remain on a card are covered by a release mark: their numbers are below
-those that the logger will give next.
+Old signatures go first and new ones come last, each step on the card before the next begins: cut
+short anywhere, a preparation leaves the card as it was or one that the logger refuses. Old blocks
+that remain on a card are covered by a release mark: their numbers are below those that the logger
+will give next.
 """
 
+import errno
 import os
 import secrets
 import struct
@@ -23,12 +25,15 @@ from slog.layout import (
     VERSION,
     pack,
 )
+from stagelog.archive.files import writing
 from stagelog.blocks import read_log
 from stagelog.blocks.medium import find_signature, is_good, map_file
 from stagelog.card import fat32
 from stagelog.errors import InputError, OutputError, UsageError
 
 MIN_BLOCKS = 16
+_MOUNTS = Path("/proc/self/mounts")
+_BLOCK_DEVICES = Path("/sys/class/block")
 _SAMPLE = 64  # one place in so many is looked at for remains
 _SECTORS_PER_BLOCK = BLOCK_BYTES // SECTOR_BYTES
 # (blocks of the extent at least, positions of release marks and second signature, first of data).
@@ -75,8 +80,8 @@ def prepare(path, size_bytes=None, *, extent_id=None, force=False):
     size_bytes, released_seq = _check(path, size_bytes, force)
     plan = fat32.plan(size_bytes)
     extent_id = extent_id or secrets.token_bytes(8)
-    with _opened(path, size_bytes) as file:
-        _wipe(file, plan.file_lba)
+    with writing(path), _opened(path, size_bytes) as file:
+        _wipe(file)
         for sector, content in fat32.pieces(plan, extent_id[:4]):
             _write(file, sector, content)
         place = (plan.file_lba, plan.n_blocks)
@@ -89,8 +94,8 @@ def prepare_raw(path, n_blocks, *, extent_id=None, force=False):
     extent_layout(n_blocks)
     size_bytes, released_seq = _check(path, n_blocks * BLOCK_BYTES, force)
     extent_id = extent_id or secrets.token_bytes(8)
-    with _opened(path, size_bytes) as file:
-        _wipe(file, 0)
+    with writing(path), _opened(path, size_bytes) as file:
+        _wipe(file)
         return _put_extent(file, path, "raw", (0, n_blocks), extent_id, released_seq)
 
 
@@ -145,12 +150,14 @@ def _released_seq(path, force):
 def _seq_after_remains(path, buf, force):
     """Return a number above those of blocks that a preparation, now gone, left on a disk.
 
-    Looks at one place in 64: what was written is one stretch, whose newest block is at most 64
-    numbers above one that is seen.
+    Looks at the first places of the ring and then at one in 64: what was written is one stretch
+    from its beginning on, whose newest block is at most 64 numbers above one that is seen.
     """
     newest = 0
-    lba = fat32.plan(len(buf)).file_lba
-    for at in range(lba * SECTOR_BYTES, len(buf) - BLOCK_BYTES, _SAMPLE * BLOCK_BYTES):
+    plan = fat32.plan(len(buf))
+    first = extent_layout(plan.n_blocks)["data_first"]
+    for place in (*range(first, first + _SAMPLE), *range(0, plan.n_blocks, _SAMPLE)):
+        at = plan.file_lba * SECTOR_BYTES + place * BLOCK_BYTES
         if is_good(buf, at):
             newest = max(newest, struct.unpack_from("<I", buf, at + SEQ)[0])
     if newest and not force:
@@ -163,26 +170,39 @@ def _seq_after_remains(path, buf, force):
 
 def _refuse_in_use(path):
     """Raise OutputError if the disk or one of its partitions is mounted."""
-    mounts = Path("/proc/self/mounts")
     name = str(path.resolve())
-    for line in mounts.read_text().splitlines() if mounts.exists() else ():
+    for line in _MOUNTS.read_text().splitlines() if _MOUNTS.exists() else ():
         source, folder = line.split()[:2]
         if source.startswith(name):
             raise OutputError(f"{source} is mounted on {folder}", "unmount it first")
-    if (Path("/sys/class/block") / path.resolve().name / "partition").exists():
+    if (_BLOCK_DEVICES / path.resolve().name / "partition").exists():
         raise OutputError(f"{path} is a partition", "give the whole disk")
 
 
 def _opened(path, size_bytes):
     """Open for writing; an image becomes an empty sparse file of its size."""
-    try:
-        if path.is_block_device():
-            return open(path, "r+b")
-        file = open(path, "w+b")
-        file.truncate(size_bytes)
-    except OSError as error:
-        raise OutputError(f"{path}: {error.strerror}") from None
+    if path.is_block_device():
+        return _opened_disk(path)
+    file = open(path, "w+b")
+    file.truncate(size_bytes)
     return file
+
+
+def _opened_disk(path):
+    """Open a disk for this program alone.
+
+    With O_EXCL Linux refuses whatever the names in the list of mounts are: a disk that is mounted,
+    is swap, or is a part of an LVM, RAID or encrypted volume, with one of its partitions or whole.
+    """
+    try:
+        return open(path, "r+b", opener=lambda name, flags: os.open(name, flags | os.O_EXCL))
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
+        raise OutputError(
+            f"{path} is in use: mounted, swap, or part of another volume",
+            "unmount it, or name another disk",
+        ) from None
 
 
 def _write(file, sector, content):
@@ -190,12 +210,22 @@ def _write(file, sector, content):
     file.write(content)
 
 
-def _wipe(file, lba):
-    """Take every signature away that an older preparation left where the logger looks."""
+def _wipe(file):
+    """Take every signature away that an older preparation left where the logger looks, then what
+    else stands at such places: as long as there is a signature, its file system is whole.
+    """
     n_bytes = file.seek(0, os.SEEK_END)
-    for place in range(16):
-        if place * fat32.ALIGN * SECTOR_BYTES + BLOCK_BYTES <= n_bytes:
-            _write(file, place * fat32.ALIGN, bytes(BLOCK_BYTES))
+    step = fat32.ALIGN * SECTOR_BYTES
+    places = range(0, min(16 * step, n_bytes - BLOCK_BYTES + 1), step)
+    for is_signature in (True, False):
+        for at in places:
+            file.seek(at)
+            if (file.read(len(SIGNATURE_MAGIC)) == SIGNATURE_MAGIC) == is_signature:
+                _write(file, at // SECTOR_BYTES, bytes(BLOCK_BYTES))
+        _sync(file)
+
+
+def _sync(file):
     file.flush()
     os.fsync(file.fileno())
 
@@ -227,8 +257,7 @@ def _put_extent(file, path, kind, place, extent_id, released_seq):
     )
     for place, content in places:
         _write(file, lba + place * _SECTORS_PER_BLOCK, content.ljust(BLOCK_BYTES, b"\0"))
-        file.flush()
-        os.fsync(file.fileno())
+        _sync(file)
     n_data = layout["data_end"] - layout["data_first"]
     return Prepared(path, kind, lba, n_blocks, n_data, extent_id, released_seq)
 
