@@ -278,3 +278,37 @@ def test_bus_that_cannot_be_opened_is_told():
     with pytest.raises(UsageError, match="no bus for the frames of bus 1"):
         with open_buses(["0=virtual:x"], [0, 1]):
             pass
+
+
+def test_a_bus_that_refuses_frames_makes_the_verdict_bad():
+    """Of five frames the 2nd and the 5th are refused; the first reason is kept."""
+    clock, n = FakeClock(), [0]
+
+    def send(_):
+        n[0] += 1
+        if n[0] in (2, 5):
+            raise Refused(f"bus-off at {n[0]}")
+
+    schedule = make_schedule(frames_at(0, 1000, 2000, 3000, 4000))
+    report = play(schedule, list, send, clock, refusals=(Refused,))
+    assert (report.n_due, report.n_sent, report.n_not_sent, report.n_late) == (5, 3, 2, 0)
+    assert report.error == "bus-off at 2" and not report.good
+    assert report.as_dict()["good"] is False
+
+
+def test_a_frame_later_than_the_bound_makes_the_verdict_bad():
+    """The clock jumps 3 ms while the first frame is sent; the second was due after 1 ms."""
+    clock = FakeClock(late_ns=0)
+    n = [0]
+
+    def send(_):
+        n[0] += 1
+        if n[0] == 1:
+            clock.ns += 3_000_000
+
+    report = play(make_schedule(frames_at(0, 1000, 9000)), list, send, clock, bound_us=1000)
+    assert (report.n_late, report.n_sent, report.n_not_sent) == (1, 3, 0)
+    assert report.worst_us == pytest.approx(2000, abs=1) and not report.good
+    n[0] = 0
+    report = play(make_schedule(frames_at(0, 1000, 9000)), list, send, clock, bound_us=2100)
+    assert report.n_late == 0 and report.good
