@@ -7,6 +7,7 @@ from stagelog import car
 from stagelog.car.build import build_car
 from stagelog.car.encode import make_encoders
 from stagelog.car.noise import decay, key, lattice, low_pass, smooth
+from stagelog.car.nominal import nominal_car
 from stagelog.car.scenarios.parts import ramp
 from stagelog.car.story import Incident, Leg, Scenario
 from stagelog.car.suspension import PIECE, Suspension
@@ -32,7 +33,7 @@ def read(drive, message, signal):
 
 @pytest.fixture(scope="module")
 def profile():
-    return load_profile()
+    return nominal_car(load_profile())
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,10 @@ import tomllib
 
 import pytest
 
+from stagelog.dbc import load_database
 from stagelog.errors import InputError
-from stagelog.profile import ProfileError, dbc_file, load_profile
+from stagelog.events.compile import compile_table
+from stagelog.profile import ProfileError, dbc_file, load_profile, load_simulation
 from stagelog.profile.toml_lines import map_lines
 from stagelog.resources import dbc_path
 
@@ -21,12 +23,19 @@ def write(tmp_path, text):
     return path
 
 
+def load_whole(path):
+    """Load all of a profile, as the virtual car does."""
+    profile = load_profile(path)
+    load_simulation(profile)
+    return profile
+
+
 def refused(tmp_path, old, new):
     """Load the profile with `old` replaced; return the defects found."""
     assert TEXT.count(old) == 1, f"{TEXT.count(old)} times {old!r}"
     path = write(tmp_path, TEXT.replace(old, new))
     with pytest.raises(ProfileError) as caught:
-        load_profile(path)
+        load_whole(path)
     assert caught.value.exit_code == 5
     assert str(path) in str(caught.value)
     return caught.value.defects
@@ -34,9 +43,30 @@ def refused(tmp_path, old, new):
 
 @pytest.mark.parametrize("name", ["d7xr", "d7xr_2", "d7xr_mule"])
 def test_shipped_profiles_load(name):
-    profile = load_profile(name)
+    profile = load_whole(name)
     assert dbc_file(profile).name == profile.car.dbc
     assert profile.alarm["diff_oil"].warning < profile.alarm["diff_oil"].critical
+
+
+def test_a_car_without_its_drag_area_has_a_report_and_a_table_but_no_simulation(tmp_path):
+    """What only the virtual car reads is below [simulation]: the rest is complete without it."""
+    text = TEXT[: TEXT.index("[simulation.")]
+    assert "drag_area_m2" in TEXT and "drag_area_m2" not in text
+    path = write(tmp_path, text)
+    profile, shipped = load_profile(path), load_profile("d7xr")
+    dbc = load_database(dbc_file(profile))
+    assert compile_table(profile, dbc).data == compile_table(shipped, dbc).data
+    assert profile.report == shipped.report
+    with pytest.raises(ProfileError, match=r"no \[simulation\], which the virtual car needs"):
+        load_simulation(profile)
+    path = write(tmp_path, TEXT.replace("drag_area_m2", "# drag_area_m2"))
+    with pytest.raises(ProfileError, match="simulation.aero.drag_area_m2 is missing"):
+        load_simulation(load_profile(path))
+
+
+def test_an_entry_above_simulation_that_belongs_below_is_named(tmp_path):
+    defects = refused(tmp_path, "[simulation.aero]", "[aero]")
+    assert "aero is not a known entry; does it belong to [simulation.aero]?" in defects[0][2]
 
 
 def test_extends_takes_the_rest_from_the_base():
@@ -62,7 +92,7 @@ def test_every_missing_entry_is_refused_with_its_line(tmp_path):
         if tried % 4 == 0:
             path = write(tmp_path, "\n".join([*lines[:n], "", *lines[n + 1 :]]))
             with pytest.raises(InputError) as caught:
-                load_profile(path)
+                load_whole(path)
             text = str(caught.value)
             assert key[1] in text, text
             if key[1] != "schema":
@@ -81,7 +111,7 @@ FREE = ("[status]", "[fuel.plan_l_per_100km]", "[fuel.plan_of_mode]")  # any num
         ("wheelbase_m = 3.022", 'wheelbase_m = "long"', "expected a number"),
         ("wheelbase_m = 3.022", "wheelbase_m = 3.022\nweelbase = 1", "not a known entry"),
         ("fans = 4", "fans = 4.5", "expected a whole number"),
-        ("radiators = 3", "radiators = 2", "radiator_W_per_K has 3"),
+        ("950.0, 750.0, 750.0", "950.0, 750.0", "radiator_W_per_K has 2"),
         ("1.317, 1.0, 0.823", "1.317, 1.4, 0.823", "must fall from gear to gear"),
         ("start_l = 540.0", "start_l = 640.0", "above capacity_l"),
         ("acc_exit_g = 0.70", "acc_exit_g = 0.30", "not below airborne.acc_exit_g"),
@@ -120,7 +150,8 @@ def test_the_line_is_the_line(tmp_path):
 
 
 def test_all_defects_are_told_at_once(tmp_path):
-    path = write(tmp_path, TEXT.replace("wheelbase_m = 3.022", "").replace("fans = 4", "fans = 9"))
+    text = TEXT.replace("idle_rpm = 720.0\n", "").replace("fans = 4", "fans = 9")
+    path = write(tmp_path, text)
     with pytest.raises(ProfileError) as caught:
         load_profile(path)
     assert len(caught.value.defects) == 2

@@ -103,6 +103,18 @@ def test_missing_limit_of_a_differential_is_named_with_its_line(tmp_path):
     assert f"car.toml, line {line}: no alarm" in str(caught.value)
 
 
+def test_an_entry_of_the_file_below_is_named_with_that_file_and_line(tmp_path):
+    kind = '[alarm.diff_oil]\nid = 1\nsignals = ["DiffOilTempF", "DiffOilTempR", "TrfOilTemp"]'
+    _, lines = changed(tmp_path, (kind, '[alarm.diff_oil]\nid = 1\nsignals = ["TrfOilTemp"]'))
+    child = tmp_path / "child.toml"
+    child.write_text('extends = "car.toml"\n[car]\nnumber = 7\n')
+    profile = load_profile(child)
+    with pytest.raises(TableProblem) as caught:
+        compile_table(profile, dbc_file(profile))
+    line = next(n for n, text in enumerate(lines, 1) if text.startswith("diff_temperature"))
+    assert f"{tmp_path / 'car.toml'}, line {line}: no alarm" in str(caught.value)
+
+
 def test_limits_of_the_profile_reach_the_table(tmp_path):
     profile, _ = changed(
         tmp_path,

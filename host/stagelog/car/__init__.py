@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from stagelog.car.nominal import nominal_car
 from stagelog.car.scenarios import find_scenario, list_scenarios
 from stagelog.car.story import Scenario
 from stagelog.car.truth import Event, Truth
@@ -51,7 +52,7 @@ def iter_drive(scenario="stage", seed=1, duration_s=None, dbc=None, profile=None
     dbc = dbc or story.dbc or dbc_file(profile)
     if duration_s is None:
         duration_s = story.duration_s
-    world = World(story, seed, profile, dbc, duration_s)
+    world = World(story, seed, nominal_car(profile), dbc, duration_s)
     for frames, (t_us, arrays), events in world.minutes():
         yield Drive(frames, Truth(t_us, arrays, events), story, str(dbc))
 

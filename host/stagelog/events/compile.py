@@ -5,7 +5,6 @@ is a TableProblem, an InputError with file, line and entry. The layout is slog.s
 """
 
 import math
-from pathlib import Path
 
 from slog import signal_table as st
 from slog.messages import MAX_CONFIG_BYTES
@@ -14,6 +13,7 @@ from stagelog.errors import InputError
 from stagelog.events import detector_rows as rows_of
 from stagelog.events.alarm_rows import alarm_sections
 from stagelog.events.signal_rows import signal_row
+from stagelog.profile import place_of
 
 __all__ = ["SignalTable", "TableProblem", "compile_table"]
 
@@ -22,9 +22,8 @@ class TableProblem(InputError):
     """A profile entry that no signal table can be made of."""
 
     def __init__(self, profile, entry, text):
-        line = _find_line(profile.path, entry)
-        place = f", line {line}" if line else ""
-        super().__init__(f"{profile.path}{place}: {text}", hint="correct the profile or the DBC")
+        file, line = place_of(profile.path, entry)
+        super().__init__(f"{file}, line {line}: {text}", hint="correct the profile or the DBC")
 
 
 class SignalTable:
@@ -207,25 +206,3 @@ class _Book:
 
     def _stale(self, cycle_ms):
         return max(math.ceil(self.profile.validity.stale_cycles * cycle_ms / 10), 5)
-
-
-def _find_line(path, entry):
-    """Return the line of an entry in a TOML file, 0 if it is not found there."""
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return 0
-    table, key = ".".join(str(part) for part in entry[:-1]), str(entry[-1])
-    found, inside = 0, not table
-    for number, line in enumerate(lines, 1):
-        text = line.strip()
-        if text.startswith("["):
-            name = text.strip("[] ").split("]")[0]
-            if name == ".".join(str(part) for part in entry):
-                return number
-            inside = name == table
-            if inside:
-                found = number
-        elif inside and text.split("=")[0].strip() == key:
-            return number
-    return found

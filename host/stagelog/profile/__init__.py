@@ -3,6 +3,12 @@
 profile = stagelog.profile.load_profile("d7xr")     a shipped one, or the path of your own
 """
 
-from stagelog.profile.reading import ProfileError, dbc_file, load_profile
+from stagelog.profile.reading import (
+    ProfileError,
+    dbc_file,
+    load_profile,
+    load_simulation,
+    place_of,
+)
 
-__all__ = ["ProfileError", "dbc_file", "load_profile"]
+__all__ = ["ProfileError", "dbc_file", "load_profile", "load_simulation", "place_of"]

@@ -27,6 +27,12 @@ def find_contradictions(profile):
     yield from _find_components(profile)
 
 
+def find_simulation_contradictions(profile, simulation):
+    """Yield what cannot be true together in [simulation], and between it and the vehicle."""
+    for where, text in _find_in_simulation(profile, simulation):
+        yield ("simulation", *where), text
+
+
 def find_dbc_contradictions(profile, dbc):
     """Yield signal names that the DBC lacks and limits that its signals cannot reach."""
     database = dbc if hasattr(dbc, "messages") else load_database(dbc)
@@ -66,23 +72,59 @@ def _find_units(p, signals):
                 yield ("alarm", key, "unit"), f"{text}: expected {' or '.join(wanted)}"
 
 
-def _find_lengths(p):
-    pairs = [
+def _find_in_simulation(p, s):
+    yield from _find_pairs(
+        s,
         ("engine", "torque_Nm", "torque_rpm"),
         ("engine", "friction_Nm", "torque_rpm"),
         ("engine", "boost_max_kPa", "boost_rpm"),
         ("engine", "oil_pressure_kPa", "oil_pressure_rpm"),
-        ("fuel", "sender_a_mm", "sender_volume_l"),
-        ("fuel", "sender_b_mm", "sender_volume_l"),
-    ]
-    for table, name, other in pairs:
-        n, m = len(getattr(getattr(p, table), name)), len(getattr(getattr(p, table), other))
-        if n != m:
-            yield (table, name), f"{table}.{name} has {n} elements, {table}.{other} has {m}"
-    n = len(p.cooling.radiator_W_per_K)
+    )
+    yield from _find_unordered(
+        s,
+        ("gearbox", "upshift_light_rpm", "upshift_full_rpm"),
+        ("gearbox", "downshift_light_rpm", "upshift_light_rpm"),
+        ("gearbox", "downshift_full_rpm", "upshift_full_rpm"),
+        ("cooling", "fan_on_degC", "fan_full_degC"),
+        ("cooling", "thermostat_degC", "thermostat_open_degC"),
+    )
+    n = len(s.cooling.radiator_W_per_K)
     if n != p.cooling.radiators:
         text = f"cooling.radiators is {p.cooling.radiators}, but radiator_W_per_K has {n} elements"
         yield ("cooling", "radiator_W_per_K"), text
+    if s.engine.limiter_rpm <= p.engine.idle_rpm:
+        text = f"engine.limiter_rpm is not above engine.idle_rpm ({p.engine.idle_rpm:g})"
+        yield ("engine", "limiter_rpm"), text
+    if s.gearbox.upshift_full_rpm >= s.engine.limiter_rpm:
+        text = "gearbox.upshift_full_rpm is not below engine.limiter_rpm"
+        yield ("gearbox", "upshift_full_rpm"), text
+    if s.mass.wheelbase_m <= p.mass.cg_behind_front_axle_m:
+        text = "mass.wheelbase_m is not above mass.cg_behind_front_axle_m"
+        yield ("mass", "wheelbase_m"), text
+
+
+def _find_pairs(part, *pairs):
+    for table, name, other in pairs:
+        entries = getattr(part, table)
+        n, m = len(getattr(entries, name)), len(getattr(entries, other))
+        if n != m:
+            yield (table, name), f"{table}.{name} has {n} elements, {table}.{other} has {m}"
+
+
+def _find_unordered(part, *orders):
+    for table, low, high in orders:
+        a, b = getattr(getattr(part, table), low), getattr(getattr(part, table), high)
+        if a >= b:
+            text = f"{table}.{low} is {a:g}, not below {table}.{high} ({b:g})"
+            yield (table, low), text
+
+
+def _find_lengths(p):
+    yield from _find_pairs(
+        p,
+        ("fuel", "sender_a_mm", "sender_volume_l"),
+        ("fuel", "sender_b_mm", "sender_volume_l"),
+    )
     if len(p.airborne.landing_severity_g) != 3:
         text = "airborne.landing_severity_g needs three limits: medium, hard, severe"
         yield ("airborne", "landing_severity_g"), text
@@ -100,26 +142,15 @@ def _find_orders(p):
     ratios = p.gearbox.ratios
     if any(a <= b for a, b in zip(ratios, ratios[1:], strict=False)):
         yield ("gearbox", "ratios"), "gearbox.ratios must fall from gear to gear"
-    orders = [
-        ("gearbox", "upshift_light_rpm", "upshift_full_rpm"),
-        ("gearbox", "downshift_light_rpm", "upshift_light_rpm"),
-        ("gearbox", "downshift_full_rpm", "upshift_full_rpm"),
-        ("engine", "idle_rpm", "limiter_rpm"),
-        ("cooling", "fan_on_degC", "fan_full_degC"),
-        ("cooling", "thermostat_degC", "thermostat_open_degC"),
+    yield from _find_unordered(
+        p,
         ("fuel", "unusable_l", "start_l"),
-        ("mass", "cg_behind_front_axle_m", "wheelbase_m"),
         ("airborne", "acc_enter_g", "acc_exit_g"),
         ("airborne", "min_airtime_ms", "max_airtime_ms"),
         ("airborne", "acc_only_enter_g", "acc_enter_g"),
         ("airborne", "suspect_ms", "confirm_ms"),
         ("fuel_estimate", "level_sigma_quiet_l", "level_sigma_moving_l"),
-    ]
-    for table, low, high in orders:
-        a, b = getattr(getattr(p, table), low), getattr(getattr(p, table), high)
-        if a >= b:
-            text = f"{table}.{low} is {a:g}, not below {table}.{high} ({b:g})"
-            yield (table, low), text
+    )
     if p.fuel.start_l > p.fuel.capacity_l:
         text = f"fuel.start_l is {p.fuel.start_l:g}, above capacity_l ({p.fuel.capacity_l:g})"
         yield ("fuel", "start_l"), text
@@ -133,9 +164,6 @@ def _find_orders(p):
         yield ("fuel_estimate", "first_terrain"), text
     if p.fuel.sender_volume_l[-1] != p.fuel.capacity_l:
         yield ("fuel", "sender_volume_l"), "fuel.sender_volume_l must end at fuel.capacity_l"
-    if p.gearbox.upshift_full_rpm >= p.engine.limiter_rpm:
-        text = "gearbox.upshift_full_rpm is not below engine.limiter_rpm"
-        yield ("gearbox", "upshift_full_rpm"), text
     s = p.suspension
     for i, wheel in enumerate(("FL", "FR", "RL", "RR")):
         if s.bump_stop_from_mm[i] >= s.travel_mm[i]:

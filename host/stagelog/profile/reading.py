@@ -14,12 +14,17 @@ import typing
 from pathlib import Path
 
 from stagelog.errors import InputError
-from stagelog.profile.checks import find_contradictions, find_dbc_contradictions
+from stagelog.profile.checks import (
+    find_contradictions,
+    find_dbc_contradictions,
+    find_simulation_contradictions,
+)
 from stagelog.profile.schema import Profile
+from stagelog.profile.simulation import Simulation
 from stagelog.profile.toml_lines import line_of, map_lines
 from stagelog.resources import dbc_path
 
-__all__ = ["ProfileError", "dbc_file", "load_profile"]
+__all__ = ["ProfileError", "dbc_file", "load_profile", "load_simulation", "place_of"]
 
 SCHEMA = "stagelog.profile.v1"
 
@@ -35,7 +40,7 @@ class ProfileError(InputError):
 
 
 def load_profile(path=None, dbc=None):
-    """Read and check a profile.
+    """Read and check a profile, all but its [simulation]: see load_simulation.
 
     path   a file, the name of one in the shipped profiles ("d7xr"), or None for that one
     dbc    the DBC to check signal names and limits against; default: the one the profile names
@@ -48,6 +53,7 @@ def load_profile(path=None, dbc=None):
         reader.add(("schema",), f'schema is {data.get("schema")!r}; this version reads "{SCHEMA}"')
         raise ProfileError(reader.defects)
     data["path"] = str(path)
+    data.pop("simulation", None)
     profile = reader.build(Profile, data, ())
     if not reader.defects:
         for where, text in find_contradictions(profile):
@@ -60,6 +66,26 @@ def load_profile(path=None, dbc=None):
     return profile
 
 
+def load_simulation(profile):
+    """Read and check the [simulation] that belongs to a profile, in its file or the files below.
+
+    Raises ProfileError, or InputError if a file cannot be read.
+    """
+    data, sources = _read(Path(profile.path), set())
+    reader = _Reader(sources)
+    where = ("simulation",)
+    if "simulation" not in data:
+        reader.add(where, "this profile has no [simulation], which the virtual car needs")
+        raise ProfileError(reader.defects)
+    simulation = reader.build(Simulation, data["simulation"], where)
+    if not reader.defects:
+        for place, text in find_simulation_contradictions(profile, simulation):
+            reader.add(place, text)
+    if reader.defects:
+        raise ProfileError(reader.defects)
+    return simulation
+
+
 def dbc_file(profile):
     """Return the path of the DBC that the profile names: beside it, above it, or shipped."""
     folder = Path(profile.path).parent
@@ -67,6 +93,11 @@ def dbc_file(profile):
         if path.is_file():
             return path
     return dbc_path() / profile.car.dbc
+
+
+def place_of(path, entry):
+    """Return (file, line) of an entry, a path of keys: in the file, or in one that it extends."""
+    return _place(_read(Path(path), set())[1], tuple(entry))
 
 
 def _find(path):
@@ -110,12 +141,7 @@ class _Reader:
         self.defects = []
 
     def add(self, where, text):
-        for path, lines in self.sources:
-            if where in lines:
-                self.defects.append((path, lines[where], text))
-                return
-        path, lines = max(self.sources, key=lambda source: _depth(source[1], where))
-        self.defects.append((path, line_of(lines, where), text))
+        self.defects.append((*_place(self.sources, where), text))
 
     def build(self, cls, data, where):
         if not isinstance(data, dict):
@@ -125,6 +151,8 @@ class _Reader:
         known = {field.name: field for field in dataclasses.fields(cls)}
         for name in data.keys() - known.keys():
             text = f"{_dotted((*where, name))} is not a known entry"
+            if not where and name in Simulation.__dataclass_fields__:
+                text += f"; does it belong to [simulation.{name}]?"
             self.add((*where, name), text)
         for name, field in known.items():
             path = (*where, name)
@@ -184,6 +212,14 @@ class _Reader:
         if not low <= value <= high:
             self.add(path, f"{_dotted(path)} is {value:g}, outside {low:g} to {high:g}")
         return value
+
+
+def _place(sources, where):
+    for path, lines in sources:
+        if where in lines:
+            return path, lines[where]
+    path, lines = max(sources, key=lambda source: _depth(source[1], where))
+    return path, line_of(lines, where)
 
 
 def _depth(lines, where):
