@@ -55,6 +55,40 @@ _WATCH = {
     "grace_s": 3600,
     "bridge_ds": 30,
 }
+# Forces are not filtered; a damper at 80.00 mm carries 250 per mille of the weight by its spring.
+_FLIGHT = {
+    "filter": 256,
+    "acc_enter2": 350**2,
+    "acc_exit2": 700**2,
+    "only_enter2": 250**2,
+    "landing2": 1500**2,
+    "droop": 1200,
+    "droop_all": 2000,
+    "wheels": 3,
+    "load": 35,
+    "load_out": 140,
+    "mean": 98,
+    "mean_end": 122,
+    "flare": 150,
+    "flare_pedal": 200,
+    "suspect": 4,
+    "confirm": 10,
+    "only_confirm": 18,
+    "compress": 1400,
+    "hold": 25,
+    "merge": 15,
+    "shortest": 15,
+    "shortest_slow": 30,
+    "slow": 4000,
+    "longest": 300,
+    "inhibit": 1500,
+    "severity1": 3000,
+    "severity2": 5000,
+    "severity3": 8000,
+    "airborne_code": 2,
+    **{f"spring{i}": 512 for i in range(4)},
+    **{f"stop_from{i}": 25000 for i in range(4)},
+}
 _FUEL = {"start": 54000, "plan": 700, "ewma_m": 20000, "range_km": 5, "dead_high": 39200}
 _TANK = (0, 0, 0, 55000, 40000, 40000)  # two points: cl, 0.01 mm of A and B
 _HEAT = {"radius_mm": 430, "settle_s": 1200, "capacity0": 19000, "capacity1": 19000}
@@ -91,10 +125,10 @@ class Car:
 
     def _table(self, n, signals, roles, slots, sections):
         slot = {"n_bytes": 2, "stale_ticks": 50}
-        watch, fuel, heat = (
-            {**ground, **sections.get(name, {})}
-            for name, ground in (("watch", _WATCH), ("fuel", _FUEL), ("heat", _HEAT))
-        )
+        watch = {**_WATCH, **sections.get("watch", {})}
+        flight = {**_FLIGHT, **sections.get("flight", {})}
+        fuel = {**_FUEL, **sections.get("fuel", {})}
+        heat = {**_HEAT, **sections.get("heat", {})}
         return {
             st.SLOTS: [
                 _row(st.SLOTS, {"can_id": 0x100 + i, **slot, **slots.get(i, {})}) for i in range(n)
@@ -108,7 +142,7 @@ class Car:
                 _row(st.ALARMS, {**_ALARM, **alarm}) for alarm in sections.get("alarms", ())
             ],
             st.POINTS: [list(point) for point in sections.get("points", ())],
-            st.FLIGHT: _column(st.FLIGHT_ROWS, sections.get("flight", {})),
+            st.FLIGHT: _column(st.FLIGHT_ROWS, flight),
             st.FUEL: _column(st.FUEL_ROWS, fuel) + [[x] for x in sections.get("tank", _TANK)],
             st.HEAT: _column(st.HEAT_ROWS, heat) + [[x] for x in sections.get("air", _AIR)],
             st.WATCH: _column(st.WATCH_ROWS, watch),

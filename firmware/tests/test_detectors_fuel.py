@@ -1,0 +1,319 @@
+"""Fuel against numbers worked out by hand.
+
+Signal 0 counts ml, 1 and 2 are the senders (0.01 mm), 3 is every wheel (0.01 km/h). The tank holds
+550 l at 400.00 mm on both: 1.375 cl per 0.01 mm. The car has no acceleration sensor: it is level.
+Steps are at ticks 10, 20..; frame k is seen at tick 10 (k + 1).
+"""
+
+import pytest
+from hand_table import MISSING, Car
+
+from slog import events as ev
+from slog import signal_table as st
+
+ROLES = {
+    st.FUEL_USED: 0,
+    st.LEVEL: 1,
+    st.LEVEL + 1: 2,
+    **dict.fromkeys(range(st.WHEEL, st.WHEEL + 4), 3),
+}
+ROWS = {
+    "unusable": 1500,
+    "start": 54000,
+    "scale_sigma": 18000,
+    "quiet_mg": 50,
+    "slope_mg": 120,
+    "quiet_speed": 500,
+    "quiet_s": 20,
+    "sigma_quiet": 400,
+    "sigma_moving": 2500,
+    "gate": 3,
+    "refuel_rise": 1500,
+    "refuel_speed": 300,
+    "leak": 1000,
+    "leak_s": 900,
+    "reserve": 1500,
+    "ewma_m": 20000,
+    "plan": 700,
+    "dead_low": 800,
+    "dead_high": 39200,
+    "first_n": 20,
+    "first_m": 300,
+    "range_km": 5,
+}
+HALF = 20000  # 275.00 l
+
+
+def car_of(**rows):
+    return Car(4, roles=ROLES, fuel={**ROWS, **rows})
+
+
+def level(raw):
+    return {"s1": raw, "s2": raw}
+
+
+def standing(raw=HALF, seconds=3, **rows):
+    car = car_of(**rows)
+    car.drive(seconds, **level(raw))
+    return car
+
+
+def test_first_level_at_rest_is_the_volume():
+    """Twenty steps at rest: before them what the tank starts with counts, 540 l."""
+    car = car_of()
+    car.drive(2, **level(HALF))
+    assert car.events.fuel.volume() == 54000
+    car.drive(0.1)
+    assert car.events.fuel.volume() == 27500
+
+
+def test_volume_is_the_mean_of_both_senders():
+    """10000 is 137.5 l, 30000 is 412.5 l."""
+    car = car_of()
+    car.drive(3, s1=10000, s2=30000)
+    assert car.events.fuel.volume() == 27500
+
+
+def test_volume_lies_between_the_points_of_each_sender():
+    """A: 0, 6000, 40000 for 0, 100, 550 l; B: 0, 10000, 40000. 3000 of A: 50 l. 25000 of B: 100 +
+    450 / 2 = 325 l. The mean is 187.5 l.
+    """
+    car = Car(
+        4,
+        roles=ROLES,
+        fuel=ROWS,
+        tank=(0, 0, 0, 10000, 6000, 10000, 55000, 40000, 40000),
+    )
+    car.drive(3, s1=3000, s2=25000)
+    assert car.events.fuel.volume() == 18750
+
+
+@pytest.mark.parametrize("raw", [800, MISSING])
+def test_a_sender_at_its_lower_end_or_missing_says_nothing(raw):
+    car = car_of()
+    car.drive(10, s1=HALF, s2=raw)
+    assert car.events.fuel.volume() == 54000
+    car.drive(10, s2=801)
+    assert car.events.fuel.volume() < 20000
+
+
+def test_a_full_tank_is_at_least_what_it_starts_with():
+    """391.01 mm is within 1 mm of the end: 392.00 mm would be 539.0 l; 540 is the start."""
+    car = standing(39101)
+    assert car.events.fuel.volume() == 54000
+    car = standing(39100)  # 391.00 mm still says what it holds
+    assert car.events.fuel.volume() == 39100 * 55000 // 40000
+
+
+def test_what_the_injectors_meter_is_taken_off():
+    """1,234 ml are 123 cl. The first count is where it begins."""
+    car = car_of()
+    car.drive(3, s0=5000, **level(HALF))
+    car.drive(1, s0=6234)
+    fuel = car.events.fuel
+    assert fuel.volume() == 27500 - 123
+    assert (fuel.used_cl, fuel.metered_ml) == (123, 1234)
+
+
+def test_a_counter_that_starts_again_burns_nothing():
+    car = standing()
+    for count, used in ((1000, 100), (0, 100), (500, 150), (20499, 2149), (40499, 2149)):
+        car.drive(0.5, s0=count)
+        assert car.events.fuel.used_cl == used, count
+
+
+def test_a_counter_that_is_missing_burns_nothing_and_goes_on():
+    car = standing()
+    car.drive(0.5, s0=1000)
+    car.drive(0.3, s0=MISSING)
+    car.drive(0.5, s0=1500)
+    assert car.events.fuel.used_cl == 150
+
+
+def test_scale_is_applied_to_what_is_metered():
+    """10,000 ml by a scale of 1.02 are 1,020 cl."""
+    car = standing()
+    car.events.fuel.scale = 1_020_000
+    car.drive(0.5, s0=10_000)
+    assert car.events.fuel.used_cl == 1020
+
+
+@pytest.mark.parametrize(
+    ("what", "values", "quiet"),
+    [
+        ("5 km/h", {"s3": 500}, False),
+        ("just under", {"s3": 499}, True),
+        ("no level", {"s1": MISSING}, False),
+    ],
+)
+def test_a_level_counts_only_at_rest(what, values, quiet):
+    car = car_of()
+    car.drive(6, **{**level(HALF), **values})
+    assert (car.events.fuel.volume() == 27500) == quiet, what
+
+
+@pytest.mark.parametrize(
+    ("force", "quiet"),
+    [
+        ((0, 0, 1000), True),
+        ((119, 0, 1000), True),
+        ((120, 0, 1000), False),
+        ((-120, 0, 1000), False),
+        ((0, 49, 1000), True),
+        ((0, 50, 1000), False),
+        ((0, -50, 1000), False),
+        ((0, 0, 1050), False),
+        ((0, 0, 1049), True),
+        ((0, 0, 950), False),
+    ],
+)
+def test_a_car_that_is_not_level_does_not_rest(force, quiet):
+    """The mean of eight steps counts: held long enough it is the force itself."""
+    car = car_of()
+    car.events.flight._f[:] = type(car.events.flight._f)("i", force)
+    fuel = car.events.fuel
+    fuel._force = [8 * x for x in force]
+    car.drive(6, **level(HALF))
+    assert (fuel.volume() == 27500) == quiet
+
+
+def test_a_car_that_never_rests_takes_the_mean_level_after_300_m():
+    """36 km/h: 1 m a step, 301 m at the 301st step."""
+    car = car_of()
+    car.drive(30, s3=3600, **level(HALF))
+    assert car.events.fuel.volume() == 54000
+    car.drive(0.5)
+    assert car.events.fuel.volume() == 27500
+
+
+def test_a_refuel_is_told_when_it_stands_still_twice():
+    """Rest at 200.00 mm; 20.00 mm more are 27.5 l. Anchored after 20 s, looked at each 10 s: it
+    rose at 30 s, and at 40 s it is the same: refuelled. The level follows by an eighth a step, so
+    that long after it has arrived but for the division's rest: at most 7 per 0.01 l.
+    """
+    car = standing(seconds=25)
+    car.drive(20, **level(HALF + 2000))
+    (refuel,) = [e for e in car.said if e.code == ev.REFUEL]
+    assert refuel.tick == 4000 and refuel.state == ev.ON
+    assert refuel.value == pytest.approx(2750, abs=8)
+    assert refuel.extra == pytest.approx(30250, abs=8)
+    assert car.events.fuel.added_cl == refuel.value
+    assert car.events.fuel.volume() == refuel.extra
+
+
+def test_a_rise_of_less_than_15_l_is_no_refuel():
+    for more, n in ((1080, 0), (1110, 1)):  # 14.85 and 15.26 l
+        car = standing(seconds=25)
+        car.drive(60, **level(HALF + more))
+        assert len(car.of(ev.REFUEL)) == n, more
+
+
+def test_a_rise_that_goes_on_is_told_once_at_its_end():
+    """From 25 s on 0.40 mm a step for 40 s: 220 l."""
+    car = standing(seconds=25)
+    car.drive(40, **{f"s{i}": lambda k: HALF + 40 * k for i in (1, 2)})
+    car.drive(40, **level(HALF + 16000))
+    assert len(car.of(ev.REFUEL)) == 1
+    assert car.of(ev.REFUEL)[0][2] == pytest.approx(22000, abs=8)
+
+
+def test_a_fall_at_rest_is_a_leak():
+    """11 l fall while nothing burns: 8.00 mm."""
+    car = standing(seconds=25)
+    car.drive(20, **level(HALF - 800))
+    (leak,) = [e for e in car.said if e.code == ev.LEAK]
+    assert leak.value == pytest.approx(1100, abs=8) and leak.state == ev.ON
+    assert leak.extra == pytest.approx(26400, abs=8)
+    assert car.events.fuel.leaking
+    car.drive(60, **level(HALF - 4000))
+    assert len(car.of(ev.LEAK)) == 1  # said once
+
+
+def test_a_fall_of_less_than_10_l_or_by_the_flow_is_no_leak():
+    car = standing(seconds=25)
+    car.drive(60, **level(HALF - 720))  # 9.9 l
+    assert car.of(ev.LEAK) == []
+    car = standing(seconds=25)
+    car.drive(1, s0=5000)
+    car.drive(60, **level(HALF - 800))  # 11 l, 5 of them burned
+    assert car.of(ev.LEAK) == []
+
+
+def test_a_fall_over_more_than_15_minutes_is_no_leak():
+    """0.5 l a minute for half an hour, 15 l, but 7.5 in 15 minutes: 0.303 a step of 0.5 s. At 1 l
+    a minute it is one, 10 l after ten minutes.
+    """
+    for fall, n in ((303, 0), (606, 1)):
+        car = standing(seconds=25)
+        sinking = {f"s{i}": lambda k, fall=fall: HALF - k * fall // 1000 for i in (1, 2)}
+        car.drive(1800, every_ms=500, **sinking)
+        assert len(car.of(ev.LEAK)) == n, fall
+
+
+def test_an_anchor_weighs_level_and_volume_by_their_variances():
+    """First level: variance 400^2. Driven off and back, 5.50 l higher at the next rest, nothing
+    burned: both have 400^2, so half of 550 cl is taken over.
+    """
+    car = standing(seconds=19)
+    car.drive(2, s3=2000)
+    car.drive(30, s3=0, **level(HALF + 400))
+    assert car.events.fuel.volume() == pytest.approx(27500 + 275, abs=4)
+
+
+def test_an_anchor_learns_the_scale():
+    """60 l metered, 57 l gone by the level (both sigmas as in ROWS). Flow 6000 cl, sigma of the
+    scale 0.018: by scale 6000 x 0.000324 = 1.944, x 6000 = 11,664; with 160,000 of the first level
+    171,664, with the noise 331,664. Error 300 cl: the scale falls by 1.944 x 300 / 331,664.
+    """
+    car = standing(seconds=19)
+    for count in range(0, 60_001, 10_000):
+        car.drive(1, s0=count, s3=2000)
+    after = (27500 - 5700) * 40000 // 55000
+    car.drive(30, s3=0, **level(after))
+    fuel = car.events.fuel
+    assert fuel.scale == pytest.approx(1_000_000 - 1.944e6 * 300 / 331_664, abs=20)
+    assert fuel.volume() == pytest.approx(21500 + 300 * 171_664 / 331_664, abs=4)
+    (scale,) = [e for e in car.said if e.code == ev.FLOW_SCALE]
+    assert (scale.value, scale.state) == (fuel.scale, ev.ON)
+    # variance 324e6 - 1.944^2 x 1e12 / 331,664 = 312.6e6: 17,680, told in hundreds
+    assert scale.extra == 17600
+
+
+def test_every_km_the_volume_and_every_five_the_range_are_told():
+    """36 km/h; 1 ml a step is 1,000 ml/km, plan 700. After km 1 the mean is 700 + 300 / 20 = 715,
+    and so on. Range: volume less 15 l unusable and 15 l reserve.
+    """
+    car = standing()
+    car.drive(505, s3=3600, s0=lambda k: k)
+    fuel = [(e.value, e.extra) for e in car.said if e.code == ev.FUEL]
+    assert len(fuel) == 5
+    per_km, spread, used = 700, 175, 0
+    for _, extra in fuel:
+        burned, used = (extra - used) * 10, extra
+        off = burned - per_km
+        per_km += off // 20
+        spread += (abs(off) - spread) // 20
+    assert 990 <= burned <= 1010
+    assert [v + u for v, u in fuel] == [27500] * 5
+    (ranged,) = [e for e in car.said if e.code == ev.RANGE]
+    left = fuel[-1][0] - 3000
+    assert ranged.value == left * 100 // per_km
+    assert ranged.extra == left * 100 // (per_km + spread * 16 // 25)
+    # 240 l less 5 l burned at about 0.76 l/km: 316 km
+    assert ranged.value == pytest.approx(3150, rel=0.03)
+
+
+def test_an_empty_tank_has_no_range():
+    car = standing(2000)
+    car.drive(505, s3=3600, s0=lambda k: k)
+    (ranged,) = [e for e in car.said if e.code == ev.RANGE]
+    assert (ranged.value, ranged.extra) == (0, 0)
+
+
+def test_a_pause_keeps_the_volume_and_forgets_the_rest():
+    car = standing(seconds=25)
+    car.pause(5)
+    fuel = car.events.fuel
+    car.drive(0.1)
+    assert fuel.volume() == 27500
+    assert fuel._quiet == 0 and fuel._rest is None
