@@ -89,7 +89,6 @@ def test_losses_grow_with_the_speed():
 def test_speed_beyond_the_table_is_its_end():
     car = car_of(oil=9000, ambient=4000, moving0=2000)
     car.drive(1, s6=30000)  # 83 m/s; 60 is the last: 130 W/K x 50 K / 20 kJ/K, then 49.675 K
-    before = degC(car)
     car.drive(1)
     assert degC(car) == about(90_000_000 - 325_000 - 322_888)
 
