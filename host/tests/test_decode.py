@@ -186,6 +186,35 @@ def test_j1939_matches_by_pgn_and_keeps_the_source(tmp_path):
     assert decoded.unknown == {(0x18F00500, True): 1}
 
 
+J1939_TWINS = (
+    "BU_: ECU\n"
+    f"BO_ {0x98F00400} EEC1_Engine: 8 ECU\n"  # bit 31 is the DBC's mark of 29 bits
+    ' SG_ Rpm : 24|16@1+ (0.125,0) [0|0] "rpm" ECU\n'
+    f"BO_ {0x98F00403} EEC1_Gearbox: 8 ECU\n"
+    ' SG_ Rpm : 24|16@1+ (0.125,0) [0|0] "rpm" ECU\n'
+    'BA_DEF_ "ProtocolType" STRING ;\nBA_ "ProtocolType" "J1939";\n'
+)
+
+
+@pytest.mark.parametrize("name", ["EEC1_Engine", "EEC1_Gearbox"])
+def test_a_selection_never_changes_which_message_a_j1939_frame_belongs_to(tmp_path, name):
+    # 0x0CF00400 is priority 3, PGN 0xF004 (61,444), source 0x00; 0x18F00403 is priority 6, the
+    # same PGN, source 0x03. Word 0x1F40 is 8,000 * 0.125 = 1,000 rpm, 0x0FA0 is 500 rpm.
+    path = tmp_path / "x.dbc"
+    path.write_text(J1939_TWINS)
+    database = load_database(path)
+    frames = frame_table(
+        (0x0CF00400, "ff ff ff 40 1f ff ff ff", EXT),
+        (0x18F00403, "ff ff ff a0 0f ff ff ff", EXT),
+        (0x0CF00400, "ff ff ff 40 1f ff ff ff", EXT),
+        (0x0CF00400, "ff ff ff 40 1f ff ff ff", EXT),
+    )
+    wanted = {"EEC1_Engine": ([1000.0] * 3, [0, 0, 0]), "EEC1_Gearbox": ([500.0], [3])}[name]
+    for plan in (compile_plan(database), compile_plan(database, [f"{name}.Rpm"])):
+        table = decode(frames, plan)[name]
+        assert (table.signals["Rpm"].tolist(), table.source.tolist()) == wanted
+
+
 def test_pgn_key():
     assert pgn_key(0x18EA21F9) == 0x00EA0000
     assert pgn_key(0x18FEF127) == 0x00FEF100

@@ -20,16 +20,23 @@ _TRIES = 200
 
 
 class Lookup:
-    """Codes of the frames of one plan. Raises nothing."""
+    """Codes of the frames of one plan. Raises nothing.
 
-    def __init__(self, messages):
+    messages   of the plan, in its order
+    database   all messages of the database, in its order; the ones that are not in the plan get
+               the code "unknown". Which message a frame belongs to never depends on the selection.
+    """
+
+    def __init__(self, messages, database=None):
         self.n = len(messages)
         self.dtype = np.uint8 if self.n <= 252 else np.uint16
         self.unknown, self.not_data = self.n, self.n + 1
         self.suspect, self.other_bus = self.n + 2, self.n + 3
         self.standard = np.full(2049, self.unknown, self.dtype)
         exact, by_source, by_pgn = {}, {}, {}
-        for code, message in enumerate(messages):
+        code_of = {id(message): code for code, message in enumerate(messages)}
+        for message in messages if database is None else database:
+            code = code_of.get(id(message), self.unknown)
             if not message.is_ext:
                 self.standard[message.can_id] = code
             elif not message.is_j1939:

@@ -116,7 +116,7 @@ def compile_plan(database, signals=None, buses=None):
             plan = _compile_message(message, names or set(), left_out)
             if plan.groups or plan.branches or signals is None:
                 plans.append(plan)
-    lookup = Lookup([p.message for p in plans])
+    lookup = Lookup([p.message for p in plans], database.messages)
     need_of_code = np.array([p.need for p in plans] + [0] * 4, np.uint8)
     buses = None if buses is None else tuple(buses)
     return Plan(plans, lookup, need_of_code, buses, database.sha256, left_out)
