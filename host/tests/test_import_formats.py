@@ -187,6 +187,78 @@ def test_savvycan(tmp_path):
     assert [d.place for d in log.diagnostics.damages] == ["line 5", "line 6", "line 7"]
 
 
+GVRET_HEADERS = {  # as SavvyCAN and the loggers that write for it have had them over the years
+    "Time Stamp,ID,Extended,Dir,Bus,LEN,D1,D2,D3,D4,D5,D6,D7,D8": "{t},{id},{x},Rx,{bus},{n},{d}",
+    "Time Stamp,ID,Extended,Bus,LEN,D1,D2,D3,D4,D5,D6,D7,D8": "{t},{id},{x},{bus},{n},{d}",
+    "Time Stamp,ID,Extended,Bus,DLC,D1,D2,D3,D4,D5,D6,D7,D8": "{t},{id},{x},{bus},{n},{d}",
+    "Time Stamp,ID,Extended,LEN,D1,D2,D3,D4,D5,D6,D7,D8": "{t},{id},{x},{n},{d}",
+    "Time Stamp,ID,Extended,Bus,LEN": "{t},{id},{x},{bus},{n},{d}",
+}
+
+
+@pytest.mark.parametrize("header", GVRET_HEADERS)
+@pytest.mark.parametrize("first_us", [166064000, -5000])
+def test_gvret_columns_are_found_by_the_header(tmp_path, header, first_us):
+    has_bus = ",Bus," in header
+    row = GVRET_HEADERS[header]
+    rows = [
+        row.format(t=first_us, id="0000075A", x="false", bus=0, n=8, d="03,E8,00,01,02,03,04,FF,"),
+        row.format(t=first_us + 400, id="0x18FEF100", x="true", bus=1, n=2, d="0A,0b"),
+        row.format(t=first_us + 500, id="21A", x="false", bus=0, n=0, d=",,,,,,,"),
+    ]
+    path = tmp_path / "x.csv"
+    path.write_text("\n".join([header, *rows]) + "\n")
+    log = load_frames(path)
+    frames = log.frames
+    assert log.diagnostics.ok and len(frames) == 3
+    assert frames["t_us"].tolist() == [first_us, first_us + 400, first_us + 500]
+    assert frames["can_id"].tolist() == [0x75A, 0x18FEF100, 0x21A]
+    assert frames["bus"].tolist() == [0, 1 if has_bus else 0, 0]
+    assert [f["data"][: f["n_bytes"]].tobytes().hex() for f in frames] == [
+        "03e80001020304ff",
+        "0a0b",
+        "",
+    ]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        "1,0000075A,false,8,03,E8,00,01,02,03,04,FF",  # without the bus that the header names
+        "1,0000075A,false,Rx,0,8,03,E8,00,01,02,03,04,FF",  # with a direction that it does not
+        "1,0000075A,false,0,2,03,E8,00",  # more bytes than it says
+        "1,0000075A,false,0,4,03,E8,00",  # fewer
+        "1,0000075A,false,0,3,03,,E8",
+        "1,0000075A,false,0,2,03,E80",
+        "1,00000800,false,0,1,03",  # 11 bits end at 7FF
+        "1,20000000,true,0,1,03",  # 29 bits at 1FFFFFFF
+        "1.5,0000075A,false,0,1,03",  # in which unit?
+        "1,0000075A,false,0,9,01,02,03,04,05,06,07,08,09",  # no frame has 9 bytes
+    ],
+)
+def test_a_gvret_row_that_contradicts_itself_is_refused(tmp_path, row):
+    path = tmp_path / "x.csv"
+    good = "5,0000075A,false,0,1,03"
+    path.write_text(f"Time Stamp,ID,Extended,Bus,LEN,D1,D2,D3\n{good}\n{row}\n")
+    log = load_frames(path)
+    assert log.frames["t_us"].tolist() == [5]
+    assert [d.place for d in log.diagnostics.damages] == ["line 3"]
+
+
+@pytest.mark.parametrize(
+    ("header", "says"),
+    [
+        ("Time Stamp,ID,Extended,Dir,Bus,D1", "neither LEN nor DLC"),
+        ("Time Stamp,ID,Bus,LEN,D1", "no column Extended"),
+    ],
+)
+def test_a_gvret_header_that_lacks_a_column_is_refused(tmp_path, header, says):
+    path = tmp_path / "x.csv"
+    path.write_text(f"{header}\n1,0000075A,0,1,03\n")
+    with pytest.raises(InputError, match=f"line 1: .*{says}"):
+        load_frames(path)
+
+
 def test_asc_with_times_relative_to_the_line_before(tmp_path):
     path = tmp_path / "x.asc"
     lines = "".join(f" 0.{k:06d} 1  100  Rx  d 1 0{k}\n" for k in (0, 5, 3, 9))

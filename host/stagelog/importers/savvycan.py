@@ -1,20 +1,40 @@
-"""Reads the CSV of SavvyCAN (GVRET): `Time Stamp,ID,Extended,Dir,Bus,LEN,D1,D2,...`, times in
-microseconds.
+"""Reads the CSV of SavvyCAN (GVRET): a header that names the columns, times in microseconds.
 
-Owns the grammar of a row. A row that does not fit is damage with its line. Source: SavvyCAN's own
-writer; no library on PyPI reads it.
+    Time Stamp,ID,Extended,Dir,Bus,LEN,D1,D2,D3,D4,D5,D6,D7,D8
+    166064000,0000021A,false,Rx,0,8,FE,36,12,FE,69,05,07,AD,
+
+Older versions and loggers leave `Dir` out, or `Bus` too (then all is one bus), or write `DLC` for
+`LEN`; the first data byte stands under `D1`. Times may lie before zero. Owns the grammar of a
+row: one that does not agree with the header, with its own length or with CAN is damage with its
+line, never bent into a frame. Raises InputError for a header without a column that is needed.
+Source: SavvyCAN's own writer and GVRET-PC's; no library on PyPI reads it.
 """
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
+from stagelog.errors import InputError
 from stagelog.importers.diagnostics import Diagnostics
 from stagelog.importers.stream import FrameStream, collect, line_chunks
 from stagelog.model import EXT, FD, FD_LENGTHS, FRAME, FRAME_FD
 
-_COLUMNS = ("time stamp", "id", "extended", "dir", "bus", "len")
-_TRUE = ("true", "1")
+_BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
+_MAX_TIME_us = 1 << 62
+
+
+class _Columns(NamedTuple):
+    """Where the columns of a file stand; `dir` and `bus` None where there is none."""
+
+    time: int
+    can_id: int
+    extended: int
+    dir: int | None
+    bus: int | None
+    length: int
+    is_dlc: bool
+    data: int
 
 
 def stream_savvycan(path):
@@ -33,21 +53,25 @@ def read_savvycan(path):
 
 def _chunks(stream):
     diagnostics = stream.diagnostics
+    columns = None
     number = 0
     for n_cut, block in line_chunks(stream.path, diagnostics):
         number += n_cut
         rows = []
         for line in block.decode("latin-1").splitlines():
             number += 1
-            cells = [cell.strip().strip('"') for cell in line.split(",")]
-            if not line.strip() or tuple(c.lower() for c in cells[:6]) == _COLUMNS:
+            cells = [cell.strip().strip('"').strip() for cell in line.split(",")]
+            if not line.strip():
                 diagnostics.n_other += 1
-                continue
-            row = _read_row(cells)
-            if row is None:
-                diagnostics.add("not a frame", f"line {number}", line[:60])
+            elif cells[0].lower() == "time stamp":
+                columns = _find_columns(stream.path, cells, number)
+                diagnostics.n_other += 1
             else:
-                rows.append(row)
+                row = None if columns is None else _read_row(cells, columns)
+                if row is None:
+                    diagnostics.add("not a frame", f"line {number}", line[:60])
+                else:
+                    rows.append(row)
         if rows:
             frames = _table(rows)
             n_buses = int(frames["bus"].max()) + 1
@@ -55,22 +79,55 @@ def _chunks(stream):
             yield frames
 
 
-def _read_row(cells):
+def _find_columns(path, cells, number):
+    names = [cell.lower() for cell in cells]
+    place = {name: names.index(name) for name in names}
+    length = place.get("len", place.get("dlc"))
+    for name, at in (("ID", place.get("id")), ("Extended", place.get("extended"))):
+        if at is None:
+            raise InputError(f"{path}: line {number}: the header has no column {name}")
+    if length is None:
+        raise InputError(f"{path}: line {number}: the header has neither LEN nor DLC")
+    return _Columns(
+        place["time stamp"],
+        place["id"],
+        place["extended"],
+        place.get("dir"),
+        place.get("bus"),
+        length,
+        "len" not in place,
+        place.get("d1", length + 1),
+    )
+
+
+def _read_row(cells, columns):
     """Return (t_us, can_id, is_ext, bus, data), or None."""
-    if len(cells) < 6 or len(cells) > 6 + 65:
-        return None
     try:
-        t_us, can_id, bus, n = int(cells[0]), int(cells[1], 16), int(cells[4]), int(cells[5])
-        data = bytes(int(cell, 16) for cell in cells[6 : 6 + n])
-    except ValueError:
+        t_us, can_id = int(cells[columns.time]), int(cells[columns.can_id], 16)
+        bus = 0 if columns.bus is None else int(cells[columns.bus])
+        length = int(cells[columns.length])
+        is_ext = _BOOLEANS[cells[columns.extended].lower()]
+        direction = "" if columns.dir is None else cells[columns.dir].lower()
+        data = _data_of(cells[columns.data :])
+    except (ValueError, KeyError, IndexError):
         return None
-    is_ext = cells[2].lower() in _TRUE
+    if columns.is_dlc and 8 < length < 16:
+        length = int(FD_LENGTHS[length])
     limit = 0x1FFFFFFF if is_ext else 0x7FF
-    if not (0 <= t_us < 1 << 62 and 0 <= can_id <= limit and 0 <= bus < 256 and n == len(data)):
+    if not (abs(t_us) < _MAX_TIME_us and 0 <= can_id <= limit and 0 <= bus < 256):
         return None
-    if cells[2].lower() not in (*_TRUE, "false", "0") or n > 64:
+    if length != len(data) or length not in FD_LENGTHS or direction not in ("", "rx", "tx"):
         return None
     return t_us, can_id, is_ext, bus, data
+
+
+def _data_of(cells):
+    """Return the payload; ValueError for a cell that is no byte, or an empty one before a byte."""
+    while cells and not cells[-1]:
+        cells = cells[:-1]
+    if any(len(cell.removeprefix("0x")) > 2 for cell in cells):
+        raise ValueError
+    return bytes(int(cell, 16) for cell in cells)
 
 
 def _table(rows):
