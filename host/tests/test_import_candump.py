@@ -11,7 +11,7 @@ from stagelog.errors import InputError
 from stagelog.importers import candump, candump_lines, candump_rows
 from stagelog.importers.diagnostics import Damage
 from stagelog.importers.stream import collect
-from stagelog.model import BRS, ERR, ESI, EXT, FD, FRAME, FRAME_FD, RTR
+from stagelog.model import BRS, ERR, ESI, EXT, FD, FD_LENGTHS, FRAME, FRAME_FD, RTR
 
 T = 1631416514717133
 
@@ -261,6 +261,41 @@ def test_empty(tmp_path):
     assert len(frames) == 0 and frames.dtype == FRAME and diagnostics.ok
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        " can0  123   [2]  11 22 33",  # more bytes than it says
+        " can0  123   [3]  11 22",  # fewer
+        " can0  123  [12]  11 22 33 44 55 66 77 88 99",
+        " can0  123   [9]  11 22 33 44 55 66 77 88 99",  # classic CAN ends at 8
+        " can0  123  [09]  11 22 33 44 55 66 77 88 99",  # CAN FD has 8 and 12, not 9
+        "(1.0) can0 123##0112233445566778899",
+        "(1.0) can0 123#112233445566778899",
+        "(1.0) can0 800#11",  # 11 bits end at 7FF
+        "(1.0) can0 40000000#11",
+        "(1.0) can0 123#123",
+    ],
+)
+@pytest.mark.parametrize("by_line", [False, True])
+def test_a_line_that_contradicts_itself_is_refused(tmp_path, monkeypatch, line, by_line):
+    if by_line:
+        monkeypatch.setattr(candump_rows, "read_log_rows", lambda lines: None)
+        monkeypatch.setattr(candump_rows, "read_table_rows", lambda lines: None)
+    good = "(2.0) can0 124#01"
+    frames, diagnostics = read(tmp_path, f"{good}\n{line}\n")
+    assert frames["can_id"].tolist() == [0x124]
+    assert sum(diagnostics.counts.values()) == 1
+
+
+def test_the_text_of_candump_a_is_no_data(tmp_path):
+    lines = (
+        " can0  123   [3]  41 42 43                  'ABC'\n"
+        " can0  123   [8]  41 42 43 44 45 46 47 48   'ABCDEFGH'\n"
+    )
+    frames, diagnostics = read(tmp_path, lines)
+    assert frames["n_bytes"].tolist() == [3, 8] and diagnostics.ok
+
+
 @st.composite
 def frame_lines(draw):
     ext = draw(st.booleans())
@@ -269,7 +304,8 @@ def frame_lines(draw):
     t = f"({draw(st.integers(0, 2**31))}.{draw(st.integers(0, 999999)):06d})"
     iface = draw(st.sampled_from(["can0", "vcan1", "any-name-up-to15"]))
     kind = draw(st.sampled_from(["log", "remote", "fd", "table", "table fd", "table remote"]))
-    data = draw(st.binary(max_size=64 if "fd" in kind else 8))
+    n = draw(st.sampled_from(FD_LENGTHS.tolist() if "fd" in kind else range(9)))
+    data = draw(st.binary(min_size=n, max_size=n))
     if kind == "log":
         return f"{t} {iface} {name}#{data.hex()}"
     if kind == "remote":

@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from stagelog.importers import candump_lines, candump_rows
-from stagelog.importers.diagnostics import Diagnostics
+from stagelog.importers.diagnostics import STAMPS, Diagnostics
 from stagelog.importers.stream import BusNames, FrameStream, collect, line_chunks
 
 
@@ -83,6 +83,8 @@ class _Clock:
         if not self.decided:
             self.decided = True
             self.diagnostics.times = _kind_of_times(t_us, timed)
+            if self.diagnostics.times == "absolute":
+                self.diagnostics.clock = STAMPS
         if self.diagnostics.times == "delta":
             t_us[:] = np.cumsum(t_us) + self.sum_us
             self.sum_us = int(t_us[-1])

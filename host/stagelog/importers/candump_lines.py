@@ -181,8 +181,9 @@ def _table_payload(length, raw_dlc, text):
     if text[:14] == b"remote request":
         return flags | RTR, dlc, b""
     swapped = text[2:3] == b"`" or text[8:9] == b"`"
-    tokens = text.replace(b"`", b" ").split()[:n] if swapped else text.split()[:n]
-    if len(tokens) < n:
+    text, _, _ = text.partition(b"'")  # the text of `candump -a`
+    tokens = text.replace(b"`", b" ").split() if swapped else text.split()
+    if len(tokens) != n:
         return None
     if n and all(len(t) == 8 and not t.strip(b"01") for t in tokens):
         data = bytes(int(t, 2) for t in tokens)

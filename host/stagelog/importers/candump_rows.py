@@ -193,6 +193,9 @@ def _put_table(lines, rows, at, width):
     n_bytes = np.where(remote, 0, n_bytes)
     head["flags"] = head["flags"] | np.where(remote, RTR, 0).astype(np.uint8)
     good &= (n_line >= 3 * n_bytes - 1) | (n_bytes == 0)
+    # behind the bytes: nothing, or the text of `candump -a` set off by blanks
+    behind = text[np.minimum(first + 3 * n_bytes, lines.ends[rows])]
+    good &= (n_line <= 3 * n_bytes) | (behind == 32) | (behind == 39) | remote
     words = col.windows(text, first - 1, 3 * width)
     separators = words.view(np.uint8).reshape(-1, width, 3)[:, :, 0]
     nibbles = col.hex_words(words).view(np.uint8).reshape(-1, width, 3)

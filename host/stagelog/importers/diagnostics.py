@@ -7,6 +7,14 @@ imperfect log is data.
 from dataclasses import dataclass, field
 
 MAX_LISTED = 100  # damages listed per log; all are counted
+UNKNOWN, STAMPS, HEADER, HEADER_UTC, LOGGER = "unknown", "stamps", "header", "header UTC", "logger"
+CLOCK_TEXT = {
+    UNKNOWN: "not known: times count from a zero that the log does not name",
+    STAMPS: "from the stamps of the log itself",
+    HEADER: "from the header of the log, which names no time zone: read as UTC",
+    HEADER_UTC: "from the header of the log",
+    LOGGER: "from the anchors of the logger",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +40,7 @@ class Diagnostics:
 
     times       "absolute" (Unix epoch), "relative" (from a zero the log does not name), "delta"
                 (differences, summed up by the reader), "none"
+    clock       what is known of the wall clock where times are absolute, see CLOCK_TEXT
     n_frames    frames handed out, error frames included
     n_other     objects or lines that are whole and carry no frame (comments, markers)
     n_dropped   frames that the recording tool itself says it lost
@@ -41,6 +50,7 @@ class Diagnostics:
     source: str = ""
     kind: str = ""
     times: str = "absolute"
+    clock: str = "unknown"
     n_bytes: int = 0
     n_frames: int = 0
     n_other: int = 0
@@ -77,6 +87,7 @@ class Diagnostics:
             "source": self.source,
             "kind": self.kind,
             "times": self.times,
+            "clock": self.clock,
             "n_bytes": self.n_bytes,
             "n_frames": self.n_frames,
             "n_other": self.n_other,

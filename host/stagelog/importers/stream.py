@@ -15,7 +15,7 @@ import numpy as np
 
 from stagelog.errors import InputError
 from stagelog.importers.diagnostics import Diagnostics
-from stagelog.model import FRAME, FRAME_FD
+from stagelog.model import ERR, EXT, FD, FD_LENGTHS, FRAME, FRAME_FD, RTR
 
 MAX_LINE_BYTES = 4096
 MAX_BUSES = 256
@@ -28,6 +28,7 @@ class FrameStream:
 
     Tables are FRAME, or FRAME_FD where a payload is longer than 8 bytes. `ifaces` and
     `diagnostics` are complete after the last table. Memory is bounded by one chunk of the log.
+    A frame that CAN cannot carry is damage, whatever the log says, and never handed out.
     """
 
     kind: str
@@ -37,9 +38,36 @@ class FrameStream:
     ifaces: list[str] = field(default_factory=list)
 
     def __iter__(self):
+        n_read = 0
         for chunk in self.chunks:
+            is_wrong = impossible(chunk)
+            n_wrong = int(np.count_nonzero(is_wrong))
+            if n_wrong:
+                k = int(np.argmax(is_wrong))
+                self.diagnostics.add(
+                    "impossible frame", f"frame {n_read + k + 1}", _frame_text(chunk[k]), n_wrong
+                )
+            n_read += len(chunk)
+            chunk = chunk[~is_wrong] if n_wrong else chunk
             self.diagnostics.n_frames += len(chunk)
-            yield chunk
+            if len(chunk):
+                yield chunk
+
+
+def impossible(frames):
+    """Return True per frame that CAN does not have: an 11-bit identifier above 7FF, a length that
+    is none, or one that its DLC contradicts. Error frames are not judged.
+    """
+    flags, n_bytes = frames["flags"], frames["n_bytes"]
+    is_data = (flags & (RTR | ERR)) == 0
+    dlc = np.minimum(frames["dlc"], 15)
+    wanted = np.where(flags & FD, FD_LENGTHS[dlc], np.minimum(dlc, 8))
+    is_wrong = is_data & ((n_bytes != wanted) | (frames["dlc"] > 15))
+    return is_wrong | ((frames["can_id"] > 0x7FF) & ((flags & (EXT | ERR)) == 0))
+
+
+def _frame_text(frame):
+    return f"identifier {frame['can_id']:X}, DLC {frame['dlc']}, {frame['n_bytes']} bytes"
 
 
 @dataclass(frozen=True, slots=True)
