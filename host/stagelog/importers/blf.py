@@ -4,7 +4,8 @@ Owns the layouts below and the way through a damaged file: every length is check
 believed, a container is inflated to no more than it declares, and after damage reading goes on at
 the next object. Never raises for what a file holds.
 
-    file        "LOGG", u32 header size; u16[8] start time at 40 (SYSTEMTIME, read as UTC); objects
+    file        "LOGG", u32 header size; u32 number of objects at 32, 0 while it is written;
+                u16[8] start time at 40 (SYSTEMTIME, read as UTC); objects
     object      "LOBJ", u16 header size, u16 header version, u32 size, u32 type; 0..3 bytes to fill
     container   type 10: u16 method (0 none, 2 zlib), 6 x, u32 inflated size, 4 x, data: a piece of
                 a stream of objects, which may begin in one container and end in the next
@@ -27,7 +28,7 @@ import struct
 from pathlib import Path
 
 from stagelog.importers import blf_objects
-from stagelog.importers.diagnostics import Diagnostics
+from stagelog.importers.diagnostics import HEADER, Diagnostics
 from stagelog.importers.stream import FrameStream, collect, open_log, size_of
 
 try:
@@ -64,10 +65,13 @@ def read_blf(path):
 def _chunks(stream):
     diagnostics = stream.diagnostics
     with open_log(stream.path) as file:
-        start_us = _read_header(file, diagnostics)
+        start_us, n_objects = _read_header(file, diagnostics)
         diagnostics.times = "absolute" if start_us else "relative"
+        if start_us:
+            diagnostics.clock = HEADER
         buffer = bytearray()
         is_last = False
+        n_found = 0
         pieces = _pieces(file, diagnostics)
         while not is_last:
             piece = next(pieces, None)
@@ -82,32 +86,38 @@ def _chunks(stream):
                 frames["t_us"] += start_us
                 n_buses = int(frames["bus"].max()) + 1
                 stream.ifaces += [f"can{k}" for k in range(len(stream.ifaces), n_buses)]
+                n_found += len(frames)
                 yield frames
+        n_found += diagnostics.n_other + diagnostics.n_damages
+        if n_found < n_objects:
+            text = f"the header counts {n_objects:,} objects, {n_found:,} are here"
+            diagnostics.add("objects missing", "end of the file", text, n_objects - n_found)
 
 
 def _read_header(file, diagnostics):
     """Skip the file header.
 
-    Return the start time in microseconds from the epoch, 0 if there is none.
+    Return (start time in microseconds from the epoch, 0 if there is none; number of objects).
     """
     head = file.read(72)
     diagnostics.n_bytes += len(head)
     if len(head) < 72 or head[:4] != b"LOGG":
         diagnostics.add("damaged header", "byte 0", "no start time")
         file.seek(0)
-        return 0
+        return 0, 0
     n_header = struct.unpack_from("<L", head, 4)[0]
     if not 72 <= n_header <= 4096:
         diagnostics.add("damaged header", "byte 4", f"header size {n_header}")
         n_header = 144
     file.seek(n_header)
+    n_objects = struct.unpack_from("<L", head, 32)[0]
     year, month, _, day, hour, minute, second, ms = struct.unpack_from("<8H", head, 40)
     try:
         start = datetime.datetime(year, month, day, hour, minute, second, ms * 1000, datetime.UTC)
     except ValueError:
-        return 0
+        return 0, n_objects
     epoch = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
-    return max(0, (start - epoch) // datetime.timedelta(microseconds=1))
+    return max(0, (start - epoch) // datetime.timedelta(microseconds=1)), n_objects
 
 
 def _pieces(file, diagnostics):

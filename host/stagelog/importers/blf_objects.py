@@ -157,6 +157,7 @@ def _frames(text, at, heads, diagnostics):
     frames = np.zeros(len(at), FRAME_FD if has_fd else FRAME)
     frames["t_us"] = _times(text, at)
     body = at + np.where(version2, 40, 32)
+    is_refused = _refused(text, body, kinds, frames["t_us"], diagnostics)
     readers = {
         _CAN: _put_can,
         _CAN2: _put_can,
@@ -173,6 +174,8 @@ def _frames(text, at, heads, diagnostics):
         rows = np.flatnonzero(kinds == kind)
         if len(rows):
             put(frames, text, body[rows], heads[rows], rows)
+    if is_refused.any():
+        frames = frames[~is_refused]
     return frames if not has_fd or (frames["n_bytes"] > 8).any() else _narrow(frames)
 
 
@@ -183,22 +186,43 @@ def _narrow(frames):
     return narrow
 
 
+_LONGEST_us = 10 * 365 * 86_400 * 1_000_000  # ten years from the start of a measurement
+_FARTHEST = 1 << 59
+_CHANNEL_AND_ID = np.dtype(
+    {"names": ["channel", "id"], "formats": ["<u2", "<u4"], "offsets": [0, 4], "itemsize": 8}
+)
 _TIME = np.dtype(
     {"names": ["flags", "t"], "formats": ["<u4", "<u8"], "offsets": [16, 24], "itemsize": 32}
 )
 
 
 def _times(text, at):
-    """Return microseconds from the start of the log: 10 us ticks or nanoseconds, rounded."""
+    """Return microseconds from the start of the log: 10 us ticks or nanoseconds, rounded.
+
+    The field has no sign in Vector's headers; an object stamped before the start of the
+    measurement stands there as the 64 bits of a negative number.
+    """
     head = _gather(text, at, _TIME)
-    is_coarse = head["flags"] == 1
-    limit = np.uint64(1 << 62)
-    fine = np.minimum(head["t"], limit)
-    if not is_coarse.any():
-        return ((fine + np.uint64(500)) // np.uint64(1000)).astype(np.int64)
-    coarse = np.minimum(head["t"], limit // np.uint64(10)) * np.uint64(10)
-    t = np.where(is_coarse, coarse, (fine + np.uint64(500)) // np.uint64(1000))
-    return t.astype(np.int64)
+    t = np.clip(head["t"].view(np.int64), -_FARTHEST, _FARTHEST)
+    return np.where(head["flags"] == 1, t * 10, (t + 500) // 1000)
+
+
+def _refused(text, body, kinds, t_us, diagnostics):
+    """Return True per object that no recorder can have seen so; count them as damage."""
+    head = _gather(text, body, _CHANNEL_AND_ID)
+    channel = np.where(kinds == _CAN_FD_64, head["channel"] & 255, head["channel"])
+    has_id = (kinds != _CAN_ERROR) & (kinds != _CAN_ERROR_EXT)
+    found = np.zeros(len(body), bool)
+    for is_wrong, what in (
+        ((channel == 0) | (channel > 256), "channel out of range"),
+        (has_id & ((head["id"] & np.uint32(0x60000000)) != 0), "identifier out of range"),
+        (np.abs(t_us) > _LONGEST_us, "time out of range"),
+    ):
+        n = int(np.count_nonzero(is_wrong))
+        if n:
+            diagnostics.add(what, _place(int(body[np.argmax(is_wrong)])), n=n)
+            found |= is_wrong
+    return found
 
 
 def _put_id(frames, rows, ids, flags):

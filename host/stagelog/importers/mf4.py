@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from stagelog.errors import InputError
-from stagelog.importers.diagnostics import Diagnostics
+from stagelog.importers.diagnostics import HEADER_UTC, Diagnostics
 from stagelog.importers.stream import FrameStream, collect, open_log, size_of
 
 _CHUNK = 1 << 18
@@ -47,9 +47,11 @@ def _chunks(stream):
     with tempfile.TemporaryDirectory(prefix="stagelog-") as folder:
         facts = _run_worker(stream.path, folder, n_file)
         stream.diagnostics.times = facts["times"]
+        if facts["times"] == "absolute":
+            stream.diagnostics.clock = HEADER_UTC
         stream.ifaces += [f"can{k}" for k in range(facts["n_buses"])]
         for place, detail in facts["damages"]:
-            stream.diagnostics.add("unreadable group", place, detail)
+            stream.diagnostics.add("unreadable", place, detail)
         frames = np.load(Path(folder) / "frames.npy", mmap_mode="r")
         for at in range(0, len(frames), _CHUNK):
             yield np.array(frames[at : at + _CHUNK])

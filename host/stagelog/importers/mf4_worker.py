@@ -30,7 +30,7 @@ def main(path, folder, max_bytes):
     for name, flag in _KINDS.items():
         for group, index in log.channels_db.get(name, ()):
             try:
-                tables += list(tables_of(log, name, group, index, flag, start_us))
+                tables += list(tables_of(log, name, group, index, flag, start_us, damages))
             except (
                 Exception
             ) as error:  # one group that asammdf cannot take; the others may be whole
@@ -66,7 +66,7 @@ def start_of(log):
     return (start_us, "absolute") if start_us > 86_400_000_000 else (0, "relative")
 
 
-def tables_of(log, name, group, index, flag, start_us):
+def tables_of(log, name, group, index, flag, start_us, damages):
     """Yield frame tables of one channel of a bus log."""
     at = 0
     while True:
@@ -75,14 +75,19 @@ def tables_of(log, name, group, index, flag, start_us):
         )
         n = len(signal.timestamps)
         if n:
-            yield table_of(signal, name, flag, start_us)
+            table, is_wrong = table_of(signal, name, flag, start_us)
+            if is_wrong.any():
+                text = f"{int(is_wrong.sum())} records with a channel, identifier or length"
+                place = f"group {group}, record {at + int(np.argmax(is_wrong)) + 1}"
+                damages.append((place, f"{text} that CAN does not have"))
+            yield table[~is_wrong]
         if n < _RECORDS:
             return
         at += n
 
 
 def table_of(signal, name, flag, start_us):
-    """Return the frames in one piece of a channel."""
+    """Return (the frames in one piece of a channel, True for those that cannot be right)."""
     samples = signal.samples
     fields = {f.removeprefix(f"{name}."): f for f in samples.dtype.names or ()}
 
@@ -95,6 +100,8 @@ def table_of(signal, name, flag, start_us):
 
     data = samples[fields["DataBytes"]] if "DataBytes" in fields else None
     n_bytes = field("DataLength") if "DataLength" in fields else FD_LENGTHS[field("DLC") & 15]
+    n_held = 0 if data is None else data.shape[1]
+    is_wrong = (n_bytes < 0) | (n_bytes > 64) | ((n_bytes > n_held) & (flag == 0))
     n_bytes = np.clip(n_bytes, 0, 64)
     if data is None or flag & RTR:
         data, n_bytes = np.zeros((len(samples), 8), np.uint8), np.zeros(len(samples), np.int64)
@@ -109,12 +116,14 @@ def table_of(signal, name, flag, start_us):
     frames["t_us"] = np.rint(np.nan_to_num(signal.timestamps) * 1e6).astype(np.int64) + start_us
     frames["can_id"] = ids & 0x1FFFFFFF
     frames["flags"] = flags
-    frames["bus"] = np.clip(field("BusChannel"), 0, 255)
+    bus = field("BusChannel")
+    is_wrong |= (bus < 0) | (bus > 255) | ((ids & 0x60000000 != 0) & (flag != ERR))
+    frames["bus"] = np.clip(bus, 0, 255)
     frames["dlc"] = field("DLC") & 15
     frames["n_bytes"] = n_bytes
     take = min(width, data.shape[1])
     frames["data"][:, :take] = np.where(np.arange(take) < n_bytes[:, None], data[:, :take], 0)
-    return frames
+    return frames, is_wrong
 
 
 if __name__ == "__main__":
