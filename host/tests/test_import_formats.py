@@ -109,10 +109,12 @@ def test_frames_are_those_that_python_can_reads(tmp_path, kind, frame_kinds):
     assert log.diagnostics.ok, log.diagnostics
     wanted = by_python_can(path)
     assert len(wanted) == len(log.frames) == n
+    # python-can gives the times of ASC from the start of measurement, we from the epoch
+    start_s = log.frames["t_us"][0] / 1e6 - wanted[0][0] if kind == "asc" else 0
     for ours, theirs in zip(as_tuples(log.frames), wanted, strict=True):
         if not (kind == "candump" and theirs[4]):  # it drops the class of an error frame
             assert ours[1:] == theirs[1:]
-        assert ours[0] == pytest.approx(theirs[0], abs=1.1e-6)
+        assert ours[0] == pytest.approx(theirs[0] + start_s, abs=1.1e-6)
 
 
 @pytest.mark.parametrize("kind", WRITERS)
@@ -123,11 +125,11 @@ def test_what_was_written_comes_back(tmp_path, kind):
     log = load_frames(write(tmp_path / f"x{WRITERS[kind][1]}", kind, frames))
     for name in ("can_id", "flags", "n_bytes", "data"):
         np.testing.assert_array_equal(log.frames[name], frames[name])
-    if kind != "trc":  # its writer counts buses from 1, without saying so
-        np.testing.assert_array_equal(log.frames["bus"], frames["bus"])
+    np.testing.assert_array_equal(log.frames["bus"], frames["bus"])
     step = np.diff(log.frames["t_us"]) - np.diff(frames["t_us"])
     assert np.abs(step).max() <= {"trc": 1000, "blf": 0, "candump": 0}.get(kind, 2)
-    if log.diagnostics.times == "absolute" and kind not in ("trc",):
+    assert log.diagnostics.times == "absolute"
+    if kind != "asc":  # python-can writes the milliseconds of its date without leading zeros
         assert np.abs(log.frames["t_us"] - frames["t_us"]).max() <= 2
 
 
@@ -264,9 +266,97 @@ def test_asc_with_times_relative_to_the_line_before(tmp_path):
     lines = "".join(f" 0.{k:06d} 1  100  Rx  d 1 0{k}\n" for k in (0, 5, 3, 9))
     path.write_text(f"date Sat Sep 30 15:06:13.191 2017\nbase hex  timestamps relative\n{lines}")
     log = load_frames(path)
-    assert log.diagnostics.times == "delta"
-    assert log.frames["t_us"].tolist() == [0, 5, 8, 17]
-    assert "measured Sat Sep 30" in log.diagnostics.notes[0]
+    # date -u -d "2017-09-30 15:06:13.191" +%s%3N gives 1506783973191 ms
+    start_us = 1_506_783_973_191_000
+    assert (log.diagnostics.times, log.diagnostics.clock) == ("absolute", "header")
+    assert log.frames["t_us"].tolist() == [start_us + k for k in (0, 5, 8, 17)]
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),  # by `date -u -d ... +%s`
+    [
+        ("Sat Sep 30 15:06:13.191 2017", 1_506_783_973.191),
+        ("Sat Sep 30 03:06:13.191 pm 2017", 1_506_783_973.191),
+        ("Sat Sep 30 12:06:13 am 2017", 1_506_729_973),
+        ("Fre Okt 6 15:06:13 2017", 1_507_302_373),  # German
+        ("Thu Jan 1 00:00:00.000 1970", None),  # no wall clock
+        ("some day", None),
+    ],
+)
+def test_asc_takes_the_date_of_its_header(tmp_path, text, seconds):
+    path = tmp_path / "x.asc"
+    path.write_text(
+        f"date {text}\nbase hex  timestamps absolute\ninternal events logged\n"
+        "   1.500000 1  100             Rx   d 2 01 02\n"
+    )
+    log = load_frames(path)
+    start_us = round((seconds or 0) * 1e6)
+    assert log.frames["t_us"].tolist() == [start_us + 1_500_000]
+    wanted = ("absolute", "header") if seconds else ("relative", "unknown")
+    assert (log.diagnostics.times, log.diagnostics.clock) == wanted
+
+
+def test_asc_start_of_measurement_in_a_trigger_block_is_the_zero_of_its_times(tmp_path):
+    # written on Oct 1, recorded on Sep 30: python-can's writer makes such files
+    path = tmp_path / "x.asc"
+    path.write_text(
+        "date Sun Oct 1 08:00:00.000 2017\nbase hex  timestamps absolute\n"
+        "internal events logged\nBegin Triggerblock Sat Sep 30 15:06:13.191 2017\n"
+        "   0.000000 Start of measurement\n"
+        "   1.500000 1  100             Rx   d 2 01 02\n"
+    )
+    assert load_frames(path).frames["t_us"].tolist() == [1_506_783_974_691_000]
+
+
+CONTRADICTIONS = {  # a line, and the kind of log it stands in
+    "1.0 1 100 Rx d 2 01 02 03": "asc",  # more bytes than it says
+    "1.0 1 100 Rx d 3 01 02": "asc",  # fewer
+    "1.0 1 800 Rx d 1 01": "asc",  # 11 bits end at 7FF
+    "1.0 1 20000000x Rx d 1 01": "asc",  # 29 bits at 1FFFFFFF
+    "1.0 0 100 Rx d 1 01": "asc",  # channels count from 1
+    "1.0 CANFD 1 Rx 100 1 0 9 8 01 02 03 04 05 06 07 08": "asc",  # DLC 9 is 12 bytes
+    "1) 2.5 Rx 0100 2 01 02 03": "1.1",
+    "1) 2.5 Rx 0100 3 01 02": "1.1",
+    "1) 2.5 Rx 0800 1 01": "1.1",
+    "1 2.5 DT 1 0100 Rx - 2 01 02 03": "2.1",
+    "1 2.5 DT 1 0100 Rx - 3 01 02": "2.1",
+    "1 2.5 DT 1 20000000 Rx - 1 01": "2.1",
+    "1 2.5 DT 0 0100 Rx - 1 01": "2.1",  # buses count from 1
+}
+GOOD_LINES = {
+    "asc": ("base hex  timestamps absolute\n", "2.0 1 101 Rx d 1 01 Length = 245 BitCount = 64"),
+    "1.1": (";$FILEVERSION=1.1\n;$STARTTIME=25569.0\n", "2) 3.0 Rx 0101 1 01"),
+    "2.1": (
+        ";$FILEVERSION=2.1\n;$STARTTIME=25569.0\n;$COLUMNS=N,O,T,B,I,d,R,L,D\n",
+        "2 3.0 DT 1 0101 Rx - 1 01",
+    ),
+}
+
+
+@pytest.mark.parametrize("line", CONTRADICTIONS)
+def test_a_line_that_contradicts_itself_is_refused(tmp_path, line):
+    kind = CONTRADICTIONS[line]
+    head, good = GOOD_LINES[kind]
+    path = tmp_path / "x.log"
+    path.write_text(f"{head}{good}\n{line}\n{good}\n")
+    log = load_frames(path)
+    assert log.frames["can_id"].tolist() == [0x101, 0x101] and log.frames["bus"].max() == 0
+    assert sum(log.diagnostics.counts.values()) == 1
+
+
+def test_asc_line_of_a_canfd_channel_may_be_a_classic_frame(tmp_path):
+    # bit 12 of the flags (1000) says CAN FD; 9 blanks in a row hold no symbolic name
+    path = tmp_path / "x.asc"
+    path.write_text(
+        "base hex  timestamps absolute\n"
+        "1.0 CANFD 1 Rx 100 0 0 2 2 01 02 0 0 0 0 0 0 0 0\n"
+        "1.0 CANFD 1 Rx 101 1 0 9 12 00 01 02 03 04 05 06 07 08 09 0A 0B 0 0 3000 0 0 0 0 0\n"
+        "1.0 CANFD 1 Rx 102 0 0 0 0 0 0 1000 0 0 0 0 0\n"
+    )
+    log = load_frames(path)
+    assert log.diagnostics.ok
+    assert log.frames["flags"].tolist() == [0, FD | BRS, FD]
+    assert log.frames["n_bytes"].tolist() == [2, 12, 0]
 
 
 def test_a_bad_line_costs_itself_only(tmp_path):

@@ -1,8 +1,8 @@
 """Writes frames as BLF: objects of all frames of a chunk at once, in zlib containers of 128 KiB.
 
 Owns the writing; the layouts are drawn in importers/blf.py. Times are kept to the microsecond; the
-start time is that of the first frame, UTC, or none if the log has no wall clock. Fails with
-OutputError.
+start time is that of the first frame, UTC, or none if the log has no wall clock; a frame before it
+is left out and counted. Fails with OutputError.
 """
 
 import datetime
@@ -13,11 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from stagelog.export.files import Sink, writing
-from stagelog.model import BRS, ERR, ESI, EXT, FD, RTR
+from stagelog.model import BRS, EARLIEST_US, ERR, ESI, EXT, FD, RTR
 
 CONTAINER_BYTES = 128 << 10
 _LEVEL = 3
-_EARLIEST_US = 631_152_000_000_000  # 1990: before that, a time is none of the wall clock
 _HEAD = [
     ("mark", "S4"),
     ("n_head", "<u2"),
@@ -83,7 +82,10 @@ class BlfSink(Sink):
             return
         if self._start_us is None:
             first_us = int(frames["t_us"][0])
-            self._start_us = first_us // 1000 * 1000 if first_us >= _EARLIEST_US else 0
+            self._start_us = first_us // 1000 * 1000 if first_us >= EARLIEST_US else 0
+        frames = self.not_before(frames, self._start_us)
+        if not len(frames):
+            return
         self._last_us = int(frames["t_us"][-1])
         self._n_objects += len(frames)
         self._buffer += objects_of(frames, self._start_us)
@@ -119,7 +121,7 @@ class BlfSink(Sink):
 
 def _system_time(t_us):
     """Return a SYSTEMTIME in UTC; zeros for a time that is none of the wall clock."""
-    if t_us < _EARLIEST_US:
+    if t_us < EARLIEST_US:
         return bytes(16)
     t = datetime.datetime.fromtimestamp(t_us // 1000 / 1000, datetime.UTC)
     ms = t_us // 1000 % 1000
@@ -150,7 +152,7 @@ def _new(frames, dtype, kind, start_us):
     objects = np.zeros(len(frames), dtype)
     objects["mark"], objects["n_head"], objects["version"] = b"LOBJ", 32, 1
     objects["n"], objects["type"], objects["time_flags"] = dtype.itemsize, kind, 2
-    objects["t_ns"] = np.maximum(frames["t_us"] - start_us, 0) * 1000
+    objects["t_ns"] = (frames["t_us"] - start_us) * 1000
     objects["channel"] = frames["bus"].astype(np.uint16) + 1
     is_ext = (frames["flags"] & EXT) != 0
     objects["id"] = frames["can_id"] | np.where(is_ext, np.uint32(1 << 31), np.uint32(0))

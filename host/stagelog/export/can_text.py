@@ -1,15 +1,22 @@
-"""Writes frames as ASC (Vector) and TRC (PEAK) by python-can's writers.
+"""Writes frames as ASC (Vector) and TRC (PEAK): the lines by python-can's writers.
 
-Owns only the way there. What a format cannot hold is left out and counted in `n_left_out`: TRC by
-python-can has classic data frames only. Fails with OutputError.
+Owns the headers: python-can's have the machine's own time zone and the name of the file that is
+being written. Times of day are UTC, buses count from 1, both as the importers read them; a log
+without a wall clock starts in 1970. What a format cannot hold is left out and counted in
+`n_left_out`: TRC by python-can has classic data frames only, neither has a time before its start.
+Fails with OutputError.
 """
 
+import datetime
 from pathlib import Path
 
 from stagelog.export.can_messages import messages_of
 from stagelog.export.files import Sink, writing
 from stagelog.extras import need
-from stagelog.model import ERR, FD, RTR
+from stagelog.model import EARLIEST_US, ERR, FD, RTR
+
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
 class CanTextSink(Sink):
@@ -20,12 +27,15 @@ class CanTextSink(Sink):
         can = need("can", "can")
         self._path = Path(path)
         self._unable = {"asc": 0, "trc": FD | RTR | ERR}[kind]
-        # channels as numbers: ASC counts them from 1 by itself, TRC does not
-        self._channel_of = {k: k + (kind == "trc") for k in range(256)}
+        self._begin = {"asc": self._begin_asc, "trc": self._begin_trc}[kind]
+        self._start_us = None
         part = self.new(self._path)
         with writing(self._path):
             self._file = open(part, "w", encoding="ascii", errors="replace")
             self._writer = {"asc": can.ASCWriter, "trc": can.TRCWriter}[kind](self._file)
+            if kind == "asc":  # it has written a header with the time of this moment
+                self._file.seek(0)
+                self._file.truncate()
 
     def write(self, frames):
         """Add the frames of one table."""
@@ -33,14 +43,46 @@ class CanTextSink(Sink):
             is_unable = (frames["flags"] & self._unable) != 0
             self.n_left_out += int(is_unable.sum())
             frames = frames[~is_unable]
+        if not len(frames):
+            return
         with writing(self._path):
-            for message in messages_of(frames, channel_of=self._channel_of):
+            if self._start_us is None:
+                first_us = int(frames["t_us"][0])
+                whole_us = first_us // 1000 * 1000  # the headers have milliseconds
+                self._start_us = whole_us if first_us >= EARLIEST_US else min(first_us, 0)
+                self._begin(self._start_us)
+            for message in messages_of(self.not_before(frames, self._start_us), channel_of=_BUS):
                 self._writer.on_message_received(message)
+
+    def _begin_asc(self, start_us):
+        text = _date_text(start_us)
+        self._file.write(f"date {text}\nbase hex  timestamps absolute\ninternal events logged\n")
+        self._file.write(f"Begin Triggerblock {text}\n 0.000000 Start of measurement\n")
+        self._writer.header_written = True
+        self._writer.started = self._writer.last_timestamp = start_us / 1e6
+
+    def _begin_trc(self, start_us):
+        self._writer.filepath = self._path.name
+        self._writer.msgnr = 1
+        self._writer.first_timestamp = start_us / 1e6
+        self._writer.write_header(start_us / 1e6)
 
     def finish(self):
         """Close the file."""
+        if self._start_us is None:
+            self._begin(0)
         self._writer.stop()
 
     def release(self):
         """Close the file."""
         self._file.close()
+
+
+_BUS = {k: k for k in range(256)}  # as numbers: the writers add 1, and never see a name
+
+
+def _date_text(t_us):
+    """Return `Tue Nov 14 22:13:20.000 2023`, UTC, in English on every machine."""
+    t = datetime.datetime.fromtimestamp(t_us // 1000 / 1000, datetime.UTC)
+    clock = f"{t:%H:%M:%S}.{t_us // 1000 % 1000:03d}"
+    return f"{_DAYS[t.weekday()]} {_MONTHS[t.month - 1]} {t.day:02d} {clock} {t.year}"

@@ -36,6 +36,7 @@ class CandumpSink(Sink):
 
     def write(self, frames):
         """Add the frames of one table."""
+        frames = self.not_before(frames, 0)
         with writing(self._path):
             for at in range(0, len(frames), ROWS):
                 self._file.write(candump_text(frames[at : at + ROWS], self._names))

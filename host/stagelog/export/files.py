@@ -53,6 +53,13 @@ class Sink:
         self._parts.append((part, path))
         return part
 
+    def not_before(self, frames, start_us):
+        """Return the frames of `start_us` or later; count the others as left out."""
+        is_before = frames["t_us"] < start_us
+        n = int(is_before.sum())
+        self.n_left_out += n
+        return frames[~is_before] if n else frames
+
     def close(self):
         """Complete the files and give them their names."""
         try:

@@ -13,9 +13,8 @@ import numpy as np
 
 from stagelog.export.files import Sink, writing
 from stagelog.extras import need
-from stagelog.model import BRS, ERR, ESI, EXT, FD, RTR
+from stagelog.model import BRS, EARLIEST_US, ERR, ESI, EXT, FD, RTR
 
-_EARLIEST_US = 631_152_000_000_000  # 1990: before that, a time is none of the wall clock
 
 
 class _Mf4Sink(Sink):
@@ -39,7 +38,7 @@ class _Mf4Sink(Sink):
 
     def _begin(self, t_us):
         if self._start_us is None:
-            self._start_us = t_us if t_us >= _EARLIEST_US else 0
+            self._start_us = t_us if t_us >= EARLIEST_US else 0
             start = datetime.datetime.fromtimestamp(self._start_us / 1e6, datetime.UTC)
             self._mdf.header.start_time = start
 

@@ -3,7 +3,7 @@
 Owns what lies around them: the text is fed line by line, decoded without failing; at a line that a
 reader refuses, the damage is noted and a new reader goes on behind it, with the header shown to it
 again. Lines that a reader passes over in silence are counted, as remarks where the format has such
-lines, as damage otherwise.
+lines, as damage otherwise. A line that contradicts itself is damage too (asc_lines, trc_lines).
 """
 
 import logging
@@ -15,8 +15,10 @@ import numpy as np
 from stagelog.errors import InputError
 from stagelog.export.can_messages import frames_of
 from stagelog.extras import need
-from stagelog.importers.diagnostics import Diagnostics
+from stagelog.importers import asc_lines, trc_lines
+from stagelog.importers.diagnostics import HEADER, Diagnostics
 from stagelog.importers.stream import BusNames, FrameStream, collect, line_chunks
+from stagelog.model import EARLIEST_US
 
 _BATCH = 20_000
 _MAX_HEADER_LINES = 64
@@ -27,7 +29,8 @@ _ASC_REMARK = re.compile(
     re.IGNORECASE,
 )
 _ASC_RELATIVE = re.compile(r"base\s+\w+\s+timestamps\s+relative", re.IGNORECASE)
-_ASC_DATE = re.compile(r"(?:date|begin triggerblock)\s+(.{8,40})", re.IGNORECASE)
+_ASC_DATE = re.compile(r"(date|begin\s+trigger\s*block)\s+(.{8,40})", re.IGNORECASE)
+_ASC_START = re.compile(r"\s*(\d+\.\d+)\s+Start of measurement", re.IGNORECASE)
 _HEADER_KEY = re.compile(
     r"date\s|base(?=\s+(hex|dec)\b)|internal events|;\$(FILEVERSION|STARTTIME|COLUMNS)\b",
     re.IGNORECASE,
@@ -37,14 +40,17 @@ _TRC_VERSIONS = ("1.0", "1.1", "1.3", "2.0", "2.1")
 
 
 def stream_asc(path):
-    """Return a FrameStream over an ASC file; t_us from the start of measurement."""
+    """Return a FrameStream over an ASC file; t_us from the epoch if it has a date."""
     can = need("can", "can")
     stream = _new_stream(path, "asc")
-    stream.diagnostics.times = "relative"
     # python-can takes lines for header until this one, and drops the one that is none
     feed = _Feed(stream, _ASC_REMARK, _is_asc_header, "internal events logged")
-    stream.chunks = _chunks(stream, feed, can.ASCReader)
+    stream.chunks = _chunks(stream, feed, can.ASCReader, _fits_asc, _AscClock(stream, feed))
     return stream
+
+
+def _fits_asc(message, line, reader):
+    return asc_lines.fits(message, line, reader.base)
 
 
 def read_asc(path):
@@ -59,7 +65,7 @@ def stream_trc(path):
     stream = _new_stream(path, "trc")
     feed = _Feed(stream, _TRC_REMARK, lambda line: line.startswith(";"))
     _check_trc_header(stream, feed.header)
-    stream.chunks = _chunks(stream, feed, can.TRCReader)
+    stream.chunks = _chunks(stream, feed, can.TRCReader, trc_lines.fits, _TrcClock(stream), 1)
     return stream
 
 
@@ -106,6 +112,7 @@ class _Feed:
         self.line = ""
         self.is_pending = False  # the line in hand has given no message yet
         self.lines = self._all_lines()
+        self.dates = {}
         self.header = []
         self.first = None
         for line in self.lines:
@@ -160,22 +167,41 @@ class _Feed:
             self.number += n_cut
             for line in block.decode("latin-1").splitlines():
                 self.number += 1
+                if line[:1] in "dDbB" or " Start of" in line:
+                    self._keep_date(line)
                 yield line
 
+    def _keep_date(self, line):
+        """Keep the dates of an ASC header: "date", "trigger", and "start" where the start of
+        measurement lies in a trigger block.
+        """
+        date = _ASC_DATE.match(line)
+        if date:
+            self.dates.setdefault("date" if date[1][:1] in "dD" else "trigger", date[2].strip())
+        start = _ASC_START.match(line)
+        if start and float(start[1]) == 0 and "trigger" in self.dates:
+            self.dates.setdefault("start", self.dates["trigger"])
 
-def _chunks(stream, feed, make_reader):
+
+def _chunks(stream, feed, make_reader, fits, clock, first_channel=0):
+    """Yield frame tables.
+
+    fits           (message, line, reader) -> True if the one is all that the other says
+    first_channel  number that python-can gives to the first bus
+    """
     buses = BusNames(stream.ifaces)
-    clock = _Clock(stream, feed)
     batch = []
     is_over = False
     while not is_over:
         feed.restart()
         try:
-            for message in make_reader(feed):
-                if _is_short(message):
+            reader = make_reader(feed)
+            for message in reader:
+                if not (_is_possible(message, first_channel) and fits(message, feed.line, reader)):
                     feed.refuse()
                     continue
                 feed.is_pending = False
+                message.channel = f"can{int(message.channel or 0) - first_channel}"
                 batch.append(message)
                 if len(batch) >= _BATCH:
                     yield clock.set(frames_of(batch, buses))
@@ -190,42 +216,69 @@ def _chunks(stream, feed, make_reader):
         yield clock.set(frames_of(batch, buses))
 
 
-def _is_short(message):
-    """Tell whether a line holds fewer bytes than it says."""
-    if message.is_remote_frame or message.is_error_frame:
-        return False
-    n = message.dlc if message.is_fd else min(message.dlc, 8)
-    return len(message.data or b"") < n
+def _is_possible(message, first_channel):
+    """Tell whether CAN has such an identifier, and the log such a bus."""
+    limit = 0x1FFFFFFF if message.is_extended_id else 0x7FF
+    bus = int(message.channel or 0) - first_channel
+    return 0 <= message.arbitration_id <= limit and 0 <= bus < 256
 
 
-class _Clock:
-    """Reads from the header how times are meant."""
+class _TrcClock:
+    """python-can has added the start time of the header."""
 
-    def __init__(self, stream, feed):
-        self.stream = stream
-        self.feed = feed
-        self.sum_us = 0
+    def __init__(self, stream):
+        self.diagnostics = stream.diagnostics
         self.decided = False
 
     def set(self, frames):
         """Return the frames with times as they are meant."""
-        diagnostics = self.stream.diagnostics
         if not self.decided:
             self.decided = True
-            self._decide(frames, diagnostics)
-        if diagnostics.times == "delta":
-            frames["t_us"] = np.cumsum(frames["t_us"]) + self.sum_us
-            self.sum_us = int(frames["t_us"][-1])
+            is_absolute = len(frames) and frames["t_us"].max() > EARLIEST_US
+            self.diagnostics.times = "absolute" if is_absolute else "relative"
+            if is_absolute:
+                self.diagnostics.clock = HEADER
         return frames
 
-    def _decide(self, frames, diagnostics):
-        if self.stream.kind == "trc":
-            is_absolute = len(frames) and frames["t_us"].max() > 100_000_000_000_000
-            diagnostics.times = "absolute" if is_absolute else "relative"
+
+class _AscClock:
+    """Times count from the start of measurement, or from the line before.
+
+    That start is the date of the header, or of the trigger block that holds the line "Start of
+    measurement". Both are the recorder's local time; no zone stands in the file.
+    """
+
+    def __init__(self, stream, feed):
+        self.diagnostics = stream.diagnostics
+        self.feed = feed
+        self.decided = False
+        self.is_delta = False
+        self.start_us = 0
+        self.sum_us = 0
+
+    def set(self, frames):
+        """Return the frames with times as they are meant."""
+        if not self.decided:
+            self.decided = True
+            self._decide()
+        t_us = frames["t_us"]
+        if self.is_delta:
+            t_us[:] = np.cumsum(t_us) + self.sum_us
+            self.sum_us = int(t_us[-1])
+        t_us += self.start_us
+        return frames
+
+    def _decide(self):
+        diagnostics = self.diagnostics
+        self.is_delta = any(_ASC_RELATIVE.match(line) for line in self.feed.header)
+        diagnostics.times = "delta" if self.is_delta else "relative"
+        text = self.feed.dates.get("start") or self.feed.dates.get("date")
+        if text is None:
             return
-        for line in self.feed.header:
-            if _ASC_RELATIVE.match(line):
-                diagnostics.times = "delta"
-            date = _ASC_DATE.match(line)
-            if date:
-                diagnostics.note(f"measured {date[1].strip()}, local time of the recorder")
+        start_us = asc_lines.date_us(text)
+        if start_us is None:
+            diagnostics.note(f"the date of the header cannot be read: {text[:40]}")
+        elif start_us >= EARLIEST_US:
+            self.start_us = start_us
+            diagnostics.times = "absolute"
+            diagnostics.clock = HEADER

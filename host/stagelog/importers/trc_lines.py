@@ -1,0 +1,22 @@
+"""What a TRC line says beside what python-can takes of it: does it agree with itself.
+
+    1.1    1)  2.5  Rx  0251  8  40 00 ..          number, ms, type, identifier, length, data
+    2.1    1   2.500 DT 1 0251 Rx - 8 40 00 ..     the columns are named in the header
+
+Eleven bits have four digits (older python-can: also fewer than eight for 29 bits); buses count from
+1. Source: PEAK's description of the format. Raises nothing.
+"""
+
+from stagelog.model import FD_LENGTHS
+
+_LENGTH_AT = {101: 4, 103: 6}  # place of the length, by version; 1.0: 3
+
+
+def fits(message, line, reader):
+    """Tell whether a message is all that its line says."""
+    if message.is_remote_frame:
+        return True
+    if reader.columns:
+        return message.dlc < 16 and len(message.data) == FD_LENGTHS[message.dlc]
+    at = _LENGTH_AT.get(reader.file_version.value, 3)
+    return message.dlc <= 8 and len(line.split()) == at + 1 + message.dlc
