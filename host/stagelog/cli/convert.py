@@ -80,10 +80,13 @@ def _frames(stream, out, suffix, force):
     first = next(chunks, None)  # by then the log's buses have their names
     if first is None:
         raise InputError(f"{stream.path} holds no frame", "'stagelog info' tells what it is")
+    shift_us = max(0, -int(first["t_us"].min()))  # no format here has times before zero
     with _frame_sink(FRAME_KINDS[suffix], out, stream.ifaces, force) as sink:
         for frames in chain([first], chunks):
+            if shift_us:
+                frames["t_us"] += shift_us
             sink.write(frames)
-    return sink, {"n_frames": stream.diagnostics.n_frames}
+    return sink, {"n_frames": stream.diagnostics.n_frames, "shift_us": shift_us}
 
 
 def _frame_sink(kind, out, ifaces, force):
@@ -130,6 +133,8 @@ def _print(facts):
         click.echo(f"{path}  {size_text(Path(path).stat().st_size)}")
     values = f", {facts['n_values']:,} values" if "n_values" in facts else ""
     click.echo(f"{facts['n_frames']:,} frames read{values}")
+    if facts.get("shift_us"):
+        click.echo(f"all times moved by {facts['shift_us'] / 1e6} s: the log begins before zero")
     if facts["n_left_out"]:
         click.echo(f"{facts['n_left_out']:,} left out: the format cannot hold them")
     if facts["n_damages"]:
