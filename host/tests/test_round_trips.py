@@ -1,4 +1,4 @@
-"""From format to format and back, in several time zones: equal frames, the same bus, the same time.
+"""From format to format and back, in several time zones: equal frames, bus and time.
 
 The texts are written by hand; 1,700,000,000 s after 1970 is 2023-11-14 22:13:20 UTC (`date -u -d
 @1700000000`), and 45,244.92592593 days after 1899-12-30: 25,569 days to 1970, 19,675.9259 behind.

@@ -16,7 +16,6 @@ from stagelog.extras import need
 from stagelog.model import BRS, EARLIEST_US, ERR, ESI, EXT, FD, RTR
 
 
-
 class _Mf4Sink(Sink):
     """What both writers share: the file, its start of measurement, groups that grow.
 

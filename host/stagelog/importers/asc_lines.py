@@ -1,7 +1,7 @@
-"""What an ASC line says beside what python-can takes of it: does it agree with itself, and when was
-the measurement started.
+"""What ASC lines say beside what python-can takes of them: does a line agree with itself, and when
+was the measurement started.
 
-    0.002500 1  123  Rx   d 2 01 02 ...                  t, channel, identifier, direction, DLC, data
+    0.002500 1  123  Rx   d 2 01 02 ...            t, channel, identifier, direction, DLC, data
     0.002500 CANFD 1 Rx 123 [name] 1 0 9 12 00 .. 0B <duration> <length> <flags> ...
                                     BRS, ESI, DLC, number of bytes; bit 12 of the flags: CAN FD
 

@@ -3,8 +3,8 @@
     1.1    1)  2.5  Rx  0251  8  40 00 ..          number, ms, type, identifier, length, data
     2.1    1   2.500 DT 1 0251 Rx - 8 40 00 ..     the columns are named in the header
 
-Eleven bits have four digits (older python-can: also fewer than eight for 29 bits); buses count from
-1. Source: PEAK's description of the format. Raises nothing.
+Eleven bits have four digits (older python-can: also fewer than eight for 29 bits); buses count
+from 1. Source: PEAK's description of the format. Raises nothing.
 """
 
 from stagelog.model import FD_LENGTHS
