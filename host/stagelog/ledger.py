@@ -23,6 +23,7 @@ from slog.layout import (
     N_BUSES,
 )
 from stagelog.blocks.records import decode_meta
+from stagelog.ending import CUT, OPEN, STOPPED, End, find_end
 
 RING_FULL = "ring full"
 CONTROLLER = "controller overflow"
@@ -32,6 +33,7 @@ BLOCK = "block missing"
 HEAD = "start missing"
 BUS_IS_OFF = "bus off"
 POWER_CUT = "power cut"
+OPEN_END = "open end"
 
 AT_LEAST_STOPS = 65535
 _HEALTH_WRITE_WORST = 2
@@ -79,10 +81,10 @@ class BusLedger:
 class Ledger:
     """The account of one session.
 
-    n_blocks_missing  between the first and the last block held
-    stopped           False: power off, or still recording when it was fetched
-    tail_ms           what may be lost behind the last block then, besides the block being
-                      written; None if the start of the session, which says it, is not here
+    n_blocks_missing  from the first block held on, as far as anybody knows
+    end               how it ended and who says so
+    tail_ms           what may be lost at a power cut besides the block being written; None if the
+                      start of the session, which says it, is not here
     breaks            blocks whose counters contradict the records, in words
     """
 
@@ -92,7 +94,7 @@ class Ledger:
     breaks: tuple
     n_blocks: int
     n_blocks_missing: int
-    stopped: bool
+    end: End
     tail_ms: int | None
 
     @property
@@ -101,9 +103,15 @@ class Ledger:
         return not self.breaks
 
     @property
+    def stopped(self):
+        """False: power off, still recording when it was fetched, or its end is not here."""
+        return self.end.kind == STOPPED
+
+    @property
     def complete(self):
-        """True if every frame seen is held; a power cut is the normal end of a drive."""
-        return self.closes and all(gap.cause == POWER_CUT for gap in self.gaps)
+        """True if every frame seen is held, and the end is known: a power cut is a usual one."""
+        whole = self.closes and self.end.is_known
+        return whole and all(gap.cause == POWER_CUT for gap in self.gaps)
 
     def as_dict(self):
         """Return JSON types."""
@@ -112,6 +120,7 @@ class Ledger:
             "complete": self.complete,
             "closes": self.closes,
             "stopped": self.stopped,
+            "end": asdict(self.end),
             "n_blocks": self.n_blocks,
             "n_blocks_missing": self.n_blocks_missing,
             "tail_ms": self.tail_ms,
@@ -121,8 +130,13 @@ class Ledger:
         }
 
 
-def account(session, damaged=()):
-    """Return the Ledger of a session; `damaged` are the bad blocks of its log."""
+def account(session, damaged=(), end=None):
+    """Return the Ledger of a session.
+
+    damaged  the bad blocks of its log
+    end      ending.End; by default what the session and its medium say alone
+    """
+    end = end or find_end(session)
     headers, scan = session.headers, session.scan
     lost_blocks = np.diff(headers["seq"].astype(np.int64), prepend=headers["seq"][:1]) - 1
     lost_blocks[0] = 0
@@ -141,10 +155,11 @@ def account(session, damaged=()):
         gaps += _uncounted(session, bus, n_at_least)
         n_held = int(scan.n_frames[:, bus].sum())
         n_stored, n_dropped = int(stored[-1]), int(dropped[-1])
+        if end.n_stored is not None:
+            n_stored = max(n_stored, end.n_stored[bus])
         buses.append(BusLedger(bus, n_stored, n_held, n_stored - n_held, n_dropped, n_at_least))
     tail_ms = _flush_ms(scan.meta)
-    if not session.has_last:
-        gaps.append(_end(session, damaged, tail_ms))
+    gaps += _at_end(session, end, damaged, tail_ms, [bus.n_stored for bus in buses])
     gaps.sort(key=lambda gap: (-1 if gap.t_start_us is None else gap.t_start_us, gap.bus or 0))
     return Ledger(
         session.identity.name,
@@ -152,8 +167,8 @@ def account(session, damaged=()):
         tuple(gaps),
         tuple(breaks),
         session.n_blocks,
-        int(lost_blocks.sum()),
-        session.has_last,
+        int(lost_blocks.sum()) + (end.n_blocks or 0),
+        end,
         tail_ms,
     )
 
@@ -262,7 +277,24 @@ def _flush_ms(meta):
     return decode_meta(rows[0]).values["flush_ms"] if len(rows) else None
 
 
-def _end(session, damaged, tail_ms):
+def _at_end(session, end, damaged, tail_ms, n_stored):
+    """Return the gaps at the end of a session."""
+    t_us = session.t_last_us
+    if end.kind == CUT:
+        what = "block" if end.n_blocks == 1 else "blocks"
+        detail = f"{end.n_blocks:,} {what} behind the last one, says {end.witness}"
+        if end.n_stored is None:
+            return [Gap(None, t_us, None, None, False, BLOCK, detail)]
+        here = [int(session.headers[f"stored{bus}"][-1]) for bus in range(N_BUSES)]
+        missing = [n - held for n, held in zip(n_stored, here, strict=True)]
+        rows = ((bus, n) for bus, n in enumerate(missing) if n or not bus)
+        return [Gap(bus, t_us, None, n, True, BLOCK, detail) for bus, n in rows]
+    if end.kind == OPEN:
+        return [Gap(None, t_us, None, None, False, OPEN_END, end.why)]
+    return [] if end.kind == STOPPED else [_power_cut(session, damaged, tail_ms)]
+
+
+def _power_cut(session, damaged, tail_ms):
     """Return the gap at the end of a session that was not stopped; a cut tears one block."""
     offsets = {bad.offset for bad in damaged}
     after = int(session.offsets[-1]) + BLOCK_BYTES
@@ -279,9 +311,12 @@ def _end(session, damaged, tail_ms):
 
 def describe(gap, timeline=None):
     """Return a gap in words: when, which bus, how many, for how long, why."""
-    words = [_when(gap, timeline)]
+    words = [clock_of(gap, timeline)]
     if gap.cause == POWER_CUT:
-        return f"{words[0]}: ended without a stop (power off, or still recording): {gap.detail}"
+        return f"{words[0]}: ended without a stop (power off): {gap.detail}"
+    if gap.cause == OPEN_END:
+        why = f": {gap.detail}" if gap.detail else ""
+        return f"{words[0]}: nothing says that the session ended here{why}"
     words.append("all buses:" if gap.bus is None else f"bus {gap.bus}:")
     words.append(_how_many(gap))
     if gap.t_start_us is not None and gap.t_end_us is not None:
@@ -314,7 +349,8 @@ def _milliseconds(duration_us):
     return f"{duration_us / 1000:,.0f} ms" if duration_us < 1e7 else f"{duration_us / 1e6:,.1f} s"
 
 
-def _when(gap, timeline):
+def clock_of(gap, timeline=None):
+    """Return the moment at which a gap starts, or ends where no start is known, in words."""
     t_us = gap.t_end_us if gap.t_start_us is None else gap.t_start_us
     if t_us is None:
         return "at an unknown time"

@@ -12,12 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from slog.layout import N_BUSES
-from stagelog.blocks import Identity, pack_session
+from stagelog.blocks import NO_LOGGER, Identity, pack_session
 from stagelog.errors import UsageError
 from stagelog.export.files import Sink, writing
 from stagelog.model import ERR, FD, FRAME
 
-DEVICE_ID = "00" * 8  # no logger
 EPOCH_US = 10**14  # times from here on (1973) count from the epoch
 
 
@@ -54,7 +53,7 @@ class SlogSink(Sink):
             anchors.append((0, t0_unix_us))
         if len(frames) and frames["t_us"][0] < 0:
             frames["t_us"] -= frames["t_us"][0]
-        identity = Identity(DEVICE_ID, 1, zlib.crc32(frames.tobytes()))
+        identity = Identity(NO_LOGGER, 1, zlib.crc32(frames.tobytes()))
         blocks = pack_session(frames, identity, anchors=anchors)
         with writing(self._path):
             self._part.write_bytes(blocks.tobytes())

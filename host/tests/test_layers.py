@@ -17,7 +17,19 @@ FIRMWARE = ROOT / "firmware"
 # A part imports from its own row and those above it. All may import slog and detectors.
 ROWS = (
     {"errors", "extras", "model", "resources"},
-    {"archive", "blocks", "card", "dbc", "ledger", "link", "listen", "ports", "timeline"},
+    {
+        "archive",
+        "blocks",
+        "card",
+        "dbc",
+        "ending",
+        "ledger",
+        "link",
+        "listen",
+        "ports",
+        "timeline",
+        "verdict",
+    },
     {"profile"},
     {"decode", "download", "events", "export", "flash"},
     {"importers"},

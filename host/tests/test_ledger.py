@@ -21,8 +21,19 @@ from slog.layout import (
     meta_table,
     pack,
 )
+from stagelog import ending
 from stagelog.blocks import read_log, seal
-from stagelog.ledger import BLOCK, CONTROLLER, HEAD, POWER_CUT, RING_FULL, account, describe
+from stagelog.ending import End
+from stagelog.ledger import (
+    BLOCK,
+    CONTROLLER,
+    HEAD,
+    OPEN_END,
+    POWER_CUT,
+    RING_FULL,
+    account,
+    describe,
+)
 from stagelog.timeline import find_boots, fit
 
 DEVICE = b"\xe6\x60\x38\xb7\x13\x0f\x2e\x29"
@@ -211,14 +222,26 @@ def test_a_power_cut_is_the_normal_end_and_says_what_it_may_have_cost(tmp_path):
     recorder = Recorder()
     recorder.frames(0, 900)
     recorder.empty()
+    power_off = End(ending.POWER_OFF, "the card")
     log = recorder.log(tmp_path)
-    ledger = ledger_of(log)
+    ledger = account(log.sessions[0], log.damaged, power_off)
     assert ledger.complete and not ledger.stopped
     (gap,) = ledger.gaps
     assert gap.cause == POWER_CUT and "at most 250 ms" in describe(gap)
     torn = recorder.log(tmp_path, without=(2,))
-    assert ledger_of(torn).complete
-    assert not ledger_of(recorder.log(tmp_path, without=(1, 2))).complete
+    assert account(torn.sessions[0], torn.damaged, power_off).complete
+    twice = recorder.log(tmp_path, without=(1, 2))
+    assert not account(twice.sessions[0], twice.damaged, power_off).complete
+
+
+def test_an_end_without_a_witness_is_open(tmp_path):
+    recorder = Recorder()
+    recorder.frames(0, 900)
+    recorder.empty()
+    ledger = ledger_of(recorder.log(tmp_path))
+    (gap,) = ledger.gaps
+    assert gap.cause == OPEN_END and not ledger.complete and not ledger.stopped
+    assert ledger.as_dict()["end"]["kind"] == "open"
 
 
 def test_blocks_given_up_at_the_end_on_a_full_card_are_told_by_the_last_one(tmp_path):

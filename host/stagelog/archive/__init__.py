@@ -12,6 +12,7 @@ OutputError (cannot write), InputError (a manifest that cannot be read).
 from stagelog.archive.manifest import (
     Entry,
     check_sha256,
+    entry_of,
     find_session,
     find_sessions,
     load_manifest,
@@ -24,6 +25,7 @@ __all__ = [
     "Entry",
     "PartFile",
     "check_sha256",
+    "entry_of",
     "find_session",
     "find_sessions",
     "hive_value",

@@ -9,8 +9,10 @@ import time
 from slog.layout import BLOCK_BYTES, HEADER_BYTES, META_HASH, META_SESSION, VERSION
 from stagelog.archive.manifest import put_entry, sha256_of
 from stagelog.blocks import read_log
+from stagelog.ending import find_end
 from stagelog.ledger import account
 from stagelog.timeline import find_timeline
+from stagelog.verdict import judge_session
 
 _HASHES = {1: "settings_sha256_head", 2: "signals_sha256_head", 3: "firmware_sha256_head"}
 
@@ -18,7 +20,8 @@ _HASHES = {1: "settings_sha256_head", 2: "signals_sha256_head", 3: "firmware_sha
 def complete_session(path, session, facts=None):
     """Enter a session file that has its final name into the manifest; return the Entry.
 
-    session  fields of LIST_REPLY
+    session  fields of LIST_REPLY, and `ended` if it comes from a copy: False where nothing says
+             that the session ended there
     """
     device_id = session["device_id"].hex()
     values = {
@@ -35,12 +38,12 @@ def complete_session(path, session, facts=None):
         "data_first": session["data_first"],
         "data_end": session["data_end"],
         "running": bool(session["running"]),
+        "ended": bool(session.get("ended", not session["running"])),
         "erase_digest": erase_digest(path),
         "archived_unix_us": time.time_ns() // 1000,
         **(facts or {}),
     }
-    values.update(_content(path, (device_id, session["boot"], session["nonce"])))
-    values["complete"] = bool(values["complete"] and not values["running"])
+    values.update(_content(path, values))
     return put_entry(path.parent, values)
 
 
@@ -53,14 +56,17 @@ def erase_digest(path):
     return digest.hexdigest()
 
 
-def _content(path, key):
+def _content(path, values):
     """Return what the blocks themselves say, as fields of the entry."""
+    key = (values["device_id"], values["boot"], values["nonce"])
     log = read_log(path)
     session = next(s for s in log.sessions if (s.device_id, s.boot, s.nonce) == key)
-    ledger = account(session, log.damaged)
+    ledger = account(session, log.damaged, find_end(session, log.sessions, values))
     timeline = find_timeline([session])
+    verdict = judge_session(session, ledger, timeline)
     found = {
         "complete": ledger.complete,
+        "verdict": verdict.as_dict(),
         "last_seq": session.last_seq,
         "n_frames": session.n_frames,
         "n_damaged": len(log.damaged),

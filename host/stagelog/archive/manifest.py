@@ -106,6 +106,16 @@ def find_session(root, device_id, boot, nonce, first_seq=None):
     return max(found, key=lambda entry: entry.values["n_blocks"], default=None)
 
 
+def entry_of(path):
+    """Return the Entry of a session file in the manifest of its own folder, or None."""
+    path = Path(path)
+    try:
+        entries = load_manifest(path.parent)
+    except InputError:
+        return None
+    return next((entry for entry in entries if entry.path.name == path.name), None)
+
+
 def check_sha256(entries):
     """Return [(Entry, what is wrong)] of session files that are missing or have changed."""
     wrong = []

@@ -8,6 +8,7 @@ import numpy as np
 
 from slog.layout import BLOCK_BYTES
 from stagelog.archive.part import PartFile
+from stagelog.ending import OPEN, find_end
 from stagelog.errors import InputError
 
 
@@ -28,7 +29,10 @@ def store_session(log, session, folder, facts=None):
         content = medium.view
         row_of = dict(zip(positions.tolist(), session.rows.tolist(), strict=True))
     start = int(positions[0])
+    behind = _first_of_next(log, session)
     n_blocks = (int(positions[-1]) - start) % (end - first) + 1
+    if behind is not None:
+        n_blocks = (behind - start) % (end - first)
     if n_blocks > len(medium.offsets):
         raise InputError(
             f"{log.path}: blocks of session {session.identity.name} say that they lie on "
@@ -44,6 +48,7 @@ def store_session(log, session, folder, facts=None):
         "data_first": first,
         "data_end": end,
         "running": False,
+        "ended": find_end(session, log.sessions).kind != OPEN,
     }
     with PartFile.open(folder, listed) as part:
         for position in part.missing():
@@ -51,3 +56,15 @@ def store_session(log, session, folder, facts=None):
             block = bytes(BLOCK_BYTES) if row is None else content[row].tobytes()
             part.put(position, block)
         return part.finish({"source": log.path.name, **(facts or {})})
+
+
+def _first_of_next(log, session):
+    """Return the place of the session behind this one on a card, None if it is not there.
+
+    The places up to it belong to this session: LIST counts them in the same way.
+    """
+    if session.medium.extent is None:
+        return None
+    later = [other for other in log.sessions if other.first_seq > session.last_seq]
+    following = min(later, key=lambda other: other.first_seq, default=None)
+    return int(following.rows[0]) if following and following.has_first else None

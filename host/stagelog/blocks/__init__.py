@@ -8,12 +8,13 @@
 columns, `reader` holds it together, `writer` makes blocks from frames. Fails with InputError.
 """
 
-from stagelog.blocks.placement import BadBlock, Diagnostic, Identity
+from stagelog.blocks.placement import NO_LOGGER, BadBlock, Diagnostic, Identity
 from stagelog.blocks.reader import Log, Scan, Session, read_log
 from stagelog.blocks.records import Meta, decode_meta
 from stagelog.blocks.writer import pack_session, seal
 
 __all__ = [
+    "NO_LOGGER",
     "BadBlock",
     "Diagnostic",
     "Identity",

@@ -86,6 +86,7 @@ class Medium:
     ring      (first, end): places in use as a ring; (0, n) if there is none
     extent    fields of the signature, or None
     released_seq, tail   from the newest release mark: blocks below that number are erased
+    n_cut     places of the extent that the file does not hold
     bad_spans (offset, n_bytes, reason) of stretches that are no place at all
     notes     remarks on the file as a whole
     """
@@ -100,6 +101,7 @@ class Medium:
     extent: dict | None = None
     released_seq: int = 0
     tail: int = 0
+    n_cut: int = 0
     bad_spans: list = field(default_factory=list)
     notes: list = field(default_factory=list)
 
@@ -287,6 +289,7 @@ def _extent(path, buf, offset, found, notes):
         extent=found,
         released_seq=released_seq,
         tail=tail or first,
+        n_cut=found["n_blocks"] - n,
         notes=notes,
     )
 

@@ -10,6 +10,7 @@ import numpy as np
 from slog.layout import BLOCK_BYTES, MAGIC, VERSION
 from stagelog.blocks.medium import SESSION_FILE, Medium, is_good, looks_like_block
 
+NO_LOGGER = "00" * 8  # device id of a session that was made of another log
 _MAX_HOLE = 1 << 16  # places; a longer stretch between two blocks is not listed place by place
 
 

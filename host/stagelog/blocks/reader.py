@@ -180,6 +180,7 @@ class Log:
     damaged   [BadBlock], places that should hold a block; their frames are missing
     diagnostics   [Diagnostic], remarks that cost no data
     n_erased  blocks that were left out because the logger has released them
+    n_cut     places of the card that are not in the file
     """
 
     path: Path
@@ -189,6 +190,7 @@ class Log:
     damaged: list = field(default_factory=list)
     diagnostics: list = field(default_factory=list)
     n_erased: int = 0
+    n_cut: int = 0
 
     def session(self, name=None):
         """Return the session whose name starts so, or the only one; else InputError."""
@@ -251,4 +253,5 @@ def read_log(path, include_erased=False):
         damaged,
         notes + diagnostics + more,
         int(erased.sum()),
+        medium.n_cut,
     )

@@ -8,12 +8,11 @@ from stagelog.errors import InputError
 
 def find_logs(path):
     """Return [(Path, archive entry or None)] of a log, or of all session files in a folder."""
-    from stagelog.archive import find_sessions, load_manifest
+    from stagelog.archive import entry_of, find_sessions
 
     path = Path(path)
     if not path.is_dir():
-        entries = [e for e in _manifest_beside(path, load_manifest) if e.path.name == path.name]
-        return [(path, entries[0] if entries else None)]
+        return [(path, entry_of(path))]
     entries = find_sessions(path)
     known = {entry.path for entry in entries}
     others = sorted(found for found in path.rglob("*.slog") if found not in known)
@@ -28,13 +27,6 @@ def one_log(path):
     if len(found) > 1:
         raise InputError(f"{path} holds {len(found)} session files", f"name one: {found[0][0]}")
     return found[0][0]
-
-
-def _manifest_beside(path, load_manifest):
-    try:
-        return load_manifest(path.parent)
-    except InputError:
-        return []
 
 
 def session_facts(session, timeline):

@@ -12,68 +12,64 @@ _MOST_LINES = 50
 @click.option("--all", "show_all", is_flag=True, help="Show every gap, not the first 50.")
 @json_option
 def command(log, show_all, as_json):
-    """Account for every frame of LOG; exit 1 if any is missing.
+    """Account for every frame of LOG; exit 1 if any is missing or nobody knows.
 
     LOG is a session file, a card, its image, or a folder of the archive, whose files are compared
     with the SHA-256 in its manifest too. seen = stored + dropped exactly + lost at least.
+    COMPLETE needs a witness of the end: the record of a stop, the manifest, or the card.
     """
     from stagelog.cli._logs import find_logs
+    from stagelog.verdict import judge_log, worst
 
-    reports = [_verify(path, entry, show_all, as_json) for path, entry in find_logs(log)]
-    good = all(report["complete"] for report in reports)
+    judged = [judge_log(path, entry) for path, entry in find_logs(log)]
+    verdict = worst(one.verdict for one in judged)
     if as_json:
-        print_json("stagelog.verify/1", {"complete": good, "logs": reports})
-    elif len(reports) > 1:
-        n_bad = sum(not report["complete"] for report in reports)
-        click.echo(f"{len(reports)} logs: " + (f"{n_bad} INCOMPLETE" if n_bad else "all complete"))
-    raise SystemExit(0 if good else 1)
+        facts = {"complete": verdict.complete, "verdict": verdict.as_dict()}
+        print_json("stagelog.verify/1", {**facts, "logs": [_report(one) for one in judged]})
+    else:
+        for one in judged:
+            _print(one, show_all)
+        if len(judged) > 1:
+            n_bad = sum(one.verdict.exit_code for one in judged)
+            what = f"{n_bad} NOT COMPLETE" if n_bad else "all complete, as far as can be known"
+            click.echo(f"{len(judged)} logs: {what}")
+    raise SystemExit(verdict.exit_code)
 
 
-def _verify(path, entry, show_all, as_json):
-    from stagelog.archive import check_sha256
-    from stagelog.blocks import read_log
-    from stagelog.ledger import account
-    from stagelog.timeline import find_boots
-
-    problems = [f"{path}: {what}" for _, what in check_sha256([entry] if entry else [])]
-    if entry and not path.is_file():
-        _tell(as_json, problems)
-        return _report(path, [], [], problems)
-    log = read_log(path)
-    if not log.sessions:
-        problems.append(f"{path}: the card holds no session that was not released")
-    ledgers = []
-    for boot in find_boots(log.sessions):
-        for session in boot.sessions:
-            ledger = account(session, log.damaged)
-            ledgers.append(ledger)
-            if not as_json:
-                _print(session, ledger, boot.timeline, show_all)
-    damaged = [f"damaged: {bad}" for bad in log.damaged]
-    _tell(as_json, problems + damaged[: None if show_all else _MOST_LINES])
-    return _report(path, ledgers, log.damaged, problems)
-
-
-def _report(path, ledgers, damaged, problems):
+def _report(judged):
     return {
-        "path": str(path),
-        "complete": not problems and all(ledger.complete for ledger in ledgers),
-        "problems": problems,
-        "sessions": [ledger.as_dict() for ledger in ledgers],
-        "damaged": [str(bad) for bad in damaged],
+        "path": str(judged.path),
+        "complete": judged.verdict.complete,
+        "verdict": judged.verdict.as_dict(),
+        "problems": [problem.text for problem in judged.problems],
+        "sessions": [
+            {
+                **each.ledger.as_dict(),
+                "complete": each.verdict.complete,
+                "verdict": each.verdict.as_dict(),
+            }
+            for each in judged.accounts
+        ],
+        "damaged": [str(bad) for bad in judged.damaged],
     }
 
 
-def _tell(as_json, lines):
-    for line in () if as_json else lines:
+def _print(judged, show_all):
+    for each in judged.accounts:
+        _print_session(each, show_all)
+    damaged = [f"damaged: {bad}" for bad in judged.damaged]
+    for line in damaged if show_all else damaged[:_MOST_LINES]:
         click.echo(line)
+    for problem in judged.problems:
+        click.echo(problem.text)
 
 
-def _print(session, ledger, timeline, show_all):
+def _print_session(account, show_all):
     from stagelog.cli._logs import session_line
     from stagelog.ledger import describe
 
-    click.echo(session_line(session, timeline))
+    ledger, timeline = account.ledger, account.timeline
+    click.echo(session_line(account.session, timeline))
     for bus in ledger.buses:
         if not bus.n_seen and bus.bus:
             continue
@@ -88,17 +84,4 @@ def _print(session, ledger, timeline, show_all):
         click.echo(f"  {line}")
     if len(lines) > len(shown):
         click.echo(f"  and {len(lines) - len(shown):,} more (--all)")
-    click.echo(f"  {_verdict(ledger)}")
-
-
-def _verdict(ledger):
-    from stagelog.ledger import POWER_CUT
-
-    if ledger.complete:
-        return "COMPLETE: every frame that was seen is here"
-    n_lost = sum(bus.n_missing + bus.n_dropped + bus.n_at_least for bus in ledger.buses)
-    counted = all(gap.exact for gap in ledger.gaps if gap.cause != POWER_CUT)
-    more = "" if counted else " or more"
-    if not ledger.closes:
-        return f"INCOMPLETE: {len(ledger.breaks)} blocks contradict their counters"
-    return f"INCOMPLETE: {n_lost:,}{more} frames are not here"
+    click.echo(f"  {account.verdict.text}")

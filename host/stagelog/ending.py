@@ -1,0 +1,116 @@
+"""How a session ended, and who says so: without a witness of the end, no log is complete.
+
+    witness                                        says
+    the session's last block (flag 4, END record)  it was stopped in order, nothing follows
+    the manifest of the archive                    how many blocks the logger or the card had
+    the card                                       what lies behind the last block in the extent:
+                                                   a later session, or space that holds none
+
+A file alone cannot tell a power cut from a copy that was cut off. Reads headers only, never fails.
+"""
+
+from dataclasses import dataclass
+
+from slog.layout import N_BUSES
+
+STOPPED = "stopped"
+POWER_OFF = "power off"
+CUT = "cut short"
+OPEN = "open"
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The end of a session.
+
+    kind      STOPPED; POWER_OFF: the witness knows of no later block; CUT: it knows of `n_blocks`
+              more; OPEN: there is no witness
+    witness   who says so, "" if nobody
+    n_blocks  blocks behind the last one held that are not here; None if nobody knows
+    n_stored  frames of each bus in the whole session, as the witness counts; None if it does not
+    why       why there is no witness, "" if nothing is known of that either
+    """
+
+    kind: str
+    witness: str = ""
+    n_blocks: int | None = 0
+    n_stored: tuple[int, ...] | None = None
+    why: str = ""
+
+    @property
+    def is_known(self) -> bool:
+        """True if nothing follows that could be known of."""
+        return self.kind in (STOPPED, POWER_OFF)
+
+
+def find_end(session, sessions=(), listed=None) -> End:
+    """Return the End of a session (blocks.Session).
+
+    sessions  all sessions of the same log
+    listed    the values of its entry in a manifest, if it has one
+    """
+    if session.has_last:
+        return End(STOPPED, "its END record")
+    if listed is not None and _is_of(listed, session):
+        return _by_manifest(session, listed)
+    return _by_next(session, sessions) or _by_card(session)
+
+
+def _is_of(listed, session):
+    return (listed["device_id"], listed["boot"], listed["nonce"]) == (
+        session.device_id,
+        session.boot,
+        session.nonce,
+    )
+
+
+def _by_manifest(session, listed):
+    last_seq = listed.get("last_seq")
+    n_more = last_seq - session.last_seq if isinstance(last_seq, int) else 0
+    if n_more > 0:
+        return End(CUT, "the manifest", n_more, _stored(listed))
+    if listed.get("running"):
+        return End(OPEN, n_blocks=None, why="it was still being recorded when it was fetched")
+    if listed.get("ended", "source" not in listed):
+        return End(POWER_OFF, "the manifest")
+    return End(OPEN, n_blocks=None, why="the log that it was copied from did not say so either")
+
+
+def _stored(listed):
+    """Return the frames of each bus that a manifest counts, None if it does not say."""
+    try:
+        stored = {bus["bus"]: int(bus["n_stored"]) for bus in listed["ledger"]["buses"]}
+    except (KeyError, TypeError, ValueError):
+        return None
+    return tuple(stored.get(bus, 0) for bus in range(N_BUSES))
+
+
+def _by_next(session, sessions):
+    """Return the End by the session that follows, None if none does.
+
+    Numbers go on from session to session. One may be missing between: that of the block that was
+    being written when the power went.
+    """
+    later = [other for other in sessions if other.first_seq > session.last_seq]
+    following = min(later, key=lambda other: other.first_seq, default=None)
+    if following is None or not following.has_first:
+        return None
+    n_between = following.first_seq - session.last_seq - 1
+    witness = f"the session that follows, {following.identity.name}"
+    if n_between <= 1:
+        return End(POWER_OFF, witness)
+    if session.medium.extent is None:
+        return None  # files were put together: sessions may be missing between
+    return End(CUT, witness, n_between)
+
+
+def _by_card(session):
+    """Return the End by what lies behind the last block on the card."""
+    medium = session.medium
+    if medium.extent is None:
+        return End(OPEN, n_blocks=None)
+    first, end = medium.extent["data_first"], medium.extent["data_end"]
+    behind = first + (int(session.rows[-1]) - first + 1) % (end - first)
+    if not medium.ring[0] <= behind < medium.ring[1]:
+        return End(OPEN, n_blocks=None, why="the image of the card is cut off there")
+    return End(POWER_OFF, "the card, which holds no later block")

@@ -1,0 +1,169 @@
+"""What can be said of a log as a whole: complete, incomplete, or what nobody can know.
+
+Every verb and the Python API take their words and their exit code from here. COMPLETE is said
+only where each frame that the logger was given is held and a witness knows the end (ending).
+Fails with InputError as the reader does; a log that is not what it should be is a value.
+"""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from stagelog.blocks import NO_LOGGER, Session, read_log
+from stagelog.ending import CUT, OPEN, POWER_OFF, find_end
+from stagelog.ledger import OPEN_END, POWER_CUT, Ledger, account, clock_of
+from stagelog.timeline import Timeline, find_boots
+
+COMPLETE = "complete"
+INCOMPLETE = "incomplete"
+OPEN_LOG = "open end"
+FOREIGN = "foreign log"
+EMPTY = "no session"
+_WORST_FIRST = (INCOMPLETE, OPEN_LOG, EMPTY, FOREIGN, COMPLETE)
+_NOBODY_COUNTED = "what its logger lost cannot be known"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`kind` is one of the words of this module, `text` a sentence that begins with it.
+
+    An open end is bad: something may be missing that was there. A foreign log is not: nothing of
+    it is known to be missing, and no more will ever be known.
+    """
+
+    kind: str
+    text: str
+
+    @property
+    def complete(self) -> bool | None:
+        """True, False, or None where nobody can know and nothing is known to be missing."""
+        return None if self.kind == FOREIGN else self.kind == COMPLETE
+
+    @property
+    def exit_code(self) -> int:
+        """Return what a command ends with that vouches for this log."""
+        return 0 if self.kind in (COMPLETE, FOREIGN) else 1
+
+    def as_dict(self) -> dict:
+        """Return JSON types."""
+        return {**asdict(self), "complete": self.complete}
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One session: its counters and what follows from them. `path` is its file."""
+
+    path: Path
+    session: Session
+    ledger: Ledger
+    timeline: Timeline | None
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class LogAccount:
+    """One log: its sessions in the order of recording, and what is wrong with the file itself.
+
+    problems  Verdicts on the file: changed, missing, cut off
+    damaged   blocks.BadBlock
+    """
+
+    path: Path
+    accounts: tuple[Account, ...] = ()
+    problems: tuple[Verdict, ...] = ()
+    damaged: tuple = ()
+
+    @property
+    def verdict(self) -> Verdict:
+        """Return the worst of what is said of the file and of its sessions."""
+        return worst([*self.problems, *(each.verdict for each in self.accounts)])
+
+
+def judge_log(path, entry=None) -> LogAccount:
+    """Read a log of ours and account for it.
+
+    entry  its archive.Entry: the file is held against the SHA-256 in it, and it is a witness of
+           the end
+    """
+    from stagelog.archive import check_sha256
+
+    path = Path(path)
+    wrong = [f"{path}: {what}" for _, what in check_sha256([entry] if entry else [])]
+    problems = [Verdict(INCOMPLETE, f"INCOMPLETE: {what}") for what in wrong]
+    if entry is not None and not path.is_file():
+        return LogAccount(path, problems=tuple(problems))
+    log = read_log(path)
+    if log.n_cut:
+        text = f"{OPEN_LOG}: cannot know what is missing, {path} is cut off: {log.n_cut:,} places "
+        problems.append(Verdict(OPEN_LOG, f"{text}of the card are not in it"))
+    if not log.sessions:
+        text = f"{EMPTY}: {path}: the card holds none that was not released"
+        problems.append(Verdict(EMPTY, text))
+    accounts = []
+    for boot in find_boots(log.sessions):
+        for session in boot.sessions:
+            end = find_end(session, log.sessions, entry.values if entry else None)
+            ledger = account(session, log.damaged, end)
+            verdict = judge_session(session, ledger, boot.timeline)
+            accounts.append(Account(path, session, ledger, boot.timeline, verdict))
+    return LogAccount(path, tuple(accounts), tuple(problems), tuple(log.damaged))
+
+
+def judge_session(session, ledger, timeline=None) -> Verdict:
+    """Return the Verdict on a session (blocks.Session) by its Ledger."""
+    lost = _lost(ledger)
+    if ledger.end.kind == OPEN:
+        gap = next(gap for gap in ledger.gaps if gap.cause == OPEN_END)
+        open_end = f"{OPEN_LOG}: cannot know what is missing after {clock_of(gap, timeline)}"
+        if ledger.end.why:
+            open_end += f" ({ledger.end.why})"
+        if lost:
+            return Verdict(INCOMPLETE, f"INCOMPLETE: {lost}; {open_end}")
+        return Verdict(OPEN_LOG, open_end)
+    if lost:
+        return Verdict(INCOMPLETE, f"INCOMPLETE: {lost}")
+    if session.device_id == NO_LOGGER:
+        return Verdict(FOREIGN, f"{FOREIGN}: {_NOBODY_COUNTED}")
+    if ledger.end.kind == POWER_OFF:
+        gap = next(gap for gap in ledger.gaps if gap.cause == POWER_CUT)
+        text = f"COMPLETE up to power-off at {clock_of(gap, timeline)}: {gap.detail}"
+        return Verdict(COMPLETE, text)
+    return Verdict(COMPLETE, "COMPLETE: every frame that was seen is here")
+
+
+def judge_foreign(diagnostics) -> Verdict:
+    """Return the Verdict on a log of another recorder that was read to its end."""
+    n_damages = sum(diagnostics.counts.values())
+    if n_damages:
+        places = "place" if n_damages == 1 else "places"
+        text = f"INCOMPLETE: the log is damaged in {n_damages:,} {places}; {_NOBODY_COUNTED}"
+        return Verdict(INCOMPLETE, text)
+    return Verdict(FOREIGN, f"{FOREIGN}: {_NOBODY_COUNTED}")
+
+
+def worst(verdicts) -> Verdict:
+    """Return one Verdict for several: the worst, and how many are not complete."""
+    verdicts = list(verdicts)
+    found = min(verdicts, key=lambda verdict: _WORST_FIRST.index(verdict.kind))
+    n_bad = sum(verdict.exit_code for verdict in verdicts)
+    if n_bad < 2:
+        return found
+    return Verdict(found.kind, f"{found.text} (and {n_bad - 1} more of {len(verdicts)})")
+
+
+def _lost(ledger):
+    """Say what is known to be missing, "" if nothing is."""
+    if not ledger.closes:
+        return f"{len(ledger.breaks):,} blocks contradict their counters"
+    gaps = [gap for gap in ledger.gaps if gap.cause not in (POWER_CUT, OPEN_END)]
+    if not gaps:
+        return ""
+    n = sum(bus.n_missing + bus.n_dropped + bus.n_at_least for bus in ledger.buses)
+    frames = "frame is" if n == 1 else "frames are"
+    parts = []
+    if n:
+        more = "" if all(gap.exact for gap in gaps) else " or more"
+        parts.append(f"{n:,}{more} {frames} not here")
+    if ledger.end.kind == CUT:
+        blocks = "block" if ledger.end.n_blocks == 1 else "blocks"
+        parts.append(f"{ledger.end.n_blocks:,} {blocks} at the end missing")
+    return ", ".join(parts) or "frames may be missing, and nobody counted them"

@@ -1,0 +1,236 @@
+"""COMPLETE needs a witness of the end: what each verb says of a log that was cut at a known place.
+
+One block has 252 records. In `drive_blocks` the first holds 2 meta records (session, anchor) and
+250 frames, each further one 252 frames, 500 us apart; the last record of all is END.
+"""
+
+import json
+
+import numpy as np
+import pytest
+
+from slog.layout import BLOCK_BYTES
+from stagelog.archive import stage_folder, store_session
+from stagelog.blocks import Identity, pack_session, read_log, seal
+from stagelog.card import prepare, prepare_raw, read_card
+from stagelog.cli import main
+from stagelog.download import facts_of, fetch_session, finish_running
+from stagelog.model import FRAME
+from stagelog.rig.play import saturated_tape
+from stagelog.rig.target import SimTarget
+
+ALICE = Identity("e66038b7130f2e29", 12, 0x9F3C2A11)
+BOB = Identity("e66038b7130f2e29", 13, 0x77)
+T_UNIX_US = 1_768_658_602_120_000  # 2026-01-17 14:03:22.120 UTC
+
+
+@pytest.fixture
+def run(capsys):
+    def call(*args):
+        with pytest.raises(SystemExit) as ended:
+            main([str(arg) for arg in args])
+        out, err = capsys.readouterr()
+        return ended.value.code, out, err
+
+    return call
+
+
+def drive_blocks(n_frames=60_000, identity=ALICE, **more):
+    frames = np.zeros(n_frames, FRAME)
+    frames["t_us"] = 1_000_000 + np.arange(n_frames) * 500
+    frames["can_id"] = 0x100
+    frames["dlc"] = frames["n_bytes"] = 8
+    return pack_session(frames, identity, anchors=[(1_000_000, T_UNIX_US)], **more)
+
+
+def write(path, blocks):
+    path.write_bytes(blocks.tobytes())
+    return path
+
+
+def lay(image, first, blocks):
+    """Write blocks onto a card image, from place `first` of its extent on."""
+    log = read_card(image)
+    blocks = blocks.copy()
+    places = first + np.arange(len(blocks), dtype="<u4")
+    blocks[:, 24:28] = places.view("u1").reshape(-1, 4)
+    seal(blocks)
+    with open(image, "r+b") as file:
+        file.seek(log.extent["lba"] * 512 + first * BLOCK_BYTES)
+        file.write(blocks.tobytes())
+
+
+def says(out):
+    """Return the lines of a verdict."""
+    words = ("COMPLETE", "INCOMPLETE", "open end", "foreign log")
+    return [line.strip() for line in out.splitlines() if line.strip().startswith(words)]
+
+
+def test_half_a_file_is_an_open_end(run, tmp_path):
+    """head -c 700000: 170 blocks and 3,680 bytes; 250 + 169 * 252 = 42,838 frames.
+
+    The last of them came 42,837 * 500 us = 21.4185 s after the first, at 14:03:43.538.
+    """
+    content = drive_blocks().tobytes()
+    path = tmp_path / "x.slog"
+    path.write_bytes(content[:700_000])
+    code, out, _ = run("verify", path)
+    assert code == 1 and "42,838 held" in out
+    assert says(out) == ["open end: cannot know what is missing after 14:03:43.538"]
+    code, out, _ = run("verify", path, "--json")
+    facts = json.loads(out)
+    assert code == 1 and facts["complete"] is False
+    assert facts["verdict"]["kind"] == "open end"
+    assert facts["logs"][0]["sessions"][0]["end"]["kind"] == "open"
+
+
+def test_a_file_cut_at_a_block_without_a_manifest_is_an_open_end(run, tmp_path):
+    code, out, _ = run("verify", write(tmp_path / "x.slog", drive_blocks()[:100]))
+    assert code == 1 and says(out)[0].startswith("open end: cannot know what is missing after 14:")
+    whole = write(tmp_path / "y.slog", drive_blocks())
+    code, out, _ = run("verify", whole)
+    assert code == 0 and says(out) == ["COMPLETE: every frame that was seen is here"]
+
+
+def test_a_file_shorter_than_its_manifest_says_how_many_frames_are_missing(run, tmp_path):
+    """60,000 frames; 100 blocks hold 250 + 99 * 252 = 25,198 of them: 34,802 are missing."""
+    log = read_log(write(tmp_path / "x.slog", drive_blocks()))
+    n_blocks = len(drive_blocks())
+    entry = store_session(log, log.session(), stage_folder(tmp_path / "a", "E", "3", "S1"))
+    with open(entry.path, "r+b") as file:
+        file.truncate(100 * BLOCK_BYTES)
+    code, out, _ = run("verify", entry.path)
+    assert code == 1 and "60,000 stored" in out and "34,802 missing" in out
+    assert f"{n_blocks - 100:,} blocks behind the last one, says the manifest" in out
+    assert f"INCOMPLETE: 34,802 frames are not here, {n_blocks - 100} blocks at the end" in out
+    assert "SHA-256" in out
+    entry.path.with_name("manifest.json").unlink()
+    code, out, _ = run("verify", entry.path)
+    assert code == 1 and "open end" in says(out)[0]
+
+
+def test_a_copy_of_a_cut_file_in_the_archive_stays_an_open_end(run, tmp_path):
+    log = read_log(write(tmp_path / "x.slog", drive_blocks()[:100]))
+    store_session(log, log.session(), stage_folder(tmp_path / "a", "E", "3", "S1"))
+    code, out, _ = run("verify", tmp_path / "a")
+    assert code == 1 and says(out)[0].startswith("open end")
+
+
+@pytest.fixture
+def target(tmp_path):
+    rig = SimTarget(tmp_path)
+    rig.play(saturated_tape(500_000, 700_000))
+    yield rig
+    rig.close()
+
+
+def fetch(target, folder):
+    return [
+        fetch_session(target.link, session, folder, facts_of(target.link.hello()))
+        for session in reversed(target.link.list_sessions())
+    ]
+
+
+def test_a_session_that_ended_with_the_power_is_complete_up_to_it(run, target, tmp_path):
+    target.power_cut()
+    target.power_on()
+    finish_running(target.link, always=True)
+    first, *_ = fetch(target, stage_folder(tmp_path / "a", "E", "3", "S1"))
+    assert not read_log(first.entry.path).session().has_last
+    code, out, _ = run("verify", first.entry.path)
+    assert code == 0 and says(out)[0].startswith("COMPLETE up to power-off at 0.")
+    assert "at most 250 ms and the block being written are not here" in out
+    code, out, _ = run("verify", target.card_path)
+    assert code == 0 and [line[:24] for line in says(out)] == [
+        "COMPLETE up to power-off",
+        "COMPLETE: every frame th",
+    ]
+
+
+def test_a_running_session_is_not_complete(run, target, tmp_path):
+    (one,) = fetch(target, stage_folder(tmp_path / "a", "E", "3", "S1"))
+    code, out, _ = run("verify", one.entry.path)
+    assert code == 1 and says(out)[0].startswith("open end: cannot know what is missing after 0.")
+    assert "still being recorded" in out
+
+
+@pytest.fixture
+def card(tmp_path):
+    """A card of 200 places whose ring starts at place 4."""
+    path = tmp_path / "card.img"
+    prepare_raw(path, 200)
+    return path
+
+
+def test_the_next_session_on_the_card_is_a_witness(run, card):
+    """Ten blocks of Alice without her last one, then Bob with the number behind it."""
+    blocks = drive_blocks(2600)
+    lay(card, 4, blocks[:-1])
+    lay(card, 4 + len(blocks) - 1, drive_blocks(1000, BOB, first_seq=len(blocks)))
+    code, out, _ = run("verify", card)
+    assert code == 0 and says(out)[0].startswith("COMPLETE up to power-off at 14:03:23.")
+
+
+def test_numbers_missing_before_the_next_session_are_blocks_missing(run, card):
+    """Alice has 11 blocks; her last 4 are zeros on the card, Bob begins with number 12."""
+    blocks = drive_blocks(2600)
+    assert len(blocks) == 11
+    lay(card, 4, blocks[:7])
+    lay(card, 4 + 11, drive_blocks(1000, BOB, first_seq=12))
+    code, out, _ = run("verify", card)
+    assert code == 1
+    assert says(out)[0] == "INCOMPLETE: 4 blocks at the end missing"
+    assert "4 blocks behind the last one, says the session that follows" in out
+
+
+def test_space_behind_the_last_block_is_a_witness(run, card):
+    lay(card, 4, drive_blocks(2600)[:7])
+    code, out, _ = run("verify", card)
+    assert code == 0 and says(out)[0].startswith("COMPLETE up to power-off")
+
+
+def test_an_image_that_is_cut_off_is_never_complete(run, card):
+    lay(card, 4, drive_blocks(20_000))
+    with open(card, "r+b") as file:
+        file.truncate(40 * BLOCK_BYTES)
+    code, out, _ = run("verify", card)
+    assert code == 1 and says(out)[0].startswith("open end: cannot know what is missing after 14:")
+    assert "160 places of the card are not in it" in out
+
+
+def test_the_image_of_a_prepared_card_cut_off_behind_a_session(run, tmp_path):
+    """62 MB cut to what holds the session and no more: others may have followed."""
+    image = tmp_path / "card.img"
+    made = prepare(image, 62_000_000)
+    first = read_card(image).extent["data_first"]
+    blocks = drive_blocks(2600)
+    lay(image, first, blocks)
+    code, out, _ = run("verify", image)
+    assert code == 0 and says(out) == ["COMPLETE: every frame that was seen is here"]
+    with open(image, "r+b") as file:
+        file.truncate(made.lba * 512 + (first + len(blocks)) * BLOCK_BYTES)
+    code, out, _ = run("verify", image)
+    assert code == 1 and says(out)[-1].startswith("open end: cannot know what is missing,")
+
+
+def test_a_session_copied_from_a_card_is_complete_in_the_archive(run, card, tmp_path):
+    lay(card, 4, drive_blocks(2600)[:7])
+    code, _, _ = run("card", "read", card, "--archive", tmp_path / "a")
+    assert code in (0, None)
+    code, out, _ = run("verify", tmp_path / "a")
+    assert code == 0 and says(out)[0].startswith("COMPLETE up to power-off")
+
+
+def test_a_converted_log_is_foreign(run, tmp_path):
+    log = tmp_path / "x.log"
+    log.write_text("(1768658602.120000) can0 100#0011223344556677\n" * 2000)
+    assert run("convert", log, tmp_path / "x.slog")[0] == 0
+    code, out, _ = run("verify", tmp_path / "x.slog")
+    assert code == 0
+    assert says(out) == ["foreign log: what its logger lost cannot be known"]
+    _, out, _ = run("verify", tmp_path / "x.slog", "--json")
+    assert json.loads(out)["complete"] is None
+    content = (tmp_path / "x.slog").read_bytes()
+    (tmp_path / "x.slog").write_bytes(content[: 3 * BLOCK_BYTES])
+    code, out, _ = run("verify", tmp_path / "x.slog")
+    assert code == 1 and says(out)[0].startswith("open end")
