@@ -77,6 +77,10 @@ class LogAccount:
         """Return the worst of what is said of the file and of its sessions."""
         return worst([*self.problems, *(each.verdict for each in self.accounts)])
 
+    def verdict_of(self, account: Account) -> Verdict:
+        """Return what is said of one of the sessions, the file's own problems with it."""
+        return worst([*self.problems, account.verdict])
+
 
 def judge_log(path, entry=None) -> LogAccount:
     """Read a log of ours and account for it.
@@ -131,11 +135,17 @@ def judge_session(session, ledger, timeline=None) -> Verdict:
 
 
 def judge_foreign(diagnostics) -> Verdict:
-    """Return the Verdict on a log of another recorder that was read to its end."""
-    n_damages = sum(diagnostics.counts.values())
-    if n_damages:
-        places = "place" if n_damages == 1 else "places"
-        text = f"INCOMPLETE: the log is damaged in {n_damages:,} {places}; {_NOBODY_COUNTED}"
+    """Return the Verdict on a log of another recorder that was read to its end
+    (importers.Diagnostics).
+    """
+    known = []
+    if diagnostics.n_damages:
+        places = "place" if diagnostics.n_damages == 1 else "places"
+        known.append(f"the log is damaged in {diagnostics.n_damages:,} {places}")
+    if diagnostics.n_dropped:
+        known.append(f"its recorder lost {diagnostics.n_dropped:,} frames")
+    if known:
+        text = f"INCOMPLETE: {', '.join(known)}; what else was lost cannot be known"
         return Verdict(INCOMPLETE, text)
     return Verdict(FOREIGN, f"{FOREIGN}: {_NOBODY_COUNTED}")
 

@@ -234,3 +234,72 @@ def test_a_converted_log_is_foreign(run, tmp_path):
     (tmp_path / "x.slog").write_bytes(content[: 3 * BLOCK_BYTES])
     code, out, _ = run("verify", tmp_path / "x.slog")
     assert code == 1 and says(out)[0].startswith("open end")
+
+
+@pytest.fixture
+def half(tmp_path):
+    """Half a drive: 100 blocks, 25,198 frames, the last at 14:03:34.718."""
+    return write(tmp_path / "half.slog", drive_blocks()[:100])
+
+
+OPEN = "open end: cannot know what is missing after 14:03:34.718"
+DBC_TEXT = """VERSION ""
+BS_:
+BU_: ECU
+BO_ 256 Engine: 8 ECU
+ SG_ EngSpd : 0|16@1+ (1,0) [0|0] "rpm" ECU
+"""
+
+
+@pytest.fixture
+def dbc(tmp_path):
+    path = tmp_path / "car.dbc"
+    path.write_text(DBC_TEXT)
+    return path
+
+
+def test_decode_of_half_a_log_says_so_and_exits_1(run, half, dbc, tmp_path):
+    code, out, _ = run("decode", half, "--dbc", dbc, "-o", tmp_path / "o")
+    assert code == 1 and "25,198 of 25,198 frames decoded" in out and says(out) == [OPEN]
+    code, out, _ = run("decode", half, "--dbc", dbc, "-o", tmp_path / "p", "--json")
+    (report,) = json.loads(out)["sessions"]
+    assert code == 1 and report["complete"] is False and report["verdict"]["text"] == OPEN
+
+
+def test_decode_that_leaves_out_a_damaged_block_says_so(run, dbc, tmp_path):
+    """Block 4 of the file is damaged: 252 frames."""
+    blocks = drive_blocks()
+    blocks[3, 500] ^= 1
+    path = write(tmp_path / "hole.slog", blocks)
+    code, out, _ = run("decode", path, "--dbc", dbc, "-o", tmp_path / "o")
+    assert code == 1 and "59,748 of 59,748 frames decoded" in out
+    assert "damaged in 1 places" in out and says(out) == ["INCOMPLETE: 252 frames are not here"]
+    code, out, _ = run("convert", path, tmp_path / "hole.log")
+    assert code == 1 and says(out) == ["INCOMPLETE: 252 frames are not here"]
+    whole = write(tmp_path / "whole.slog", drive_blocks())
+    assert run("decode", whole, "--dbc", dbc, "-o", tmp_path / "w")[0] == 0
+
+
+def test_convert_of_half_a_log_says_so_and_exits_1(run, half, tmp_path):
+    code, out, _ = run("convert", half, tmp_path / "half.log")
+    assert code == 1 and "25,198 frames" in out and says(out) == [OPEN]
+    code, out, _ = run("convert", half, tmp_path / "half.blf", "--json")
+    facts = json.loads(out)
+    assert code == 1 and facts["complete"] is False and facts["verdict"]["text"] == OPEN
+    session = ("--session", ALICE.name[:8])
+    assert run("convert", half, tmp_path / "one.log", *session)[0] == 1
+    whole = write(tmp_path / "whole.slog", drive_blocks(2600))
+    assert run("convert", whole, tmp_path / "whole.log")[0] == 0
+
+
+def test_a_log_of_another_recorder_is_foreign_in_every_verb(run, dbc, tmp_path):
+    log = tmp_path / "x.log"
+    log.write_text("(1768658602.120000) can0 100#0011223344556677\n" * 20)
+    foreign = ["foreign log: what its logger lost cannot be known"]
+    code, out, _ = run("decode", log, "--dbc", dbc, "-o", tmp_path / "o")
+    assert code == 0 and says(out) == foreign
+    code, out, _ = run("convert", log, tmp_path / "x.asc")
+    assert code == 0 and says(out) == foreign
+    log.write_text("(1768658602.120000) can0 100#0011223344556677\n" * 20 + "what is this?\n")
+    code, out, _ = run("decode", log, "--dbc", dbc, "-o", tmp_path / "p")
+    assert code == 1 and says(out)[0].startswith("INCOMPLETE: the log is damaged in 1 place;")

@@ -36,7 +36,8 @@ def command(log, out, dbc, signals, rate_Hz, session, force, as_json):
     """Convert LOG to OUT: frames to .log (candump), .blf, .asc, .trc, .mf4, .slog; with --dbc
     signals to .mf4, .mcap, .ld (MoTeC), .csv.
 
-    LOG is any log that stagelog reads. Exit 1 if something could not be written in that format.
+    LOG is any log that stagelog reads. Exit 1 if the log is not complete, or if something could
+    not be written in that format.
     'stagelog decode' writes Parquet.
     """
     from stagelog.cli._logs import one_log
@@ -53,17 +54,32 @@ def command(log, out, dbc, signals, rate_Hz, session, force, as_json):
         sink, counts = _signals(stream, out, suffix, dbc, signals, rate_Hz, force)
     else:
         sink, counts = _frames(stream, out, suffix, force)
+    verdict = _judge(path, stream, session)
     facts = {
         "out": [str(path) for path in sink.paths],
         **counts,
         "n_left_out": sink.n_left_out,
-        "n_damages": sum(stream.diagnostics.counts.values()),
+        "n_damages": stream.diagnostics.n_damages,
+        "complete": verdict.complete,
+        "verdict": verdict.as_dict(),
     }
     if as_json:
         print_json("stagelog.convert/1", {"log": str(log), **facts})
     else:
         _print(facts)
-    raise SystemExit(1 if facts["n_left_out"] or facts["n_damages"] else 0)
+    raise SystemExit(1 if facts["n_left_out"] else verdict.exit_code)
+
+
+def _judge(path, stream, session):
+    """Return the Verdict on what was read; `session` as --session names it."""
+    from stagelog.archive import entry_of
+    from stagelog.verdict import judge_foreign, judge_log, worst
+
+    if stream.kind != "slog":
+        return judge_foreign(stream.diagnostics)
+    judged = judge_log(path, entry_of(path))
+    chosen = [a for a in judged.accounts if a.session.identity.name.startswith(session or "")]
+    return worst([*judged.problems, *(account.verdict for account in chosen)])
 
 
 def _check(suffix, dbc, signals, rate_Hz):
@@ -139,3 +155,4 @@ def _print(facts):
         click.echo(f"{facts['n_left_out']:,} left out: the format cannot hold them")
     if facts["n_damages"]:
         click.echo(f"the log is damaged in {facts['n_damages']:,} places; the rest was converted")
+    click.echo(facts["verdict"]["text"])

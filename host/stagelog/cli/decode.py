@@ -25,7 +25,8 @@ def command(log, dbc, out, as_csv, rate_Hz, raw, signals, buses, force, as_json)
     """Decode LOG: one file per message with t_us and physical values.
 
     LOG is a session file, a card, its image, a folder of the archive, or a log of another kind
-    (candump, BLF, ASC, TRC, MF4). Several sessions get a folder each.
+    (candump, BLF, ASC, TRC, MF4). Several sessions get a folder each. Exit 1 if the log is not
+    complete, or if nothing in it could be decoded.
     """
     from stagelog.dbc import load_database
     from stagelog.decode import compile_plan
@@ -33,46 +34,66 @@ def command(log, dbc, out, as_csv, rate_Hz, raw, signals, buses, force, as_json)
     database = load_database(dbc)
     plan = compile_plan(database, list(signals) or None, list(buses) or None)
     recordings = _recordings(log)
-    reports = []
+    reports, bad = [], 0
     for recording in recordings:
         folder = Path(out) / recording.name if len(recordings) > 1 else Path(out)
         sink = _sink(folder, plan, database, recording.facts, as_csv, rate_Hz, raw, force)
         report = {"session": recording.name, **_decode(recording.tables(), plan, sink)}
+        verdict, report["n_damages"] = recording.judge()
+        report |= {"complete": verdict.complete, "verdict": verdict.as_dict()}
+        bad = bad or verdict.exit_code
         reports.append(report)
         if not as_json:
             _print(report)
     if as_json:
         print_json("stagelog.decode/1", {"dbc": str(dbc), "sessions": reports})
-    raise SystemExit(0 if any(report["n_decoded"] for report in reports) else 1)
+    raise SystemExit(bad if any(report["n_decoded"] for report in reports) else 1)
 
 
 class _Recording(NamedTuple):
-    """A recording to decode: `tables` gives its frame tables, `facts` stand in each file."""
+    """A recording to decode: `tables` gives its frame tables, `facts` stand in each file.
+
+    judge  gives (Verdict, number of damaged places) once it was read to its end
+    """
 
     name: str
     tables: Callable
     facts: dict
+    judge: Callable
 
 
 def _recordings(log):
     """Return the [_Recording] in a log of any kind or in a folder of the archive."""
     from stagelog.archive import safe_name
-    from stagelog.blocks import read_log
     from stagelog.cli._logs import find_logs
     from stagelog.importers import sniff, stream_frames
-    from stagelog.timeline import find_boots
+    from stagelog.verdict import judge_log
 
     found = []
-    for path, _ in find_logs(log):
+    for path, entry in find_logs(log):
         if path.is_file() and sniff(path) != "slog":
+            stream = stream_frames(path)
+            judge = partial(_judge_stream, stream.diagnostics)
             facts = {"source": path.name}
-            found.append(_Recording(safe_name(path.stem), partial(stream_frames, path), facts))
+            found.append(_Recording(safe_name(path.stem), partial(iter, stream), facts, judge))
             continue
-        for boot in find_boots(read_log(path).sessions):
-            for session in boot.sessions:
-                facts = _facts(path, session, boot.timeline)
-                found.append(_Recording(session.identity.name, session.iter_frames, facts))
+        judged = judge_log(path, entry)
+        for each in judged.accounts:
+            facts = _facts(path, each.session, each.timeline)
+            name, tables = each.session.identity.name, each.session.iter_frames
+            judge = partial(_judge_session, judged, each)
+            found.append(_Recording(name, tables, facts, judge))
     return found
+
+
+def _judge_stream(diagnostics):
+    from stagelog.verdict import judge_foreign
+
+    return judge_foreign(diagnostics), diagnostics.n_damages
+
+
+def _judge_session(judged, account):
+    return judged.verdict_of(account), len(judged.damaged)
 
 
 def _facts(path, session, timeline):
@@ -134,3 +155,6 @@ def _print(report):
         click.echo(f"  {report['n_unknown']:,} frames are not in the DBC: {ids}")
     if report["n_short"]:
         click.echo(f"  {report['n_short']:,} values are missing: their frames were too short")
+    if report["n_damages"]:
+        click.echo(f"  the log is damaged in {report['n_damages']:,} places; the rest was decoded")
+    click.echo(f"  {report['verdict']['text']}")
