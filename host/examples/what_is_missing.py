@@ -11,7 +11,7 @@ from stagelog.ledger import describe
 drive = stagelog.open(sys.argv[1])
 for each in drive.accounts:
     ledger = each.ledger
-    print(f"session {ledger.name}: {'complete' if ledger.complete else 'NOT complete'}")
+    print(f"session {ledger.name}: {each.verdict.text}")
     for bus in ledger.buses:
         print(f"  bus {bus.bus}: {bus.n_seen:,} frames seen, {bus.n_held:,} here")
     for gap in ledger.gaps:

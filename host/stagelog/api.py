@@ -12,7 +12,7 @@ Fails with InputError (a log or DBC that cannot be read) and UsageError (a name 
 exist, no DBC given, a library that is not installed).
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -28,16 +28,6 @@ class Series(NamedTuple):
     t_us: np.ndarray
     values: np.ndarray
     unit: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """One session as its own counters tell it: `ledger` (ledger.Ledger), and its file."""
-
-    path: Path
-    session: object
-    ledger: object
-    timeline: object
 
 
 class Drive:
@@ -135,24 +125,36 @@ class Drive:
         return _need("polars", "polars").DataFrame(self._columns(message))
 
     @cached_property
-    def accounts(self):
-        """Return the Account of each session of ours, in order; empty for foreign logs."""
-        from stagelog.blocks import read_log
+    def _judged(self):
+        """Return the verdict.LogAccount of each log of ours."""
+        from stagelog.archive import entry_of
         from stagelog.importers import sniff
-        from stagelog.ledger import account
-        from stagelog.timeline import find_boots
+        from stagelog.verdict import judge_log
 
-        found = []
-        for path in self.paths:
-            if sniff(path) != "slog":
-                continue
-            log = read_log(path)
-            chosen = log.sessions if self._session is None else [log.session(self._session)]
-            for boot in find_boots(chosen):
-                for session in boot.sessions:
-                    ledger = account(session, log.damaged)
-                    found.append(Account(path, session, ledger, boot.timeline))
-        return tuple(found)
+        own = [path for path in self.paths if sniff(path) == "slog"]
+        return [judge_log(path, entry_of(path)) for path in own]
+
+    @cached_property
+    def accounts(self):
+        """Return the verdict.Account of each session of ours, in order; empty for foreign logs."""
+        each = (account for log in self._judged for account in log.accounts)
+        name = self._session or ""
+        found = tuple(one for one in each if one.session.identity.name.startswith(name))
+        if name and len(found) != 1:
+            listed = ", ".join(one.session.identity.name for one in found) or "none"
+            raise InputError(f"{name} is the start of {len(found)} sessions: {listed}")
+        return found
+
+    @cached_property
+    def verdict(self):
+        """Return what `stagelog verify` says of it all, verdict.Verdict; reads foreign logs."""
+        from stagelog.verdict import judge_foreign, worst
+
+        found = [problem for log in self._judged for problem in log.problems]
+        found += [account.verdict for account in self.accounts]
+        if len(self._judged) < len(self.paths):
+            found += [judge_foreign(d) for d in self.diagnostics if d.kind != "slog"]
+        return worst(found)
 
     @property
     def ledger(self):

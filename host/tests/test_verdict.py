@@ -303,3 +303,17 @@ def test_a_log_of_another_recorder_is_foreign_in_every_verb(run, dbc, tmp_path):
     log.write_text("(1768658602.120000) can0 100#0011223344556677\n" * 20 + "what is this?\n")
     code, out, _ = run("decode", log, "--dbc", dbc, "-o", tmp_path / "p")
     assert code == 1 and says(out)[0].startswith("INCOMPLETE: the log is damaged in 1 place;")
+
+
+def test_the_python_api_knows_the_verdict(half, tmp_path):
+    import stagelog
+
+    drive = stagelog.open(half)
+    assert drive.verdict.text == OPEN and drive.verdict.complete is False
+    assert drive.accounts[0].verdict == drive.verdict and not drive.ledger.complete
+    whole = stagelog.open(write(tmp_path / "whole.slog", drive_blocks(2600)))
+    assert whole.verdict.complete is True and whole.ledger.complete
+    log = tmp_path / "x.log"
+    log.write_text("(1768658602.120000) can0 100#0011223344556677\n" * 20)
+    assert stagelog.open(log).verdict.kind == "foreign log"
+    assert stagelog.open(log).verdict.complete is None

@@ -1,16 +1,34 @@
 """What the car said beside what the host finds: equal, or a list of disagreements.
 
 Two lists of events agree when their contents are the same in the same order; the times of the
-car's records may lag by the pass of its main loop. Nothing is raised for a disagreement.
+car's records may lag by the pass of its main loop. They are compared only where both sides saw
+the same frames: a hole in the log is no fault of the car. Nothing is raised for a disagreement.
 """
 
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
+from slog import events as ev
 from slog.layout import META_EVENT
 from stagelog.events.recompute import Detected
+from stagelog.ledger import BLOCK, CARD, HEAD, RING_FULL, clock_of, describe
 
 LAG_US = 1_000_000
+_HOST_LACKS = (BLOCK, CARD, HEAD, RING_FULL)  # frames that the car saw and the log does not hold
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The part of a session in which car and host can be compared: from its start up to `end_us`
+    (None: all of it); `why` it is not longer, in words.
+    """
+
+    end_us: int | None = None
+    why: str = ""
+
+    def holds(self, event):
+        """Tell whether a Detected, with the lag that the other side may have, lies inside."""
+        return self.end_us is None or event.t_us <= self.end_us - LAG_US
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +51,38 @@ def load_events(session):
     return found
 
 
-def compare_events(car, host, until_us=None):
+def find_window(session, ledger, said, timeline=None):
+    """Return the Window of a session: up to the first hole, or to where the car skipped frames.
+
+    said  load_events of the session
+    """
+    windows = []
+    if ledger.breaks:
+        windows.append(Window(session.t_first_us, ledger.breaks[0]))
+    for gap in ledger.gaps:
+        if gap.cause in _HOST_LACKS:
+            start_us = session.t_first_us if gap.t_start_us is None else gap.t_start_us
+            why = f"after {clock_of(gap, timeline)}: {describe(gap, timeline)}"
+            windows.append(Window(start_us, why))
+    for before, event in zip([None, *said], said, strict=False):
+        if event.code == ev.SKIPPED:
+            start_us = before.t_us if before else session.t_first_us
+            windows.append(Window(start_us, "the detectors on board skipped frames"))
+    return min(windows, key=lambda window: window.end_us, default=Window())
+
+
+def compare_events(car, host, until_us=None, window=None):
     """Return the Disagreements of two lists of Detected; [] if they are the same.
 
     until_us  leave out what the host finds after this time: a log that was cut off ends before
               its last events were written
+    window    Window; no disagreement outside of it counts
     """
+    window = window or Window()
     if until_us is not None:
         host = [event for event in host if event.t_us <= until_us]
+    if window.end_us is not None:
+        car, host = ([e for e in side if e.t_us <= window.end_us] for side in (car, host))
     left, right = [e.content for e in car], [e.content for e in host]
     found = []
     matcher = SequenceMatcher(None, left, right, autojunk=False)
@@ -52,4 +94,4 @@ def compare_events(car, host, until_us=None):
             continue
         found += [Disagreement("car only", event, None) for event in car[a:b]]
         found += [Disagreement("host only", None, event) for event in host[c:d]]
-    return found
+    return [one for one in found if window.holds(one.car or one.host)]
