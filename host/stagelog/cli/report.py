@@ -29,7 +29,7 @@ def command(context, logs, profiles, dbc, out, title, force, as_json):
 
     A LOG is a session file, a card or its image, a folder of the archive, or a log of another
     recorder (candump, ASC, BLF, TRC, MF4). With --json the same facts go to stdout; a page is
-    written then only if --out is given.
+    written then only if --out is given. Exit 1 if a log is not complete.
     """
     from ..report.build import SCHEMA, compare_facts, plain_facts, stage_facts
 
@@ -48,11 +48,13 @@ def command(context, logs, profiles, dbc, out, title, force, as_json):
     facts = stage_facts(sources[0], note) if len(sources) == 1 else compare_facts(sources, note)
     size = _write_page(out, facts) if wants_page else None
     if as_json:
-        return print_json(SCHEMA, plain_facts(facts))
-    verdict = facts["verdict"]
-    click.echo(f"{verdict['question']} {verdict['answer']}")
-    click.echo(f"{out}  {size_text(size)}")
-    return None
+        print_json(SCHEMA, plain_facts(facts))
+    else:
+        verdict = facts["verdict"]
+        click.echo(f"{verdict['question']} {verdict['answer']}")
+        click.echo(f"{out}  {size_text(size)}")
+        click.echo(facts["log"]["text"])
+    raise SystemExit(max(source.health.verdict.exit_code for source in sources))
 
 
 def _write_page(out, facts):

@@ -4,6 +4,7 @@ table = compile_table(profile, dbc)          the signal table for CONFIG_SIGNALS
 events = recompute(frames, table)            the car's detectors, run on the host
 said = load_events(session)                  what the car said on board
 compare_events(said, events)                 [] or a list of Disagreement
+find_window(ledger, said)                    the part of a session that can be compared
 read_events(events, table)                   the same as dicts with names and units
 flights_of(events)                           flights as dicts, take-off and landing in one
 summarise(events)                            the newest running summary
@@ -12,7 +13,7 @@ fuel_by_terrain(events, mode, profile)       litres per 100 km, beside the plan
 find_gear_abuse(series, profile)             over-rev, shifts under load, slip: from the raw log
 """
 
-from stagelog.events.compare import Disagreement, compare_events, load_events
+from stagelog.events.compare import Disagreement, compare_events, find_window, load_events
 from stagelog.events.compile import SignalTable, TableProblem, compile_table
 from stagelog.events.consumption import fuel_by_terrain
 from stagelog.events.gearbox import find_gear_abuse
@@ -29,6 +30,7 @@ __all__ = [
     "compare_events",
     "compile_table",
     "find_gear_abuse",
+    "find_window",
     "flights_of",
     "fuel_by_terrain",
     "load_events",

@@ -51,22 +51,22 @@ def load_events(session):
     return found
 
 
-def find_window(session, ledger, said, timeline=None):
+def find_window(ledger, said, timeline=None):
     """Return the Window of a session: up to the first hole, or to where the car skipped frames.
 
     said  load_events of the session
     """
     windows = []
     if ledger.breaks:
-        windows.append(Window(session.t_first_us, ledger.breaks[0]))
+        windows.append(Window(0, ledger.breaks[0]))
     for gap in ledger.gaps:
         if gap.cause in _HOST_LACKS:
-            start_us = session.t_first_us if gap.t_start_us is None else gap.t_start_us
+            start_us = 0 if gap.t_start_us is None else gap.t_start_us
             why = f"after {clock_of(gap, timeline)}: {describe(gap, timeline)}"
             windows.append(Window(start_us, why))
     for before, event in zip([None, *said], said, strict=False):
         if event.code == ev.SKIPPED:
-            start_us = before.t_us if before else session.t_first_us
+            start_us = before.t_us if before else 0
             windows.append(Window(start_us, "the detectors on board skipped frames"))
     return min(windows, key=lambda window: window.end_us, default=Window())
 

@@ -1,6 +1,7 @@
 """Put a report together: from what was read of one car or several to the facts of a page."""
 
 from ..events import find_gear_abuse, fuel_by_terrain
+from ..verdict import worst
 from . import chassis, driveline, event_tables, flights
 from . import tables as t
 from .charts import kilometres, pauses, stage_charts
@@ -42,6 +43,7 @@ def stage_facts(source, note=""):
     return {
         "title": stage.name or "Stage",
         "subtitle": _when(stage),
+        "log": logger.verdict.as_dict(),
         "verdict": verdict(stage, logger, happened, source.disagreed, hits),
         "tiles": _tiles(source),
         "sections": [section for section in found if section],
@@ -74,12 +76,13 @@ def compare_facts(sources, note=""):
     answer = " ".join(f"{', '.join(names)}: {text}" for text, names in answers.items())
     reasons.sort(key=lambda row: ("bad", "warn", "info").index(row["level"]))
     columns = [t.words("why", long=True), t.words("inspect", long=True)]
-    worst = next((level for level in ("bad", "warn") if level in levels), "good")
+    worst_level = next((level for level in ("bad", "warn") if level in levels), "good")
     return {
+        "log": worst(source.health.verdict for source in sources).as_dict(),
         "title": " · ".join(source.stage.name for source in sources),
         "subtitle": "Cars laid over each other by distance",
         "verdict": {
-            "level": worst,
+            "level": worst_level,
             "question": "Can the cars start tomorrow?",
             "answer": answer,
             "reasons": t.table(columns, reasons, empty="", fold=12),
@@ -112,6 +115,7 @@ def plain_facts(facts):
     return {
         "title": facts["title"],
         "subtitle": facts["subtitle"],
+        "log": facts["log"],
         "verdict": verdict,
         "summary": [{key: tile[key] for key in ("value", "text")} for tile in facts["tiles"]],
         "sections": sections,
@@ -139,7 +143,7 @@ def _tiles(source):
     """Return the tiles of the header: the log, exceedances, flights, agreement, speed."""
     stage, logger = source.stage, source.health
     whole = logger.complete
-    words = {True: "complete", False: "NOT COMPLETE", None: "not counted"}[whole]
+    words = logger.verdict.kind if whole is not False else logger.verdict.kind.upper()
     level = {True: "good", False: "bad", None: "warn"}[whole]
     tiles = [_tile(words, f"the log{': ' if lost_text(logger) else ''}{lost_text(logger)}", level)]
     happened = source.happened

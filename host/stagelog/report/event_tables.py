@@ -148,7 +148,11 @@ def sensors(stage, happened):
 
 def agreement(stage, disagreed, health):
     """Return what the car said on board beside what the host finds in the raw log."""
-    made = {"id": "agreement", "title": "Car and laptop"}
+    made = {"id": "agreement", "title": "Car and laptop", "lines": health.not_compared}
+    if disagreed is None and health.not_compared:
+        return made | {
+            "note": "What the car said can't be compared: frames that it saw are missing."
+        }
     if disagreed is None:
         return made | {
             "note": "The car said no events on board: it had no signal table, or the log is not "
@@ -156,8 +160,8 @@ def agreement(stage, disagreed, health):
         }
     if not disagreed:
         return made | {
-            "note": f"All {health.n_said:,} events that the car said on board are found again in "
-            "the raw log, and no other."
+            "note": f"All {health.n_compared:,} of {health.n_said:,} events of the car that can "
+            "be compared are found again in the raw log, and no other."
         }
     table = (
         "" if health.same_table else "The car watched ANOTHER SIGNAL TABLE than this profile's. "

@@ -10,15 +10,11 @@ FOLD = 25
 def health(stage, health):
     """Return the first section of a report; `health` is a source.Health."""
     complete = health.complete
-    if complete is None:
-        note = (
-            f"This log was made by another recorder ({health.recorder}): nobody counted what it "
-            "lost."
-        )
-    elif complete:
-        note = "COMPLETE: every frame that the logger saw is here."
-    else:
-        note = "NOT COMPLETE: frames are missing; every hole that is known is listed."
+    note = f"{health.verdict.text}."
+    if not health.ledgers:
+        note += f" The log is of another recorder ({health.recorder})."
+    elif complete is False:
+        note += " Every hole that is known is listed."
     return {
         "id": "health",
         "title": "Logger health",

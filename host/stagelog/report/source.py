@@ -14,7 +14,8 @@ import numpy as np
 from slog import events as ev
 from slog.layout import META_HASH
 
-from ..blocks import read_log
+from ..archive import entry_of
+from ..blocks import NO_LOGGER
 from ..dbc import load_database
 from ..decode import compile_plan, decode
 from ..decode.tables import Decoded, MessageTable
@@ -25,12 +26,14 @@ from ..events import (
     SignalTable,
     compare_events,
     compile_table,
+    find_window,
     load_events,
 )
 from ..events.reading import flights_of
 from ..importers import load_frames, sniff
-from ..ledger import Gap, account, describe
+from ..ledger import Gap, describe
 from ..timeline import SOURCE_TEXT, find_boots
+from ..verdict import OPEN_LOG, Verdict, judge_foreign, judge_log, worst
 from .events import Happened
 from .stage import Piece, Stage
 
@@ -43,6 +46,8 @@ PAUSE_US = 5_000_000  # what is left of the time without power between two key c
 class Health:
     """What the logger says of its own work.
 
+    verdicts what can be said of each log, verdict.Verdict
+    is_end_known  False where the log may end before the drive did
     ledgers  ledger.Ledger by session; empty for a log of another recorder
     gaps     (ledger.Gap, in words, start and end on the axis of the stage or None)
     damaged  bad blocks, in words
@@ -50,24 +55,33 @@ class Health:
     recorder what made the log
     n_said   events that the car said on board; same_table is False if it watched the bus with
              another signal table than the profile's
+    n_compared  of them, those in a part of the log that both sides saw whole; `not_compared` says
+             why that is not all of it
     """
 
+    verdicts: list = field(default_factory=list)
+    is_end_known: bool = True
     ledgers: list = field(default_factory=list)
     gaps: list = field(default_factory=list)
     damaged: list = field(default_factory=list)
     clock: str = ""
     recorder: str = "stagelog"
     n_said: int = 0
+    n_compared: int = 0
+    not_compared: list = field(default_factory=list)
     same_table: bool = True
     n_unknown: int = 0
     n_frames: int = 0
 
     @property
+    def verdict(self) -> Verdict:
+        """Return what `stagelog verify` says of the logs."""
+        return worst(self.verdicts)
+
+    @property
     def complete(self):
         """True, False, or None where nobody counted."""
-        if not self.ledgers:
-            return None
-        return all(ledger.complete for ledger in self.ledgers) and not self.damaged
+        return self.verdict.complete
 
 
 @dataclass
@@ -157,12 +171,17 @@ class _Reading:
 
     def add_own(self, paths):
         """Add the sessions of our logger, key cycle by key cycle."""
-        sessions, damaged = [], []
+        accounts = {}
         for path in paths:
-            log = read_log(path)
-            sessions += log.sessions
-            damaged += log.damaged
-        self.health.damaged = [str(bad) for bad in damaged]
+            judged = judge_log(path, entry_of(path))
+            self.health.verdicts += judged.problems
+            ends = [each.ledger.end.is_known for each in judged.accounts]
+            ends += [problem.kind != OPEN_LOG for problem in judged.problems]
+            self.health.is_end_known &= all(ends)
+            self.health.damaged += [str(bad) for bad in judged.damaged]
+            accounts.update((each.session, each) for each in judged.accounts)
+        sessions = list(accounts)
+        self.health.verdicts += [each.verdict for each in accounts.values()]
         boots = find_boots(sessions)
         devices = sorted({boot.device_id for boot in boots})
         if len(devices) > 1:
@@ -171,34 +190,61 @@ class _Reading:
             )
         total = sum(session.n_frames for session in sessions) or 1
         for boot in boots:
-            self._add_boot(boot, damaged, total)
+            self._add_boot(boot, accounts, total)
 
-    def _add_boot(self, boot, damaged, total):
+    def _add_boot(self, boot, accounts, total):
         start_us = min(session.t_first_us for session in boot.sessions)
         unix_us = boot.timeline.to_unix_us(start_us) if boot.timeline else None
         shift_us = self._open(start_us, boot.t_last_us, boot.boot, unix_us)
         if boot.timeline:
             self.health.clock = SOURCE_TEXT.get(boot.timeline.source, "")
-        said, run = [], Recomputation(self.table.data)
+        run = Recomputation(self.table.data)
         for session in boot.sessions:
-            ledger = account(session, damaged)
-            self.health.ledgers.append(ledger)
+            ledger = accounts[session].ledger
+            if session.device_id == NO_LOGGER:
+                self.health.recorder = "converted"
+            else:
+                self.health.ledgers.append(ledger)
             for gap in ledger.gaps:
                 self._add_gap(gap, describe(gap, boot.timeline), shift_us)
-            said += load_events(session)
             heads = [
                 m.values["sha256_head"] for m in session.decoded_meta(META_HASH) if m.arg == 2
             ]
             self.health.same_table &= all(self.digest.startswith(head) for head in heads)
+            # The car's detectors begin anew with each session, those of the report with each boot.
+            is_only = len(boot.sessions) == 1
+            alone = run if is_only else Recomputation(self.table.data)
             for frames in session.iter_frames():
                 self._feed(run, frames, shift_us)
+                if not is_only:
+                    alone.feed(frames)
                 self.progress(self.health.n_frames / total)
-        self._add_events(run.events, said, shift_us)
+            self._compare(session, ledger, boot.timeline, alone.events, shift_us)
+        self.found += [_moved(event, shift_us) for event in run.events]
+
+    def _compare(self, session, ledger, timeline, found, shift_us):
+        """Hold what the car said in a session against what the host finds in its frames."""
+        said = load_events(session)
+        self.health.n_said += len(said)
+        if not said:
+            return
+        window = find_window(ledger, said, timeline)
+        if window.why:
+            self.health.not_compared.append(f"session {session.identity.name}: {window.why}")
+        n_inside = sum(window.holds(event) for event in said)
+        self.health.n_compared += n_inside
+        if n_inside:
+            differ = compare_events(said, found, said[-1].t_us, window)
+            self.disagreed = (self.disagreed or []) + [
+                type(one)(one.what, _moved(one.car, shift_us), _moved(one.host, shift_us))
+                for one in differ
+            ]
 
     def add_other(self, path):
         """Add a log of another recorder."""
         log = load_frames(path)
         self.health.recorder = log.kind
+        self.health.verdicts.append(judge_foreign(log.diagnostics))
         self.health.damaged += [f"{path}: {damage}" for damage in log.diagnostics.damages]
         frames = log.frames
         if not len(frames):
@@ -212,7 +258,7 @@ class _Reading:
             shift_us = self._open(start_us, end_us, None, epoch)
             run = Recomputation(self.table.data)
             self._feed(run, part, shift_us)
-            self._add_events(run.events, [], shift_us)
+            self.found += [_moved(event, shift_us) for event in run.events]
 
     def _open(self, start_us, end_us, boot, unix_us):
         """Append a piece to the axis; return what its times are shifted by."""
@@ -239,16 +285,6 @@ class _Reading:
         start = None if gap.t_start_us is None else gap.t_start_us + shift_us
         end = None if gap.t_end_us is None else gap.t_end_us + shift_us
         self.health.gaps.append((gap, text, start, end))
-
-    def _add_events(self, found, said, shift_us):
-        self.health.n_said += len(said)
-        if said:
-            differ = compare_events(said, found, said[-1].t_us)
-            self.disagreed = (self.disagreed or []) + [
-                type(one)(one.what, _moved(one.car, shift_us), _moved(one.host, shift_us))
-                for one in differ
-            ]
-        self.found += [_moved(event, shift_us) for event in found]
 
 
 def _moved(event, shift_us):

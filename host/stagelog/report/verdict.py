@@ -7,7 +7,6 @@ too: what was not seen is not good. What to inspect stands in the car's profile.
 
 from . import tables as t
 from .events import SEVERITIES
-from .health import lost_text
 
 _ANSWERS = {
     "bad": "Not before the work below is done.",
@@ -15,6 +14,7 @@ _ANSWERS = {
     "good": "Yes: nothing in this log speaks against it.",
 }
 _BLIND = "The log does not say: too little of the car is in it."
+_NO_END = "The log does not say: its end is missing."
 
 
 def verdict(stage, health, happened, disagreed, dampers):
@@ -41,7 +41,9 @@ def verdict(stage, health, happened, disagreed, dampers):
         (one for one in ("bad", "warn") if any(r["level"] == one for r in reasons)), "good"
     )
     answer = _BLIND if blind and level != "bad" else _ANSWERS[level]
-    if health.complete is False and level != "bad" and not blind:
+    if level != "bad" and not health.is_end_known:
+        answer = _NO_END
+    elif health.complete is False and level != "bad" and not blind:
         answer = f"As far as the log goes: {answer[0].lower()}{answer[1:]}"
     return {
         "level": "warn" if blind and level != "bad" else level,
@@ -55,19 +57,23 @@ def verdict(stage, health, happened, disagreed, dampers):
 
 def _of_health(health):
     if health.complete is None:
-        why = "Another recorder's log: nobody counted what it lost"
-        return [t.row(why, None, level="info")]
+        return [t.row(f"The log: {health.verdict.text}", None, level="info")]
     if health.complete:
         return []
-    why = f"The log is not complete ({lost_text(health) or 'see logger health'})"
+    why = f"The log is not complete ({health.verdict.text})"
     why += ": what happened in its holes is not known"
+    if not health.is_end_known:
+        why = f"The end of the log is missing ({health.verdict.text})"
     return [t.row(why, "the logger's card, cable and supply", level="warn")]
 
 
 def _of_agreement(disagreed, health):
     """Return the reason that the car and the laptop differ, if they do."""
     if not disagreed:
-        return []
+        return [
+            t.row(f"Car and laptop can't be compared, {why}", None, level="info")
+            for why in health.not_compared
+        ]
     why = f"Car and laptop differ in {len(disagreed):,} events"
     if not health.same_table:
         return [t.row(f"{why}: the car watches with another signal table", None, level="info")]
