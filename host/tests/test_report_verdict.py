@@ -2,11 +2,13 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from slog.layout import BLOCK_BYTES
-from stagelog.blocks import Identity, pack_session, read_log
+from stagelog.blocks import Identity, pack_session, read_log, seal
 from stagelog.car import drive
+from stagelog.car.scenarios.parts import start
 from stagelog.car.story import Incident, Leg, Scenario
 from stagelog.cli import main
 from stagelog.download import facts_of, fetch_session, finish_running
@@ -20,8 +22,8 @@ SHORT = Scenario(
     name="hot",
     number=0,
     summary="a differential that reads hot, twice, in a quarter of a minute",
-    legs=(Leg("idle", "track", 14.0),),
-    incidents=(Incident("signal", 3.0, 2.0, HOT), Incident("signal", 10.0, 2.0, HOT)),
+    legs=(start(2.0), Leg("drive", "track", 900.0, natural=False, rough=0.6)),
+    incidents=(Incident("signal", 4.0, 2.0, HOT), Incident("signal", 10.0, 2.0, HOT)),
 )
 
 
@@ -92,7 +94,8 @@ def said(tmp_path, table):
     """A folder with the sessions of a logger with detectors that was downloaded from twice."""
     (tmp_path / "signals").write_bytes(table.data)
     target = SimTarget(tmp_path, signals=str(tmp_path / "signals"))
-    target.play(tape_of(drive(SHORT, seed=11).frames))
+    frames = drive(SHORT, seed=11).frames
+    target.play(tape_of(frames[frames["t_us"] < 15_000_000]))
     target.run_for(500_000)
     folder = tmp_path / "a"
     for _ in range(2):
@@ -142,17 +145,11 @@ def test_a_damaged_block_is_not_blamed_on_the_firmware(run, said):
 
 def test_a_real_difference_is_still_told(run, said, table):
     """One event of the car is given another value in the block: no hole, one disagreement."""
-    from stagelog.blocks import seal
-
     path = max(said.glob("*.slog"), key=lambda path: path.stat().st_size)
-    log = read_log(path)
-    import numpy as np
-
     blocks = np.frombuffer(path.read_bytes(), np.uint8).reshape(-1, BLOCK_BYTES).copy()
     words = blocks[:, 64:].view("<u4").reshape(len(blocks), 252, 4)
     is_event = (words[:, :, 0] >> 28 == 15) & (words[:, :, 1] & 0xFF == 5)
     row, column = np.argwhere(is_event)[-1]
-    assert log.session().n_frames
     words[row, column, 2] += 1
     seal(blocks)
     path.write_bytes(blocks.tobytes())
