@@ -18,6 +18,7 @@ from slog.framing import MAX_PAYLOAD, PACKET_BYTES, FrameWriter, Receiver, cobs_
 from slog.layout import BUS_OFF, META_BUS, META_DLC
 from stagelog import ledger
 from stagelog.blocks import read_log
+from stagelog.ending import STOPPED, End
 
 
 def test_the_contract_hash_is_what_it_says():
@@ -116,8 +117,8 @@ def test_the_wall_clock_in_words():
 def test_values_of_the_ledger_cannot_be_changed():
     gap = ledger.Gap(0, 1, 2, 3, True, ledger.CARD)
     bus = ledger.BusLedger(0, 1, 1, 0, 0, 0)
-    whole = ledger.Ledger("x", (bus,), (gap,), (), 1, 0, True, 250)
-    for thing, name in ((gap, "n"), (bus, "n_held"), (whole, "stopped")):
+    whole = ledger.Ledger("x", (bus,), (gap,), (), 1, 0, End(STOPPED), 250)
+    for thing, name in ((gap, "n"), (bus, "n_held"), (whole, "end")):
         with pytest.raises(AttributeError):
             setattr(thing, name, 5)
 

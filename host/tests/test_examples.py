@@ -59,12 +59,12 @@ def test_message_to_pandas(log, frames):
 
 def test_what_is_missing(log, frames, tmp_path):
     printed = run("what_is_missing.py", log)
-    assert ": complete" in printed and f"bus 0: {(frames['bus'] == 0).sum():,} frames" in printed
+    assert ": COMPLETE" in printed and f"bus 0: {(frames['bus'] == 0).sum():,} frames" in printed
     content = bytearray(log.read_bytes())
     content[4096 * 3 + 500] ^= 1
     (tmp_path / "hole.slog").write_bytes(content)
     printed = run("what_is_missing.py", tmp_path / "hole.slog")
-    assert "NOT complete" in printed and "block 4 damaged or missing" in printed
+    assert "INCOMPLETE: " in printed and "block 4 damaged or missing" in printed
 
 
 def test_ask_the_archive(log, tmp_path):
