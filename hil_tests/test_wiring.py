@@ -39,7 +39,15 @@ def test_a_blank_board_becomes_a_logger(tmp_path, monkeypatch):
             facts = json.loads(text)
             assert facts["car"] == "C03" and facts["state"] == "recording"
             assert facts["board"] == "pico_mcp2515" and facts["blocks_free"] > 10_000
-            names = ("--stop", "--event", "TEST", "--stage", "SS01", "--archive", tmp_path / "archive")
+            names = (
+                "--stop",
+                "--event",
+                "TEST",
+                "--stage",
+                "SS01",
+                "--archive",
+                tmp_path / "archive",
+            )
             code, _, text = stagelog("download", port, *names)
             assert code == 0, text
             code, text, _ = stagelog("verify", tmp_path / "archive")
