@@ -3,7 +3,8 @@
 recording         one short flash every two seconds
 bus fault         two flashes: a bus is silent, has errors or is off; the card is written
 no controller     three flashes
-frames dropped    four flashes: the card is too slow
+frames dropped    four flashes: the card is too slow, or the board
+wires             five flashes: a wire of a controller is missing, or its answers are doubtful
 card fault        quick flicker: nothing is stored
 full              slow blinking, half a second on, half a second off
 stopped           on, with a short gap every two seconds
@@ -33,6 +34,12 @@ _BY_FAULT = {
     faults.BUS_OFF: 0x0005,
     faults.CONTROLLER_ABSENT: 0x0015,
     faults.RING_OVERFLOW: 0x0055,
+    faults.CONTROLLER_OVERRUN: 0x0055,
+    faults.WIRE_FULL: 0x0155,
+    faults.WIRE_INTERRUPT: 0x0155,
+    faults.WIRES: 0x0155,
+    faults.SPI_NOISE: 0x0155,
+    faults.CARD_FOREIGN: 0x5555,
 }
 _RECORDING = 0x0001
 

@@ -45,6 +45,8 @@ class CanSource:
         self.answers = False
         self.counters = [0] * 8
         self.n_errors = 0  # of the bus since set_up, at least
+        self.doubts = 0  # answers of the chip since power-on that cannot be right
+        self.wire_fault = 0  # of slog.faults: which of its wires is missing
         self._port = port
         self._clock = clock
         self._crystal_Hz = crystal_Hz

@@ -6,6 +6,7 @@ does not answer; the rest says so in `answers` and tries again once a second.
 
 from drivers.can_filters import filter_registers
 from drivers.can_source import CanSource
+from slog import faults
 from slog.layout import BUS_ACTIVE, BUS_OFF, BUS_PASSIVE, BUS_STOPPED, BUS_WARNING, const
 
 _WRITE = const(0x02)
@@ -27,6 +28,8 @@ _MODE_BITS = const(0xE0)
 _MODE_CONFIG = const(0x80)
 _BOTH_BUFFERS = const(0x03)
 _FULL_PINS = const(0x0F)  # RX0BF and RX1BF show their buffer's interrupt
+_FULL_OUTPUTS = const(0x0C)  # they are outputs: bit 4 for RX0BF, bit 5 for RX1BF
+_TX0_SENT = const(0x04)  # in CANINTE and CANINTF: a cause of INT that is ours alone to set
 _ROLL_OVER = const(0x04)
 _MESSAGE_ERROR = const(0x80)  # in CANINTF
 _OVERFLOWS = const(0xC0)  # the rest in EFLG
@@ -68,6 +71,7 @@ class Mcp2515(CanSource):
 
     def __init__(self, port, clock, crystal_Hz, bus=0, mode=MODE_SILENT):
         super().__init__(port, clock, crystal_Hz, bus, mode)
+        self._n_doubts = 0
         self._buf = bytearray(16)
         self._view = memoryview(self._buf)
 
@@ -85,6 +89,7 @@ class Mcp2515(CanSource):
         if not self._reaches(_MODE_CONFIG):
             raise OSError("no CAN controller answers")
         self._write(_CNF3, *timing)
+        self._check_wires()
         self._write(_CANINTE, _BOTH_BUFFERS)
         self._write(_BFPCTRL, _FULL_PINS)
         self._write(_RXB0CTRL, _ROLL_OVER)
@@ -92,6 +97,30 @@ class Mcp2515(CanSource):
         if bytes(self._read(_CNF3, 4)) != bytes(timing) + bytes((_BOTH_BUFFERS,)):
             raise OSError("the CAN controller does not keep its registers")
         self.answers = True
+
+    def _check_wires(self):
+        """Let the chip drive its pins, see which arrive and work with those. Nothing is sent."""
+        port = self._port
+        full = port.has_full_pins
+        if full:
+            for level in range(4):
+                self._write(_BFPCTRL, _FULL_OUTPUTS | level << 4)
+                port.wait_us(5)
+                full = full and port.low_pins() >> 1 == 3 - level
+        seen = []
+        self._write(_CANINTE, _TX0_SENT)
+        for value in (_TX0_SENT, 0):
+            self._modify(_CANINTF, _TX0_SENT, value)
+            port.wait_us(5)
+            seen.append(port.low_pins() & 1)
+        interrupt = seen == [1, 0]
+        port.use(full, interrupt)
+        if full:
+            self.wire_fault = faults.NONE if interrupt else faults.WIRE_INTERRUPT
+        elif not interrupt:
+            self.wire_fault = faults.WIRES
+        else:
+            self.wire_fault = faults.WIRE_FULL if port.has_full_pins else faults.NONE
 
     def set_filters(self, filters):
         """Receive what passes one of the filters (id, mask, flags); None: all.
@@ -125,21 +154,34 @@ class Mcp2515(CanSource):
             self._write(_CANSTAT + 1, _MODE_CONFIG)
 
     def _look(self):
-        status, control = self._read(_CANSTAT, 2)
-        if control != self._mode:
-            self._revive()
-            return
-        if self._port.is_stuck():
-            self._port.wake()
-        flags, errors = self._read(_CANINTF, 2)
-        self.counters[6] = (flags & 1) + (flags >> 1 & 1)
-        self.counters[0], self.counters[1] = self._read(_TEC, 2)
-        overflows = errors & _OVERFLOWS
-        if overflows:
+        """This SPI has no CRC: registers that we set are read with the others, and what looks
+        wrong is read again before it is believed.
+        """
+        n_wrong = 0
+        while n_wrong < 2:
+            pins, _, status, control = self._read(_BFPCTRL, 4)
+            enabled, flags, errors = self._read(_CANINTE, 3)
+            is_ours = (pins, control, enabled) == (_FULL_PINS, self._mode, _BOTH_BUFFERS)
+            if is_ours and not self._port.is_unheard(flags & _BOTH_BUFFERS):
+                break
+            n_wrong += 1
+        overflows = errors & _OVERFLOWS if is_ours else 0
+        if overflows and overflows != self._read(_EFLG, 1)[0] & overflows:
+            self._n_doubts += 1
+        elif overflows:
             self._modify(_EFLG, overflows, 0)
             self._lost(2 if overflows == _OVERFLOWS else 1)
         elif self._untold:
             self._lost(0)
+        if n_wrong == 2:  # the chip is away or was reset, or a wire broke since the start
+            self._revive()
+            return
+        self._n_doubts += n_wrong
+        self.doubts = self._n_doubts + self._port.n_doubts()
+        if self._port.is_stuck():
+            self._port.wake()
+        self.counters[6] = (flags & 1) + (flags >> 1 & 1)
+        self.counters[0], self.counters[1] = self._read(_TEC, 2)
         if flags & _MESSAGE_ERROR:
             self._modify(_CANINTF, _MESSAGE_ERROR, 0)
             self.n_errors += 1

@@ -2,7 +2,7 @@
 
 One controller on one SPI that nobody else uses. While main code uses that SPI or the ring's
 producer side, the interrupt (`rp2_receive`) is held off at the interrupt controller, for 10 us at
-most; an edge that comes meanwhile is not lost. Nothing here raises: a dead chip reads as zeros or
+most; pins that call are still low afterwards. Nothing here raises: a dead chip reads as zeros or
 ones.
 """
 
@@ -20,11 +20,12 @@ from drivers.rp2_receive import hot as _hot
 from logger.ring import BlockRing
 
 _SPI = (0x4003C000, 0x40040000)  # word 2: data; 3: status, 4 received something, 16 busy
-_INTE0 = const(0x40014100)  # enables the same for this core
+_INTE0 = const(0x40014100)  # this core's: GPIO 0 to 7, four bits each, the first: level low
 _SET = const(0x2000)  # added to an address: set, clear the bits written
 _CLEAR = const(0x3000)
 _VTOR = const(0xE000ED08)  # where the table of interrupts is; in RAM with pico-sdk
 _GPIO_VECTOR = const(4 * (16 + 13))
+_NVIC = const(0xE000E100)  # set-enable
 _PRIORITIES = const(0xE000E40C)  # of four interrupts, the GPIO interrupt's in bits 15..8
 _GPIO_IRQ = const(1 << 13)
 
@@ -33,7 +34,7 @@ _H_SIO = const(0)
 _H_SPI = const(1)
 _H_TIMER = const(2)
 _H_NVIC = const(3)
-_H_EDGE_BIT = const(5)
+_H_DOUBTS = const(4)
 _H_STATE = const(6)
 _H_MEMORY = const(7)
 _H_N_BLOCKS = const(8)
@@ -43,11 +44,14 @@ _H_FULL1 = const(11)
 _H_INT = const(12)
 _H_BUS = const(13)
 _H_LAST_LO = const(14)
+_H_MOST = const(16)
 
 # What `code` can do.
 _OPEN = const(1)
 _CLOSE = const(2)
 _RUN = const(3)
+
+_POLLS_Hz = const(4000)  # two buffers last 220 us of a full bus at 500 kbit/s
 
 
 @micropython.viper
@@ -95,8 +99,8 @@ def _close_open():
 
 
 @micropython.viper
-def _transfer(buf: ptr8, n: int):
-    """Exchange `n` bytes in place while the GPIO interrupt is held off."""
+def _transfer(buf: ptr8, n: int) -> int:
+    """Exchange `n` bytes in place while the GPIO interrupt is held off; return the pins then."""
     hot = ptr32(_hot)
     nvic = ptr32(hot[_H_NVIC])
     sio = ptr32(hot[_H_SIO])
@@ -111,8 +115,10 @@ def _transfer(buf: ptr8, n: int):
             pass
         buf[i] = spi[2]
         i += 1
+    inputs = sio[1]
     sio[5] = hot[_H_CS]
     nvic[0] = was
+    return inputs
 
 
 @micropython.viper
@@ -202,17 +208,18 @@ class HotClock:
 class HotPort:
     """One controller's SPI, chip select and pins, shared between main code and the handler.
 
-    Pins are GPIO numbers; `interrupt` lies in 0 to 7. full0 and full1 (RX0BF, RX1BF) may both be
-    None: the handler then asks the controller which buffer is full, which costs 2.4 us a frame.
+    Pins are GPIO numbers. full0 and full1 (RX0BF, RX1BF) may both be None: the handler then
+    answers to INT and asks the controller which buffer is full, which costs 2.4 us a frame.
+    `has_full_pins` says whether the board file names them; `use` what the handler works with.
     """
 
     def __init__(self, spi, baudrate_Hz, sck, mosi, miso, cs, interrupt, full0=None, full1=None):
         self._cs = machine.Pin(cs, machine.Pin.OUT, value=1)
-        self._interrupt = machine.Pin(interrupt, machine.Pin.IN, machine.Pin.PULL_UP)
-        for pin in (full0, full1):
-            if pin is not None:
-                machine.Pin(pin, machine.Pin.IN, machine.Pin.PULL_UP)
         self.has_full_pins = full0 is not None and full1 is not None
+        self._numbers = (interrupt, full0, full1) if self.has_full_pins else (interrupt,)
+        self._pins = [
+            machine.Pin(number, machine.Pin.IN, machine.Pin.PULL_UP) for number in self._numbers
+        ]
         self._spi = machine.SPI(
             spi,
             baudrate_Hz,
@@ -220,43 +227,82 @@ class HotPort:
             mosi=machine.Pin(mosi),
             miso=machine.Pin(miso),
         )
+        self._timer = None
+        self._inputs = 0
         _hot[_H_SPI] = _SPI[spi]
         self._vector = machine.mem32[machine.mem32[_VTOR] + _GPIO_VECTOR]
-        self._edge_bit = 4 << 4 * interrupt
-        _hot[_H_EDGE_BIT] = self._edge_bit
         _hot[_H_CS] = 1 << cs
-        _hot[_H_INT] = 1 << interrupt
-        _hot[_H_FULL0] = 1 << full0 if self.has_full_pins else 0
-        _hot[_H_FULL1] = 1 << full1 if self.has_full_pins else 0
+        self.use(self.has_full_pins, True)
 
     def transfer(self, buf, n):
         """Exchange the first `n` bytes of `buf` in place, chip select low; the handler waits."""
-        _transfer(buf, n)
+        self._inputs = _transfer(buf, n)
+
+    def low_pins(self):
+        """Return which pins are low: bit 0 INT, 1 RX0BF, 2 RX1BF."""
+        low = 0
+        for i, pin in enumerate(self._pins):
+            low |= (not pin()) << i
+        return low
+
+    def is_unheard(self, buffers):
+        """Tell whether one of `buffers`, full at the last transfer, was called by no pin."""
+        if len(self._calling) == 1:
+            return bool(buffers and self._inputs >> self._calling[0] & 1)
+        for i, number in enumerate(self._calling):
+            if buffers >> i & self._inputs >> number & 1:
+                return True
+        return False
+
+    def use(self, full, interrupt):
+        """Let RX0BF and RX1BF call the handler and tell it what is full; else INT; else a timer,
+        4,000 times a second. Only while stopped.
+        """
+        self._calling = self._numbers[1:] if full else self._numbers[:1] if interrupt else ()
+        bits = [1 << number for number in self._numbers[1:]] if full else (0, 0)
+        _hot[_H_FULL0], _hot[_H_FULL1] = bits
+        _hot[_H_INT] = 1 << (self._numbers[0] if self._calling else 30)  # 30: no pin, reads low
+        _hot[_H_MOST] = 32 if self._calling else 6
 
     def start(self, bus):
         """Let the handler take frames from now on, as frames of `bus`."""
         _hot[_H_BUS] = bus
         self._set_vector(handler, 0)
-        machine.mem32[_INTE0 | _SET] = self._edge_bit
-        _take_now()
+        for number in self._calling:
+            machine.mem32[_inte(number) | _SET] = 1 << 4 * (number & 7)
+        if not self._calling:
+            self._timer = machine.Timer(-1, freq=_POLLS_Hz, callback=lambda _: _take_now())
 
     def stop(self):
         """Stop the handler."""
-        machine.mem32[_INTE0 | _CLEAR] = self._edge_bit
+        if self._timer is not None:
+            self._timer.deinit()
+            self._timer = None
+        for number in self._calling:
+            machine.mem32[_inte(number) | _CLEAR] = 1 << 4 * (number & 7)
         self._set_vector(self._vector, 0x80)
+        self.wake()
 
     def _set_vector(self, address, priority):
         machine.mem32[machine.mem32[_VTOR] + _GPIO_VECTOR] = address
         machine.mem32[_PRIORITIES] = machine.mem32[_PRIORITIES] & 0xFFFF00FF | priority << 8
 
     def is_stuck(self):
-        """Tell whether the interrupt pin stays low although the handler has had its turn."""
-        return not self._interrupt() and not self._interrupt()
+        """Tell whether the handler has given up because the pins stayed low."""
+        return not machine.mem32[_NVIC] & _GPIO_IRQ
 
     def wake(self):
-        """Take what the controller holds now, after the handler gave up."""
-        _take_now()
+        """Let the handler try again after it gave up."""
+        machine.mem32[_NVIC] = _GPIO_IRQ
+
+    def n_doubts(self):
+        """Return how many answers the handler has seen that cannot be right."""
+        return _hot[_H_DOUBTS]
 
     def wait_us(self, us):
         """Wait; only while the controller is set up."""
         time.sleep_us(us)
+
+
+def _inte(number):
+    return _INTE0 + 4 * (number >> 3)

@@ -20,7 +20,6 @@ from micropython import const
 
 _SIO = const(0xD0000000)  # word 1: inputs; 5, 6: set and clear outputs
 _TIMER = const(0x40054000)  # words 9, 10: raw time, high and low
-_INTR0 = const(0x400140F0)  # GPIO 0 to 7, four bits each: level low, high, edge fall, rise
 _NVIC = const(0xE000E100)  # word 0: set-enable; 32: clear-enable
 
 # Words of `hot`, what the handler needs to know; `rp2_hot` has them, too.
@@ -28,8 +27,8 @@ _H_SIO = const(0)
 _H_SPI = const(1)
 _H_TIMER = const(2)
 _H_NVIC = const(3)
-_H_EDGE = const(4)  # address of the register that holds the edge of the interrupt pin
-_H_EDGE_BIT = const(5)
+_H_DOUBTS = const(4)  # answers of the controller that cannot be right
+_H_RAW = const(5)  # the timer, for the handler alone
 _H_STATE = const(6)  # address of the ring's state
 _H_MEMORY = const(7)
 _H_N_BLOCKS = const(8)
@@ -40,7 +39,7 @@ _H_INT = const(12)
 _H_BUS = const(13)
 _H_LAST_LO = const(14)  # time of the newest record
 _H_SPILL = const(15)  # address of 16 bytes for a frame that finds no room
-_H_RAW = const(16)  # the timer, for the handler alone
+_H_MOST = const(16)  # twice the frames and questions of one run; 32 if the full pins are used
 _H_WORDS = const(17)
 
 hot = array("I", [0] * _H_WORDS)
@@ -48,7 +47,6 @@ _spill = bytearray(16)
 hot[_H_SIO] = _SIO
 hot[_H_TIMER] = _TIMER
 hot[_H_NVIC] = _NVIC
-hot[_H_EDGE] = _INTR0
 hot[_H_SPILL] = uctypes.addressof(_spill)
 
 
@@ -57,8 +55,11 @@ def code(r0, r1):
     """Do what r0 says: 0 return the handler's address, 1 open a block at time r1 and return how
     many gap records are in it, -1 if the ring is full, 2 close it, 3 run the handler.
 
-    The handler takes all frames out of the controller. One whose pins stay low is left alone after
-    16 frames: `HotPort.is_stuck` tells. r6: the SPI; r7: `hot`.
+    The handler takes all frames out of the controller and ends when it has seen the pins that
+    call it high. They may rise late after a buffer was given back: only the first look at
+    RX0BF and RX1BF is believed, for any further frame RX STATUS is asked. If the pins stay low
+    after 16 frames and questions, less where nothing calls it, it switches its interrupt off:
+    `HotPort.is_stuck` tells. r6: the SPI; r7: `hot`.
     """
     cmp(r0, 1)
     beq(OPEN_NOW)
@@ -93,16 +94,12 @@ def code(r0, r1):
     label(HANDLER)
     push({r4, r5, r6, r7, lr})
     bl(HOT)
-    mov(r0, 32)
-    mov(r12, r0)  # twice the frames that may be taken, plus 1 if the last was in buffer 0
+    ldr(r0, [r7, 4 * _H_MOST])
+    mov(r12, r0)  # twice the frames and questions left, plus 1 if the last was in buffer 0
 
     label(FRAME)
     ldr(r5, [r7, 4 * _H_SIO])
     ldr(r6, [r7, 4 * _H_SPI])
-    # An edge from here on makes the interrupt come again; earlier ones are served below.
-    ldr(r0, [r7, 4 * _H_EDGE])
-    ldr(r1, [r7, 4 * _H_EDGE_BIT])
-    str(r1, [r0, 0])
     ldr(r0, [r5, 4])
     mvn(r0, r0)
     ldr(r1, [r7, 4 * _H_FULL0])
@@ -111,10 +108,16 @@ def code(r0, r1):
     beq(ASK)
     and_(r1, r0)
     and_(r2, r0)
+    mov(r3, r1)
+    orr(r3, r2)
+    beq(LEAVE)
+    mov(r3, r12)
+    cmp(r3, 32)
+    bne(SURE)
     label(CHOOSE)  # r1, r2: buffer 0, 1 is full
     mov(r0, r12)
     sub(r0, 2)
-    bmi(LEAVE)
+    bmi(STOP)
     lsr(r0, r0, 1)
     lsl(r0, r0, 1)
     cmp(r1, 0)
@@ -130,8 +133,10 @@ def code(r0, r1):
     b(TAKE)
     label(ASK)
     ldr(r1, [r7, 4 * _H_INT])
-    and_(r0, r1)
+    and_(r1, r0)
     beq(LEAVE)
+    mov(r2, r1)
+    label(SURE)  # what the pins say must hold for the controller, too
     ldr(r3, [r7, 4 * _H_CS])
     str(r3, [r5, 24])
     mov(r0, 0xB0)
@@ -140,16 +145,31 @@ def code(r0, r1):
     bl(GET)
     bl(GET)
     str(r3, [r5, 20])
-    mov(r1, 0x40)
-    and_(r1, r0)
-    mov(r2, 0x80)
-    and_(r2, r0)
+    cmp(r0, 0xFF)  # with both full it names a filter of buffer 0, so no such answer is right
+    bne(ANSWER)
+    bl(DOUBT)
+    mov(r0, 0)
+    label(ANSWER)
+    lsl(r3, r0, 25)
+    bmi(FULL0)
+    mov(r1, 0)
+    label(FULL0)
+    lsl(r3, r0, 24)
+    bmi(CHOOSE)
+    mov(r2, 0)
     b(CHOOSE)
+    label(STOP)
+    ldr(r0, [r7, 4 * _H_NVIC])
+    add(r0, 128)
+    mov(r1, 1)
+    lsl(r1, r1, 13)
+    str(r1, [r0, 0])
     label(LEAVE)
     pop({r4, r5, r6, r7, pc})
     label(BUFFER1)
+    mov(r12, r0)
     cmp(r2, 0)
-    beq(LEAVE)
+    beq(FRAME)
     mov(r4, 0x94)
     label(TAKE)
     mov(r12, r0)
@@ -200,6 +220,10 @@ def code(r0, r1):
     mov(r5, r0)
     lsr(r0, r0, 5)
     orr(r4, r0)
+    lsl(r0, r5, 29)  # bit 2 of SIDL is not there: it always reads 0
+    bpl(WHOLE)
+    bl(DOUBT)
+    label(WHOLE)
     lsl(r0, r5, 28)
     bpl(STANDARD)
     lsl(r4, r4, 2)
@@ -229,6 +253,10 @@ def code(r0, r1):
     orr(r4, r5)
     lsl(r5, r0, 28)
     lsr(r5, r5, 28)
+    lsr(r0, r0, 7)  # nor is bit 7 of DLC
+    beq(COUNTED)
+    bl(DOUBT)
+    label(COUNTED)
     cmp(r5, 8)
     bls(LENGTH)
     mov(r5, 8)
@@ -305,6 +333,12 @@ def code(r0, r1):
     add(r0, 1)
     str(r0, [r5, 40])
     b(FRAME)
+
+    label(DOUBT)
+    ldr(r0, [r7, 4 * _H_DOUBTS])
+    add(r0, 1)
+    str(r0, [r7, 4 * _H_DOUBTS])
+    bx(lr)
 
     label(GET)  # a byte of the SPI into r0
     ldr(r0, [r6, 12])

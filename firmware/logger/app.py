@@ -99,10 +99,19 @@ class App:
         for state in self._bus_state:
             if state in (BUS_WARNING, BUS_PASSIVE):
                 return faults.BUS_ERRORS
+        for capture in self.board.captures:
+            if capture.wire_fault:
+                return capture.wire_fault
         if any(self._silent):
             return faults.BUS_SILENT
-        if self.board.ring.state[r.DROPPED] or self.board.ring.state[r.DROPPED + 1]:
+        words = self.board.ring.state
+        if words[r.DROPPED] or words[r.DROPPED + 1]:
             return faults.RING_OVERFLOW
+        if words[r.AT_LEAST] or words[r.AT_LEAST + 1]:
+            return faults.CONTROLLER_OVERRUN
+        for capture in self.board.captures:
+            if capture.doubts:
+                return faults.SPI_NOISE
         return faults.NONE
 
     def start(self):
@@ -199,6 +208,7 @@ class App:
             values["bus_state%d" % i] = BUS_SILENT if self._silent[i] else self._bus_state[i]
             values["tec%d" % i] = capture.counters[0]
             values["rec%d" % i] = capture.counters[1]
+            values["doubts%d" % i] = min(65535, capture.doubts)
         return values
 
     @property
@@ -318,6 +328,7 @@ class App:
             if errors_wait or self._bus_state[i] != self._told_state[i]:
                 self._tell_bus(i)
             seen = ring.state[r.STORED + i] + ring.state[r.DROPPED + i]
+            seen += ring.state[r.AT_LEAST + i]  # an overrun is no silence
             if seen != self._seen[i]:
                 self._seen[i] = seen
                 self._t_seen[i] = lo

@@ -14,6 +14,12 @@ BUS_OFF = 10
 CONTROLLER_ABSENT = 11
 RING_OVERFLOW = 12
 SETTINGS_BAD = 13
+WIRE_FULL = 14
+WIRE_INTERRUPT = 15
+WIRES = 16
+CONTROLLER_OVERRUN = 17
+SPI_NOISE = 18
+CARD_FOREIGN = 19
 
 TEXT = {
     NONE: "no fault",
@@ -30,4 +36,15 @@ TEXT = {
     CONTROLLER_ABSENT: "a CAN controller does not answer",
     RING_OVERFLOW: "frames were dropped because the card was too slow; they are counted",
     SETTINGS_BAD: "the settings could not be read; defaults are in use",
+    WIRE_FULL: "RX0BF or RX1BF of a controller is not connected: the logger asks the controller "
+    "instead and loses nothing; repair the wires",
+    WIRE_INTERRUPT: "INT of a controller is not connected: RX0BF and RX1BF serve instead and "
+    "nothing is lost; repair the wire",
+    WIRES: "neither INT nor RX0BF and RX1BF of a controller are connected: it is polled, and "
+    "frames are lost; repair the wires",
+    CONTROLLER_OVERRUN: "a controller received frames that nobody fetched in time, they are lost",
+    SPI_NOISE: "answers of a controller cannot be right, so frames may be wrong as well: shorten "
+    "or shield its wires",
+    CARD_FOREIGN: "the card was formatted, or its file was moved, since it was prepared: nothing "
+    "is written to it; save what you need and run 'stagelog card prepare'",
 }

@@ -118,6 +118,8 @@ STATUS_REPLY = (
     ("rec0", "B", "", "receive error counter 0"),
     ("tec1", "B", "", "transmit error counter 1"),
     ("rec1", "B", "", "receive error counter 1"),
+    ("doubts0", "H", "", "answers of controller 0 that cannot be right, since power-on"),
+    ("doubts1", "H", "", "answers of controller 1: the same"),
     ("ring_blocks", "H", "blocks", "size of the ring in memory"),
     ("ring_worst", "H", "blocks", "most blocks that ever waited in it"),
     ("blocks_written", "I", "blocks", "written in this session"),

@@ -8,6 +8,7 @@ from drivers.can_filters import FLAG_EXT_ID, cover_ids, filter_registers
 from drivers.mcp2515 import Mcp2515, find_timing
 from logger.clock import Clock
 from logger.ring import AT_LEAST, COUNT, BlockRing
+from slog import faults
 from slog.layout import (
     BUS_ACTIVE,
     BUS_OFF,
@@ -27,8 +28,11 @@ FILTERS = ((0x00, 0x04), (0x08, 0x10, 0x14, 0x18))
 class FakePort:
     """A register model behind `transfer`, written from the data sheet (DS20001801).
 
-    `dead` makes it read as ones; without `bus_idle` it never leaves its mode.
+    `dead` makes it read as ones; without `bus_idle` it never leaves its mode. `wires` holds the
+    pins that are connected, bit 0 INT, 1 RX0BF, 2 RX1BF; `used` what the driver chose.
     """
+
+    has_full_pins = True
 
     def __init__(self):
         self.registers = bytearray(128)
@@ -36,6 +40,11 @@ class FakePort:
         self.stuck = False
         self.started = False
         self.wakes = 0
+        self.wires = 7
+        self.used = None
+        self.doubts = 0
+        self.wrong_once = None
+        self.resets = -1
         self.bus_idle = True
         self._reset()
 
@@ -49,6 +58,9 @@ class FakePort:
         elif command == 0x03:
             for i in range(2, n):
                 buf[i] = self.registers[address + i - 2]
+                if self.wrong_once and self.wrong_once[0] == address + i - 2:
+                    buf[i] ^= self.wrong_once[1]
+                    self.wrong_once = None
         elif command == 0x02:
             for i in range(2, n):
                 self._write(address + i - 2, buf[i])
@@ -70,6 +82,27 @@ class FakePort:
     def wake(self):
         self.wakes += 1
         self.stuck = False
+
+    def low_pins(self):
+        control, enabled, raised = (self.registers[at] for at in (0x0C, 0x2B, 0x2C))
+        low = int(bool(enabled & raised))
+        for buffer in (0, 1):
+            if control >> 2 + buffer & 1:
+                is_flag = control >> buffer & 1
+                high = not raised >> buffer & 1 if is_flag else control >> 4 + buffer & 1
+                low |= (not high) << 1 + buffer
+        return low & self.wires
+
+    def is_unheard(self, buffers):
+        full, interrupt = self.used
+        return bool(buffers & ~self.low_pins() >> 1) if full else False
+
+    def use(self, full, interrupt):
+        assert not self.started
+        self.used = full, interrupt
+
+    def n_doubts(self):
+        return self.doubts
 
     def wait_us(self, us):
         """No time passes here."""
@@ -99,6 +132,7 @@ class FakePort:
         return (b0 << 21 | (b1 >> 5) << 18 | (b1 & 3) << 16 | b2 << 8 | b3) << 3
 
     def _reset(self):
+        self.resets += 1
         self.registers[:] = bytes(128)
         self.registers[0x0E] = 0x80
         self.registers[0x0F] = 0x87
@@ -115,9 +149,10 @@ class FakePort:
 
 
 class Rig:
-    def __init__(self, ids=None, bitrate_bps=500000, crystal_Hz=16_000_000):
+    def __init__(self, ids=None, bitrate_bps=500000, crystal_Hz=16_000_000, wires=7):
         self.t_us = 0
         self.port = FakePort()
+        self.port.wires = wires
         self.ring = BlockRing(2)
         self.can = Mcp2515(self.port, Clock(lambda: self.t_us & 0x3FFFFFFF), crystal_Hz)
         self.can.set_up({"bitrate_bps": bitrate_bps, "ids": ids})
@@ -156,6 +191,33 @@ def test_starts_silent_with_both_interrupts_and_full_pins():
     assert rig.port.registers[0x60] & 4, "no roll-over"
     rig.poll()
     assert rig.can.state() == BUS_ACTIVE
+
+
+@pytest.mark.parametrize(
+    "wires, fault, used",
+    [
+        (7, faults.NONE, (True, True)),
+        (6, faults.WIRE_INTERRUPT, (True, False)),
+        (5, faults.WIRE_FULL, (False, True)),
+        (3, faults.WIRE_FULL, (False, True)),
+        (1, faults.WIRE_FULL, (False, True)),
+        (0, faults.WIRES, (False, False)),
+    ],
+)
+def test_wires_that_do_not_arrive_are_named_and_not_used(wires, fault, used):
+    rig = Rig(wires=wires)
+    assert (rig.can.wire_fault, rig.port.used) == (fault, used)
+    assert rig.port.registers[0x2B] == 3 and rig.port.registers[0x0C] == 0x0F
+    assert rig.port.registers[0x2C] == 0, "the forced interrupt is still there"
+    assert not any(rig.port.registers[at] & 8 for at in (0x30, 0x40, 0x50)), "asked to send"
+
+
+def test_a_buffer_that_calls_by_no_pin_has_the_wires_tested_again():
+    rig = Rig()
+    rig.port.wires = 5
+    rig.port.registers[0x2C] = 1
+    rig.poll()
+    assert rig.can.wire_fault == faults.WIRE_FULL and rig.port.used == (False, True)
 
 
 def test_takes_all_frames_without_a_list():
@@ -276,6 +338,24 @@ def test_numbers_are_those_of_machine_can():
     states = ("STOPPED", "ACTIVE", "WARNING", "PASSIVE", "BUS_OFF")
     assert [getattr(Mcp2515, f"STATE_{name}") for name in states] == [0, 1, 2, 3, 4]
     assert (Mcp2515.FLAG_RTR, Mcp2515.FLAG_EXT_ID, Mcp2515.FILTERS_MAX) == (1, 2, 6)
+
+
+def test_a_wrong_answer_is_counted_and_changes_nothing():
+    """Register, wrong bit, in turn: each is read right the second time."""
+    rig = Rig()
+    for n, (address, bit) in enumerate(((0x0C, 1), (0x0F, 0x80), (0x2B, 4), (0x2D, 0x80)), 1):
+        rig.port.wrong_once = (address, bit)
+        rig.poll()
+        assert rig.can.doubts == n, hex(address)
+    assert rig.can.state() == BUS_ACTIVE and rig.port.resets == 1
+    assert rig.ring.state[AT_LEAST] == 0 and rig.ring.state[COUNT] == 0
+
+
+def test_a_register_that_changed_has_the_chip_set_up_again():
+    rig = Rig()
+    rig.port.registers[0x0C] = 0
+    rig.poll()
+    assert rig.port.registers[0x0C] == 0x0F and rig.port.resets == 2
 
 
 def test_a_wrong_bit_rate_warns_though_silent():

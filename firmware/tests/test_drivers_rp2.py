@@ -44,8 +44,9 @@ def make_board():
         pytest.skip("no MicroPython for the Pico: run tools/runtimes pico-1.25")
     boards = []
 
-    def make(files=None, **options):
-        board = PicoBoard(image, files=files, can=Mcp2515(bitrate_bps=1_000_000), **options)
+    def make(files=None, wiring=None, **options):
+        can = Mcp2515(bitrate_bps=1_000_000, **(wiring or {}))
+        board = PicoBoard(image, files=files, can=can, **options)
         boards.append(board)
         return board
 
@@ -55,10 +56,10 @@ def make_board():
 
 
 @pytest.fixture
-def pico(make_board):
-    """A board at its prompt that can import the firmware's modules."""
+def pico(request, make_board):
+    """A board at its prompt that can import the firmware's modules; parameter: its wiring."""
     app = build_app("pico_mcp2515", "armv6m", readable=True)
-    board = make_board({"a.app": app.content})
+    board = make_board({"a.app": app.content}, getattr(request, "param", None))
     slot = MAIN.read_text().split("\ntry:\n")[0]
     board.repl.exec(f"{slot}\nos.mount(Slot('a'), '/app')\nsys.path[:] = ['/app']\n")
     return board
@@ -130,6 +131,23 @@ def test_frames_stay_in_order_when_both_buffers_fill(pico, pins):
     assert [struct.unpack_from("<I", stored, 68 + 16 * i)[0] for i in range(4)] == [1, 2, 3, 4]
 
 
+ON_22 = {"interrupt": 22, "rx0bf": None, "rx1bf": None}
+ABOVE_7 = {"interrupt": 14, "rx0bf": 15, "rx1bf": 16}
+
+
+@pytest.mark.parametrize("pico", [ON_22, ABOVE_7], ids=["INT", "full pins"], indirect=True)
+def test_pins_above_7_call_the_handler(pico):
+    """Their interrupts are in other words of the chip: RP2040 data sheet, 2.19.6.1, INTR1, 2."""
+    interrupt, *full = pico.can._pins
+    pico.repl.exec(SET_UP.format(*full).replace("interrupt=6", f"interrupt={interrupt}"))
+    for i in range(50):
+        pico.can.receive(i)
+        pico.run_us(70)
+    assert pico.can.count(DELIVERED) == 50
+    said = pico.repl.exec("from drivers.rp2_receive import hot\nprint(ring.state[1], hot[4])")
+    assert said.split() == ["50", "0"]
+
+
 def test_dropped_frames_are_told_when_there_is_room_again(pico):
     pico.repl.exec(SET_UP.format(7, 8))
     for i in range(3 * 252 + 5):
@@ -178,7 +196,7 @@ def test_looking_after_the_controller_loses_nothing(pico):
         pico.run_us(111)
     assert pico.repl.finish(20_000_000).strip() == "done"
     assert pico.can.count(DELIVERED) == 1000
-    assert pico.can.latency_us.max() < 25
+    assert pico.can.latency_us.max() < 28  # 17 and the 10 for which main code may hold it off
 
 
 def test_the_interrupts_of_other_pins_are_back_after_the_end(pico):

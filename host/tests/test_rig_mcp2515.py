@@ -73,6 +73,41 @@ def master():
     made.emulator.close()
 
 
+@pytest.mark.parametrize("release_ns", [0, 500, 2000])
+def test_the_pins_rise_so_long_after_the_release(release_ns):
+    master = Master(release_ns=release_ns)
+    master.start()
+    master.can.receive(0x123)
+    master.transfer(0x90, *bytes(13))
+    for t_ns in range(0, release_ns, 100):
+        assert master.pins() == (0, 0, 1), t_ns
+        master.pass_us(0.1)
+    master.pass_us(0.001)
+    assert master.pins() == (1, 1, 1)
+    master.emulator.close()
+
+
+def test_a_frame_during_the_delay_keeps_its_pin_low():
+    """What is waited for is forgotten, and the next release waits its whole time."""
+    master = Master(release_ns=1000)
+    master.start()
+    for _ in range(2):
+        master.can.receive(0x123)
+        master.transfer(0x90, *bytes(13))
+        assert master.pins() == (0, 0, 1)
+        master.pass_us(0.9)
+        assert master.pins() == (0, 0, 1)
+    master.pass_us(0.2)
+    assert master.pins() == (1, 1, 1)
+    master.emulator.close()
+
+
+def test_the_delay_is_drawn_by_the_seed():
+    drawn = [m.Mcp2515(seed=seed).release_ns for seed in range(50)]
+    assert drawn == [m.Mcp2515(seed=seed).release_ns for seed in range(50)]
+    assert 0 <= min(drawn) < 200 and 1800 < max(drawn) <= m.MAX_RELEASE_ns
+
+
 def test_reset_values_are_those_of_the_data_sheet(master):
     master.transfer(reg.RESET)
     assert master.read(reg.CANSTAT) == b"\xff", "deaf for 128 clocks of the crystal"
@@ -104,6 +139,8 @@ def test_frame_appears_in_buffer_0_with_pins_and_is_released_by_reading(master):
     assert master.transfer(reg.RX_STATUS, 0)[1] == 0x40
     got = master.transfer(0x90, *bytes(13))[1:]
     assert got[:5] == bytes((0x24, 0x60, 0, 0, 5)) and got[5:10] == b"ABCDE"
+    assert master.pins() == (0, 0, 1)
+    master.pass_us(m.MAX_RELEASE_ns / 1000)
     assert master.pins() == (1, 1, 1)
     assert master.can.count(m.DELIVERED) == 1
     assert master.can.latency_us[0] == 0

@@ -70,7 +70,8 @@ def _print(facts, status):
         click.echo(
             f"  bus {bus}: {BUS_TEXT.get(status[f'bus_state{bus}'], '?')}, "
             f"{status[f'stored{bus}']:,} frames stored, {status[f'dropped{bus}']:,} dropped, "
-            f"{status[f'at_least{bus}']:,} or more lost in hardware"
+            f"{status[f'at_least{bus}']:,} or more lost in hardware, "
+            f"{status[f'doubts{bus}']:,} doubtful answers of the controller"
         )
     used = sum(s["n_blocks"] for s in facts["sessions"]) * BLOCK_BYTES
     free = status["blocks_free"] * BLOCK_BYTES

@@ -9,6 +9,7 @@ tries to send is kept in `sent`. Not modelled: arbitration and errors of its own
 """
 
 import ctypes
+import random
 from typing import NamedTuple
 
 import numpy as np
@@ -25,6 +26,9 @@ WAITING, DELIVERED, LOST, FILTERED, INACTIVE, FORGOTTEN = range(6)
 
 _OSCILLATOR_RESET_clk = 128
 _MAX_SPI_Hz = 10_000_000
+# From chip select to the rise of INT, RX0BF and RX1BF. DS20001801H has no figure (table 13-6, the
+# AC figures of SPI, ends at SO); 2 us, 32 clocks of a crystal of 16 MHz, is taken as the longest.
+MAX_RELEASE_ns = 2_000
 
 
 class SentFrame(NamedTuple):
@@ -42,7 +46,11 @@ class Mcp2515:
 
     bitrate_bps       of the bus it hangs on
     crystal_Hz        its own crystal
-    rx0bf, rx1bf      pins of the board that RX0BF and RX1BF go to, or None
+    interrupt, rx0bf, rx1bf   pins of the board that INT, RX0BF and RX1BF go to, or None
+    release_ns        chip select to the rise of a pin whose buffer was released; None: drawn by
+                      `seed` from 0 to MAX_RELEASE_ns
+    bit_errors        share of the bits of its answers that arrive wrong; of the harness, not the
+                      chip, so none unless asked for
     present           False: nothing is soldered there, see unplug
     n_dominant        frames in which it has driven the bus dominant: sent, acknowledged, destroyed
     outcomes, t_release_us   lists, one entry for each frame offered
@@ -62,10 +70,14 @@ class Mcp2515:
         rx1bf=8,
         bus=0,
         crystal_start_us=500,
+        release_ns=None,
+        seed=1,
     ):
         self.bitrate_bps = bitrate_bps
         self.crystal_Hz = crystal_Hz
         self.bus = bus
+        drawn_ns = random.Random(f"release {seed}").uniform(0, MAX_RELEASE_ns)
+        self.release_ns = drawn_ns if release_ns is None else release_ns
         self.present = True
         self.sent = []
         self.outcomes = []
@@ -74,10 +86,13 @@ class Mcp2515:
         self.n_errors_seen = 0
         self.n_dominant = 0
         self.max_spi_Hz = 0
+        self.bit_errors = 0.0
+        self._noise = np.random.default_rng(seed)
         self._wire = SpiWire(self, spi, cs, sck, mosi, miso)
-        self._pins = (interrupt, rx0bf, rx1bf)
+        self._pins = [interrupt, rx0bf, rx1bf]
         self._crystal_start_us = crystal_start_us
         self._registers = (ctypes.c_uint8 * 256)()
+        self._noisy = (ctypes.c_uint8 * 128)()
         self._slots = [None, None]
         self._tapes = []
 
@@ -87,6 +102,8 @@ class Mcp2515:
         self._engine = emulator.chip.engine
         self._wire.attach(emulator)
         self._levels = (None, None, None)
+        self._rises_fs = [None] * 3
+        self._next_rise = self._clock.create_alarm(self._update_pins)
         self._next_frame = self._clock.create_alarm(self._frame_due)
         self._next_sent = self._clock.create_alarm(self._transmit)
         self.power_on()
@@ -113,6 +130,11 @@ class Mcp2515:
         self.power_on()
 
     # Traffic
+
+    def cut_wire(self, pin):
+        """Break the wire to a pin of the board for ever."""
+        self._engine.drive(pin, None)
+        self._pins[self._pins.index(pin)] = None
 
     def play(self, tape, at_us=None):
         """Let the records of a tape for this bus arrive, the tape's time 0 being at_us (now).
@@ -331,6 +353,12 @@ class Mcp2515:
         return 0
 
     def _stream(self, address, count):
+        if self.bit_errors:
+            wrong = np.packbits(self._noise.random(8 * count) < self.bit_errors)
+            answer = np.frombuffer(self._registers, np.uint8)[address : address + count]
+            np.frombuffer(self._noisy, np.uint8)[:count] = answer ^ wrong
+            self._wire.stream(ctypes.addressof(self._noisy), None, count)
+            return
         self._wire.stream(ctypes.addressof(self._registers) + address, None, count)
 
     def _write(self, address, value, mask):
@@ -397,11 +425,32 @@ class Mcp2515:
         else:
             levels = (None, None, None)
         before = self._levels
+        if self.release_ns:
+            levels = self._delayed(levels)
         if levels != before:
             self._levels = levels
             for i in range(3):
                 if levels[i] != before[i] and self._pins[i] is not None:
                     self._engine.drive(self._pins[i], levels[i])
+
+    def _delayed(self, levels):
+        """Return the levels with those still low that must wait for their rise."""
+        if levels == self._levels:
+            self._rises_fs[:] = (None, None, None)
+            return levels
+        now_fs = self._clock.now_fs
+        for i in range(3):
+            if self._levels[i] is not False or levels[i] is not True:
+                self._rises_fs[i] = None
+            elif self._rises_fs[i] is None:
+                self._rises_fs[i] = now_fs + int(self.release_ns * FS_PER_US / 1000)
+        waiting = [rise_fs for rise_fs in self._rises_fs if rise_fs and rise_fs > now_fs]
+        if waiting:
+            self._next_rise.schedule_fs(min(waiting))
+        return tuple(
+            False if self._rises_fs[i] and self._rises_fs[i] > now_fs else levels[i]
+            for i in range(3)
+        )
 
     # Transmission
 

@@ -58,6 +58,7 @@ class Rp2040Target:
     image        path of a UF2; None: MicroPython 1.25
     files        {path: bytes} of the flash; None: the shipped firmware in slot A
     timing       CardTiming; slow, miss_cycles, seed: of the board
+    wiring       arguments of Mcp2515, to leave out a wire or fix a delay
     """
 
     name = "rp2040"
@@ -77,13 +78,16 @@ class Rp2040Target:
         timing=ORDINARY,
         image=None,
         files=None,
+        wiring=None,
     ):
         self.card_path = folder / "card.img"
         if card_image is None:
             if not self.card_path.exists():
                 prepare_raw(self.card_path, card_blocks)
             card_image = FileImage(self.card_path)
-        self.can = Mcp2515(bitrate_bps=bitrate_bps, crystal_Hz=crystal_Hz)
+        self.can = Mcp2515(
+            bitrate_bps=bitrate_bps, crystal_Hz=crystal_Hz, seed=seed, **(wiring or {})
+        )
         self.card = SdCard(card_image, timing, seed=seed)
         self.board = PicoBoard(
             image,

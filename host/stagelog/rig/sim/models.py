@@ -181,7 +181,7 @@ class SimController:
         self.present = self.answers = True
         self.wire_bps = None
         self.counters = [0] * 8
-        self.n_errors = 0
+        self.n_errors = self.doubts = self.wire_fault = 0
         self.n_seen = 0
         self.n_lost = 0
         self._depth = depth

@@ -1,0 +1,134 @@
+"""The shipped firmware on an emulated Pico as strict as the data sheets allow, and wired badly.
+
+Every frame is counted by the model of the controller; what it delivered must be on the card once.
+"""
+
+import numpy as np
+import pytest
+
+from slog import faults
+from slog.messages import CONTROL_STOP
+from stagelog.blocks import read_log
+from stagelog.rig.play import same_frames, saturated_tape
+from stagelog.rig.rp2040.mcp2515 import DELIVERED, LOST
+from stagelog.rig.rp2040.target import Rp2040Target
+from stagelog.rig.runtimes import find_runtime
+
+BITRATE_BPS = 500_000
+PLAYED_us = 300_000
+
+
+@pytest.fixture
+def make_target(tmp_path):
+    if find_runtime("pico-1.25") is None:
+        pytest.skip("no MicroPython for the Pico: run tools/runtimes pico-1.25")
+    made = []
+
+    def make(**options):
+        made.append(Rp2040Target(tmp_path, **options))
+        return made[-1]
+
+    yield make
+    for target in made:
+        target.close()
+
+
+def play(target, us=PLAYED_us, n_bytes=8):
+    """Fill the bus for `us`; return the tape."""
+    tape = saturated_tape(BITRATE_BPS, us, n_bytes)
+    target.play(tape)
+    target.run_for(50_000)
+    return tape
+
+
+def recorded(target):
+    """Stop; return the frames of the newest session on the card."""
+    target.link.control(CONTROL_STOP, target.link.hello()["boot"])
+    target.link.status()
+    target.power_cut()
+    session = read_log(target.card_path).sessions[-1]
+    return np.concatenate(list(session.iter_frames()))
+
+
+@pytest.mark.parametrize("release_ns", [0, 400, 2000])
+@pytest.mark.parametrize("n_bytes", [0, 8])
+def test_a_frame_is_stored_once_however_late_the_pins_rise(make_target, release_ns, n_bytes):
+    target = make_target(wiring={"release_ns": release_ns})
+    tape = play(target, n_bytes=n_bytes)
+    assert target.can.count(DELIVERED) == len(tape)
+    assert same_frames(tape, recorded(target))
+
+
+@pytest.mark.parametrize(
+    "wiring, fault",
+    [
+        ({}, faults.NONE),
+        ({"rx0bf": None, "rx1bf": None}, faults.WIRE_FULL),
+        ({"rx0bf": None}, faults.WIRE_FULL),
+        ({"rx1bf": None}, faults.WIRE_FULL),
+        ({"rx0bf": 8, "rx1bf": 7}, faults.WIRE_FULL),
+        ({"interrupt": None}, faults.WIRE_INTERRUPT),
+    ],
+    ids=["whole", "no RXnBF", "no RX0BF", "no RX1BF", "crossed", "no INT"],
+)
+def test_a_missing_wire_is_named_and_costs_no_frame(make_target, wiring, fault):
+    target = make_target(wiring=wiring)
+    tape = play(target)
+    status = target.link.status()
+    assert faults.TEXT[status["fault"]] == faults.TEXT[fault]
+    assert status["at_least0"] == 0
+    assert same_frames(tape, recorded(target))
+
+
+def test_without_any_wire_it_polls_and_says_what_is_lost(make_target):
+    target = make_target(wiring={"interrupt": None, "rx0bf": None, "rx1bf": None})
+    tape = play(target)
+    status = target.link.status()
+    n_lost = target.can.count(LOST)
+    assert n_lost < len(tape) / 5
+    assert (status["at_least0"] > 0) == (n_lost > 0)
+    assert status["fault"] == faults.WIRES
+    assert not target.can.n_dominant
+    assert len(recorded(target)) == target.can.count(DELIVERED) == len(tape) - n_lost
+
+
+@pytest.mark.parametrize("pins", [(7,), (8,), (7, 8)], ids=["RX0BF", "RX1BF", "both"])
+def test_a_wire_that_breaks_on_the_way_is_noticed(make_target, pins):
+    """Two frames at once fill both buffers, so that each wire has something to say."""
+    target = make_target()
+    play(target)
+    for pin in pins:
+        target.can.cut_wire(pin)
+    target.can.receive(1)
+    target.can.receive(2)
+    target.run_for(400_000)
+    play(target)
+    status = target.link.status()
+    assert status["fault"] == faults.WIRE_FULL
+    assert (status["at_least0"] > 0) == (target.can.count(LOST) > 0)
+    assert len(recorded(target)) == target.can.count(DELIVERED)
+
+
+def test_a_bus_that_nobody_fetches_is_not_silent(make_target):
+    target = make_target()
+    for pin in (6, 7, 8):
+        target.can.cut_wire(pin)
+    play(target, 3_000_000)
+    status = target.link.status()
+    assert status["fault"] in (faults.WIRES, faults.CONTROLLER_OVERRUN)
+    assert status["at_least0"] > 0
+
+
+def test_noise_on_the_wires_is_counted_and_named(make_target):
+    """4,192 frames of 13 bytes have 2 bits each that always read 0: 8 of those are wrong."""
+    target = make_target()
+    play(target)
+    assert target.link.status()["doubts0"] == 0
+    target.can.bit_errors = 1e-3
+    play(target, 1_000_000)
+    target.can.bit_errors = 0
+    status = target.link.status()
+    assert 2 <= status["doubts0"] <= 25
+    assert status["fault"] == faults.SPI_NOISE
+    n_delivered = target.can.count(DELIVERED)
+    assert abs(len(recorded(target)) - n_delivered) < n_delivered / 100, "one answer in 1,000 bits"
