@@ -10,11 +10,11 @@ class StagelogError(Exception):
 
     exit_code = 1
 
-    def __init__(self, message, hint=None):
+    def __init__(self, message: str, hint: str | None = None) -> None:
         super().__init__(message)
         self.hint = hint
 
-    def __str__(self):
+    def __str__(self) -> str:
         text = super().__str__()
         return f"{text}; {self.hint}" if self.hint else text
 
@@ -29,6 +29,10 @@ class DeviceError(StagelogError):
     """No logger, two loggers, a port in use, a cable pulled, a device that does not answer."""
 
     exit_code = 3
+
+
+class PortBusy(DeviceError):
+    """Another program holds the port."""
 
 
 class ContractError(StagelogError):

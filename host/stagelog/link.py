@@ -9,6 +9,8 @@ import binascii
 import struct
 import time
 from collections import Counter, deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from typing import Any, Protocol, TypeAlias
 
 from cobs import cobs
 
@@ -26,10 +28,27 @@ RUN = 32  # places that one READ asks for
 WINDOW = 2 * RUN  # places in flight: while one READ is answered, the next waits at the logger
 
 
+Fields: TypeAlias = dict[str, Any]  # a message by the names of its table in slog.messages
+Answer: TypeAlias = tuple[int, int, memoryview]  # kind, request, payload
+
+
+class Stream(Protocol):
+    """What a Link talks through: a serial port, a socket, a simulated cable."""
+
+    def write(self, data: bytes) -> object:
+        """Send all of `data`."""
+
+    def read(self, n: int) -> bytes:
+        """Return what has come within a short time of its own, at most `n` bytes, b"" if none."""
+
+    def close(self) -> None:
+        """Let the stream go."""
+
+
 class RequestError(DeviceError):
     """The logger understood the request and refuses; `status` says why (slog.messages)."""
 
-    def __init__(self, what, status):
+    def __init__(self, what: str, status: int) -> None:
         super().__init__(f"{what}: {m.STATUS_TEXT.get(status, f'status {status}')}")
         self.status = status
 
@@ -37,13 +56,17 @@ class RequestError(DeviceError):
 class Link:
     """One logger on one stream.
 
-    stream   .write(bytes), .read(n) -> bytes that have come within its own short timeout (b"" if
-             none)
     clock    seconds, monotonic; the simulated world passes its own
     tries    how often a request is sent before the logger counts as gone
     """
 
-    def __init__(self, stream, name="logger", clock=time.monotonic, tries=TRIES):
+    def __init__(
+        self,
+        stream: Stream,
+        name: str = "logger",
+        clock: Callable[[], float] = time.monotonic,
+        tries: int = TRIES,
+    ) -> None:
         self.name = name
         self.n_bad = 0
         self.n_retries = 0
@@ -51,14 +74,14 @@ class Link:
         self.clock = clock
         self._tries = tries
         self._tail = b""
-        self._ready = deque()
+        self._ready: deque[Answer] = deque()
         self._request = 0
 
-    def close(self):
+    def close(self) -> None:
         """Close the stream."""
         self._stream.close()
 
-    def hello(self):
+    def hello(self) -> Fields:
         """Exchange HELLO; return the answer's fields. ContractError if the contracts differ."""
         contract = m.contract_hash()
         answer, _ = self.ask(m.HELLO, {"contract": contract})
@@ -70,15 +93,15 @@ class Link:
             )
         return answer
 
-    def status(self):
+    def status(self) -> Fields:
         """Return the fields of STATUS."""
         return self.ask(m.STATUS, {})[0]
 
-    def set_time(self, t_unix_us):
+    def set_time(self, t_unix_us: int) -> int:
         """Give the logger the wall clock; return its time since boot in us."""
-        return self.ask(m.TIME, {"t_unix_us": t_unix_us})[0]["t_us"]
+        return int(self.ask(m.TIME, {"t_unix_us": t_unix_us})[0]["t_us"])
 
-    def list_sessions(self):
+    def list_sessions(self) -> list[Fields]:
         """Return the sessions on the card, newest first, as dicts of LIST_REPLY."""
         sessions = []
         for index in range(MAX_SESSIONS):
@@ -90,7 +113,7 @@ class Link:
             sessions.append(answer)
         return sessions
 
-    def control(self, action, boot):
+    def control(self, action: int, boot: int) -> int:
         """Ask for a CONTROL action and wait until it is carried out; return the state after it."""
         deadline = self.clock() + 30
         while True:
@@ -98,13 +121,13 @@ class Link:
                 m.CONTROL, {"action": action, "boot": boot}, accept=(m.OK, m.PENDING, m.BUSY)
             )
             if answer["status"] == m.OK:
-                return answer["state"]
+                return int(answer["state"])
             if self.clock() > deadline:
                 raise DeviceError(
                     f"{self.name} does not finish its session", "look at 'stagelog status'"
                 )
 
-    def erase(self, session, digest):
+    def erase(self, session: Mapping[str, Any], digest: bytes) -> Iterator[int]:
         """Ask to erase a session (fields of LIST_REPLY) of which the archive holds `digest`; yield
         percent done.
         """
@@ -118,7 +141,7 @@ class Link:
             if answer["status"] == m.OK:
                 return
 
-    def get_config(self, item):
+    def get_config(self, item: int) -> bytes:
         """Return the bytes of a settings item, empty if there is none."""
         data = b""
         while True:
@@ -134,7 +157,7 @@ class Link:
                     "flash it with this release ('stagelog flash')",
                 )
 
-    def set_config(self, item, data):
+    def set_config(self, item: int, data: bytes) -> None:
         """Give the logger a settings item; RequestError if it refuses."""
         if len(data) > m.MAX_CONFIG_BYTES:
             raise DeviceError(
@@ -152,7 +175,7 @@ class Link:
             at = answer["at"]
         raise DeviceError(f"{self.name} does not take its settings", "try again")
 
-    def replace_config(self, item, data):
+    def replace_config(self, item: int, data: bytes) -> None:
         """Give a recording logger an item between two sessions; it records on whatever happens."""
         boot = self.hello()["boot"]
         self.control(m.CONTROL_STOP, boot)
@@ -161,13 +184,19 @@ class Link:
         finally:
             self.control(m.CONTROL_START, boot)
 
-    def restart(self):
+    def restart(self) -> None:
         """Let the logger start anew: it makes room for a signal table then. Its port goes away."""
         boot = self.hello()["boot"]
         self.control(m.CONTROL_STOP, boot)
         self.control(m.CONTROL_RESET, boot)
 
-    def ask(self, kind, values, rest=b"", accept=(m.OK,)):
+    def ask(
+        self,
+        kind: int,
+        values: Mapping[str, Any],
+        rest: bytes = b"",
+        accept: Collection[int] = (m.OK,),
+    ) -> tuple[Fields, memoryview]:
         """Send one request until it is answered; return (fields, rest). RequestError for a status
         not in `accept`.
         """
@@ -188,7 +217,7 @@ class Link:
             "check the cable and that it is powered, then try again",
         )
 
-    def read_blocks(self, positions):
+    def read_blocks(self, positions: Iterable[int]) -> Iterator[tuple[int, bytes | None]]:
         """Yield (position, 4096 bytes) for each of `positions`, in that order, some requests for
         runs of them in flight.
 
@@ -197,13 +226,13 @@ class Link:
         """
         return _Reading(self, positions, self._tries).blocks()
 
-    def send(self, kind, payload):
+    def send(self, kind: int, payload: bytes) -> int:
         """Send one request; return its number, which the answer repeats."""
         self._request = (self._request + 1) & 0xFF
         self._stream.write(frame(kind, self._request, payload))
         return self._request
 
-    def receive(self, deadline):
+    def receive(self, deadline: float) -> Answer | None:
         """Return the next good frame as (kind, request, payload), or None at the deadline."""
         while not self._ready:
             chunk = self._stream.read(65536)
@@ -213,7 +242,7 @@ class Link:
                 return None
         return self._ready.popleft()
 
-    def _split(self, chunk):
+    def _split(self, chunk: bytes) -> None:
         *frames, self._tail = (self._tail + chunk).split(b"\0")
         for wire in frames:
             if not wire:
@@ -230,7 +259,9 @@ class Link:
             self._tail = b""
             self.n_bad += 1
 
-    def parse(self, kind, payload, accept=(m.OK,)):
+    def parse(
+        self, kind: int, payload: memoryview, accept: Collection[int] = (m.OK,)
+    ) -> tuple[Fields, memoryview]:
         """Return (fields, rest) of an answer; RequestError for a status not in `accept`,
         ContractError if it is too short.
         """
@@ -250,7 +281,7 @@ class Link:
 class _Run:
     """A READ in flight: the places that it has still to answer, in order."""
 
-    def __init__(self, positions, tries):
+    def __init__(self, positions: Iterable[int], tries: int) -> None:
         self.positions = deque(positions)
         self.tries = tries
 
@@ -262,17 +293,17 @@ class _Reading:
     what is passed over was lost.
     """
 
-    def __init__(self, link, positions, tries):
+    def __init__(self, link: Link, positions: Iterable[int], tries: int) -> None:
         self._link = link
         self._runs = runs_of(positions)
         self._tries = tries
-        self._flying = {}  # request -> _Run, in the order in which they were sent
-        self._done = {}
-        self._order = deque()
-        self._n_unread = Counter()
-        self._deadline = 0
+        self._flying: dict[int, _Run] = {}  # by request, in the order in which they were sent
+        self._done: dict[int, bytes | None] = {}
+        self._order: deque[int] = deque()
+        self._n_unread: Counter[int] = Counter()
+        self._deadline = 0.0
 
-    def blocks(self):
+    def blocks(self) -> Iterator[tuple[int, bytes | None]]:
         """Yield (position, 4096 bytes or None) in the order asked for."""
         while True:
             while len(self._flying) < WINDOW // RUN and len(self._order) < 2 * WINDOW:
@@ -292,7 +323,7 @@ class _Reading:
                 position = self._order.popleft()
                 yield position, self._done.pop(position)
 
-    def _ask(self, positions, tries):
+    def _ask(self, positions: list[int], tries: int) -> None:
         """Ask for places that lie side by side."""
         values = {
             "position": positions[0],
@@ -305,10 +336,10 @@ class _Reading:
         request = self._link.send(m.READ, m.build(m.READ_REQUEST, values))
         self._flying[request] = _Run(positions, tries)
 
-    def _wait(self, tries):
+    def _wait(self, tries: int) -> None:
         self._deadline = self._link.clock() + TIMEOUT_S * (2 + tries)
 
-    def _take(self, request, payload):
+    def _take(self, request: int, payload: memoryview) -> None:
         run = self._flying[request]
         answer, data = self._link.parse(m.READ, payload, accept=range(256))
         position, status = answer["position"], answer["status"]
@@ -333,7 +364,7 @@ class _Reading:
         for positions in lost:
             self._again(positions, 0)
 
-    def _lost_before(self, request, position):
+    def _lost_before(self, request: int, position: int) -> list[list[int]]:
         """Take out of flight what was asked before a place and not answered; return it in runs."""
         lost = []
         for earlier in list(self._flying):
@@ -346,7 +377,7 @@ class _Reading:
             passed.append(left.popleft())
         return [*lost, passed] if passed else lost
 
-    def _ask_all_again(self):
+    def _ask_all_again(self) -> None:
         flying, self._flying = self._flying, {}
         for run in flying.values():
             if run.tries + 1 >= self._tries:
@@ -356,14 +387,14 @@ class _Reading:
                 )
             self._again(list(run.positions), run.tries + 1)
 
-    def _again(self, positions, tries):
+    def _again(self, positions: list[int], tries: int) -> None:
         self._link.n_retries += 1
         self._ask(positions, tries)
 
 
-def runs_of(positions, most=RUN):
+def runs_of(positions: Iterable[int], most: int = RUN) -> Iterator[list[int]]:
     """Yield lists of up to `most` positions that lie side by side, in order."""
-    run = []
+    run: list[int] = []
     for position in positions:
         if run and (position != run[-1] + 1 or len(run) == most):
             yield run
@@ -373,14 +404,14 @@ def runs_of(positions, most=RUN):
         yield run
 
 
-def positions_of(session, start=0):
+def positions_of(session: Mapping[str, Any], start: int = 0) -> list[int]:
     """Return the positions of a session's blocks (fields of LIST_REPLY) from block `start` on."""
     first, n = session["data_first"], session["data_end"] - session["data_first"]
     offset = session["position"] - first
     return [first + (offset + i) % n for i in range(start, session["n_blocks"])]
 
 
-def _tables(kind):
+def _tables(kind: int) -> tuple[str, Any, Any]:
     for number, name, request, reply in m.MESSAGES:
         if number == kind:
             return name, request, reply

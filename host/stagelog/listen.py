@@ -6,7 +6,9 @@ counted in `n_skipped_blocks`, never waited for. Fails with DeviceError and Cont
 """
 
 import contextlib
+import math
 import time
+from collections.abc import Callable
 
 import numpy as np
 
@@ -16,7 +18,7 @@ from stagelog.blocks.layouts import HEADER
 from stagelog.blocks.records import put_frames
 from stagelog.errors import StagelogError
 from stagelog.link import Link
-from stagelog.model import FRAME
+from stagelog.model import FRAME, FrameTable
 from stagelog.ports import SerialStream, open_link
 
 RENEW_S = 4  # the logger forgets a listener after 10 s
@@ -32,9 +34,9 @@ class LiveLink(Link):
 
     n_skipped_blocks = 0
     unix_offset_us = 0
-    _renew_at = None
+    _renew_at = math.inf  # not listening
 
-    def start(self, clock_ns=time.time_ns):
+    def start(self, clock_ns: Callable[[], int] = time.time_ns) -> None:
         """Ask for the frames from now on."""
         before_ns = clock_ns()
         t_us = self.status()["t_us"]
@@ -42,19 +44,19 @@ class LiveLink(Link):
         self.ask(m.LIVE, {"on": 1})
         self._renew_at = self.clock() + RENEW_S
 
-    def stop(self):
+    def stop(self) -> None:
         """Ask for no more."""
-        self._renew_at = None
+        self._renew_at = math.inf
         self.ask(m.LIVE, {"on": 0})
 
-    def close(self):
+    def close(self) -> None:
         """Ask for no more, if the logger is still there, and close the stream."""
-        if self._renew_at is not None:
+        if self._renew_at < math.inf:
             with contextlib.suppress(StagelogError):
                 self.stop()
         super().close()
 
-    def read_frames(self, timeout_s):
+    def read_frames(self, timeout_s: float) -> FrameTable:
         """Return the frames (FRAME) that came after `start`, at least one push of them; empty at
         the timeout.
 
@@ -73,7 +75,7 @@ class LiveLink(Link):
             if got is None and self.clock() >= deadline:
                 return np.empty(0, FRAME)
 
-    def _frames_of(self, payload):
+    def _frames_of(self, payload: memoryview) -> FrameTable:
         answer, records = self.parse(m.LIVE, payload)
         n = min(answer["n"], len(records) // RECORD_BYTES, RECORDS_PER_BLOCK)
         self.n_skipped_blocks = max(self.n_skipped_blocks, answer["n_skipped"])
@@ -86,7 +88,7 @@ class LiveLink(Link):
         return frames[: put_frames(frames, words, header, _SPAN_US)]
 
 
-def open_live(port=None):
+def open_live(port: str | None = None) -> LiveLink:
     """Open the logger on `port`, or the only one that answers, and ask for its frames.
 
     Raises   DeviceError for none, several, or a port in use; ContractError for another contract.

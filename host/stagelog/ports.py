@@ -4,17 +4,33 @@ A port that another program holds is a DeviceError; a port that answers nothing 
 is passed over.
 """
 
+import errno
 import os
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
 
-from .errors import ContractError, DeviceError
-from .link import Link
+from stagelog.errors import ContractError, DeviceError, PortBusy
+from stagelog.link import Link
+
+
+@dataclass(frozen=True, slots=True)
+class LoggerPort:
+    """A port on which a logger answers, or that cannot be asked.
+
+    hello     fields of HELLO_REPLY, None if there is a `problem`: another contract, a busy port
+    """
+
+    port: str
+    hello: Mapping[str, Any] | None
+    problem: str | None = None
 
 
 class SerialStream:
     """A serial port as Link wants it. Invariant: at most one process holds the port."""
 
-    def __init__(self, port):
+    def __init__(self, port: str) -> None:
         import serial
 
         try:
@@ -22,36 +38,36 @@ class SerialStream:
                 port, 115200, timeout=0.02, write_timeout=2, exclusive=os.name == "posix" or None
             )
         except serial.SerialException as error:
-            raise DeviceError(f"cannot open {port}: {_reason(error)}", _remedy(error)) from None
+            raise _refusal(port, error) from None
         self._error = serial.SerialException
         self._port = port
 
-    def write(self, data):
+    def write(self, data: bytes) -> None:
         """Send all of `data`."""
         try:
             self._serial.write(data)
         except (self._error, OSError) as error:
             raise self._gone(error) from None
 
-    def read(self, n):
+    def read(self, n: int) -> bytes:
         """Return what has come, at most `n` bytes; waits up to 20 ms for the first."""
         try:
-            return self._serial.read(min(n, self._serial.in_waiting) or 1)
+            return bytes(self._serial.read(min(n, self._serial.in_waiting) or 1))
         except (self._error, OSError, TypeError) as error:
             raise self._gone(error) from None
 
-    def close(self):
+    def close(self) -> None:
         """Close the port."""
         self._serial.close()
 
-    def _gone(self, error):
+    def _gone(self, error: Exception) -> DeviceError:
         return DeviceError(
-            f"{self._port} is gone: {_reason(error)}",
+            f"{self._port} is gone: {error}",
             "plug the cable in and repeat the command: what was received is kept",
         )
 
 
-def open_link(port):
+def open_link(port: str | None) -> Link:
     """Open the logger on `port`, or the only one that answers when `port` is None; HELLO is
     exchanged.
 
@@ -64,9 +80,9 @@ def open_link(port):
                 "no logger answers on any port", "check cable and power, or name the port"
             )
         if len(found) > 1:
-            names = ", ".join(entry["port"] for entry in found)
+            names = ", ".join(entry.port for entry in found)
             raise DeviceError(f"{len(found)} loggers answer ({names})", "name the port")
-        port = found[0]["port"]
+        port = found[0].port
     link = Link(SerialStream(port), str(port))
     try:
         link.hello()
@@ -76,15 +92,13 @@ def open_link(port):
     return link
 
 
-def find_loggers():
-    """Return the ports a logger answers on: dicts with `port`, `hello` (None if its contract is
-    another), `problem`.
-    """
+def find_loggers() -> list[LoggerPort]:
+    """Return the ports a logger answers on, and those that another program holds."""
     with ThreadPoolExecutor(8) as pool:
         return [entry for entry in pool.map(_probe, list_ports()) if entry is not None]
 
 
-def list_ports():
+def list_ports() -> list[str]:
     """Return the names of serial ports that may be a board: USB ones, and simulators started by
     `stagelog sim`.
     """
@@ -94,13 +108,13 @@ def list_ports():
     return sorted(ports) + sorted(simulator_ports())
 
 
-def simulator_folder():
+def simulator_folder() -> str:
     """Return the folder in which running simulators leave a link to their port."""
     base = os.environ.get("XDG_RUNTIME_DIR") or f"/tmp/stagelog-{os.getuid()}"
     return os.path.join(base, "stagelog-sim")
 
 
-def simulator_ports():
+def simulator_ports() -> list[str]:
     """Return the links of simulators that still run."""
     folder = simulator_folder()
     if not os.path.isdir(folder):
@@ -108,40 +122,40 @@ def simulator_ports():
     return [entry.path for entry in os.scandir(folder) if os.path.exists(entry.path)]
 
 
-def _probe(port):
+def _probe(port: str) -> LoggerPort | None:
     try:
         link = Link(SerialStream(port), port, tries=2)
-    except DeviceError as error:
-        return (
-            {"port": port, "hello": None, "problem": str(error)}
-            if "in use" in str(error)
-            else None
-        )
+    except PortBusy as error:
+        return LoggerPort(port, None, str(error))
+    except DeviceError:
+        return None
     try:
-        return {"port": port, "hello": link.hello(), "problem": None}
+        return LoggerPort(port, link.hello())
     except ContractError as error:
-        return {"port": port, "hello": None, "problem": str(error)}
+        return LoggerPort(port, None, str(error))
     except DeviceError:
         return None
     finally:
         link.close()
 
 
-def _reason(error):
-    text = str(error)
-    if "exclusively lock" in text or "Resource temporarily unavailable" in text or "busy" in text:
-        return "it is in use by another program"
-    if "No such file" in text or "could not open port" in text and "2]" in text:
-        return "there is no such port"
-    if "Permission" in text:
-        return "no permission"
-    return text
+def _refusal(port: str, error: OSError) -> DeviceError:
+    """Return the error for a port that pyserial cannot open, a serial.SerialException.
 
-
-def _remedy(error):
-    reason = _reason(error)
-    if "in use" in reason:
-        return "close the other program"
-    if "permission" in reason:
-        return "add your user to the group 'dialout', then log in again"
-    return "'stagelog loggers' lists what is there"
+    It has the number of the system's error; on Windows only the name of its class, in the text.
+    """
+    what = f"cannot open {port}"
+    on_windows = error.errno is None
+    if error.errno in (errno.EBUSY, errno.EAGAIN) or (
+        on_windows and "PermissionError" in str(error)
+    ):
+        return PortBusy(f"{what}: it is in use by another program", "close the other program")
+    if error.errno == errno.ENOENT or (on_windows and "FileNotFoundError" in str(error)):
+        return DeviceError(
+            f"{what}: there is no such port", "'stagelog loggers' lists what is there"
+        )
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return DeviceError(
+            f"{what}: no permission", "add your user to the group 'dialout', then log in again"
+        )
+    return DeviceError(f"{what}: {error}", "'stagelog loggers' lists what is there")

@@ -40,7 +40,7 @@ def uplot_path() -> Path:
     return _find(_PACKAGE / "report" / "page" / "vendor")
 
 
-def _find(*places):
+def _find(*places: Path) -> Path:
     for path in places:
         if path.is_dir():
             return path

@@ -5,10 +5,13 @@ best source count (GNSS, then host, then the real-time clock); several that lie 
 give the drift of the logger's crystal too. Anchors never change a record. Never fails.
 """
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Any, overload
 
 import numpy as np
+from numpy.typing import NDArray
 
 from slog.layout import META_ANCHOR
 
@@ -38,7 +41,13 @@ class Timeline:
     n_off: int
     error_us: int
 
-    def to_unix_us(self, t_us):
+    @overload
+    def to_unix_us(self, t_us: int) -> int: ...
+
+    @overload
+    def to_unix_us(self, t_us: NDArray[np.int64]) -> NDArray[np.int64]: ...
+
+    def to_unix_us(self, t_us: int | NDArray[np.int64]) -> int | NDArray[np.int64]:
         """Return wall-clock time, UTC since 1970, of `t_us` (int or int64 array)."""
         passed = np.asarray(t_us, np.int64) - self.t0_us
         drift = np.rint(passed * (self.drift_ppm * 1e-6)).astype(np.int64)
@@ -52,16 +61,16 @@ class Boot:
 
     device_id: str
     boot: int
-    sessions: tuple
+    sessions: tuple[Any, ...]
     timeline: Timeline | None
 
     @property
-    def t_last_us(self):
+    def t_last_us(self) -> int:
         """Return how long the logger was on at least."""
         return max(session.t_last_us for session in self.sessions)
 
 
-def find_timeline(sessions):
+def find_timeline(sessions: Sequence[Any]) -> Timeline | None:
     """Return the Timeline of sessions of one boot, or None where no anchor was stored."""
     rows = np.concatenate([s.meta[s.meta["kind"] == META_ANCHOR] for s in sessions])
     for source in _BEST_FIRST:
@@ -72,7 +81,7 @@ def find_timeline(sessions):
     return None
 
 
-def fit(t_us, t_unix_us, source=HOST):
+def fit(t_us: NDArray[np.int64], t_unix_us: NDArray[np.int64], source: int = HOST) -> Timeline:
     """Return the Timeline through anchors (int64 arrays of equal length, at least one)."""
     offset = t_unix_us - t_us
     median = int(np.sort(offset)[len(offset) // 2])
@@ -90,7 +99,7 @@ def fit(t_us, t_unix_us, source=HOST):
     return Timeline(t0_us, t0_us + middle, drift_ppm, source, n, len(near) - n, error_us)
 
 
-def find_boots(sessions):
+def find_boots(sessions: Iterable[Any]) -> list[Boot]:
     """Return the [Boot] of the sessions, in the order in which they were recorded."""
     in_order = sorted(sessions, key=lambda session: session.first_seq)
     boots = []

@@ -1,6 +1,7 @@
 """The commands against simulated loggers on pseudo-terminals: what a user at the car can meet."""
 
 import contextlib
+import errno
 import json
 import os
 import signal
@@ -12,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from stagelog.card import prepare_raw
+from stagelog.errors import DeviceError, PortBusy
+from stagelog.ports import SerialStream
 from stagelog.rig.live import FastLogger, LiveLogger, announced
 from stagelog.rig.play import saturated_tape
 from stagelog.rig.tape import write_tape
@@ -84,6 +87,31 @@ def test_port_in_use_says_so(world):
     with serial.Serial(port, exclusive=True):
         code, _, text = stagelog("status", port)
     assert code == 3 and "in use" in text and "close the other program" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind", "words"),
+    [
+        # POSIX: pyserial gives the number of the system's error.
+        ((errno.EBUSY, "could not open port /dev/x"), PortBusy, "in use"),
+        ((errno.EAGAIN, "Could not exclusively lock port /dev/x"), PortBusy, "in use"),
+        ((errno.ENOENT, "could not open port /dev/x"), DeviceError, "no such port"),
+        ((errno.EACCES, "could not open port /dev/x"), DeviceError, "dialout"),
+        # Windows: only a text, that of serialwin32.py with the name of the system's error.
+        (("could not open port 'COM3': PermissionError(13, 'Access')",), PortBusy, "in use"),
+        (("could not open port 'COM9': FileNotFoundError(2, '')",), DeviceError, "no such port"),
+    ],
+)
+def test_port_that_does_not_open_says_why(arguments, kind, words, monkeypatch):
+    import serial
+
+    def refuse(*_, **__):
+        raise serial.SerialException(*arguments)
+
+    monkeypatch.setattr(serial, "Serial", refuse)
+    with pytest.raises(DeviceError, match=words) as caught:
+        SerialStream("/dev/x")
+    assert type(caught.value) is kind
 
 
 def test_port_that_is_not_there(world):

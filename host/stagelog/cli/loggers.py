@@ -29,10 +29,9 @@ def command(as_json):
 
 
 def _row(entry):
-    hello = entry["hello"]
-    if hello is None:
-        return {"port": entry["port"], "problem": entry["problem"]}
-    return {"port": entry["port"], "problem": None, **describe_hello(hello)}
+    if entry.hello is None:
+        return {"port": entry.port, "problem": entry.problem}
+    return {"port": entry.port, "problem": None, **describe_hello(entry.hello)}
 
 
 def describe_hello(hello):

@@ -62,5 +62,5 @@ class StagelogBus(BusABC):
     def _detect_available_configs():
         from stagelog.ports import find_loggers
 
-        ports = [entry["port"] for entry in find_loggers() if entry["hello"]]
+        ports = [entry.port for entry in find_loggers() if entry.hello]
         return [{"interface": "stagelog", "channel": port} for port in ports]
