@@ -307,6 +307,8 @@ class App:
             capture.set_up(self.settings["buses"][min(i, len(self.settings["buses"]) - 1)])
             capture.start(self.board.ring)
             self._t_seen[i] = self._t_told[i] = clock.lo
+            self._seen[i] = 0
+            self._silent[i] = False
             self._told_state[i] = BUS_STOPPED
             self._told_errors[i] = 0
 

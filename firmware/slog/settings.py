@@ -68,7 +68,7 @@ def _check(settings):
     if not fits:
         raise SettingsError("car: a text of at most 8 bytes")
     flush_ms = settings["flush_ms"]
-    if not isinstance(flush_ms, int) or not 10 <= flush_ms <= 10000:
+    if not _is_whole(flush_ms) or not 10 <= flush_ms <= 10000:
         raise SettingsError("flush_ms: 10 to 10000")
     if settings["when_full"] not in ("stop", "overwrite"):
         raise SettingsError("when_full: stop or overwrite")
@@ -76,12 +76,23 @@ def _check(settings):
     if not isinstance(buses, list) or not 1 <= len(buses) <= N_BUSES:
         raise SettingsError("buses: 1 or 2")
     for i, bus in enumerate(buses):
-        if not isinstance(bus, dict) or bus.get("bitrate_bps") not in BITRATES:
+        if not isinstance(bus, dict):
+            raise SettingsError("buses[%d]: an object with bitrate_bps and ids" % i)
+        for key in bus:
+            if key not in DEFAULTS["buses"][0]:
+                raise SettingsError("buses[%d]: unknown entry '%s'" % (i, key))
+        bitrate_bps = bus.get("bitrate_bps")
+        if not _is_whole(bitrate_bps) or bitrate_bps not in BITRATES:
             raise SettingsError("buses[%d].bitrate_bps: 125000, 250000, 500000 or 1000000" % i)
         ids = bus.get("ids")
-        if ids is not None and not (isinstance(ids, list) and all(_is_id(x) for x in ids)):
+        if ids is not None and not (ids and isinstance(ids, list) and all(_is_id(x) for x in ids)):
             raise SettingsError("buses[%d].ids: null, or identifiers of 0 to 0x1FFFFFFF" % i)
 
 
+def _is_whole(value):
+    """Tell whether JSON's value is written as a whole number: neither true nor 5e5."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
 def _is_id(value):
-    return isinstance(value, int) and 0 <= value < 1 << 29
+    return _is_whole(value) and 0 <= value < 1 << 29

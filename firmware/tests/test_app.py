@@ -1,10 +1,14 @@
 """The application in its simulated world: it records whatever fails, and says what is wrong."""
 
+import hashlib
+import json
+
 import pytest
 
-from slog import faults
+from slog import faults, layout
 from slog import messages as m
-from stagelog.link import RequestError
+from stagelog.blocks import read_log
+from stagelog.link import RequestError, positions_of
 from stagelog.rig.play import saturated_tape
 from stagelog.rig.target import SimTarget
 
@@ -202,3 +206,363 @@ def test_logger_without_a_card_can_be_stopped(target):
     sent = play(target)
     target.run_for(SECOND_US)
     assert target.link.status()["stored0"] == sent
+
+
+def stopping(rig):
+    """Stop a session whose last block the card is still busy with."""
+    play(rig, SECOND_US // 10)
+    rig.app.board.card.stalls.append((0, 1 << 40))
+    rig.run_for(SECOND_US)
+    assert rig.app.control(m.CONTROL_STOP) == m.PENDING
+    return rig.app
+
+
+def test_while_a_session_is_stopping_nothing_else_begins(target):
+    app = stopping(target)
+    for _ in range(2):
+        assert app.is_busy
+        assert app.control(m.CONTROL_STOP) == m.PENDING
+        assert app.control(m.CONTROL_START) == m.BUSY
+        assert app.take_config(m.CONFIG_SETTINGS, b"{}") == m.BUSY
+        assert app.take_config(m.CONFIG_SIGNALS, b"") == m.BUSY
+        for action in (m.CONTROL_RESET, m.CONTROL_REPL, m.CONTROL_BOOTLOADER):
+            assert app.control(action) == m.REFUSED
+        target.run_for(SECOND_US)
+    assert app.board.asked is None
+    app.board.card.stalls.clear()
+    target.run_for(12 * SECOND_US)  # the write that hangs is given up after 10 s
+    assert not app.is_busy and app.state == m.STATE_IDLE
+    assert app.control(m.CONTROL_STOP) == m.OK
+    assert app.take_config(m.CONFIG_SETTINGS, b"{}") == m.OK
+    assert app.control(m.CONTROL_START) == m.OK and app.is_busy
+
+
+def test_the_host_is_told_to_wait_while_a_session_is_stopping(target):
+    app = stopping(target)
+    with pytest.raises(RequestError, match="busy"):
+        target.link.set_config(m.CONFIG_SETTINGS, b"{}")
+    assert app.board.nv.load(m.CONFIG_SETTINGS) == b"{}"
+
+
+def test_actions_that_do_not_exist_are_bad_requests(target):
+    for action in (0, 99):
+        assert target.app.control(action) == m.BAD_REQUEST
+
+
+def test_frames_that_are_dropped_are_no_silence(target):
+    """The card stalls: after the ring is full every frame is dropped, none is stored."""
+    target.app.board.card.stalls.append((0, 1 << 40))
+    play(target, 3 * SECOND_US)
+    stored = target.app.board.ring.state[4]
+    play(target, 3 * SECOND_US)
+    status = target.link.status()
+    assert target.app.board.ring.state[4] == stored and status["dropped0"] > 0
+    assert status["bus_state0"] != 5 and status["fault"] != faults.BUS_SILENT
+
+
+def test_frames_that_the_hardware_loses_are_no_silence(target):
+    """A controller that overruns while nothing of it is stored hears a bus that is alive."""
+    app = target.app
+    for _ in range(6):
+        target.run_for(SECOND_US)
+        app.board.ring.count_lost(0, 1)
+    status = target.link.status()
+    assert status["at_least0"] == 6 and status["stored0"] == 0
+    assert status["bus_state0"] != 5 and status["fault"] != faults.BUS_SILENT
+
+
+def test_silence_is_two_seconds_without_a_frame(target):
+    play(target, SECOND_US // 10)
+    target.run_for(1_900_000)
+    assert target.app.fault == faults.NONE
+    target.run_for(300_000)
+    assert target.app.fault == faults.BUS_SILENT
+    assert target.app.board.shown == (m.STATE_RECORDING, faults.BUS_SILENT)
+
+
+def test_a_new_session_is_not_silent_before_its_two_seconds(target):
+    target.run_for(3 * SECOND_US)
+    assert target.app.fault == faults.BUS_SILENT
+    target.app.control(m.CONTROL_STOP)
+    target.run_for(SECOND_US)
+    target.app.control(m.CONTROL_START)
+    target.run_for(1_900_000)
+    assert target.app.fault == faults.NONE
+    target.run_for(300_000)
+    assert target.app.fault == faults.BUS_SILENT
+
+
+@pytest.mark.parametrize("quiet", [0, 1])
+def test_one_silent_bus_of_two_is_told(tmp_path, quiet):
+    rig = SimTarget(tmp_path, card_blocks=512, settings={"buses": [{"bitrate_bps": 500_000}] * 2})
+    tape = saturated_tape(500_000, 3 * SECOND_US)
+    tape["bus"] = 1 - quiet
+    rig.play(tape)
+    status = rig.link.status()
+    assert status["n_buses"] == 2
+    assert status["fault"] == faults.BUS_SILENT
+    assert status[f"bus_state{quiet}"] == 5 and status[f"bus_state{1 - quiet}"] == 1
+    assert status[f"stored{quiet}"] == 0 and status[f"stored{1 - quiet}"] > 0
+    assert rig.app.board.shown == (m.STATE_RECORDING, faults.BUS_SILENT)
+    rig.close()
+
+
+def test_each_bus_has_its_own_settings_and_a_further_one_the_last(tmp_path):
+    buses = [{"bitrate_bps": 500_000, "ids": [1]}, {"bitrate_bps": 125_000}]
+    rig = SimTarget(tmp_path, card_blocks=64, settings={"buses": buses})
+    assert [c.bitrate_bps for c in rig.app.board.captures] == [500_000, 125_000]
+    rig.app.settings["buses"] = buses[:1]
+    rig.app._start_captures()
+    assert [c.bitrate_bps for c in rig.app.board.captures] == [500_000, 500_000]
+    rig.close()
+
+
+STORE_COUNTERS = {
+    "blocks_written": 21,
+    "write_worst_us": 22_999,
+    "write_errors": 23,
+    "write_retries": 24,
+    "slots_skipped": 25,
+    "verify_errors": 26,
+    "first_stored_us": 27_999,
+}
+FAULT_ORDER = [
+    ("card", faults.CARD_STALL),
+    ("bus off", faults.BUS_OFF),
+    ("controller", faults.CONTROLLER_ABSENT),
+    ("settings", faults.SETTINGS_BAD),
+    ("errors", faults.BUS_ERRORS),
+    ("wire", faults.WIRE_INTERRUPT),
+    ("silent", faults.BUS_SILENT),
+    ("dropped", faults.RING_OVERFLOW),
+    ("overrun", faults.CONTROLLER_OVERRUN),
+    ("noise", faults.SPI_NOISE),
+    ("nothing", faults.NONE),
+]
+
+
+def test_the_worst_fault_is_the_one_that_is_told(tmp_path):
+    """All at once, then the worst is taken away, one after the other. Bus 0 is off and absent,
+    bus 1 has errors and is silent.
+    """
+    rig = SimTarget(tmp_path, card_blocks=64, settings={"buses": [{"bitrate_bps": 500_000}] * 2})
+    app = rig.app
+    captures, state = app.board.captures, app.board.ring.state
+    app.store.fault = faults.CARD_STALL
+    app._bus_state[:] = [4, 2]
+    captures[0].answers = False
+    app.settings_fault = faults.SETTINGS_BAD
+    app._silent[:] = [False, True]
+    state[7] = state[9] = 1
+    captures[1].wire_fault = faults.WIRE_INTERRUPT
+    captures[1].doubts = 1
+    removals = {
+        "card": lambda: setattr(app.store, "fault", faults.NONE),
+        "bus off": lambda: app._bus_state.__setitem__(0, 1),
+        "controller": lambda: setattr(captures[0], "answers", True),
+        "settings": lambda: setattr(app, "settings_fault", faults.NONE),
+        "errors": lambda: app._bus_state.__setitem__(1, 1),
+        "wire": lambda: setattr(captures[1], "wire_fault", faults.NONE),
+        "silent": lambda: app._silent.__setitem__(1, False),
+        "dropped": lambda: state.__setitem__(7, 0),
+        "overrun": lambda: state.__setitem__(9, 0),
+        "noise": lambda: setattr(captures[1], "doubts", 0),
+        "nothing": lambda: None,
+    }
+    for name, fault in FAULT_ORDER:
+        assert app.fault == fault, name
+        removals[name]()
+    app._bus_state[1] = 3
+    assert app.fault == faults.BUS_ERRORS
+    app._bus_state[1] = 1
+    state[6] = 1
+    assert app.fault == faults.RING_OVERFLOW
+    rig.close()
+
+
+def session_of(target):
+    """Stop the session and return it as the log's reader has it."""
+    target.app.control(m.CONTROL_STOP)
+    target.run_for(SECOND_US)
+    entry = target.link.list_sessions()[0]
+    path = target.card_path.with_suffix(".slog")
+    blocks = target.link.read_blocks(positions_of(entry))
+    path.write_bytes(b"".join(block for _, block in blocks))
+    return read_log(path).sessions[0]
+
+
+def test_a_session_says_what_it_is_at_its_start(tmp_path):
+    settings = {"flush_ms": 123, "buses": [{"bitrate_bps": 500_000}] * 2}
+    rig = SimTarget(tmp_path, card_blocks=64, settings=settings)
+    play(rig, SECOND_US // 10)
+    digest = hashlib.sha256(json.dumps(settings).encode()).digest()[:8]
+    nothing = bytes.fromhex("e3b0c44298fc1c14")
+    session = session_of(rig)
+    first, *rest = session.decoded_meta()
+    assert (first.kind, first.arg, first.bus) == (layout.META_SESSION, 1, 0)
+    assert first.values == {
+        "n_buses": 2,
+        "listen_only": 1,
+        "flush_ms": 123,
+        "firmware": 0x000100,
+    }
+    hashes = [(x.arg, x.values["sha256_head"]) for x in rest if x.kind == layout.META_HASH]
+    assert hashes == [(1, digest), (2, nothing)]
+    rig.close()
+
+
+def test_a_session_that_can_acknowledge_says_so(target):
+    target.app.control(m.CONTROL_STOP)
+    target.run_for(SECOND_US)
+    target.app.board.captures[0].listen_only = False
+    target.app.control(m.CONTROL_START)
+    play(target, SECOND_US // 10)
+    first = session_of(target).decoded_meta()[0]
+    assert first.values["listen_only"] == 0
+
+
+@pytest.mark.parametrize("us", [1000, SECOND_US])
+def test_the_end_counts_the_blocks_of_its_session(target, us):
+    play(target, us)
+    target.run_for(10_000)  # some blocks may wait
+    session = session_of(target)
+    (end,) = session.decoded_meta(layout.META_END)
+    assert (end.arg, end.values["n_blocks"]) == (1, session.n_blocks)
+    assert session.has_last
+
+
+def test_an_anchor_has_the_wall_clock_at_its_own_time(target):
+    target.run_for(SECOND_US)
+    before = target.app.board.clock.t_us()
+    target.app.anchor(1_700_000_000_123_456)
+    (anchor,) = session_of(target).decoded_meta(layout.META_ANCHOR)
+    assert anchor.values["t_unix_us"] == 1_700_000_000_123_456
+    assert (anchor.t_us, anchor.arg) == (before, 1)
+
+
+def test_health_is_written_every_ten_seconds(target):
+    target.app.board.ring.state[16] = 7
+    target.app.store.write_worst_us = 12_999
+    target.run_for(31 * SECOND_US)
+    health = session_of(target).decoded_meta(layout.META_HEALTH)
+    assert [x.arg for x in health] == [1, 2] * 3
+    assert [x.values["value"] for x in health[:2]] == [7, 12]
+    assert [x.values["worst"] for x in health[:2]] == [7, 12]
+    times = [x.t_us for x in health[::2]]
+    assert times == pytest.approx([10e6, 20e6, 30e6], abs=3000)
+
+
+def bus_records(session):
+    return [
+        (x.bus, x.arg, x.values["tec"], x.values["rec"], x.values["n_errors"])
+        for x in session.decoded_meta(layout.META_BUS)
+    ]
+
+
+def test_every_change_of_a_bus_is_recorded(target):
+    """Active from the start on; warning with 96 and 3; active again. State by state, once."""
+    capture = target.app.board.captures[0]
+    target.run_for(SECOND_US)
+    capture._state = 2
+    capture.counters[:2] = [96, 3]
+    target.run_for(SECOND_US)
+    capture._state = 1
+    capture.counters[:2] = [0, 0]
+    target.run_for(SECOND_US)
+    found = session_of(target).decoded_meta(layout.META_BUS)
+    rows = [(x.arg, x.values["tec"], x.values["rec"], x.values["bitrate_bps"]) for x in found]
+    assert rows == [(1, 0, 0, 500_000), (2, 96, 3, 500_000), (1, 0, 0, 500_000)]
+    assert [x.t_us for x in found] == pytest.approx([1e5, 1.1e6, 2.1e6], abs=1.01e5)
+
+
+def test_errors_that_go_on_are_recorded_once_a_second_and_none_is_left_out(target):
+    capture = target.app.board.captures[0]
+    target.run_for(SECOND_US // 2)
+    for _ in range(35):
+        capture.n_errors += 10
+        target.run_for(SECOND_US // 10)
+    capture.n_errors += 5
+    rows = bus_records(session_of(target))
+    counts = [n for *_, n in rows]
+    assert sum(counts) == 355
+    assert len([n for n in counts if n]) in (4, 5)  # in 3.5 s, and what was left at the end
+
+
+def test_more_errors_than_a_record_holds(target):
+    target.run_for(SECOND_US)
+    target.app.board.captures[0].n_errors = 70_000
+    target.run_for(2 * SECOND_US)
+    assert max(n for *_, n in bus_records(session_of(target))) == 65_535
+
+
+def test_a_block_is_closed_after_its_time(tmp_path):
+    """flush_ms 500: one frame is on the card soon after, not before."""
+    rig = SimTarget(tmp_path, card_blocks=64, settings={"flush_ms": 500})
+    rig.run_for(490_000)
+    assert rig.app.store.blocks_written == 0
+    rig.run_for(30_000)
+    assert rig.app.store.blocks_written == 1
+    rig.close()
+
+
+def test_a_logger_that_was_stopped_and_forgotten_records_again_after_a_minute(target):
+    target.link.control(m.CONTROL_STOP, target.link.hello()["boot"])
+    target.link.hello()
+    target.run_for(59 * SECOND_US)
+    assert target.app.state == m.STATE_IDLE
+    target.link.hello()  # whoever asks keeps it stopped
+    target.run_for(59 * SECOND_US)
+    assert target.app.state == m.STATE_IDLE
+    target.run_for(2 * SECOND_US)
+    assert target.app.state == m.STATE_RECORDING
+    assert len(target.link.list_sessions()) == 2
+
+
+def test_hello_says_what_runs(target):
+    hello = target.link.hello()
+    assert hello["state"] == m.STATE_RECORDING and hello["boot"] == 1
+    assert hello["nonce"] == target.app.store.nonce != 0
+    assert hello["firmware"] == 0x000100 and hello["version"] == 1
+    target.app.control(m.CONTROL_STOP)
+    target.run_for(SECOND_US)
+    assert target.link.hello()["nonce"] == 0
+
+
+def test_status_has_every_counter_of_its_own(tmp_path):
+    rig = SimTarget(tmp_path, card_blocks=64, settings={"buses": [{"bitrate_bps": 500_000}] * 2})
+    rig.run_for(SECOND_US)
+    app, words = rig.app, rig.app.board.ring.state
+    for word, value in ((6, 106), (7, 107), (8, 108), (9, 109), (16, 12)):
+        words[word] = value
+    app.store.stored = (101, 102)
+    for name, value in STORE_COUNTERS.items():
+        setattr(app.store, name, value)
+    app._loop_worst_us = 4321
+    for i, capture in enumerate(app.board.captures):
+        capture.counters[:2] = [50 + i, 60 + i]
+    status = app.status()
+    wanted = {
+        "stored0": 101,
+        "stored1": 102,
+        "dropped0": 106,
+        "dropped1": 107,
+        "at_least0": 108,
+        "at_least1": 109,
+        "ring_blocks": 24,
+        "ring_worst": 12,
+        "blocks_written": 21,
+        "write_worst_ms": 22,
+        "write_errors": 23,
+        "write_retries": 24,
+        "slots_skipped": 25,
+        "verify_errors": 26,
+        "loop_worst_us": 4321,
+        "boot_to_frame_ms": 27,
+        "tec0": 50,
+        "tec1": 51,
+        "rec0": 60,
+        "rec1": 61,
+        "n_buses": 2,
+    }
+    assert {name: status[name] for name in wanted} == wanted
+    rig.close()
