@@ -88,6 +88,13 @@ class Service:
             m.LIVE: self._live,
         }
 
+    def reset(self):
+        """Forget the requests that wait, and what is half sent."""
+        self._sent_at = self._sent_end = self._made_end = 0
+        self._run = None
+        self._waiting.clear()
+        self._reads.clear()
+
     @property
     def bad_frames(self):
         """Frames that did not decode or failed their CRC."""

@@ -40,6 +40,8 @@ class Store:
     under OVERWRITE_OLDEST.
     """
 
+    make_extent = Extent
+
     def __init__(self, card, ring, clock, device_id, when_full=STOP_WHEN_FULL):
         self.card = card
         self.device_id = device_id
@@ -92,7 +94,7 @@ class Store:
                 self.fault = faults.CARD_READ_ONLY
                 return False
             self.fault = faults.CARD_UNPREPARED
-            extent = Extent(self.card, self._check)
+            extent = self.make_extent(self.card, self._check)
             head = extent.find_head()
             self.tail, position, self.n_used = extent.find_tail(head)
         except ExtentError:

@@ -172,7 +172,7 @@ def test_a_full_ring_stays_full_while_it_goes_round():
 
 def test_blocks_say_whether_they_are_the_first_and_whether_they_are_full():
     bench = Bench(5, 400, {"flush_ms": 400})
-    bench.traffic._rate_Hz = 100
+    bench.traffic.rate_Hz = 100
     bench.power_on()
     bench.run_ms(4000)
     blocks = [parse_block(write.data) for write in bench.card.journal]

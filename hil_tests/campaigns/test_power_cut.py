@@ -87,7 +87,7 @@ def test_l04_a_destroyed_place_costs_its_own_block_only(filler):
 
 def test_l18_little_more_is_written_than_logged():
     bench = Bench(1, 4000)
-    bench.traffic._rate_Hz, bench.traffic._burst = 1885, 0
+    bench.traffic.rate_Hz, bench.traffic.burst = 1885, 0
     bench.power_on()
     bench.run_ms(10_000)
     blocks = [parse_block(write.data) for write in bench.card.journal]

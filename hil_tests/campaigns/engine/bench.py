@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from campaigns.engine.journal import SECTORS_PER_BLOCK, JournalCard
 from logger.app import App
 from logger.ring import BlockRing
+from slog.framing import FrameWriter
 from slog.messages import CONFIG_SETTINGS
 from stagelog.link import Link
 from stagelog.rig.sim.models import MemoryNv, QueueLink, SimBoard, SimClock, SimController
@@ -104,8 +105,8 @@ class Traffic:
 
     def __init__(self, rng, rate_Hz=60, burst=0.02, n_burst=300):
         self._rng = rng
-        self._rate_Hz = rate_Hz
-        self._burst = burst
+        self.rate_Hz = rate_Hz
+        self.burst = burst
         self._n_burst = n_burst
 
     def events(self, start_us, life):
@@ -118,8 +119,8 @@ class Traffic:
                 left -= 1
                 t_us += 250
             else:
-                t_us += 1 + int(rng.expovariate(self._rate_Hz) * 1e6)
-                if rng.random() < self._burst:
+                t_us += 1 + int(rng.expovariate(self.rate_Hz) * 1e6)
+                if rng.random() < self.burst:
                     left = rng.randrange(self._n_burst)
             ext = rng.random() < 0.5
             rtr = rng.random() < 0.02
@@ -157,6 +158,21 @@ class AckRing(BlockRing):
         super().release()
 
 
+class Plug:
+    """The logger's end of whatever `cable` is plugged in."""
+
+    def __init__(self, cable):
+        self.cable = cable
+
+    def read(self, buf):
+        """As the cable."""
+        return self.cable.read(buf)
+
+    def write(self, *args):
+        """As the cable."""
+        return self.cable.write(*args)
+
+
 class Bench:
     """A rig of models for one seed. `power_on` makes a life, `power_cut` ends it; the card
     stays.
@@ -177,7 +193,8 @@ class Bench:
         self.app = None
         self._seed = seed
         self._ring_blocks = ring_blocks
-        self._loop_us = loop_us
+        self.frame_writer = FrameWriter
+        self.loop_us = loop_us
 
     def power_on(self, t0_us=0):
         """Boot the application; time starts at `t0_us`."""
@@ -186,16 +203,17 @@ class Bench:
         self.lives.append(life)
         self.card.life = life.index
         self.cable = QueueLink()
+        self.plug = Plug(self.cable)
         ring = AckRing(self._ring_blocks, self.card)
         seed = self._seed * 1000 + life.index + 1
         self.captures = [SimController(self.clock, 0, self.depth, self.service_us)]
         board = SimBoard(
-            self.clock, ring, self.card, self.captures, self.cable, self.nv, DEVICE_ID, seed
+            self.clock, ring, self.card, self.captures, self.plug, self.nv, DEVICE_ID, seed
         )
-        board.clock._tick = self.clock.ticks_us()
+        board.frame_writer = self.frame_writer
         self.app = App(board)
         ring.watch(self.app.store)
-        self.world = World(self.app, self.traffic.events(t0_us, life), self._loop_us)
+        self.world = World(self.app, self.traffic.events(t0_us, life), self.loop_us)
         self.link = Link(self, "bench", self.seconds)
         self.app.start()
 
@@ -225,5 +243,5 @@ class Bench:
             sent = self.cable.host_read()
             if sent:
                 return sent
-            self.world.run_for(self._loop_us)
+            self.world.run_for(self.loop_us)
         return self.cable.host_read()

@@ -135,7 +135,7 @@ def _overflows(tally):
     how many.
     """
     bench = Bench(tally.seed, 400, {"flush_ms": 100})
-    bench.traffic._rate_Hz = 800
+    bench.traffic.rate_Hz = 800
     bench.depth, bench.service_us = 2, 900
     bench.power_on()
     bench.run_ms(3000)

@@ -68,8 +68,8 @@ class Watch:
 
 def _boot(rng, rate_Hz=400, **settings):
     bench = Bench(rng.getrandbits(32), 3000, settings, ring_blocks=RING_BLOCKS)
-    bench.traffic._rate_Hz = rate_Hz
-    bench.traffic._burst = 0
+    bench.traffic.rate_Hz = rate_Hz
+    bench.traffic.burst = 0
     bench.prepared = dict(bench.card.sectors)
     bench.power_on()
     return bench, Watch(bench)
@@ -226,7 +226,7 @@ def worn(rng):
 def full(rng):
     """A small card that fills up while it records; the settings say stop."""
     bench = Bench(rng.getrandbits(32), rng.randrange(18, 40), {"when_full": "stop"})
-    bench.traffic._rate_Hz = 400
+    bench.traffic.rate_Hz = 400
     bench.prepared = dict(bench.card.sectors)
     bench.power_on()
     watch = Watch(bench)
@@ -293,7 +293,7 @@ def check(bench, watch, outcome):
     watch.run_ms(300)
     bench.link.control(m.CONTROL_STOP, bench.app.boot)
     status = bench.link.status()
-    stored = _frames_on(bench)
+    stored = frames_on(bench)
     if stored is None:
         yield "L3", "the card holds a frame twice"
         return
@@ -309,7 +309,7 @@ def check(bench, watch, outcome):
     yield from check_frames(bench)
 
 
-def _frames_on(bench):
+def frames_on(bench):
     """Return the frames in the whole blocks on the card, each session's numbers once; None if one
     is there twice.
     """

@@ -121,8 +121,8 @@ def run_case(tally, scenario, n, for_good):
     how = "for good" if for_good else "once"
     case = f"nth:{scenario.__name__}:{n}:{how.replace(' ', '_')}"
     bench = Bench(tally.seed, 3000, {"flush_ms": 200})
-    bench.traffic._burst = 0
-    bench.traffic._rate_Hz = 200
+    bench.traffic.burst = 0
+    bench.traffic.rate_Hz = 200
     gremlin = Gremlin(bench, n, for_good)
     tally.states[scenario.__name__] += 1
     try:
@@ -150,7 +150,7 @@ def run_case(tally, scenario, n, for_good):
 
 def _check_recording(tally, bench, watch, scenario, case):
     """Recording goes on, and what is stored since the last start is what was offered."""
-    if not bench.app._recording:
+    if not bench.app.hello()["nonce"]:
         bench.link.control(m.CONTROL_START, bench.app.boot)
         watch.run_ms(1500)
     before = bench.app.store.blocks_written
@@ -160,7 +160,7 @@ def _check_recording(tally, bench, watch, scenario, case):
         tally.add(Finding("L11", case, scenario.__name__, text))
     for invariant, text in cards.check_frames(bench):
         tally.add(Finding(invariant, case, scenario.__name__, text))
-    if cards._frames_on(bench) is None:
+    if cards.frames_on(bench) is None:
         tally.add(Finding("L3", case, scenario.__name__, "the card holds a frame twice"))
 
 

@@ -28,7 +28,7 @@ class RatedLink:
 
     def __init__(self, clock, rate=RATE_BYTES_PER_MS, depth=4096):
         self._clock = clock
-        self._rate = rate
+        self.rate = rate
         self._depth = depth
         self._t_us = clock.now_us
         self._queued = 0
@@ -45,7 +45,7 @@ class RatedLink:
     def write(self, buf, at, n):
         """Take what the transmit buffer has room for."""
         now = self._clock.now_us
-        sent = (now - self._t_us) * self._rate // 1000
+        sent = (now - self._t_us) * self.rate // 1000
         self._t_us = now
         self._queued = max(0, self._queued - sent)
         n = max(0, min(n, self._depth - self._queued))

@@ -13,12 +13,14 @@ import math
 import random
 import shutil
 import tempfile
+from functools import partial
 from pathlib import Path
 
 from campaigns.engine.bench import Bench
 from campaigns.engine.link.cable import Cable, Faults, RatedLink, fast_cobs_encode
 from campaigns.engine.results import Finding
 from slog import messages as m
+from slog.framing import FrameWriter
 from slog.layout import BLOCK_BYTES
 from stagelog.archive import load_manifest
 from stagelog.download import fetch_session
@@ -39,8 +41,9 @@ class Source:
 
     def __init__(self, seed, n_blocks=N_BLOCKS, n_places=200, quiet=True, **settings):
         self.bench = bench = Bench(seed, n_places, settings)
-        bench.traffic._burst = 0
-        bench.traffic._rate_Hz = 200
+        bench.frame_writer = partial(FrameWriter, fast_cobs_encode)
+        bench.traffic.burst = 0
+        bench.traffic.rate_Hz = 200
         self.connect()
         while bench.app.store.blocks_written < n_blocks - 1:
             bench.run_ms(50)
@@ -61,9 +64,7 @@ class Source:
         """Put a fresh cable in."""
         bench = self.bench
         bench.cable = RatedLink(bench.clock)
-        bench.app.service._link = bench.cable
-        for writer in (bench.app.service._sent, bench.app.service._made):
-            writer._encode = fast_cobs_encode
+        bench.plug.cable = bench.cable
 
     def link(self, rng, faults, name="bench"):
         """Return a Link through a new Cable with faults."""
@@ -75,14 +76,7 @@ class Source:
         """Let the logger forget what earlier transfers have asked, so that a number is one
         transfer whatever was before it.
         """
-        service = self.bench.app.service
-        service._reads.clear()
-        service._waiting.clear()
-        service._run = None
-        self.plug()
-        while service._made_end or service._sent_at < service._sent_end:
-            self.bench.run_ms(1)
-            self.bench.cable.host_read()
+        self.bench.app.service.reset()
 
     def blocks_of(self, session):
         """Return the bytes of a session as they lie on the card."""

@@ -95,7 +95,7 @@ def hostile(tally, numbers):
     places = {bench.layout.position(write.sector)[0] for write in sent}
     if bench.app.store.extent.released_seq or min(places) < bench.layout.first:
         tally.add(Finding("T12", case, "hostile", "a session was erased without its digest"))
-    if not bench.app._recording:
+    if not bench.app.hello()["nonce"]:
         tally.add(Finding("T2", case, "hostile", "noise stopped the recording"))
 
 
@@ -113,7 +113,7 @@ def overwritten(tally, numbers):
         while bench.app.store.blocks_written < target:
             bench.run_ms(10)
         link, _ = source.link(rng, Faults())
-        bench.cable._rate = 20  # kB/s: recording overtakes it
+        bench.cable.rate = 20  # kB/s: recording overtakes it
         error = fetch(link, source.session, archive)
         tally.states["overwritten: refused"] += isinstance(error, DeviceError)
         case = f"overwritten:{number}"
@@ -150,7 +150,7 @@ def asleep(tally, numbers):
         rng = random.Random(f"{tally.seed} asleep {number}")
         source = Source(tally.seed + number, 8, 6000, False)
         bench = source.bench
-        bench._loop_us = bench.world.loop_us = 5000
+        bench.loop_us = bench.world.loop_us = 5000
         archive = Archive()
         bench.link.control(m.CONTROL_START, bench.app.boot)
         link, cable = source.link(rng, Faults())

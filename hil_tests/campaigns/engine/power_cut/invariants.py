@@ -7,7 +7,6 @@ RELIABILITY.md.
 
 from campaigns.engine.bench import DEVICE_ID
 from campaigns.engine.power_cut.image import StateCard
-from logger import store as store_module
 from logger.clock import Clock
 from logger.extent import Extent
 from logger.ring import BlockRing
@@ -52,6 +51,12 @@ class QuickExtent(Extent):
         return found
 
 
+class _QuickStore(Store):
+    """The shipped store on a QuickExtent."""
+
+    make_extent = QuickExtent
+
+
 class Answers:
     """What the shipped code can learn of a state's places: of two states with the same answers, it
     makes the same.
@@ -90,18 +95,14 @@ def mount(image, overlay, when_full=OVERWRITE_OLDEST, touched=None):
     """
     layout = image.layout
     card = StateCard(image.sectors, layout.sector(layout.n_blocks), overlay)
-    store = Store(card, _RING, _CLOCK, DEVICE_ID, when_full)
-    if touched is None:
-        store.mount()
-        return store, card
-    card.touched = touched
-    card.headers = image.headers
-    card.judged = image.judged
-    store_module.Extent = QuickExtent
-    try:
-        store.mount()
-    finally:
-        store_module.Extent = Extent
+    make = Store
+    if touched is not None:
+        make = _QuickStore
+        card.touched = touched
+        card.headers = image.headers
+        card.judged = image.judged
+    store = make(card, _RING, _CLOCK, DEVICE_ID, when_full)
+    store.mount()
     return store, card
 
 

@@ -35,7 +35,7 @@ def _bench(rng, seed, n_places, policy, **more):
     bench.flush_ms = flush_ms
     bench.tail_ms = flush_ms + 2 * bench.card.write_us / 1000 + 20
     bench.is_slow = False
-    bench.traffic._rate_Hz = rng.choice((20, 60, 200))
+    bench.traffic.rate_Hz = rng.choice((20, 60, 200))
     return bench
 
 
