@@ -43,7 +43,7 @@ def complete_session(path, session, facts=None):
         "archived_unix_us": time.time_ns() // 1000,
         **(facts or {}),
     }
-    values.update(_content(path, values))
+    values.update(facts_of_blocks(path, values))
     return put_entry(path.parent, values)
 
 
@@ -56,8 +56,8 @@ def erase_digest(path):
     return digest.hexdigest()
 
 
-def _content(path, values):
-    """Return what the blocks themselves say, as fields of the entry."""
+def facts_of_blocks(path, values):
+    """Return what the blocks of a file say themselves, as fields of the entry of `values`."""
     key = (values["device_id"], values["boot"], values["nonce"])
     log = read_log(path)
     session = next(s for s in log.sessions if (s.device_id, s.boot, s.nonce) == key)
