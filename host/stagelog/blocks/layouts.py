@@ -5,18 +5,22 @@ cut short. `construct` is imported when first asked for.
 """
 
 from functools import cache
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from slog import layout
 from stagelog.errors import InputError
 
+Table: TypeAlias = tuple[tuple[str, str, str, str], ...]  # name, code, unit, meaning
+Buffer: TypeAlias = bytes | bytearray | memoryview
+
 _DTYPES = {"B": "u1", "H": "<u2", "I": "<u4", "Q": "<u8", "i": "<i4"}
 
 
-def dtype_of(table):
+def dtype_of(table: Table) -> np.dtype[Any]:
     """Return the packed NumPy dtype of a layout table; byte fields are u1 arrays."""
-    fields = []
+    fields: list[Any] = []
     for name, code, _, _ in table:
         if code.endswith("s"):
             fields.append((name, "u1", (int(code[:-1]),)))
@@ -26,7 +30,7 @@ def dtype_of(table):
 
 
 @cache
-def struct_of(table):
+def struct_of(table: Table) -> Any:
     """Return the `construct.Struct` of a layout table, for one header or message at a time."""
     import construct
 
@@ -44,7 +48,7 @@ def struct_of(table):
     return construct.Struct(*fields)
 
 
-def parse(table, data):
+def parse(table: Table, data: Buffer) -> dict[str, Any]:
     """Return {field: value} of the bytes of one table; InputError names the field cut short."""
     import construct
 

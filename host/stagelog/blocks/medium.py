@@ -13,10 +13,13 @@ import mmap
 import os
 import struct
 import zlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, TypeAlias, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from slog import block as codec
 from slog.layout import (
@@ -72,6 +75,9 @@ _FOREIGN = (
     (b"(", "a candump log"),
 )
 
+View: TypeAlias = NDArray[np.uint8]  # [n, 4096], row i is place i
+Signature: TypeAlias = tuple[int, dict[str, Any], list[str]]  # offset, fields, notes
+
 _PIECE_BLOCKS = 1 << 14  # 64 MiB of a file are looked at before its pages are given back
 
 
@@ -94,40 +100,44 @@ class Medium:
     path: Path
     kind: str
     buf: memoryview
-    view: np.ndarray
-    offsets: np.ndarray
-    ring: tuple
-    good: np.ndarray | None = None
-    extent: dict | None = None
+    view: View
+    offsets: NDArray[Any]
+    ring: tuple[int, int]
+    good: NDArray[np.bool_] | None = None
+    extent: dict[str, Any] | None = None
     released_seq: int = 0
     tail: int = 0
     n_cut: int = 0
-    bad_spans: list = field(default_factory=list)
-    notes: list = field(default_factory=list)
+    bad_spans: list[tuple[int, int, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
-    def headers(self, places):
+    def headers(self, places: NDArray[Any]) -> NDArray[Any]:
         """Return a copy of the headers (HEADER) at `places` (int array)."""
         return _headers(self.buf, self.view, places)
 
-    def forget(self):
+    def forget(self) -> None:
         """Give the pages of the file that were read back to the system."""
         forget_pages(self.buf)
 
 
-def forget_pages(buf):
+def _mapped(buf: memoryview) -> mmap.mmap:
+    return cast(mmap.mmap, buf.obj)
+
+
+def forget_pages(buf: memoryview) -> None:
     """Give the pages of a mapped file back to the system; they are read again when needed."""
     if isinstance(buf.obj, mmap.mmap):
         buf.obj.madvise(mmap.MADV_DONTNEED)
 
 
-def _headers(buf, view, places):
+def _headers(buf: memoryview, view: View, places: NDArray[Any]) -> NDArray[Any]:
     headers = np.empty(len(places), HEADER)
     for piece in _pieces(buf, len(places)):
         headers[piece] = view[places[piece], :HEADER_BYTES].view(HEADER)[:, 0]
     return headers
 
 
-def _pieces(buf, n):
+def _pieces(buf: memoryview, n: int) -> Iterator[slice]:
     """Yield slices of 0..n; after each the pages it touched are given back, if there are many."""
     for start in range(0, n, _PIECE_BLOCKS):
         yield slice(start, start + _PIECE_BLOCKS)
@@ -135,7 +145,7 @@ def _pieces(buf, n):
             forget_pages(buf)
 
 
-def map_file(path):
+def map_file(path: str | Path) -> memoryview:
     """Return the bytes of a file or block device as a read-only memoryview."""
     path = Path(path)
     if path.is_dir():
@@ -157,7 +167,9 @@ def map_file(path):
         raise InputError(f"{path} cannot be read: {error}") from None
 
 
-def good_mask(buf, view, places, headers):
+def good_mask(
+    buf: memoryview, view: View, places: NDArray[Any], headers: NDArray[Any]
+) -> NDArray[np.bool_]:
     """Return which of `places` (rows of `view`, uint8[n, 4096]) are good blocks.
 
     buf  what `view` looks at; headers  those of `places`
@@ -176,7 +188,7 @@ def good_mask(buf, view, places, headers):
     return good
 
 
-def is_good(buf, offset):
+def is_good(buf: memoryview, offset: int) -> bool:
     """Tell whether a whole block of this version starts at `offset`."""
     if offset + BLOCK_BYTES > len(buf) or buf[offset : offset + 3] != _MARK:
         return False
@@ -189,7 +201,7 @@ def is_good(buf, offset):
     return crc == struct.unpack_from("<I", buf, crc_at)[0]
 
 
-def open_medium(path):
+def open_medium(path: str | Path) -> Medium:
     """Find the blocks of a file; InputError if it holds neither a good block nor a signature."""
     path = Path(path)
     buf = map_file(path)
@@ -222,7 +234,7 @@ def open_medium(path):
     )
 
 
-def find_signature(buf):
+def find_signature(buf: memoryview) -> Signature | None:
     """Return (offset of the extent, signature fields, notes) from where it belongs, or None."""
     for place in range(N_SIGNATURE_PLACES):
         found = _signature_for(buf, place * ALIGN_BYTES)
@@ -231,18 +243,18 @@ def find_signature(buf):
     return None
 
 
-def find_second_signature(buf):
+def find_second_signature(buf: memoryview) -> Signature | None:
     """Return what find_signature returns, by a copy anywhere; looks through the whole file."""
-    at = buf.obj.find(SIGNATURE_MAGIC)
+    at = _mapped(buf).find(SIGNATURE_MAGIC)
     while at >= 0:
         found = _signature_for(buf, at)
         if found is not None:
             return found
-        at = buf.obj.find(SIGNATURE_MAGIC, at + 1)
+        at = _mapped(buf).find(SIGNATURE_MAGIC, at + 1)
     return None
 
 
-def _signature_for(buf, at):
+def _signature_for(buf: memoryview, at: int) -> Signature | None:
     """Return (offset of the extent, fields, notes) if a copy of its signature starts at `at`."""
     found = signature_at(buf, at)
     if found is None:
@@ -255,7 +267,7 @@ def _signature_for(buf, at):
     return (offset, found, notes) if offset in starts else None
 
 
-def signature_at(buf, offset):
+def signature_at(buf: memoryview, offset: int) -> dict[str, Any] | None:
     """Return the fields of a whole signature at `offset`, or None."""
     packed = bytes(buf[offset : offset + _SIGNATURE_BYTES])
     if len(packed) < _SIGNATURE_BYTES or not packed.startswith(SIGNATURE_MAGIC):
@@ -266,7 +278,9 @@ def signature_at(buf, offset):
     return found if is_whole and is_ring else None
 
 
-def _extent(path, buf, offset, found, notes):
+def _extent(
+    path: Path, buf: memoryview, offset: int, found: dict[str, Any], notes: list[str]
+) -> Medium:
     if found["version"] != VERSION:
         raise InputError(
             f"{path}: format version {found['version']}, this program reads {VERSION}",
@@ -294,7 +308,9 @@ def _extent(path, buf, offset, found, notes):
     )
 
 
-def _newest_release(view, places, extent_id):
+def _newest_release(
+    view: View, places: Iterable[int], extent_id: int | None
+) -> tuple[int, int, int]:
     """Return (generation, released_seq, position) of the newest valid release mark, or zeros."""
     best = (0, 0, 0)
     for place in places:
@@ -307,19 +323,20 @@ def _newest_release(view, places, extent_id):
     return best
 
 
-def _grid(buf, offset, n):
+def _grid(buf: memoryview, offset: int, n: int) -> View:
     flat = np.frombuffer(buf, np.uint8, n * BLOCK_BYTES, offset)
     return flat.reshape(n, BLOCK_BYTES)
 
 
-def _session_file(path, buf):
+def _session_file(path: Path, buf: memoryview) -> Medium:
     """Cut a row of blocks into places; where bytes were lost or added, find the next block."""
     n = len(buf) // BLOCK_BYTES
     rest = len(buf) % BLOCK_BYTES
     view = _grid(buf, 0, n)
     places = np.arange(n)
+    good: NDArray[np.bool_] | None
     good = good_mask(buf, view, places, _headers(buf, view, places))
-    bad_spans = []
+    bad_spans: list[tuple[int, int, str]] = []
     shifted = _find_shifted(buf, good)
     offsets = np.arange(n) * BLOCK_BYTES
     if shifted:
@@ -333,7 +350,7 @@ def _session_file(path, buf):
     return Medium(path, SESSION_FILE, buf, view, offsets, ring, good=good, bad_spans=bad_spans)
 
 
-def _find_shifted(buf, good):
+def _find_shifted(buf: memoryview, good: NDArray[np.bool_]) -> list[int]:
     """Return the offsets of good blocks in damaged stretches that stand at no multiple of 4096."""
     edges = np.flatnonzero(np.diff(np.concatenate([[True], good, [True]]).astype(np.int8)))
     found = []
@@ -343,9 +360,9 @@ def _find_shifted(buf, good):
     return found
 
 
-def _search(buf, start, end):
+def _search(buf: memoryview, start: int, end: int) -> Iterator[int]:
     """Yield the offsets of good blocks in buf[start:end] at any alignment, without overlap."""
-    source = buf.obj
+    source = _mapped(buf)
     at = start
     window, n_tries = -1, 0
     while True:
@@ -362,7 +379,9 @@ def _search(buf, start, end):
             at += 1
 
 
-def _merge(places, shifted, n_bytes):
+def _merge(
+    places: NDArray[Any], shifted: NDArray[Any], n_bytes: int
+) -> tuple[NDArray[Any], list[tuple[int, int, str]]]:
     """Return (offsets of all places, spans between them); shifted blocks displace places."""
     before = np.searchsorted(shifted, places, side="right") - 1
     behind = np.searchsorted(shifted, places, side="left")
@@ -380,7 +399,7 @@ def _merge(places, shifted, n_bytes):
     return offsets, spans
 
 
-def places_to_look_at(medium, least_seq):
+def places_to_look_at(medium: Medium, least_seq: int) -> NDArray[Any]:
     """Return the places that may hold a block with a number from `least_seq` on, as an int array.
 
     A large ring is sampled every 4 MiB; a stretch is read if a sample in or beside it is a block
@@ -389,13 +408,13 @@ def places_to_look_at(medium, least_seq):
     first, end = medium.ring
     if end - first <= _ALL_PLACES:
         return np.arange(first, end)
-    medium.buf.obj.madvise(mmap.MADV_RANDOM)  # else reading ahead reads most of the card
+    _mapped(medium.buf).madvise(mmap.MADV_RANDOM)  # else reading ahead reads most of the card
     places = _sampled(medium, least_seq)
-    medium.buf.obj.madvise(mmap.MADV_NORMAL)
+    _mapped(medium.buf).madvise(mmap.MADV_NORMAL)
     return places
 
 
-def _sampled(medium, least_seq):
+def _sampled(medium: Medium, least_seq: int) -> NDArray[Any]:
     first, end = medium.ring
     samples = np.arange(first, end, _SAMPLE)
     headers = medium.headers(samples)
@@ -414,7 +433,7 @@ def _sampled(medium, least_seq):
     return np.flatnonzero(np.repeat(wanted, _SAMPLE)[: end - first]) + first
 
 
-def looks_like_block(headers):
+def looks_like_block(headers: NDArray[Any]) -> NDArray[np.bool_]:
     """Return a mask: magic, version and n_records are those of a block of this version."""
     return (
         (headers["magic"] == MAGIC)
@@ -423,7 +442,7 @@ def looks_like_block(headers):
     )
 
 
-def _describe(buf):
+def _describe(buf: memoryview) -> str:
     if buf[:2] == _MARK[:2]:
         if len(buf) < BLOCK_BYTES:
             return f"it is cut short after {len(buf):,} bytes, a block has 4,096"

@@ -4,11 +4,16 @@ Owns the values that say what is wrong with a log. Reads headers, writes nothing
 """
 
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from slog.layout import BLOCK_BYTES, MAGIC, VERSION
 from stagelog.blocks.medium import SESSION_FILE, Medium, is_good, looks_like_block
+
+Mask: TypeAlias = NDArray[np.bool_]
+Indices: TypeAlias = NDArray[np.intp]
 
 NO_LOGGER = "00" * 8  # device id of a session that was made of another log
 _MAX_HOLE = 1 << 16  # places; a longer stretch between two blocks is not listed place by place
@@ -23,7 +28,7 @@ class Identity:
     nonce: int
 
     @property
-    def name(self):
+    def name(self) -> str:
         """Return the name of the session's file without its extension."""
         return f"{self.device_id}-{self.boot}-{self.nonce:08x}"
 
@@ -41,7 +46,7 @@ class BadBlock:
     offset: int
     n_bytes: int = BLOCK_BYTES
 
-    def __str__(self):
+    def __str__(self) -> str:
         place = "" if self.position is None else f"place {self.position:,}, "
         return f"{place}byte {self.offset:,}: {self.reason}"
 
@@ -54,7 +59,7 @@ class Diagnostic:
     place: str
     detail: str
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"{self.place}: {self.detail}"
 
 
@@ -63,18 +68,18 @@ class Found:
     """The places that were looked at: indices into the medium, their headers, which are good."""
 
     medium: Medium
-    places: np.ndarray
-    headers: np.ndarray
-    good: np.ndarray
+    places: Indices
+    headers: NDArray[Any]
+    good: Mask
 
 
-def identity_of(header):
+def identity_of(header: Any) -> Identity:
     """Return the Identity in a header (one row of HEADER)."""
     device_id = header["device_id"].tobytes().hex()
     return Identity(device_id, int(header["boot"]), int(header["nonce"]))
 
 
-def choose(found):
+def choose(found: Found) -> tuple[Mask, Mask, list[Diagnostic]]:
     """Decide which good blocks count: every number of a session once, well-placed ones first.
 
     Returns (kept bool[n], taken bool[n], diagnostics). A place is taken if what lies there is the
@@ -95,7 +100,7 @@ def choose(found):
     return kept, taken, diagnostics
 
 
-def split(found, kept):
+def split(found: Found, kept: Mask) -> list[tuple[Identity, Indices]]:
     """Return [(Identity, indices in rising order of seq)] of the blocks that count."""
     chosen = np.flatnonzero(kept)
     device, run = _keys(found.headers[chosen])
@@ -106,7 +111,7 @@ def split(found, kept):
     return [(identity_of(found.headers[part[0]]), part) for part in parts]
 
 
-def bad_blocks(found, taken):
+def bad_blocks(found: Found, taken: Mask) -> tuple[list[BadBlock], list[Diagnostic]]:
     """Return ([BadBlock], diagnostics): the places that should hold a block and do not.
 
     These are all places of a session file, and on a card those between two blocks that
@@ -127,13 +132,13 @@ def bad_blocks(found, taken):
     return bad, diagnostics
 
 
-def _keys(headers):
+def _keys(headers: NDArray[Any]) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
     """Return (device, boot << 32 | nonce), both uint64."""
     device = np.ascontiguousarray(headers["device_id"]).view("<u8")[:, 0]
     return device, headers["boot"].astype(np.uint64) << np.uint64(32) | headers["nonce"]
 
 
-def _misplaced(found):
+def _misplaced(found: Found) -> Mask:
     """Return which good blocks do not lie where they were written for.
 
     Where the places have no positions, most blocks decide, and only what is out of order counts:
@@ -154,7 +159,7 @@ def _misplaced(found):
     return mask
 
 
-def _drop_doubles(found, misplaced):
+def _drop_doubles(found: Found, misplaced: Mask) -> tuple[Mask, list[Diagnostic]]:
     """Return (good blocks without second copies, diagnostics). The later of two stays."""
     kept = found.good.copy()
     chosen = np.flatnonzero(kept)
@@ -175,7 +180,7 @@ def _drop_doubles(found, misplaced):
     return kept, diagnostics
 
 
-def _stale(found, kept):
+def _stale(found: Found, kept: Mask) -> Mask:
     """Return the blocks of older sessions that lie between those of the one the file is of."""
     stale = np.zeros(len(kept), bool)
     groups = [chosen for _, chosen in split(found, kept)]
@@ -190,7 +195,7 @@ def _stale(found, kept):
     return stale
 
 
-def _holes(found, order):
+def _holes(found: Found, order: Indices) -> tuple[list[int], list[Diagnostic]]:
     """Return (places between blocks that follow each other, diagnostics); `order` as recorded."""
     medium = found.medium
     first, end = medium.ring
@@ -211,14 +216,14 @@ def _holes(found, order):
     return places, diagnostics
 
 
-def _outside(found, order):
+def _outside(found: Found, order: Indices) -> list[int]:
     """Return the places of a session file before its first and behind its last block."""
     placed = found.places[order]
     low, high = (placed[0], placed[-1]) if len(placed) else (len(found.places), -1)
     return [*range(low), *range(high + 1, len(found.places))]
 
 
-def _torn(found, order):
+def _torn(found: Found, order: Indices) -> list[int]:
     """Return [the place after the newest block] if the next one was begun there, else []."""
     medium = found.medium
     if medium.extent is None or not len(order):
@@ -233,7 +238,7 @@ def _torn(found, order):
     return [place] if same and header["seq"][0] == newest["seq"] + 1 else []
 
 
-def _reason(medium, place):
+def _reason(medium: Medium, place: int) -> str:
     """Say in words what lies at a place instead of the block that belongs there."""
     headers = medium.headers(np.array([place]))
     header = headers[0]

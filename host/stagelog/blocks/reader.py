@@ -6,24 +6,35 @@ Reads; never writes or repairs. Fails with InputError if a file holds no block o
 in `Log.damaged` and `Log.diagnostics`.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from slog.layout import FLAG_FIRST, FLAG_LAST, N_BUSES, RECORDS_PER_BLOCK
 from stagelog.blocks import records
-from stagelog.blocks.medium import good_mask, looks_like_block, open_medium, places_to_look_at
+from stagelog.blocks.medium import (
+    Medium,
+    good_mask,
+    looks_like_block,
+    open_medium,
+    places_to_look_at,
+)
 from stagelog.blocks.placement import (
+    BadBlock,
     Diagnostic,
     Found,
+    Identity,
     bad_blocks,
     choose,
     split,
 )
 from stagelog.errors import InputError
-from stagelog.model import FRAME
+from stagelog.model import FRAME, FrameTable
 
 CHUNK_FRAMES = 1 << 20
 _FORGET_BLOCKS = 1 << 14
@@ -40,10 +51,10 @@ class Scan:
     n_unknown  records that this version does not know
     """
 
-    n_frames: np.ndarray
-    t_first_us: np.ndarray
-    t_last_us: np.ndarray
-    meta: np.ndarray
+    n_frames: NDArray[np.int64]
+    t_first_us: NDArray[np.int64]
+    t_last_us: NDArray[np.int64]
+    meta: NDArray[Any]
     n_unknown: int
 
 
@@ -54,102 +65,104 @@ class Session:
     of seq, each once.
     """
 
-    def __init__(self, medium, identity, headers, rows):
+    def __init__(
+        self, medium: Medium, identity: Identity, headers: NDArray[Any], rows: NDArray[Any]
+    ) -> None:
         self.medium = medium
         self.identity = identity
         self.headers = headers
         self.rows = rows
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<Session {self.identity.name}: {len(self.rows)} blocks>"
 
     @property
-    def device_id(self):
+    def device_id(self) -> str:
         """Return the logger's chip id, 16 hex digits."""
         return self.identity.device_id
 
     @property
-    def boot(self):
+    def boot(self) -> int:
         """Return the boot counter."""
         return self.identity.boot
 
     @property
-    def nonce(self):
+    def nonce(self) -> int:
         """Return the random number of the session."""
         return self.identity.nonce
 
     @property
-    def n_blocks(self):
+    def n_blocks(self) -> int:
         """Return the number of good blocks held."""
         return len(self.rows)
 
     @property
-    def first_seq(self):
+    def first_seq(self) -> int:
         """Return the sequence number of the first good block."""
         return int(self.headers["seq"][0])
 
     @property
-    def last_seq(self):
+    def last_seq(self) -> int:
         """Return the sequence number of the last good block."""
         return int(self.headers["seq"][-1])
 
     @property
-    def has_first(self):
+    def has_first(self) -> bool:
         """True if the first block that the logger wrote is here."""
         return bool(self.headers["flags"][0] & FLAG_FIRST)
 
     @property
-    def has_last(self):
+    def has_last(self) -> bool:
         """True if the session was stopped in order and its last block is here."""
         return bool(self.headers["flags"][-1] & FLAG_LAST)
 
     @property
-    def offsets(self):
+    def offsets(self) -> NDArray[np.int64]:
         """Return where each block starts in the file, int64."""
         return self.medium.offsets[self.rows]
 
     @cached_property
-    def scan(self):
+    def scan(self) -> Scan:
         """Return the Scan of all blocks; made at first use."""
         return _scan(self)
 
     @property
-    def n_frames(self):
+    def n_frames(self) -> int:
         """Return the number of frames held."""
         return int(self.scan.n_frames.sum())
 
     @property
-    def t_first_us(self):
+    def t_first_us(self) -> int:
         """Return the time of the first record."""
         return int(self.scan.t_first_us[0])
 
     @property
-    def t_last_us(self):
+    def t_last_us(self) -> int:
         """Return the time of the last record."""
         return int(self.scan.t_last_us.max())
 
     @property
-    def meta(self):
+    def meta(self) -> NDArray[Any]:
         """Return all meta records (META_TABLE) in order."""
         return self.scan.meta
 
-    def decoded_meta(self, kind=None):
+    def decoded_meta(self, kind: int | None = None) -> list[records.Meta]:
         """Return the meta records, of one kind if given, as a list of records.Meta."""
         rows = self.meta if kind is None else self.meta[self.meta["kind"] == kind]
         return [records.decode_meta(row) for row in rows]
 
-    def iter_frames(self, n_frames=CHUNK_FRAMES):
+    def iter_frames(self, n_frames: int = CHUNK_FRAMES) -> Iterator[FrameTable]:
         """Yield frame tables (FRAME) of about `n_frames` rows in the order of the log."""
         n_blocks = max(1, n_frames // RECORDS_PER_BLOCK)
         for start in range(0, len(self.rows), n_blocks):
             yield self._frames(start, start + n_blocks)
             self.medium.forget()
 
-    def read_frames(self):
+    def read_frames(self) -> FrameTable:
         """Return all frames (FRAME) in one table."""
         return self._frames(0, len(self.rows))
 
-    def _frames(self, start, stop):
+    def _frames(self, start: int, stop: int) -> FrameTable:
         room = int(self.headers["n_records"][start:stop].sum(dtype=np.int64))
         frames = np.empty(room, FRAME)
         n = 0
@@ -157,7 +170,9 @@ class Session:
             n += records.put_frames(frames[n:], words, headers, span_us)
         return frames[:n]
 
-    def _pieces(self, start, stop):
+    def _pieces(
+        self, start: int, stop: int
+    ) -> Iterator[tuple[records.Words, records.Headers, records.Times, slice]]:
         """Yield (words, headers, span_us, slice) of blocks start..stop, a cache full at a time."""
         t0 = records.t0_us(self.headers)
         span_us = np.append(np.diff(t0), np.iinfo(np.int64).max)
@@ -185,14 +200,14 @@ class Log:
 
     path: Path
     kind: str
-    extent: dict | None
-    sessions: list
-    damaged: list = field(default_factory=list)
-    diagnostics: list = field(default_factory=list)
+    extent: dict[str, Any] | None
+    sessions: list[Session]
+    damaged: list[BadBlock] = field(default_factory=list)
+    diagnostics: list[Diagnostic] = field(default_factory=list)
     n_erased: int = 0
     n_cut: int = 0
 
-    def session(self, name=None):
+    def session(self, name: str | None = None) -> Session:
         """Return the session whose name starts so, or the only one; else InputError."""
         found = [s for s in self.sessions if name is None or s.identity.name.startswith(name)]
         if len(found) == 1:
@@ -202,7 +217,7 @@ class Log:
         raise InputError(f"{self.path}: {what}", hint=f"name one of: {listed}")
 
 
-def _scan(session):
+def _scan(session: Session) -> Scan:
     n = len(session.rows)
     n_frames = np.zeros((n, N_BUSES), np.int64)
     t_first_us = records.t0_us(session.headers)
@@ -220,7 +235,7 @@ def _scan(session):
     return Scan(n_frames, t_first_us, t_last_us, meta, n_unknown)
 
 
-def read_log(path, include_erased=False):
+def read_log(path: str | Path, include_erased: bool = False) -> Log:
     """Return the Log of a session file, an extent, a card image, a card, or what is left of one.
 
     Blocks that the logger has released are left out unless `include_erased`; they can be read

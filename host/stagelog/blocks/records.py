@@ -9,8 +9,10 @@ version does not know (dlc 9..14) is left out and counted.
 """
 
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from slog.layout import (
     HEADER_BYTES,
@@ -22,7 +24,11 @@ from slog.layout import (
     meta_table,
 )
 from stagelog.blocks.layouts import parse
-from stagelog.model import EXT, FRAME, RTR
+from stagelog.model import EXT, FRAME, RTR, FrameTable
+
+Headers: TypeAlias = NDArray[Any]  # HEADER of layouts, one row per block
+Words: TypeAlias = NDArray[np.uint64]  # [k, 252, 2], the two words of each record
+Times: TypeAlias = NDArray[np.int64]
 
 META_TABLE = np.dtype(
     [
@@ -42,7 +48,7 @@ _MAX_DLC = 8
 _META_NAMES = {row[0]: row[1] for row in META}
 
 
-def _word_of_kind():
+def _word_of_kind() -> NDArray[np.int64]:
     """Return int64[128]: bus, flags, dlc, n_bytes of FRAME by the bits ext, rtr, bus, dlc."""
     code = np.arange(128)
     dlc, bus, rtr, ext = code & 15, code >> 4 & 1, code >> 5 & 1, code >> 6
@@ -66,15 +72,15 @@ class Meta:
     kind: int
     name: str
     arg: int
-    values: dict
+    values: dict[str, Any]
 
 
-def words_of(blocks):
+def words_of(blocks: NDArray[np.uint8]) -> Words:
     """Return the records of `blocks` (uint8[k, 4096], rows contiguous) as uint64[k, 252, 2]."""
     return blocks[:, HEADER_BYTES:].view("<u8").reshape(len(blocks), RECORDS_PER_BLOCK, 2)
 
 
-def record_times_us(words, headers, span_us):
+def record_times_us(words: Words, headers: Headers, span_us: Times) -> Times:
     """Return t_us (int64[k, 252]) of all records; garbage beyond n_records.
 
     The first record has the block's t0; each later one lies less than 2^27 us before or after its
@@ -91,22 +97,22 @@ def record_times_us(words, headers, span_us):
     return times
 
 
-def t0_us(headers):
+def t0_us(headers: Headers) -> Times:
     """Return the time of the first record of each block, int64."""
     return headers["t0_hi"].astype(np.int64) << TIME_BITS | headers["t0_lo"]
 
 
-def in_use(headers):
+def in_use(headers: Headers) -> NDArray[np.bool_]:
     """Return bool[k, 252]: which records of each block are in use."""
     return np.arange(RECORDS_PER_BLOCK) < headers["n_records"][:, None]
 
 
-def dlcs_of(words):
+def dlcs_of(words: Words) -> NDArray[np.uint8]:
     """Return the dlc codes, uint8[k, 252]."""
-    return (words[:, :, 0] >> np.uint64(TIME_BITS)).astype(np.uint8) & 15
+    return (words[:, :, 0] >> np.uint64(TIME_BITS)).astype(np.uint8) & np.uint8(15)
 
 
-def put_frames(out, words, headers, span_us):
+def put_frames(out: FrameTable, words: Words, headers: Headers, span_us: Times) -> int:
     """Write the frames of some blocks into `out` in order; return how many.
 
     `out` is FRAME with room for all records in use, without holes between its rows.
@@ -134,7 +140,7 @@ def put_frames(out, words, headers, span_us):
     return n
 
 
-def count_frames(words, headers):
+def count_frames(words: Words, headers: Headers) -> tuple[NDArray[np.int64], int]:
     """Return (frames per block and bus int64[k, N_BUSES], number of unknown records)."""
     dlc = dlcs_of(words)
     valid = in_use(headers)
@@ -145,7 +151,7 @@ def count_frames(words, headers):
     return counts, n_unknown
 
 
-def last_times_us(words, headers, span_us):
+def last_times_us(words: Words, headers: Headers, span_us: Times) -> Times:
     """Return the time of the last record of each block, int64[k]; t0 if it has none."""
     times = record_times_us(words, headers, span_us)
     n_records = headers["n_records"].astype(np.intp)
@@ -153,7 +159,7 @@ def last_times_us(words, headers, span_us):
     return np.where(n_records, last, t0_us(headers))
 
 
-def meta_of(words, headers, span_us):
+def meta_of(words: Words, headers: Headers, span_us: Times) -> NDArray[Any]:
     """Return the meta records (META_TABLE) of some blocks in their order."""
     rows, columns = np.nonzero((dlcs_of(words) == META_DLC) & in_use(headers))
     used, at = np.unique(rows, return_inverse=True)
@@ -169,7 +175,7 @@ def meta_of(words, headers, span_us):
     return found
 
 
-def decode_meta(record):
+def decode_meta(record: Any) -> Meta:
     """Return the Meta of one row of META_TABLE; a kind not known here is "unknown" with `data`."""
     kind = int(record["kind"])
     data = record["data"].tobytes()

@@ -5,8 +5,11 @@ together. Fails with InputError on frames that a record cannot hold.
 """
 
 import zlib
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from slog import block as codec
 from slog.layout import (
@@ -29,14 +32,23 @@ from slog.layout import (
     pack,
 )
 from stagelog.blocks.layouts import HEADER
+from stagelog.blocks.placement import Identity
 from stagelog.errors import InputError
-from stagelog.model import EXT, RTR
+from stagelog.model import EXT, RTR, FrameTable
 
 _MASK = (1 << TIME_BITS) - 1
 _HOST = 1  # source of an anchor
 
 
-def pack_session(frames, identity, *, anchors=(), first_seq=1, position=0, flush_us=250_000):
+def pack_session(
+    frames: FrameTable,
+    identity: Identity,
+    *,
+    anchors: Iterable[tuple[int, int]] = (),
+    first_seq: int = 1,
+    position: int = 0,
+    flush_us: int = 250_000,
+) -> NDArray[np.uint8]:
     """Return the blocks of a session that ended in order, uint8[n, 4096].
 
     frames    FRAME, times rising, buses 0 and 1, no CAN FD
@@ -74,7 +86,7 @@ def pack_session(frames, identity, *, anchors=(), first_seq=1, position=0, flush
     return blocks
 
 
-def seal(blocks):
+def seal(blocks: NDArray[np.uint8]) -> None:
     """Put the right CRC into each block (uint8[n, 4096])."""
     for block in blocks:
         end = HEADER_BYTES + int(block[codec.N_RECORDS]) * RECORD_BYTES
@@ -82,7 +94,9 @@ def seal(blocks):
         block[codec.CRC : codec.CRC + 4] = np.frombuffer(crc.to_bytes(4, "little"), np.uint8)
 
 
-def _records(frames, anchors):
+def _records(
+    frames: FrameTable, anchors: Iterable[tuple[int, int]]
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
     """Return (t_us, first word, second word, bus) of all records; a meta one has bus N_BUSES."""
     if (frames["dlc"] > 8).any() or (frames["bus"] >= N_BUSES).any():
         raise InputError(f"a record holds classic frames of buses 0 to {N_BUSES - 1} only")
@@ -112,11 +126,11 @@ def _records(frames, anchors):
     return t_us[order], head[order], data[order], bus[order]
 
 
-def _payload(kind, **values):
+def _payload(kind: int, **values: Any) -> Any:
     return np.frombuffer(pack(meta_table(kind), values), "<u8")[0]
 
 
-def _block_starts(t_us, flush_us):
+def _block_starts(t_us: NDArray[np.int64], flush_us: int) -> NDArray[np.int64]:
     """Return the first record of each block: one is full after 252, closed after flush_us."""
     starts = []
     at = 0
