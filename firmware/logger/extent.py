@@ -95,6 +95,7 @@ class Extent:
         found, self._signature_at = find_signature(card, self._sector)
         self.extent_id = found["extent_id"]
         self.lba = found["lba"]
+        self.n_blocks = found["n_blocks"]
         self.first = found["data_first"]
         self.end = found["data_end"]
         self.n = self.end - self.first
@@ -137,6 +138,10 @@ class Extent:
         """Tell whether the signature is where it was found."""
         self.card.read(self._signature_at, self._sector)
         return bytes(self._sector[:16]) == SIGNATURE_MAGIC and is_checked(SIGNATURE, self._sector)
+
+    def look(self, sector):
+        """Return the bytes of a sector of the medium, None if it can't be read."""
+        return bytes(self._sector) if self._can_read(sector, self._sector) else None
 
     def starts_like(self, sector, view):
         """Tell whether a sector of the medium starts with the identity and number of a block."""

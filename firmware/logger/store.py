@@ -8,6 +8,7 @@ it cannot store stays in the ring, where the producer counts what no longer fits
 import struct
 
 from logger.extent import Extent, ExtentError
+from logger.volume import is_ours
 from slog import faults
 from slog.block import CRC, STORED0, is_block, seal
 from slog.layout import BLOCK_BYTES, FLAG_FIRST, FLAG_LAST, FLAG_PARTIAL, RECORDS_PER_BLOCK, const
@@ -95,6 +96,9 @@ class Store:
                 return False
             self.fault = faults.CARD_UNPREPARED
             extent = self.make_extent(self.card, self._check)
+            if not is_ours(extent):
+                self.fault = faults.CARD_FOREIGN
+                return False
             head = extent.find_head()
             self.tail, position, self.n_used = extent.find_tail(head)
         except ExtentError:

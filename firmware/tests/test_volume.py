@@ -1,0 +1,203 @@
+"""A card that a camera or a laptop has changed since it was prepared is no target of the logger.
+
+The changes are made by FatFs, in MicroPython's unix port: the code in many cameras and loggers;
+and by mkfs.fat where it is installed.
+"""
+
+import shutil
+import subprocess
+
+import pytest
+
+from logger.ring import BlockRing
+from logger.store import Store
+from slog import faults
+from stagelog.card import fat32, prepare, prepare_raw
+from stagelog.rig.runtimes import find_runtime
+
+MiB = 1 << 20
+CARD_BYTES = 512 * MiB
+END = 0x0FFFFFFF  # of a chain of clusters
+AT = fat32.ALIGN * 512  # of the partition
+
+FATFS = """
+import os, sys, vfs
+class Disk:
+    def __init__(self, path, at):
+        self.file = open(path, "r+b")
+        self.file.seek(0, 2)
+        self.n = (self.file.tell() - at) // 512
+        self.at = at
+    def readblocks(self, n, buf):
+        self.file.seek(self.at + n * 512)
+        self.file.readinto(buf)
+    def writeblocks(self, n, buf):
+        self.file.seek(self.at + n * 512)
+        self.file.write(buf)
+    def ioctl(self, op, arg):
+        return self.n if op == 4 else 512 if op == 5 else 0
+disk = Disk(sys.argv[1], int(sys.argv[2]))
+def mount():
+    vfs.mount(vfs.VfsFat(disk), "/sd")
+def photo(name, n):
+    with open("/sd/" + name, "wb") as f:
+        for _ in range(n):
+            f.write(b"PHOTO" * 13107)
+"""
+CHANGES = {
+    "formatted": "vfs.VfsFat.mkfs(disk)\nmount()\nphoto('A.JPG', 200)\n",
+    "formatted and left empty": "vfs.VfsFat.mkfs(disk)\n",
+    "moved": "mount()\nos.mkdir('/sd/D')\nos.rename('/sd/STAGELOG.BIN', '/sd/D/S.BIN')\n",
+    "deleted": "mount()\nos.remove('/sd/STAGELOG.BIN')\n",
+    "deleted, and photos taken": ("mount()\nos.remove('/sd/STAGELOG.BIN')\nphoto('A.JPG', 100)\n"),
+    "cut short": "mount()\nopen('/sd/STAGELOG.BIN', 'r+b').close()\n"
+    "with open('/sd/STAGELOG.BIN', 'wb') as f: f.write(b'x' * 9000)\n",
+}
+HARMLESS = {
+    "renamed": "mount()\nos.rename('/sd/STAGELOG.BIN', '/sd/LOG OF MAY.BIN')\n",
+    "a note beside it": "mount()\nphoto('A.JPG', 1)\n",
+    "many notes": "mount()\nfor i in range(60): photo('A LONG NAME %d.JPG' % i, 0)\n",
+}
+
+
+class FileCard:
+    """The driver of a card, on an image."""
+
+    read_only = False
+    background = None
+
+    def __init__(self, path):
+        self.file = open(path, "r+b")
+        self.n_sectors = self.file.seek(0, 2) // 512
+        self.n_writes = 0
+
+    def init(self):
+        """There is nothing to set up."""
+
+    def read(self, lba, buf):
+        self.file.seek(lba * 512)
+        assert self.file.readinto(buf) == len(buf)
+
+    def write_start(self, lba, view):
+        self.n_writes += 1
+
+    def write_poll(self):
+        return 0
+
+
+class ZeroClock:
+    lo = hi = 0
+
+    def read(self):
+        """Time stands still."""
+
+    def t_us(self):
+        return 0
+
+
+def mounted(path):
+    """Return the fault that the logger finds on a card, writing if it finds none."""
+    card = FileCard(path)
+    store = Store(card, BlockRing(2), ZeroClock(), bytes(8))
+    is_ready = store.mount()
+    assert is_ready == (store.fault == faults.NONE)
+    assert not card.n_writes
+    card.file.close()
+    return store.fault
+
+
+def change(path, script, folder, at=AT):
+    """Let FatFs work on the partition of an image."""
+    binary = find_runtime("unix64")
+    if binary is None:
+        pytest.skip("no unix64 MicroPython: run tools/runtimes unix64")
+    file = folder / "change.py"
+    file.write_text(FATFS + script)
+    done = subprocess.run([binary, file, path, str(at)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def allow_writing(path):
+    """Take the read-only attribute from our file, as a laptop does when its user insists."""
+    directory = fat32.plan(CARD_BYTES).data * 512
+    with open(path, "r+b") as file:
+        file.seek(directory)
+        entries = bytearray(file.read(512))
+        entries[entries.index(b"STAGELOGBIN") + 11] &= ~1
+        file.seek(directory)
+        file.write(entries)
+
+
+@pytest.fixture
+def card(tmp_path):
+    path = tmp_path / "card.img"
+    prepare(path, CARD_BYTES)
+    return path
+
+
+@pytest.mark.parametrize("size_MiB", [48, 512, 9000, 40_000])
+def test_a_prepared_card_is_ours(tmp_path, size_MiB):
+    prepare(tmp_path / "card.img", size_MiB * MiB)
+    assert mounted(tmp_path / "card.img") == faults.NONE
+
+
+def test_an_extent_without_a_file_system_is_ours(tmp_path):
+    prepare_raw(tmp_path / "card.img", 64)
+    assert mounted(tmp_path / "card.img") == faults.NONE
+
+
+@pytest.mark.parametrize("case", CHANGES)
+def test_a_card_that_somebody_else_uses_is_foreign(card, tmp_path, case):
+    allow_writing(card)
+    change(card, CHANGES[case], tmp_path)
+    assert mounted(card) == faults.CARD_FOREIGN
+
+
+@pytest.mark.parametrize("case", HARMLESS)
+def test_what_leaves_the_extent_its_place_is_no_fault(card, tmp_path, case):
+    change(card, HARMLESS[case], tmp_path)
+    assert mounted(card) == faults.NONE
+
+
+def test_a_file_that_comes_back_in_two_pieces_is_foreign(card):
+    """Deleted, a photo of two clusters saved in its middle, copied back: the file starts where it
+    was, leaves the photo out, and as the card ends with it, its last two clusters are the free
+    ones after README.TXT, 4 and 5.
+    """
+    plan = fat32.plan(CARD_BYTES)
+    clusters = plan.n_blocks * 4096 // (plan.cluster * 512)
+    photo, last = plan.file_cluster + clusters // 3, plan.file_cluster + clusters - 1
+    chain = {photo - 1: photo + 2, photo: photo + 1, photo + 1: END, last: 4, 4: 5, 5: END}
+    with open(card, "r+b") as file:
+        for cluster, following in chain.items():
+            file.seek((fat32.ALIGN + plan.reserved) * 512 + 4 * cluster)
+            file.write(following.to_bytes(4, "little"))
+    assert mounted(card) == faults.CARD_FOREIGN
+
+
+def test_a_partition_elsewhere_is_foreign(card, tmp_path):
+    """A laptop's new partition starts at 1 MiB; ours stays readable at 4 MiB, boot sector too."""
+    change(card, "vfs.VfsFat.mkfs(disk)\n", tmp_path, MiB)
+    with open(card, "r+b") as file:
+        file.seek(446 + 8)
+        file.write((2048).to_bytes(4, "little"))
+    assert mounted(card) == faults.CARD_FOREIGN
+
+
+def test_a_card_formatted_without_partitions_is_foreign(card, tmp_path):
+    change(card, "vfs.VfsFat.mkfs(disk)\n", tmp_path, 0)
+    assert mounted(card) == faults.CARD_FOREIGN
+
+
+def test_a_raw_extent_that_was_formatted_is_foreign(tmp_path):
+    prepare_raw(tmp_path / "card.img", 100_000)
+    change(tmp_path / "card.img", "vfs.VfsFat.mkfs(disk)\n", tmp_path, 0)
+    assert mounted(tmp_path / "card.img") in (faults.CARD_FOREIGN, faults.CARD_UNPREPARED)
+
+
+@pytest.mark.skipif(shutil.which("mkfs.fat") is None, reason="dosfstools is not installed")
+def test_a_card_formatted_by_linux_is_foreign(card):
+    sectors = (CARD_BYTES - AT) // 512
+    command = ["mkfs.fat", "-F", "32", "--offset", str(fat32.ALIGN), card, str(sectors // 2)]
+    subprocess.run(command, check=True, capture_output=True)
+    assert mounted(card) == faults.CARD_FOREIGN
