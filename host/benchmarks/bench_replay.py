@@ -25,9 +25,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 import dataset
 from table import Row, print_rows
 
+from stagelog.can_messages import messages_of
 from stagelog.decode import compile_plan, decode
 from stagelog.export import ParquetSink
-from stagelog.export.can_messages import messages_of
 from stagelog.model import FRAME
 from stagelog.query import Archive
 from stagelog.replay import keep_time, make_schedule, open_buses, play

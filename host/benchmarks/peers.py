@@ -6,7 +6,7 @@ from collections import deque
 import numpy as np
 
 from stagelog.blocks import Identity, pack_session
-from stagelog.export.can_messages import messages_of
+from stagelog.can_messages import messages_of
 from stagelog.export.mf4 import Mf4FrameSink
 from stagelog.model import EXT
 

@@ -6,8 +6,8 @@ import sys
 import numpy as np
 import pytest
 
+from stagelog.can_messages import messages_of
 from stagelog.errors import InputError
-from stagelog.export.can_messages import messages_of
 from stagelog.importers import load_frames, sniff, stream_frames
 from stagelog.importers.stream import collect
 from stagelog.model import BRS, ERR, ESI, EXT, FD, FD_LENGTHS, FRAME, FRAME_FD, RTR

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from stagelog.can_messages import messages_of
 from stagelog.errors import InputError
-from stagelog.export.can_messages import messages_of
 from stagelog.importers import load_frames
 from stagelog.model import FD, FD_LENGTHS, FRAME_FD
 

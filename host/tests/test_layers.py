@@ -4,6 +4,7 @@ import ast
 import re
 import sys
 import tomllib
+from collections import Counter
 from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
@@ -20,6 +21,7 @@ ROWS = (
     {
         "archive",
         "blocks",
+        "can_messages",
         "card",
         "dbc",
         "ending",
@@ -31,8 +33,8 @@ ROWS = (
         "verdict",
     },
     {"profile"},
-    {"decode", "download", "events", "export", "flash"},
     {"importers"},
+    {"decode", "download", "events", "export", "flash"},
     {"api", "pack", "plugins", "query", "replay", "report"},
 )
 BESIDE = {"car", "rig"}  # import from ROWS, each without the other; imported by TOP only
@@ -108,6 +110,23 @@ def test_host_module_imports_downwards(path):
     parts = {entry.name.removesuffix(".py") for entry in PACKAGE.iterdir()}
     upwards = (used & parts) - allowed_parts(part_of(path))
     assert not upwards, f"{path.relative_to(ROOT)} imports {sorted(upwards)}"
+
+
+def room_of(path):
+    """Return the room of a file: a part, the rig by its own rooms, a package of the firmware."""
+    if not path.is_relative_to(PACKAGE):
+        return path.relative_to(FIRMWARE).parts[0]
+    parts = path.relative_to(PACKAGE).parts
+    return "/".join(parts[: 2 if parts[0] == "rig" and len(parts) > 2 else 1])
+
+
+def test_no_room_holds_more_than_a_fifth_of_the_product():
+    rooms = Counter()
+    for path in (*modules_below(PACKAGE), *PACKAGE.rglob("*.c"), *modules_below(FIRMWARE)):
+        rooms[room_of(path)] += len(path.read_text(encoding="utf-8").splitlines())
+    assert {"rig/bus", "rig/sim", "rig/rp2040", "profile", "detectors"} <= rooms.keys()
+    (room, n), total = rooms.most_common(1)[0], rooms.total()
+    assert n <= total / 5, f"{room} has {n} of {total} lines"
 
 
 def test_the_car_alone_and_its_virtual_copies_run_the_logger():

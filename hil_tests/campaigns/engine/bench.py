@@ -17,8 +17,8 @@ from logger.ring import BlockRing
 from slog.framing import FrameWriter
 from slog.messages import CONFIG_SETTINGS
 from stagelog.link import Link
+from stagelog.rig.logger import RunningApp
 from stagelog.rig.sim.models import MemoryNv, QueueLink, SimBoard, SimClock, SimController
-from stagelog.rig.sim.world import World
 
 LBA = 8192
 GROUP_BLOCKS = 1024  # 4 MiB
@@ -213,9 +213,14 @@ class Bench:
         board.frame_writer = self.frame_writer
         self.app = App(board)
         ring.watch(self.app.store)
-        self.world = World(self.app, self.traffic.events(t0_us, life), self.loop_us)
+        events = self.traffic.events(t0_us, life)
+        self.logger = RunningApp(self.app, self.cable, events, self.loop_us, wait_ms=20)
+        self.world = self.logger.world
         self.link = Link(self, "bench", self.seconds)
-        self.app.start()
+
+    def plug_in(self, cable):
+        """Put another cable between logger and host."""
+        self.cable = self.plug.cable = self.logger.cable = cable
 
     def power_cut(self):
         """Take the power away."""
@@ -235,13 +240,8 @@ class Bench:
 
     def write(self, data):
         """Send bytes to the logger (Link's stream)."""
-        self.cable.host_write(data)
+        self.logger.write(data)
 
     def read(self, n):
         """Return what the logger sends within 20 ms (Link's stream)."""
-        for _ in range(20):
-            sent = self.cable.host_read()
-            if sent:
-                return sent
-            self.world.run_for(self.loop_us)
-        return self.cable.host_read()
+        return self.logger.read(n)

@@ -10,7 +10,7 @@ Fails with OutputError.
 import datetime
 from pathlib import Path
 
-from stagelog.export.can_messages import messages_of
+from stagelog.can_messages import messages_of
 from stagelog.export.files import Sink, writing
 from stagelog.extras import need
 from stagelog.model import EARLIEST_US, ERR, FD, RTR

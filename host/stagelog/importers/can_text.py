@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
+from stagelog.can_messages import frames_of
 from stagelog.errors import InputError
-from stagelog.export.can_messages import frames_of
 from stagelog.extras import need
 from stagelog.importers import asc_lines, trc_lines
 from stagelog.importers.diagnostics import HEADER, Diagnostics

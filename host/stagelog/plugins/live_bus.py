@@ -10,8 +10,8 @@ from collections import deque
 
 from can import BusABC, CanInitializationError, CanOperationError, CanProtocol
 
+from stagelog.can_messages import messages_of
 from stagelog.errors import StagelogError
-from stagelog.export.can_messages import messages_of
 from stagelog.listen import open_live
 
 POLL_S = 0.5

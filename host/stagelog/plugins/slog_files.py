@@ -8,7 +8,7 @@ import os
 
 from can.io.generic import MessageReader, MessageWriter
 
-from stagelog.export.can_messages import frames_of, messages_of
+from stagelog.can_messages import frames_of, messages_of
 from stagelog.importers.stream import BusNames
 from stagelog.pack import SlogSink
 

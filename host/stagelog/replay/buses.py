@@ -12,8 +12,8 @@ import re
 from dataclasses import dataclass
 from functools import partial
 
+from stagelog.can_messages import messages_of
 from stagelog.errors import DeviceError, UsageError
-from stagelog.export.can_messages import messages_of
 from stagelog.extras import need
 
 _TARGET = re.compile(r"(?:(\w+)=)?([A-Za-z_]\w*):(.+)")

@@ -12,8 +12,7 @@ import tty
 from stagelog.errors import DeviceError
 from stagelog.link import Link
 from stagelog.ports import SerialStream, simulator_folder
-from stagelog.resources import import_firmware
-from stagelog.rig.logger import spawn
+from stagelog.rig.logger import VirtualLogger, spawn
 
 PASS_S = 0.001
 
@@ -73,25 +72,18 @@ def announced(port, name):
             os.unlink(path)
 
 
-class LiveLogger:
+class LiveLogger(VirtualLogger):
     """A logger that keeps to the wall clock. `args` as in `rig.sim.device.DEFAULTS`; `events` is
     played as time goes by.
     """
 
     def __init__(self, args, events=()):
-        import_firmware()
-        from stagelog.rig.sim.device import build
-        from stagelog.rig.sim.world import World
-
-        self.link = PtyLink()
-        self.app = build(args, self.link)
-        self.world = World(self.app, events, 1000)
-        self.app.start()
+        super().__init__(args, events, PtyLink())
 
     @property
     def port(self):
         """Name of the port to open."""
-        return self.link.port
+        return self.cable.port
 
     def run(self, until=lambda: False):
         """Run until `until()` is true."""
@@ -102,8 +94,8 @@ class LiveLogger:
 
     def close(self):
         """Unplug and put the card away."""
-        self.link.close()
-        self.app.board.card.image.close()
+        self.cable.close()
+        super().close()
 
 
 class FastLogger:

@@ -19,21 +19,22 @@ from stagelog.resources import firmware_path, import_firmware
 HOST_PATH = Path(__file__).resolve().parents[2]
 
 
-class VirtualLogger:
-    """A logger in this process, in virtual time; it is its own stream. `args` as in
-    `rig.sim.device.DEFAULTS`.
+class RunningApp:
+    """An application on a simulated board, in virtual time; the stream to it that Link takes.
+
+    cable     the host's end of the board's link
+    events    what its buses carry, see `rig.sim.world.World`
+    wait_ms   how long `read` waits for the logger to send
     """
 
-    def __init__(self, args, events=(), link=None):
-        import_firmware()
-        from stagelog.rig.sim.device import build
-        from stagelog.rig.sim.models import QueueLink
+    def __init__(self, app, cable, events=(), loop_us=1000, wait_ms=50):
         from stagelog.rig.sim.world import World
 
-        self.cable = link or QueueLink()
-        self.app = build(args, self.cable)
-        self.world = World(self.app, events, args.get("loop_us", 1000))
-        self.app.start()
+        self.app = app
+        self.cable = cable
+        self.world = World(app, events, loop_us)
+        self._wait_ms = wait_ms
+        app.start()
 
     def clock(self):
         """Return virtual seconds, for Link."""
@@ -44,13 +45,25 @@ class VirtualLogger:
         self.cable.host_write(data)
 
     def read(self, n):
-        """Let the logger run until it sends something, 50 ms at most; return what it sent."""
-        for _ in range(50):
+        """Let the logger run until it sends something; return what it sent within `wait_ms`."""
+        for _ in range(self._wait_ms):
             sent = self.cable.host_read()
             if sent:
                 return sent
             self.world.run_for(self.world.loop_us)
         return self.cable.host_read()
+
+
+class VirtualLogger(RunningApp):
+    """A logger in this process, in virtual time. `args` as in `rig.sim.device.DEFAULTS`."""
+
+    def __init__(self, args, events=(), link=None):
+        import_firmware()
+        from stagelog.rig.sim.device import build
+        from stagelog.rig.sim.models import QueueLink
+
+        cable = link or QueueLink()
+        super().__init__(build(args, cable), cable, events, args.get("loop_us", 1000))
 
     def close(self):
         """Close the card image."""

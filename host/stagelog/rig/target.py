@@ -10,6 +10,10 @@ A test states what it needs in words of CAPABILITIES; a target that lacks one ma
 with that reason.
 """
 
+from typing import Protocol
+
+import numpy as np
+
 from stagelog.link import Link
 from stagelog.resources import import_firmware
 from stagelog.rig.logger import VirtualLogger
@@ -24,7 +28,37 @@ CAPABILITIES = {
     "saturated": "a full 1 Mbit/s bus",
     "repl": "run code at MicroPython's prompt",
 }
+METHODS = {  # capability -> methods that come with it
+    "power": ("power_on", "power_cut"),
+    "storage": ("card_stall", "card_remove", "card_insert", "card_swap", "card_protect"),
+    "controller": ("controller_remove", "controller_insert"),
+    "light": ("light",),
+    "repl": ("repl",),
+}
 LIGHT_STEPS = 16  # of boards.light
+
+
+class Target(Protocol):
+    """What every target has; one with a capability has the methods that METHODS says, too."""
+
+    name: str
+    capabilities: frozenset[str]
+    link: Link
+    is_on: bool
+    now_us: int  # since the target was made, or since power-on
+    drove_dominant: bool | None  # the logger has touched its bus; None: nobody can see that
+
+    def play(self, tape: np.ndarray) -> None:
+        """Play a tape from now on, up to its last event."""
+
+    def send(self, data: bytes) -> None:
+        """Send bytes to the logger's data port as they are."""
+
+    def run_for(self, us: int) -> None:
+        """Let time pass on a silent bus."""
+
+    def close(self) -> None:
+        """Put everything away."""
 
 
 def tape_events(tape, offset_us=0, chunk=65536):

@@ -62,9 +62,7 @@ class Source:
 
     def plug(self):
         """Put a fresh cable in."""
-        bench = self.bench
-        bench.cable = RatedLink(bench.clock)
-        bench.plug.cable = bench.cable
+        self.bench.plug_in(RatedLink(self.bench.clock))
 
     def link(self, rng, faults, name="bench"):
         """Return a Link through a new Cable with faults."""
