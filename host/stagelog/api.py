@@ -20,6 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from stagelog.errors import InputError, UsageError
+from stagelog.pipes import is_pipe
 
 
 class Series(NamedTuple):
@@ -224,7 +225,7 @@ def open_drive(path, dbc=None, session=None):
 
     path = Path(path)
     if not path.is_dir():
-        if not path.exists():
+        if not path.exists() and not is_pipe(path):
             raise InputError(f"{path}: no such file or folder", "check the path")
         return Drive([path], dbc, session)
     files = [entry.path for entry in find_sessions(path)]

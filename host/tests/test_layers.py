@@ -28,6 +28,7 @@ ROWS = (
         "ledger",
         "link",
         "listen",
+        "pipes",
         "ports",
         "timeline",
         "verdict",

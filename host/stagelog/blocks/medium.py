@@ -39,6 +39,7 @@ from slog.layout import (
 )
 from stagelog.blocks.layouts import HEADER
 from stagelog.errors import InputError
+from stagelog.pipes import real_path
 
 SESSION_FILE = "session file"
 EXTENT = "extent"
@@ -147,11 +148,11 @@ def _pieces(buf: memoryview, n: int) -> Iterator[slice]:
 
 def map_file(path: str | Path) -> memoryview:
     """Return the bytes of a file or block device as a read-only memoryview."""
-    path = Path(path)
-    if path.is_dir():
+    real = real_path(path)
+    if real.is_dir():
         raise InputError(f"{path} is a folder, not a log", hint="name a .slog file in it")
     try:
-        with open(path, "rb") as file:
+        with open(real, "rb") as file:
             n_bytes = file.seek(0, os.SEEK_END)
             if not n_bytes:
                 raise InputError(f"{path} is empty")

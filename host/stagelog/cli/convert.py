@@ -1,5 +1,9 @@
 """stagelog convert: a log in one format, out in another; the kind of OUT is told by its name."""
 
+import shutil
+import sys
+import tempfile
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -16,6 +20,8 @@ FRAME_KINDS = {
     ".mf4": "mf4",
     ".slog": "slog",
 }
+TEXT_KINDS = ("log", "asc", "trc", "csv")
+STDOUT = "-"
 CSV_RATE_Hz = 10
 SIGNAL_KINDS = (".mf4", ".mcap", ".ld", ".csv")
 _NAMES = (
@@ -29,14 +35,16 @@ _NAMES = (
 @click.option("--dbc", type=click.Path(), help="Write signals instead of frames.")
 @click.option("--signal", "signals", multiple=True, help="Only this signal; may be repeated.")
 @click.option("--rate-Hz", "rate_Hz", type=float, help="Of CSV.  [default: 10]")
+@click.option("--to", "kind", type=click.Choice(TEXT_KINDS), help="Kind of text for OUT -.")
 @click.option("--session", help="Only the session whose name starts so.")
 @click.option("--force", is_flag=True, help="Replace an existing file.")
 @json_option
-def command(log, out, dbc, signals, rate_Hz, session, force, as_json):
+def command(log, out, dbc, signals, rate_Hz, kind, session, force, as_json):
     """Convert LOG to OUT: frames to .log (candump), .blf, .asc, .trc, .mf4, .slog; with --dbc
     signals to .mf4, .mcap, .ld (MoTeC), .csv.
 
-    LOG is any log that stagelog reads. Exit 1 if the log is not complete, or if something could
+    LOG is any log that stagelog reads, - is standard input. With - as OUT, text goes to standard
+    output: candump, or with --dbc CSV. Exit 1 if the log is not complete, or if something could
     not be written in that format.
     'stagelog decode' writes Parquet.
     """
@@ -44,19 +52,26 @@ def command(log, out, dbc, signals, rate_Hz, session, force, as_json):
     from stagelog.importers import sniff, stream_frames
     from stagelog.importers.slog import stream_slog
 
-    suffix = Path(out).suffix.lower()
+    to_stdout = out == STDOUT
+    suffix = _suffix(out, kind, dbc)
     _check(suffix, dbc, signals, rate_Hz)
+    if to_stdout and as_json:
+        raise UsageError("--json with - as OUT", "name a file, or leave --json out")
     path = one_log(log)
     if session is not None and sniff(path) != "slog":
         raise UsageError(f"--session with {path}", "only logs of stagelog have sessions")
     stream = stream_slog(path, session) if session is not None else stream_frames(path)
-    if dbc:
-        sink, counts = _signals(stream, out, suffix, dbc, signals, rate_Hz, force)
-    else:
-        sink, counts = _frames(stream, out, suffix, force)
+    with tempfile.TemporaryDirectory(prefix="stagelog-") as folder:
+        target = Path(folder) / f"stdout{suffix}" if to_stdout else out
+        if dbc:
+            sink, counts = _signals(stream, target, suffix, dbc, signals, rate_Hz, force)
+        else:
+            sink, counts = _frames(stream, target, suffix, force)
+        if to_stdout:
+            _copy_to_stdout(target)
     verdict = _judge(path, stream, session)
     facts = {
-        "out": [str(path) for path in sink.paths],
+        "out": [STDOUT] if to_stdout else [str(path) for path in sink.paths],
         **counts,
         "n_left_out": sink.n_left_out,
         "n_damages": stream.diagnostics.n_damages,
@@ -80,6 +95,21 @@ def _judge(path, stream, session):
     judged = judge_log(path, entry_of(path))
     chosen = [a for a in judged.accounts if a.session.identity.name.startswith(session or "")]
     return worst([*judged.problems, *(account.verdict for account in chosen)])
+
+
+def _suffix(out, kind, dbc):
+    """Return the suffix that tells the kind of OUT."""
+    if out == STDOUT:
+        return f".{kind}" if kind else ".csv" if dbc else ".log"
+    if kind:
+        raise UsageError(f"--to with {out}", "it is for - as OUT; the name of a file tells")
+    return Path(out).suffix.lower()
+
+
+def _copy_to_stdout(path):
+    with open(path, "rb") as file:
+        shutil.copyfileobj(file, sys.stdout.buffer)
+    sys.stdout.buffer.flush()
 
 
 def _check(suffix, dbc, signals, rate_Hz):
@@ -145,14 +175,16 @@ def _signal_sink(suffix, out, plan, rate_Hz, force):
 
 
 def _print(facts):
+    """Print what was written; beside it, on standard error, if that went to standard output."""
+    echo = partial(click.echo, err=facts["out"] == [STDOUT])
     for path in facts["out"]:
-        click.echo(f"{path}  {size_text(Path(path).stat().st_size)}")
+        echo(path if path == STDOUT else f"{path}  {size_text(Path(path).stat().st_size)}")
     values = f", {facts['n_values']:,} values" if "n_values" in facts else ""
-    click.echo(f"{facts['n_frames']:,} frames read{values}")
+    echo(f"{facts['n_frames']:,} frames read{values}")
     if facts.get("shift_us"):
-        click.echo(f"all times moved by {facts['shift_us'] / 1e6} s: the log begins before zero")
+        echo(f"all times moved by {facts['shift_us'] / 1e6} s: the log begins before zero")
     if facts["n_left_out"]:
-        click.echo(f"{facts['n_left_out']:,} left out: the format cannot hold them")
+        echo(f"{facts['n_left_out']:,} left out: the format cannot hold them")
     if facts["n_damages"]:
-        click.echo(f"the log is damaged in {facts['n_damages']:,} places; the rest was converted")
-    click.echo(facts["verdict"]["text"])
+        echo(f"the log is damaged in {facts['n_damages']:,} places; the rest was converted")
+    echo(facts["verdict"]["text"])

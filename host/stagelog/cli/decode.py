@@ -8,6 +8,7 @@ from typing import NamedTuple
 import click
 
 from stagelog.cli._common import json_option, print_json
+from stagelog.errors import UsageError
 
 
 @click.command()
@@ -31,6 +32,11 @@ def command(log, dbc, out, as_csv, rate_Hz, raw, signals, buses, force, as_json)
     from stagelog.dbc import load_database
     from stagelog.decode import compile_plan
 
+    if out == "-":
+        raise UsageError(
+            "a folder of files cannot go to standard output",
+            "'stagelog convert LOG - --dbc DBC' writes CSV there",
+        )
     database = load_database(dbc)
     plan = compile_plan(database, list(signals) or None, list(buses) or None)
     recordings = _recordings(log)
@@ -67,15 +73,17 @@ def _recordings(log):
     from stagelog.archive import safe_name
     from stagelog.cli._logs import find_logs
     from stagelog.importers import sniff, stream_frames
+    from stagelog.pipes import STDIN
     from stagelog.verdict import judge_log
 
     found = []
     for path, entry in find_logs(log):
-        if path.is_file() and sniff(path) != "slog":
+        if not path.is_block_device() and sniff(path) != "slog":
             stream = stream_frames(path)
             judge = partial(_judge_stream, stream.diagnostics)
             facts = {"source": path.name}
-            found.append(_Recording(safe_name(path.stem), partial(iter, stream), facts, judge))
+            name = safe_name("stdin" if str(path) in STDIN else path.stem)
+            found.append(_Recording(name, partial(iter, stream), facts, judge))
             continue
         judged = judge_log(path, entry)
         for each in judged.accounts:
@@ -107,7 +115,6 @@ def _facts(path, session, timeline):
 
 
 def _sink(folder, plan, database, metadata, as_csv, rate_Hz, raw, force):
-    from stagelog.errors import UsageError
     from stagelog.export import CsvSink, ParquetSink, ResampledCsvSink
 
     if rate_Hz and not as_csv:

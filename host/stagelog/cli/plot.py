@@ -31,6 +31,8 @@ def command(log, dbc, out, strips, title, force, as_json):
     from ..importers import load_frames
     from ..report.strips import save_strips
 
+    if out == "-":
+        raise UsageError("a picture cannot go to standard output", "name a file")
     if os.path.exists(out) and not force:
         raise OutputError(f"{out} exists", "choose another name, or --force to replace it")
     names = [[name.strip() for name in strip.split(",") if name.strip()] for strip in strips]

@@ -16,7 +16,9 @@ LINGER_US = 3_000_000  # after the tape, until the logger calls its bus silent
 
 @click.command()
 @click.option(
-    "--log", type=click.Path(exists=True), help="Play the frames of this log onto its bus."
+    "--log",
+    type=click.Path(exists=True, allow_dash=True),
+    help="Play the frames of this log onto its bus.",
 )
 @click.option(
     "--drive", "scenario", help="Play a drive of the virtual car ('stagelog drive --list')."

@@ -13,6 +13,7 @@ from pathlib import Path
 from stagelog.dbc.mend import mend
 from stagelog.dbc.model import Database, Defect, Message, Signal
 from stagelog.errors import InputError
+from stagelog.pipes import real_path
 
 _KINDS = {".dbc": "dbc", ".arxml": "arxml", ".kcd": "kcd", ".sym": "sym"}
 _MAX_TRIES = 50
@@ -27,7 +28,7 @@ def load_database(path):
     """
     path = Path(path)
     try:
-        data = path.read_bytes()
+        data = real_path(path).read_bytes()
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from None
     kind = _KINDS.get(path.suffix.lower(), "dbc")

@@ -17,6 +17,7 @@ import numpy as np
 from stagelog.errors import InputError
 from stagelog.importers.diagnostics import HEADER_UTC, Diagnostics
 from stagelog.importers.stream import FrameStream, collect, open_log, size_of
+from stagelog.pipes import real_path
 
 _CHUNK = 1 << 18
 _BASE_s, _BYTES_PER_s = 30, 1_000_000
@@ -59,7 +60,7 @@ def _chunks(stream):
 
 def _run_worker(path, folder, n_file):
     """Let the child read the file; return what it says of it."""
-    command = [sys.executable, "-m", "stagelog.importers.mf4_worker", str(path), folder]
+    command = [sys.executable, "-m", "stagelog.importers.mf4_worker", str(real_path(path)), folder]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
     limit_s = _BASE_s + n_file / _BYTES_PER_s
     try:

@@ -16,6 +16,7 @@ import numpy as np
 from stagelog.errors import InputError
 from stagelog.importers.diagnostics import Diagnostics
 from stagelog.model import ERR, EXT, FD, FD_LENGTHS, FRAME, FRAME_FD, RTR
+from stagelog.pipes import real_path
 
 MAX_LINE_BYTES = 4096
 MAX_BUSES = 256
@@ -143,11 +144,11 @@ def copy_frames(part, table):
 
 def open_log(path):
     """Open a log for reading; raise InputError with the reason if that is impossible."""
-    path = Path(path)
+    real = real_path(path)
     try:
-        if path.is_dir():
+        if real.is_dir():
             raise InputError(f"{path} is a folder, not a log")
-        return open(path, "rb")
+        return open(real, "rb")
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from None
 
