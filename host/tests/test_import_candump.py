@@ -250,7 +250,7 @@ def test_an_endless_line_is_not_collected(tmp_path):
 
 
 def test_absent_or_a_folder(tmp_path):
-    with pytest.raises(InputError, match="No such file"):
+    with pytest.raises(InputError, match="no such file"):
         candump.read_candump(tmp_path / "no.log")
     with pytest.raises(InputError, match="folder"):
         candump.read_candump(tmp_path)

@@ -149,6 +149,8 @@ def open_log(path):
         if real.is_dir():
             raise InputError(f"{path} is a folder, not a log")
         return open(real, "rb")
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from None
 
