@@ -11,10 +11,9 @@ from dataclasses import dataclass
 
 from slog import messages as m
 from slog.layout import BLOCK_BYTES, BUS_SILENT
-
-from .archive import Entry, PartFile, check_sha256, find_session
-from .errors import UsageError
-from .link import RequestError
+from stagelog.archive import Entry, PartFile, check_sha256, find_session
+from stagelog.errors import UsageError
+from stagelog.link import RequestError
 
 HELD = "held already"
 FETCHED = "fetched"

@@ -17,8 +17,7 @@ from cobs import cobs
 from slog import messages as m
 from slog.framing import frame
 from slog.layout import BLOCK_BYTES
-
-from .errors import ContractError, DeviceError
+from stagelog.errors import ContractError, DeviceError
 
 TIMEOUT_S = 0.5
 TRIES = 6

@@ -2,7 +2,7 @@
 
 import click
 
-from ._common import json_option, print_json, size_text, transfer_progress
+from stagelog.cli._common import json_option, print_json, size_text, transfer_progress
 
 
 @click.command()
@@ -26,9 +26,8 @@ def command(port, archive, event, car, stage, boots, stop, again, as_json):
     there. Exit 1 if a session that was fetched is not complete.
     """
     from slog.messages import CONTROL_START
-
-    from ..archive import stage_folder
-    from ..download import (
+    from stagelog.archive import stage_folder
+    from stagelog.download import (
         HELD,
         Fetched,
         choose_sessions,
@@ -38,7 +37,7 @@ def command(port, archive, event, car, stage, boots, stop, again, as_json):
         is_held,
         set_clock,
     )
-    from ..ports import open_link
+    from stagelog.ports import open_link
 
     link = open_link(port)
     try:

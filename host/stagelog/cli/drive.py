@@ -5,8 +5,8 @@ from dataclasses import asdict
 
 import click
 
-from ..errors import OutputError, UsageError
-from ._common import json_option, print_json
+from stagelog.cli._common import json_option, print_json
+from stagelog.errors import OutputError, UsageError
 
 
 @click.command()
@@ -25,7 +25,7 @@ from ._common import json_option, print_json
 @json_option
 def command(scenario, as_list, seed, duration_s, out, bitrate_bps, force, as_json):
     """Drive SCENARIO with the virtual car onto a simulated bus, into a file."""
-    from ..car import drive, list_scenarios
+    from stagelog.car import drive, list_scenarios
 
     if as_list or not scenario:
         return _print_scenarios(list_scenarios(), as_json)
@@ -33,15 +33,15 @@ def command(scenario, as_list, seed, duration_s, out, bitrate_bps, force, as_jso
         raise UsageError("nowhere to put the frames", "give --out FILE.log or FILE.tape")
     if os.path.exists(out) and not force:
         raise OutputError(f"{out} exists", "choose another name, or --force to replace it")
-    from ..rig.play import play_on_bus
-    from ..rig.tape import write_tape
+    from stagelog.rig.play import play_on_bus
+    from stagelog.rig.tape import write_tape
 
     driven = drive(scenario, seed=seed, duration_s=duration_s)
     tape, worst_us = play_on_bus(driven.frames, bitrate_bps)
     if str(out).endswith(".tape"):
         write_tape(out, tape)
     else:
-        from ..export import open_frame_sink
+        from stagelog.export import open_frame_sink
 
         with open_frame_sink(out, "candump", overwrite=force) as sink:
             sink.write(frames_of(tape))
@@ -67,8 +67,8 @@ def frames_of(tape):
     """Return the frames of a tape as a frame table."""
     import numpy as np
 
-    from ..model import FRAME
-    from ..rig.tape import n_bytes_on
+    from stagelog.model import FRAME
+    from stagelog.rig.tape import n_bytes_on
 
     sent = tape[tape["kind"] == 0]
     frames = np.zeros(len(sent), FRAME)

@@ -2,8 +2,8 @@
 
 import click
 
-from ..errors import UsageError
-from ._common import confirm, json_option, print_json
+from stagelog.cli._common import confirm, json_option, print_json
+from stagelog.errors import UsageError
 
 
 @click.command()
@@ -19,8 +19,8 @@ def command(port, archive, yes, as_json):
     """
     from pathlib import Path
 
-    from ..download import erase_held
-    from ..ports import open_link
+    from stagelog.download import erase_held
+    from stagelog.ports import open_link
 
     if not Path(archive).is_dir():
         raise UsageError(f"there is no archive {archive}", "name it with --archive")

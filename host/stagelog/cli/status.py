@@ -4,8 +4,8 @@ import time
 
 import click
 
-from ._common import duration_text, json_option, print_json, size_text
-from .loggers import describe_hello
+from stagelog.cli._common import duration_text, json_option, print_json, size_text
+from stagelog.cli.loggers import describe_hello
 
 
 @click.command()
@@ -17,8 +17,7 @@ def command(port, as_json):
     """
     from slog.faults import TEXT
     from slog.messages import STATE_RECORDING
-
-    from ..ports import open_link
+    from stagelog.ports import open_link
 
     link = open_link(port)
     try:

@@ -11,11 +11,10 @@ the old firmware or the new one. Fails with FlashError and DeviceError.
 import time
 
 from slog import messages as m
-
-from ..errors import ContractError, DeviceError
-from ..extras import need
-from .build import FlashError
-from .install import app_for, install, look
+from stagelog.errors import ContractError, DeviceError
+from stagelog.extras import need
+from stagelog.flash.build import FlashError
+from stagelog.flash.install import app_for, install, look
 
 _START_S = 30
 _LEAVE_S = 1.0

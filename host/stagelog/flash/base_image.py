@@ -15,8 +15,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from ..errors import DeviceError, InputError
-from .build import FlashError
+from stagelog.errors import DeviceError, InputError
+from stagelog.flash.build import FlashError
 
 # 1.29 as two unrelated projects published it, 1.28 as one did; we had neither file.
 RELEASES = {

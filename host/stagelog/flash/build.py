@@ -17,10 +17,10 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import StagelogError
-from ..extras import need
-from ..resources import firmware_path
-from .shrink import shrink
+from stagelog.errors import StagelogError
+from stagelog.extras import need
+from stagelog.flash.shrink import shrink
+from stagelog.resources import firmware_path
 
 # sys.implementation._mpy: version in bits 0-7, subversion 8-9, architecture above.
 ARCHES = {1: "x86", 2: "x64", 3: "armv6", 4: "armv6m", 5: "armv7m", 6: "armv7em", 7: "armv7emsp",

@@ -12,8 +12,8 @@ import hashlib
 import json
 from dataclasses import dataclass
 
-from ..resources import firmware_path
-from .build import BOARDS, FlashError, arch_of, build_app
+from stagelog.flash.build import BOARDS, FlashError, arch_of, build_app
+from stagelog.resources import firmware_path
 
 _LOOK = """
 import json, os, sys

@@ -10,8 +10,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from ..errors import DeviceError
-from ..extras import need
+from stagelog.errors import DeviceError
+from stagelog.extras import need
 
 _TIMEOUT_S = 120
 

@@ -12,9 +12,8 @@ import importlib
 import re
 
 from slog import signal_table
-
-from ..resources import import_firmware
-from .names import KEPT, shorten
+from stagelog.flash.names import KEPT, shorten
+from stagelog.resources import import_firmware
 
 _PURE = ("slog", "detectors", "logger")  # packages that can be imported here
 _HASH = "contract_hash"

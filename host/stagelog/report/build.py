@@ -1,16 +1,16 @@
 """Put a report together: from what was read of one car or several to the facts of a page."""
 
-from ..events import find_gear_abuse, fuel_by_terrain
-from ..verdict import worst
-from . import chassis, driveline, event_tables, flights
-from . import tables as t
-from .charts import kilometres, pauses, stage_charts
-from .compare import compare_charts, compare_tables
-from .fuel import fuel
-from .health import health, lost_text, utc_text
-from .life import life
-from .limits import other_limits
-from .verdict import verdict
+from stagelog.events import find_gear_abuse, fuel_by_terrain
+from stagelog.report import chassis, driveline, event_tables, flights
+from stagelog.report import tables as t
+from stagelog.report.charts import kilometres, pauses, stage_charts
+from stagelog.report.compare import compare_charts, compare_tables
+from stagelog.report.fuel import fuel
+from stagelog.report.health import health, lost_text, utc_text
+from stagelog.report.life import life
+from stagelog.report.limits import other_limits
+from stagelog.report.verdict import verdict
+from stagelog.verdict import worst
 
 SCHEMA = "stagelog.report/2"
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from .pyramid import build_channel
-from .stage import GRID_US
+from stagelog.report.pyramid import build_channel
+from stagelog.report.stage import GRID_US
 
 MAX_BINS = 65536
 KM_STEP = 0.01

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from . import tables as t
-from .limits import limit_table
-from .stage import GRID_US, KMH_PER_MS
+from stagelog.report import tables as t
+from stagelog.report.limits import limit_table
+from stagelog.report.stage import GRID_US, KMH_PER_MS
 
 _G = 9.80665
 _BRAKING_KPA = 300.0

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from . import tables as t
-from .charts import KM_STEP, chart_over_km
-from .stage import GRID_US
+from stagelog.report import tables as t
+from stagelog.report.charts import KM_STEP, chart_over_km
+from stagelog.report.stage import GRID_US
 
 
 def compare_tables(cars):

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from . import tables as t
-from .limits import NOTE, limit_table
-from .stage import GRID_US
+from stagelog.report import tables as t
+from stagelog.report.limits import NOTE, limit_table
+from stagelog.report.stage import GRID_US
 
 KM_ROWS = 10.0
 KM_LEAST = 0.5

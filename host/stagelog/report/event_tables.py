@@ -1,8 +1,8 @@
 """Exceedances, other events, sensor faults and the car's own word as sections."""
 
-from ..events import read_events
-from . import tables as t
-from .events import AFTER_S, BEFORE_S, SINGLE
+from stagelog.events import read_events
+from stagelog.report import tables as t
+from stagelog.report.events import AFTER_S, BEFORE_S, SINGLE
 
 FOLD = 25
 _FAULTS = {

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..events import add_lives, read_events, summarise
-from ..events.reading import flights_of
+from stagelog.events import add_lives, read_events, summarise
+from stagelog.events.reading import flights_of
 
 LEVELS = {"warning": "warn", "critical": "bad"}
 SEVERITIES = {"light": "good", "medium": "good", "hard": "warn", "severe": "bad"}

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from . import tables as t
-from .events import SEVERITIES
+from stagelog.report import tables as t
+from stagelog.report.events import SEVERITIES
 
 FOLD = 25
 _FLIGHT_MODE = {True: "reacted", False: "did not react", None: "not on the bus"}

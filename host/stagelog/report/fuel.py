@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from . import tables as t
-from .driveline import km_rows
+from stagelog.report import tables as t
+from stagelog.report.driveline import km_rows
 
 
 def fuel(stage, happened, by_terrain):

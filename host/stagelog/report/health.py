@@ -2,7 +2,7 @@
 
 import time
 
-from . import tables as t
+from stagelog.report import tables as t
 
 FOLD = 25
 

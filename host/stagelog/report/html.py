@@ -9,9 +9,9 @@ import json
 from html import escape
 from importlib import resources
 
-from .. import __version__
-from ..resources import uplot_path
-from .tables import cell_text
+from stagelog import __version__
+from stagelog.report.tables import cell_text
+from stagelog.resources import uplot_path
 
 # Apart for every kind of colour blindness and dark enough for the sun; a test holds both.
 COLOURS = (

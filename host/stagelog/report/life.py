@@ -1,7 +1,7 @@
 """Component life: what this log adds to hours, km, landings and over-temperature of the car."""
 
-from . import tables as t
-from .events import beyond_s
+from stagelog.report import tables as t
+from stagelog.report.events import beyond_s
 
 _SEVERITIES = ("light", "medium", "hard", "severe")
 

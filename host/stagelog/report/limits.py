@@ -6,9 +6,9 @@ be are left out and counted.
 
 import numpy as np
 
-from . import tables as t
-from .event_tables import limit_text
-from .events import beyond_s
+from stagelog.report import tables as t
+from stagelog.report.event_tables import limit_text
+from stagelog.report.events import beyond_s
 
 _TABLES = ("above", "below", "below_table", "above_table", "cooler")
 NOTE = "Time beyond a limit counts samples of the raw log, without debounce or gates."

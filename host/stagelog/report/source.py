@@ -13,14 +13,13 @@ import numpy as np
 
 from slog import events as ev
 from slog.layout import META_HASH
-
-from ..archive import entry_of
-from ..blocks import NO_LOGGER
-from ..dbc import load_database
-from ..decode import compile_plan, decode
-from ..decode.tables import Decoded, MessageTable
-from ..errors import InputError
-from ..events import (
+from stagelog.archive import entry_of
+from stagelog.blocks import NO_LOGGER
+from stagelog.dbc import load_database
+from stagelog.decode import compile_plan, decode
+from stagelog.decode.tables import Decoded, MessageTable
+from stagelog.errors import InputError
+from stagelog.events import (
     Detected,
     Recomputation,
     SignalTable,
@@ -29,13 +28,13 @@ from ..events import (
     find_window,
     load_events,
 )
-from ..events.reading import flights_of
-from ..importers import load_frames, sniff
-from ..ledger import Gap, describe
-from ..timeline import SOURCE_TEXT, find_boots
-from ..verdict import OPEN_LOG, Verdict, judge_foreign, judge_log, worst
-from .events import Happened
-from .stage import Piece, Stage
+from stagelog.events.reading import flights_of
+from stagelog.importers import load_frames, sniff
+from stagelog.ledger import Gap, describe
+from stagelog.report.events import Happened
+from stagelog.report.stage import Piece, Stage
+from stagelog.timeline import SOURCE_TEXT, find_boots
+from stagelog.verdict import OPEN_LOG, Verdict, judge_foreign, judge_log, worst
 
 APART_US = 3_600_000_000  # a log of another recorder that is silent for so long is two
 _EPOCH_FROM_US = 10**15  # times from here on are since 1970

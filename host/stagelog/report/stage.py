@@ -10,7 +10,7 @@ from functools import cached_property
 
 import numpy as np
 
-from ..errors import InputError
+from stagelog.errors import InputError
 
 GRID_US = 50_000
 KMH_PER_MS = 3.6

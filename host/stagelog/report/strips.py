@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..errors import OutputError
-from ..extras import need
+from stagelog.errors import OutputError
+from stagelog.extras import need
 
 PIXELS = 1600
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")

@@ -5,8 +5,8 @@ The worst reason decides. A hole in the log, a silent sensor or a limit without 
 too: what was not seen is not good. What to inspect stands in the car's profile.
 """
 
-from . import tables as t
-from .events import SEVERITIES
+from stagelog.report import tables as t
+from stagelog.report.events import SEVERITIES
 
 _ANSWERS = {
     "bad": "Not before the work below is done.",
