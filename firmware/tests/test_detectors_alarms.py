@@ -205,6 +205,19 @@ def test_a_gap_longer_than_the_bridge_starts_the_debounce_again():
     assert [tick for tick, _, _ in car.of(ALARM)] == [10 * (90 + 51)]
 
 
+@pytest.mark.parametrize(("missing", "tick"), [(30, 910), (31, 1320)])
+def test_the_bridge_is_as_long_as_the_profile_says(missing, tick):
+    """30 looks are bridged: 91 from the first on are over at tick 910. After 31 it starts with
+    the frame after the hole, number 41, at tick 420, and takes 90 more. A frame is old after 15
+    ticks, so a hole of N frames is one of N looks.
+    """
+    car = car_of({"warning": 120, "in_warning": 91}, n_signals=2, slots={0: {"stale_ticks": 15}})
+    car.drive(1, s0=150)
+    car.drive(missing / 10, s0=None)
+    car.drive(20, s0=150)
+    assert [at for at, _, _ in car.of(ALARM)] == [tick]
+
+
 def test_no_alarm_comes_while_its_signal_is_missing():
     """The debounce of 2 s ends within a gap of 0.4 s: the first good value brings it."""
     car = car_of({"warning": 120, "in_warning": 21})

@@ -113,6 +113,24 @@ def test_frames_come_in_order_with_their_times(frames, per_poll):
     assert not rig.chip.violations
 
 
+@pytest.mark.parametrize(("bits", "chip_us"), [(28, 0), (30, 0), (30, (1 << 32) - 5_100)])
+def test_times_go_on_where_a_counter_begins_anew(bits, chip_us):
+    """The record's time has 28 bits, the ticks 30, the chip's own counter 32. Frames every 500 us,
+    four at a time, across each wrap: the distances are those on the bus.
+    """
+    start_us = (1 << bits) - 5_100
+    rig = Rig(t0_us=start_us)
+    rig.chip._t_base -= chip_us  # so long ago the chip was set up
+    sent = []
+    for i in range(20):
+        sent.append(rig.receive(after_us=500) - start_us)
+        if i % 4 == 3:
+            rig.can.drain()
+    times = [t_us for t_us, *_ in rig.ring.frames]
+    assert [t - times[0] for t in times] == pytest.approx([t - sent[0] for t in sent], abs=1)
+    assert times[0] == pytest.approx(500, abs=2)  # since power-on
+
+
 @pytest.mark.parametrize("drift_ppm", [-80, 80])
 def test_times_follow_a_crystal_that_drifts(drift_ppm):
     rig = Rig(drift_ppm=drift_ppm)

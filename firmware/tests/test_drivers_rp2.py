@@ -16,6 +16,7 @@ from stagelog.link import Link
 from stagelog.model import EXT, RTR
 from stagelog.rig.rp2040.board import PicoBoard
 from stagelog.rig.rp2040.card_image import FileImage
+from stagelog.rig.rp2040.card_timing import CardTiming
 from stagelog.rig.rp2040.firmware import logger_files
 from stagelog.rig.rp2040.mcp2515 import DELIVERED, Mcp2515
 from stagelog.rig.rp2040.sdcard import SdCard
@@ -307,6 +308,27 @@ def test_a_card_is_written_and_read_with_its_crc(pico):
     assert not pico.card.violations
 
 
+class LateCard(SdCard):
+    """A card that answers as late as the specification allows: 8 bytes after a command."""
+
+    n_late = 8
+
+    def _reply(self, *answer):
+        super()._reply(*(0xFF,) * (self.n_late - 1), *answer)
+
+
+@pytest.mark.parametrize(("late", "init_us"), [(8, 0), (1, 500_000)])
+def test_a_slow_card_is_found(make_board, tmp_path, late, init_us):
+    """N_CR of 8 bytes; half a second to start, of the second that is allowed."""
+    prepare_raw(tmp_path / "card", 64)
+    card = LateCard(FileImage(tmp_path / "card"), CardTiming(init_us=init_us))
+    card.n_late = late
+    board = make_board(logger_files(), card=card)
+    board.run_us(2_500_000)
+    status = link_to(board).status()
+    assert status["state"] == m.STATE_RECORDING and status["write_errors"] == 0
+
+
 def link_to(board):
     stream = EmulatedStream(board)
     return Link(stream, "pico", stream.clock)
@@ -387,6 +409,25 @@ def test_three_failures_lead_to_the_other_slot(make_board):
     assert board.n_resets == 3
     board.power_off()
     assert "slot.b" in board.files() and "slot.a" not in board.files()
+
+
+CRASHING = """
+import machine, own_start
+def run(slot, memory, at):
+    crash = lambda timer: machine.reset()
+    timer = machine.Timer(-1, mode=machine.Timer.ONE_SHOT, period=1000, callback=crash)
+    own_start.run(slot, memory, at)
+"""
+
+
+def test_three_crashes_after_a_second_of_work_lead_to_the_other_slot(make_board):
+    """A second of good work proves nothing yet: five are asked for."""
+    files = logger_files(start=CRASHING)
+    files.update({"b.app": logger_files()["a.app"], "slot.a": b""})
+    board = make_board(files)
+    board.run_us(10_000_000)
+    assert board.n_resets == 3
+    assert link_to(board).hello()["slot"] == 1
 
 
 def test_when_nothing_works_there_is_the_prompt(make_board):

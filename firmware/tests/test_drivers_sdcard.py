@@ -2,6 +2,7 @@
 
 import pytest
 
+from drivers import spi_ports
 from drivers.sdcard import SdCard, sectors_of
 from logger import store
 
@@ -274,6 +275,39 @@ def test_a_card_that_never_starts_is_given_up():
         SdCard(port).init()
 
 
+class SlowStart(FakePort):
+    """A card that needs 0.5 s to start, as the specification allows up to 1 s: at 400 kHz 50,000
+    bytes are clocked in a second.
+    """
+
+    start_s = 0.5
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.n_clocked = 0
+
+    def exchange(self, byte):
+        self.n_clocked += 1
+        return super().exchange(byte)
+
+    def command(self, index, high, low):
+        self.n_clocked += 8
+        self._starting = 1 + (self.n_clocked < self.start_s * 50_000)
+        return super().command(index, high, low)
+
+
+@pytest.mark.parametrize(("start_s", "starts"), [(0.5, True), (0.95, True), (3, False)])
+def test_a_card_may_take_as_long_to_start_as_the_specification_allows(start_s, starts):
+    port = SlowStart()
+    port.start_s = start_s
+    if starts:
+        SdCard(port).init()
+        return
+    with pytest.raises(OSError, match="does not start"):
+        SdCard(port).init()
+    assert port.n_clocked < 2 * 50_000
+
+
 def test_a_write_announces_its_length_and_is_checked():
     port, card = make()
     del port.log[:]
@@ -389,9 +423,60 @@ def test_a_logger_reset_in_a_write_finds_the_card():
     assert again.n_sectors == 16384
 
 
+@pytest.mark.parametrize("high_capacity", [True, False])
+def test_the_last_block_of_the_card_is_written_and_read(high_capacity):
+    port, card = make(high_capacity=high_capacity)
+    assert write(card, 16384 - 8, BLOCK)[0] == store.WRITE_DONE
+    assert port.image[-4096:] == BLOCK
+    buf = bytearray(4096)
+    card.read(16384 - 8, buf)
+    assert buf == BLOCK
+    sector = bytearray(SECTOR)
+    card.read(16383, sector)
+    assert sector == BLOCK[-SECTOR:]
+
+
 def test_beyond_the_end_is_refused():
     port, card = make()
     assert write(card, 16384 - 7, BLOCK)[0] == store.ERROR_REJECTED
+
+
+class ScriptedSpi:
+    """An SPI whose card answers each command with `n_late` bytes of 0xFF and then `answer`."""
+
+    def __init__(self, n_late, answer):
+        self.n_late = n_late
+        self.answer = answer
+        self.sent = []
+        self._out = []
+
+    def write(self, data):
+        self.sent.append(bytes(data))
+        self._out = [0xFF] * self.n_late + [self.answer]
+
+    def write_readinto(self, data, into):
+        for i in range(len(data)):
+            into[i] = self._out.pop(0) if self._out else 0xFF
+
+
+@pytest.mark.parametrize("n_late", range(9))
+def test_an_answer_may_come_up_to_8_bytes_late(n_late):
+    """N_CR, figure 7-4 of the specification: 0 to 8 bytes between a command and its answer."""
+    spi = ScriptedSpi(n_late, 0x05)
+    assert spi_ports.SdPort(spi, lambda level: None).command(17, 0, 0) == 0x05
+    assert spi.sent == [bytes.fromhex("51 00 00 00 00 55")]  # CRC-7 of CMD17: specification 4.5
+
+
+def test_no_answer_in_9_bytes_is_none():
+    spi = ScriptedSpi(9, 0x05)
+    assert spi_ports.SdPort(spi, lambda level: None).command(17, 0, 0) == 0xFF
+
+
+def test_the_byte_after_the_end_of_a_transfer_is_no_answer():
+    """After CMD12 comes a byte that means nothing, then R1."""
+    spi = ScriptedSpi(0, 0x3F)
+    spi.write = lambda data: spi._out.extend([0x3F, 0xFF, 0x00])
+    assert spi_ports.SdPort(spi, lambda level: None).command(12, 0, 0) == 0
 
 
 def numbered(port):

@@ -208,6 +208,26 @@ def test_board_leaves_its_loop_when_asked(world):
         board.feed()
 
 
+@pytest.mark.parametrize(("crash_us", "tries"), [(1_000_000, 2), (4_900_000, 2), (5_200_000, 0)])
+def test_five_seconds_of_work_prove_the_firmware(world, monkeypatch, crash_us, tries):
+    """`main.py` has counted the try; only from 5 s on is it taken back."""
+
+    class Crashing:
+        def __init__(self, board):
+            self.start = lambda: setattr(self, "t0_us", world.now_us())
+
+        def step(self):
+            world.pass_us(50_000)
+            if world.now_us() - self.t0_us >= crash_us:
+                raise RuntimeError("a crash")
+
+    monkeypatch.setattr(world.module, "App", Crashing)
+    memory, hole = [2], [bytearray(8)]
+    with pytest.raises(RuntimeError, match="a crash"):
+        world.module.run(0, memory, 0, hole)
+    assert memory == [tries] and hole == []
+
+
 def test_it_compiles_for_the_chip():
     app = build_app("esp32_mcp2518fd", "xtensawin")
     assert "drivers/mcp2518fd.mpy" in app.modules and "drivers/rp2_hot.mpy" not in app.modules
