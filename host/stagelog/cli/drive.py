@@ -1,5 +1,6 @@
 """stagelog drive: let the virtual car drive a scenario and keep the frames it sends."""
 
+import calendar
 import os
 from dataclasses import asdict
 
@@ -20,10 +21,15 @@ from stagelog.errors import OutputError, UsageError
     type=click.Path(),
     help="File to write: .tape (what a listener on the bus sees), .log (candump).",
 )
+@click.option(
+    "--start",
+    type=click.DateTime(),
+    help="UTC of power-on, for times as candump writes them.  [default: 1970]",
+)
 @click.option("--bitrate", "bitrate_bps", type=int, default=500_000, show_default=True)
 @click.option("--force", is_flag=True, help="Replace an existing file.")
 @json_option
-def command(scenario, as_list, seed, duration_s, out, bitrate_bps, force, as_json):
+def command(scenario, as_list, seed, duration_s, out, start, bitrate_bps, force, as_json):
     """Drive SCENARIO with the virtual car onto a simulated bus, into a file."""
     from stagelog.car import drive, list_scenarios
 
@@ -31,6 +37,8 @@ def command(scenario, as_list, seed, duration_s, out, bitrate_bps, force, as_jso
         return _print_scenarios(list_scenarios(), as_json)
     if not out:
         raise UsageError("nowhere to put the frames", "give --out FILE.log or FILE.tape")
+    if start and str(out).endswith(".tape"):
+        raise UsageError("--start with a tape, whose times are since power-on", "leave it out")
     if os.path.exists(out) and not force:
         raise OutputError(f"{out} exists", "choose another name, or --force to replace it")
     from stagelog.rig.play import play_on_bus
@@ -44,7 +52,10 @@ def command(scenario, as_list, seed, duration_s, out, bitrate_bps, force, as_jso
         from stagelog.export import open_frame_sink
 
         with open_frame_sink(out, "candump", overwrite=force) as sink:
-            sink.write(frames_of(tape))
+            frames = frames_of(tape)
+            if start:
+                frames["t_us"] += calendar.timegm(start.timetuple()) * 1_000_000
+            sink.write(frames)
     facts = {
         "out": str(out),
         "scenario": scenario,
