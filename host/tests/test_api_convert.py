@@ -1,11 +1,11 @@
 """stagelog convert: the name of the output chooses the writer; frames read back the same."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from recorded_drives import DRIVES
 
 from stagelog.blocks import Identity, pack_session
 from stagelog.cli import group
@@ -13,7 +13,6 @@ from stagelog.errors import InputError, OutputError, UsageError
 from stagelog.importers import load_frames
 from stagelog.model import ERR, FRAME
 
-DRIVE = Path(__file__).resolve().parents[3] / "shared" / "data" / "real_drive.log"
 T0_UNIX_US = 1_790_000_000_000_000
 DBC = """VERSION ""
 BS_:
@@ -100,12 +99,12 @@ def test_existing_file_is_kept_unless_forced(log, tmp_path):
     assert run(log, out, "--force").exit_code == 0
 
 
-@pytest.mark.skipif(not DRIVE.exists(), reason=f"no real drive at {DRIVE}")
+@pytest.mark.parametrize("recorded", DRIVES)
 @pytest.mark.parametrize("suffix", ["slog", "log", "blf", "asc", "mf4"])
-def test_a_real_drive_comes_back_the_same(tmp_path, suffix):
+def test_a_recorded_drive_comes_back_the_same(tmp_path, suffix, recorded):
     out = tmp_path / f"drive.{suffix}"
-    assert run(DRIVE, out).exit_code == 0
-    expected, back = load_frames(DRIVE).frames, load_frames(out).frames
+    assert run(recorded.log, out).exit_code == 0
+    expected, back = load_frames(recorded.log).frames, load_frames(out).frames
     for name in ("can_id", "flags", "n_bytes", "dlc", "data"):
         assert np.array_equal(back[name], expected[name]), name
     passed_us = [t - t[0] for t in (expected["t_us"], back["t_us"])]

@@ -1,11 +1,11 @@
 """Traffic sources: what they offer, when, and that a recording comes back."""
 
 import re
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from recorded_drives import DRIVES
 
 from stagelog.errors import UsageError
 from stagelog.model import EXT, FRAME, RTR
@@ -13,7 +13,6 @@ from stagelog.rig.bus import Bus, canbits, nodes, simulate
 
 MS = 10**6
 S = 10**9
-SHARED = Path(__file__).parents[3] / "shared" / "data"
 
 
 def offered(source, n_chunks=None):
@@ -141,10 +140,10 @@ def test_a_source_that_makes_no_sense_is_refused(make):
         make()
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="no ../shared/data beside the checkout")
-def test_the_real_drive_crosses_the_bus_whole_and_in_order():
-    frames = read_candump(SHARED / "real_drive.log")
-    assert len(frames) == 82_558
+@pytest.mark.parametrize("recorded", DRIVES)
+def test_a_recorded_drive_crosses_the_bus_whole_and_in_order(recorded):
+    frames = read_candump(recorded.text().decode())
+    assert len(frames) == recorded.n_frames
     bus = Bus(500_000)
     bus.add_node("car", nodes.play(frames, 500_000))
     bus.add_node("dash")
@@ -157,9 +156,9 @@ def test_the_real_drive_crosses_the_bus_whole_and_in_order():
     assert shifts_ns.min() > -2000 and shifts_ns.max() < 5 * MS
 
 
-def read_candump(path):
-    line = re.compile(r"\((\d+)\.(\d{6})\) \S+ ([0-9A-F]+)#([0-9A-F]*)")
-    found = [line.match(text).groups() for text in path.read_text().splitlines()]
+def read_candump(text):
+    pattern = re.compile(r"\((\d+)\.(\d{6})\) \S+ ([0-9A-F]+)#([0-9A-F]*)")
+    found = [pattern.match(line).groups() for line in text.splitlines()]
     frames = np.zeros(len(found), FRAME)
     frames["t_us"] = [int(s) * 10**6 + int(us) for s, us, _, _ in found]
     frames["can_id"] = [int(can_id, 16) for _, _, can_id, _ in found]

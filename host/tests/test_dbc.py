@@ -6,6 +6,7 @@ from pathlib import Path
 
 import cantools
 import pytest
+from recorded_drives import DRIVES
 
 from stagelog.dbc import Message, load_database
 from stagelog.dbc.loader import decode_text
@@ -198,18 +199,17 @@ def test_repaired_parts_mean_what_they_should():
     assert units == {"\u00b0C"}
 
 
-@pytest.mark.parametrize("path", ["dbc/d7xr.dbc", "../shared/data/real_drive.dbc"])
-def test_sound_files_load_as_cantools_loads_them(path):
-    if not (ROOT / path).exists():
-        pytest.skip(f"{path} is not beside the checkout")
-    database = load_database(ROOT / path)
-    oracle = cantools.database.load_file(ROOT / path)
+@pytest.mark.parametrize("recorded", DRIVES)
+def test_sound_files_load_as_cantools_loads_them(recorded):
+    path = recorded.dbc
+    database = load_database(path)
+    oracle = cantools.database.load_file(path)
     assert database.defects == ()
     assert len(database.messages) == len(oracle.messages)
     for ours, theirs in zip(database.messages, oracle.messages, strict=True):
         assert same(ours, theirs)
     # the mended text of a sound file says the same too
-    mended = cantools.database.load_string(mend((ROOT / path).read_text()).text, "dbc")
+    mended = cantools.database.load_string(mend(path.read_text()).text, "dbc")
     for ours, theirs in zip(database.messages, mended.messages, strict=True):
         assert same(ours, theirs)
 

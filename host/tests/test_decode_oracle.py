@@ -9,6 +9,7 @@ from cantools.database.can import Message as OracleMessage
 from cantools.database.can import Signal
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from recorded_drives import DRIVES, OWN, REAL, needs_real
 
 from stagelog.dbc import Database, load_database
 from stagelog.dbc import Message as OurMessage
@@ -18,7 +19,6 @@ from stagelog.importers.candump import read_candump
 from stagelog.model import EXT, FD_LENGTHS, FRAME, FRAME_FD
 
 ROOT = Path(__file__).parents[2]
-SHARED = ROOT.parent / "shared" / "data"
 NUMBERS = ["1", "0.1", "0.01", "0.25", "-1", "-0.5", "100", "0.0155168902", "2.155", "1e-3", "0.3"]
 OFFSETS = ["0", "-40", "0.5", "100", "-98.85", "1e3"]
 
@@ -293,19 +293,34 @@ def test_the_cars_dbc_value_by_value():
     assert n == decoded.n_values > 7000
 
 
-@pytest.fixture(scope="module")
-def real_drive():
-    if not (SHARED / "real_drive.log").exists():
-        pytest.skip("../shared/data/real_drive.log is not beside the checkout")
-    frames, diagnostics = read_candump(SHARED / "real_drive.log")
-    assert diagnostics.ok
-    return frames, load_database(SHARED / "real_drive.dbc")
+def load(recorded):
+    frames, diagnostics = read_candump(recorded.log)
+    assert diagnostics.ok and len(frames) == recorded.n_frames
+    return frames, load_database(recorded.dbc)
 
 
-def test_real_drive_gives_the_reference_figures(real_drive):
-    frames, database = real_drive
+def test_own_drive_gives_the_reference_figures():
+    """Figures of cantools: every line of the log through decode(), then min, max, fmean."""
+    frames, database = load(OWN)
     decoded = decode(frames, compile_plan(database))
-    assert (len(frames), decoded.n_decoded, len(decoded.unknown)) == (82558, 38015, 27)
+    assert (decoded.n_decoded, decoded.n_values, len(decoded.unknown)) == (37_340, 203_360, 0)
+    for name, n, least, most, mean in (
+        ("EngSpd", 2000, 229.5, 5697.25, 3168.649625),
+        ("WhlSpdFL", 2000, 0.0, 118.83, 63.10764),
+        ("CoolantTemp", 200, 88, 92, 90.075),
+        ("DiffOilTempR", 200, 65.5, 67.0, 66.2555),
+    ):
+        values = decoded.series(name)[1]
+        assert len(values) == n
+        assert (values.min(), values.max()) == pytest.approx((least, most))
+        assert values.mean() == pytest.approx(mean)
+
+
+@needs_real
+def test_real_drive_gives_the_reference_figures():
+    frames, database = load(REAL)
+    decoded = decode(frames, compile_plan(database))
+    assert (decoded.n_decoded, len(decoded.unknown)) == (38015, 27)
     rpm = decoded.series("RPM")[1]
     assert (len(rpm), rpm.min(), rpm.max()) == (9030, 646, 6030)
     assert rpm.mean() == pytest.approx(2782.5559, abs=5e-5)
@@ -316,12 +331,14 @@ def test_real_drive_gives_the_reference_figures(real_drive):
     assert (len(coolant), coolant.min(), coolant.max()) == (1806, 87, 95)
 
 
-def test_real_drive_value_by_value(real_drive):
-    frames, database = real_drive
+@pytest.mark.parametrize("recorded", DRIVES)
+def test_recorded_drive_value_by_value(recorded):
+    frames, database = load(recorded)
     frames = frames[:8000]
     decoded = decode(frames, compile_plan(database))
     n = 0
     for message, oracle in zip(database.messages, database.cantools.messages, strict=True):
         mine = frames[frames["can_id"] == message.can_id]
-        n += compare(decoded[message.name], mine, message, by_message(oracle))
+        if len(mine):
+            n += compare(decoded[message.name], mine, message, by_message(oracle))
     assert n == decoded.n_values > 8000

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from recorded_drives import DRIVES
 
 from stagelog.dbc import load_database
 from stagelog.decode import compile_plan, decode, iter_decode
@@ -21,7 +22,6 @@ from stagelog.model import BRS, ERR, ESI, EXT, FD, FD_LENGTHS, FRAME, FRAME_FD, 
 can = pytest.importorskip("can")
 
 ROOT = Path(__file__).parents[2]
-SHARED = ROOT.parent / "shared" / "data"
 T0 = 1_700_000_000_000_000
 SUFFIX = {"candump": ".log", "blf": ".blf", "asc": ".asc", "trc": ".trc", "mf4": ".mf4"}
 
@@ -151,19 +151,17 @@ def test_no_frames_make_an_empty_log(tmp_path, kind):
         assert len(load_frames(path).frames) == 0 and list(can.LogReader(str(path))) == []
 
 
-@pytest.fixture(scope="module")
-def real_drive():
-    if not (SHARED / "real_drive.log").exists():
-        pytest.skip("../shared/data/real_drive.log is not beside the checkout")
-    frames, _ = read_candump(SHARED / "real_drive.log")
-    return frames, load_database(SHARED / "real_drive.dbc")
+@pytest.fixture(scope="module", params=DRIVES)
+def recorded(request):
+    frames, _ = read_candump(request.param.log)
+    return frames, load_database(request.param.dbc), request.param
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_real_drive_comes_out_the_same(tmp_path, real_drive, kind):
+def test_a_recorded_drive_comes_out_the_same(tmp_path, recorded, kind):
     if kind == "mf4":
         pytest.importorskip("asammdf")
-    frames, database = real_drive
+    frames, database, drive = recorded
     frames = frames if kind in ("candump", "blf", "mf4") else frames[:20_000]
     path = tmp_path / f"x{SUFFIX[kind]}"
     write_frames(path, kind, frames)
@@ -175,7 +173,7 @@ def test_the_real_drive_comes_out_the_same(tmp_path, real_drive, kind):
         for signal, values in table.signals.items():
             np.testing.assert_array_equal(ours[name].signals[signal], values)
     if kind == "candump":
-        assert path.read_bytes() == (SHARED / "real_drive.log").read_bytes()
+        assert path.read_bytes() == drive.text()
 
 
 DBC = """BU_: ECU

@@ -1,11 +1,11 @@
 """The closed loop: replayed, logged again, compared; and its comparison finds what differs."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from recorded_drives import DRIVES
 
 from stagelog.blocks import Identity, pack_session
 from stagelog.cli import group
@@ -14,8 +14,6 @@ from stagelog.model import EXT, FD, FRAME, RTR
 from stagelog.replay import make_schedule
 from stagelog.rig.closed_loop import closed_loop, compare
 from stagelog.rig.tape import tape_of
-
-DRIVE = Path(__file__).resolve().parents[3] / "shared" / "data" / "real_drive.log"
 
 
 def traffic(n, seed=3, n_buses=1, span_us=2_000_000):
@@ -117,8 +115,8 @@ def test_command_plays_to_a_bus_of_python_can(tmp_path):
     assert facts["replay"]["n_sent"] == 200 and facts["replay"]["early_us"] == 0
 
 
-@pytest.mark.skipif(not DRIVE.exists(), reason=f"no real drive at {DRIVE}")
-def test_a_piece_of_a_real_drive_comes_back():
-    done = CliRunner().invoke(group, ["replay", str(DRIVE), "--closed-loop", "--to", "10"])
+@pytest.mark.parametrize("recorded", DRIVES)
+def test_a_piece_of_a_recorded_drive_comes_back(recorded):
+    done = CliRunner().invoke(group, ["replay", str(recorded.log), "--closed-loop", "--to", "10"])
     assert done.exit_code == 0, done.output
     assert "SAME: every frame came back" in done.output
