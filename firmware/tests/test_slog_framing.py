@@ -11,6 +11,8 @@ from slog.framing import (
     MAX_FRAME,
     MAX_PAYLOAD,
     MAX_WIRE,
+    PACKET_BYTES,
+    FrameWriter,
     Receiver,
     cobs_decode,
     cobs_encode,
@@ -128,3 +130,53 @@ def test_a_flood_of_noise_gives_nothing():
 def test_sizes_of_buffers_follow_from_the_payload():
     assert MAX_FRAME == MAX_PAYLOAD + 6
     assert len(frame(1, 1, b"\1" * MAX_PAYLOAD)) - 2 <= MAX_WIRE
+
+
+def test_an_empty_frame_of_one_byte_type_is_the_shortest():
+    got = []
+    receiver = Receiver()
+    wire = frame(1, 2, b"")
+    receiver.feed(wire + b"\x01\x01\0" + wire, lambda *a: got.append((a[0], a[1], bytes(a[2]))))
+    assert got == [(1, 2, b"")] * 2 and receiver.n_bad == 1
+
+
+def test_what_is_not_cobs_is_minus_one():
+    for data in (b"\0", b"\3\1", b"\3\0\1"):
+        assert cobs_decode(bytearray(data), len(data)) == -1
+
+
+def test_a_frame_that_fills_the_buffer_to_its_last_byte_is_received():
+    wire = frame(1, 2, b"\xff" * 40)
+    for room, n_good in ((len(wire) - 2, 1), (len(wire) - 3, 0)):
+        got = []
+        receiver = Receiver(max_wire=room)
+        receiver.feed(wire + frame(3, 4, b"x"), lambda *a, got=got: got.append(a[0]))
+        assert got == [1, 3][1 - n_good :]
+        assert receiver.n_bad == 1 - n_good
+
+
+@pytest.mark.parametrize("n", [0, 1, 57, 58, 59, 60, 120, 248, 253, 254, 255, 509, MAX_PAYLOAD])
+def test_a_frame_made_in_pieces_is_the_frame_made_at_once(n):
+    writer = FrameWriter()
+    rng = random.Random(n)
+    for fill in (rng.randbytes(n), b"\xff" * n, bytes(n)):
+        for size in (1, 7, 512, n + 1):
+            writer.begin(5, 7)
+            for at in range(0, n, size):
+                writer.put(b"??" + fill, 2 + at, min(size, n - at))
+            wire = bytes(writer.wire[: writer.end()])
+            whole = frame(5, 7, fill)
+            assert wire.startswith(whole) and not any(wire[len(whole) :])
+            assert len(wire) % PACKET_BYTES == 0 and len(wire) - len(whole) < PACKET_BYTES
+            got = []
+            Receiver().feed(wire, lambda *f, got=got: got.append((f[0], f[1], bytes(f[2]))))
+            assert got == [(5, 7, fill)]
+
+
+def test_a_frame_takes_whole_sectors():
+    sectors = [bytes([i]) * 512 for i in (1, 2)]
+    writer = FrameWriter()
+    writer.begin(5, 7)
+    for sector in sectors:
+        writer.put_sector(sector)
+    assert bytes(writer.wire[: writer.end()]).startswith(frame(5, 7, b"".join(sectors)))

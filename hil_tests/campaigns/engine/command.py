@@ -10,12 +10,13 @@ from pathlib import Path
 
 import click
 
+import areas
 from campaigns.engine import controls, more_commands
 from campaigns.engine.bus import campaign as bus_campaign
 from campaigns.engine.card import campaign as cards
 from campaigns.engine.card import nth_call as nth
 from campaigns.engine.link import campaign as transfers
-from campaigns.engine.mutation import mutants
+from campaigns.engine.mutation import campaign as mutants
 from campaigns.engine.parsers import campaign as parser_campaign
 from campaigns.engine.power_cut import cuts, updates
 from campaigns.engine.results import Row, Tally, firmware_digest, format_table
@@ -93,11 +94,9 @@ def broken_on_purpose(seed, long):
 
 
 def mutation(seed, long):
-    """The code changed, one operator at a time."""
-    start = time.monotonic()
-    chosen = mutants.sample(mutants.TARGETS, None if long else 20, seed)
-    done = mutants.run(chosen)
-    return mutants.rows(chosen, done, seed, time.monotonic() - start), []
+    """The product changed, one operator, number or statement at a time."""
+    chosen = {area: mutants.sample(area, 400 if long else 2, seed) for area in mutants.AREAS}
+    return mutants.rows(mutants.run(chosen, lambda line: None), seed), []
 
 
 CAMPAIGNS = {
@@ -185,17 +184,23 @@ def power_cut(states, seconds, seed, resume, every, case):
 
 
 @main.command("mutants")
-@click.option("--sample", type=int, help="Judge so many, drawn by the seed; else all.")
-@click.option("--file", "files", multiple=True, help="Only mutants of this file.")
-@click.option("--resume", type=click.Path(path_type=Path), help="Outcomes so far, JSON lines.")
-@click.option("--seconds", type=float, help="Stop after this time.")
+@click.option("--area", "names", multiple=True, help="Only this area of hil_tests/areas.toml.")
+@click.option("--sample", default=40, show_default=True, help="Changes of each area; 0: all.")
+@click.option("--case", help="Judge one again: FILE:INDEX.")
 @click.option("--seed", default=SEED, show_default=True)
-def judge_mutants(sample, files, resume, seconds, seed):
-    """Change the code that keeps the data, one operator at a time; the tests must notice."""
-    start = time.monotonic()
-    chosen = mutants.sample(files or mutants.TARGETS, sample, seed)
-    done = mutants.run(chosen, resume, seconds)
-    _finish(mutants.rows(chosen, done, seed, time.monotonic() - start), [])
+def judge_mutants(names, sample, case, seed):
+    """Change the product, one operator, number or statement at a time; the tests must notice."""
+    if case is not None:
+        chosen = {areas.area_of(case.rpartition(":")[0]).name: [mutants.find(case)]}
+    else:
+        chosen = {a: mutants.sample(a, sample or None, seed) for a in names or mutants.AREAS}
+    outcomes = mutants.run(chosen, click.echo)
+    click.echo(mutants.table(outcomes))
+    for outcome in outcomes:
+        for test in outcome.unchanged:
+            click.echo(f"{outcome.area}: left out, it fails without any change: {test}")
+    known = mutants.listed()
+    sys.exit(any(outcome.open(known) for outcome in outcomes))
 
 
 for _command in more_commands.COMMANDS:

@@ -1,4 +1,4 @@
-"""Store, extent and sessions: what their mutants showed that no fast test told."""
+"""Store and sessions on cards that fail, fill up, refuse and come back, through the whole app."""
 
 import itertools
 from types import SimpleNamespace

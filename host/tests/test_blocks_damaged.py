@@ -1,4 +1,4 @@
-"""Mutants of good logs: whatever is done to the bytes, what comes out was there, or one line."""
+"""Good logs damaged at random: what comes out was there, or the damage is reported."""
 
 import gzip
 import random

@@ -1,4 +1,4 @@
-"""Signature and marks of the extent, place by place: what their mutants showed."""
+"""Signature and marks of the extent, place by place, and positions that go round it."""
 
 import pytest
 
@@ -143,3 +143,58 @@ def test_a_signature_that_changed_is_noticed():
         assert extent.is_signed()
         sectors[0] = changed
         assert not extent.is_signed()
+
+
+def test_positions_go_round_the_ring():
+    bench = Bench(1, 12)
+    extent = Extent(bench.card)
+    assert extent.n == extent.end - extent.first == 12
+    assert extent.after(extent.end - 1) == extent.first
+    assert extent.after(extent.first, -1) == extent.end - 1
+    assert extent.after(extent.first, 25) == extent.first + 1
+    assert extent.distance(extent.end - 1, extent.first) == 1
+    assert extent.distance(extent.first + 3, extent.first + 1) == 10
+    assert extent.sector_of(3) == extent.lba + 24
+    mark, packed = extent.make_release(9, extent.first + 2)
+    bench.card.sectors[mark] = bytes(packed).ljust(512, b"\0")
+    again = Extent(bench.card)
+    assert (again.generation, again.released_seq, again.tail) == (1, 9, extent.first + 2)
+    other, _ = again.make_release(10, extent.first)
+    assert other != mark and {other, mark} == {extent.sector_of(p) for p in extent._marks}
+
+
+def test_a_block_is_told_by_its_whole_header():
+    bench = Bench(1, 40)
+    bench.power_on()
+    bench.run_ms(800)
+    extent = bench.app.store.extent
+    sector = extent.sector_of(extent.first)
+    view = memoryview(bytearray(bench.card.sectors[sector]))
+    assert extent.starts_like(sector, view)
+    for at in (0, 20, 59):
+        other = bytearray(view)
+        other[at] ^= 1
+        assert not extent.starts_like(sector, other)
+    assert extent.is_signed()
+    bench.card.sectors[extent._signature_at] = bytes(512)
+    assert not extent.is_signed()
+
+
+@pytest.mark.parametrize("lost", ["card", "sector"])
+def test_a_signature_is_looked_for_as_long_as_the_card_answers(lost):
+    bench = Bench(1, 12)
+    n_reads = 0
+
+    def fail(sector, data):
+        nonlocal n_reads
+        n_reads += 1
+        if lost == "card" or n_reads == 1:
+            raise OSError("no answer")
+        return data
+
+    bench.card.on_read = fail
+    if lost == "sector":
+        assert find_signature(bench.card, bytearray(512))[0]["data_end"]
+    else:
+        with pytest.raises((OSError, ExtentError)):
+            find_signature(bench.card, bytearray(512))

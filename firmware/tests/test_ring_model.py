@@ -1,4 +1,4 @@
-"""The ring against a model of lists: what mutants of ring.py showed that no test told."""
+"""The ring against a model of lists: words of its state, counters that wrap, drops reported."""
 
 import random
 import struct

@@ -1,0 +1,53 @@
+"""The numbers that both ends and every card know, and the hash over them."""
+
+import hashlib
+
+from slog import faults, layout
+from slog import messages as m
+
+
+def test_the_contract_hash_is_what_it_says():
+    """Made a second time from the tables; another recipe would lock out loggers in the field."""
+    text = [f"stagelog {layout.VERSION}"]
+
+    def add(title, table):
+        text.append(title + "".join("|{} {} {}".format(*row[:3]) for row in table))
+
+    for table in (layout.BLOCK_HEADER, layout.RECORD, layout.SIGNATURE, layout.RELEASE):
+        add("", table)
+    for kind, name, _, table in layout.META:
+        add(f"meta {kind} {name}", table)
+    for kind, name, request, reply in m.MESSAGES:
+        add(f"ask {kind} {name}", request)
+        add(f"answer {kind} {name}", reply)
+    assert m.contract_hash() == hashlib.sha256("".join(text).encode()).digest()[:8]
+
+
+def numbers_of(module, prefix):
+    """Return the numbers of the constants whose names start so, in the order of the file."""
+    return [value for name, value in vars(module).items() if name.startswith(prefix)]
+
+
+def test_numbers_that_both_ends_and_every_card_know():
+    kinds = "HELLO STATUS TIME LIST READ ERASE CONFIG_GET CONFIG_SET CONTROL LIVE"
+    assert [getattr(m, name) for name in kinds.split()] == list(range(1, 11))
+    statuses = (
+        "OK PENDING BAD_REQUEST NO_CARD OUT_OF_RANGE READ_ERROR WRONG_DIGEST WRONG_SESSION BUSY "
+        "WRONG_CONTRACT REFUSED"
+    )
+    assert [getattr(m, name) for name in statuses.split()] == list(range(11))
+    assert m.REPLY == 0x80 and m.MAX_READ == 4096 and m.MAX_CONFIG_BYTES == 16384
+    assert (m.CONFIG_SETTINGS, m.CONFIG_SIGNALS) == (0, 1)
+    actions = "STOP START RESET REPL BOOTLOADER"
+    assert [getattr(m, f"CONTROL_{name}") for name in actions.split()] == [1, 2, 3, 4, 5]
+    states = "BOOT IDLE RECORDING FULL CARD_FAULT NO_CARD"
+    assert [getattr(m, f"STATE_{name}") for name in states.split()] == list(range(6))
+    assert [row[0] for row in layout.META] == list(range(1, 9))
+    assert numbers_of(layout, "BUS_") == list(range(6))
+    assert numbers_of(layout, "FLAG_") == [1, 2, 4]
+    assert numbers_of(layout, "GAP_")[:3] == [1, 2, 3]
+    assert [layout.VERSION, layout.MAGIC, layout.TIME_BITS, layout.META_DLC] == [1, 0x4C53, 28, 15]
+    assert [layout.BLOCK_BYTES, layout.HEADER_BYTES, layout.RECORD_BYTES] == [4096, 64, 16]
+    assert [layout.RECORDS_PER_BLOCK, layout.SECTOR_BYTES, layout.N_BUSES] == [252, 512, 2]
+    assert sorted(faults.TEXT) == list(range(20))
+    assert layout.meta_table(99) is None and layout.meta_table(3) is layout.META[2][3]
