@@ -3,7 +3,7 @@
 An engine of our own, because of two well-kept tools that were tried beside it on files of this
 project (CPU seconds for one change, one process):
 
-    mutmut 3.8.1      0.20  host/stagelog/ledger.py, all 647 changes. A changed file imports mutmut,
+    mutmut 3.8.1      0.20  host/stagelog/ledger.py, 647 changes. A changed file imports mutmut,
                             so MicroPython can't run it, and a module must have the name of its
                             path: nothing in firmware/ can be judged. Tables at module level are
                             left out, and there is no sample by a seed.
