@@ -8,7 +8,16 @@ the ring must be a `PolledRing`, which calls it before a record of another kind.
 `init` and `set_filters` raise OSError if the chip does not answer; the rest says so in `answers`
 and tries again once a second.
 
-Sources: data sheet DS20006027B; MCP25XXFD family reference manual DS20005678E, section 4.
+An object counts only if its stamp lies between that of the newest frame and the chip's time now:
+FIFOCI, which tells how many there are, may be read too large. Places are given back for those
+alone; the others count in `doubts`.
+
+Reads carry no CRC though the chip offers one: CRC-16 in bytecode needs some 10 us a byte, 6 ms for
+a full FIFO, twice what a full bus leaves; native code would do and has not been built. What is
+wrong in a stamp or in the mode is noticed and read again, a wrong bit in a payload is not.
+
+Sources: data sheet DS20006027B; MCP25XXFD family reference manual DS20005678E, section 4; errata
+DS80000789, item 6 (FIFOCI).
 """
 
 import struct
@@ -59,6 +68,8 @@ _INVALID = const(0x80)  # IVMIF in byte 1
 
 _TRIES = const(50)  # of 100 us, for the crystal to start
 _LOW = (1 << TIME_BITS) - 1
+_LATER = 1 << TIME_BITS - 1  # 134 s: a stamp further ahead is an earlier one
+_SETTLED_US = const(1000)  # an object is in the FIFO so long after its stamp at the latest
 
 
 def find_timing(crystal_Hz, bitrate_bps):
@@ -86,6 +97,8 @@ class Mcp2518fd(CanSource):
         super().__init__(port, clock, crystal_Hz, bus, mode)
         self._offset = None  # from the chip's time to ours, 28 bits
         self._n_chip_errors = 0
+        self._newest = 0  # stamp of the newest frame, or a time after which none was older
+        self._is_refused = False  # the oldest object had no stamp that can be right
         self._payload = bytearray(8)
         self._buf = bytearray(2 + DEPTH * OBJECT_BYTES)
         view = memoryview(self._buf)
@@ -103,6 +116,8 @@ class Mcp2518fd(CanSource):
         self._offset = None
         prescaler, sjw, tseg1, tseg2 = find_timing(self._crystal_Hz, bitrate)
         timing = ((prescaler - 1) << 8 | tseg1 - 1, (tseg2 - 1) << 8 | sjw - 1)
+        self._write(_CON, 0, _CONFIG << 8)  # a reset is allowed in this mode only
+        self._reaches_mode(_CONFIG)
         self._buf[0] = self._buf[1] = _RESET
         self._port.transfer(self._views[0])
         if not self._reaches(_OSC, 1, 0xFF, _OSC_READY) or not self._reaches_mode(_CONFIG):
@@ -114,6 +129,7 @@ class Mcp2518fd(CanSource):
         self._write(_FIFOCON1, _FIFO & 0xFFFF, _FIFO >> 16)
         self._write(_INT, 0, _RXIE)
         self._write(_BDIAG0, 0, 0)
+        self._forget_objects()
         self._n_chip_errors = 0
         buf = self._read(_NBTCFG, 1)
         if (buf[2] | buf[3] << 8, buf[4] | buf[5] << 8) != (timing[1], timing[0]):
@@ -165,10 +181,22 @@ class Mcp2518fd(CanSource):
         self.counters[6] = n
         self._compare_clocks()
         first = min(n, DEPTH - tail)
-        self._take(tail, first)
-        if n > first:
-            self._take(0, n - first)
-        return n
+        n_taken = self._take(tail, first)
+        if n_taken == first < n:
+            n_taken += self._take(0, n - first)
+        if n_taken < n:
+            self.doubts += 1
+        return n_taken
+
+    def _forget_objects(self):
+        """Clear the stamps of an earlier life: the memory keeps them, the time begins anew."""
+        view = self._object_views[DEPTH]
+        for i in range(len(view)):
+            view[i] = 0
+        self._address(_WRITE, _RAM)
+        self._port.transfer(view)
+        self._newest = 0
+        self._is_refused = False
 
     def _begin(self):
         """Nothing to do: frames are fetched."""
@@ -182,9 +210,15 @@ class Mcp2518fd(CanSource):
         buf = self._read(_CON, 1)
         mode, wanted = buf[4] >> 5, buf[5] & 7
         if wanted != self._mode:
-            self._revive()
-            return
-        if self._read(_FIFOSTA1, 1)[2] & _OVERFLOW:
+            if self._read(_CON, 1)[5] & 7 != self._mode:
+                self._revive()
+                return
+            self.doubts += 1
+        before = (self._chip_time() - _SETTLED_US) & _LOW
+        state = self._read(_FIFOSTA1, 1)[2]
+        if not state & _NOT_EMPTY and (before - self._newest) & _LOW < _LATER:
+            self._newest = before
+        if state & _OVERFLOW:
             self._write_byte(_FIFOSTA1, 0)
             self._lost(1)
         elif self._untold:
@@ -213,8 +247,7 @@ class Mcp2518fd(CanSource):
         """Bring the offset from the chip's time to ours nearer to what it is now, by 1 us: its
         crystal drifts slowly, but how long it takes to ask varies.
         """
-        buf = self._read(_TBC, 1)
-        chip = buf[2] | buf[3] << 8 | buf[4] << 16 | (buf[5] & 15) << 24
+        chip = self._chip_now = self._chip_time()
         self._clock.read()
         now = (self._clock.lo - chip) & _LOW
         if self._offset is None:
@@ -226,17 +259,35 @@ class Mcp2518fd(CanSource):
         elif off:
             self._offset = (self._offset + (1 if off <= 1000 else -1)) & _LOW
 
+    def _chip_time(self):
+        buf = self._read(_TBC, 1)
+        return buf[2] | buf[3] << 8 | buf[4] << 16 | (buf[5] & 15) << 24
+
     def _take(self, index, n):
-        """Read `n` objects from `index` on in one piece, and give their places back."""
+        """Read `n` objects from `index` on in one piece, give the places of the new ones back and
+        return how many these are. One that was refused as the oldest is taken the second time: the
+        FIFO is not empty, so it is new whatever its stamp says.
+        """
         self._address(_READ, _RAM + index * OBJECT_BYTES)
         self._port.transfer(self._object_views[n])
         buf = self._buf
+        n_taken = 0
         for at in range(2, 2 + n * OBJECT_BYTES, OBJECT_BYTES):
-            self._put(buf, at)
-        for _ in range(n):
+            stamp = buf[at + 8] | buf[at + 9] << 8 | buf[at + 10] << 16 | (buf[at + 11] & 15) << 24
+            is_later = 0 < (stamp - self._newest) & _LOW < _LATER
+            is_past = (self._chip_now - stamp) & _LOW < _LATER
+            if not (is_later and is_past or self._is_refused):
+                self._is_refused = n_taken == 0
+                break
+            self._is_refused = False
+            self._newest = stamp
+            n_taken += 1
+            self._put(buf, at, stamp)
+        for _ in range(n_taken):
             self._write_byte(_FIFOCON1 + 1, _UINC)
+        return n_taken
 
-    def _put(self, buf, at):
+    def _put(self, buf, at, stamp):
         can_id = buf[at] | (buf[at + 1] & 7) << 8
         control = buf[at + 4]
         kind = self.bus
@@ -250,7 +301,6 @@ class Mcp2518fd(CanSource):
         data = self._payload
         for i in range(8):
             data[i] = buf[at + 12 + i] if i < n else 0
-        stamp = buf[at + 8] | buf[at + 9] << 8 | buf[at + 10] << 16 | (buf[at + 11] & 15) << 24
         lo = (stamp + self._offset) & _LOW
         clock = self._clock
         hi = clock.hi

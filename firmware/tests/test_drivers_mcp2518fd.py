@@ -88,6 +88,76 @@ def test_starts_silent_and_hears_what_is_sent():
     assert not rig.chip.violations and not rig.chip.n_dominant
 
 
+@pytest.mark.parametrize("head_errors", [0, 1, 10, 1024])
+@pytest.mark.parametrize("per_drain", [1, 5, 29])
+def test_a_head_that_reads_too_far_stores_nothing_twice(head_errors, per_drain):
+    """DS80000789, item 6: FIFOCI may be read too large; behind the true head lie old objects."""
+    rig = Rig(head_errors=head_errors)
+    sent = []
+    for i in range(3000):
+        data = i.to_bytes(8, "little")
+        sent.append((rig.receive(0x100 + i % 64, data=data), 0x100 + i % 64, 0, 8, data))
+        if i % per_drain == per_drain - 1:
+            rig.t_us += 1
+            rig.can.drain()
+    for _ in range(DEPTH):
+        rig.t_us += 1
+        rig.can.drain()
+    assert [frame[1:] for frame in rig.ring.frames] == [frame[1:] for frame in sent]
+    times = np.array([frame[0] for frame in rig.ring.frames])
+    assert (np.diff(times) > 0).all()
+    rig.poll()
+    assert (rig.can.doubts > 0) == (rig.chip.n_head_errors > 0)
+    assert rig.chip.n_head_errors <= rig.can.doubts <= 2 * rig.chip.n_head_errors
+    assert not rig.chip.violations and not rig.can.counters[7]
+
+
+def test_old_objects_are_not_taken_for_new_after_a_long_silence():
+    """Half the range of the stamps, 134 s, is the furthest that "later" has a meaning."""
+    rig = Rig(head_errors=0)
+    for _ in range(40):
+        rig.receive()
+        rig.can.drain()
+    for _ in range(20):
+        rig.poll(10_000_000)
+    rig.chip.head_errors = 1024
+    for i in range(10):
+        rig.receive(0x200 + i)
+        rig.t_us += 1
+        rig.can.drain()
+    assert [frame[1] for frame in rig.ring.frames[40:]] == [*range(0x200, 0x20A)]
+
+
+def test_a_stamp_read_wrong_stops_nothing():
+    """The oldest object is there if the chip says so twice, whatever its stamp."""
+    rig = Rig(head_errors=0)
+    rig.receive()
+    rig.can.drain()
+    rig.can._newest += 1 << 26  # as after a wrong reading of the time base
+    rig.receive(0x222)
+    rig.can.drain()
+    rig.can.drain()
+    assert rig.ring.frames[-1][1] == 0x222 and rig.can.doubts == 1
+
+
+def test_what_the_memory_held_before_a_reset_is_no_frame():
+    """The message memory keeps its content; the time base begins anew."""
+    rig = Rig(head_errors=1024)
+    for i in range(32):
+        rig.receive(0x100 + i)
+        rig.t_us += 1
+        rig.can.drain()
+    rig.can.stop()
+    rig.can.start(rig.ring)
+    rig.t_us += 20_000
+    for i in range(10):
+        rig.receive(0x200 + i)
+        rig.t_us += 1
+        rig.can.drain()
+    assert [frame[1] for frame in rig.ring.frames[32:]] == [*range(0x200, 0x20A)]
+    assert not rig.chip.violations
+
+
 @given(
     frames=st.lists(
         st.tuples(IDS, st.booleans(), st.integers(0, 8), st.binary(min_size=8, max_size=8)),

@@ -1,9 +1,9 @@
 """A register model of the MCP2518FD on a simulated bus: what its driver sees through SPI.
 
 Owns registers, message memory, one receive FIFO, filters, modes, bit timing, time base and error
-counters, from data sheet DS20006027B and manual DS20005678E. Not modelled: sending, CAN FD
-frames, further FIFOs, sleep, ECC, CRC commands. What the driver does that the manual forbids is in
-`violations`. Runs on MicroPython too.
+counters, from data sheet DS20006027B, manual DS20005678E and errata DS80000789. Not modelled:
+sending, CAN FD frames, further FIFOs, sleep, ECC, CRC commands. What the driver does that the
+manual forbids is in `violations`. Runs on MicroPython too.
 """
 
 import struct
@@ -22,10 +22,20 @@ class Mcp2518fdModel:
     now_us         function: time of the simulation
     wire_bps       of its bus
     crystal_Hz     its own, `drift_ppm` fast
+    head_errors    in 1,024 readings of FIFOSTA so many have a FIFOCI that is 1 or 2 too large
+                   (DS80000789, item 6, names no rate); which ones is drawn by `seed`
     present        False: nothing is soldered there
     """
 
-    def __init__(self, now_us, wire_bps=500_000, crystal_Hz=40_000_000, drift_ppm=0):
+    def __init__(
+        self,
+        now_us,
+        wire_bps=500_000,
+        crystal_Hz=40_000_000,
+        drift_ppm=0,
+        head_errors=1,
+        seed=1,
+    ):
         self.wire_bps = wire_bps
         self.crystal_Hz = crystal_Hz
         self.present = True
@@ -35,6 +45,9 @@ class Mcp2518fdModel:
         self.violations = set()
         self._now_us = now_us
         self._drift_ppm = drift_ppm
+        self.head_errors = head_errors
+        self.n_head_errors = 0
+        self._random = seed
         self._memory = bytearray(_SPACE)
         self.reset()
 
@@ -84,6 +97,8 @@ class Mcp2518fdModel:
         command, address = view[0] >> 4, (view[0] & 15) << 8 | view[1]
         n = len(view) - 2
         if command == 0 and not address:
+            if self._mode != _CONFIG:
+                self.violations.add("reset outside of configuration")
             self.reset()
         elif command == 2:
             for i in range(n):
@@ -149,10 +164,20 @@ class Mcp2518fdModel:
             self.violations.add(f"message memory read in {n} bytes")
         flags = (self._n > 0) | (self._n == self._depth) << 2
         memory[0x060] = memory[0x060] & 0xF8 | flags
-        memory[0x061] = self._head
+        memory[0x061] = (self._head + self._head_error(address)) % self._depth
         struct.pack_into("<I", memory, 0x064, self._tail * _OBJECT_BYTES)
         struct.pack_into("<I", memory, 0x010, self._time_base(self._now_us()))
         view[2:] = memory[address : address + n]
+
+    def _head_error(self, address):
+        self._random = (self._random * 1103515245 + 12345) & 0x7FFFFFFF
+        drawn = self._random >> 12
+        if address != 0x060 or not 0 < self._n < self._depth - 2:
+            return 0
+        if drawn & 1023 >= self.head_errors:
+            return 0
+        self.n_head_errors += 1
+        return 1 + (drawn >> 10 & 1)
 
     def _write(self, address, value):
         memory = self._memory
