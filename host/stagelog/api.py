@@ -63,7 +63,14 @@ class Drive:
         from stagelog.importers.stream import collect, join_frames
 
         name = self._session
-        streams = [stream_slog(p, name) if name else stream_frames(p) for p in self.paths]
+        if len(self.paths) == 1:
+            streams = [stream_slog(p, name) if name else stream_frames(p) for p in self.paths]
+        else:  # of copies of a session no block comes twice
+            own = {log.path: [each.session for each in log.accounts] for log in self._judged}
+            streams = [
+                stream_slog(p, sessions=own[p]) if p in own else stream_frames(p)
+                for p in self.paths
+            ]
         found = [collect(stream) for stream in streams]
         return join_frames([log.frames for log in found]), [log.diagnostics for log in found]
 
@@ -130,10 +137,10 @@ class Drive:
         """Return the verdict.LogAccount of each log of ours."""
         from stagelog.archive import entry_of
         from stagelog.importers import sniff
-        from stagelog.verdict import judge_log
+        from stagelog.verdict import judge_logs
 
         own = [path for path in self.paths if sniff(path) == "slog"]
-        return [judge_log(path, entry_of(path)) for path in own]
+        return judge_logs([(path, entry_of(path)) for path in own])
 
     @cached_property
     def accounts(self):
@@ -151,7 +158,7 @@ class Drive:
         """Return what `stagelog verify` says of it all, verdict.Verdict; reads foreign logs."""
         from stagelog.verdict import judge_foreign, worst
 
-        found = [problem for log in self._judged for problem in log.problems]
+        found = [v for log in self._judged for v in (*log.problems, *log.copies)]
         found += [account.verdict for account in self.accounts]
         if len(self._judged) < len(self.paths):
             found += [judge_foreign(d) for d in self.diagnostics if d.kind != "slog"]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from slog import messages as m
 from slog.layout import BLOCK_BYTES, BUS_SILENT
-from stagelog.archive import Entry, PartFile, check_sha256, find_session
+from stagelog.archive import Entry, PartFile, check_sha256, find_session, home_of
 from stagelog.errors import UsageError
 from stagelog.link import RequestError
 
@@ -48,11 +48,19 @@ def finish_running(link, always=False):
     return hello["boot"]
 
 
+def place_of(root, session, folder):
+    """Return the folder of a session (fields of LIST_REPLY): where the archive below `root` has
+    some of it already, else `folder`.
+    """
+    return home_of(root, _key(session), folder)
+
+
 def fetch_session(link, session, folder, facts=None, progress=None, again=False):
     """Fetch one session (fields of LIST_REPLY) into `folder`; go on with it if some is there.
 
     progress  called with (blocks held, blocks of the session) as they come
-    again     ask once more for places that were damaged in a finished session
+    again     ask once more for places that were damaged in a finished session, and check the
+              SHA-256 of what is there
     Raises    DeviceError if the logger goes away or the session was overwritten; OutputError.
     """
     with PartFile.open(folder, session, again) as part:
@@ -71,14 +79,24 @@ def fetch_session(link, session, folder, facts=None, progress=None, again=False)
 
 
 def is_held(root, session):
-    """Return the Entry of a session that the archive holds whole, wherever, or None."""
-    entry = find_session(
-        root, session["device_id"].hex(), session["boot"], session["nonce"], session["first_seq"]
-    )
+    """Return the Entry of a session that the archive holds whole, wherever, or None.
+
+    Its file is looked at: by its size, by its SHA-256 if it was written since it was entered.
+    """
+    entry = _listed(root, session)
+    return entry if entry is not None and entry.is_unchanged() else None
+
+
+def _listed(root, session):
+    """Return the Entry that says that the archive holds all of a session, or None."""
+    entry = find_session(root, *_key(session))
     if entry is None or session["running"] or entry.values.get("running"):
         return None
-    whole = entry.values["n_blocks"] == session["n_blocks"] and entry.path.is_file()
-    return entry if whole else None
+    return entry if entry.values["n_blocks"] == session["n_blocks"] else None
+
+
+def _key(session):
+    return session["device_id"].hex(), session["boot"], session["nonce"], session["first_seq"]
 
 
 def facts_of(hello):
@@ -103,7 +121,7 @@ def erase_held(link, root, sessions, progress=None):
         if session["running"]:
             yield session, None, "it is being recorded"
             return
-        entry = is_held(root, session)
+        entry = _listed(root, session)
         if entry is None:
             yield session, None, "the archive does not hold it"
             return

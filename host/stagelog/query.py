@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from stagelog.archive import find_sessions
+from stagelog.archive import find_sessions, superseded
 from stagelog.errors import InputError
 from stagelog.export.files import writing
 from stagelog.export.parquet import SCHEMA
@@ -62,13 +62,26 @@ def decode_archive(root, database, force=False):
     from stagelog.decode import compile_plan
 
     plan = compile_plan(database)
-    for entry in find_sessions(root):
-        folder = entry.folder / f"session={entry.path.stem}"
+    for entry in _counted(root):
+        folder = _folder_of(entry)
         if force or not _is_fresh(folder, entry, database):
             try:
                 yield entry, _decode(entry, folder, plan, database), None
             except InputError as error:
                 yield entry, 0, str(error)
+
+
+def _counted(root):
+    """Return the [Entry] of the sessions below `root`, of copies of one session the one that
+    counts.
+    """
+    entries = find_sessions(root)
+    copies = {entry.path for entry in superseded(entries)}
+    return [entry for entry in entries if entry.path not in copies]
+
+
+def _folder_of(entry):
+    return entry.folder / f"session={entry.path.stem}"
 
 
 def _is_fresh(folder, entry, database):
@@ -77,19 +90,29 @@ def _is_fresh(folder, entry, database):
         return False
     facts = _schema(first)[1]
     wanted = (database.sha256, entry.values["sha256"])
-    return (facts.get("database_sha256"), facts.get("source_sha256")) == wanted
+    return (
+        "verdict" in facts and (facts.get("database_sha256"), facts.get("source_sha256")) == wanted
+    )
 
 
 def _decode(entry, folder, plan, database):
     """Decode one session file into `folder`; return the number of messages."""
-    from stagelog.blocks import read_log
+    from stagelog.archive.manifest import sha256_of
     from stagelog.decode import iter_decode
     from stagelog.export import ParquetSink
-    from stagelog.timeline import find_timeline
+    from stagelog.verdict import judge_log
 
-    session = read_log(entry.path).session()
-    metadata = {"session": session.identity.name, "source_sha256": entry.values["sha256"]}
-    timeline = find_timeline([session])
+    if not entry.path.is_file():
+        raise InputError(f"{entry.path}: the file is missing")
+    judged = judge_log(entry.path, entry)
+    if len(judged.accounts) != 1:
+        raise InputError(f"{entry.path} holds {len(judged.accounts)} sessions")
+    session, timeline = judged.accounts[0].session, judged.accounts[0].timeline
+    metadata = {
+        "session": session.identity.name,
+        "source_sha256": sha256_of(entry.path),
+        "verdict": judged.verdict_of(judged.accounts[0]).as_dict(),
+    }
     if timeline is not None:
         metadata["t0_us"] = timeline.t0_us
         metadata["t0_unix_us"] = timeline.t0_unix_us
@@ -137,9 +160,12 @@ class Archive:
 
     @cached_property
     def files(self):
-        """Return {message: [Path]} of all decoded files."""
+        """Return {message: [Path]} of all decoded files, without those of copies of a session."""
         found = {}
+        copies = {_folder_of(entry) for entry in superseded(find_sessions(self.root))}
         for path in sorted(self.root.rglob("session=*/*.parquet")):
+            if path.parent in copies:
+                continue
             if not path.parent.name.startswith(".") and not path.name.startswith("."):
                 found.setdefault(path.stem, []).append(path)
         return found
@@ -176,6 +202,18 @@ class Archive:
             return relation.columns, relation.fetchall()
         except self._error as error:
             raise InputError(_reason(error)) from None
+
+    @property
+    def verdicts(self):
+        """Return {session: verdict.Verdict} of the sessions behind the views that were named."""
+        from stagelog.verdict import Verdict
+
+        found = {}
+        for path in (path for message in self._made for path in self.files.get(message, ())):
+            told = _schema(path)[1].get("verdict") or {}
+            text = told.get("text", "open end: it was decoded by an older stagelog, add --dbc")
+            found[path.parent.name] = Verdict(told.get("kind", "open end"), text)
+        return found
 
     def _known(self):
         if not self.files:
@@ -216,7 +254,7 @@ class Archive:
         columns = ", ".join(f"{_name(n)} VARCHAR" for n in HIVE)
         columns += "".join(f", {_name(n)} {kind}" for n, kind in SESSION_FIELDS.items())
         self.connection.execute(f"create table sessions ({columns})")
-        for entry in find_sessions(self.root):
+        for entry in _counted(self.root):
             hive = dict(p.split("=", 1) for p in entry.folder.parts if "=" in p)
             hive["session"] = entry.path.stem
             row = [hive.get(name) for name in HIVE]

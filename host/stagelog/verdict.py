@@ -5,8 +5,10 @@ only where each frame that the logger was given is held and a witness knows the 
 Fails with InputError as the reader does; a log that is not what it should be is a value.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+
+import numpy as np
 
 from stagelog.blocks import NO_LOGGER, Session, read_log
 from stagelog.ending import CUT, OPEN, POWER_OFF, find_end
@@ -18,7 +20,9 @@ INCOMPLETE = "incomplete"
 OPEN_LOG = "open end"
 FOREIGN = "foreign log"
 EMPTY = "no session"
-_WORST_FIRST = (INCOMPLETE, OPEN_LOG, EMPTY, FOREIGN, COMPLETE)
+SUPERSEDED = "superseded"
+_WORST_FIRST = (INCOMPLETE, OPEN_LOG, EMPTY, FOREIGN, COMPLETE, SUPERSEDED)
+_FINE = (COMPLETE, FOREIGN, SUPERSEDED)
 _NOBODY_COUNTED = "what its logger lost cannot be known"
 
 
@@ -36,12 +40,12 @@ class Verdict:
     @property
     def complete(self) -> bool | None:
         """True, False, or None where nobody can know and nothing is known to be missing."""
-        return None if self.kind == FOREIGN else self.kind == COMPLETE
+        return None if self.kind == FOREIGN else self.kind in _FINE
 
     @property
     def exit_code(self) -> int:
         """Return what a command ends with that vouches for this log."""
-        return 0 if self.kind in (COMPLETE, FOREIGN) else 1
+        return 0 if self.kind in _FINE else 1
 
     def as_dict(self) -> dict:
         """Return JSON types."""
@@ -64,22 +68,24 @@ class LogAccount:
     """One log: its sessions in the order of recording, and what is wrong with the file itself.
 
     problems  Verdicts on the file: changed, missing, cut off
+    copies    Verdicts on sessions that count elsewhere: all their blocks lie in another file too
     damaged   blocks.BadBlock
     """
 
     path: Path
     accounts: tuple[Account, ...] = ()
     problems: tuple[Verdict, ...] = ()
+    copies: tuple[Verdict, ...] = ()
     damaged: tuple = ()
 
     @property
     def verdict(self) -> Verdict:
         """Return the worst of what is said of the file and of its sessions."""
-        return worst([*self.problems, *(each.verdict for each in self.accounts)])
+        return worst([*(each.verdict for each in self.accounts), *self.problems, *self.copies])
 
     def verdict_of(self, account: Account) -> Verdict:
         """Return what is said of one of the sessions, the file's own problems with it."""
-        return worst([*self.problems, account.verdict])
+        return _worst([account.verdict, *self.problems])
 
 
 def judge_log(path, entry=None) -> LogAccount:
@@ -109,7 +115,55 @@ def judge_log(path, entry=None) -> LogAccount:
             ledger = account(session, log.damaged, end)
             verdict = judge_session(session, ledger, boot.timeline)
             accounts.append(Account(path, session, ledger, boot.timeline, verdict))
-    return LogAccount(path, tuple(accounts), tuple(problems), tuple(log.damaged))
+    return LogAccount(path, tuple(accounts), tuple(problems), damaged=tuple(log.damaged))
+
+
+def judge_logs(logs) -> list[LogAccount]:
+    """Account for several logs of ours that are read together: no block counts twice.
+
+    logs  pairs (path, its archive.Entry or None)
+    Of a session that several files hold, the file with the most blocks counts; of the others only
+    the blocks that it lacks.
+    """
+    judged = [judge_log(path, entry) for path, entry in logs]
+    copies = {}
+    for number, log in enumerate(judged):
+        for each in log.accounts:
+            copies.setdefault(each.session.identity, []).append((number, each))
+    for same in copies.values():
+        same.sort(key=lambda copy: -copy[1].session.n_blocks)
+        kept = _block_keys(same[0][1].session)
+        for number, each in same[1:]:
+            keys = _block_keys(each.session)
+            alone = ~np.isin(keys, kept)
+            if not alone.all():
+                judged[number] = _without(judged[number], each, alone, same[0][1].path)
+            kept = np.concatenate([kept, keys[alone]])
+    return judged
+
+
+def _block_keys(session):
+    """Return what tells each block of a session from the others, uint64: its number and CRC."""
+    return session.headers["seq"].astype(np.uint64) << np.uint64(32) | session.headers["crc"]
+
+
+def _without(log, counted, alone, other):
+    """Return a LogAccount in which only the blocks `alone` (bool) of one of its sessions count."""
+    session = counted.session
+    rest, copies = [], list(log.copies)
+    if alone.any():
+        session = Session(
+            session.medium, session.identity, session.headers[alone], session.rows[alone]
+        )
+        ledger = account(session, log.damaged, counted.ledger.end)
+        verdict = judge_session(session, ledger, counted.timeline)
+        rest = [replace(counted, session=session, ledger=ledger, verdict=verdict)]
+    else:
+        name = session.identity.name
+        text = f"{SUPERSEDED}: every block of session {name} lies in {other} too, and counts there"
+        copies.append(Verdict(SUPERSEDED, text))
+    others = [one for one in log.accounts if one is not counted]
+    return replace(log, accounts=(*others, *rest), copies=tuple(copies))
 
 
 def judge_session(session, ledger, timeline=None) -> Verdict:
@@ -151,13 +205,20 @@ def judge_foreign(diagnostics) -> Verdict:
 
 
 def worst(verdicts) -> Verdict:
-    """Return one Verdict for several: the worst, and how many are not complete."""
+    """Return one Verdict for several, at least one: the first of the worst, and how many more are
+    bad.
+    """
     verdicts = list(verdicts)
-    found = min(verdicts, key=lambda verdict: _WORST_FIRST.index(verdict.kind))
-    n_bad = sum(verdict.exit_code for verdict in verdicts)
-    if n_bad < 2:
+    found = _worst(verdicts)
+    n_more = sum(verdict.exit_code for verdict in verdicts) - 1
+    if n_more < 1:
         return found
-    return Verdict(found.kind, f"{found.text} (and {n_bad - 1} more of {len(verdicts)})")
+    findings = "finding" if n_more == 1 else "findings"
+    return Verdict(found.kind, f"{found.text} (and {n_more:,} more {findings})")
+
+
+def _worst(verdicts):
+    return min(verdicts, key=lambda verdict: _WORST_FIRST.index(verdict.kind))
 
 
 def _lost(ledger):

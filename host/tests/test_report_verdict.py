@@ -159,3 +159,13 @@ def test_a_real_difference_is_still_told(run, said, table):
     value, section, reasons = agreement(out)
     assert value == "2 differ" and len(section["tables"][0]["rows"]) == 2
     assert any("Car and laptop differ in 2 events" in why for why in reasons)
+
+
+def test_a_copy_of_a_part_counts_once(run, said):
+    """The first ten blocks lie in the folder twice."""
+    path = max(said.glob("*.slog"), key=lambda path: path.stat().st_size)
+    n_frames = sum(read_log(path).session().n_frames for path in said.glob("*.slog"))
+    (said / "copy.slog").write_bytes(path.read_bytes()[: 10 * BLOCK_BYTES])
+    code, out, _ = run("report", said, "--json")
+    health = json.loads(out)["sections"]["health"]
+    assert code == 0 and f"{n_frames:,} frames" in health["lines"][0]

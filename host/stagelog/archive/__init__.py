@@ -4,6 +4,11 @@
         e66038b7130f2e29-12-9f3c2a11.slog   the session's blocks verbatim, as they lie on the card
         manifest.json                       what each file is, its SHA-256 and its ledger
 
+One session lives in one place: in the folder where it was stored first. A later download goes on
+with that file, whatever stage it names. Where there are copies none the less, the one with the
+most blocks counts, a block that only another copy holds counts too, and none counts twice. Nothing
+is deleted.
+
 Everything appears by atomic rename; what is being fetched is `.part` with a journal beside it.
 Names from users and loggers are data and are made safe before they become names. Fails with
 OutputError (cannot write), InputError (a manifest that cannot be read).
@@ -15,7 +20,9 @@ from stagelog.archive.manifest import (
     entry_of,
     find_session,
     find_sessions,
+    home_of,
     load_manifest,
+    superseded,
 )
 from stagelog.archive.names import hive_value, safe_name, stage_folder
 from stagelog.archive.part import PartFile
@@ -29,8 +36,10 @@ __all__ = [
     "find_session",
     "find_sessions",
     "hive_value",
+    "home_of",
     "load_manifest",
     "safe_name",
     "stage_folder",
     "store_session",
+    "superseded",
 ]

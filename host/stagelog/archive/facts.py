@@ -12,7 +12,6 @@ from stagelog.blocks import read_log
 from stagelog.ending import find_end
 from stagelog.ledger import account
 from stagelog.timeline import find_timeline
-from stagelog.verdict import judge_session
 
 _HASHES = {1: "settings_sha256_head", 2: "signals_sha256_head", 3: "firmware_sha256_head"}
 
@@ -28,6 +27,7 @@ def complete_session(path, session, facts=None):
         "file": path.name,
         "sha256": sha256_of(path),
         "n_bytes": path.stat().st_size,
+        "mtime_ns": path.stat().st_mtime_ns,
         "format_version": VERSION,
         "device_id": device_id,
         "boot": session["boot"],
@@ -63,10 +63,8 @@ def facts_of_blocks(path, values):
     session = next(s for s in log.sessions if (s.device_id, s.boot, s.nonce) == key)
     ledger = account(session, log.damaged, find_end(session, log.sessions, values))
     timeline = find_timeline([session])
-    verdict = judge_session(session, ledger, timeline)
     found = {
         "complete": ledger.complete,
-        "verdict": verdict.as_dict(),
         "last_seq": session.last_seq,
         "n_frames": session.n_frames,
         "n_damaged": len(log.damaged),

@@ -48,6 +48,29 @@ class Entry:
         """Return (device_id, boot, nonce, first_seq)."""
         return tuple(self.values[name] for name in ("device_id", "boot", "nonce", "first_seq"))
 
+    def overlaps(self, other):
+        """Tell whether both name blocks of the same numbers."""
+        first, others = self.values["first_seq"], other.values["first_seq"]
+        last, others_last = (
+            each.values.get("last_seq", each.values["first_seq"] + each.values["n_blocks"] - 1)
+            for each in (self, other)
+        )
+        return first <= others_last and others <= last
+
+    def is_unchanged(self, always=False):
+        """Tell whether the file is what was entered: by its size, and by its SHA-256 too if it was
+        written since, or `always`.
+        """
+        try:
+            stat = self.path.stat()
+        except OSError:
+            return False
+        if stat.st_size != self.values["n_bytes"]:
+            return False
+        if not always and stat.st_mtime_ns == self.values.get("mtime_ns"):
+            return True
+        return sha256_of(self.path) == self.values["sha256"]
+
 
 def load_manifest(folder):
     """Return [Entry] of a folder, empty if it has no manifest."""
@@ -104,6 +127,36 @@ def find_session(root, device_id, boot, nonce, first_seq=None):
         if entry.key[:3] == key and first_seq in (None, entry.key[3])
     ]
     return max(found, key=lambda entry: entry.values["n_blocks"], default=None)
+
+
+def home_of(root, key, folder):
+    """Return the folder below `root` where a session lives already, else `folder`.
+
+    key  Entry.key
+    """
+    held = find_session(root, *key)
+    return folder if held is None else held.folder
+
+
+def superseded(entries):
+    """Return those of the entries whose session another entry holds more of.
+
+    Copies of one session are not counted twice: the one with the most blocks counts.
+    """
+    groups = {}
+    for entry in entries:
+        groups.setdefault(entry.key[:3], []).append(entry)
+    found = []
+    for copies in groups.values():
+        kept = []
+        for entry in sorted(copies, key=_held, reverse=True):
+            (found if any(map(entry.overlaps, kept)) else kept).append(entry)
+    return found
+
+
+def _held(entry):
+    n_damaged = entry.values.get("n_damaged")
+    return entry.values["n_blocks"] - (n_damaged if isinstance(n_damaged, int) else 0)
 
 
 def entry_of(path):

@@ -59,7 +59,7 @@ class PartFile:
 
         session   fields of LIST_REPLY: device_id (8 bytes), boot, nonce, first_seq, position,
                   n_blocks, data_first, data_end, running
-        again     fetch the damaged places of a finished session once more
+        again     fetch the damaged places of a finished session once more, and look at all of it
         If the folder holds all of it, `is_finished` is true and `entry` says what it holds.
         """
         _check(session)
@@ -68,7 +68,11 @@ class PartFile:
             folder.mkdir(parents=True, exist_ok=True)
         part = cls(folder, _name_for(folder, session), session)
         entry = part._entry()
-        if entry is not None and entry.path.is_file() and _holds(entry.values, session, again):
+        if (
+            entry is not None
+            and _holds(entry.values, session, again)
+            and entry.is_unchanged(again)
+        ):
             part.entry = entry
             part._journal.unlink(missing_ok=True)
             return part

@@ -66,7 +66,7 @@ def prepare(path, size, raw, force, yes, as_json):
 @json_option
 def read(path, archive, event, car, stage, erased, as_json):
     """Show the sessions on a card or its image; copy them with --archive."""
-    from stagelog.archive import stage_folder, store_session
+    from stagelog.archive import home_of, stage_folder, store_session
     from stagelog.card import read_card
     from stagelog.cli._logs import session_facts, session_line
     from stagelog.timeline import find_boots
@@ -82,7 +82,9 @@ def read(path, archive, event, car, stage, erased, as_json):
             if not as_json:
                 click.echo(session_line(session, boot.timeline))
             if archive:
-                entry = store_session(log, session, stage_folder(archive, event, car, stage))
+                key = (session.device_id, session.boot, session.nonce, session.first_seq)
+                folder = home_of(archive, key, stage_folder(archive, event, car, stage))
+                entry = store_session(log, session, folder)
                 facts["file"] = str(entry.path)
                 if not as_json:
                     click.echo(f"  {entry.path}")

@@ -39,8 +39,8 @@ def command(log, dbc, out, as_csv, rate_Hz, raw, signals, buses, force, as_json)
         )
     database = load_database(dbc)
     plan = compile_plan(database, list(signals) or None, list(buses) or None)
-    recordings = _recordings(log)
-    reports, bad = [], 0
+    recordings, empty = _recordings(log)
+    reports, bad = [], max((verdict.exit_code for verdict in empty), default=0)
     for recording in recordings:
         folder = Path(out) / recording.name if len(recordings) > 1 else Path(out)
         sink = _sink(folder, plan, database, recording.facts, as_csv, rate_Hz, raw, force)
@@ -52,7 +52,11 @@ def command(log, dbc, out, as_csv, rate_Hz, raw, signals, buses, force, as_json)
         if not as_json:
             _print(report)
     if as_json:
-        print_json("stagelog.decode/1", {"dbc": str(dbc), "sessions": reports})
+        facts = {"dbc": str(dbc), "sessions": reports, "others": [v.as_dict() for v in empty]}
+        print_json("stagelog.decode/1", facts)
+    else:
+        for verdict in empty:
+            click.echo(verdict.text)
     raise SystemExit(bad if any(report["n_decoded"] for report in reports) else 1)
 
 
@@ -69,29 +73,34 @@ class _Recording(NamedTuple):
 
 
 def _recordings(log):
-    """Return the [_Recording] in a log of any kind or in a folder of the archive."""
+    """Return ([_Recording] in a log of any kind or in a folder of the archive, [Verdict] on files
+    in which there is none).
+    """
     from stagelog.archive import safe_name
     from stagelog.cli._logs import find_logs
     from stagelog.importers import sniff, stream_frames
     from stagelog.pipes import STDIN
-    from stagelog.verdict import judge_log
+    from stagelog.verdict import judge_logs
 
-    found = []
+    found, own = [], []
     for path, entry in find_logs(log):
-        if not path.is_block_device() and sniff(path) != "slog":
-            stream = stream_frames(path)
-            judge = partial(_judge_stream, stream.diagnostics)
-            facts = {"source": path.name}
-            name = safe_name("stdin" if str(path) in STDIN else path.stem)
-            found.append(_Recording(name, partial(iter, stream), facts, judge))
+        is_lost = entry is not None and not path.exists()
+        if is_lost or path.is_block_device() or sniff(path) == "slog":
+            own.append((path, entry))
             continue
-        judged = judge_log(path, entry)
+        stream = stream_frames(path)
+        judge = partial(_judge_stream, stream.diagnostics)
+        facts = {"source": path.name}
+        name = safe_name("stdin" if str(path) in STDIN else path.stem)
+        found.append(_Recording(name, partial(iter, stream), facts, judge))
+    judged_logs = judge_logs(own)
+    for judged in judged_logs:
         for each in judged.accounts:
-            facts = _facts(path, each.session, each.timeline)
+            facts = _facts(judged.path, each.session, each.timeline)
             name, tables = each.session.identity.name, each.session.iter_frames
             judge = partial(_judge_session, judged, each)
             found.append(_Recording(name, tables, facts, judge))
-    return found
+    return found, [log.verdict for log in judged_logs if not log.accounts]
 
 
 def _judge_stream(diagnostics):

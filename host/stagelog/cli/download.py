@@ -17,13 +17,18 @@ from stagelog.cli._common import json_option, print_json, size_text, transfer_pr
     default=None,
     help="Close the running session first.  [default: if its buses are silent]",
 )
-@click.option("--again", is_flag=True, help="Fetch damaged places of finished sessions once more.")
+@click.option(
+    "--again",
+    is_flag=True,
+    help="Look at all files, and fetch damaged places of finished sessions once more.",
+)
 @json_option
 def command(port, archive, event, car, stage, boots, stop, again, as_json):
     """Fetch the sessions on the logger at PORT into the archive.
 
     Goes on where it stopped. Every block is checked; a session gets its name when all of it is
-    there. Exit 1 if a session that was fetched is not complete.
+    there, and stays in the folder where it was stored first. A file that was changed or cut off
+    since is fetched again. Exit 1 if a session that was fetched is not complete.
     """
     from slog.messages import CONTROL_START
     from stagelog.archive import stage_folder
@@ -35,6 +40,7 @@ def command(port, archive, event, car, stage, boots, stop, again, as_json):
         fetch_session,
         finish_running,
         is_held,
+        place_of,
         set_clock,
     )
     from stagelog.ports import open_link
@@ -57,7 +63,8 @@ def command(port, archive, event, car, stage, boots, stop, again, as_json):
                     fetched.append(Fetched(session, entry, HELD, 0, 0))
                     continue
                 with transfer_progress(f"boot {session['boot']}") as progress:
-                    fetched.append(fetch_session(link, session, folder, facts, progress, again))
+                    place = place_of(archive, session, folder)
+                    fetched.append(fetch_session(link, session, place, facts, progress, again))
         finally:
             if stopped is not None:
                 link.control(CONTROL_START, stopped)

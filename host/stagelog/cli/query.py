@@ -27,16 +27,17 @@ def command(sql, archive, dbc, view, as_csv, as_json):
     """Run SQL over the archive: one view per message of the DBC, and the view "sessions".
 
     A view has event, car, stage, session, time (UTC), t_us (since power-on), bus and the signals
-    in their units. Without SQL the views are listed.
+    in their units. Without SQL the views are listed. Exit 1 if a session that was asked is not
+    complete, or could not be decoded.
     """
     from stagelog.extras import need
     from stagelog.query import Archive
+    from stagelog.verdict import worst
 
     if as_csv and as_json:
         raise UsageError("--csv and --json together", "choose one")
     need("duckdb", "query")  # before minutes of decoding
-    if dbc:
-        _decode(archive, dbc)
+    n_failed = _decode(archive, dbc) if dbc else 0
     with Archive(archive) as opened:
         if sql:
             columns, rows = opened.rows(sql)
@@ -46,22 +47,36 @@ def command(sql, archive, dbc, view, as_csv, as_json):
         else:
             columns = ["view", "files"]
             rows = [(name, len(paths)) for name, paths in sorted(opened.files.items())]
-    _print(columns, rows, as_csv, as_json)
+        verdicts = opened.verdicts
+    for session, verdict in verdicts.items():
+        if verdict.exit_code:
+            click.echo(f"{session}: {verdict.text}", err=True)
+    verdict = worst(verdicts.values()) if verdicts else None
+    _print(columns, rows, as_csv, as_json, verdict)
+    raise SystemExit(1 if n_failed or (verdict and verdict.exit_code) else 0)
 
 
 def _decode(archive, dbc):
     from stagelog.dbc import load_database
     from stagelog.query import decode_archive
 
+    n_failed = 0
     for entry, n, problem in decode_archive(Path(archive), load_database(dbc)):
+        n_failed += problem is not None
         what = f"NOT decoded: {problem}" if problem else f"decoded, {n} messages"
         click.echo(f"{entry.path.name} {what}", err=True)
+    return n_failed
 
 
-def _print(columns, rows, as_csv, as_json):
+def _print(columns, rows, as_csv, as_json, verdict):
     if as_json:
-        named = [dict(zip(columns, row, strict=True)) for row in rows]
-        print_json("stagelog.query/1", {"columns": columns, "rows": named})
+        facts = {
+            "columns": columns,
+            "rows": [dict(zip(columns, row, strict=True)) for row in rows],
+        }
+        if verdict:
+            facts |= {"complete": verdict.complete, "verdict": verdict.as_dict()}
+        print_json("stagelog.query/1", facts)
     elif as_csv:
         csv.writer(sys.stdout).writerows([columns, *rows])
     elif rows:

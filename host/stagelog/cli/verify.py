@@ -19,9 +19,9 @@ def command(log, show_all, as_json):
     COMPLETE needs a witness of the end: the record of a stop, the manifest, or the card.
     """
     from stagelog.cli._logs import find_logs
-    from stagelog.verdict import judge_log, worst
+    from stagelog.verdict import judge_logs, worst
 
-    judged = [judge_log(path, entry) for path, entry in find_logs(log)]
+    judged = judge_logs(find_logs(log))
     verdict = worst(one.verdict for one in judged)
     if as_json:
         facts = {"complete": verdict.complete, "verdict": verdict.as_dict()}
@@ -42,6 +42,7 @@ def _report(judged):
         "complete": judged.verdict.complete,
         "verdict": judged.verdict.as_dict(),
         "problems": [problem.text for problem in judged.problems],
+        "copies": [copy.text for copy in judged.copies],
         "sessions": [
             {
                 **each.ledger.as_dict(),
@@ -60,8 +61,8 @@ def _print(judged, show_all):
     damaged = [f"damaged: {bad}" for bad in judged.damaged]
     for line in damaged if show_all else damaged[:_MOST_LINES]:
         click.echo(line)
-    for problem in judged.problems:
-        click.echo(problem.text)
+    for verdict in (*judged.problems, *judged.copies):
+        click.echo(verdict.text)
 
 
 def _print_session(account, show_all):

@@ -10,9 +10,9 @@ from stagelog.importers.diagnostics import Diagnostics
 from stagelog.importers.stream import FrameStream
 
 
-def stream_slog(path, session=None):
+def stream_slog(path, session=None, sessions=None):
     """Return a FrameStream over the sessions of a log, or over the one whose name starts with
-    `session`.
+    `session`, or over `sessions` that were read from it.
     """
     from stagelog.blocks import read_log
 
@@ -22,7 +22,8 @@ def stream_slog(path, session=None):
         diagnostics.add("bad block", f"byte {bad.offset}", bad.reason)
     for remark in log.diagnostics:
         diagnostics.note(str(remark))
-    sessions = log.sessions if session is None else [log.session(session)]
+    if sessions is None:
+        sessions = log.sessions if session is None else [log.session(session)]
     stream = FrameStream("slog", Path(path), None, diagnostics)
     stream.chunks = _chunks(stream, sessions)
     return stream

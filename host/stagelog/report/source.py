@@ -34,7 +34,7 @@ from stagelog.ledger import Gap, describe
 from stagelog.report.events import Happened
 from stagelog.report.stage import Piece, Stage
 from stagelog.timeline import SOURCE_TEXT, find_boots
-from stagelog.verdict import OPEN_LOG, Verdict, judge_foreign, judge_log, worst
+from stagelog.verdict import OPEN_LOG, Verdict, judge_foreign, judge_logs, worst
 
 APART_US = 3_600_000_000  # a log of another recorder that is silent for so long is two
 _EPOCH_FROM_US = 10**15  # times from here on are since 1970
@@ -170,17 +170,16 @@ class _Reading:
 
     def add_own(self, paths):
         """Add the sessions of our logger, key cycle by key cycle."""
-        accounts = {}
-        for path in paths:
-            judged = judge_log(path, entry_of(path))
-            self.health.verdicts += judged.problems
+        accounts, problems = {}, []
+        for judged in judge_logs([(path, entry_of(path)) for path in paths]):
+            problems += judged.problems
             ends = [each.ledger.end.is_known for each in judged.accounts]
             ends += [problem.kind != OPEN_LOG for problem in judged.problems]
             self.health.is_end_known &= all(ends)
             self.health.damaged += [str(bad) for bad in judged.damaged]
             accounts.update((each.session, each) for each in judged.accounts)
         sessions = list(accounts)
-        self.health.verdicts += [each.verdict for each in accounts.values()]
+        self.health.verdicts += [*(each.verdict for each in accounts.values()), *problems]
         boots = find_boots(sessions)
         devices = sorted({boot.device_id for boot in boots})
         if len(devices) > 1:
