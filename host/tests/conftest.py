@@ -37,3 +37,68 @@ def time_zone(request):
             time.tzset()
         yield os.environ["TZ"]
     time.tzset()
+
+
+STEP_US = 100_000
+# A car that drives straight on at 72 km/h, 20 m/s, and lacks nothing: every signal with a limit.
+CALM = {
+    **dict.fromkeys(("WhlSpdFL", "WhlSpdFR", "WhlSpdRL", "WhlSpdRR"), 72.0),
+    **dict.fromkeys(("DmpPosFL", "DmpPosFR", "DmpPosRL", "DmpPosRR"), 150.0),
+    **dict.fromkeys(("DiffOilTempF", "DiffOilTempR", "TrfOilTemp", "TrnOilTempSump"), 80.0),
+    **dict.fromkeys(("CoolantTemp", "Rad1In", "Rad2In", "Rad3In"), 90.0),
+    **dict.fromkeys(("Rad1Out", "Rad2Out", "Rad3Out"), 75.0),
+    **dict.fromkeys(("DmpTempFL", "DmpTempFR", "DmpTempRL1", "DmpTempRL2"), 60.0),
+    **dict.fromkeys(("DmpTempRR1", "DmpTempRR2"), 60.0),
+    **dict.fromkeys(("DiscTempFL", "DiscTempFR", "DiscTempRL", "DiscTempRR"), 200.0),
+    **dict.fromkeys(("TyrPresFL", "TyrPresFR", "TyrPresRL", "TyrPresRR"), 220.0),
+    **dict.fromkeys(("Fan1Curr", "Fan2Curr", "Fan3Curr", "Fan4Curr"), 20.0),
+    **dict.fromkeys(("Fan1Duty", "Fan2Duty", "Fan3Duty", "Fan4Duty"), 30.0),
+    **dict.fromkeys((f"KnkRetCyl{n}" for n in range(1, 9)), 0.0),
+    **dict.fromkeys(("EgtB1Pre", "EgtB2Pre"), 700.0),
+    **dict.fromkeys(("ChargeTempB1", "ChargeTempB2"), 40.0),
+    **dict.fromkeys(("BoostB1", "BoostB2"), 150.0),
+    "EngSpd": 3000.0,
+    "TrnInSpd": 3000.0,
+    "EngOilTemp": 100.0,
+    "EngOilPres": 400.0,
+    "FuelPresLo": 500.0,
+    "CrankcasePres": 1.0,
+    "AirFltDp": 1.0,
+    "BattVolt": 14.0,
+}
+
+
+@pytest.fixture(scope="session")
+def make_stage():
+    """Return a function that makes a report's Stage of which a test chooses every value.
+
+    make_stage(seconds, **signals)   a number, a function of the seconds, or None for no signal;
+                                     ten samples a second from 0 on, what is not named is CALM
+    make_stage.calm                  {signal: value}, CALM
+    """
+    import numpy as np
+
+    from stagelog.dbc import load_database
+    from stagelog.decode.tables import Decoded, MessageTable
+    from stagelog.profile import dbc_file, load_profile
+    from stagelog.report.stage import Stage
+
+    profile = load_profile("d7xr")
+    messages = load_database(dbc_file(profile)).messages
+
+    def make(seconds=100.0, name="C01", flights=(), stuck=(), **signals):
+        t_us = np.arange(0, round(seconds * 1e6) + 1, STEP_US, dtype=np.int64)
+        tables = {}
+        for signal, given in (CALM | signals).items():
+            if given is None:
+                continue
+            values = given(t_us / 1e6) if callable(given) else np.full(len(t_us), float(given))
+            message = next(m for m in messages if signal in {s.name for s in m.signals})
+            if message.name not in tables:
+                bus = np.zeros(len(t_us), np.uint8)
+                tables[message.name] = MessageTable(message, t_us, bus)
+            tables[message.name].signals[signal] = np.asarray(values, np.float64)
+        return Stage(Decoded("phys", tables), profile, name, (), stuck, flights)
+
+    make.calm = CALM
+    return make
