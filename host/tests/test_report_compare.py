@@ -1,0 +1,192 @@
+"""Cars beside each other, with different logs: every number worked out here.
+
+Car A drives 72 km/h, 0.02 km a second, for 100 s; car B 36 km/h, 0.01 km a second, for 100 s. A km
+d is passed by A after d / 0.02 s and by B after d / 0.01 s: at 0.5 km B is 25 s behind.
+"""
+
+import numpy as np
+import pytest
+
+from slog import events as ev
+from stagelog.dbc import load_database
+from stagelog.events import Detected, compile_table
+from stagelog.profile import dbc_file, load_profile
+from stagelog.report.build import compare_facts, plain_facts
+from stagelog.report.pyramid import EMPTY, unpack_level
+from stagelog.report.source import Health, Source
+
+WHEELS = ("WhlSpdFL", "WhlSpdFR", "WhlSpdRL", "WhlSpdRR")
+
+
+@pytest.fixture(scope="module")
+def table():
+    profile = load_profile("d7xr")
+    return compile_table(profile, load_database(dbc_file(profile)))
+
+
+@pytest.fixture
+def cars(make_stage, table):
+    """Return a function that makes the Sources of A and B."""
+
+    def make(found=((), ()), a=None, b=None):
+        used_a = {"FuelUsedTot": lambda t_s: 10.0 + 0.01 * t_s}  # 1.0 l on 2 km
+        used_b = {"FuelUsedTot": lambda t_s: 500.0 + 0.008 * t_s}  # 0.8 l on 1 km
+        half = dict.fromkeys(WHEELS, 36.0)
+        stages = (
+            make_stage(name="A", **used_a | (a or {})),
+            make_stage(name="B", **half | used_b | (b or {})),
+        )
+        pairs = zip(stages, found, strict=True)
+        return [Source(stage, Health(), list(events), table, None) for stage, events in pairs]
+
+    return make
+
+
+def rows_of(facts, section, number=0):
+    return {
+        next(iter(row.values())): row
+        for row in plain_facts(facts)["sections"][section]["tables"][number]["rows"]
+    }
+
+
+def chart(facts, name):
+    return next(one for one in facts["charts"] if one["id"] == name)
+
+
+def curve(channel):
+    """Return (x, lowest, highest) of the finest level of a channel, empty bins left out."""
+    low, high = unpack_level(channel["levels"][0])
+    full = low != EMPTY
+    x = channel["bin"] * np.flatnonzero(full)
+    return (
+        x,
+        channel["lo"] + low[full] * channel["step"],
+        channel["lo"] + high[full] * channel["step"],
+    )
+
+
+def test_each_car_has_its_own_column(cars):
+    driven = rows_of(compare_facts(cars()), "cars", 1)
+    for fact, unit, a, b in (
+        ("distance", "km", 2.0, 1.0),
+        ("recorded", "min", 100 / 60, 100 / 60),
+        ("moving", "min", 100 / 60, 100 / 60),
+        ("mean while moving", "km/h", 72.0, 36.0),
+        ("highest speed", "km/h", 72.0, 36.0),
+        ("fuel used", "l", 1.0, 0.8),
+        ("consumption", "l/100 km", 50.0, 80.0),
+    ):
+        row = driven[fact]
+        assert row["unit"] == unit
+        assert row["A"] == pytest.approx(a, rel=2e-3) and row["B"] == pytest.approx(b, rel=2e-3)
+
+
+def test_time_behind_is_that_of_the_slower_car(cars):
+    facts = compare_facts(cars())
+    behind = chart(facts, "k-behind")
+    assert (behind["title"], behind["unit"], behind["x_unit"]) == ("Time behind A", "s", "km")
+    (channel,) = behind["channels"]
+    assert channel["name"] == "B"
+    km, low, high = curve(channel)
+    for wanted_km in (0.1, 0.5, 0.9):
+        at = int(np.argmin(np.abs(km - wanted_km)))
+        assert low[at] == pytest.approx(50 * wanted_km, abs=0.6)
+        assert high[at] == pytest.approx(50 * wanted_km, abs=0.6)
+    assert km[-1] <= 1.0  # as far as both came
+
+
+def test_the_faster_car_is_ahead(cars):
+    a, b = cars()
+    (channel,) = chart(compare_facts([b, a]), "k-behind")["channels"]
+    _, low, _ = curve(channel)
+    assert channel["name"] == "A" and low[-1] == pytest.approx(-50.0, abs=0.6)
+
+
+def test_time_standing_counts(cars):
+    """B drives 72 km/h as A, and stands from 20 s to 50 s: 30 s behind from 0.4 km on.
+
+    It brakes from 20 m/s to 0 with the 15 m/s2 that the report believes and speeds up with
+    8 m/s2: 20 * 20 / 2 / 15 and 20 * 20 / 2 / 8 m are driven meanwhile, 1.33 s and 2.5 s. What
+    is lost is half of the latter less half of the former, 1.25 - 0.67 = 0.6 s, and the 30 s.
+    """
+
+    def speed(t_s):
+        return 72.0 * ~((t_s > 19.99) & (t_s < 49.99))
+
+    facts = compare_facts(cars(b=dict.fromkeys(WHEELS, speed)))
+    (channel,) = chart(facts, "k-behind")["channels"]
+    km, low, high = curve(channel)
+    assert high[km < 0.39].max() < 0.2
+    assert low[km > 0.5].min() == pytest.approx(30.6, abs=0.3)
+    assert high[km > 0.5].max() == pytest.approx(30.6, abs=0.3)
+    moving = rows_of(facts, "cars", 1)["moving"]
+    assert moving["B"] * 60 == pytest.approx(71.3, abs=0.3)  # 70 s and the braking, 1.33 s
+
+
+def test_extremes_go_by_the_side_of_the_limit(cars):
+    """The highest of a limit above, the lowest of a limit below; each car its own."""
+    a = {"CoolantTemp": lambda t_s: 90.0 + 10.0 * (t_s == 50), "BattVolt": 13.5}
+    b = {
+        "CoolantTemp": lambda t_s: 95.0 - 20.0 * (t_s == 50),
+        "BattVolt": lambda t_s: 14.0 - t_s / 50,
+    }
+    facts = compare_facts(cars(a=a, b=b))
+    rows = rows_of(facts, "limits")
+    assert (rows["CoolantTemp"]["A"], rows["CoolantTemp"]["B"]) == (100.0, 95.0)
+    assert rows["CoolantTemp"]["unit"] == "degC"
+    assert rows["BattVolt"]["A"] == 13.5 and rows["BattVolt"]["B"] == pytest.approx(12.0)
+    assert rows["TyrPresFL"]["A"] == 220.0
+
+
+def test_a_signal_that_one_car_lacks(cars):
+    rows = rows_of(compare_facts(cars(a={"BattVolt": None})), "limits")
+    assert rows["BattVolt"]["A"] is None and rows["BattVolt"]["B"] == 14.0
+
+
+def test_the_verdict_is_that_of_the_worse_car(cars):
+    stuck = [Detected(30_000_000, ev.STUCK, ev.ON, 900, 0)]
+    rolled = [Detected(50_000_000, ev.ROLL_OVER, ev.ON, -500, 0)]
+    verdict = plain_facts(compare_facts(cars((stuck, rolled))))["verdict"]
+    assert verdict["level"] == "bad" and verdict["question"] == "Can the cars start tomorrow?"
+    assert verdict["answer"] == (
+        "A: Yes, after the checks below. B: Not before the work below is done."
+    )
+    whys = [row["why"] for row in verdict["reasons"]]
+    assert whys[0].startswith("B: Roll-over, km 0.5")
+    assert whys[1].startswith("A: Stuck with wheels turning, km 0.6")
+    verdict = plain_facts(compare_facts(cars((stuck, []))))["verdict"]
+    assert verdict["level"] == "warn"
+    verdict = plain_facts(compare_facts(cars()))["verdict"]
+    assert verdict["level"] == "good"
+    assert verdict["answer"] == "A, B: Yes: nothing in this log speaks against it."
+
+
+def test_rows_of_extremes_have_the_worst_level_of_the_cars(cars, table):
+    number = next(n for n, row in table.alarms.items() if row[1] == "BattVolt")
+    came = [Detected(30_000_000, ev.ALARM + number, ev.CRITICAL, 1200, 0)]
+    rows = rows_of(compare_facts(cars(([], came))), "limits")
+    assert rows["BattVolt"]["level"] == "bad" and rows["CoolantTemp"]["level"] == "good"
+    assert next(iter(rows)) == "BattVolt"
+    overview = rows_of(compare_facts(cars(([], came))), "cars")
+    assert overview["exceedances"]["A"] == "0 (exceedances, 0 critical)"
+    assert overview["exceedances"]["B"] == "1 (exceedance, 1 critical)"
+    assert overview["verdict"]["B"] == "Not before the work below is done."
+
+
+def test_channels_lie_over_each_other_by_distance(cars):
+    """A's engine turns 2,000 rpm up to 1 km and 4,000 behind it, B's 1,000 rpm all the way."""
+    a = {"EngSpd": lambda t_s: 2000.0 + 2000.0 * (t_s > 50)}
+    facts = compare_facts(cars(a=a, b={"EngSpd": 1000.0}))
+    engine = chart(facts, "k-EngSpd")
+    assert (engine["unit"], engine["x_unit"]) == ("rpm", "km")
+    assert engine["x1"] == pytest.approx(2.0, abs=0.002)
+    first, second = engine["channels"]
+    km, low, high = curve(first)
+    assert high[km < 0.97].max() == pytest.approx(2000, abs=1)
+    assert low[km > 1.03].min() == pytest.approx(4000, abs=1)
+    km, low, high = curve(second)
+    assert low.min() == pytest.approx(1000, abs=1) and km.max() <= 1.01
+    used = chart(facts, "k-FuelUsedTot")
+    assert used["title"] == "Fuel used"
+    km, low, high = curve(used["channels"][1])  # from 0 on, whatever the counter showed
+    assert low.min() == pytest.approx(0, abs=0.01) and high.max() == pytest.approx(0.8, abs=0.01)
