@@ -1,0 +1,526 @@
+"""Facts of the sections, with units, from signals of which every value is chosen here.
+
+The stage is conftest.CALM: 72 km/h, 20 m/s, for 100 s, 2 km, ten samples a second. What is changed
+stands in each test, and what must come out is worked out there by hand. A sample holds until the
+next one, so a signal that is something from 20 s to just before 30 s is so for 10 s.
+"""
+
+import numpy as np
+import pytest
+
+from slog import event_names
+from slog import events as ev
+from stagelog.dbc import load_database
+from stagelog.events import Detected, add_lives, compile_table
+from stagelog.profile import dbc_file, load_profile
+from stagelog.report.build import plain_facts, stage_facts
+from stagelog.report.source import Health, Source
+
+WHEELS = ("WhlSpdFL", "WhlSpdFR", "WhlSpdRL", "WhlSpdRR")
+
+
+@pytest.fixture(scope="module")
+def table():
+    profile = load_profile("d7xr")
+    return compile_table(profile, load_database(dbc_file(profile)))
+
+
+@pytest.fixture
+def sections(make_stage, table):
+    """Return a function of what make_stage takes, and of events, that gives the sections."""
+
+    def make(found=(), **given):
+        source = Source(make_stage(**given), Health(), list(found), table, None)
+        return plain_facts(stage_facts(source))["sections"]
+
+    return make
+
+
+def during(start, end, inside, outside=0.0):
+    return lambda t_s: np.where((t_s > start - 0.01) & (t_s < end - 0.01), inside, outside)
+
+
+def rows_of(section, title, key):
+    """Return the rows of one table by one column; the others beside it."""
+    rows = next(table["rows"] for table in section["tables"] if table["title"] == title)
+    return {row[key]: row for row in rows}
+
+
+# Fuel: a FUEL event each km, its extra is what was used since the start, in cl.
+
+
+def fuel_events(cl_per_km, n_km=10, start_cl=0):
+    """One at every km from 0 on: at 20 m/s every 50 s."""
+    return [
+        Detected(km * 50_000_000, ev.FUEL, ev.ON, 30_000, start_cl + round(km * cl_per_km))
+        for km in range(n_km + 1)
+    ]
+
+
+# cl per km: on 10 km against 70 l/100 km, the plan of the mode Stage (mixed): 7.0 l planned
+PLANS = {
+    77.0: "BEHIND PLAN: 7.7 l used, 7.0 l planned for this terrain (+10.0 %)",
+    74.0: "BEHIND PLAN: 7.4 l used, 7.0 l planned for this terrain (+5.7 %)",
+    73.0: "within plan: 7.3 l used, 7.0 l planned for this terrain (+4.3 %)",
+    70.0: "within plan: 7.0 l used, 7.0 l planned for this terrain (+0.0 %)",
+    63.0: "within plan: 6.3 l used, 7.0 l planned for this terrain (-10.0 %)",
+}
+
+
+@pytest.mark.parametrize("cl_per_km", PLANS)
+def test_fuel_against_the_plan(sections, cl_per_km):
+    used = {"FuelUsedTot": lambda t_s: 100 + t_s * 0.02 * cl_per_km / 100}
+    found = sections(fuel_events(cl_per_km), seconds=520, DriveMode=1, **used)["fuel"]
+    assert PLANS[cl_per_km] in found["lines"]
+    rows = rows_of(found, "By terrain", "terrain")
+    assert list(rows) == ["Stage", "all"]
+    assert rows["Stage"] == {
+        "terrain": "Stage",
+        "driven_km": 10.0,
+        "used_l": pytest.approx(cl_per_km / 10, abs=0.011),
+        "consumption_l_per_100km": pytest.approx(cl_per_km, abs=0.11),
+        "plan_l_per_100km": 70.0,
+        "over_plan_pct": pytest.approx(100 * (cl_per_km / 70 - 1), abs=0.2),
+    }
+    # 520 s at 20 m/s are 10.4 km
+    assert found["lines"][0] == (
+        f"{10.4 * cl_per_km / 100:.1f} l by the injectors over 10.4 km: {cl_per_km:.1f} l/100 km"
+    )
+    assert found["note"] == ("Plan, l/100 km: liaison 26, track 55, mixed 70, rock 76, dunes 115.")
+
+
+def test_fuel_of_each_terrain_has_its_own_plan(sections):
+    """5 km of Stage at 60 cl per km, then 5 km of Sand at 130: 3.0 and 6.5 l; planned are
+    5 * 0.70 + 5 * 1.15 = 9.25 l, used 9.5 l: 2.7 % more.
+    """
+    events = fuel_events(60, 5) + [
+        Detected((5 + km) * 50_000_000, ev.FUEL, ev.ON, 30_000, 300 + 130 * km)
+        for km in range(1, 6)
+    ]
+    mode = during(250, 1000, 2.0, 1.0)
+    found = sections(events, seconds=520, DriveMode=mode, FuelUsedTot=lambda t_s: t_s / 50)["fuel"]
+    rows = rows_of(found, "By terrain", "terrain")
+    assert (rows["Stage"]["used_l"], rows["Stage"]["plan_l_per_100km"]) == (3.0, 70.0)
+    assert rows["Stage"]["over_plan_pct"] == pytest.approx(100 * (60 / 70 - 1), abs=0.01)
+    assert (rows["Sand"]["used_l"], rows["Sand"]["plan_l_per_100km"]) == (6.5, 115.0)
+    assert rows["Sand"]["over_plan_pct"] == pytest.approx(100 * (130 / 115 - 1), abs=0.01)
+    assert (rows["all"]["used_l"], rows["all"]["driven_km"]) == (9.5, 10.0)
+    assert "within plan: 9.5 l used, 9.2 l planned for this terrain (+2.7 %)" in found["lines"]
+
+
+def test_limp_has_no_plan_and_is_not_compared(sections):
+    found = sections(fuel_events(77), seconds=520, DriveMode=4, FuelUsedTot=lambda t_s: t_s / 50)
+    assert not any("plan" in line.lower() for line in found["fuel"]["lines"])
+    rows = rows_of(found["fuel"], "By terrain", "terrain")
+    assert rows["Limp"]["plan_l_per_100km"] is None and rows["Limp"]["over_plan_pct"] is None
+
+
+def test_range_and_scale_are_the_last_ones(sections):
+    found = [
+        Detected(10_000_000, ev.RANGE, ev.ON, 9000, 8000),
+        Detected(50_000_000, ev.RANGE, ev.ON, 4321, 3104),
+        Detected(60_000_000, ev.FLOW_SCALE, ev.ON, 1_020_000, 5_000),
+    ]
+    lines = sections(found, FuelUsedTot=lambda t_s: t_s / 100)["fuel"]["lines"]
+    assert "range at the end: 310 km in nine cases of ten (P10), 432 km in half of them (P50)" in (
+        lines
+    )
+    assert "scale of the flow: 1.020 ± 0.005" in lines
+
+
+def test_fuel_by_distance(sections):
+    """2 km in rows of 0.5 km, 25 s each: 0.2 l in the first two, 0.4 l in the others."""
+
+    def used(t_s):
+        return 50 + 0.008 * np.minimum(t_s, 50) + 0.016 * np.maximum(t_s - 50, 0)
+
+    rows = sections(FuelUsedTot=used)["fuel"]["tables"][-1]["rows"]
+    assert [row["used_l"] for row in rows] == pytest.approx([0.2, 0.2, 0.4, 0.4], abs=0.005)
+    wanted = pytest.approx([40, 40, 80, 80], rel=0.01)
+    assert [row["consumption_l_per_100km"] for row in rows] == wanted
+    assert [row["from_km"] for row in rows] == pytest.approx([0, 0.5, 1, 1.5], abs=0.002)
+    assert all(row["mean_speed_kmh"] == pytest.approx(72) for row in rows)
+    assert rows[0]["t_s"] == 0 and rows[2]["t_s"] == pytest.approx(50, abs=0.1)
+
+
+# Life: what the running summary says.
+
+
+def summary(at_s, **values):
+    """Return a whole running summary; `values` are (value, extra), the others 0."""
+    names = [row[0] for row in event_names.SUMMARY_ITEMS]
+    return [
+        Detected(round(at_s * 1e6) + n, ev.SUMMARY + n, 1, *values.get(name, (0, 0)))
+        for n, name in enumerate(names)
+    ]
+
+
+LANDINGS = "7 landings: 3 light, 2 medium, 1 hard, 1 severe; highest peak 9.1 g, "
+LANDINGS += "longest flight 1,830 ms"
+
+
+def test_life_says_the_newest_summary(sections):
+    old = summary(20, engine_s=(10, 20), shifts=(1, 0), fuel_used_cl=(1, 1))
+    new = summary(
+        80,
+        engine_s=(7200, 9000),
+        flights=(7, 1830),
+        landings_light=(3, 912),
+        landings_medium=(2, 0),
+        landings_hard=(1, 0),
+        landings_severe=(1, 0),
+        shifts=(1234, 5),
+        fuel_used_cl=(4210, 21_640),
+        fuel_added_cl=(6000, 0),
+    )
+    found = sections(old + new, FuelUsedTot=lambda t_s: t_s / 100)
+    assert found["life"]["lines"] == [
+        "2.0 km driven",
+        "engine 2.00 h, power 2.50 h",
+        LANDINGS,
+        "1,234 gear changes, 5 handbrake abuses",
+    ]
+    assert "42.1 l by the learned scale of the flow, 60 l refuelled" in found["fuel"]["lines"]
+    assert "216 l in the tank at the end" in found["fuel"]["lines"]
+    counters = rows_of(found["life"], "Counters, as the car keeps them on board", "counter")
+    assert (counters["engine_s"]["value"], counters["engine_s"]["extra"]) == (7200, 9000)
+    assert counters["fuel_used_cl"]["unit"] == "cl"
+
+
+def test_life_without_a_flight(sections):
+    lines = sections(summary(80, engine_s=(3600, 3600)))["life"]["lines"]
+    assert lines[1:] == [
+        "engine 1.00 h, power 1.00 h",
+        "no landing",
+        "0 gear changes, 0 handbrake abuses",
+    ]
+
+
+def test_an_unfinished_summary_does_not_count(sections):
+    found = summary(20, shifts=(5, 0)) + summary(80, shifts=(9, 0))[:-1]
+    assert any(line.startswith("5 gear") for line in sections(found)["life"]["lines"])
+
+
+def test_lives_of_several_sessions_are_summed_or_the_greatest():
+    """Counts and times add up; peaks, speeds, lengths and volumes are the greatest."""
+    first = {
+        "engine_s": (100, 200),
+        "distance_m": (1000, 9000),
+        "flights": (2, 800),
+        "landings_light": (2, 310),
+        "air_ms": (1500, 1),
+        "fuel_used_cl": (500, 40_000),
+        "alarm_warning_s": (10, 2),
+        "diff_front_max": (9000, 30),
+        "shifts": (40, 1),
+    }
+    second = {
+        "engine_s": (10, 20),
+        "distance_m": (300, 7000),
+        "flights": (1, 1200),
+        "landings_light": (1, 250),
+        "air_ms": (1200, 2),
+        "fuel_used_cl": (70, 39_000),
+        "alarm_warning_s": (5, 1),
+        "diff_front_max": (9500, 4),
+        "shifts": (7, 0),
+    }
+    assert add_lives([first, second]) == {
+        "engine_s": (110, 220),
+        "distance_m": (1300, 9000),
+        "flights": (3, 1200),
+        "landings_light": (3, 310),
+        "air_ms": (2700, 3),
+        "fuel_used_cl": (570, 40_000),
+        "alarm_warning_s": (15, 3),
+        "diff_front_max": (9500, 34),
+        "shifts": (47, 1),
+    }
+    assert add_lives([second, first]) == add_lives([first, second])
+    assert add_lives([]) == {}
+
+
+def test_minutes_over_temperature(sections):
+    """Sump above 115 degC for 30 s, 0.5 min, of these 6 s, 0.1 min, above 130."""
+
+    def sump(t_s):
+        return during(20, 50, 120.0, 90.0)(t_s) + during(30, 36, 15.0)(t_s)
+
+    rows = rows_of(sections(TrnOilTempSump=sump)["life"], "Over-temperature", "signal")
+    assert rows["TrnOilTempSump"] == {
+        "component": "Gearbox",
+        "signal": "TrnOilTempSump",
+        "warning_degC": 115.0,
+        "critical_degC": 130.0,
+        "over_warning_min": pytest.approx(0.5),
+        "over_critical_min": pytest.approx(0.1),
+        "level": "bad",
+    }
+    assert next(iter(rows)) == "TrnOilTempSump" and rows["CoolantTemp"]["level"] == "good"
+    warm = rows_of(
+        sections(TrnOilTempSump=during(20, 50, 120.0, 90.0))["life"], "Over-temperature", "signal"
+    )
+    assert warm["TrnOilTempSump"]["level"] == "warn"
+
+
+# Engine
+
+
+def test_engine_hours_power_and_limiters(sections):
+    """900 Nm at 3,000 rpm are 900 * 3000 * 2 pi / 60e3 = 282.7 kW, above 261.9, 90 % of 291.
+
+    For 10 s of 100, and 100 Nm else. Means of ten values, one each 50 ms: 191 of the 1,992 have
+    all ten in the 10 s, 9.6 %. It runs above 430 rpm: 80 s of 100 s.
+    """
+    found = sections(
+        EngSpd=during(0, 80, 3000.0, 430.0),
+        EngTrqAct=during(20, 30, 900.0, 100.0),
+        EngLimitActive=lambda t_s: during(20, 25, 1.0)(t_s) + during(40, 42, 6.0)(t_s),
+    )["engine"]
+    assert found["lines"] == [
+        "running 1.3 min, highest 3,000 rpm",
+        "highest power over 0.5 s 283 kW by the ECU's torque (limit 291 kW)",
+        "9.6 % of the time above 90 % of the limit",
+        "limiters: RevLimit 5.0 s, Knock 2.0 s",
+    ]
+    assert sections(EngLimitActive=0)["engine"]["lines"][-1] == "no limiter was active"
+
+
+def test_oil_pressure_stands_beside_its_table(sections):
+    """The table's 700 to 6,200 rpm make bands of 1,100 rpm: 2,900 to 4,000 holds 3,000 rpm.
+
+    There the table says 330 kPa; at 1,500 rpm, in 700 to 1,800, 215 kPa. Lowest: 250 and 190.
+    """
+    found = sections(
+        EngSpd=during(0, 50, 3000.0, 1500.0),
+        EngOilPres=lambda t_s: (
+            during(0, 50, 350.0, 300.0)(t_s)
+            - during(20, 22, 100.0)(t_s)
+            - during(60, 61, 110.0)(t_s)
+        ),
+    )["engine"]
+    rows = rows_of(found, "EngOilPres by EngSpd", "from_rpm")
+    assert list(rows) == [700.0, 2900.0]
+    assert rows[2900.0] == {
+        "from_rpm": 2900.0,
+        "to_rpm": 4000.0,
+        "lowest_kPa": 250.0,
+        "table_there_kPa": 330.0,
+        "mean_kPa": pytest.approx((480 * 350 + 20 * 250) / 500),
+        "t_s": pytest.approx(20.0),
+    }
+    assert (rows[700.0]["lowest_kPa"], rows[700.0]["table_there_kPa"]) == (190.0, 215.0)
+
+
+def test_boost_stands_beside_its_table(sections):
+    """At 3,000 rpm the table says 205 kPa; the highest is shown, not the lowest."""
+    found = sections(BoostB1=during(20, 21, 230.0, 150.0))["engine"]
+    (row,) = rows_of(found, "BoostB1 by EngSpd", "from_rpm").values()
+    assert (row["highest_kPa"], row["table_there_kPa"]) == (230.0, 205.0)
+
+
+def test_limits_count_what_cannot_be(sections):
+    """Coolant is believed up to 180 degC by the profile: 30 samples of 200 are left out."""
+    found = sections(CoolantTemp=during(20, 23, 200.0, 90.0))["cooling"]
+    row = rows_of(found, "Limits", "signal")["CoolantTemp"]
+    assert (row["highest"], row["left_out_samples"], row["beyond_warning_s"]) == (90.0, 30, 0.0)
+
+
+# Gearbox
+
+
+def test_gears_shifts_and_converter(sections):
+    """D3 for 60 s at 3,000 rpm, D4 from then on at 4,000: one shift on 2 km."""
+    found = sections(
+        GearAct=during(0, 60, 3.0, 4.0),
+        EngSpd=during(0, 60, 3000.0, 4000.0),
+        TccState=lambda t_s: during(25, 50, 1.0)(t_s) + during(50, 200, 2.0)(t_s),
+    )["gearbox"]
+    assert found["lines"] == [
+        "1 shifts, 0.5 per km",
+        "converter: open 25 %, slip 25 %, locked 50 % of the time",
+    ]
+    rows = rows_of(found, "Gears", "gear")
+    assert rows["D3"] == {
+        "gear": "D3",
+        "time_s": pytest.approx(60),
+        "share_pct": pytest.approx(60),
+        "shifts_into": 0,
+        "highest_engine_speed_rpm": 3000.0,
+    }
+    assert (rows["D4"]["shifts_into"], rows["D4"]["highest_engine_speed_rpm"]) == (1, 4000.0)
+    assert rows["D4"]["time_s"] == pytest.approx(40)
+
+
+def test_gear_abuse_stands_in_the_table(sections):
+    """30 s out of gear above 20 km/h are coasting; 10 s of 300 Nm on a still output a stall."""
+    found = sections(
+        GearAct=during(20, 50, 0.0, 3.0),
+        GearTgt=3,
+        TrnOutSpd=during(60, 70, 10.0, 1000.0),
+        EngTrqAct=during(60, 70, 300.0, 100.0),
+        ShiftInProg=0,
+    )["gearbox"]
+    rows = next(table["rows"] for table in found["tables"] if table["title"] == "Gear abuse")
+    assert rows == [
+        {
+            "abuse": "out of gear at 72 km/h",
+            "at_km": pytest.approx(0.4, abs=0.002),
+            "after_min": pytest.approx(20 / 60, abs=1e-6),
+            "value": pytest.approx(30.0),
+            "unit": "s",
+            "level": "warn",
+            "t_s": 20.0,
+        },
+        {
+            "abuse": "300 Nm against wheels that stand",
+            "at_km": pytest.approx(1.2, abs=0.002),
+            "after_min": 1.0,
+            "value": pytest.approx(10.0),
+            "unit": "s",
+            "level": "warn",
+            "t_s": 60.0,
+        },
+    ]
+
+
+def test_diffs_by_distance(sections):
+    """80 degC and 0.2 degC a second, 12 a minute: rows of 25 s end at 85, 90, 95, 100 degC."""
+    rows = sections(DiffOilTempF=lambda t_s: 80 + 0.2 * t_s)["diffs"]["tables"][0]["rows"]
+    highest = [row["diffoiltempf_highest_degC"] for row in rows]
+    assert highest == pytest.approx([85, 90, 95, 100], abs=0.1)
+    rates = [row["diffoiltempf_rate_degC_per_min"] for row in rows]
+    assert rates == pytest.approx([12] * 4, rel=0.02)
+    assert [row["diffoiltempr_rate_degC_per_min"] for row in rows] == [0.0] * 4
+
+
+# Brakes, dampers, tyres, cooling
+
+
+def braking(t_s):
+    """72 km/h, from 50 s to 52 s down to 36 with 5 m/s2, then 36."""
+    return 72 - 18 * np.clip(t_s - 50, 0, 2)
+
+
+def test_braking(sections):
+    """2,600 kg from 20 to 10 m/s: 2600 * (400 - 100) / 2 = 390 kJ. 5 m/s2 are 0.51 g.
+
+    Driven are 1,000 + 30 + 480 m: 258 kJ/km. 1,000 kPa front and 500 rear: 67 % front. Of 100 s
+    2 s are braked; 300 kPa, as for the rest, is not yet braking.
+    """
+    found = sections(
+        **dict.fromkeys(WHEELS, braking),
+        BrkPresF=during(50, 52, 1000.0, 300.0),
+        BrkPresR=during(50, 52, 500.0, 0.0),
+        HndBrkLinePres=lambda t_s: during(10, 11, 500.0)(t_s) + during(80, 81, 500.0)(t_s),
+    )["brakes"]
+    assert found["lines"] == [
+        "0.4 MJ taken out by braking, 258 kJ/km (car without fuel)",
+        "hardest braking 0.51 g",
+        "braked 2.0 % of the time (front above 300 kPa)",
+        "front share of the line pressure 67 %",
+        "handbrake used 2 times, fastest at 72 km/h",
+    ]
+    unused = sections(BrkPresF=0, BrkPresR=0, HndBrkLinePres=300)["brakes"]["lines"]
+    assert unused[0] == "0.0 MJ taken out by braking, 0 kJ/km (car without fuel)"
+    assert unused[-1] == "handbrake not used"
+
+
+def test_tyres(sections):
+    """From 220 kPa down to 170 at 30 s, up again to 180; the tyre becomes 71 degC warm."""
+
+    def pressure(t_s):
+        return np.where(t_s < 29.95, 220.0, 180.0) - during(30, 31, 10.0)(t_s)
+
+    found = sections(TyrPresRL=pressure, TyrTempRL=during(40, 41, 71.0, 50.0))
+    row = rows_of(found["tyres"], "", "tyre")["TyrPresRL"]
+    assert row == {
+        "tyre": "TyrPresRL",
+        "start_kPa": 220.0,
+        "end_kPa": 180.0,
+        "lowest_kPa": 170.0,
+        "highest_kPa": 220.0,
+        "lowest_at_km": pytest.approx(0.6, abs=0.002),
+        "hottest_degC": 71.0,
+        "t_s": pytest.approx(30.0),
+    }
+    assert rows_of(found["tyres"], "", "tyre")["TyrPresRR"]["hottest_degC"] is None
+
+
+def test_dampers(sections):
+    """Droop is below 3 % of 330 mm, 9.9 mm: 5 s of it. It falls 140 mm in a step: -1.4 m/s."""
+    found = sections(DmpPosFR=during(20, 25, 9.8, 150.0))["dampers"]
+    row = rows_of(found, "", "damper")["DmpPosFR"]
+    assert row["at_full_droop_s"] == pytest.approx(5.0)
+    assert row["compression_highest_m_per_s"] == pytest.approx(1.402)
+    assert row["mean_mm"] == pytest.approx((951 * 150 + 50 * 9.8) / 1001)
+    assert row["travel_used_pct"] == pytest.approx(100 * 150 / 330)
+    none = sections(DmpPosFR=during(20, 25, 9.9, 150.0))["dampers"]
+    assert rows_of(none, "", "damper")["DmpPosFR"]["at_full_droop_s"] == 0.0
+
+
+def test_cooling(sections):
+    """Fan 2 at 80 % for 40 s draws 1 A in 8 of them: longer than 5 s is a fault. Fan 3 1.9 A for
+    4 s. All four at 100 % for 30 s, in 12 s of it below 20 km/h.
+    """
+    duty = {f"Fan{n}Duty": during(0, 30, 100.0, 30.0) for n in (1, 3, 4)}
+    duty["Fan2Duty"] = lambda t_s: during(0, 30, 100.0, 30.0)(t_s) + during(40, 80, 50.0)(t_s)
+    found = sections(
+        **duty,
+        **dict.fromkeys(WHEELS, during(0, 12, 10.0, 72.0)),
+        Fan2Curr=during(50, 58, 1.0, 20.0),
+        Fan3Curr=during(0, 4, 1.9, 20.0),
+        Rad1In=during(0, 50, 100.0, 90.0),
+        Rad1Out=70,
+    )["cooling"]
+    rows = rows_of(found, "Fans", "fan")
+    assert rows["Fan2Curr"]["duty_over_50_s"] == pytest.approx(70.0)
+    assert rows["Fan2Curr"]["and_below_2_a_s"] == pytest.approx(8.0)
+    assert (rows["Fan2Curr"]["level"], rows["Fan3Curr"]["level"]) == ("warn", "good")
+    assert rows["Fan3Curr"]["and_below_2_a_s"] == pytest.approx(4.0)
+    assert rows["Fan1Curr"]["and_below_2_a_s"] == 0.0
+    assert rows["Fan1Curr"]["highest_A"] == 20.0
+    assert found["lines"][0] == "all fans at full duty 0.5 min"
+    assert found["lines"][1] == "at full duty below 20 km/h 0.2 min"
+    radiator = rows_of(found, "Radiators", "radiator")["Rad1In to Rad1Out"]
+    mean_in = (500 * 100 + 501 * 90) / 1001
+    assert radiator["in_mean_degC"] == pytest.approx(mean_in)
+    assert radiator["in_highest_degC"] == 100.0 and radiator["out_mean_degC"] == 70.0
+    assert radiator["mean_drop_K"] == pytest.approx(mean_in - 70)
+
+
+# The stage itself
+
+
+def test_distance_and_speed(make_stage):
+    """36 km/h for 50 s and 72 km/h for 50 s: 0.5 km and 1 km."""
+    speed = dict.fromkeys(WHEELS, during(0, 50, 36.0, 72.0))
+    stage = make_stage(**speed)
+    assert stage.km(50_000_000) == pytest.approx(0.5, abs=0.002)
+    assert stage.km(100_000_000) == pytest.approx(1.5, abs=0.02)  # it speeds up with 8 m/s2
+    assert stage.seconds(25_000_000) == 25.0
+    one_locked = make_stage(**(speed | {"WhlSpdRL": 0.0}))
+    assert one_locked.km(50_000_000) == pytest.approx(0.5, abs=0.002)
+
+
+def test_speed_follows_no_faster_than_a_car_can(make_stage):
+    """From 0 to 108 km/h in an instant: 8 m/s2 give 8 m/s, 28.8 km/h, a second. Down 15 m/s2."""
+    wheels = dict.fromkeys(WHEELS, during(20, 40, 108.0))
+    stage = make_stage(**wheels)
+    at = np.searchsorted(stage.grid_us, [21_000_000, 22_000_000, 41_000_000])
+    up_1s, up_2s, down_1s = stage.speed_kmh[at]
+    assert up_1s == pytest.approx(28.8, abs=1.5) and up_2s == pytest.approx(57.6, abs=1.5)
+    assert down_1s == pytest.approx(108 - 54, abs=3)
+
+
+def test_tiles(make_stage, table):
+    stage = make_stage(**dict.fromkeys(WHEELS, during(0, 50, 0.0, 36.0)))
+    facts = plain_facts(stage_facts(Source(stage, Health(), [], table, None)))
+    tiles = {tile["text"]: tile["value"] for tile in facts["summary"]}
+    # 36 km/h are reached after 1.25 s with 8 m/s2: 0.5 km less 6 m; the mean is of the moving part
+    assert tiles["distance by the wheels"] == "0.5 km"
+    assert tiles["mean while moving"] == "36 km/h" and tiles["highest speed"] == "36 km/h"
+    assert (
+        tiles["exceedances, 0 critical"] == "0" and tiles["jumps, 0 landed hard or worse"] == "0"
+    )
+    assert facts["subtitle"] == "no wall clock, 1.7 min recorded, profile D7X-R no. 1"
