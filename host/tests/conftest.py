@@ -12,7 +12,7 @@ import pytest
 ZONES = ("Asia/Riyadh", "UTC")
 TWICE = (
     "test_api_convert",
-    "test_cli_",
+    "test_cli_logs",
     "test_export_",
     "test_import_candump",
     "test_import_formats",

@@ -12,6 +12,9 @@ from stagelog.events import Detected, compile_table
 from stagelog.profile import dbc_file, load_profile
 from stagelog.report.build import plain_facts, stage_facts
 from stagelog.report.source import Health, Source
+from stagelog.verdict import COMPLETE, Verdict
+
+WHOLE = Verdict(COMPLETE, "COMPLETE: every frame that was seen is here")
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +38,7 @@ def alarm(table, key, signal, *states, value=0.0, kmh=72, rpm=3000):
 
 
 def facts_of(stage, found, table):
-    return plain_facts(stage_facts(Source(stage, Health(), found, table, None)))
+    return plain_facts(stage_facts(Source(stage, Health([WHOLE]), found, table, None)))
 
 
 def exceedances(facts):

@@ -14,7 +14,9 @@ from stagelog.profile import dbc_file, load_profile
 from stagelog.report.build import compare_facts, plain_facts
 from stagelog.report.pyramid import EMPTY, unpack_level
 from stagelog.report.source import Health, Source
+from stagelog.verdict import COMPLETE, Verdict
 
+WHOLE = Verdict(COMPLETE, "COMPLETE: every frame that was seen is here")
 WHEELS = ("WhlSpdFL", "WhlSpdFR", "WhlSpdRL", "WhlSpdRR")
 
 
@@ -37,7 +39,9 @@ def cars(make_stage, table):
             make_stage(name="B", **half | used_b | (b or {})),
         )
         pairs = zip(stages, found, strict=True)
-        return [Source(stage, Health(), list(events), table, None) for stage, events in pairs]
+        return [
+            Source(stage, Health([WHOLE]), list(events), table, None) for stage, events in pairs
+        ]
 
     return make
 

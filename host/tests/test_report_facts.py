@@ -15,7 +15,9 @@ from stagelog.events import Detected, add_lives, compile_table
 from stagelog.profile import dbc_file, load_profile
 from stagelog.report.build import plain_facts, stage_facts
 from stagelog.report.source import Health, Source
+from stagelog.verdict import COMPLETE, Verdict
 
+WHOLE = Verdict(COMPLETE, "COMPLETE: every frame that was seen is here")
 WHEELS = ("WhlSpdFL", "WhlSpdFR", "WhlSpdRL", "WhlSpdRR")
 
 
@@ -30,7 +32,7 @@ def sections(make_stage, table):
     """Return a function of what make_stage takes, and of events, that gives the sections."""
 
     def make(found=(), **given):
-        source = Source(make_stage(**given), Health(), list(found), table, None)
+        source = Source(make_stage(**given), Health([WHOLE]), list(found), table, None)
         return plain_facts(stage_facts(source))["sections"]
 
     return make
@@ -515,7 +517,7 @@ def test_speed_follows_no_faster_than_a_car_can(make_stage):
 
 def test_tiles(make_stage, table):
     stage = make_stage(**dict.fromkeys(WHEELS, during(0, 50, 0.0, 36.0)))
-    facts = plain_facts(stage_facts(Source(stage, Health(), [], table, None)))
+    facts = plain_facts(stage_facts(Source(stage, Health([WHOLE]), [], table, None)))
     tiles = {tile["text"]: tile["value"] for tile in facts["summary"]}
     # 36 km/h are reached after 1.25 s with 8 m/s2: 0.5 km less 6 m; the mean is of the moving part
     assert tiles["distance by the wheels"] == "0.5 km"
