@@ -82,14 +82,14 @@ def _print(fetched, as_json):
         rows = [
             {
                 "path": str(one.entry.path),
-                "verdict": one.verdict,
+                "outcome": one.verdict,
                 "n_new_blocks": one.n_new,
                 "n_unread_blocks": one.n_unread,
                 **one.entry.values,
             }
             for one in fetched
         ]
-        print_json("stagelog.download/1", {"sessions": rows})
+        print_json("stagelog.download/2", {"sessions": rows})
         return
     if not fetched:
         click.echo("the card holds no session", err=True)
