@@ -5,7 +5,8 @@ import textwrap
 
 import pytest
 
-from campaigns.engine.mutation import judge
+import areas
+from campaigns.engine.mutation import campaign, judge
 from campaigns.engine.mutation.changes import changes_of
 
 SOURCE = textwrap.dedent(
@@ -76,6 +77,22 @@ def test_a_change_is_an_edit_of_the_text(old, new):
 )
 def test_texts_annotations_and_decorators_of_classes_are_left_alone(text):
     assert changes_of("m.py", text.encode()) == []
+
+
+def test_every_judged_survivor_is_still_a_change_of_its_file():
+    files = {file for file, *_ in campaign.listed()}
+    sources = {file: (areas.ROOT / file).read_bytes() for file in files}
+    keys = {change.key for file in files for change in changes_of(file, sources[file])}
+    assert set(campaign.listed()) <= keys, "remove them from mutants_survived.toml"
+
+
+def test_a_sample_is_drawn_by_its_seed():
+    """download.py has fewer than 10,000 changes: all are taken."""
+    drawn = campaign.sample("download", 5, 1)
+    assert len(set(drawn)) == 5 and drawn == campaign.sample("download", 5, 1)
+    assert drawn != campaign.sample("download", 5, 2)
+    assert set(drawn) < set(campaign.sample("download", 10_000, 1))
+    assert campaign.find(drawn[0].case) == drawn[0]
 
 
 TESTS = """
