@@ -2,7 +2,9 @@
 
 import hashlib
 
-from slog import faults, layout
+import pytest
+
+from slog import event_names, faults, layout
 from slog import messages as m
 
 
@@ -51,3 +53,31 @@ def test_numbers_that_both_ends_and_every_card_know():
     assert [layout.RECORDS_PER_BLOCK, layout.SECTOR_BYTES, layout.N_BUSES] == [252, 512, 2]
     assert sorted(faults.TEXT) == list(range(20))
     assert layout.meta_table(99) is None and layout.meta_table(3) is layout.META[2][3]
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "number"),
+    [
+        (1, "flight", 0),
+        (14, "flow_scale", 0),
+        (15, "unknown", 15),
+        (0x7F, "unknown", 0x7F),
+        (0x80, "summary", 0),
+        (0xFF, "summary", 0x7F),
+        (0x100, "alarm", 0),
+        (0x123, "alarm", 0x23),
+        (0x200, "sensor", 0),
+        (0x3FF, "sensor", 0x1FF),
+        (0x400, "message", 0),
+        (0x405, "message", 5),
+        (0x800, "alarm_context", 0),
+        (0x812, "alarm_context", 0x12),
+    ],
+)
+def test_a_code_of_an_event_has_its_kind_and_its_number_within_it(code, kind, number):
+    """Logs hold these numbers: a summary is 0x80 + n, an alarm 0x100 + n, a sensor 0x200 + n, a
+    message 0x400 + n, the context of an alarm 0x800 + n.
+    """
+    found = event_names.describe(code)
+    assert found[:2] == (kind, number)
+    assert (found[2] is not None) == (code < 15)
