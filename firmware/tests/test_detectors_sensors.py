@@ -173,9 +173,9 @@ def test_a_pause_of_the_bus_is_no_end_of_a_message():
     car.drive(3, s0=1, s1=1)
     car.pause(10)
     assert car.of(ev.MESSAGE, 2) == []
-    car.drive(0.1, s0=None, s1=1)
+    car.drive(0.3, s0=None, s1=1)
     assert car.events.sensors.valid[0] == 0
-    car.drive(0.5)
+    car.drive(0.3)
     assert car.of(ev.MESSAGE, 2) == []
     assert car.events.sensors.valid[1] == 1
 

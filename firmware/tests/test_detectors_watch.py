@@ -34,6 +34,8 @@ def car():
         ("empty", 0x100, 0, 0),
         ("another message", 0x102, 8, 0),
         ("a record of the logger's own", 0x100, 15, 0),
+        ("a damaged identifier", 0x10100, 8, 0),
+        ("another damaged identifier", 0x8100, 8, 0),
     ],
 )
 def test_what_is_not_this_message_leaves_the_value_alone(car, what, can_id, dlc, kind):
@@ -265,6 +267,14 @@ def test_a_pause_beyond_2_28_us_has_its_whole_length():
     clock.frames(1)
     clock.frames(1_000_010_001)
     assert clock.pauses == [1000]
+
+
+def test_time_after_a_pause_goes_on_over_the_28_bits_of_a_record():
+    """Both in one piece, which has the upper bits of its first record only."""
+    start = (1 << 28) - 500_000
+    clock = Clock()
+    clock.frames(start, start + 2_000_000, start + 2_010_000)
+    assert clock.pauses == [1] and clock.ticks == [start + 2_010_000]
 
 
 def test_records_that_are_no_frames_are_passed_over():

@@ -1,0 +1,415 @@
+"""The service of the logger as a host meets it: requests by their bytes, answers by their fields,
+a download across the end of the ring, settings in pieces, and what is refused.
+"""
+
+import binascii
+import hashlib
+
+import pytest
+
+from slog import messages as m
+from slog.block import SEQ
+from slog.framing import frame
+from stagelog.link import RequestError, positions_of
+from stagelog.rig.play import saturated_tape
+from stagelog.rig.target import SimTarget
+
+SECOND_US = 1_000_000
+REPLIES = {row[0]: row[3] for row in m.MESSAGES}
+
+
+@pytest.fixture
+def target(tmp_path):
+    rig = SimTarget(tmp_path, card_blocks=64)
+    yield rig
+    rig.close()
+
+
+def play(rig, us=SECOND_US):
+    rig.play(saturated_tape(500_000, us))
+
+
+def stop(rig):
+    rig.app.control(m.CONTROL_STOP)
+    rig.run_for(2 * SECOND_US)
+    assert rig.app.state == m.STATE_IDLE
+
+
+def block_on_card(rig, position):
+    extent = rig.app.store.extent
+    with open(rig.card_path, "rb") as file:
+        file.seek(512 * extent.sector_of(position))
+        return file.read(4096)
+
+
+def answers(rig, kind, n, wait_s=0.5):
+    """Return up to `n` answers (fields, rest) of one kind that come within some seconds."""
+    found = []
+    deadline = rig.link.clock() + wait_s
+    while len(found) < n and (got := rig.link.receive(deadline)) is not None:
+        if got[0] == kind | m.REPLY:
+            found.append(m.parse(REPLIES[kind], got[2]))
+    return found
+
+
+def read(rig, position, n_blocks=1, at=0, n=4096):
+    values = {"position": position, "at": at, "n": n, "n_blocks": n_blocks}
+    rig.link.send(m.READ, m.build(m.READ_REQUEST, values))
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_download_goes_on_at_the_start_of_the_ring(tmp_path, stopped):
+    """A ring of few places that was overwritten: the session begins in its middle. The positions
+    go up to data_end, then on from data_first; each block is what the card holds there, and the
+    numbers rise by one from the first to the last.
+    """
+    rig = SimTarget(tmp_path, card_blocks=32, settings={"when_full": "overwrite"})
+    play(rig, 3 * SECOND_US)
+    if stopped:
+        stop(rig)
+    (session,) = rig.link.list_sessions()
+    positions = positions_of(session)
+    first, end = session["data_first"], session["data_end"]
+    assert session["n_blocks"] >= end - first - 1
+    turn = positions.index(first)
+    assert turn > 0 and positions[:turn] == list(range(positions[0], end))
+    assert positions[turn:] == list(range(first, first + len(positions) - turn))
+    found = list(rig.link.read_blocks(positions))
+    assert [position for position, _ in found] == positions
+    blocks = [block for _, block in found]
+    if stopped:
+        assert blocks == [block_on_card(rig, position) for position in positions]
+    seqs = [int.from_bytes(block[SEQ : SEQ + 4], "little") for block in blocks]
+    wanted = list(range(session["first_seq"], session["first_seq"] + len(seqs)))
+    assert seqs == wanted if stopped else seqs[5:] == wanted[5:]
+    rig.close()
+
+
+def test_a_run_that_leaves_the_ring_ends_there(target):
+    """The last place is answered, the one behind it is OUT_OF_RANGE and ends the run."""
+    stop(target)
+    extent = target.app.store.extent
+    read(target, extent.end - 2, 5)
+    found = [fields for fields, _ in answers(target, m.READ, 9)]
+    assert [(x["position"], x["status"]) for x in found] == [
+        (extent.end - 2, m.OK),
+        (extent.end - 1, m.OK),
+        (extent.end, m.OUT_OF_RANGE),
+    ]
+
+
+def test_places_before_and_after_the_ring_are_out_of_range(target):
+    stop(target)
+    extent = target.app.store.extent
+    for position, status in (
+        (extent.first - 1, m.OUT_OF_RANGE),
+        (extent.first, m.OK),
+        (extent.end - 1, m.OK),
+        (extent.end, m.OUT_OF_RANGE),
+        (0, m.OUT_OF_RANGE),
+        (0xFFFFFFFF, m.OUT_OF_RANGE),
+    ):
+        read(target, position)
+        ((fields, _),) = answers(target, m.READ, 2)
+        assert (fields["position"], fields["status"]) == (position, status)
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_part_of_a_block_is_those_bytes(target, stopped):
+    """Up to the last byte; across sectors; one byte."""
+    play(target)
+    if stopped:
+        stop(target)
+    position = target.link.list_sessions()[0]["position"]
+    whole = block_on_card(target, position)
+    for at, n in (
+        (0, 1),
+        (0, 64),
+        (500, 24),
+        (511, 514),
+        (4095, 1),
+        (0, 4095),
+        (1, 4095),
+        (512, 512),
+    ):
+        read(target, position, 1, at, n)
+        ((fields, rest),) = answers(target, m.READ, 2)
+        assert fields["status"] == m.OK and fields["at"] == at
+        assert bytes(rest) == whole[at : at + n], (at, n)
+
+
+@pytest.mark.parametrize(
+    ("at", "n", "n_blocks"), [(0, 4097, 1), (4096, 1, 1), (1, 4096, 1), (0, 4096, 0), (0, 1, 65)]
+)
+def test_a_read_beyond_a_block_or_of_too_many_is_refused(target, at, n, n_blocks):
+    assert m.MAX_RUN == 64
+    stop(target)
+    read(target, target.app.store.extent.first, n_blocks, at, n)
+    ((fields, _),) = answers(target, m.READ, 2)
+    assert fields["status"] == m.BAD_REQUEST
+
+
+def test_the_longest_run_is_answered_place_by_place(tmp_path):
+    rig = SimTarget(tmp_path, card_blocks=128)
+    stop(rig)
+    first = rig.app.store.extent.first
+    read(rig, first, 64)
+    found = answers(rig, m.READ, 65, 2)
+    assert [x["position"] for x, _ in found] == list(range(first, first + 64))
+    rig.close()
+
+
+def test_a_place_that_cannot_be_read_is_told_and_the_run_goes_on(target):
+    play(target)
+    stop(target)
+    first = target.app.store.extent.first
+    card = target.app.store.card
+    real, bad = card.read, target.app.store.extent.sector_of(first + 1)
+
+    def read_badly(sector, buf):
+        if sector == bad + 3:
+            raise OSError("a bad sector")
+        real(sector, buf)
+
+    card.read = read_badly
+    read(target, first, 3)
+    found = answers(target, m.READ, 4)
+    assert [(x["position"], x["status"], len(rest)) for x, rest in found] == [
+        (first, m.OK, 4096),
+        (first + 1, m.READ_ERROR, 0),
+        (first + 2, m.OK, 4096),
+    ]
+
+
+def test_without_a_card_there_is_nothing_to_read_or_list(target):
+    target.app.board.card.present = False
+    play(target)
+    read(target, 3)
+    assert answers(target, m.READ, 2)[0][0]["status"] == m.NO_CARD
+    with pytest.raises(RequestError, match="no .*card"):
+        target.link.ask(m.LIST, {"index": 0})
+
+
+def test_a_question_goes_before_what_is_left_of_a_download(target):
+    play(target)
+    stop(target)
+    first = target.app.store.extent.first
+    whole = [block_on_card(target, first + i) for i in range(8)]
+    read(target, first, 8)
+    target.link.send(m.STATUS, b"")
+    kinds, blocks = [], []
+    deadline = target.link.clock() + 1
+    while (got := target.link.receive(deadline)) is not None:
+        kinds.append(got[0] & ~m.REPLY)
+        if got[0] == m.READ | m.REPLY:
+            blocks.append(bytes(m.parse(m.READ_REPLY, got[2])[1]))
+    assert kinds.count(m.STATUS) == 1 and kinds.index(m.STATUS) < 8
+    assert blocks == whole
+
+
+def test_eight_requests_wait_and_the_ninth_is_not_heard(target):
+    stop(target)
+    sent = b"".join(frame(m.STATUS, i, b"") for i in range(12))
+    target.app.service._receiver.feed(memoryview(sent), target.app.service._take)
+    assert len(target.app.service._waiting) == 8
+    assert len(answers(target, m.STATUS, 12)) == 8
+
+
+def test_list_says_where_a_session_is(target):
+    play(target)
+    stop(target)
+    (session,) = target.link.list_sessions()
+    store, extent = target.app.store, target.app.store.extent
+    assert session["position"] == extent.first and session["n_blocks"] == store.blocks_written
+    assert (session["boot"], session["nonce"], session["first_seq"]) == (1, store.nonce, 1)
+    assert (session["data_first"], session["data_end"]) == (extent.first, extent.end)
+    assert session["device_id"] == b"SIM00001" and not session["running"]
+    assert session["t0_us"] < 100_000
+    target.app.control(m.CONTROL_START)
+    play(target)
+    new, old = target.link.list_sessions()
+    assert (new["running"], old["running"]) == (1, 0)
+    assert new["position"] == old["position"] + old["n_blocks"]
+
+
+def test_time_sets_an_anchor_only_if_it_is_given(target):
+    target.run_for(SECOND_US)
+    anchors = []
+    target.app.anchor = anchors.append
+    t_us = target.app.board.clock.t_us()
+    assert target.link.set_time(0) == pytest.approx(t_us, abs=5000)
+    assert anchors == []
+    target.link.set_time(1_700_000_000_000_000)
+    assert anchors == [1_700_000_000_000_000]
+
+
+def give(rig, item, data, at, piece, crc=None):
+    crc = binascii.crc32(data) if crc is None else crc
+    values = {"item": item, "total": len(data), "at": at, "crc": crc}
+    rig.link.send(m.CONFIG_SET, m.build(m.CONFIG_SET_REQUEST, values, piece))
+    return answers(rig, m.CONFIG_SET, 1)[0][0]
+
+
+def test_an_item_comes_in_pieces_and_a_repeated_piece_changes_nothing(target):
+    stop(target)
+    data = bytes(range(256)) * 6
+    assert give(target, m.CONFIG_SIGNALS, data, 0, data[:700])["at"] == 700
+    assert give(target, m.CONFIG_SIGNALS, data, 0, data[:700])["at"] == 700
+    missing = give(target, m.CONFIG_SIGNALS, data, 900, data[900:1000])
+    assert (missing["at"], missing["status"]) == (700, m.PENDING)
+    last = give(target, m.CONFIG_SIGNALS, data, 700, data[700:])
+    assert (last["at"], last["status"]) == (1536, m.OK)
+    assert target.app.board.nv.load(m.CONFIG_SIGNALS) == data
+    assert target.link.get_config(m.CONFIG_SIGNALS) == data
+
+
+def test_pieces_of_another_item_begin_anew(target):
+    stop(target)
+    first, second = b"a" * 1000, b"b" * 1000
+    give(target, m.CONFIG_SIGNALS, first, 0, first[:400])
+    assert give(target, m.CONFIG_SIGNALS, second, 400, second[400:800])["at"] == 0
+    give(target, m.CONFIG_SIGNALS, second, 0, second[:500])
+    assert give(target, m.CONFIG_SIGNALS, second, 500, second[500:])["status"] == m.OK
+    assert target.app.board.nv.load(m.CONFIG_SIGNALS) == second
+
+
+def test_an_item_with_a_wrong_crc_is_refused(target):
+    stop(target)
+    assert give(target, m.CONFIG_SIGNALS, b"data", 0, b"data", crc=1)["status"] == m.REFUSED
+    assert target.app.board.nv.load(m.CONFIG_SIGNALS) is None
+
+
+def test_more_than_there_is_room_for_is_a_bad_request(target):
+    stop(target)
+    for item, total, status in (
+        (m.CONFIG_SIGNALS, m.MAX_CONFIG_BYTES, m.PENDING),
+        (m.CONFIG_SIGNALS, m.MAX_CONFIG_BYTES + 1, m.BAD_REQUEST),
+        (m.CONFIG_SIGNALS + 1, 10, m.BAD_REQUEST),
+    ):
+        values = {"item": item, "total": total, "at": 0, "crc": 0}
+        target.link.send(m.CONFIG_SET, m.build(m.CONFIG_SET_REQUEST, values, b"x"))
+        assert answers(target, m.CONFIG_SET, 1)[0][0]["status"] == status
+
+
+def test_an_item_is_given_back_in_pieces_of_1_kB(target):
+    stop(target)
+    data = bytes(range(250)) * 10
+    target.link.set_config(m.CONFIG_SIGNALS, data)
+    found = b""
+    for at in (0, 1024, 2048):
+        fields, rest = target.link.ask(m.CONFIG_GET, {"item": m.CONFIG_SIGNALS, "at": at})
+        assert (fields["total"], fields["crc"]) == (2500, binascii.crc32(data))
+        assert len(rest) == min(1024, 2500 - at)
+        found += bytes(rest)
+    assert found == data
+    _, rest = target.link.ask(m.CONFIG_GET, {"item": m.CONFIG_SIGNALS, "at": 9999})
+    assert bytes(rest) == b""
+    fields, rest = target.link.ask(m.CONFIG_GET, {"item": 7, "at": 0})
+    assert (fields["total"], bytes(rest)) == (0, b"")
+
+
+def live(rig, on):
+    return rig.link.ask(m.LIVE, {"on": on})
+
+
+def test_live_records_are_those_of_the_ring_and_end_after_ten_seconds(target):
+    live(target, 1)
+    play(target, SECOND_US // 100)
+    found = answers(target, m.LIVE, 99, 0.1)
+    assert sum(fields["n"] for fields, _ in found) >= 40
+    assert all(len(rest) == 16 * fields["n"] and fields["n"] <= 64 for fields, rest in found)
+    assert all(fields["n_skipped"] == 0 for fields, _ in found)
+    target.run_for(9 * SECOND_US)
+    assert target.app.service._tap is not None
+    target.run_for(2 * SECOND_US)
+    assert target.app.service._tap is None
+
+
+def test_live_goes_on_while_it_is_asked_for_and_stops_when_told(target):
+    live(target, 1)
+    tap = target.app.service._tap
+    for _ in range(3):
+        target.run_for(9 * SECOND_US)
+        live(target, 1)
+    assert target.app.service._tap is tap
+    live(target, 0)
+    assert target.app.service._tap is None
+
+
+def erase(rig, session, digest, **changes):
+    fields = ("device_id", "boot", "nonce", "first_seq", "n_blocks")
+    values = {name: session[name] for name in fields}
+    values.update(digest=digest, **changes)
+    rig.link.send(m.ERASE, m.build(m.ERASE_REQUEST, values))
+    return answers(rig, m.ERASE, 1)[0][0]
+
+
+def digest_of(rig, session):
+    headers = [block_on_card(rig, position)[:64] for position in positions_of(session)]
+    return hashlib.sha256(b"".join(headers)).digest()
+
+
+def until_done(rig, session, digest):
+    for _ in range(50):
+        reply = erase(rig, session, digest)
+        if reply["status"] != m.PENDING:
+            return reply
+        rig.run_for(100_000)
+    return reply
+
+
+def test_an_erase_needs_the_digest_of_the_oldest_session(target):
+    for _ in range(2):
+        play(target, SECOND_US // 2)
+        stop(target)
+        target.app.control(m.CONTROL_START)
+    stop(target)
+    sessions = target.link.list_sessions()
+    newest, oldest = sessions[0], sessions[-1]
+    right = digest_of(target, oldest)
+    assert until_done(target, oldest, bytes(32))["status"] == m.WRONG_DIGEST
+    assert until_done(target, newest, digest_of(target, newest))["status"] == m.WRONG_SESSION
+    assert erase(target, oldest, right, device_id=b"another!")["status"] == m.REFUSED
+    assert (
+        erase(target, oldest, right, n_blocks=oldest["n_blocks"] + 1)["status"] == m.WRONG_SESSION
+    )
+    assert len(target.link.list_sessions()) == len(sessions)
+    free = target.app.store.n_free
+    reply = until_done(target, oldest, right)
+    assert (reply["status"], reply["done_pct"]) == (m.OK, 100)
+    assert reply["released_seq"] == oldest["first_seq"] + oldest["n_blocks"]
+    assert target.app.store.n_free == free + oldest["n_blocks"]
+    left = target.link.list_sessions()
+    assert [x["nonce"] for x in left] == [x["nonce"] for x in sessions[:-1]]
+    assert erase(target, oldest, right)["status"] == m.OK  # asked again: it is done
+
+
+def test_the_running_session_is_not_erased(target):
+    play(target)
+    session = target.link.list_sessions()[0]
+    assert erase(target, session, digest_of(target, session))["status"] == m.REFUSED
+
+
+def test_the_only_session_is_erased_whole(target):
+    play(target)
+    stop(target)
+    (session,) = target.link.list_sessions()
+    assert until_done(target, session, digest_of(target, session))["status"] == m.OK
+    assert target.link.list_sessions() == [] and target.app.store.n_used == 0
+
+
+def test_frames_with_a_wrong_crc_are_counted_and_not_answered(target):
+    broken = bytearray(frame(m.STATUS, 1, b""))
+    broken[3] ^= 0x40
+    target.send(bytes(broken))
+    target.run_for(10_000)
+    status = target.link.status()
+    assert status["bad_frames"] == 1
+
+
+def test_a_request_that_is_too_short_is_a_bad_request(target):
+    target.link.send(m.TIME, b"\0")
+    (kind, _, payload) = target.link.receive(target.link.clock() + 1)
+    assert kind == m.TIME | m.REPLY
+    with pytest.raises(RequestError, match="bad request|not understood|request"):
+        target.link.parse(m.TIME, payload)
