@@ -8,7 +8,8 @@ from hashlib import sha256
 import machine
 
 MEMORY = machine.mem_backup() if hasattr(machine, "mem_backup") else machine.mem32
-TRIES = 0x4005800C if MEMORY is machine.mem32 else 0  # two bits for each slot
+TRIES = 0x4005800C if MEMORY is machine.mem32 else 0  # two bits for each slot, under a mark that
+MARK = 0x2A5C96B0  # power-on does not leave: other contents count as no try
 
 
 class Slot:  # SHA-256 of the rest, length of the index in two bytes, index, contents
@@ -41,6 +42,8 @@ class Slot:  # SHA-256 of the rest, length of the index in two bytes, index, con
         return file
 
 
+if MEMORY[TRIES] & ~15 != MARK:
+    MEMORY[TRIES] = MARK  # type: ignore[index]
 try:
     named = int("slot.b" in os.listdir("/"))
     for slot in [s for s in (named, 1 - named) if MEMORY[TRIES] >> 2 * s & 3 < 3]:
@@ -52,6 +55,7 @@ try:
             print(error)
             continue
         MEMORY[TRIES] += 1 << 2 * slot  # type: ignore[index]
+        machine.WDT(timeout=8000)  # the board feeds it once it runs; no prompt is under it
         sys.path[:] = ["/app"]
         __import__("start").run(slot, MEMORY, TRIES)
         break

@@ -1,4 +1,6 @@
-"""Runs firmware/main.py on CPython: a flash of {path: bytes}, the memory of a reset, and no more.
+"""Runs firmware/main.py on CPython: a flash of {path: bytes}, the memory of a reset, a watchdog.
+
+What that memory holds after power-on is drawn by a seed: no data sheet of an ESP32 promises zeros.
 
 A slot whose start.py says so starts, fails, or hands the board to the REPL; main.py's own imports
 from the slot go through its `Slot`, as on the board.
@@ -6,6 +8,7 @@ from the slot go through its `Slot`, as on the board.
 
 import builtins
 import io
+import random
 import types
 from pathlib import Path
 
@@ -34,36 +37,40 @@ class Flash:
 
 
 class World:
-    """One board. `memory` is what a power cut forgets; `started` the slots that were started."""
+    """One board. `memory` is what a power cut forgets; `started` the slots that were started;
+    `watched` whether the watchdog ran when they were.
+    """
 
     ADDRESS = 0x4005800C
 
-    def __init__(self, files, named_memory=False):
+    def __init__(self, files, named_memory=False, seed=1):
         self.flash = Flash(files)
-        self.memory = {0: 0, self.ADDRESS: 0}
+        self._random = random.Random(seed)
+        self.memory = {}
+        self.power_cut()
         self.named_memory = named_memory
         self.started = []
+        self.watched = []
+        self.timeout_ms = None
         self.n_resets = 0
 
     def boot(self):
         """Run main.py once; return the slot it started, 0 or 1, or None for the REPL."""
         before = len(self.started)
+        self.timeout_ms = None
         namespace = {"__name__": "__main__", "__builtins__": self._builtins()}
         exec(compile(SOURCE.read_text(), "main.py", "exec"), namespace)
         return self.started[-1] if len(self.started) > before else None
 
     def power_cut(self):
         """Forget what only power keeps."""
-        self.memory = dict.fromkeys(self.memory, 0)
+        self.memory.update({at: self._random.getrandbits(32) for at in (0, self.ADDRESS)})
 
     def _builtins(self):
-        machine = types.SimpleNamespace(mem32=self.memory, reset=self._reset)
+        machine = types.SimpleNamespace(mem32=self.memory, reset=self._reset, WDT=self._watch)
         if self.named_memory:
-            named = {0: self.memory[0]}
-            self.memory = named
-            machine = types.SimpleNamespace(
-                mem32=None, mem_backup=lambda: named, reset=self._reset
-            )
+            machine.mem32 = None
+            machine.mem_backup = lambda: self.memory
         mounted = []
         modules = {
             "machine": machine,
@@ -84,6 +91,7 @@ class World:
 
     def _start(self, slot):
         assert slot.stat("/boards")[0] == 0x4000 and slot.stat("/start.py")[0] == 0x8000
+        self.watched.append(self.timeout_ms)
         source = slot.open("/start.py", "rb").read()
         namespace = {"started": self.started}
         exec(source, namespace)
@@ -91,6 +99,10 @@ class World:
 
     def _reset(self):
         self.n_resets += 1
+        self.timeout_ms = None
+
+    def _watch(self, timeout):
+        self.timeout_ms = timeout
 
     def _said(self, *args):
         """Nobody reads it."""

@@ -11,13 +11,14 @@ from slog import framing
 from slog import messages as m
 from slog.layout import META_DLC
 from stagelog.card import prepare_raw
-from stagelog.flash.build import build_app
+from stagelog.flash.build import build_app, pack_app
 from stagelog.link import Link
 from stagelog.model import EXT, RTR
 from stagelog.rig.rp2040.board import PicoBoard
 from stagelog.rig.rp2040.card_image import FileImage
 from stagelog.rig.rp2040.card_timing import CardTiming
 from stagelog.rig.rp2040.firmware import logger_files
+from stagelog.rig.rp2040.flash_files import BLOCK_BYTES, START
 from stagelog.rig.rp2040.mcp2515 import DELIVERED, Mcp2515
 from stagelog.rig.rp2040.sdcard import SdCard
 from stagelog.rig.rp2040.target import EmulatedStream
@@ -435,3 +436,31 @@ def test_when_nothing_works_there_is_the_prompt(make_board):
     board.run_us(4_000_000)
     assert board.n_resets == 3
     assert board.repl.exec("print('here')").strip() == "here"
+
+
+def test_a_slot_that_hangs_gives_way_to_the_other(make_board):
+    """Three times eight seconds of watchdog; then slot A, which tells that it runs."""
+    hangs = "import time\n\ndef run(*args):\n    time.sleep(1000)\n"
+    files = logger_files()
+    files["b.app"] = pack_app({"start.py": hangs.encode(), "boards/__init__.py": b"#"})
+    del files["slot.a"]
+    board = make_board({**files, "slot.b": b""})
+    board.run_us(27_500_000)
+    assert board.n_resets == 3
+    assert link_to(board).hello()["slot"] == 0
+
+
+def test_a_board_whose_file_system_is_destroyed_takes_the_firmware_again(make_board):
+    """MicroPython formats what it can't mount: both slots and the settings are gone. What is left
+    is the blank board that `stagelog flash` makes a logger in hil_tests/test_wiring.py.
+    """
+    board = make_board(logger_files())
+    board.flash[START : START + 2 * BLOCK_BYTES] = bytes(2 * BLOCK_BYTES)
+    board.run_us(3_000_000)
+    assert board.led_changes == []
+    assert board.repl.exec("import os\nprint(os.listdir('/'))").split() == ["[]"]
+    board.power_off()
+    board.install(logger_files())
+    board.power_on()
+    board.run_us(2_000_000)
+    assert link_to(board).hello()["slot"] == 0

@@ -30,8 +30,8 @@ def board(a=None, b=None, slot="a", named_memory=False):
     return World(files, named_memory)
 
 
-def test_has_at_most_60_lines():
-    assert len(main_world.SOURCE.read_text().splitlines()) <= 60
+def test_has_at_most_64_lines():
+    assert len(main_world.SOURCE.read_text().splitlines()) <= 64
 
 
 @pytest.mark.parametrize("slot, started", [("a", 0), ("b", 1), (None, 0)])
@@ -89,6 +89,26 @@ def test_a_slot_cut_short_leads_to_the_other(n):
     world = board(GOOD, GOOD, "b")
     world.flash.files["b.app"] = world.flash.files["b.app"][:n]
     assert world.boot() == 0
+
+
+@pytest.mark.parametrize("named_memory", [False, True])
+def test_what_the_memory_holds_after_power_on_is_no_count(named_memory):
+    """By chance 7 of 16 contents say that a slot has failed three times: (3/4)^2 say no."""
+    for seed in range(200):
+        world = World({"/slot.b": b"", "/b.app": app(FAILS), "/a.app": app(GOOD)}, named_memory)
+        world.memory.update(dict.fromkeys(world.memory, World({}, seed=seed).memory[0]))
+        assert [world.boot() for _ in range(4)] == [1, 1, 1, 0], seed
+
+
+def test_the_watchdog_runs_before_anything_of_a_slot_does():
+    world = board(GOOD)
+    world.boot()
+    assert world.watched == [8000]
+
+
+def test_at_the_prompt_no_watchdog_runs():
+    world = board(None, None, None)
+    assert world.boot() is None and world.timeout_ms is None
 
 
 def test_an_empty_board_goes_to_the_repl():

@@ -165,6 +165,23 @@ def test_a_board_that_nobody_knows_is_named():
         app_for(look(board))
 
 
+@pytest.mark.parametrize("name", [None, "pico_mcp2515"])
+def test_a_pico_w_is_refused(name):
+    """GPIO 24 and 25 are lines of its radio (Pico W data sheet, 2.1); the logger's light is 25."""
+    board = FakeBoard()
+    machine = "Raspberry Pi Pico W with RP2040"
+    board.implementation = type("i", (), {"_machine": machine, "_mpy": 4870, "version": (1,)})
+    with pytest.raises(FlashError, match="Pico W"):
+        app_for(look(board), name)
+
+
+def test_a_watchdog_that_a_start_left_on_is_stopped():
+    """RP2040 data sheet, 4.7: CTRL at 0x40058000, atomic clear 0x3000 above, bit 30 enables."""
+    board = FakeBoard()
+    look(board)
+    assert board.memory[0x4005B000] == 1 << 30
+
+
 def test_what_is_no_micropython_is_said():
     class Strange(FakeBoard):
         def exec(self, code):

@@ -12,7 +12,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 
-from stagelog.flash.build import BOARDS, FlashError, arch_of, build_app
+from stagelog.flash.build import BOARDS, REFUSED, FlashError, arch_of, build_app
 from stagelog.resources import firmware_path
 
 _LOOK = """
@@ -31,7 +31,12 @@ def digest(path):
         return None
 """
 _STATE = """
+import machine
 i = sys.implementation
+if "RP2040" in i._machine:  # a start that was interrupted leaves the watchdog on
+    machine.mem32[0x4005B000] = 1 << 30
+elif "ESP32" in i._machine:
+    machine.WDT(timeout=3600000)
 print(json.dumps([i._machine, i._mpy, list(i.version)[:3], os.listdir("/"), digest("/main.py")]))
 """
 _FORGET_TRIES = """
@@ -79,6 +84,9 @@ def app_for(state, name=None):
             f"no firmware is known for '{state.machine}'",
             hint=f"known boards: {', '.join(BOARDS)}; name one with --board",
         )
+    for machine, refused, why in REFUSED:
+        if machine in state.machine and name == refused:
+            raise FlashError(f"{name} can't run on a {state.machine}: {why}", hint="take a Pico")
     return build_app(name, arch_of(state.mpy))
 
 
