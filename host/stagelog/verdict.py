@@ -171,7 +171,8 @@ def judge_session(session, ledger, timeline=None) -> Verdict:
     lost = _lost(ledger)
     if ledger.end.kind == OPEN:
         gap = next(gap for gap in ledger.gaps if gap.cause == OPEN_END)
-        open_end = f"{OPEN_LOG}: cannot know what is missing after {clock_of(gap, timeline)}"
+        after = "later than" if timeline is None else "after"
+        open_end = f"{OPEN_LOG}: cannot know what is missing {after} {clock_of(gap, timeline)}"
         if ledger.end.why:
             open_end += f" ({ledger.end.why})"
         if lost:

@@ -59,7 +59,7 @@ def test_a_stage_cut_to_45_percent_is_not_called_complete(run, stage, tmp_path):
     cut.write_bytes(content[: len(content) * 45 // 100])
     page = tmp_path / "r.html"
     code, out, _ = run("report", cut, "-o", page)
-    assert code == 1 and "open end: cannot know what is missing after" in out
+    assert code == 1 and "open end: cannot know what is missing later than" in out
     assert "The log does not say: its end is missing." in out
     for text in (out, page.read_text()):
         assert "COMPLETE: every" not in text and "es, after the checks" not in text

@@ -150,7 +150,9 @@ def test_a_session_that_ended_with_the_power_is_complete_up_to_it(run, target, t
 def test_a_running_session_is_not_complete(run, target, tmp_path):
     (one,) = fetch(target, stage_folder(tmp_path / "a", "E", "3", "S1"))
     code, out, _ = run("verify", one.entry.path)
-    assert code == 1 and says(out)[0].startswith("open end: cannot know what is missing after 0.")
+    assert code == 1 and says(out)[0].startswith(
+        "open end: cannot know what is missing later than 0."
+    )
     assert "still being recorded" in out
 
 
