@@ -65,7 +65,7 @@ def test_a_file_that_was_cut_meanwhile_is_fetched_again(run, target, archive, mo
     assert run("verify", path)[0] in (1, 5)
     code, out, _ = run(*words, *more, "--json")
     found = next(s for s in json.loads(out)["sessions"] if s["path"] == str(path))
-    assert code == 0 and found["verdict"] == "fetched" and found["complete"]
+    assert code == 0 and found["outcome"] == "fetched" and found["complete"]
     assert found["n_new_blocks"] == len(whole) // BLOCK_BYTES - n_left
     assert path.read_bytes() == whole and run("verify", archive)[0] == 0
 

@@ -12,6 +12,7 @@ from stagelog.blocks import read_log
 from stagelog.ending import find_end
 from stagelog.ledger import account
 from stagelog.timeline import find_timeline
+from stagelog.verdict import judge_session
 
 _HASHES = {1: "settings_sha256_head", 2: "signals_sha256_head", 3: "firmware_sha256_head"}
 
@@ -65,6 +66,7 @@ def facts_of_blocks(path, values):
     timeline = find_timeline([session])
     found = {
         "complete": ledger.complete,
+        "verdict": judge_session(session, ledger, timeline).as_dict(),
         "last_seq": session.last_seq,
         "n_frames": session.n_frames,
         "n_damaged": len(log.damaged),
