@@ -60,80 +60,134 @@ _STATES_SENSOR = {
 _STATES_CONTEXT = {BEFORE: "before", AFTER: "after"}
 _ON_OFF = {OFF: "off", ON: "on"}
 
-# (code, name, what value is, what extra is, {state: name})
+# (code, name, unit and meaning of value, unit and meaning of extra, {state: name})
 EVENTS = (
     (
         FLIGHT,
         "flight",
-        "taken_off: ms from onset to confirmation + 65536 x km/h; else airtime_ms",
-        "taken_off: time of the onset, us; landed: peak, confidence, car and severity, packed",
+        "ms",
+        "airtime; taken_off: from onset to confirmation, + 65536 x speed in km/h",
+        "",
+        (
+            "taken_off: time of the onset since boot in us, bits 31 to 0; landed: peak in 0.01 g, "
+            "bits 11 to 0, confidence in %, bits 18 to 12, the car's own flight mode, bits 20 "
+            "and 19: 0 unknown, 1 agrees, 2 silent, severity, bits 23 to 21: limits of the "
+            "profile that the peak exceeds"
+        ),
         {TAKEN_OFF: "taken_off", LANDED: "landed", CANCELLED: "cancelled", TOO_LONG: "too_long"},
     ),
-    (CAR_FLIGHT, "car_flight", "ms that the car alone said airborne", "0", {ON: "car_only"}),
-    (ROLL_OVER, "roll_over", "vertical acceleration, mg", "0", _ON_OFF),
-    (STUCK, "stuck", "wheel speed, 0.01 km/h", "0", _ON_OFF),
-    (HANDBRAKE, "handbrake_abuse", "speed, 0.01 km/h", "kPa", {ON: "on"}),
-    (REFUEL, "refuel", "litres added, cl", "volume after it, cl", {ON: "on"}),
-    (LEAK, "fuel_leak", "litres lost beside the flow, cl", "volume, cl", {ON: "on"}),
-    (FUEL, "fuel", "volume, cl", "used since the start of the session, cl", {ON: "on"}),
+    (CAR_FLIGHT, "car_flight", "ms", "the car alone said airborne", "", "0", {ON: "car_only"}),
+    (ROLL_OVER, "roll_over", "mg", "vertical acceleration", "", "0", _ON_OFF),
+    (STUCK, "stuck", "0.01 km/h", "wheel speed", "", "0", _ON_OFF),
+    (HANDBRAKE, "handbrake_abuse", "0.01 km/h", "speed", "kPa", "handbrake pressure", {ON: "on"}),
+    (REFUEL, "refuel", "cl", "added", "cl", "volume after it", {ON: "on"}),
+    (LEAK, "fuel_leak", "cl", "lost beside the flow", "cl", "volume", {ON: "on"}),
+    (FUEL, "fuel", "cl", "volume", "cl", "used since the session began", {ON: "on"}),
     (
         DIFF_MODEL,
         "diff_model",
-        "measured minus model, 0.01 degC",
+        "0.01 degC",
+        "measured minus model",
+        "",
         "axle: 0 front, 1 rear",
         _ON_OFF,
     ),
-    (RESUMED, "resumed", "seconds without a frame", "0", {ON: "on"}),
-    (SKIPPED, "skipped", "blocks that were not watched", "0", {ON: "on"}),
-    (RANGE, "range", "P50, 0.1 km", "P10, 0.1 km", {ON: "on"}),
+    (RESUMED, "resumed", "s", "without a frame", "", "0", {ON: "on"}),
+    (SKIPPED, "skipped", "blocks", "that were not watched", "", "0", {ON: "on"}),
+    (RANGE, "range", "0.1 km", "reached in half of all cases", "0.1 km", "in 90 %", {ON: "on"}),
     (
         TABLE,
         "table",
+        "",
         "good: signals in it; refused: 1 no memory for it, 2 not usable",
+        "",
         "good: alarms in it",
         {ON: "good", OFF: "refused"},
     ),
     (
         FLOW_SCALE,
         "flow_scale",
-        "true litres by metered litres, 1e-6",
-        "its sigma, 1e-6",
+        "0.000001",
+        "true litres by metered litres",
+        "0.000001",
+        "its standard deviation",
         {ON: "on"},
     ),
 )
 
+# What the codes from `code` on are, up to the next kind: rows as in EVENTS.
+KINDS = (
+    (SUMMARY, "summary", "", "of counter code - 0x80", "", "its second value", {ON: "running"}),
+    (
+        ALARM,
+        "alarm",
+        "0.01",
+        "the signal of alarm code - 0x100, in its unit",
+        "",
+        "speed in km/h, bits 8 to 0; engine speed in 10 rpm, bits 18 to 9",
+        _STATES_ALARM,
+    ),
+    (
+        SENSOR,
+        "sensor",
+        "",
+        "raw value of signal code - 0x200 of the signal table",
+        "",
+        "0",
+        _STATES_SENSOR,
+    ),
+    (
+        MESSAGE,
+        "message",
+        "",
+        "identifier of message code - 0x400 of the signal table",
+        "",
+        "0",
+        _STATES_SENSOR,
+    ),
+    (
+        CONTEXT,
+        "alarm_context",
+        "0.01",
+        "the signal of alarm code - 0x800 before or after it came, in its unit",
+        "",
+        "speed and engine speed then, as in alarm",
+        _STATES_CONTEXT,
+    ),
+)
+
 # Counters of the running summary: event code SUMMARY + index; the value is the counter.
+# (name, its unit and meaning, unit and meaning of the second value)
 SUMMARY_ITEMS = (
-    ("engine_s", "s", "engine running", "s of power"),
-    ("distance_m", "m", "by the wheels, flights at take-off speed", "greatest speed, 0.01 km/h"),
-    ("flights", "", "flights", "longest, ms"),
-    ("landings_light", "", "below the first limit of severity", "greatest peak, centi-g"),
-    ("landings_medium", "", "above the first", "0"),
-    ("landings_hard", "", "above the second", "0"),
-    ("landings_severe", "", "above the third", "0"),
-    ("air_ms", "ms", "in the air", "flights that the car did not see"),
-    ("fuel_used_cl", "cl", "by flow and learned scale", "volume, cl"),
-    ("fuel_added_cl", "cl", "refuelled", "0"),
-    ("alarm_warning_s", "s", "alarms at warning, summed", "alarms that came"),
-    ("alarm_critical_s", "s", "alarms at critical, summed", "sensor faults that came"),
-    ("diff_front_max", "0.01 degC", "highest diff oil, front", "seconds above its warning"),
-    ("diff_rear_max", "0.01 degC", "highest diff oil, rear", "seconds above its warning"),
-    ("shifts", "", "gear changes", "handbrake abuses"),
+    ("engine_s", "s", "engine running", "s", "of power"),
+    (
+        "distance_m",
+        "m",
+        "by the wheels, flights at take-off speed",
+        "0.01 km/h",
+        "greatest speed",
+    ),
+    ("flights", "", "flights", "ms", "longest"),
+    ("landings_light", "", "below the first limit of severity", "0.01 g", "greatest peak"),
+    ("landings_medium", "", "above the first", "", "0"),
+    ("landings_hard", "", "above the second", "", "0"),
+    ("landings_severe", "", "above the third", "", "0"),
+    ("air_ms", "ms", "in the air", "", "flights that the car did not see"),
+    ("fuel_used_cl", "cl", "by flow and learned scale", "cl", "volume"),
+    ("fuel_added_cl", "cl", "refuelled", "", "0"),
+    ("alarm_warning_s", "s", "alarms at warning, summed", "", "alarms that came"),
+    ("alarm_critical_s", "s", "alarms at critical, summed", "", "sensor faults that came"),
+    ("diff_front_max", "0.01 degC", "highest diff oil, front", "s", "above its warning"),
+    ("diff_rear_max", "0.01 degC", "highest diff oil, rear", "s", "above its warning"),
+    ("shifts", "", "gear changes", "", "handbrake abuses"),
 )
 
 
 def describe(code):
-    """Return (name, number, row of EVENTS or None) of a code; number counts within its kind."""
-    if code >= CONTEXT:
-        return "alarm_context", code - CONTEXT, None
-    if code >= MESSAGE:
-        return "message", code - MESSAGE, None
-    if code >= SENSOR:
-        return "sensor", code - SENSOR, None
-    if code >= ALARM:
-        return "alarm", code - ALARM, None
-    if code >= SUMMARY:
-        return "summary", code - SUMMARY, None
+    """Return (name, number, row of EVENTS or KINDS) of a code; number counts within its kind."""
+    for row in reversed(KINDS):
+        if code >= row[0]:
+            return row[1], code - row[0], row
     for row in EVENTS:
         if row[0] == code:
             return row[1], 0, row
@@ -142,15 +196,5 @@ def describe(code):
 
 def state_name(code, state):
     """Return the word for a state, or its number as text."""
-    if code >= CONTEXT:
-        names = _STATES_CONTEXT
-    elif code >= SENSOR:
-        names = _STATES_SENSOR
-    elif code >= ALARM:
-        names = _STATES_ALARM
-    elif code >= SUMMARY:
-        names = {ON: "running"}
-    else:
-        row = describe(code)[2]
-        names = row[4] if row else {}
-    return names.get(state, str(state))
+    row = describe(code)[2]
+    return row[-1].get(state, str(state)) if row else str(state)

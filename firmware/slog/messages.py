@@ -240,9 +240,11 @@ MESSAGES = (
 
 
 def contract_hash():
-    """Return the first 8 bytes of the SHA-256 over all layouts: equal on both ends or they do not
-    talk.
+    """Return the first 8 bytes of the SHA-256 over all layouts, event codes and the signal table:
+    equal on both ends or they do not talk.
     """
+    from slog import event_names, table_names
+
     h = hashlib.sha256()
     h.update(b"stagelog %d" % VERSION)
     for table in (BLOCK_HEADER, RECORD, SIGNATURE, RELEASE):
@@ -252,6 +254,18 @@ def contract_hash():
     for kind, name, request, reply in MESSAGES:
         _hash_table(h, "ask %d %s" % (kind, name), request)
         _hash_table(h, "answer %d %s" % (kind, name), reply)
+    for code, name, unit, _, extra_unit, _, states in event_names.EVENTS + event_names.KINDS:
+        rows = [(state, states[state], "") for state in sorted(states)]
+        _hash_table(h, "event %d %s %s %s" % (code, name, unit, extra_unit), rows)
+    rows = [(row[0], row[1], row[3]) for row in event_names.SUMMARY_ITEMS]
+    _hash_table(h, "summary", rows)
+    _hash_table(h, "signal table %d" % table_names.VERSION, ())
+    for tag in sorted(table_names.SECTIONS):
+        name, _, columns = table_names.SECTIONS[tag]
+        rows = [(row[0], row[1], "") for row in columns + table_names.ROWS.get(tag, ())]
+        _hash_table(h, "section %d %s" % (tag, name), rows)
+    for role in table_names.ROLES:
+        h.update(("|role %d %s %d %s" % role).encode())
     return h.digest()[:8]
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slog import layout, messages
+from slog import event_names, events, layout, messages, signal_table, table_names
 from slog.framing import MAX_PAYLOAD
 from stagelog.blocks.layouts import struct_of
 
@@ -79,6 +79,82 @@ def test_the_contract_hash_notices_every_change(monkeypatch):
         seen.add(messages.contract_hash())
         monkeypatch.undo()
     assert len(seen) == 1 + 2 * len(header) + len(messages.MESSAGES)
+
+
+def swapped(rows, i):
+    """Return the rows with two neighbours that differ exchanged."""
+    return (*rows[:i], rows[i + 1], rows[i], *rows[i + 2 :])
+
+
+def test_the_contract_hash_notices_two_rows_that_change_places(monkeypatch):
+    """Codes and rows are stored in logs for ever: a number must never come to mean another."""
+    seen, n = {messages.contract_hash()}, 1
+    for module, name in (
+        *((event_names, name) for name in ("EVENTS", "KINDS", "SUMMARY_ITEMS")),
+        (table_names, "ROLES"),
+    ):
+        rows = getattr(module, name)
+        for i in range(len(rows) - 1):
+            monkeypatch.setattr(module, name, swapped(rows, i))
+            seen.add(messages.contract_hash())
+            n += 1
+        monkeypatch.undo()
+    for tag, (title, meaning, columns) in table_names.SECTIONS.items():
+        for i in range(len(columns) - 1):
+            section = (title, meaning, swapped(columns, i))
+            monkeypatch.setitem(table_names.SECTIONS, tag, section)
+            seen.add(messages.contract_hash())
+            n += 1
+        monkeypatch.undo()
+    for tag, rows in table_names.ROWS.items():
+        for i in range(len(rows) - 1):
+            monkeypatch.setitem(table_names.ROWS, tag, swapped(rows, i))
+            seen.add(messages.contract_hash())
+            n += 1
+        monkeypatch.undo()
+    assert n > 180 and len(seen) == n
+
+
+def test_the_contract_hash_notices_a_code_a_state_and_a_unit(monkeypatch):
+    seen = {messages.contract_hash()}
+    code, name, unit, *rest, states = event_names.EVENTS[0]
+    for row in (
+        (code + 99, name, unit, *rest, states),
+        (code, name, "s", *rest, states),
+        (code, name, unit, rest[0], "x", rest[2], states),
+        (code, name, unit, *rest, {**states, 1: "landed", 2: "taken_off"}),
+    ):
+        monkeypatch.setattr(event_names, "EVENTS", (row, *event_names.EVENTS[1:]))
+        seen.add(messages.contract_hash())
+        monkeypatch.undo()
+    assert len(seen) == 5
+
+
+def test_every_column_and_row_of_the_signal_table_has_its_words():
+    for tag, columns in signal_table.COLUMNS.items():
+        assert tuple(row[0] for row in table_names.SECTIONS[tag][2]) == columns
+    rows = {
+        signal_table.FLIGHT: signal_table.FLIGHT_ROWS,
+        signal_table.FUEL: signal_table.FUEL_ROWS,
+        signal_table.HEAT: signal_table.HEAT_ROWS,
+        signal_table.WATCH: signal_table.WATCH_ROWS,
+    }
+    assert {tag: tuple(row[0] for row in rows) for tag, rows in table_names.ROWS.items()} == rows
+    first = 0
+    for role, _, n, _ in table_names.ROLES:
+        assert role == first
+        first += n
+    assert first == signal_table.N_ROLES
+
+
+def test_every_event_code_has_its_words():
+    codes = {
+        value
+        for name, value in vars(events).items()
+        if name in ("ALARM", "SENSOR", "MESSAGE", "CONTEXT", "SUMMARY")
+    }
+    assert {row[0] for row in event_names.KINDS} == codes
+    assert [row[0] for row in event_names.EVENTS] == list(range(1, events.FLOW_SCALE + 1))
 
 
 def test_a_change_of_words_alone_does_not_change_the_hash(monkeypatch):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from slog import layout, messages
+from slog import event_names, layout, messages, table_names
 from slog.framing import MAX_PAYLOAD, frame
 from slog.settings import DEFAULTS, SettingsError, load
 from stagelog.card import extent_layout
@@ -107,6 +107,20 @@ def test_the_contract_hash_follows_its_recipe():
     for kind, name, request, reply in messages.MESSAGES:
         add(f"ask {kind} {name}", request)
         add(f"answer {kind} {name}", reply)
+    for code, name, unit, _, extra_unit, _, states in (*event_names.EVENTS, *event_names.KINDS):
+        digest.update(f"event {code} {name} {unit} {extra_unit}".encode())
+        for state, word in sorted(states.items()):
+            digest.update(f"|{state} {word} ".encode())
+    digest.update(b"summary")
+    for name, unit, _, extra_unit, _ in event_names.SUMMARY_ITEMS:
+        digest.update(f"|{name} {unit} {extra_unit}".encode())
+    digest.update(b"signal table 2")
+    for tag, (name, _, columns) in sorted(table_names.SECTIONS.items()):
+        digest.update(f"section {tag} {name}".encode())
+        for row, unit, _ in (*columns, *table_names.ROWS.get(tag, ())):
+            digest.update(f"|{row} {unit} ".encode())
+    for role, name, n, unit in table_names.ROLES:
+        digest.update(f"|role {role} {name} {n} {unit}".encode())
     assert digest.digest()[:8] == messages.contract_hash()
 
 

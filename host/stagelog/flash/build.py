@@ -19,7 +19,7 @@ from pathlib import Path
 
 from stagelog.errors import StagelogError
 from stagelog.extras import need
-from stagelog.flash.shrink import shrink
+from stagelog.flash.shrink import HASH, shrink
 from stagelog.resources import firmware_path
 
 # sys.implementation._mpy: version in bits 0-7, subversion 8-9, architecture above.
@@ -134,6 +134,9 @@ def _visit(folder, name, loaded, later):
     tree = ast.parse((folder / _path_of(folder, name)).read_text())
     at_once = {node for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))}
     loaded[name] = None
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef) and node.name == HASH:
+            node.body = []  # shrink puts what it returns there
     for node in ast.walk(tree):
         for other in _imported(folder, node):
             if node in at_once:

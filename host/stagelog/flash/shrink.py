@@ -16,7 +16,7 @@ from stagelog.flash.names import KEPT, shorten
 from stagelog.resources import import_firmware
 
 _PURE = ("slog", "detectors", "logger")  # packages that can be imported here
-_HASH = "contract_hash"
+HASH = "contract_hash"
 _NAMED = "named"
 _ENTRY = "run"  # what is called from outside
 _STRUCT_CODE = re.compile(r"\d*[a-zA-Z]")
@@ -97,7 +97,7 @@ def _put_hash(tree):
     from slog.messages import contract_hash
 
     for node in tree.body:
-        if isinstance(node, ast.FunctionDef) and node.name == _HASH:
+        if isinstance(node, ast.FunctionDef) and node.name == HASH:
             node.body = [ast.Return(ast.Constant(contract_hash()))]
 
 

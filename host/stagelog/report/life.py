@@ -73,8 +73,15 @@ def _counters(lives):
     from slog.event_names import SUMMARY_ITEMS
 
     rows = [
-        t.row(item, lives[item][0], unit or None, meaning, lives[item][1], beside)
-        for item, unit, meaning, beside in SUMMARY_ITEMS
+        t.row(
+            item,
+            lives[item][0],
+            unit or None,
+            meaning,
+            lives[item][1],
+            ", ".join(filter(None, more)),
+        )
+        for item, unit, meaning, *more in SUMMARY_ITEMS
         if item in lives
     ]
     if not rows:
