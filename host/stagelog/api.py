@@ -218,7 +218,7 @@ class Drive:
         if table is None:
             names = [s.name for s in self.database.message(message).signals]
             return {"t_us": np.empty(0, np.int64), **{name: np.empty(0) for name in names}}
-        return {"t_us": table.t_us, "bus": table.bus, **{n: table.dense(n) for n in table.signals}}
+        return {**table.of_frames(), **{n: table.dense(n) for n in table.signals}}
 
 
 def open_drive(path, dbc=None, session=None):

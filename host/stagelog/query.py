@@ -121,7 +121,7 @@ def _decode(entry, folder, plan, database):
     with writing(folder):
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir()
-    sink = ParquetSink(part, "archive", database=database, metadata=metadata, with_bus=True)
+    sink = ParquetSink(part, "archive", database=database, metadata=metadata)
     with sink:
         for decoded in iter_decode(session.iter_frames(), plan, sink.mode):
             sink.write(decoded)

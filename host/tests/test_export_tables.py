@@ -92,7 +92,7 @@ def test_duckdb_and_polars_read_the_tool_form(tmp_path, database, frames):
     assert (n, top, first) == (len(torque), torque.max(), decoded["Engine"].t_us[0])
     assert total == pytest.approx(torque.sum())
     temps = polars.read_parquet(paths["Temps.parquet"])
-    assert temps.columns == ["t_us", "Sel", "Oil", "Water"]
+    assert temps.columns == ["t_us", "bus", "Sel", "Oil", "Water"]
     assert temps["Oil"].null_count() == len(decoded["Temps"]) - len(
         decoded["Temps"].signals["Oil"]
     )
@@ -103,7 +103,7 @@ def test_duckdb_and_polars_read_the_tool_form(tmp_path, database, frames):
 
 def test_archive_form_holds_small_integers_and_what_they_mean(tmp_path, database, frames):
     pq = pytest.importorskip("pyarrow.parquet")
-    paths = write(ParquetSink(tmp_path, "archive", with_bus=True), frames, compile_plan(database))
+    paths = write(ParquetSink(tmp_path, "archive"), frames, compile_plan(database))
     schema = pq.read_schema(paths["Engine.parquet"])
     assert [(f.name, str(f.type)) for f in schema] == [
         ("t_us", "int64"),
@@ -182,10 +182,10 @@ def test_csv_comes_back_as_decoded(tmp_path, database, frames):
             header, *lines = csv.reader(file)
         units = [table.message.signal(s).unit for s in table.signals]
         wanted = [header_of(s, u) for s, u in zip(table.signals, units, strict=True)]
-        assert header == ["t_s", *wanted]
+        assert header == ["t_s", "bus", *wanted]
         assert [int(line[0].replace(".", "")) for line in lines] == table.t_us.tolist()
         for k, signal in enumerate(table.signals):
-            values = np.array([float(line[k + 1] or "nan") for line in lines])
+            values = np.array([float(line[k + 2] or "nan") for line in lines])
             np.testing.assert_allclose(values, table.dense(signal), rtol=0, atol=1e-9)
 
 
@@ -193,9 +193,9 @@ def test_csv_shows_the_digits_of_the_scale_and_no_formula(tmp_path, database, fr
     paths = write(CsvSink(tmp_path, with_labels=True), frames, compile_plan(database))
     with open(paths["Engine.csv"], encoding="utf-8-sig", newline="") as file:
         header, *lines = csv.reader(file)
-    assert header == ["t_s", "Speed [rpm]", "Torque [Nm]", "State"]
-    assert all(len(line[2].partition(".")[2]) == 1 for line in lines)
-    states = {line[3] for line in lines}
+    assert header == ["t_s", "bus", "Speed [rpm]", "Torque [Nm]", "State"]
+    assert all(len(line[3].partition(".")[2]) == 1 for line in lines)
+    states = {line[4] for line in lines}
     assert "'=1+1" in states and "off" in states and "7" in states
     assert header_of("=x", "") == "'=x" and header_of("a\nb", "") == "a b"
 

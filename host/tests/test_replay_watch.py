@@ -65,10 +65,10 @@ def test_values_are_shown_with_unit_and_text(port, tmp_path):
     done = CliRunner().invoke(group, words)
     assert done.exit_code == 0, done.output
     speeds = [line.split() for line in done.output.splitlines() if "EngSpd" in line]
-    assert len(speeds) > 300 and all(words[3] == "rpm" for words in speeds)
-    steps = np.diff([float(words[2]) for words in speeds])
+    assert len(speeds) > 300 and all(words[1] == "can0" and words[4] == "rpm" for words in speeds)
+    steps = np.diff([float(words[3]) for words in speeds])
     assert (steps == 0.25).all()
-    gears = {line.split()[2] for line in done.output.splitlines() if "Gear" in line}
+    gears = {line.split()[3] for line in done.output.splitlines() if "Gear" in line}
     assert gears == {"neutral", "first", "2"}
 
 
@@ -85,7 +85,7 @@ def test_table_holds_the_newest_of_each(tmp_path):
     assert list(table.columns[2].cells) == ["9", "1"]
     values = _values(str(tmp_path / "car.dbc"), ["EngSpd"])
     values.take(frames)
-    assert list(values.table().columns[1].cells) == ["2.25"]
+    assert list(values.table().columns[2].cells) == ["2.25"]
 
 
 def test_json_has_an_object_per_line(tmp_path, port):
@@ -96,6 +96,8 @@ def test_json_has_an_object_per_line(tmp_path, port):
     values = _values(str(tmp_path / "car.dbc"), ["EngSpd"]).entries(frames_of(3))
     assert values[2] == {
         "t_us": 2000,
+        "bus": 0,
+        "source": None,
         "signal": "Engine.EngSpd",
         "value": 0.5,
         "text": "0.5",

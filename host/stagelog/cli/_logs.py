@@ -29,6 +29,16 @@ def one_log(path):
     return found[0][0]
 
 
+def on_buses(tables, buses):
+    """Yield the frames of some buses, of all if none is named; no empty table."""
+    import numpy as np
+
+    for frames in tables:
+        chosen = frames[np.isin(frames["bus"], buses)] if buses else frames
+        if len(chosen):
+            yield chosen
+
+
 def session_facts(session, timeline):
     """Return what a session is, as JSON types."""
     from slog.layout import META_HASH, META_SESSION

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from stagelog.cli._common import json_option, print_json, size_text
+from stagelog.cli._logs import on_buses
 from stagelog.errors import InputError, UsageError
 
 FRAME_KINDS = {
@@ -36,19 +37,22 @@ _NAMES = (
 @click.option("--signal", "signals", multiple=True, help="Only this signal; may be repeated.")
 @click.option("--rate-Hz", "rate_Hz", type=float, help="Of CSV.  [default: 10]")
 @click.option("--to", "kind", type=click.Choice(TEXT_KINDS), help="Kind of text for OUT -.")
+@click.option("--bus", "buses", type=int, multiple=True, help="Only this bus; may be repeated.")
 @click.option("--session", help="Only the session whose name starts so.")
 @click.option("--force", is_flag=True, help="Replace an existing file.")
 @json_option
-def command(log, out, dbc, signals, rate_Hz, kind, session, force, as_json):
+def command(log, out, dbc, signals, rate_Hz, kind, buses, session, force, as_json):
     """Convert LOG to OUT: frames to .log (candump), .blf, .asc, .trc, .mf4, .slog; with --dbc
     signals to .mf4, .mcap, .ld (MoTeC), .csv.
 
     LOG is any log that stagelog reads, - is standard input. With - as OUT, text goes to standard
-    output: candump, or with --dbc CSV. Exit 1 if the log is not complete, or if something could
-    not be written in that format.
-    'stagelog decode' writes Parquet.
+    output: candump, or with --dbc CSV. A message that comes on two buses, or from two J1939
+    sources, gets a series for each, as in Engine@bus1 or EEC1@sa03. Exit 1 if the log is not
+    complete, or if something could not be written in that format. 'stagelog decode' writes
+    Parquet.
     """
     from stagelog.cli._logs import one_log
+    from stagelog.decode import find_origins, iter_decode
     from stagelog.importers import sniff, stream_frames
     from stagelog.importers.slog import stream_slog
 
@@ -60,13 +64,18 @@ def command(log, out, dbc, signals, rate_Hz, kind, session, force, as_json):
     path = one_log(log)
     if session is not None and sniff(path) != "slog":
         raise UsageError(f"--session with {path}", "only logs of stagelog have sessions")
-    stream = stream_slog(path, session) if session is not None else stream_frames(path)
+    open_stream = partial(stream_slog, path, session) if session else partial(stream_frames, path)
+    stream = open_stream()
     with tempfile.TemporaryDirectory(prefix="stagelog-") as folder:
         target = Path(folder) / f"stdout{suffix}" if to_stdout else out
         if dbc:
-            sink, counts = _signals(stream, target, suffix, dbc, signals, rate_Hz, force)
+            plan = _plan(dbc, signals, buses)
+            origins = find_origins(iter_decode(open_stream(), plan, "raw"))
+            make_sink = partial(_signal_sink, suffix, target, rate_Hz=rate_Hz, force=force)
+            sink, counts = _signals(stream, plan, origins.names(), make_sink)
+            counts["warnings"] = origins.warnings("written apart, as in Engine@bus1")
         else:
-            sink, counts = _frames(stream, target, suffix, force)
+            sink, counts = _frames(stream, target, suffix, buses, force)
         if to_stdout:
             _copy_to_stdout(target)
     verdict = _judge(path, stream, session)
@@ -121,11 +130,12 @@ def _check(suffix, dbc, signals, rate_Hz):
         raise UsageError(f"--rate-Hz for {suffix}", "leave it out")
 
 
-def _frames(stream, out, suffix, force):
-    chunks = iter(stream)
+def _frames(stream, out, suffix, buses, force):
+    chunks = on_buses(stream, buses)
     first = next(chunks, None)  # by then the log's buses have their names
     if first is None:
-        raise InputError(f"{stream.path} holds no frame", "'stagelog info' tells what it is")
+        of_bus = f" of bus {', '.join(map(str, buses))}" if buses else ""
+        raise InputError(f"{stream.path} holds no frame{of_bus}", "'stagelog info' lists them")
     shift_us = max(0, -int(first["t_us"].min()))  # no format here has times before zero
     with _frame_sink(FRAME_KINDS[suffix], out, stream.ifaces, force) as sink:
         for frames in chain([first], chunks):
@@ -144,20 +154,25 @@ def _frame_sink(kind, out, ifaces, force):
     return open_frame_sink(out, kind, ifaces, overwrite=force)
 
 
-def _signals(stream, out, suffix, dbc, signals, rate_Hz, force):
+def _plan(dbc, signals, buses):
     from stagelog.dbc import load_database
-    from stagelog.decode import compile_plan, iter_decode
+    from stagelog.decode import compile_plan
 
-    plan = compile_plan(load_database(dbc), list(signals) or None)
+    return compile_plan(load_database(dbc), list(signals) or None, list(buses) or None)
+
+
+def _signals(stream, plan, names, make_sink):
+    from stagelog.decode import iter_decode, split, split_plan
+
     counts = {"n_frames": 0, "n_decoded": 0, "n_values": 0}
-    with _signal_sink(suffix, out, plan, rate_Hz, force) as sink:
+    with make_sink(split_plan(plan, names)) as sink:
         for decoded in iter_decode(stream, plan, sink.mode):
-            sink.write(decoded)
+            sink.write(split(decoded, names))
             for name in counts:
                 counts[name] += getattr(decoded, name)
         if not counts["n_decoded"]:
             raise InputError(
-                f"{stream.path} holds no frame that {dbc} explains", "see 'stagelog dbc check'"
+                f"{stream.path} holds no frame that the DBC explains", "see 'stagelog dbc check'"
             )
     return sink, counts
 
@@ -181,6 +196,8 @@ def _print(facts):
         echo(path if path == STDOUT else f"{path}  {size_text(Path(path).stat().st_size)}")
     values = f", {facts['n_values']:,} values" if "n_values" in facts else ""
     echo(f"{facts['n_frames']:,} frames read{values}")
+    for warning in facts.get("warnings", ()):
+        click.echo(f"warning: {warning}", err=True)
     if facts.get("shift_us"):
         echo(f"all times moved by {facts['shift_us'] / 1e6} s: the log begins before zero")
     if facts["n_left_out"]:

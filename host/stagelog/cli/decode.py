@@ -23,14 +23,14 @@ from stagelog.errors import UsageError
 @click.option("--force", is_flag=True, help="Replace existing files.")
 @json_option
 def command(log, dbc, out, as_csv, rate_Hz, raw, signals, buses, force, as_json):
-    """Decode LOG: one file per message with t_us and physical values.
+    """Decode LOG: one file per message with t_us, bus, J1939 source and physical values.
 
     LOG is a session file, a card, its image, a folder of the archive, or a log of another kind
     (candump, BLF, ASC, TRC, MF4). Several sessions get a folder each. Exit 1 if the log is not
     complete, or if nothing in it could be decoded.
     """
     from stagelog.dbc import load_database
-    from stagelog.decode import compile_plan
+    from stagelog.decode import compile_plan, split_plan
 
     if out == "-":
         raise UsageError(
@@ -43,8 +43,10 @@ def command(log, dbc, out, as_csv, rate_Hz, raw, signals, buses, force, as_json)
     reports, bad = [], max((verdict.exit_code for verdict in empty), default=0)
     for recording in recordings:
         folder = Path(out) / recording.name if len(recordings) > 1 else Path(out)
-        sink = _sink(folder, plan, database, recording.facts, as_csv, rate_Hz, raw, force)
-        report = {"session": recording.name, **_decode(recording.tables(), plan, sink)}
+        names = _names(recording, plan) if rate_Hz else {}
+        named = split_plan(plan, names)
+        sink = _sink(folder, named, database, recording.facts, as_csv, rate_Hz, raw, force)
+        report = {"session": recording.name, **_decode(recording.tables(), plan, sink, names)}
         verdict, report["n_damages"] = recording.judge()
         report |= {"complete": verdict.complete, "verdict": verdict.as_dict()}
         bad = bad or verdict.exit_code
@@ -64,12 +66,14 @@ class _Recording(NamedTuple):
     """A recording to decode: `tables` gives its frame tables, `facts` stand in each file.
 
     judge  gives (Verdict, number of damaged places) once it was read to its end
+    ahead  gives its frame tables too, to look at them first
     """
 
     name: str
     tables: Callable
     facts: dict
     judge: Callable
+    ahead: Callable
 
 
 def _recordings(log):
@@ -92,15 +96,23 @@ def _recordings(log):
         judge = partial(_judge_stream, stream.diagnostics)
         facts = {"source": path.name}
         name = safe_name("stdin" if str(path) in STDIN else path.stem)
-        found.append(_Recording(name, partial(iter, stream), facts, judge))
+        ahead = partial(stream_frames, path)
+        found.append(_Recording(name, partial(iter, stream), facts, judge, ahead))
     judged_logs = judge_logs(own)
     for judged in judged_logs:
         for each in judged.accounts:
             facts = _facts(judged.path, each.session, each.timeline)
             name, tables = each.session.identity.name, each.session.iter_frames
             judge = partial(_judge_session, judged, each)
-            found.append(_Recording(name, tables, facts, judge))
+            found.append(_Recording(name, tables, facts, judge, tables))
     return found, [log.verdict for log in judged_logs if not log.accounts]
+
+
+def _names(recording, plan):
+    """Return the names of the messages that get a series for each bus or source."""
+    from stagelog.decode import find_origins, iter_decode
+
+    return find_origins(iter_decode(recording.ahead(), plan, "raw")).names()
 
 
 def _judge_stream(diagnostics):
@@ -136,14 +148,15 @@ def _sink(folder, plan, database, metadata, as_csv, rate_Hz, raw, force):
     return ParquetSink(folder, form, database=database, metadata=metadata, overwrite=force)
 
 
-def _decode(tables, plan, sink):
-    from stagelog.decode import iter_decode
+def _decode(tables, plan, sink, names):
+    from stagelog.decode import Origins, iter_decode, split
 
+    origins = Origins()
     counts = dict.fromkeys(("n_frames", "n_decoded", "n_unknown", "n_short", "n_values"), 0)
     unknown = {}
     with sink:
-        for decoded in iter_decode(tables, plan, sink.mode):
-            sink.write(decoded)
+        for decoded in origins.watch(iter_decode(tables, plan, sink.mode)):
+            sink.write(split(decoded, names))
             for name in counts:
                 counts[name] += getattr(decoded, name)
             for key, n in decoded.unknown.items():
@@ -155,6 +168,9 @@ def _decode(tables, plan, sink):
             {"can_id": f"{can_id:08X}" if is_ext else f"{can_id:03X}", "n_frames": n}
             for (can_id, is_ext), n in most
         ],
+        "warnings": origins.warnings(
+            "written apart, as in Engine@bus1" if names else "the column bus says which"
+        ),
         "files": [str(path) for path in sink.paths],
     }
 
@@ -166,6 +182,8 @@ def _print(report):
         f"decoded, {report['n_values']:,} values"
         + (f", {len(report['files'])} files in {folder}" if folder else "")
     )
+    for warning in report["warnings"]:
+        click.echo(f"warning: {warning}", err=True)
     if report["n_unknown"]:
         ids = ", ".join(row["can_id"] for row in report["unknown"])
         click.echo(f"  {report['n_unknown']:,} frames are not in the DBC: {ids}")

@@ -21,13 +21,17 @@ from stagelog.errors import InputError, OutputError, UsageError
     metavar="SIGNAL[,SIGNAL...]",
     help="Signals of one strip; may be repeated.",
 )
+@click.option("--bus", "buses", type=int, multiple=True, help="Only this bus; may be repeated.")
 @click.option("--title", default="")
 @click.option("--force", is_flag=True, help="Replace an existing picture.")
 @json_option
-def command(log, dbc, out, strips, title, force, as_json):
-    """Draw signals of LOG over time, one strip for each --strip."""
+def command(log, dbc, out, strips, buses, title, force, as_json):
+    """Draw signals of LOG over time, one strip for each --strip.
+
+    A signal that comes on two buses, or from two J1939 sources, is a line for each.
+    """
     from stagelog.dbc import load_database
-    from stagelog.decode import compile_plan, decode
+    from stagelog.decode import compile_plan, decode, find_origins, split
     from stagelog.importers import load_frames
     from stagelog.report.strips import save_strips
 
@@ -41,28 +45,33 @@ def command(log, dbc, out, strips, title, force, as_json):
     database = load_database(dbc)
     wanted = [name for strip in names for name in strip]
     frames = load_frames(one_log(log)).frames
-    decoded = decode(frames, compile_plan(database, wanted))
-    drawn = [[trace for name in strip for trace in _trace(decoded, name)] for strip in names]
+    decoded = decode(frames, compile_plan(database, wanted, list(buses) or None))
+    origins = find_origins([decoded])
+    decoded = split(decoded, origins.names())
+    drawn = [[trace for name in strip for trace in _traces(decoded, name)] for strip in names]
     if not any(drawn):
         raise InputError(f"{log} holds none of the signals", "'stagelog info' lists what it holds")
     save_strips(out, drawn, title)
+    warnings = origins.warnings("a line for each")
     n_samples = sum(len(trace.t_us) for strip in drawn for trace in strip)
     if as_json:
-        return print_json("stagelog.plot/1", {"out": str(out), "n_samples": n_samples})
+        facts = {"out": str(out), "n_samples": n_samples, "warnings": warnings}
+        return print_json("stagelog.plot/1", facts)
+    for warning in warnings:
+        click.echo(f"warning: {warning}", err=True)
     click.echo(f"{out}: {sum(map(len, drawn))} signals, {n_samples:,} samples")
     return None
 
 
-def _trace(decoded, name):
-    """Return the signal as a list of one Trace, empty if it does not occur."""
+def _traces(decoded, name):
+    """Return the [Trace] of a signal: none if it does not occur, several if it has origins."""
     from stagelog.report.strips import Trace
 
-    try:
-        t_us, values = decoded.series(name)
-    except KeyError:
-        return []
-    signal = name.rpartition(".")[2]
+    message, _, signal = name.rpartition(".")
+    found = []
     for table in decoded.messages.values():
-        if signal in table.signals:
-            return [Trace(signal, table.message.signal(signal).unit or "", t_us, values)]
-    return []
+        plain, at, origin = table.name.partition("@")
+        if signal in table.signals and message in ("", plain):
+            unit = table.message.signal(signal).unit or ""
+            found.append(Trace(f"{signal}{at}{origin}", unit, *table.series(signal)))
+    return found

@@ -4,6 +4,7 @@ import json
 import math
 import sys
 import time
+from typing import NamedTuple
 
 import click
 import numpy as np
@@ -19,20 +20,22 @@ POLL_S = 0.2
 @click.argument("port", required=False)
 @click.option("--dbc", type=click.Path(), help="Show the values of signals.")
 @click.option("--signal", "signals", multiple=True, help="Only this signal; may be repeated.")
+@click.option("--bus", "buses", type=int, multiple=True, help="Only this bus; may be repeated.")
 @click.option("--duration", "duration_s", type=float, help="Seconds.  [default: until Ctrl-C]")
 @click.option("--lines", is_flag=True, help="A line per frame or value, also on a terminal.")
 @click.option("--json", "as_json", is_flag=True, help="A JSON object per frame or value.")
-def command(port, dbc, signals, duration_s, lines, as_json):
+def command(port, dbc, signals, buses, duration_s, lines, as_json):
     """Show what the logger on PORT records, while it records.
 
     A table of the newest frame (with --dbc: value) of each kind on a terminal, elsewhere one line
-    for each: candump's form, or time, signal, value and unit. Watching never disturbs recording.
+    for each: candump's form, or time, bus, signal, value and unit. Watching never disturbs
+    recording.
     """
     from stagelog.listen import open_live
 
     if signals and not dbc:
         raise UsageError("--signal without --dbc", "add --dbc")
-    view = _values(dbc, signals) if dbc else _Frames()
+    view = _values(dbc, signals, buses) if dbc else _Frames(buses)
     link = open_live(port)
     try:
         end = time.monotonic() + (duration_s or float("inf"))
@@ -78,12 +81,13 @@ def _show_table(link, view, is_over):
 class _Frames:
     """The newest frame of each identifier, and how many came."""
 
-    def __init__(self):
+    def __init__(self, buses=()):
         self._newest = {}
+        self._buses = buses
 
     def take(self, frames):
         """Keep the newest of each."""
-        for row in frames:
+        for row in self._chosen(frames):
             key = (int(row["bus"]), bool(row["flags"] & EXT), int(row["can_id"]))
             count = self._newest[key][0] if key in self._newest else 0
             self._newest[key] = (count + 1, row)
@@ -97,13 +101,17 @@ class _Frames:
                 "can_id": _id_text(int(row["can_id"]), row["flags"] & EXT),
                 "data": _data_of(row).hex().upper(),
             }
-            for row in frames
+            for row in self._chosen(frames)
         ]
+
+    def _chosen(self, frames):
+        return frames[np.isin(frames["bus"], self._buses)] if self._buses else frames
 
     def lines(self, frames):
         """Return frames in candump's form, one line each."""
         from stagelog.export.candump import candump_text, names_of
 
+        frames = self._chosen(frames)
         return candump_text(frames, names_of(())).decode().splitlines() if len(frames) else []
 
     def table(self):
@@ -124,15 +132,38 @@ def _data_of(row):
     return row["data"][: row["n_bytes"]].tobytes()
 
 
-def _values(dbc, signals):
+def _values(dbc, signals, buses=()):
     from stagelog.dbc import load_database
     from stagelog.decode import compile_plan
 
-    return _Values(compile_plan(load_database(dbc), list(signals) or None))
+    return _Values(compile_plan(load_database(dbc), list(signals) or None, list(buses) or None))
+
+
+class _Value(NamedTuple):
+    """One value of a signal; `source` is a J1939 address, None where there is none."""
+
+    t_us: int
+    bus: int
+    message: str
+    source: int | None
+    signal_name: str
+    signal: object
+    number: float
+
+    @property
+    def plain_name(self):
+        """Return Message.Signal."""
+        return f"{self.message}.{self.signal_name}"
+
+    @property
+    def name(self):
+        """Return Message.Signal, with the source that sent it: EEC1@sa03.EngSpeed."""
+        at = "" if self.source is None else f"@sa{self.source:02X}"
+        return f"{self.message}{at}.{self.signal_name}"
 
 
 class _Values:
-    """The newest value of each signal."""
+    """The newest value of each signal on each bus, from each source."""
 
     def __init__(self, plan):
         self._plan = plan
@@ -140,48 +171,57 @@ class _Values:
 
     def take(self, frames):
         """Keep the newest of each."""
-        for _, name, signal, value in self._decode(frames):
-            self._newest[name] = (_value_text(signal, value), signal.unit)
+        for value in self._decode(frames):
+            text = _value_text(value.signal, value.number)
+            self._newest[value.name, value.bus] = (text, value.signal.unit)
 
     def entries(self, frames):
         """Return values as JSON types; `value` is null where it is no number."""
         return [
             {
-                "t_us": t_us,
-                "signal": name,
-                "value": value if math.isfinite(value) else None,
-                "text": _value_text(signal, value),
-                "unit": signal.unit,
+                "t_us": value.t_us,
+                "bus": value.bus,
+                "source": value.source,
+                "signal": value.plain_name,
+                "value": value.number if math.isfinite(value.number) else None,
+                "text": _value_text(value.signal, value.number),
+                "unit": value.signal.unit,
             }
-            for t_us, name, signal, value in self._decode(frames)
+            for value in self._decode(frames)
         ]
 
     def lines(self, frames):
-        """Return one line per value: time, signal, value, unit."""
+        """Return one line per value: time, bus, signal, value, unit."""
         return [
-            f"{t_us / 1e6:.6f} {name} {_value_text(signal, value)} {signal.unit}".rstrip()
-            for t_us, name, signal, value in self._decode(frames)
+            f"{value.t_us / 1e6:.6f} can{value.bus} {value.name} "
+            f"{_value_text(value.signal, value.number)} {value.signal.unit}".rstrip()
+            for value in self._decode(frames)
         ]
 
     def _decode(self, frames):
-        """Return [(t_us, "Message.Signal", dbc Signal, value)] in the order of time."""
+        """Return the [_Value] in the order of time."""
         from stagelog.decode import decode
 
         found = []
         for table in decode(frames, self._plan).messages.values():
+            sources = [None] * len(table) if table.source is None else table.source.tolist()
+            buses = table.bus.tolist()
             for name in table.signals:
                 signal = table.message.signal(name)
-                full_name = f"{table.name}.{name}"
-                for t_us, value in zip(*map(np.ndarray.tolist, table.series(name)), strict=True):
-                    found.append((t_us, full_name, signal, value))
-        found.sort(key=lambda entry: entry[0])
+                rows = table.rows.get(name)
+                rows = range(len(table)) if rows is None else rows.tolist()
+                times, numbers = map(np.ndarray.tolist, table.series(name))
+                for row, t_us, number in zip(rows, times, numbers, strict=True):
+                    place = (table.name, sources[row], name)
+                    found.append(_Value(t_us, buses[row], *place, signal, number))
+        found.sort(key=lambda value: value.t_us)
         return found
 
     def table(self):
-        """Return a rich table, by name."""
-        table = _table("signal", "value", "unit")
-        for name, (text, unit) in sorted(self._newest.items()):
-            table.add_row(name, text, unit)
+        """Return a rich table, by name and bus."""
+        table = _table("signal", "bus", "value", "unit")
+        for (name, bus), (text, unit) in sorted(self._newest.items()):
+            table.add_row(name, str(bus), text, unit)
         return table
 
 

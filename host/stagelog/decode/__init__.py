@@ -16,7 +16,9 @@ MessageTable        name, message, t_us int64[m], bus uint8[m],
                     signals: name -> values,
                     rows: name -> rows of t_us that they belong to (no entry: all rows),
                     n_short: name -> frames too short for the signal,
-                    series(name) -> (t_us, values), dense(name) -> float64[m] with NaN
+                    series(name) -> (t_us, values), dense(name) -> float64[m] with NaN,
+                    of_frames() -> {column: values} of t_us, bus and source
+Origins, split      one message from several buses or source addresses, kept apart
 
 Values equal cantools' to the bit, except (the written list): integers beyond 2**53 are rounded to
 float64 where cantools keeps Python integers; a frame shorter than its message still gives the
@@ -25,7 +27,19 @@ error.
 """
 
 from stagelog.decode.engine import decode, iter_decode
+from stagelog.decode.origins import Origins, find_origins, split, split_plan
 from stagelog.decode.plan import Plan, compile_plan
 from stagelog.decode.tables import Decoded, MessageTable
 
-__all__ = ["Decoded", "MessageTable", "Plan", "compile_plan", "decode", "iter_decode"]
+__all__ = [
+    "Decoded",
+    "MessageTable",
+    "Origins",
+    "Plan",
+    "compile_plan",
+    "decode",
+    "find_origins",
+    "iter_decode",
+    "split",
+    "split_plan",
+]

@@ -32,6 +32,18 @@ class MessageTable:
     def __len__(self):
         return len(self.t_us)
 
+    def of_frames(self) -> dict[str, np.ndarray]:
+        """Return what is known of each row's frame: t_us, bus, and of J1939 source.
+
+        By the name of its column: frame_bus where a signal is called bus, and so on.
+        """
+        known = {"t_us": self.t_us, "bus": self.bus, "source": self.source}
+        return {
+            f"frame_{name}" if name in self.signals else name: values
+            for name, values in known.items()
+            if values is not None
+        }
+
     def series(self, name):
         """Return (t_us int64[k], values[k]) of one signal."""
         rows = self.rows.get(name)

@@ -1,8 +1,9 @@
 """CSV for spreadsheets: one file per message, or all signals in one file at a fixed rate.
 
-Owns the text: a header `EngSpd [rpm]`, times in seconds with microseconds, numbers with the digits
-that the signal's scale has and no more, empty where a signal is absent. No header begins like a
-formula. A spreadsheet takes 1,048,576 rows: the resampled form is for it.
+Owns the text: a header `EngSpd [rpm]`, times in seconds with microseconds, in the first form bus
+and J1939 source address, numbers with the digits that the signal's scale has and no more, empty
+where a signal is absent. No header begins like a formula. A spreadsheet takes 1,048,576 rows: the
+resampled form is for it.
 """
 
 import csv
@@ -41,8 +42,11 @@ class CsvSink(Sink):
                     file = open(part, "w", newline="", encoding="utf-8-sig")
                 self._open[name] = file
                 signals = [table.message.signal(s) for s in table.signals]
-                csv.writer(file).writerow(["t_s", *(header_of(s.name, s.unit) for s in signals)])
-            columns = [_seconds(table.t_us)]
+                names = ["t_s", *list(table.of_frames())[1:]]
+                names += [header_of(s.name, s.unit) for s in signals]
+                csv.writer(file).writerow(names)
+            _, *of_frames = table.of_frames().values()
+            columns = [_seconds(table.t_us), *(values.tolist() for values in of_frames)]
             columns += [self._column(table, s) for s in table.signals]
             with writing(self._folder):
                 csv.writer(self._open[name]).writerows(zip(*columns, strict=True))

@@ -1,4 +1,4 @@
-"""Parquet: one file per message with t_us and its signals.
+"""Parquet: one file per message with t_us, bus, in J1939 source (address), and its signals.
 
 Owns the two forms and what stands in the metadata.
 
@@ -32,7 +32,6 @@ class ParquetSink(Sink):
     form       "tool" or "archive"; decode with mode=`sink.mode`
     file_name  pattern of the file names; {message} is made safe
     metadata   JSON values to keep in every file
-    with_bus   add a column `bus`
     """
 
     def __init__(
@@ -43,14 +42,12 @@ class ParquetSink(Sink):
         database=None,
         metadata=None,
         file_name="{message}.parquet",
-        with_bus=False,
         overwrite=False,
     ):
         need("pyarrow.parquet", "parquet")
         super().__init__(overwrite)
         self.form = form
         self.mode = {"tool": "phys", "archive": "raw"}[form]
-        self.with_bus = with_bus
         self._folder = folder
         self._file_name = file_name
         self._metadata = dict(metadata or {})
@@ -134,11 +131,11 @@ def _schema(table, sink):
     """Return the Arrow schema of a message with all metadata."""
     import pyarrow as pa
 
-    fields = [pa.field("t_us", pa.int64(), nullable=False, metadata={"unit": "us"})]
-    if sink.with_bus:
-        fields.append(pa.field("bus", pa.uint8(), nullable=False))
-    if table.source is not None:
-        fields.append(pa.field("source", pa.uint8(), nullable=False))
+    fields = [
+        pa.field(name, pa.from_numpy_dtype(values.dtype), nullable=False)
+        for name, values in table.of_frames().items()
+    ]
+    fields[0] = fields[0].with_metadata({"unit": "us"})
     for name, values in table.signals.items():
         signal = table.message.signal(name)
         facts = {"unit": signal.unit, "scale": repr(signal.scale), "offset": repr(signal.offset)}
@@ -178,12 +175,9 @@ def _batch(table, schema):
     """Return one Arrow batch; columns without gaps share memory with the table."""
     import pyarrow as pa
 
-    columns = []
-    for field in schema:
+    columns = [pa.array(values) for values in table.of_frames().values()]
+    for field in list(schema)[len(columns) :]:
         name = field.name
-        if name in ("t_us", "bus", "source") and name not in table.signals:
-            columns.append(pa.array(getattr(table, name)))
-            continue
         values, rows = table.signals[name], table.rows.get(name)
         if rows is None:
             columns.append(pa.array(values))
