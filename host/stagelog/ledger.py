@@ -17,6 +17,7 @@ from slog.layout import (
     BUS_OFF,
     GAP_AT_LEAST,
     META_BUS,
+    META_END,
     META_GAP,
     META_HEALTH,
     META_SESSION,
@@ -158,6 +159,7 @@ def account(session, damaged=(), end=None):
         if end.n_stored is not None:
             n_stored = max(n_stored, end.n_stored[bus])
         buses.append(BusLedger(bus, n_stored, n_held, n_stored - n_held, n_dropped, n_at_least))
+    breaks += _count_of_blocks(session, gaps)
     tail_ms = _flush_ms(scan.meta)
     gaps += _at_end(session, end, damaged, tail_ms, [bus.n_stored for bus in buses])
     gaps.sort(key=lambda gap: (-1 if gap.t_start_us is None else gap.t_start_us, gap.bus or 0))
@@ -227,6 +229,22 @@ def _breaks(headers, bus, missing, untold, has_before):
         if untold[i]:
             lines.append(f"block {seq:,}: bus {bus} counts {untold[i]:+,} drops more than told")
     return lines
+
+
+def _count_of_blocks(session, gaps):
+    """Say that the END record counts other blocks than the numbers of the session, if it does.
+
+    Numbers are given to blocks that are given up, too: with such a gap the two may differ.
+    """
+    if not (session.has_first and session.has_last) or any(gap.cause == CARD for gap in gaps):
+        return []
+    last, n_numbers = session.last_seq, session.last_seq - session.first_seq + 1
+    counts = [record.values["n_blocks"] for record in session.decoded_meta(META_END)]
+    return [
+        f"block {last:,}: the END record counts {n:,} blocks, their numbers {n_numbers:,}"
+        for n in counts
+        if n != n_numbers
+    ]
 
 
 def _gaps_between(session, bus, missing, untold, has_before):

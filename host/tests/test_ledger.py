@@ -69,7 +69,8 @@ class Recorder:
             n = None if n is None else n - 1
 
     def stop(self, t_us):
-        self.meta(t_us, META_END, 1, n_blocks=len(self.blocks) + 1)
+        n_blocks = len(self.blocks) + self.ring.n_waiting() + 1
+        self.meta(t_us, META_END, 1, n_blocks=n_blocks)
         self.ring.close_block()
         self.empty()
         self.blocks[-1][56] |= FLAG_LAST
