@@ -8,6 +8,7 @@ and the logger finds the same digest on its card.
 
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 from slog import messages as m
 from slog.layout import BLOCK_BYTES, BUS_SILENT
@@ -48,7 +49,7 @@ def finish_running(link, always=False):
     return hello["boot"]
 
 
-def place_of(root, session, folder):
+def place_of(root: str | Path, session: dict, folder: str | Path) -> Path:
     """Return the folder of a session (fields of LIST_REPLY): where the archive below `root` has
     some of it already, else `folder`.
     """

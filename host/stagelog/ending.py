@@ -9,9 +9,14 @@
 A file alone cannot tell a power cut from a copy that was cut off. Reads headers only, never fails.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from slog.layout import N_BUSES
+
+if TYPE_CHECKING:
+    from stagelog.blocks import Session
 
 STOPPED = "stopped"
 POWER_OFF = "power off"
@@ -43,8 +48,10 @@ class End:
         return self.kind in (STOPPED, POWER_OFF)
 
 
-def find_end(session, sessions=(), listed=None) -> End:
-    """Return the End of a session (blocks.Session).
+def find_end(
+    session: "Session", sessions: Sequence["Session"] = (), listed: dict | None = None
+) -> End:
+    """Return the End of a session.
 
     sessions  all sessions of the same log
     listed    the values of its entry in a manifest, if it has one

@@ -5,15 +5,20 @@ only where each frame that the logger was given is held and a witness knows the 
 Fails with InputError as the reader does; a log that is not what it should be is a value.
 """
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stagelog.blocks import NO_LOGGER, Session, read_log
+from stagelog.blocks import NO_LOGGER, BadBlock, Session, read_log
 from stagelog.ending import CUT, OPEN, POWER_OFF, find_end
 from stagelog.ledger import OPEN_END, POWER_CUT, Ledger, account, clock_of
 from stagelog.timeline import Timeline, find_boots
+
+if TYPE_CHECKING:
+    from stagelog.archive import Entry
 
 COMPLETE = "complete"
 INCOMPLETE = "incomplete"
@@ -69,14 +74,14 @@ class LogAccount:
 
     problems  Verdicts on the file: changed, missing, cut off
     copies    Verdicts on sessions that count elsewhere: all their blocks lie in another file too
-    damaged   blocks.BadBlock
+    damaged   places that should hold a block
     """
 
     path: Path
     accounts: tuple[Account, ...] = ()
     problems: tuple[Verdict, ...] = ()
     copies: tuple[Verdict, ...] = ()
-    damaged: tuple = ()
+    damaged: tuple[BadBlock, ...] = ()
 
     @property
     def verdict(self) -> Verdict:
@@ -88,7 +93,7 @@ class LogAccount:
         return _worst([account.verdict, *self.problems])
 
 
-def judge_log(path, entry=None) -> LogAccount:
+def judge_log(path: str | Path, entry: "Entry | None" = None) -> LogAccount:
     """Read a log of ours and account for it.
 
     entry  its archive.Entry: the file is held against the SHA-256 in it, and it is a witness of
@@ -118,7 +123,7 @@ def judge_log(path, entry=None) -> LogAccount:
     return LogAccount(path, tuple(accounts), tuple(problems), damaged=tuple(log.damaged))
 
 
-def judge_logs(logs) -> list[LogAccount]:
+def judge_logs(logs: Iterable[tuple[Path, "Entry | None"]]) -> list[LogAccount]:
     """Account for several logs of ours that are read together: no block counts twice.
 
     logs  pairs (path, its archive.Entry or None)
@@ -166,8 +171,8 @@ def _without(log, counted, alone, other):
     return replace(log, accounts=(*others, *rest), copies=tuple(copies))
 
 
-def judge_session(session, ledger, timeline=None) -> Verdict:
-    """Return the Verdict on a session (blocks.Session) by its Ledger."""
+def judge_session(session: Session, ledger: Ledger, timeline: Timeline | None = None) -> Verdict:
+    """Return the Verdict on a session by its Ledger."""
     lost = _lost(ledger)
     if ledger.end.kind == OPEN:
         gap = next(gap for gap in ledger.gaps if gap.cause == OPEN_END)
@@ -205,7 +210,7 @@ def judge_foreign(diagnostics) -> Verdict:
     return Verdict(FOREIGN, f"{FOREIGN}: {_NOBODY_COUNTED}")
 
 
-def worst(verdicts) -> Verdict:
+def worst(verdicts: Iterable[Verdict]) -> Verdict:
     """Return one Verdict for several, at least one: the first of the worst, and how many more are
     bad.
     """
@@ -238,4 +243,7 @@ def _lost(ledger):
     if ledger.end.kind == CUT:
         blocks = "block" if ledger.end.n_blocks == 1 else "blocks"
         parts.append(f"{ledger.end.n_blocks:,} {blocks} at the end missing")
+    if not parts and all(gap.exact for gap in gaps):
+        blocks = "block that holds" if ledger.n_blocks_missing == 1 else "blocks that hold"
+        parts.append(f"{ledger.n_blocks_missing:,} {blocks} no frame missing")
     return ", ".join(parts) or "frames may be missing, and nobody counted them"

@@ -109,6 +109,30 @@ def test_a_file_shorter_than_its_manifest_says_how_many_frames_are_missing(run, 
     assert code == 1 and "open end" in says(out)[0]
 
 
+def test_a_missing_block_without_a_frame_is_told_as_such(run, tmp_path):
+    """The 252 frames of the blocks 1 and 2 end before the pause; block 3 holds END alone."""
+    path = write(tmp_path / "x.slog", drive_blocks(250 + 252))
+    log = read_log(path)
+    assert log.session().n_blocks == 3 and log.session().scan.n_frames[2].sum() == 0
+    entry = store_session(log, log.session(), tmp_path / "a")
+    with open(entry.path, "r+b") as file:
+        file.truncate(2 * BLOCK_BYTES)
+    code, out, _ = run("verify", entry.path)
+    assert code == 1 and "502 held, 0 missing" in out
+    assert "INCOMPLETE: 1 block at the end missing" in out
+
+
+def test_a_damaged_block_without_a_frame_costs_no_frame(run, tmp_path):
+    """Blocks: session record and 250 frames; an anchor alone; ten frames and END."""
+    frames = np.zeros(260, FRAME)
+    frames["t_us"] = np.arange(260) * 500 + np.where(np.arange(260) < 250, 0, 20_000_000)
+    blocks = pack_session(frames, ALICE, anchors=[(10_000_000, T_UNIX_US)])
+    assert len(blocks) == 3 and blocks[1, 3] == 1
+    blocks[1, 70] ^= 1
+    code, out, _ = run("verify", write(tmp_path / "x.slog", blocks))
+    assert code == 1 and says(out) == ["INCOMPLETE: 1 block that holds no frame missing"]
+
+
 def test_a_copy_of_a_cut_file_in_the_archive_stays_an_open_end(run, tmp_path):
     log = read_log(write(tmp_path / "x.slog", drive_blocks()[:100]))
     store_session(log, log.session(), stage_folder(tmp_path / "a", "E", "3", "S1"))

@@ -48,7 +48,7 @@ class Entry:
         """Return (device_id, boot, nonce, first_seq)."""
         return tuple(self.values[name] for name in ("device_id", "boot", "nonce", "first_seq"))
 
-    def overlaps(self, other):
+    def overlaps(self, other: "Entry") -> bool:
         """Tell whether both name blocks of the same numbers."""
         first, others = self.values["first_seq"], other.values["first_seq"]
         last, others_last = (
@@ -57,7 +57,7 @@ class Entry:
         )
         return first <= others_last and others <= last
 
-    def is_unchanged(self, always=False):
+    def is_unchanged(self, always: bool = False) -> bool:
         """Tell whether the file is what was entered: by its size, and by its SHA-256 too if it was
         written since, or `always`.
         """
@@ -129,16 +129,16 @@ def find_session(root, device_id, boot, nonce, first_seq=None):
     return max(found, key=lambda entry: entry.values["n_blocks"], default=None)
 
 
-def home_of(root, key, folder):
+def home_of(root: str | Path, key: tuple, folder: str | Path) -> Path:
     """Return the folder below `root` where a session lives already, else `folder`.
 
     key  Entry.key
     """
     held = find_session(root, *key)
-    return folder if held is None else held.folder
+    return Path(folder) if held is None else held.folder
 
 
-def superseded(entries):
+def superseded(entries: list[Entry]) -> list[Entry]:
     """Return those of the entries whose session another entry holds more of.
 
     Copies of one session are not counted twice: the one with the most blocks counts.
@@ -159,7 +159,7 @@ def _held(entry):
     return entry.values["n_blocks"] - (n_damaged if isinstance(n_damaged, int) else 0)
 
 
-def entry_of(path):
+def entry_of(path: str | Path) -> Entry | None:
     """Return the Entry of a session file in the manifest of its own folder, or None."""
     path = Path(path)
     try:

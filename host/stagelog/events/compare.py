@@ -11,7 +11,8 @@ from difflib import SequenceMatcher
 from slog import events as ev
 from slog.layout import META_EVENT
 from stagelog.events.recompute import Detected
-from stagelog.ledger import BLOCK, CARD, HEAD, RING_FULL, clock_of, describe
+from stagelog.ledger import BLOCK, CARD, HEAD, RING_FULL, Ledger, clock_of, describe
+from stagelog.timeline import Timeline
 
 LAG_US = 1_000_000
 _HOST_LACKS = (BLOCK, CARD, HEAD, RING_FULL)  # frames that the car saw and the log does not hold
@@ -26,7 +27,7 @@ class Window:
     end_us: int | None = None
     why: str = ""
 
-    def holds(self, event):
+    def holds(self, event: Detected) -> bool:
         """Tell whether a Detected, with the lag that the other side may have, lies inside."""
         return self.end_us is None or event.t_us <= self.end_us - LAG_US
 
@@ -51,7 +52,7 @@ def load_events(session):
     return found
 
 
-def find_window(ledger, said, timeline=None):
+def find_window(ledger: Ledger, said: list[Detected], timeline: Timeline | None = None) -> Window:
     """Return the Window of a session: up to the first hole, or to where the car skipped frames.
 
     said  load_events of the session
