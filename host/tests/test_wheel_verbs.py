@@ -89,7 +89,7 @@ class Newcomer:
 
     def run(self, command, **options):
         """Run a command; return it with its text."""
-        options = {"timeout": 120, "text": True, "capture_output": True} | options
+        options = {"timeout": 300, "text": True, "capture_output": True} | options
         return subprocess.run(
             command,
             cwd=self.folder,
@@ -124,23 +124,6 @@ class Newcomer:
                 process.terminate()
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, stdin=subprocess.DEVNULL)
-    (path,) = folder.glob("*.whl")
-    return path
-
-
-@pytest.fixture(scope="module")
-def newcomer(wheel, tmp_path_factory):
-    """A Newcomer with the wheel and no extra."""
-    newcomer = Newcomer(tmp_path_factory.mktemp("newcomer"))
-    newcomer.install(wheel)
-    return newcomer
-
-
 def walk(newcomer, steps, installed, blank):
     """Run `steps` of STEPS; return what is wrong with them, a line each."""
     wrong = []
@@ -161,46 +144,37 @@ def walk(newcomer, steps, installed, blank):
     return wrong
 
 
-@pytest.fixture(scope="module")
-def wrong_without_extras(newcomer):
-    return walk(newcomer, STEPS, installed=(), blank="/dev/null")
-
-
-@pytest.fixture(scope="module")
-def with_extras(newcomer, wheel, wrong_without_extras):
-    """The same Newcomer, after the steps without extras, with all of them."""
-    for runtime in ("unix64", "pico-1.25"):
-        if find_runtime(runtime) is None:
-            pytest.skip(f"no {runtime} MicroPython: run tools/runtimes {runtime}")
-    newcomer.install(f"{wheel}[all]")
-    return newcomer
-
-
 def test_every_verb_has_a_step():
     typed = {re.sub(r"^((?:card|dbc) \S+|\S+).*", r"\1", step) for step, *_ in STEPS}
     assert typed == set(verbs_of(group))
 
 
-def test_without_extras_every_verb_works_or_names_the_extra(wrong_without_extras):
-    assert not wrong_without_extras
+def test_every_verb_in_a_clean_environment(tmp_path):
+    """One test, as its parts need each other: tests in parallel would install twice."""
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True, stdin=subprocess.DEVNULL)
+    (wheel,) = tmp_path.glob("*.whl")
+    newcomer = Newcomer(tmp_path)
+    newcomer.install(wheel)
 
-
-def test_nothing_comes_from_the_checkout(newcomer):
     code = "import stagelog, slog, sys; print(stagelog.__file__, slog.__file__, *sys.path)"
     said = newcomer.run([newcomer.bin / "python", "-c", code]).stdout
-    assert str(newcomer.folder) in said and str(ROOT) not in said
+    assert str(tmp_path) in said and str(ROOT) not in said, "nothing comes from the checkout"
 
+    wrong = walk(newcomer, STEPS, installed=(), blank="/dev/null")
+    assert not wrong, "without extras a verb works or names the one to install"
 
-def test_with_extras_what_lacked_one_works(with_extras):
-    steps = [step for step in STEPS if step[1] and not step[0].startswith("sim")]
-    extras = {extra for _, extra, _ in STEPS}
-    with with_extras.simulator("--target", "rp2040", "--blank") as blank:
-        assert not walk(with_extras, steps, extras, blank)
+    for runtime in ("unix64", "pico-1.25"):
+        if find_runtime(runtime) is None:
+            pytest.skip(f"no {runtime} MicroPython: run tools/runtimes {runtime}")
+    newcomer.install(f"{wheel}[all]")
+    lacked = [step for step in STEPS if step[1] and not step[0].startswith("sim")]
+    with newcomer.simulator("--target", "rp2040", "--blank") as blank:
+        wrong = walk(newcomer, lacked, {extra for _, extra, _ in STEPS}, blank)
+    assert not wrong, "with extras every verb works"
 
-
-def test_with_extras_the_demo_runs(with_extras):
-    demo = [with_extras.bin / "python", ROOT / "tools" / "demo.py", "--seconds", "30"]
-    done = with_extras.run([*demo, "--out", "demo"])
+    demo = [newcomer.bin / "python", ROOT / "tools" / "demo.py", "--seconds", "30"]
+    done = newcomer.run([*demo, "--out", "demo"])
     assert done.returncode == 0, done.stdout + done.stderr
-    page = with_extras.folder / "demo" / "report.html"
-    assert "new uPlot(" in page.read_text() and "leeoniya/uPlot" in page.read_text()
+    page = (tmp_path / "demo" / "report.html").read_text()
+    assert "new uPlot(" in page and "leeoniya/uPlot" in page
