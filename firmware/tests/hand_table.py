@@ -121,7 +121,8 @@ class Car:
         self.held = {}
         table = self._table(n_signals, dict(signals), dict(roles), dict(slots), sections)
         self.events = None
-        self.events = Events(st.load(st.pack(0, table)), self._take)
+        self.data = st.pack(0, table)  # as a logger gets it
+        self.events = Events(st.load(self.data), self._take)
 
     def _table(self, n, signals, roles, slots, sections):
         slot = {"n_bytes": 2, "stale_ticks": 50}

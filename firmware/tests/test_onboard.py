@@ -1,0 +1,196 @@
+"""On-car events of a running session: what goes into the ring, and when nothing can be watched."""
+
+import struct
+import types
+
+import pytest
+from hand_table import Car
+
+from logger.clock import Clock
+from logger.onboard import Onboard
+from logger.ring import BlockRing
+from slog import events as ev
+from slog.messages import CONFIG_SIGNALS
+from stagelog.rig.sim.models import MemoryNv
+
+TABLE = Car(2, alarms=[{"signal": 0, "warning": 100}]).data
+
+
+class Board:
+    """Ring, clock and settings of a board, and the detectors on it. Time is `now_us`."""
+
+    def __init__(self, table=TABLE, n_blocks=8):
+        self.now_us = 0
+        self.ring = BlockRing(n_blocks)
+        self.clock = Clock(lambda: self.now_us & 0x3FFFFFFF)
+        self.nv = MemoryNv({} if table is None else {CONFIG_SIGNALS: table})
+        self.onboard = Onboard(self)
+        self.n_read = 0
+
+    def frame(self, raw, at_us, can_id=0x100):
+        self.now_us = at_us
+        self.clock.read()
+        data = struct.pack("<H", raw) + bytes(6)
+        self.ring.put_frame(self.clock.lo, self.clock.hi, can_id, 0, 2, data)
+
+    def step(self, after_us=10_000):
+        self.now_us += after_us
+        self.clock.read()
+        self.onboard.step()
+
+    def said(self):
+        """Return [(code, state, value, extra)] of all event records in the ring so far."""
+        found = []
+        for i, block in enumerate(self.ring.blocks):
+            is_open = i == self.ring.state[0]
+            n = self.ring.state[1] if is_open else block[3]
+            for k in range(n):
+                w0, w1, value, extra = struct.unpack_from("<IIiI", block, 64 + 16 * k)
+                if w0 >> 28 == 15 and w1 & 0xFF == 5:
+                    arg = w1 >> 8 & 0x1FFFFF
+                    found.append((arg & 0xFFFF, arg >> 16, value, extra))
+        return found
+
+
+def test_a_table_is_told_with_its_size_when_the_session_starts():
+    board = Board()
+    board.onboard.start()
+    assert board.said() == [(ev.TABLE, ev.ON, 2, 1)]
+
+
+def test_without_a_table_nothing_is_watched_and_nothing_said():
+    board = Board(None)
+    board.onboard.start()
+    board.frame(200, 1000)
+    board.step()
+    board.onboard.stop()
+    assert board.said() == [] and board.onboard.events is None
+
+
+@pytest.mark.parametrize(
+    "table", [b"SLST", TABLE[:-1], TABLE[:50] + b"?" + TABLE[51:], bytes(200)]
+)
+def test_a_table_that_cannot_be_used_is_told(table):
+    board = Board(table)
+    board.onboard.start()
+    assert board.said() == [(ev.TABLE, ev.OFF, 2, 0)] and board.onboard.events is None
+
+
+def test_a_table_without_memory_is_told():
+    board = Board()
+
+    def full(item):
+        raise MemoryError
+
+    board.nv = types.SimpleNamespace(open=full)
+    board.onboard.start()
+    assert board.said() == [(ev.TABLE, ev.OFF, 1, 0)]
+
+
+def test_what_the_detectors_find_is_in_the_ring():
+    """101 from the first frame on: judged at tick 10, which the frame at 100 ms brings."""
+    board = Board()
+    board.onboard.start()
+    for k in range(3):
+        board.frame(101, 1 + 100_000 * k)
+        board.step()
+    said = board.said()
+    assert (ev.ALARM + 1, ev.WARNING, 101, 0) in said
+    assert (ev.CONTEXT + 1, ev.BEFORE, 0, 0) in said
+    assert board.onboard.n_unwritten == 0
+
+
+def test_records_are_watched_every_10_ms_and_sooner_while_many_wait():
+    board = Board()
+    board.onboard.start()
+    passes = []
+    board.onboard.events.watch.scan = lambda block, at, n, hi: passes.append(n)
+    board.step()
+    for k in range(150):
+        board.frame(1, 10_001 + k)
+    assert sum(passes) == 1  # the record of the table itself
+    passes.clear()
+    for _ in range(5):
+        board.step(1)
+    assert passes == []  # 10 ms are not over
+    board.step(9_900)
+    board.step(1)
+    board.step(1)
+    assert passes == [64, 64, 22]
+    board.frame(1, board.now_us + 1)
+    board.step(9_980)
+    assert len(passes) == 3
+    board.step(30)
+    assert passes[3:] == [1]
+
+
+def test_blocks_that_were_written_again_are_told():
+    board = Board(n_blocks=3)
+    board.onboard.start()
+    for k in range(4 * 252):
+        board.frame(1, 1000 + k)
+        if board.ring.n_waiting():
+            board.ring.release()
+    board.step()
+    assert (ev.SKIPPED, ev.ON, 4, 0) in board.said()
+    board.step()
+    assert len([x for x in board.said() if x[0] == ev.SKIPPED]) == 1
+
+
+def test_the_end_of_a_session_watches_what_is_left():
+    board = Board()
+    board.onboard.start()
+    for k in range(300):
+        board.frame(101 if k == 0 else 102, 1 + 1000 * k)
+    board.onboard.stop()
+    assert [x[:2] for x in board.said() if x[0] == ev.ALARM + 1] == [(ev.ALARM + 1, ev.WARNING)]
+    assert board.onboard.events is None
+
+
+def test_a_detector_that_fails_ends_the_events_and_not_the_recording():
+    board = Board()
+    board.onboard.start()
+    for error, reason in ((ZeroDivisionError, 2), (MemoryError, 1)):
+        board.onboard.start()
+
+        def fail(*args, error=error):
+            raise error
+
+        board.onboard.events.watch.scan = fail
+        board.frame(1, board.now_us + 1000)
+        board.step()
+        assert board.said()[-1] == (ev.TABLE, ev.OFF, reason, 0)
+        assert board.onboard.events is None
+        board.step()
+
+
+def test_times_beyond_the_28_bits_within_a_block():
+    """A block opened 1 s before the wrap: a record after it is of the next turn."""
+    board = Board()
+    board.now_us = (1 << 28) - 1_000_000
+    board.clock._tick = 0
+    board.clock.read()
+    board.onboard.start()
+    board.frame(1, (1 << 28) - 500_000)
+    board.step()
+    for k in range(3):
+        board.frame(1, (1 << 28) + 1000 + 10_000 * k)
+        board.step(0)
+    board.onboard.stop()
+    board.onboard.start()
+    watched = []
+    board.onboard.events.watch.scan = lambda block, at, n, hi: watched.append(hi)
+    board.frame(1, (1 << 28) + 500_000)
+    board.step()
+    assert watched == [1]
+
+
+def test_an_event_that_finds_no_room_is_counted():
+    board = Board(n_blocks=2)
+    board.onboard.start()
+    board.frame(101, 1)
+    for k in range(600):
+        board.frame(101, 100_001 + k)
+    board.step()
+    board.onboard.stop()
+    assert board.onboard.n_unwritten > 0
