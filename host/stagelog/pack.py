@@ -17,18 +17,18 @@ from stagelog.errors import UsageError
 from stagelog.export.files import Sink, writing
 from stagelog.model import ERR, FD, FRAME
 
-EPOCH_US = 10**14  # times from here on (1973) count from the epoch
-
 
 class SlogSink(Sink):
     """Takes frame table after frame table and writes one session file; a context, complete at its
     end.
 
+    from_epoch   True: t_us count from 1970, and the file has an anchor of the wall clock
     n_left_out   error frames, which are no data
     """
 
-    def __init__(self, path, *, overwrite=False):
+    def __init__(self, path, *, from_epoch, overwrite=False):
         super().__init__(overwrite)
+        self.from_epoch = from_epoch
         self.n_left_out = 0
         self._path = Path(path)
         self._part = self.new(path)
@@ -47,7 +47,7 @@ class SlogSink(Sink):
         frames = np.concatenate([np.empty(0, FRAME), *self._tables])
         frames = frames[np.argsort(frames["t_us"], kind="stable")]
         anchors = []
-        if len(frames) and frames["t_us"][0] >= EPOCH_US:
+        if len(frames) and self.from_epoch:
             t0_unix_us = int(frames["t_us"][0])
             frames["t_us"] -= t0_unix_us
             anchors.append((0, t0_unix_us))

@@ -128,20 +128,41 @@ def test_session_file_refuses_what_it_cannot_hold(tmp_path):
         frames = traffic(3)
         for name, value in change.items():
             frames[name][1] = value
-        with pytest.raises(UsageError, match="cannot hold"), SlogSink(tmp_path / "x.slog") as sink:
+        with (
+            pytest.raises(UsageError, match="cannot hold"),
+            SlogSink(tmp_path / "x.slog", from_epoch=False) as sink,
+        ):
             sink.write(frames)
     wide = np.zeros(1, FRAME_FD)
     wide["n_bytes"] = 12
-    with pytest.raises(UsageError, match="more than 8"), SlogSink(tmp_path / "x.slog") as sink:
+    with (
+        pytest.raises(UsageError, match="more than 8"),
+        SlogSink(tmp_path / "x.slog", from_epoch=False) as sink,
+    ):
         sink.write(wide)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("from_epoch", [True, False])
+@pytest.mark.parametrize("t0_us", [10_000_000, T0_UNIX_US])
+def test_times_count_from_what_the_caller_says_not_from_their_size(tmp_path, t0_us, from_epoch):
+    """10 s may be since 1970 or since a boot, and so may 2026; times come back as they were."""
+    frames = traffic(10)
+    frames["t_us"] += t0_us
+    with SlogSink(tmp_path / "x.slog", from_epoch=from_epoch) as sink:
+        sink.write(frames)
+    session = read_log(tmp_path / "x.slog").session()
+    assert session.t_first_us == (0 if from_epoch else frames["t_us"][0])
+    log = load_frames(tmp_path / "x.slog")
+    assert log.diagnostics.times == ("absolute" if from_epoch else "relative")
+    assert np.array_equal(log.frames["t_us"], frames["t_us"])
 
 
 def test_session_file_leaves_error_frames_out_and_sorts(tmp_path):
     frames = traffic(100)
     frames["flags"][10] = ERR
     frames["t_us"] += T0_UNIX_US
-    with SlogSink(tmp_path / "x.slog") as sink:
+    with SlogSink(tmp_path / "x.slog", from_epoch=True) as sink:
         sink.write(frames[50:])
         sink.write(frames[:50])
     assert sink.n_left_out == 1

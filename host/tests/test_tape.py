@@ -8,8 +8,18 @@ from stagelog.model import EXT, FRAME, RTR
 from stagelog.rig import tape
 from stagelog.rig.bus import Bus, nodes
 from stagelog.rig.bus.faults import BitFault, Effect
+from stagelog.rig.play import play_on_bus
 
 MS = 10**6
+
+
+def test_a_tape_begins_when_the_caller_says():
+    """Times of 1970's January and of ten minutes after power-on: their size says nothing."""
+    for t_us in (10**12, 600_000_000):
+        frames = nodes.random_table(3, np.random.default_rng(1))
+        frames["t_us"] = t_us + np.arange(3) * 1000
+        tape_us = play_on_bus(frames, start_us=5000)[0]["t_us"]
+        assert 5000 < tape_us[0] < 5400 and tape_us[-1] < 7400  # 160 bits of 2 us are the most
 
 
 @pytest.fixture

@@ -132,12 +132,12 @@ def _check(suffix, dbc, signals, rate_Hz):
 
 def _frames(stream, out, suffix, buses, force):
     chunks = on_buses(stream, buses)
-    first = next(chunks, None)  # by then the log's buses have their names
+    first = next(chunks, None)  # by then buses have their names, times their zero
     if first is None:
         of_bus = f" of bus {', '.join(map(str, buses))}" if buses else ""
         raise InputError(f"{stream.path} holds no frame{of_bus}", "'stagelog info' lists them")
     shift_us = max(0, -int(first["t_us"].min()))  # no format here has times before zero
-    with _frame_sink(FRAME_KINDS[suffix], out, stream.ifaces, force) as sink:
+    with _frame_sink(FRAME_KINDS[suffix], out, stream, force) as sink:
         for frames in chain([first], chunks):
             if shift_us:
                 frames["t_us"] += shift_us
@@ -145,13 +145,14 @@ def _frames(stream, out, suffix, buses, force):
     return sink, {"n_frames": stream.diagnostics.n_frames, "shift_us": shift_us}
 
 
-def _frame_sink(kind, out, ifaces, force):
+def _frame_sink(kind, out, stream, force):
     from stagelog.export import open_frame_sink
     from stagelog.pack import SlogSink
 
     if kind == "slog":
-        return SlogSink(out, overwrite=force)
-    return open_frame_sink(out, kind, ifaces, overwrite=force)
+        from_epoch = stream.diagnostics.times == "absolute"
+        return SlogSink(out, from_epoch=from_epoch, overwrite=force)
+    return open_frame_sink(out, kind, stream.ifaces, overwrite=force)
 
 
 def _plan(dbc, signals, buses):

@@ -45,7 +45,7 @@ def command(scenario, as_list, seed, duration_s, out, start, bitrate_bps, force,
     from stagelog.rig.tape import write_tape
 
     driven = drive(scenario, seed=seed, duration_s=duration_s)
-    tape, worst_us = play_on_bus(driven.frames, bitrate_bps)
+    tape, worst_us = play_on_bus(driven.frames, bitrate_bps, int(driven.frames["t_us"][0]))
     if str(out).endswith(".tape"):
         write_tape(out, tape)
     else:

@@ -174,9 +174,8 @@ def _tape(log, scenario, duration_s, seed, bitrate_bps):
     if scenario:
         from stagelog.car import drive
 
-        return play_on_bus(drive(scenario, seed=seed, duration_s=duration_s).frames, bitrate_bps)[
-            0
-        ]
+        frames = drive(scenario, seed=seed, duration_s=duration_s).frames
+        return play_on_bus(frames, bitrate_bps, int(frames["t_us"][0]))[0]
     return None
 
 

@@ -10,6 +10,7 @@ from can.io.generic import MessageReader, MessageWriter
 
 from stagelog.can_messages import frames_of, messages_of
 from stagelog.importers.stream import BusNames
+from stagelog.model import EARLIEST_US
 from stagelog.pack import SlogSink
 
 PIECE = 4096  # messages at once
@@ -51,7 +52,7 @@ class SlogWriter(MessageWriter):
     """
 
     def __init__(self, file, **_):
-        self._sink = SlogSink(_path_of(file), overwrite=True)
+        self._sink = SlogSink(_path_of(file), from_epoch=None, overwrite=True)
         self._buses = BusNames([])
         self._messages = []
         self._is_open = True
@@ -65,6 +66,8 @@ class SlogWriter(MessageWriter):
     def _flush(self):
         messages, self._messages = self._messages, []
         if messages:
+            if self._sink.from_epoch is None:  # python-can does not say what times count from
+                self._sink.from_epoch = messages[0].timestamp * 1e6 >= EARLIEST_US
             self._sink.write(frames_of(messages, self._buses))
 
     def stop(self):

@@ -37,7 +37,6 @@ from stagelog.timeline import SOURCE_TEXT, find_boots
 from stagelog.verdict import OPEN_LOG, Verdict, judge_foreign, judge_logs, worst
 
 APART_US = 3_600_000_000  # a log of another recorder that is silent for so long is two
-_EPOCH_FROM_US = 10**15  # times from here on are since 1970
 PAUSE_US = 5_000_000  # what is left of the time without power between two key cycles
 
 
@@ -242,6 +241,7 @@ class _Reading:
         """Add a log of another recorder."""
         log = load_frames(path)
         self.health.recorder = log.kind
+        is_absolute = log.diagnostics.times == "absolute"
         self.health.verdicts.append(judge_foreign(log.diagnostics))
         self.health.damaged += [f"{path}: {damage}" for damage in log.diagnostics.damages]
         frames = log.frames
@@ -252,7 +252,7 @@ class _Reading:
         cuts = np.flatnonzero(np.diff(frames["t_us"]) > APART_US) + 1
         for part in np.split(frames, cuts):
             start_us, end_us = int(part["t_us"][0]), int(part["t_us"][-1])
-            epoch = start_us if start_us > _EPOCH_FROM_US else None
+            epoch = start_us if is_absolute else None
             shift_us = self._open(start_us, end_us, None, epoch)
             run = Recomputation(self.table.data)
             self._feed(run, part, shift_us)

@@ -91,7 +91,7 @@ def closed_loop(schedule, bitrate_bps=BITRATE_BPS, seed=1):
         )
     report, sent = _play(schedule)
     with TemporaryDirectory(prefix="stagelog-loop-") as folder:
-        tape, _ = play_on_bus(sent, bitrate_bps)
+        tape, _ = play_on_bus(sent, bitrate_bps, START_US)
         log = _log_again(tape, Path(folder), bitrate_bps, seed)
         session = log.sessions[0]
         logged = session.read_frames()

@@ -12,19 +12,16 @@ from stagelog.rig.tape import FRAME, join_tapes
 BITRATE_BPS = 500_000
 
 
-def play_on_bus(frames, bitrate_bps=BITRATE_BPS):
+def play_on_bus(frames, bitrate_bps=BITRATE_BPS, start_us=0):
     """Play a frame table (model.FRAME, ascending t_us) on simulated buses, one for each bus index
     in it.
 
-    The first frame is sent at its own t_us if that is below an hour, else at 0.
+    start_us  when the first frame is sent, from the start of the tape
     Returns  (tape of a listener, largest delay in us that the bus itself added)
     Raises   UsageError for frames that classic CAN can't carry.
     """
     if not len(frames):
         raise UsageError("there are no frames to play", "choose a log that holds some")
-    start_us = int(frames["t_us"][0])
-    if start_us > 3_600_000_000:
-        start_us = 0
     tapes = []
     worst_ns = 0
     for index in np.unique(frames["bus"]):
