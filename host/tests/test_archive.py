@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from slog.layout import BLOCK_BYTES, HEADER_BYTES
 from stagelog.archive import (
+    Entry,
     PartFile,
     check_sha256,
     find_session,
@@ -20,6 +21,7 @@ from stagelog.archive import (
     safe_name,
     stage_folder,
     store_session,
+    superseded,
 )
 from stagelog.blocks import Identity, pack_session, read_log, seal
 from stagelog.card import prepare_raw, read_card
@@ -355,3 +357,20 @@ def test_a_manifest_does_not_lead_out_of_its_folder(tmp_path, name):
     path.write_text(json.dumps(content))
     with pytest.raises(InputError, match="no name of a session file"):
         load_manifest(tmp_path)
+
+
+def entry_with(tmp_path, n_blocks, first_seq=100, n_damaged=0, stage="S1"):
+    values = {"device_id": "ab" * 8, "boot": 1, "nonce": 7, "first_seq": first_seq}
+    values |= {"n_blocks": n_blocks, "n_damaged": n_damaged, "file": "x.slog"}
+    return Entry(tmp_path / stage, values | {"last_seq": first_seq + n_blocks - 1})
+
+
+def test_of_copies_of_a_session_the_one_with_the_most_blocks_counts(tmp_path):
+    whole = entry_with(tmp_path, 50)
+    part = entry_with(tmp_path, 20, stage="S2")
+    holed = entry_with(tmp_path, 52, n_damaged=3, stage="S3")
+    other_card = entry_with(tmp_path, 20, first_seq=150, stage="S4")
+    assert superseded([part, whole]) == superseded([whole, part]) == [part]
+    assert superseded([holed, whole]) == [holed]  # 49 good blocks
+    assert superseded([whole, other_card]) == []  # numbers 100 to 149, and 150 to 169
+    assert superseded([whole, entry_with(tmp_path, 20, first_seq=149, stage="S5")]) != []

@@ -343,3 +343,51 @@ def test_the_python_api_knows_the_verdict(half, tmp_path):
     log.write_text("(1768658602.120000) can0 100#0011223344556677\n" * 20)
     assert stagelog.open(log).verdict.kind == "foreign log"
     assert stagelog.open(log).verdict.complete is None
+
+
+@pytest.mark.parametrize(("n_between", "code"), [(0, 0), (1, 0), (2, 1)])
+def test_one_number_may_be_missing_before_the_next_session(run, card, n_between, code):
+    """Alice's numbers end with 7; the block that was being written may have had number 8."""
+    lay(card, 4, drive_blocks(2600)[:7])
+    lay(card, 4 + 7 + n_between, drive_blocks(1000, BOB, first_seq=8 + n_between))
+    found, out, _ = run("verify", card)
+    expected = "INCOMPLETE: 2 blocks at the end missing" if code else "COMPLETE up to power-off"
+    assert found == code and says(out)[0].startswith(expected)
+
+
+def test_behind_the_end_of_the_ring_comes_its_start(run, card):
+    """The last block lies on the last of 200 places; place 4, the first of the ring, is empty."""
+    lay(card, 193, drive_blocks(2600)[:7])
+    code, out, _ = run("verify", card)
+    assert code == 0 and says(out)[0].startswith("COMPLETE up to power-off")
+
+
+def test_older_blocks_behind_the_last_one_are_a_witness(run, card):
+    lay(card, 4, drive_blocks(2600, first_seq=500)[:7])
+    lay(card, 11, drive_blocks(2600, BOB, first_seq=100))
+    code, out, _ = run("verify", card)
+    assert code == 0 and says(out)[1].startswith("COMPLETE up to power-off")
+
+
+@pytest.mark.parametrize(("n_places", "word"), [(11, "open end"), (12, "COMPLETE up to")])
+def test_the_place_behind_the_last_block_must_be_in_the_image(run, card, n_places, word):
+    """The blocks lie on the places 4 to 10."""
+    lay(card, 4, drive_blocks(2600)[:7])
+    with open(card, "r+b") as file:
+        file.truncate(n_places * BLOCK_BYTES)
+    code, out, _ = run("verify", card, "--json")
+    (log,) = json.loads(out)["logs"]
+    assert code == 1 and log["verdict"]["kind"] == "open end"
+    assert log["sessions"][0]["verdict"]["text"].startswith(word)
+
+
+def test_files_put_together_witness_only_what_follows_at_once(run, tmp_path):
+    """cat a.slog b.slog: with a number missing between, other sessions may have lain there."""
+    alice = drive_blocks(2600)[:7]
+    path = write(tmp_path / "x.slog", np.concatenate([alice, drive_blocks(500, BOB, first_seq=8)]))
+    assert run("verify", path)[0] == 0
+    path = write(
+        tmp_path / "y.slog", np.concatenate([alice, drive_blocks(500, BOB, first_seq=40)])
+    )
+    code, out, _ = run("verify", path)
+    assert code == 1 and says(out)[0].startswith("open end")
