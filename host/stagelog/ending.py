@@ -73,7 +73,7 @@ def _is_of(listed, session):
 
 def _by_manifest(session, listed):
     last_seq = listed.get("last_seq")
-    n_more = last_seq - session.last_seq if isinstance(last_seq, int) else 0
+    n_more = last_seq - session.last_seq if type(last_seq) is int else 0
     if n_more > 0:
         return End(CUT, "the manifest", n_more, _stored(listed))
     if listed.get("running"):
@@ -87,7 +87,7 @@ def _stored(listed):
     """Return the frames of each bus that a manifest counts, None if it does not say."""
     try:
         stored = {bus["bus"]: int(bus["n_stored"]) for bus in listed["ledger"]["buses"]}
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, OverflowError, TypeError, ValueError):
         return None
     return tuple(stored.get(bus, 0) for bus in range(N_BUSES))
 

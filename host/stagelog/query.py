@@ -210,10 +210,13 @@ class Archive:
 
         found = {}
         for path in (path for message in self._made for path in self.files.get(message, ())):
-            told = _schema(path)[1].get("verdict") or {}
-            text = told.get("text", "open end: it was decoded by an older stagelog, add --dbc")
-            found[path.parent.name] = Verdict(told.get("kind", "open end"), text)
+            found[path.parent.name] = Verdict.from_dict(_schema(path)[1].get("verdict"))
         return found
+
+    @property
+    def undecoded(self):
+        """Return the [Entry] of sessions that no view holds: they were never decoded."""
+        return [entry for entry in _counted(self.root) if not _folder_of(entry).is_dir()]
 
     def _known(self):
         if not self.files:

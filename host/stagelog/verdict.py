@@ -56,6 +56,13 @@ class Verdict:
         """Return JSON types."""
         return {**asdict(self), "complete": self.complete}
 
+    @classmethod
+    def from_dict(cls, values: object) -> "Verdict":
+        """Return the Verdict that as_dict gave; what is none is an open end."""
+        if isinstance(values, dict) and values.get("kind") in _WORST_FIRST:
+            return cls(values["kind"], str(values.get("text")))
+        return cls(OPEN_LOG, f"{OPEN_LOG}: an older stagelog wrote this and did not say")
+
 
 @dataclass(frozen=True, slots=True)
 class Account:

@@ -27,6 +27,7 @@ from stagelog.blocks import Identity, pack_session, read_log, seal
 from stagelog.card import prepare_raw, read_card
 from stagelog.errors import DeviceError, InputError, OutputError
 from stagelog.model import FRAME
+from stagelog.verdict import judge_log
 
 ALICE = Identity("e66038b7130f2e29", 12, 0x9F3C2A11)
 BOB = Identity("e66038b7130f2e29", 13, 0x77)
@@ -374,3 +375,21 @@ def test_of_copies_of_a_session_the_one_with_the_most_blocks_counts(tmp_path):
     assert superseded([holed, whole]) == [holed]  # 49 good blocks
     assert superseded([whole, other_card]) == []  # numbers 100 to 149, and 150 to 169
     assert superseded([whole, entry_with(tmp_path, 20, first_seq=149, stage="S5")]) != []
+
+
+@pytest.mark.parametrize("value", [None, "7", [], {}, 1e400, True])
+def test_values_of_a_manifest_that_make_no_sense_are_left_aside(tmp_path, value):
+    """Fields that no check of the manifest covers: they witness nothing and break nothing."""
+    part = fetch(tmp_path, card_blocks())
+    path = tmp_path / "manifest.json"
+    content = json.loads(path.read_bytes())
+    ledger = {"buses": [{"bus": 0, "n_stored": value}, {"bus": value}, value]}
+    content["sessions"][0] |= {"last_seq": value, "n_damaged": value, "mtime_ns": value}
+    content["sessions"][0]["ledger"] = ledger
+    path.write_text(json.dumps(content))
+    entries = find_sessions(tmp_path)
+    assert superseded(entries * 2) == entries and entries[0].is_unchanged()
+    assert judge_log(part.path, entries[0]).verdict.complete
+    os.truncate(part.path, 5 * BLOCK_BYTES)
+    entries[0].values["last_seq"] = 100 + 9
+    assert judge_log(part.path, entries[0]).verdict.text.startswith("INCOMPLETE: 5 blocks at the")

@@ -185,3 +185,19 @@ def test_a_query_over_half_a_session_says_so_and_exits_1(run, grown, archive):
     assert run("download", "x", "--archive", archive, "--stop")[0] == 0
     code, out, _ = run(*words, "--dbc", dbc)
     assert code == 0 and int(out.split()[-1]) == n_frames
+
+
+def test_a_query_names_a_session_that_was_never_decoded(run, target, archive, tmp_path):
+    pytest.importorskip("duckdb")
+    dbc = tmp_path / "car.dbc"
+    words = ("query", "select count(*) n from Engine", "--archive", archive)
+    assert run("download", "x", "--archive", archive, "--stop")[0] == 0
+    first = longest(archive)
+    frame = next(read_log(first).session().iter_frames())[0]
+    dbc.write_text(DBC.format(can_id=int(frame["can_id"]) | int(frame["flags"] & 1) << 31))
+    assert run(*words, "--dbc", dbc)[0] == 0 and run(*words)[0] == 0
+    target.play(saturated_tape(500_000, 200_000))
+    assert run("download", "x", "--archive", archive, "--stop")[0] == 0
+    code, _, err = run(*words)
+    assert code == 1 and "is not decoded and not counted: add --dbc" in err
+    assert run(*words, "--dbc", dbc)[0] == 0 and run(*words)[0] == 0

@@ -50,12 +50,14 @@ class Entry:
 
     def overlaps(self, other: "Entry") -> bool:
         """Tell whether both name blocks of the same numbers."""
-        first, others = self.values["first_seq"], other.values["first_seq"]
-        last, others_last = (
-            each.values.get("last_seq", each.values["first_seq"] + each.values["n_blocks"] - 1)
-            for each in (self, other)
-        )
-        return first <= others_last and others <= last
+        (first, last), (others_first, others_last) = self._numbers, other._numbers
+        return first <= others_last and others_first <= last
+
+    @property
+    def _numbers(self):
+        """Return the first and the last block's number; by the length if no other is given."""
+        first, last = self.values["first_seq"], self.values.get("last_seq")
+        return first, last if type(last) is int else first + self.values["n_blocks"] - 1
 
     def is_unchanged(self, always: bool = False) -> bool:
         """Tell whether the file is what was entered: by its size, and by its SHA-256 too if it was

@@ -28,7 +28,7 @@ def command(sql, archive, dbc, view, as_csv, as_json):
 
     A view has event, car, stage, session, time (UTC), t_us (since power-on), bus and the signals
     in their units. Without SQL the views are listed. Exit 1 if a session that was asked is not
-    complete, or could not be decoded.
+    complete, or if one below the archive is not decoded.
     """
     from stagelog.extras import need
     from stagelog.query import Archive
@@ -48,12 +48,15 @@ def command(sql, archive, dbc, view, as_csv, as_json):
             columns = ["view", "files"]
             rows = [(name, len(paths)) for name, paths in sorted(opened.files.items())]
         verdicts = opened.verdicts
+        undecoded = opened.undecoded if verdicts else []
     for session, verdict in verdicts.items():
         if verdict.exit_code:
             click.echo(f"{session}: {verdict.text}", err=True)
+    for entry in undecoded:
+        click.echo(f"{entry.path.stem} is not decoded and not counted: add --dbc", err=True)
     verdict = worst(verdicts.values()) if verdicts else None
     _print(columns, rows, as_csv, as_json, verdict)
-    raise SystemExit(1 if n_failed or (verdict and verdict.exit_code) else 0)
+    raise SystemExit(1 if n_failed or undecoded or (verdict and verdict.exit_code) else 0)
 
 
 def _decode(archive, dbc):
