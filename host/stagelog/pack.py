@@ -16,6 +16,7 @@ from stagelog.blocks import NO_LOGGER, Identity, pack_session
 from stagelog.errors import UsageError
 from stagelog.export.files import Sink, writing
 from stagelog.model import ERR, FD, FRAME
+from stagelog.timeline import STAMPS
 
 
 class SlogSink(Sink):
@@ -23,13 +24,15 @@ class SlogSink(Sink):
     end.
 
     from_epoch   True: t_us count from 1970, and the file has an anchor of the wall clock
+    source       of that anchor: timeline.STAMPS or timeline.HEADER of the log that it was in
     n_left_out   error frames, which are no data
     """
 
-    def __init__(self, path, *, from_epoch, overwrite=False):
+    def __init__(self, path, *, from_epoch, source=STAMPS, overwrite=False):
         super().__init__(overwrite)
         self.from_epoch = from_epoch
         self.n_left_out = 0
+        self._source = source
         self._path = Path(path)
         self._part = self.new(path)
         self._tables = []
@@ -54,7 +57,7 @@ class SlogSink(Sink):
         if len(frames) and frames["t_us"][0] < 0:
             frames["t_us"] -= frames["t_us"][0]
         identity = Identity(NO_LOGGER, 1, zlib.crc32(frames.tobytes()))
-        blocks = pack_session(frames, identity, anchors=anchors)
+        blocks = pack_session(frames, identity, anchors=anchors, source=self._source)
         with writing(self._path):
             self._part.write_bytes(blocks.tobytes())
 

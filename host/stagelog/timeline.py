@@ -15,9 +15,16 @@ from numpy.typing import NDArray
 
 from slog.layout import META_ANCHOR
 
-HOST, GNSS, RTC = 1, 2, 3
-SOURCE_TEXT = {HOST: "host", GNSS: "GNSS", RTC: "RTC"}
-_BEST_FIRST = (GNSS, HOST, RTC)
+HOST, GNSS, RTC = 1, 2, 3  # of a logger
+STAMPS, HEADER = 4, 5  # of a log that was converted: nobody set a logger's clock
+SOURCE_TEXT = {
+    HOST: "set by host",
+    GNSS: "set by GNSS",
+    RTC: "set by RTC",
+    STAMPS: "from the stamps of the log that was converted",
+    HEADER: "from the header of the log that was converted",
+}
+_BEST_FIRST = (GNSS, HOST, RTC, STAMPS, HEADER)
 MIN_SPAN_US = 600_000_000  # between first and last anchor, before a drift is believed
 MAX_DRIFT_ppm = 300  # a crystal is better; beyond, the clock of the world was set
 STEP_US = 1_000_000  # an anchor so far from the rest shows that a clock was set

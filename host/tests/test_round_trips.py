@@ -144,3 +144,58 @@ def test_a_frame_before_the_start_is_left_out_and_counted(tmp_path, capsys):
         frames = load_frames(tmp_path / f"y.{suffix}").frames
         assert frames["can_id"].tolist() == [0x100, 0x102]
         assert frames["t_us"].tolist() == [1_700_000_000_500_000, 1_700_000_000_600_000]
+
+
+SOURCES = {
+    "log": ("from the stamps of the log itself", "from the stamps of the log that was converted"),
+    "asc": ("from the header of the log, which", "from the header of the log that was converted"),
+    "blf": ("from the header of the log, which", "from the header of the log that was converted"),
+    "trc": ("from the header of the log, which", "from the header of the log that was converted"),
+    "mf4": ("from the header of the log", "from the header of the log that was converted"),
+}
+
+
+@pytest.mark.parametrize("suffix", SOURCES)
+def test_info_says_where_the_wall_clock_of_a_foreign_log_comes_from(
+    tmp_path, capsys, convert, log, suffix
+):
+    if suffix == "mf4":
+        pytest.importorskip("asammdf")
+    source = log if suffix == "log" else convert(log, tmp_path / f"y.{suffix}")
+    main_out = _info(capsys, source)
+    own, converted = SOURCES[suffix]
+    assert f"wall clock {own}" in main_out and "2023-11-14 22:13:20 UTC" in main_out
+    assert "bus 0: 5 frames, 2.1 Hz, 5 identifiers" in main_out  # 5 frames in 2.376544 s
+    out = _info(capsys, convert(source, tmp_path / "y.slog"))
+    assert f"wall clock {converted}" in out and "host" not in out
+    # and once more through a session file: what is known stays known
+    out = _info(capsys, convert(tmp_path / "y.slog", tmp_path / "z.slog"))
+    assert f"wall clock {converted}" in out
+
+
+def test_info_of_a_log_without_wall_clock_says_so(tmp_path, capsys, convert):
+    source = tmp_path / "x.log"
+    source.write_text(LOG.replace("(17000000", "(00000000"))
+    out = _info(capsys, source)
+    assert "no wall clock" in out and "wall clock not known" in out
+    out = _info(capsys, convert(source, tmp_path / "y.slog"))
+    assert "no wall clock" in out and "wall clock not known: times are since power-on" in out
+
+
+def test_info_of_a_bus(tmp_path, capsys):
+    source = tmp_path / "x.log"
+    source.write_text(LOG + LOG.replace("can0", "can1").replace(" can1 123", " can1 124"))
+    out = _info(capsys, source, "--ids", "--bus", "1")
+    assert "bus 1: 5 frames" in out and "bus 0" not in out
+    assert " 124 " in out and " 123 " not in out
+
+
+def _info(capsys, path, *more):
+    assert main_code(["info", str(path), *more]) == 0
+    return capsys.readouterr().out
+
+
+def main_code(args):
+    with pytest.raises(SystemExit) as ended:
+        main(args)
+    return ended.value.code or 0

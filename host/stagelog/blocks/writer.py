@@ -37,7 +37,7 @@ from stagelog.errors import InputError
 from stagelog.model import EXT, RTR, FrameTable
 
 _MASK = (1 << TIME_BITS) - 1
-_HOST = 1  # source of an anchor
+_HOST = 1  # usual source of an anchor
 
 
 def pack_session(
@@ -45,6 +45,7 @@ def pack_session(
     identity: Identity,
     *,
     anchors: Iterable[tuple[int, int]] = (),
+    source: int = _HOST,
     first_seq: int = 1,
     position: int = 0,
     flush_us: int = 250_000,
@@ -54,8 +55,9 @@ def pack_session(
     frames    FRAME, times rising, buses 0 and 1, no CAN FD
     identity  placement.Identity
     anchors   pairs (t_us, t_unix_us)
+    source    of the anchors, as in timeline
     """
-    t_us, head, data, bus = _records(frames, anchors)
+    t_us, head, data, bus = _records(frames, anchors, source)
     starts = _block_starts(t_us, flush_us)
     ends = np.append(starts[1:], len(t_us))
     n = len(starts)
@@ -95,7 +97,7 @@ def seal(blocks: NDArray[np.uint8]) -> None:
 
 
 def _records(
-    frames: FrameTable, anchors: Iterable[tuple[int, int]]
+    frames: FrameTable, anchors: Iterable[tuple[int, int]], source: int
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
     """Return (t_us, first word, second word, bus) of all records; a meta one has bus N_BUSES."""
     if (frames["dlc"] > 8).any() or (frames["bus"] >= N_BUSES).any():
@@ -104,7 +106,7 @@ def _records(
     metas = [(first, META_SESSION, 0, _payload(META_SESSION, n_buses=N_BUSES, listen_only=1))]
     for anchor_us, t_unix_us in anchors:
         payload = _payload(META_ANCHOR, t_unix_us=t_unix_us)
-        metas.append((anchor_us, META_ANCHOR, _HOST, payload))
+        metas.append((anchor_us, META_ANCHOR, source, payload))
     metas.append((last, META_END, 1, 0))
     n = len(metas) - 1
     t_us = np.empty(n + len(frames) + 1, np.int64)

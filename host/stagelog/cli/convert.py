@@ -147,11 +147,16 @@ def _frames(stream, out, suffix, buses, force):
 
 def _frame_sink(kind, out, stream, force):
     from stagelog.export import open_frame_sink
+    from stagelog.importers.diagnostics import HEADER, HEADER_UTC
     from stagelog.pack import SlogSink
+    from stagelog.timeline import HEADER as IN_HEADER
+    from stagelog.timeline import STAMPS
 
     if kind == "slog":
-        from_epoch = stream.diagnostics.times == "absolute"
-        return SlogSink(out, from_epoch=from_epoch, overwrite=force)
+        seen = stream.diagnostics
+        source = IN_HEADER if seen.clock in (HEADER, HEADER_UTC) else STAMPS
+        from_epoch = seen.times == "absolute"
+        return SlogSink(out, from_epoch=from_epoch, source=source, overwrite=force)
     return open_frame_sink(out, kind, stream.ifaces, overwrite=force)
 
 

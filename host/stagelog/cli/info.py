@@ -2,41 +2,99 @@
 
 import click
 
-from stagelog.cli._common import json_option, print_json, print_table, size_text
+from stagelog.cli._common import (
+    duration_text,
+    json_option,
+    print_json,
+    print_table,
+    size_text,
+    time_text,
+)
 
 
 @click.command()
 @click.argument("log", type=click.Path())
 @click.option("--ids", "with_ids", is_flag=True, help="List the identifiers with their rates.")
 @click.option("--events", "with_meta", is_flag=True, help="List the logger's own records.")
+@click.option("--bus", "buses", type=int, multiple=True, help="Only this bus; may be repeated.")
 @json_option
-def command(log, with_ids, with_meta, as_json):
-    """Show what LOG holds: a session file, a card, its image, or a folder of the archive."""
+def command(log, with_ids, with_meta, buses, as_json):
+    """Show what LOG holds: a session file, a card, its image, a folder of the archive, or a log of
+    another recorder (candump, BLF, ASC, TRC, MF4, SavvyCAN).
+    """
     from stagelog.blocks import read_log
     from stagelog.cli._logs import find_logs
+    from stagelog.importers import sniff
 
     reports = []
     for path, _ in find_logs(log):
+        if not path.is_block_device() and sniff(path) != "slog":
+            reports.append(_foreign(path, with_ids, buses, as_json))
+            continue
         found = read_log(path)
         if not as_json:
             _print_head(found)
-        reports.append(_report(found, with_ids, with_meta, as_json))
+        reports.append(_report(found, with_ids, with_meta, buses, as_json))
     if as_json:
         print_json("stagelog.info/1", {"logs": reports})
 
 
-def _report(log, with_ids, with_meta, as_json):
+def _foreign(path, with_ids, buses, as_json):
+    """Return what is known of another recorder's log; print it unless `as_json`."""
+    from stagelog.importers import stream_frames
+    from stagelog.importers.diagnostics import CLOCK_TEXT
+    from stagelog.verdict import judge_foreign
+
+    stream = stream_frames(path)
+    counts, t_first_us, t_last_us = _count_ids(stream)
+    seen = stream.diagnostics
+    ids = _id_rows(counts, t_last_us - t_first_us, buses)
+    is_absolute = seen.times == "absolute"
+    facts = {
+        "path": str(path),
+        "kind": stream.kind,
+        "clock": CLOCK_TEXT[seen.clock],
+        "n_frames": seen.n_frames,
+        "t_first_us": t_first_us,
+        "t_last_us": t_last_us,
+        "t_first_unix_us": t_first_us if is_absolute else None,
+        "buses": _bus_rows(ids, t_last_us - t_first_us),
+        "sessions": [],
+        "damaged": [str(damage) for damage in seen.damages],
+        "diagnostics": list(seen.notes),
+        "verdict": judge_foreign(seen).as_dict(),
+    }
+    if with_ids:
+        facts["ids"] = ids
+    if not as_json:
+        when = f"{time_text(t_first_us)} UTC" if is_absolute else "no wall clock"
+        duration = duration_text(t_last_us - t_first_us)
+        click.echo(f"{path}: {stream.kind}, {when}, {duration}, {seen.n_frames:,} frames")
+        for note in seen.notes:
+            click.echo(f"  {note}")
+        _print_session(facts)
+        for damage in facts["damaged"][:20]:
+            click.echo(f"  {damage}")
+        click.echo(f"  {facts['verdict']['text']}")
+    return facts
+
+
+def _report(log, with_ids, with_meta, buses, as_json):
     """Return the facts of one log as JSON types; print them unless `as_json`."""
     from stagelog.cli._logs import session_facts, session_line
-    from stagelog.timeline import find_boots
+    from stagelog.timeline import SOURCE_TEXT, find_boots
 
     sessions = []
     for boot in find_boots(log.sessions):
         for session in boot.sessions:
             facts = session_facts(session, boot.timeline)
-            facts["buses"] = _buses(session)
+            source = boot.timeline.source if boot.timeline else None
+            facts["clock"] = SOURCE_TEXT.get(source, "not known: times are since power-on")
+            duration_us = session.t_last_us - session.t_first_us
+            ids = _id_rows(_count_ids(session.iter_frames())[0], duration_us, buses)
+            facts["buses"] = _bus_rows(ids, duration_us)
             if with_ids:
-                facts["ids"] = _ids(session)
+                facts["ids"] = ids
             if with_meta:
                 facts["records"] = _records(session, boot.timeline)
             if not as_json:
@@ -70,10 +128,11 @@ def _print_head(log):
 
 
 def _print_session(facts):
-    click.echo(
-        f"  firmware {facts.get('firmware', '?')}, "
-        f"settings {facts.get('settings_sha256_head', '?')}"
-    )
+    if "firmware" in facts:
+        click.echo(
+            f"  firmware {facts['firmware']}, settings {facts.get('settings_sha256_head', '?')}"
+        )
+    click.echo(f"  wall clock {facts['clock']}")
     for bus in facts["buses"]:
         click.echo(
             f"  bus {bus['bus']}: {bus['n_frames']:,} frames, {bus['rate_Hz']:,.1f} Hz, "
@@ -93,40 +152,49 @@ def _print_session(facts):
         click.echo(f"  {when}  bus {row['bus']}  {row['name']} {row['arg']}: {values}")
 
 
-def _buses(session):
-    duration_s = max(1e-6, (session.t_last_us - session.t_first_us) / 1e6)
-    ids = _ids(session)
-    rows = []
-    for bus, n in enumerate(session.scan.n_frames.sum(0).tolist()):
-        if n:
-            n_ids = sum(row["bus"] == bus for row in ids)
-            rate_Hz = round(n / duration_s, 3)
-            rows.append({"bus": bus, "n_frames": n, "rate_Hz": rate_Hz, "n_ids": n_ids})
-    return rows
-
-
-def _ids(session):
-    """Return the identifiers of a session, by bus and id, with number and mean rate."""
+def _count_ids(tables):
+    """Return ({(bus, is_ext, can_id): frames}, first t_us, last t_us) of frame tables."""
     import numpy as np
 
     from stagelog.model import EXT
 
-    counts = {}
-    for frames in session.iter_frames():
+    counts, times = {}, []
+    for frames in tables:
+        if not len(frames):
+            continue
+        times += [int(frames["t_us"].min()), int(frames["t_us"].max())]
         kind = frames["bus"].astype(np.int64) << 1 | (frames["flags"] & EXT > 0)
         keys = kind << 31 | frames["can_id"]
         for key, n in zip(*(a.tolist() for a in np.unique(keys, return_counts=True)), strict=True):
-            counts[key] = counts.get(key, 0) + n
-    duration_s = max(1e-6, (session.t_last_us - session.t_first_us) / 1e6)
+            row = (key >> 32, key >> 31 & 1, key & 0x1FFFFFFF)
+            counts[row] = counts.get(row, 0) + n
+    return counts, min(times, default=0), max(times, default=0)
+
+
+def _id_rows(counts, duration_us, buses):
+    """Return the identifiers by bus and number, with their mean rate; of all buses, or of some."""
+    duration_s = max(1e-6, duration_us / 1e6)
     return [
         {
-            "bus": key >> 32,
-            "can_id": f"{key & 0x1FFFFFFF:08X}" if key >> 31 & 1 else f"{key & 0x7FF:03X}",
+            "bus": bus,
+            "can_id": f"{can_id:08X}" if is_ext else f"{can_id:03X}",
             "n_frames": n,
             "rate_Hz": round(n / duration_s, 3),
         }
-        for key, n in sorted(counts.items())
+        for (bus, is_ext, can_id), n in sorted(counts.items())
+        if not buses or bus in buses
     ]
+
+
+def _bus_rows(ids, duration_us):
+    """Return the buses that have frames, by their identifiers."""
+    duration_s = max(1e-6, duration_us / 1e6)
+    rows = []
+    for bus in sorted({row["bus"] for row in ids}):
+        numbers = [row["n_frames"] for row in ids if row["bus"] == bus]
+        n, rate_Hz = sum(numbers), round(sum(numbers) / duration_s, 3)
+        rows.append({"bus": bus, "n_frames": n, "rate_Hz": rate_Hz, "n_ids": len(numbers)})
+    return rows
 
 
 def _records(session, timeline):

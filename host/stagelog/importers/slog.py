@@ -6,8 +6,13 @@ an anchor of wall clock, else from each boot's start.
 
 from pathlib import Path
 
-from stagelog.importers.diagnostics import Diagnostics
+from stagelog.importers.diagnostics import HEADER, LOGGER, STAMPS, Diagnostics
 from stagelog.importers.stream import FrameStream
+from stagelog.timeline import HEADER as IN_HEADER
+from stagelog.timeline import STAMPS as IN_STAMPS
+from stagelog.timeline import find_boots
+
+_CLOCK = {IN_STAMPS: STAMPS, IN_HEADER: HEADER}  # of a log that was converted
 
 
 def stream_slog(path, session=None, sessions=None):
@@ -30,12 +35,11 @@ def stream_slog(path, session=None, sessions=None):
 
 
 def _chunks(stream, sessions):
-    from stagelog.timeline import find_boots
-
     boots = find_boots(sessions)
     anchored = all(boot.timeline for boot in boots)
     if anchored and boots:
         stream.diagnostics.times = "absolute"
+        stream.diagnostics.clock = _CLOCK.get(boots[0].timeline.source, LOGGER)
     elif len(boots) > 1:
         stream.diagnostics.note(
             f"{len(boots)} boots without a wall clock: times begin anew at each"

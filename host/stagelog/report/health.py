@@ -51,7 +51,7 @@ def _lines(stage, health):
     lost = lost_text(health)
     if health.ledgers:
         lines.append(f"lost: {lost}" if lost else "nothing dropped, nothing lost")
-        clock = f"set by {health.clock}" if health.clock else "not known: times are since power-on"
+        clock = health.clock or "not known: times are since power-on"
         lines.append(f"wall clock {clock}")
         lines.append(
             f"the car said {health.n_said:,} events on board"
