@@ -27,6 +27,8 @@ def test_both_commands_of_the_readme_set_themselves_up(tmp_path):
     environment = {k: v for k, v in os.environ.items() if not k.startswith(OURS)}
     environment |= {"PATH": os.pathsep.join(path), "HOME": str(tmp_path / "home")}
     environment |= {"PIP_NO_CACHE_DIR": "1", "STAGELOG_CACHE": str(cache_path())}
+    if "STAGELOG_PYTHON" in os.environ:
+        environment["STAGELOG_PYTHON"] = os.environ["STAGELOG_PYTHON"]
     (tmp_path / "home").mkdir()
 
     def run(*words):
