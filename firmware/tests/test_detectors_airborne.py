@@ -193,6 +193,82 @@ def test_in_the_air_a_greater_force_is_allowed():
         assert car.events.flight._n_up == n, mg
 
 
+def test_in_the_air_a_greater_load_is_allowed():
+    """One wheel at 20.00 mm carries 2000 x 512 >> 14 = 62 per mille: under 140, not under 35."""
+    car = car_of()
+    go(car, 0.5, **{**AIR, "s6": 2000})
+    assert flights(car) == []
+    car = car_of()
+    go(car, 0.2, **AIR)
+    go(car, 0.16, s6=2000)
+    assert car.events.flight.state == airborne.AIRBORNE and car.events.flight._n_up == 0
+
+
+def test_with_one_damper_gone_the_other_three_must_hang():
+    car = car_of(wheels=4)
+    go(car, 3, s6=MISSING)
+    go(car, 0.5, s2=0, s3=0, s4=0, s5=0)
+    assert len(flights(car)) == 1
+    car = car_of(wheels=4)
+    go(car, 3, s6=MISSING)
+    go(car, 0.5, s2=0, s3=0, s4=0, s5=4000)
+    assert flights(car) == []
+
+
+@pytest.mark.parametrize(("mg", "n"), [(250, 0), (249, 1)])
+def test_without_dampers_the_force_must_be_smaller(mg, n):
+    car = car_of(mean=5000)
+    go(car, 3, **{f"s{i}": MISSING for i in range(3, 7)})
+    go(car, 0.5, s2=mg)
+    assert len(flights(car)) == n
+
+
+def test_a_tick_that_is_no_flight_takes_three_back():
+    """Ticks 501 to 506 count 6, 507 leaves 3, 508 to 514 make 10. The onset stays tick 501."""
+    car = car_of()
+    go(car, 0.06, **AIR)
+    go(car, 0.01, **GROUND)
+    go(car, 0.3, **AIR)
+    assert [(tick, extra) for tick, _, _, extra in flights(car)] == [(514, 5_010_001)]
+
+
+@pytest.mark.parametrize(("mg", "n"), [(112, 1), (113, 0)])
+def test_turning_makes_a_greater_mean_force_a_flight(mg, n):
+    """98 mg and 15 for each rad/s squared, the fastest since the wheels let go: 1 rad/s in the
+    first five ticks. 98 + 1024 x 15 >> 10 = 113.
+    """
+    car = car_of(mean_spin=15)
+    go(car, 0.05, **AIR | {"s2": mg}, s14=1024)
+    go(car, 0.2, s14=0)
+    assert len(flights(car)) == n
+
+
+@pytest.mark.parametrize(("mg", "state"), [(121, ev.LANDED), (122, ev.CANCELLED)])
+def test_the_mean_force_up_to_the_landing_decides(mg, state):
+    """Confirmed with nothing, then 200 ms: the mean of all must stay under 122."""
+    car = car_of(mean=5000, acc_enter2=5000**2, acc_exit2=5000**2)
+    go(car, 0.3, **AIR | {"s2": mg})
+    go(car, 1, **GROUND | {"s2": 6000})
+    assert flights(car)[-1][1] == state
+
+
+def test_a_hard_force_is_a_landing_before_anything_moves():
+    """More than 1.5 g at once; exactly 1.5 g takes 150 ms of contact."""
+    for mg, state in ((1500, airborne.AIRBORNE), (1501, airborne.LANDING)):
+        car = car_of()
+        go(car, 0.3, **AIR)
+        go(car, 0.05, s2=mg)
+        assert car.events.flight.state == state, mg
+
+
+def test_the_dampers_alone_have_a_lag_of_their_own():
+    """18 ticks from tick 801 on, and 50 ms: 220 ms before tick 818."""
+    car = car_of(only_back=50_000)
+    go(car, 3, s2=FAULTY)
+    go(car, 0.5, **{f"s{i}": 0 for i in range(3, 7)})
+    assert flights(car) == [(818, ev.TAKEN_OFF, 220 | 60 << 16, 7_960_001)]
+
+
 def test_three_wheels_hang_and_the_fourth_is_nearly_light():
     """Loads of 0, 0, 0 and 34 per mille: 34 x 4 / 4 = 34, under 35. 1088 >> 14 steps of 512: a
     damper at 12.00 mm no longer hangs and carries 1200 x 512 >> 14 = 37.
@@ -403,6 +479,13 @@ def test_a_force_beyond_20_g_counts_as_20_g():
     car = car_of()
     go(car, 0.1, s2=25000)
     assert car.events.flight.acc_z == 20000
+
+
+def test_a_force_beyond_20_g_the_other_way_counts_as_20_g():
+    for axis in range(3):
+        car = car_of()
+        go(car, 0.1, **{f"s{axis}": -25000})
+        assert car.events.flight._f[axis] == -20000, axis
 
 
 def test_the_filter_moves_by_its_share():

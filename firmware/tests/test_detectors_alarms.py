@@ -342,6 +342,24 @@ def test_a_gate_whose_signal_is_missing_for_a_moment_is_no_shut_one():
     assert car.states(ALARM) == [ev.WARNING]
 
 
+@pytest.mark.parametrize(("missing", "tick"), [(31, 910), (32, 1330)])
+def test_the_time_of_a_gate_is_bridged_as_an_alarms_is(missing, tick):
+    """More than 90 looks open it, the 91st at tick 910. A gate is looked at before its signal 1
+    in each ten ticks, so a hole of N frames is one of N - 1 looks: 30 are bridged. After 31 frame
+    42 is known at tick 430, and 90 more looks are needed.
+    """
+    car = car_of(
+        {"warning": 120, "gates": 1},
+        n_signals=2,
+        slots={1: {"stale_ticks": 15}},
+        gates=[{"source": st.OF_SIGNAL, "signal": 1, "limit": 500, "steps": 90}],
+    )
+    car.drive(1, s0=150, s1=800)
+    car.drive(missing / 10, s1=None)
+    car.drive(20, s1=800)
+    assert [at for at, _, _ in car.of(ALARM)] == [tick]
+
+
 def test_no_alarm_comes_while_its_gate_is_not_known_and_it_shuts_after_the_bridge():
     """The engine's messages end: what follows, a pressure that falls, is no alarm."""
     car = car_of(

@@ -163,8 +163,8 @@ def test_a_message_that_ends_is_told_with_its_identifier_and_so_is_its_return():
 
 def test_a_message_that_never_came_is_told_after_the_grace():
     car = Car(12, watch={"grace_s": 5})
-    car.drive(8, s11=None)
-    assert car.of(ev.MESSAGE, 12) == [(501, ev.STALE, 0x10B)]
+    car.drive(8, s10=None, s11=None)
+    assert car.of(ev.MESSAGE, 12) == [(500, ev.STALE, 0x10A), (501, ev.STALE, 0x10B)]
 
 
 def test_a_pause_of_the_bus_is_no_end_of_a_message():

@@ -250,6 +250,17 @@ def test_a_tap_goes_on_in_the_next_block():
     assert tap.t0 == (5 + 252, 0)
 
 
+def test_a_tap_goes_round_the_ring():
+    ring = BlockRing(3)
+    tap = Tap(ring)
+    for n in range(10):
+        fill(ring, 252, lo=1000 * n)
+        ring.release()
+        assert tap.next(252) == 252 and tap.t0 == (1000 * n, 0)
+        assert tap.block is ring.blocks[n % 3]
+    assert tap.n_skipped == 0
+
+
 def test_a_tap_of_a_block_that_was_closed_early_goes_on():
     ring = BlockRing(3)
     tap = Tap(ring)

@@ -207,6 +207,45 @@ def test_a_question_goes_before_what_is_left_of_a_download(target):
     assert blocks == whole
 
 
+def test_a_question_amid_a_block_while_it_records_leaves_the_block_whole(target):
+    """While it records a block is read sector by sector; the question comes between two of them,
+    in the buffer of the answer that was begun.
+    """
+    play(target)
+    position = target.link.list_sessions()[0]["position"]
+    service = target.app.service
+    read(target, position)
+    for _ in range(200):
+        target.run_for(100)
+        if service._run is not None and service._run.at not in (None, 0):
+            break
+    assert service._run.at % 512 == 0 and 0 < service._run.at < 4096
+    target.link.send(m.STATUS, b"")
+    ((fields, rest),) = answers(target, m.READ, 1)
+    assert fields["status"] == m.OK and bytes(rest) == block_on_card(target, position)
+
+
+@pytest.mark.parametrize("i", [0, 3, 7])
+def test_a_sector_that_cannot_be_read_while_it_records_is_told(target, i):
+    play(target)
+    position = target.link.list_sessions()[0]["position"]
+    card = target.app.store.card
+    real, bad = card.read, target.app.store.extent.sector_of(position) + i
+
+    def read_badly(sector, buf):
+        if sector == bad:
+            raise OSError("a bad sector")
+        real(sector, buf)
+
+    card.read = read_badly
+    read(target, position, 2)
+    found = answers(target, m.READ, 3)
+    assert [(x["position"], x["status"], len(rest)) for x, rest in found] == [
+        (position, m.READ_ERROR, 0),
+        (position + 1, m.OK, 4096),
+    ]
+
+
 def test_eight_requests_wait_and_the_ninth_is_not_heard(target):
     stop(target)
     sent = b"".join(frame(m.STATUS, i, b"") for i in range(12))
@@ -261,6 +300,16 @@ def test_an_item_comes_in_pieces_and_a_repeated_piece_changes_nothing(target):
     assert (last["at"], last["status"]) == (1536, m.OK)
     assert target.app.board.nv.load(m.CONFIG_SIGNALS) == data
     assert target.link.get_config(m.CONFIG_SIGNALS) == data
+
+
+def test_no_piece_is_taken_while_it_records(target):
+    """They would lie where blocks are: the memory of the ring stays as it is."""
+    play(target, SECOND_US // 10)
+    memory = target.app.board.ring.memory
+    before = bytes(memory[:700])
+    reply = give(target, m.CONFIG_SIGNALS, b"x" * 2000, 0, b"x" * 700)
+    assert (reply["status"], reply["at"]) == (m.BUSY, 0)
+    assert bytes(memory[:700]) == before
 
 
 def test_pieces_of_another_item_begin_anew(target):
