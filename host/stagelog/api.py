@@ -12,6 +12,7 @@ Fails with InputError (a log or DBC that cannot be read) and UsageError (a name 
 exist, no DBC given, a library that is not installed).
 """
 
+import warnings
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -38,10 +39,11 @@ class Drive:
     times   "absolute": t_us counts from the epoch; "relative": from the start of each recording
     """
 
-    def __init__(self, paths, dbc=None, session=None):
+    def __init__(self, paths, dbc=None, session=None, bus=None):
         self.paths = tuple(paths)
         self._dbc = dbc
         self._session = session
+        self._bus = bus
 
     def __repr__(self):
         return f"<Drive {', '.join(path.name for path in self.paths)}>"
@@ -72,7 +74,10 @@ class Drive:
                 for p in self.paths
             ]
         found = [collect(stream) for stream in streams]
-        return join_frames([log.frames for log in found]), [log.diagnostics for log in found]
+        frames = join_frames([log.frames for log in found])
+        if self._bus is not None:
+            frames = frames[frames["bus"] == self._bus]
+        return frames, [log.diagnostics for log in found]
 
     @property
     def frames(self):
@@ -98,12 +103,17 @@ class Drive:
         return self.signals([name])[name]
 
     def signals(self, names):
-        """Return {name: Series} of several signals, decoded in one pass."""
-        from stagelog.decode import compile_plan, decode
+        """Return {name: Series} of several signals, decoded in one pass.
+
+        Warns of a message that comes on several buses: a Series has the samples of all of them.
+        """
+        from stagelog.decode import compile_plan, decode, find_origins
 
         asked = {name: self._full_name(name) for name in names}
         plan = compile_plan(self.database, sorted({f"{m}.{s}" for m, s in asked.values()}))
         decoded = decode(self.frames, plan)
+        for line in find_origins([decoded]).warnings("the samples of all are in one series"):
+            warnings.warn(line.replace("--bus", "open(..., bus=...)"), stacklevel=3)
         found = {}
         for name, (message, signal) in asked.items():
             unit = self.database.message(message).signal(signal).unit
@@ -221,11 +231,12 @@ class Drive:
         return {**table.of_frames(), **{n: table.dense(n) for n in table.signals}}
 
 
-def open_drive(path, dbc=None, session=None):
+def open_drive(path, dbc=None, session=None, bus=None):
     """Open a log of any kind, or a folder of the archive with all sessions in it, as a Drive.
 
     dbc      path of a database, or a dbc.Database; only signals need it
     session  start of a session's name, to take that one only
+    bus      number of a bus, to take its frames only
     Raises   InputError if there is nothing to read; files are read when something is asked for.
     """
     from stagelog.archive import find_sessions
@@ -234,14 +245,14 @@ def open_drive(path, dbc=None, session=None):
     if not path.is_dir():
         if not path.exists() and not is_pipe(path):
             raise InputError(f"{path}: no such file or folder", "check the path")
-        return Drive([path], dbc, session)
+        return Drive([path], dbc, session, bus)
     files = [entry.path for entry in find_sessions(path)]
     files += sorted(set(path.rglob("*.slog")) - set(files))
     if session is not None:
         files = [file for file in files if file.name.startswith(session)]
     if not files:
         raise InputError(f"{path} holds no session file", "name a log, or a folder of the archive")
-    return Drive(files, dbc, None)
+    return Drive(files, dbc, None, bus)
 
 
 def _nearest(database, name):

@@ -7,6 +7,7 @@ priority 6 and source 0x03; word 0x1F40 * 0.125 = 1,000 rpm, 0x0FA0 * 0.125 = 50
 
 import csv
 import json
+import warnings
 
 import numpy as np
 import pytest
@@ -228,3 +229,14 @@ def test_pandas_has_bus_and_source(dbc, log):
 
     table = stagelog.open(log, dbc=dbc).to_pandas("EEC1")
     assert table["bus"].tolist() == [0, 0] * N and table["source"].tolist() == [0, 3] * N
+
+
+def test_python_warns_of_two_buses_and_takes_one(dbc, log):
+    import stagelog
+
+    with pytest.warns(UserWarning, match="Engine comes on buses 0 and 1.*open"):
+        assert len(stagelog.open(log, dbc=dbc).signal("Speed").t_us) == 3 * N
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        speed = stagelog.open(log, dbc=dbc, bus=1).signal("Speed")
+    assert speed.values.tolist() == [25.0] * N

@@ -59,12 +59,16 @@ def impossible(frames):
     """Return True per frame that CAN does not have: an 11-bit identifier above 7FF, a length that
     is none, or one that its DLC contradicts. Error frames are not judged.
     """
-    flags, n_bytes = frames["flags"], frames["n_bytes"]
-    is_data = (flags & (RTR | ERR)) == 0
-    dlc = np.minimum(frames["dlc"], 15)
-    wanted = np.where(flags & FD, FD_LENGTHS[dlc], np.minimum(dlc, 8))
-    is_wrong = is_data & ((n_bytes != wanted) | (frames["dlc"] > 15))
-    return is_wrong | ((frames["can_id"] > 0x7FF) & ((flags & (EXT | ERR)) == 0))
+    flags, dlc = np.ascontiguousarray(frames["flags"]), np.ascontiguousarray(frames["dlc"])
+    seen = int(np.bitwise_or.reduce(flags)) if len(flags) else 0
+    wanted = np.minimum(dlc, 8)
+    if seen & FD:
+        wanted = np.where(flags & FD, FD_LENGTHS[np.minimum(dlc, 15)], wanted)
+    is_wrong = (frames["n_bytes"] != wanted) | (dlc > 15)
+    if seen & (RTR | ERR):
+        is_wrong &= (flags & (RTR | ERR)) == 0
+    is_long = frames["can_id"] > 0x7FF
+    return is_wrong | (is_long & ((flags & (EXT | ERR)) == 0))
 
 
 def _frame_text(frame):
