@@ -136,9 +136,7 @@ def make_lake():
             continue
         part = frames[k * FRAMES_PER_STAGE : (k + 1) * FRAMES_PER_STAGE]
         metadata = {"session": folder.name.removeprefix("session=")}
-        with ParquetSink(
-            folder, "archive", database=database, metadata=metadata, with_bus=True
-        ) as sink:
+        with ParquetSink(folder, "archive", database=database, metadata=metadata) as sink:
             sink.write(decode(part, plan, sink.mode))
     (LAKE / "complete").touch()
 
