@@ -18,7 +18,37 @@ from slog import events as ev
 from slog import signal_table as st
 from slog.layout import const
 
-_COLUMNS = const(19)
+# Columns of ALARMS, GATES and POINTS, held to slog.signal_table by a test.
+_A_NUMBER = const(0)
+_A_KIND = const(1)
+_A_SIGNAL = const(2)
+_A_X = const(3)
+_A_WARNING = const(4)
+_A_CRITICAL = const(5)
+_A_CLEAR = const(6)
+_A_IN_WARNING = const(7)
+_A_IN_CRITICAL = const(8)
+_A_OUT = const(9)
+_A_GATES = const(10)
+_A_LATCH = const(11)
+_A_WINDOW = const(12)
+_A_FLOOR = const(13)
+_A_LIMIT = const(14)
+_A_DROP = const(15)
+_A_POINTS = const(16)
+_A_N_POINTS = const(17)
+_A_GROUP = const(18)
+_A_COLUMNS = const(19)
+_G_SOURCE = const(0)
+_G_SIGNAL = const(1)
+_G_LIMIT = const(2)
+_G_FALLS = const(3)
+_G_STEPS = const(4)
+_G_COLUMNS = const(5)
+_P_X = const(0)
+_P_WARNING = const(1)
+_P_CRITICAL = const(2)
+_P_COLUMNS = const(3)
 _NEVER = const(0x3FFFFFFF)
 _PARTS = const(8)  # pieces of the window of a rate
 _MOST = const(60000)  # looks that are counted
@@ -33,7 +63,7 @@ class Alarms:
         self._rows = sections[st.ALARMS]
         self._points = sections[st.POINTS]
         self._gate_rows = sections[st.GATES]
-        self.n = len(self._rows) // _COLUMNS
+        self.n = len(self._rows) // _A_COLUMNS
         self.level = bytearray(self.n)
         self.warning_ds = 0
         self.critical_ds = 0
@@ -61,12 +91,12 @@ class Alarms:
         self._gates = 0
         self._unknown = 0  # gates that were open before a gap of their signal
         self._engine = roles[0][st.RPM]
-        self._gate_n = array("H", [0] * (len(self._gate_rows) // 5))
+        self._gate_n = array("H", [0] * (len(self._gate_rows) // _G_COLUMNS))
         self._gate_gap = array("H", self._gate_n)
         self._acked = 0
         self._past = {}
         for i in range(self.n):
-            kind = self._rows[i * _COLUMNS + 1]
+            kind = self._rows[i * _A_COLUMNS + _A_KIND]
             if kind == st.RATE or kind == st.TIME_TO_LIMIT or kind == st.DROP:
                 self._past[i] = array("i", [-1] * _PARTS + [0] * 4)
 
@@ -88,7 +118,7 @@ class Alarms:
         if past is None:
             return
         past[_PARTS + 1] -= looks
-        if gap > self._rows[i * _COLUMNS + 12] // _PARTS:
+        if gap > self._rows[i * _A_COLUMNS + _A_WINDOW] // _PARTS:
             for k in range(_PARTS + 2):
                 past[k] = -1 if k < _PARTS else 0
 
@@ -133,40 +163,42 @@ class Alarms:
 
     def _look(self, i):
         rows = self._rows
-        at = i * _COLUMNS
-        kind = rows[at + 1]
-        s = rows[at + 2]
-        x = rows[at + 3]
+        at = i * _A_COLUMNS
+        kind = rows[at + _A_KIND]
+        s = rows[at + _A_SIGNAL]
+        x = rows[at + _A_X]
         valid = self._sensors.valid
         last = self._sensors.last
         if (
             not valid[s]
             or (x >= 0 and not valid[x])
-            or rows[at + 10] & self._unknown
-            or (kind == st.FAN and last[x] <= rows[at + 14])
+            or rows[at + _A_GATES] & self._unknown
+            or (kind == st.FAN and last[x] <= rows[at + _A_LIMIT])
         ):
             self._miss(i, 1)
             return
         self._gap[i] = 0
         v = last[s]
-        warning = rows[at + 4]
-        critical = rows[at + 5]
+        warning = rows[at + _A_WARNING]
+        critical = rows[at + _A_CRITICAL]
         if kind == st.BELOW or kind == st.FAN:
             v = -v
         elif kind == st.BELOW_TABLE or kind == st.ABOVE_TABLE:
             if kind == st.BELOW_TABLE:
                 v = -v
-            warning, critical = self._between(last[x], rows[at + 16], rows[at + 17])
+            warning, critical = self._between(
+                last[x], rows[at + _A_POINTS], rows[at + _A_N_POINTS]
+            )
         elif kind == st.DIFFERENCE:
             v -= last[x]
         elif kind == st.COOLER:
             v = self._share(at)
         elif kind != st.ABOVE:
             v = self._of_past(i, kind, at, v)
-        if rows[at + 10] & ~self._gates:
+        if rows[at + _A_GATES] & ~self._gates:
             v = -_NEVER
         self._judge(i, at, v, warning, critical)
-        if kind == st.FAN and self.level[i] == 1 and self._n_in_group(rows[at + 18]) > 1:
+        if kind == st.FAN and self.level[i] == 1 and self._n_in_group(rows[at + _A_GROUP]) > 1:
             self.level[i] = 2
 
     def _judge(self, i, at, v, warning, critical):
@@ -174,49 +206,49 @@ class Alarms:
         self._in1[i] = min(self._in1[i] + 1, _MOST) if v > warning else 0
         self._in2[i] = min(self._in2[i] + 1, _MOST) if v > critical else 0
         level = self.level[i]
-        if level < 2 and self._in2[i] and self._in2[i] >= rows[at + 8]:
+        if level < 2 and self._in2[i] and self._in2[i] >= rows[at + _A_IN_CRITICAL]:
             self.level[i] = 2
         elif not level:
-            if self._in1[i] and self._in1[i] >= rows[at + 7]:
+            if self._in1[i] and self._in1[i] >= rows[at + _A_IN_WARNING]:
                 self.level[i] = 1
         else:
-            back = (critical if level == 2 and critical < _NEVER else warning) - rows[at + 6]
-            if v >= back:
+            limit = critical if level == 2 and critical < _NEVER else warning
+            if v >= limit - rows[at + _A_CLEAR]:
                 self._out[i] = 0
                 return
             self._out[i] += 1
-            if self._out[i] < rows[at + 9]:
+            if self._out[i] < rows[at + _A_OUT]:
                 return
-            self.level[i] = 1 if level == 2 and v >= warning - rows[at + 6] else 0
+            self.level[i] = 1 if level == 2 and v >= warning - rows[at + _A_CLEAR] else 0
         self._out[i] = 0
-        if self.level[i] and rows[at + 11]:
+        if self.level[i] and rows[at + _A_LATCH]:
             self._latched[i] = 1
 
     def _of_past(self, i, kind, at, v):
         """Return what a rate, a time to limit or a drop is compared with."""
         rows = self._rows
         past = self._past[i]
-        if kind == st.DROP and past[_PARTS + 3] < rows[at + 12]:
+        if kind == st.DROP and past[_PARTS + 3] < rows[at + _A_WINDOW]:
             n = past[_PARTS + 3] = past[_PARTS + 3] + 1
             past[_PARTS + 2] += (v - past[_PARTS + 2] + n // 2) // n
         past[_PARTS + 1] -= 1
         if past[_PARTS + 1] < 0:
-            past[_PARTS + 1] += rows[at + 12] // _PARTS
+            past[_PARTS + 1] += rows[at + _A_WINDOW] // _PARTS
             k = past[_PARTS]
             past[_PARTS] = (k + 1) % _PARTS
             past[k] = v
         oldest = past[past[_PARTS]]
         if kind == st.DROP:
-            return self._fallen(past, v, oldest, rows[at + 15])
+            return self._fallen(past, v, oldest, rows[at + _A_DROP])
         if oldest < 0:
             return -_NEVER
         rise = v - oldest
         if kind == st.RATE:
-            return rise if v > rows[at + 13] else -_NEVER
-        if rise <= rows[at + 13]:
+            return rise if v > rows[at + _A_FLOOR] else -_NEVER
+        if rise <= rows[at + _A_FLOOR]:
             return -_NEVER
-        left = max(rows[at + 14] - v, 0)
-        return -(left * rows[at + 12] // (rise * 60))  # tenths of a minute
+        left = max(rows[at + _A_LIMIT] - v, 0)
+        return -(left * rows[at + _A_WINDOW] // (rise * 60))  # tenths of a minute
 
     def _fallen(self, past, v, oldest, most):
         """Return the drop below the reference in per mille; a rise makes a new reference."""
@@ -233,18 +265,23 @@ class Alarms:
     def _between(self, x, first, n):
         """Return (warning, critical) of a table at x."""
         points = self._points
-        at = first * 3
-        last = at + (n - 1) * 3
-        if x <= points[at]:
-            return points[at + 1], points[at + 2]
-        while at < last and x > points[at + 3]:
-            at += 3
+        at = first * _P_COLUMNS
+        last = at + (n - 1) * _P_COLUMNS
+        if x <= points[at + _P_X]:
+            return points[at + _P_WARNING], points[at + _P_CRITICAL]
+        while at < last and x > points[at + (_P_COLUMNS + _P_X)]:
+            at += _P_COLUMNS
         if at >= last:
-            return points[last + 1], points[last + 2]
-        width = points[at + 3] - points[at]
-        part = x - points[at]
-        warning = points[at + 1] + (points[at + 4] - points[at + 1]) * part // width
-        return warning, points[at + 2] + (points[at + 5] - points[at + 2]) * part // width
+            return points[last + _P_WARNING], points[last + _P_CRITICAL]
+        after = at + _P_COLUMNS
+        width = points[after + _P_X] - points[at + _P_X]
+        part = x - points[at + _P_X]
+        warning = points[at + _P_WARNING]
+        critical = points[at + _P_CRITICAL]
+        return (
+            warning + (points[after + _P_WARNING] - warning) * part // width,
+            critical + (points[after + _P_CRITICAL] - critical) * part // width,
+        )
 
     def _share(self, mine):
         """Return the negative of what this cooler takes off, in per cent of the best one."""
@@ -252,17 +289,21 @@ class Alarms:
         last = self._sensors.last
         valid = self._sensors.valid
         best = 0
-        for at in range(0, len(rows), _COLUMNS):
-            if rows[at + 18] == rows[mine + 18] and valid[rows[at + 2]] and valid[rows[at + 3]]:
-                best = max(best, last[rows[at + 3]] - last[rows[at + 2]])
-        if best < rows[mine + 13]:
+        for at in range(0, len(rows), _A_COLUMNS):
+            if (
+                rows[at + _A_GROUP] == rows[mine + _A_GROUP]
+                and valid[rows[at + _A_SIGNAL]]
+                and valid[rows[at + _A_X]]
+            ):
+                best = max(best, last[rows[at + _A_X]] - last[rows[at + _A_SIGNAL]])
+        if best < rows[mine + _A_FLOOR]:
             return -_NEVER
-        return (last[rows[mine + 2]] - last[rows[mine + 3]]) * 100 // best
+        return (last[rows[mine + _A_SIGNAL]] - last[rows[mine + _A_X]]) * 100 // best
 
     def _n_in_group(self, group):
         n = 0
         for i in range(self.n):
-            if self.level[i] and self._rows[i * _COLUMNS + 18] == group:
+            if self.level[i] and self._rows[i * _A_COLUMNS + _A_GROUP] == group:
                 n += 1
         return n
 
@@ -271,9 +312,9 @@ class Alarms:
         trouble = self._trouble
         is_open = unknown = 0
         for k in range(len(self._gate_n)):
-            at = k * 5
-            source = rows[at]
-            s = self._engine if source == st.OF_ENGINE else rows[at + 1]
+            at = k * _G_COLUMNS
+            source = rows[at + _G_SOURCE]
+            s = self._engine if source == st.OF_ENGINE else rows[at + _G_SIGNAL]
             if source == st.OF_SPEED:
                 v = trouble.speed
             elif source == st.OF_AIRBORNE:
@@ -282,13 +323,13 @@ class Alarms:
                 v = self._sensors.last[s] if source == st.OF_SIGNAL else trouble.rpm
             else:
                 self._miss_gate(k, 1)
-                if self._gate_n[k] > rows[at + 4]:
+                if self._gate_n[k] > rows[at + _G_STEPS]:
                     unknown |= 1 << k
                 continue
             self._gate_gap[k] = 0
-            opens = v < rows[at + 2] if rows[at + 3] else v > rows[at + 2]
+            opens = v < rows[at + _G_LIMIT] if rows[at + _G_FALLS] else v > rows[at + _G_LIMIT]
             self._gate_n[k] = min(self._gate_n[k] + 1, _MOST) if opens else 0
-            if self._gate_n[k] > rows[at + 4]:
+            if self._gate_n[k] > rows[at + _G_STEPS]:
                 is_open |= 1 << k
         self._gates = is_open
         self._unknown = unknown
@@ -338,7 +379,7 @@ class Alarms:
         new[self.n] = self._driving()
 
     def _value(self, i):
-        return self._sensors.last[self._rows[i * _COLUMNS + 2]]
+        return self._sensors.last[self._rows[i * _A_COLUMNS + _A_SIGNAL]]
 
     def _driving(self):
         """Return speed and engine speed, packed."""
@@ -347,8 +388,8 @@ class Alarms:
 
     def _send(self, i, code, state, raw, driving):
         rows = self._rows
-        value = self._watch.centi(rows[i * _COLUMNS + 2], raw)
-        self._emit(code + rows[i * _COLUMNS], state, value, driving)
+        value = self._watch.centi(rows[i * _A_COLUMNS + _A_SIGNAL], raw)
+        self._emit(code + rows[i * _A_COLUMNS + _A_NUMBER], state, value, driving)
 
 
 @micropython.viper
@@ -373,22 +414,22 @@ def _next(
     sign = sign << 31
     mask = sign | (sign - 1)
     while i < n:
-        row = i * _COLUMNS
-        below = rows[row + 1]
-        if below > 1 or rows[row + 3] & sign == 0:
+        row = i * _A_COLUMNS
+        below = rows[row + _A_KIND]
+        if below > 1 or rows[row + _A_X] & sign == 0:
             return i
         if level[i] or worst[i] or latched[i] or in1[i] or in2[i] or after[i]:
             return i
         if shown[i] != _CLEAR and shown[i] != _ACKNOWLEDGED:
             return i
-        s = rows[row + 2]
+        s = rows[row + _A_SIGNAL]
         if valid[s]:
             v = ((last[s] & mask) ^ sign) - sign
             if below:
                 v = 0 - v
-            if v > ((rows[row + 4] & mask) ^ sign) - sign:
+            if v > ((rows[row + _A_WARNING] & mask) ^ sign) - sign:
                 return i
-            if v > ((rows[row + 5] & mask) ^ sign) - sign:
+            if v > ((rows[row + _A_CRITICAL] & mask) ^ sign) - sign:
                 return i
         i += 10
     return i

@@ -13,8 +13,25 @@ from slog import signal_table as st
 from slog.layout import const
 
 _ALONE = const(0x10000)  # a step beyond all signals
-_ROW = const(18)  # columns of a signal
-_SLOT = const(7)  # of a message
+# Columns of SIGNALS, SLOTS and ROLES, held to slog.signal_table by a test.
+_S_SLOT = const(0)
+_S_LOW = const(8)
+_S_HIGH = const(9)
+_S_MAX_STEP = const(10)
+_S_STUCK = const(11)
+_S_STATUS = const(12)
+_S_STATUS_GOOD = const(13)
+_S_STILL_LOW = const(16)
+_S_STILL_HIGH = const(17)
+_S_COLUMNS = const(18)
+_M_CAN_ID = const(0)
+_M_STALE_TICKS = const(2)
+_M_COLUMNS = const(7)
+_R_ROLE = const(0)
+_R_SIGNAL = const(1)
+_R_MUL = const(2)
+_R_ADD = const(3)
+_R_COLUMNS = const(4)
 _BAD = const(2)  # one bad look against good ones
 # Words that `_look` needs.
 _TICK = const(0)
@@ -42,7 +59,7 @@ class Sensors:
         self._score = bytearray(n)
         self._still = array("H", [0] * n)
         self._lost = bytearray(watch.n_slots)
-        status = [watch.signals[_ROW * i + 12] for i in range(n)]
+        status = [watch.signals[_S_COLUMNS * i + _S_STATUS] for i in range(n)]
         self._statuses = array("H", sorted({i for i in status if i >= 0}))
         self._words = array("i", [0, n, 0, rows["stuck_speed"], rows["fault"], 1, 0])
         self._grace = rows["grace_s"] * 100  # until a message that never came is missed
@@ -92,13 +109,13 @@ class Sensors:
             return
         for slot in range(group, watch.n_slots, 10):
             seen = watch.seen[slot]
-            lost = seen < 0 or watch.tick - seen > watch.slots[slot * _SLOT + 2]
+            lost = seen < 0 or watch.tick - seen > watch.slots[slot * _M_COLUMNS + _M_STALE_TICKS]
             if lost != self._lost[slot]:
                 self._lost[slot] = lost
                 self._emit(
                     ev.MESSAGE + slot,
                     ev.STALE if lost else ev.GOOD,
-                    watch.slots[slot * _SLOT],
+                    watch.slots[slot * _M_COLUMNS + _M_CAN_ID],
                     0,
                 )
 
@@ -109,11 +126,11 @@ def roles_of(sections):
     mul = array("i", [0] * st.N_ROLES)
     add = array("i", [0] * st.N_ROLES)
     rows = sections[st.ROLES]
-    for at in range(0, len(rows), 4):
-        role = rows[at]
-        signal[role] = rows[at + 1]
-        mul[role] = rows[at + 2]
-        add[role] = rows[at + 3]
+    for at in range(0, len(rows), _R_COLUMNS):
+        role = rows[at + _R_ROLE]
+        signal[role] = rows[at + _R_SIGNAL]
+        mul[role] = rows[at + _R_MUL]
+        add[role] = rows[at + _R_ADD]
     return signal, mul, add
 
 
@@ -140,32 +157,35 @@ def _look(
     sign = words[_ONE] << 31
     mask = sign | (sign - 1)
     while i < n:
-        row = i * _ROW
-        slot = rows[row]
+        row = i * _S_COLUMNS
+        slot = rows[row + _S_SLOT]
         t_seen = seen[slot]
-        if t_seen & sign or tick - t_seen > slots[slot * _SLOT + 2]:
+        if t_seen & sign or tick - t_seen > slots[slot * _M_COLUMNS + _M_STALE_TICKS]:
             valid[i] = 0
             i += 10
             continue
         raw = ((raws[i] & mask) ^ sign) - sign
         before = ((last[i] & mask) ^ sign) - sign
-        stuck = rows[row + 11]
-        status = rows[row + 12]
+        stuck = rows[row + _S_STUCK]
+        status = rows[row + _S_STATUS]
         was_valid = valid[i]
         verdict = 0
-        if raw < ((rows[row + 8] & mask) ^ sign) - sign or raw > rows[row + 9]:
+        if raw < ((rows[row + _S_LOW] & mask) ^ sign) - sign or raw > rows[row + _S_HIGH]:
             verdict = 1
-        elif not status & sign and raws[status] != rows[row + 13]:
+        elif not status & sign and raws[status] != rows[row + _S_STATUS_GOOD]:
             verdict = 3
         else:
-            if was_valid and rows[row + 10]:
+            if was_valid and rows[row + _S_MAX_STEP]:
                 step = raw - before
-                if step > rows[row + 10] or 0 - step > rows[row + 10]:
+                if step > rows[row + _S_MAX_STEP] or 0 - step > rows[row + _S_MAX_STEP]:
                     verdict = 1
             if stuck:
                 if raw != before or words[_SPEED] < words[_STUCK_SPEED]:
                     still[i] = 0
-                elif raw <= ((rows[row + 16] & mask) ^ sign) - sign or raw >= rows[row + 17]:
+                elif (
+                    raw <= ((rows[row + _S_STILL_LOW] & mask) ^ sign) - sign
+                    or raw >= rows[row + _S_STILL_HIGH]
+                ):
                     still[i] = 0
                 elif still[i] < stuck:
                     still[i] = still[i] + 1

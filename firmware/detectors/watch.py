@@ -22,8 +22,25 @@ _TICK = const(1)
 _KIND = const(2)  # byte 7 of the record of a data frame of 11 bits
 _PLAIN = const(3)  # slots above it belong to multiplexed messages
 _N_SLOTS = const(4)
-_SLOT = const(7)
-_ROW = const(18)
+# Columns of SLOTS and SIGNALS, held to slog.signal_table by a test.
+_M_CAN_ID = const(0)
+_M_N_BYTES = const(1)
+_M_SELECT_BYTE = const(3)
+_M_SELECT_SHIFT = const(4)
+_M_SELECT_MASK = const(5)
+_M_SELECT_VALUE = const(6)
+_M_COLUMNS = const(7)
+_S_SLOT = const(0)
+_S_KIND = const(1)
+_S_FIRST = const(2)
+_S_STEP = const(3)
+_S_N = const(4)
+_S_SHIFT = const(5)
+_S_BITS = const(6)
+_S_SIGNED = const(7)
+_S_CENTI_MUL = const(14)
+_S_CENTI_ADD = const(15)
+_S_COLUMNS = const(18)
 
 
 class Watch:
@@ -34,8 +51,8 @@ class Watch:
     def __init__(self, bus, sections, on_tick, on_resume):
         slots = sections[st.SLOTS]
         signals = sections[st.SIGNALS]
-        self.n_slots = len(slots) // _SLOT
-        self.n_signals = len(signals) // _ROW
+        self.n_slots = len(slots) // _M_COLUMNS
+        self.n_signals = len(signals) // _S_COLUMNS
         self.slots = slots
         self.signals = signals
         self.data = bytearray(8 * self.n_slots + 8)
@@ -49,15 +66,15 @@ class Watch:
         self._started = False
         plain = self.n_slots
         for i in range(self.n_slots):
-            can_id = slots[i * _SLOT]
-            if slots[i * _SLOT + 5] and i < plain:
+            can_id = slots[i * _M_COLUMNS + _M_CAN_ID]
+            if slots[i * _M_COLUMNS + _M_SELECT_MASK] and i < plain:
                 plain = i
             if not self._lut[can_id]:
                 self._lut[can_id] = i + 1
         self._words = array("i", [0, 0, bus << 5, plain, self.n_slots])
-        column = signals
-        self._at = array("i", [8 * column[i] + column[i + 2] for i in range(0, len(column), _ROW)])
-        self._read = bytearray([column[i + 1] for i in range(0, len(column), _ROW)])
+        rows = range(0, len(signals), _S_COLUMNS)
+        self._at = array("i", [8 * signals[i + _S_SLOT] + signals[i + _S_FIRST] for i in rows])
+        self._read = bytearray([signals[i + _S_KIND] for i in rows])
         self.raws = array("i", range(self.n_signals))
 
     def scan(self, block, first, n, hi):
@@ -90,15 +107,15 @@ class Watch:
             value = data[at] | data[at + 1] << 8
             return value - 65536 if value & 0x8000 else value
         row = self.signals
-        i *= _ROW
-        step = row[i + 3]
+        i *= _S_COLUMNS
+        step = row[i + _S_STEP]
         value = 0
-        for _ in range(row[i + 4]):
+        for _ in range(row[i + _S_N]):
             value = value << 8 | data[at]
             at += step
-        value = (value >> row[i + 5]) & ((1 << row[i + 6]) - 1)
-        if row[i + 7] and value >> (row[i + 6] - 1):
-            value -= 1 << row[i + 6]
+        value = (value >> row[i + _S_SHIFT]) & ((1 << row[i + _S_BITS]) - 1)
+        if row[i + _S_SIGNED] and value >> (row[i + _S_BITS] - 1):
+            value -= 1 << row[i + _S_BITS]
         return value
 
     def decode(self, first, step):
@@ -117,8 +134,8 @@ class Watch:
     def centi(self, i, raw):
         """Return a raw value of signal `i` in hundredths of its unit."""
         row = self.signals
-        i *= _ROW
-        return (raw * row[i + 14] >> st.SCALE_BITS) + row[i + 15]
+        i *= _S_COLUMNS
+        return (raw * row[i + _S_CENTI_MUL] >> st.SCALE_BITS) + row[i + _S_CENTI_ADD]
 
     def t_us(self):
         """Return bits 31 to 0 of the time of the current tick."""
@@ -201,16 +218,20 @@ def _take(
             if block[at + 7] == kind and block[at + 6] == 0 and block[at + 5] < 8:
                 slot = lut[block[at + 4] | block[at + 5] << 8]
             if slot > plain:
-                can_id = slots[slot * _SLOT - 7]
-                while slot <= n_slots and slots[slot * _SLOT - 7] == can_id:
-                    row = slot * _SLOT
-                    value = block[at + 8 + slots[row - 4]] >> slots[row - 3] & slots[row - 2]
-                    if value == slots[row - 1]:
+                can_id = slots[slot * _M_COLUMNS + (_M_CAN_ID - _M_COLUMNS)]
+                while (
+                    slot <= n_slots
+                    and slots[slot * _M_COLUMNS + (_M_CAN_ID - _M_COLUMNS)] == can_id
+                ):
+                    row = slot * _M_COLUMNS - _M_COLUMNS
+                    value = block[at + 8 + slots[row + _M_SELECT_BYTE]]
+                    value = value >> slots[row + _M_SELECT_SHIFT] & slots[row + _M_SELECT_MASK]
+                    if value == slots[row + _M_SELECT_VALUE]:
                         break
                     slot += 1
-                if slot > n_slots or slots[slot * _SLOT - 7] != can_id:
+                if slot > n_slots or slots[slot * _M_COLUMNS + (_M_CAN_ID - _M_COLUMNS)] != can_id:
                     slot = 0
-            if slot and top >> 4 >= slots[slot * _SLOT - 6]:
+            if slot and top >> 4 >= slots[slot * _M_COLUMNS + (_M_N_BYTES - _M_COLUMNS)]:
                 to = slot * 8 - 8
                 source = at + 8
                 while source < at + 16:
@@ -246,21 +267,21 @@ def _decode(
             if value & 0x8000:
                 value -= 0x10000
         else:
-            row = i * _ROW
-            left = rows[row + 4]
+            row = i * _S_COLUMNS
+            left = rows[row + _S_N]
             value = 0
             while left > 0:
                 value = value << 8 | data[at]
                 left -= 1
-                if rows[row + 3] == 1:
+                if rows[row + _S_STEP] == 1:
                     at += 1
                 else:
                     at -= 1
-            bits = rows[row + 6]
-            value = value >> rows[row + 5]
+            bits = rows[row + _S_BITS]
+            value = value >> rows[row + _S_SHIFT]
             if bits < 31:
                 value = value & ((1 << bits) - 1)
-                if rows[row + 7] and value >> (bits - 1):
+                if rows[row + _S_SIGNED] and value >> (bits - 1):
                     value -= 1 << bits
             elif value < 0 or value > 0x3FFFFFFF:
                 value = 0x3FFFFFFF
