@@ -3,6 +3,8 @@
 Every frame is counted by the model of the controller; what it delivered must be on the card once.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,7 @@ from slog import faults
 from slog.messages import CONTROL_STOP
 from stagelog.blocks import read_log
 from stagelog.rig.play import same_frames, saturated_tape
+from stagelog.rig.rp2040.card_timing import ORDINARY
 from stagelog.rig.rp2040.mcp2515 import DELIVERED, LOST
 from stagelog.rig.rp2040.target import Rp2040Target
 from stagelog.rig.runtimes import find_runtime
@@ -132,3 +135,19 @@ def test_noise_on_the_wires_is_counted_and_named(make_target):
     assert status["fault"] == faults.SPI_NOISE
     n_delivered = target.can.count(DELIVERED)
     assert abs(len(recorded(target)) - n_delivered) < n_delivered / 100, "one answer in 1,000 bits"
+
+
+@pytest.mark.parametrize("init_ms, most", [(120, 0), (750, 0), (950, 2000)])
+def test_a_full_bus_from_power_on_waits_for_a_slow_card(make_target, init_ms, most):
+    """A card may take a second to start. The ring lasts 0.7 s at 8,457 frames/s, so of the slowest
+    card's time 0.2 s remain: fewer than 2,000 frames, and all of them counted.
+    """
+    timing = replace(ORDINARY, init_us=1000 * init_ms)
+    target = make_target(bitrate_bps=1_000_000, timing=timing, card_blocks=512)
+    target.power_cut()
+    target.can.play(saturated_tape(1_000_000, 2_500_000, 8))
+    target.power_on()
+    target.run_for(1_500_000)
+    status = target.link.status()
+    assert status["stored0"] > 8000
+    assert status["dropped0"] <= most and status["at_least0"] == 0

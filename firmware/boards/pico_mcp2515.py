@@ -1,15 +1,15 @@
 """Raspberry Pi Pico with an MCP2515 and an SD card; the wiring is drawn in firmware/WIRING.md.
 
 The SPI of the controller runs at 8 MHz: its limit is 10, and the peripheral clock of 48 MHz has no
-divisor between 8 and 12. The card's runs at 12 MHz; 24 is the next, too fast for loose wires.
+divisor between 8 and 12. The card comes first: it starts while the rest is loaded.
 """
+
+from boards.pico_card import card  # isort: split
 
 from boards.files import Settings
 from boards.rp2_board import Rp2Board, make_ring, run_board
 from drivers.mcp2515 import Mcp2515
 from drivers.rp2_hot import HotClock, HotPort
-from drivers.rp2_sd import SdPort
-from drivers.sdcard import SdCard
 
 CRYSTAL_Hz = 16_000_000
 
@@ -20,7 +20,6 @@ def make_board(slot):
     ring = make_ring(settings)
     clock = HotClock()
     port = HotPort(0, 10_000_000, sck=2, mosi=3, miso=4, cs=5, interrupt=6, full0=7, full1=8)
-    card = SdCard(SdPort(1, sck=10, mosi=11, miso=12, cs=13), rate_Hz=12_000_000)
     captures = [Mcp2515(port, clock, CRYSTAL_Hz)]
     return Rp2Board("pico_mcp2515", slot, 25, settings, clock, ring, card, captures)
 

@@ -70,6 +70,8 @@ class SdCard:
         self._is_present = is_present
         self._ms_bytes = _SLOW_Hz // 8000  # bytes clocked in a millisecond
         self._shift = 0  # from sectors to what the card counts in
+        self._is_v2 = False
+        self._is_starting = False  # since `wake`
         self._doing = _AT_REST
         self._result = WRITE_DONE
         self._open = False  # the card waits for sectors of a write
@@ -81,21 +83,30 @@ class SdCard:
         self._ahead = bytearray(SECTOR_BYTES)
         self._ahead_sector = None  # the one that is coming into it, None if none is
 
+    def wake(self):
+        """Let the card begin to start, which may take it a second; `init` waits for the rest."""
+        try:
+            self._greet()
+            self._port.select()
+            try:
+                self._has_started()
+            finally:
+                self._port.release()
+            self._is_starting = True
+        except OSError:
+            pass
+
     def init(self):
         """Find and set up the card; OSError says why it can't be used."""
         self.n_sectors = 0
         self._doing = _AT_REST
         self._open = False
         self._ahead_sector = self._next = None
-        if self._is_present is not None and not self._is_present():
-            raise OSError("no card in the slot")
+        if self._is_starting:
+            self._is_starting = False
+        else:
+            self._greet()
         port = self._port
-        self._set_rate(_SLOW_Hz)
-        port.release()
-        if not self._go_idle():
-            self._unwind()
-            if not self._go_idle():
-                raise OSError("no card answers")
         port.select()
         try:
             self._set_up()
@@ -361,17 +372,32 @@ class SdCard:
         port.command(_STOP, 0, 0)
         port.release()
 
+    def _greet(self):
+        """Bring the card into SPI mode and agree with it on voltage and CRC."""
+        if self._is_present is not None and not self._is_present():
+            raise OSError("no card in the slot")
+        port = self._port
+        self._set_rate(_SLOW_Hz)
+        port.release()
+        if not self._go_idle():
+            self._unwind()
+            if not self._go_idle():
+                raise OSError("no card answers")
+        port.select()
+        try:
+            self._is_v2 = not port.command(_SEND_IF_COND, 0, 0x1AA) & _ILLEGAL_R1
+            if self._is_v2 and self._take(4)[2:] != b"\x01\xaa":
+                raise OSError("the card does not work at 3.3 V")
+            if self._use_crc and port.command(_CRC_ON_OFF, 0, 1) & ~_IDLE_R1:
+                raise OSError("the card refuses CRC")
+        finally:
+            port.release()
+
     def _set_up(self):
         port = self._port
-        r1 = port.command(_SEND_IF_COND, 0, 0x1AA)
-        is_v2 = not r1 & _ILLEGAL_R1
-        if is_v2 and self._take(4)[2:] != b"\x01\xaa":
-            raise OSError("the card does not work at 3.3 V")
-        if self._use_crc and port.command(_CRC_ON_OFF, 0, 1) & ~_IDLE_R1:
-            raise OSError("the card refuses CRC")
-        self._start_up(0x4000 if is_v2 else 0)
+        self._start_up()
         self._shift = 9
-        if is_v2:
+        if self._is_v2:
             if port.command(_READ_OCR, 0, 0):
                 raise OSError("the card does not tell its kind")
             if self._take(4)[0] & 0x40:
@@ -385,17 +411,21 @@ class SdCard:
         self.read_only = bool(csd[14] & 0x30)
         self.n_sectors = sectors_of(csd)
 
-    def _start_up(self, high_capacity):
-        port = self._port
+    def _start_up(self):
         for _ in range(_START_MS):
-            port.command(_APP, 0, 0)
-            r1 = port.command(_SEND_OP_COND, high_capacity, 0)
-            if r1 == 0:
+            if self._has_started():
                 return
-            if r1 != _IDLE_R1:
-                break
-            port.wait_until(-1, self._ms_bytes)
+            self._port.wait_until(-1, self._ms_bytes)
         raise OSError("the card does not start")
+
+    def _has_started(self):
+        """Tell the card to start, the first time; tell whether it has."""
+        port = self._port
+        port.command(_APP, 0, 0)
+        r1 = port.command(_SEND_OP_COND, 0x4000 if self._is_v2 else 0, 0)
+        if r1 & ~_IDLE_R1:
+            raise OSError("the card does not start")
+        return r1 == 0
 
     def _take(self, n):
         return bytes([self._port.exchange(0xFF) for _ in range(n)])

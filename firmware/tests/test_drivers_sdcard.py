@@ -308,6 +308,36 @@ def test_a_card_may_take_as_long_to_start_as_the_specification_allows(start_s, s
     assert port.n_clocked < 2 * 50_000
 
 
+def test_a_card_that_was_woken_starts_while_something_else_is_done():
+    """0.9 s after power-on it is ready; 0.95 s pass, and `init` waits no millisecond (50 bytes)
+    beside its nine commands of 8 bytes.
+    """
+    port = SlowStart()
+    port.start_s = 0.9
+    card = SdCard(port)
+    card.wake()
+    assert not card.n_sectors
+    port.n_clocked += int(0.95 * 50_000)
+    before = port.n_clocked
+    card.init()
+    assert card.n_sectors == 16384 and port.n_clocked - before < 150
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+def test_a_card_that_changed_since_it_was_woken_is_set_up_anew(is_there):
+    """Pulled out and perhaps another put in: that one knows nothing of a start."""
+    port = FakePort()
+    card = SdCard(port)
+    card.wake()
+    port.present = False
+    with pytest.raises(OSError):
+        card.init()
+    if is_there:
+        port.present = True
+        card.init()
+        assert card.n_sectors == 16384
+
+
 def test_a_write_announces_its_length_and_is_checked():
     port, card = make()
     del port.log[:]

@@ -54,6 +54,8 @@ class Master:
         frame = bytes((0x40 | number,)) + argument.to_bytes(4, "big")
         for byte in frame + bytes((crc7(frame) if crc is None else crc,)):
             self.exchange(byte)
+        if number == 12:
+            self.exchange(0xFF)  # stuffing
         r1 = self.wait_for(lambda byte: byte != 0xFF, 16)
         return (r1, bytes(self.exchange(0xFF) for _ in range(n))) if n else r1
 

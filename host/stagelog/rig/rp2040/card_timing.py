@@ -9,7 +9,12 @@ class CardTiming:
     """How long a card takes, in microseconds; medians of log-normal distributions of width sigma.
 
     The default is an ordinary card: about 700 kB/s when written 4 KiB at a time at 12 MHz, one
-    write in a hundred ten times slower.
+    write in a hundred ten times slower. How many bytes a reply comes after its command is drawn
+    from all that the standard allows.
+
+    reply_bytes   most bytes of 0xFF before a reply: N_CR is 1 to 8 (SD Physical Layer Simplified
+                  Specification 6.00, 7.5.4); one is always 0xFF
+    stop_busy_us  how long the card stays busy after CMD12, whose reply is R1b (7.3.1.1)
     """
 
     init_us: float = 120_000
@@ -20,10 +25,15 @@ class CardTiming:
     sigma: float = 0.5
     slow_one_in: int = 100
     slow_factor: float = 10
+    reply_bytes: int = 8
+    stop_busy_us: float = 200
 
 
 ORDINARY = CardTiming()
-INSTANT = CardTiming(0, 0, 0, 0, 0, 0, 0, 1)
+INSTANT = CardTiming(0, 0, 0, 0, 0, 0, 0, 1, 1, 0)
+# What a host must put up with: start 1 s (4.2.3), read 100 ms, write 250 ms, for SDXC 500 ms
+# (4.6.2.1, 4.6.2.2, also for the busy time after CMD12).
+SLOWEST = CardTiming(999_000, 99_000, 99_000, 0, 499_000, 0, 0, 1, 8, 249_000)
 
 
 def damage(data, bit_error_rate, rng):

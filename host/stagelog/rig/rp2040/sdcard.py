@@ -201,11 +201,10 @@ class SdCard:
             _COMMANDS[number](self, argument)
 
     def _reply(self, *answer):
-        """Give the bytes of an answer after one byte of 0xFF."""
-        self._out[0] = 0xFF
-        for i, byte in enumerate(answer):
-            self._out[1 + i] = byte
-        self._wire.stream(ctypes.addressof(self._out), None, len(answer) + 1, True)
+        """Give the bytes of an answer after some of 0xFF."""
+        reply = b"\xff" * self._rng.randint(1, self.timing.reply_bytes) + bytes(answer)
+        ctypes.memmove(self._out, reply, len(reply))
+        self._wire.stream(ctypes.addressof(self._out), None, len(reply), True)
 
     def _reset_command(self):
         if not self._was_reset and self._n_clocks() < _CLOCKS_BEFORE_CMD0:
@@ -254,8 +253,14 @@ class SdCard:
         self._reply(0, status)
 
     def _stop(self, argument):
+        """CMD12: the byte after it is stuffing, whatever it looks like (7.3.1.1)."""
         self._state = _COMMAND
-        self._reply(0xFF, 0)
+        n = self._rng.randint(1, self.timing.reply_bytes)
+        reply = bytes((self._rng.randrange(256),)) + b"\xff" * n + b"\0"
+        ctypes.memmove(self._out, reply, len(reply))
+        self._wire.stream(ctypes.addressof(self._out), None, len(reply), True)
+        if self.timing.stop_busy_us:
+            self._wait_us(self._draw(self.timing.stop_busy_us), 0x00)
 
     def _accept(self, argument):
         self._reply(0)
