@@ -421,6 +421,38 @@ def test_a_session_that_can_acknowledge_says_so(target):
     assert first.values["listen_only"] == 0
 
 
+def test_a_session_acknowledges_if_one_of_its_buses_does(tmp_path):
+    rig = SimTarget(tmp_path, card_blocks=64, settings={"buses": [{"bitrate_bps": 500_000}] * 2})
+    rig.app.control(m.CONTROL_STOP)
+    rig.run_for(SECOND_US)
+    rig.app.board.captures[1].listen_only = False
+    rig.app.control(m.CONTROL_START)
+    play(rig, SECOND_US // 10)
+    assert session_of(rig).decoded_meta()[0].values["listen_only"] == 0
+    rig.close()
+
+
+def test_good_settings_end_the_fault_of_bad_ones(target):
+    target.app.settings_fault = faults.SETTINGS_BAD
+    target.app.control(m.CONTROL_STOP)
+    target.run_for(SECOND_US)
+    assert target.app.take_config(m.CONFIG_SETTINGS, b"[]") == m.REFUSED
+    assert target.app.settings_fault == faults.SETTINGS_BAD
+    assert target.app.take_config(m.CONFIG_SETTINGS, b"{}") == m.OK
+    assert target.app.settings_fault == faults.NONE
+
+
+def test_errors_of_the_session_before_are_not_those_of_the_next(target):
+    target.app.board.captures[0].n_errors = 10
+    target.run_for(2 * SECOND_US)
+    target.app.control(m.CONTROL_STOP)
+    target.run_for(SECOND_US)
+    target.app.control(m.CONTROL_START)
+    target.app.board.captures[0].n_errors = 3
+    target.run_for(3 * SECOND_US)
+    assert sum(n for *_, n in bus_records(session_of(target))) == 3
+
+
 @pytest.mark.parametrize("us", [1000, SECOND_US])
 def test_the_end_counts_the_blocks_of_its_session(target, us):
     play(target, us)
