@@ -422,3 +422,21 @@ def test_mf4_that_is_none(tmp_path):
     path.write_bytes(b"MDF     4.10    " + bytes(range(256)) * 10)
     with pytest.raises(InputError, match="asammdf cannot read it"):
         load_frames(path)
+
+
+def test_mf4_records_that_can_does_not_have_are_refused(tmp_path):
+    pytest.importorskip("asammdf")
+    from stagelog.export import open_frame_sink
+
+    frames = some_frames(5)
+    frames["flags"], frames["can_id"] = EXT, 0x123
+    frames["n_bytes"] = frames["dlc"] = 8
+    frames["can_id"][1] = 0x4000_0123  # 29 bits end at 1FFFFFFF
+    frames["n_bytes"][3] = 5  # DLC 8 is 8 bytes
+    path = tmp_path / "x.mf4"
+    with open_frame_sink(path, "mf4") as sink:
+        sink.write(frames)
+    log = load_frames(path)
+    assert log.frames["t_us"].tolist() == frames["t_us"][[0, 2, 4]].tolist()
+    assert log.diagnostics.counts == {"unreadable": 1, "impossible frame": 1}
+    assert "record 2" in log.diagnostics.damages[0].place

@@ -152,6 +152,7 @@ def test_text_goes_to_standard_output_and_nothing_else_does(run, log, dbc, tmp_p
         (("convert", log, tmp_path / "z.log", "--to", "asc"), "--to"),
         (("decode", log, "--dbc", dbc, "--out", "-"), "standard output"),
         (("plot", log, "--dbc", dbc, "--strip", "Speed", "-o", "-"), "standard output"),
+        (("report", log, "--out", "-"), "standard output"),
     ):
         code, out, err = run(*args)
         assert (code, out) == (2, b"") and says in err, args
