@@ -246,6 +246,46 @@ def test_a_sector_that_cannot_be_read_while_it_records_is_told(target, i):
     ]
 
 
+@pytest.mark.parametrize("most", [1, 100, 447, 448, 1000])
+def test_a_link_that_takes_little_at_a_time_gets_every_byte(target, most):
+    """Every other call finds no room at all: answers are cut at any place."""
+    play(target)
+    stop(target)
+    first = target.app.store.extent.first
+    whole = [block_on_card(target, first + i) for i in range(4)]
+    link, calls = target.app.service._link, []
+    real = link.write
+
+    def write(buf, at, n):
+        calls.append(n)
+        return real(buf, at, min(n, most)) if len(calls) % 2 else 0
+
+    link.write = write
+    read(target, first, 4)
+    found = [bytes(rest) for _, rest in answers(target, m.READ, 4, 60)]
+    assert found == whole and target.link.n_bad == 0
+
+
+def test_a_card_that_cannot_be_read_is_told_to_who_lists(target):
+    stop(target)
+
+    def fail(sector, buf):
+        raise OSError("gone")
+
+    target.app.store.card.read = fail
+    target.link.send(m.LIST, m.build(m.LIST_REQUEST, {"index": 0}))
+    ((fields, _),) = answers(target, m.LIST, 1)
+    assert fields["status"] == m.READ_ERROR
+
+
+def test_live_says_how_many_blocks_it_left_out(target):
+    live(target, 1)
+    for skipped, told in ((7, 7), (70_000, 65_535)):
+        target.app.service._tap.n_skipped = skipped
+        play(target, SECOND_US // 100)
+        assert answers(target, m.LIVE, 99, 0.1)[-1][0]["n_skipped"] == told
+
+
 def test_eight_requests_wait_and_the_ninth_is_not_heard(target):
     stop(target)
     sent = b"".join(frame(m.STATUS, i, b"") for i in range(12))
