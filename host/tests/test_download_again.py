@@ -201,3 +201,25 @@ def test_a_query_names_a_session_that_was_never_decoded(run, target, archive, tm
     code, _, err = run(*words)
     assert code == 1 and "is not decoded and not counted: add --dbc" in err
     assert run(*words, "--dbc", dbc)[0] == 0 and run(*words)[0] == 0
+
+
+def test_a_file_that_was_cut_is_seen_by_its_size_alone(run, target, archive):
+    words = ("download", "x", "--archive", archive, "--stop")
+    assert run(*words)[0] == 0
+    path = longest(archive)
+    whole, t_ns = path.read_bytes(), path.stat().st_mtime_ns
+    os.truncate(path, 3 * BLOCK_BYTES)
+    os.utime(path, ns=(t_ns, t_ns))
+    assert run(*words)[0] == 0 and path.read_bytes() == whole
+
+
+def test_the_longer_copy_counts_wherever_it_lies(run, grown, archive):
+    """The folder of the partial copy comes first."""
+    _, _, early, values = grown
+    folder = stage_folder(archive, "aaa", "A", "S1")
+    folder.mkdir(parents=True)
+    (folder / values["file"]).write_bytes(early)
+    put_entry(folder, values)
+    code, out, _ = run("verify", archive)
+    (line,) = (line for line in out.splitlines() if line.startswith("superseded"))
+    assert code == 0 and "event=unsorted" in line

@@ -15,9 +15,13 @@ from stagelog.blocks import Identity, pack_session, read_log, seal
 from stagelog.card import prepare, prepare_raw, read_card
 from stagelog.cli import main
 from stagelog.download import facts_of, fetch_session, finish_running
+from stagelog.ending import CUT, POWER_OFF, STOPPED, End
+from stagelog.ending import OPEN as OPEN_KIND
+from stagelog.importers.diagnostics import Diagnostics
 from stagelog.model import FRAME
 from stagelog.rig.play import saturated_tape
 from stagelog.rig.target import SimTarget
+from stagelog.verdict import judge_foreign
 
 ALICE = Identity("e66038b7130f2e29", 12, 0x9F3C2A11)
 BOB = Identity("e66038b7130f2e29", 13, 0x77)
@@ -391,3 +395,62 @@ def test_files_put_together_witness_only_what_follows_at_once(run, tmp_path):
     )
     code, out, _ = run("verify", path)
     assert code == 1 and says(out)[0].startswith("open end")
+
+
+def test_a_hole_and_an_open_end_are_both_told(run, tmp_path):
+    blocks = drive_blocks()[:100]
+    blocks[3, 500] ^= 1
+    code, out, _ = run("verify", write(tmp_path / "x.slog", blocks))
+    assert code == 1 and says(out) == [f"INCOMPLETE: 252 frames are not here; {OPEN}"]
+
+
+def test_a_recorder_that_says_what_it_lost_is_believed():
+    verdict = judge_foreign(Diagnostics(n_dropped=3))
+    assert verdict.text.startswith("INCOMPLETE: its recorder lost 3 frames;")
+    assert verdict.exit_code == 1 and judge_foreign(Diagnostics()).exit_code == 0
+
+
+def test_an_end_of_which_more_is_known_is_no_known_end():
+    assert [End(kind).is_known for kind in (STOPPED, POWER_OFF, CUT, OPEN_KIND)] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+
+
+@pytest.mark.parametrize(("source", "word"), [("card.img", "open end"), (None, "COMPLETE up to")])
+def test_an_older_manifest_is_a_witness_if_the_logger_listed_the_session(
+    run, tmp_path, source, word
+):
+    """Before `ended`: a copy names its `source`, a download does not."""
+    log = read_log(write(tmp_path / "x.slog", drive_blocks()[:100]))
+    entry = store_session(log, log.session(), tmp_path / "a")
+    path = entry.path.with_name("manifest.json")
+    content = json.loads(path.read_text())
+    del content["sessions"][0]["ended"]
+    if source is None:
+        del content["sessions"][0]["source"]
+    path.write_text(json.dumps(content))
+    code, out, _ = run("verify", entry.path)
+    assert says(out)[0].startswith(word) and code == (source is not None)
+
+
+def test_a_next_session_without_its_start_counts_no_blocks(run, card):
+    """Bob's first two blocks are gone: whose the two places behind Alice are, nobody knows."""
+    lay(card, 4, drive_blocks(2600)[:7])
+    lay(card, 4 + 7 + 2, drive_blocks(2600, BOB, first_seq=8)[2:])
+    code, out, _ = run("verify", card)
+    assert code == 1 and "2 damaged places behind the last block" in out
+    assert says(out)[0] == "INCOMPLETE: frames may be missing, and nobody counted them"
+
+
+def test_places_before_the_next_session_are_copied_with_the_session(run, card, tmp_path):
+    """Alice's last 4 of 11 blocks are zeros on the card: the copy holds 11 places."""
+    lay(card, 4, drive_blocks(2600)[:7])
+    lay(card, 4 + 11, drive_blocks(1000, BOB, first_seq=12))
+    run("card", "read", card, "--archive", tmp_path / "a")
+    (path,) = (tmp_path / "a").rglob(f"{ALICE.name}.slog")
+    assert path.stat().st_size == 11 * BLOCK_BYTES
+    code, out, _ = run("verify", path)
+    assert code == 1 and "4 damaged places behind the last block" in out
