@@ -392,6 +392,23 @@ def test_what_the_car_itself_said_is_told(in_air, car_says):
     assert car.events.flight.n_missed == (car_says == ev.CAR_SILENT)
 
 
+def test_each_flight_is_compared_with_what_the_car_says_of_it():
+    car = car_of()
+    for in_air in (2, 1):
+        go(car, 0.5, **AIR, s11=in_air)
+        go(car, 2, **GROUND | {"s2": 3000}, s11=1)
+    says = [extra >> 19 & 3 for _, state, _, extra in flights(car) if state == ev.LANDED]
+    assert says == [ev.CAR_AGREES, ev.CAR_SILENT]
+
+
+@pytest.mark.parametrize(("raw", "zero"), [(0, 150), (320, 170), (160, 160)])
+def test_the_zero_of_a_damper_is_learned_in_the_air(raw, zero):
+    """From 1.60 mm by a sixteenth of the distance, 160 >> 4, at the first tick in the air, 511."""
+    car = car_of(drift=160)
+    go(car, 0.12, s2=0, **{f"s{i}": raw for i in range(3, 7)})
+    assert list(car.events.flight._zero) == [zero] * 4
+
+
 def test_a_car_that_says_nothing_of_flight_is_not_judged():
     car = car_of()
     go(car, 3, s11=MISSING)

@@ -473,6 +473,38 @@ def test_an_erase_needs_the_digest_of_the_oldest_session(target):
     assert erase(target, oldest, right)["status"] == m.OK  # asked again: it is done
 
 
+def test_sessions_are_erased_one_after_the_other(target):
+    """The second begins with the very number up to which the first was released."""
+    for _ in range(2):
+        play(target, SECOND_US // 2)
+        stop(target)
+        target.app.control(m.CONTROL_START)
+    stop(target)
+    while sessions := target.link.list_sessions():
+        oldest = sessions[-1]
+        assert until_done(target, oldest, digest_of(target, oldest))["status"] == m.OK
+        assert len(target.link.list_sessions()) == len(sessions) - 1
+
+
+def test_an_erase_of_a_card_that_cannot_be_read_ends_and_can_be_asked_again(target):
+    play(target)
+    stop(target)
+    (session,) = target.link.list_sessions()
+    digest = digest_of(target, session)
+    card = target.app.store.card
+    real = card.read
+
+    def fail(sector, buf):
+        raise OSError("a bad sector")
+
+    erase(target, session, digest)
+    card.read = fail
+    target.run_for(100_000)
+    card.read = real
+    assert erase(target, session, digest)["status"] == m.READ_ERROR
+    assert until_done(target, session, digest)["status"] == m.OK
+
+
 def test_the_running_session_is_not_erased(target):
     play(target)
     session = target.link.list_sessions()[0]
