@@ -27,11 +27,14 @@ from campaigns.engine.mutation.judge import KILLED, SURVIVED, TIMED_OUT
 from campaigns.engine.results import Row
 from stagelog.errors import InputError
 
-AREAS = (
-    "slog",
-    "store",
+AREAS = (  # the slowest first
     "detectors",
+    "cli",
+    "report",
+    "store",
     "logger",
+    "importers",
+    "slog",
     "archive",
     "download",
     "link",
@@ -40,9 +43,6 @@ AREAS = (
     "verdict",
     "card",
     "decode",
-    "importers",
-    "report",
-    "cli",
 )
 SURVIVED_PATH = "hil_tests/campaigns/mutants_survived.toml"
 _N_WORKERS = 2

@@ -50,6 +50,7 @@ _OPTIONS = (
 )
 _LEAST_s = 5
 _LONGER = 4  # times the time without a change
+_NOTHING_NEW = 200_000  # calls after which a test is believed to call no other function
 _STUCK = 20  # the same on the clock, for tests that wait
 
 
@@ -74,6 +75,7 @@ class Observer:
         self.at_import = set()
         self._calls = self.at_import
         self._test = None
+        self._n_calls = 0
         sys.addaudithook(self._audit)
 
     def start(self):
@@ -82,8 +84,16 @@ class Observer:
         threading.setprofile(self._call)
 
     def _call(self, frame, event, arg):
-        if event == "call" and (file := self._files.get(frame.f_code.co_filename)):
-            self._calls.add((file, frame.f_code.co_qualname.partition(".<locals>")[0]))
+        if event != "call":
+            return
+        self._n_calls += 1
+        if file := self._files.get(frame.f_code.co_filename):
+            function = (file, frame.f_code.co_qualname.partition(".<locals>")[0])
+            if function not in self._calls:
+                self._calls.add(function)
+                self._n_calls = 0
+        if self._test is not None and self._n_calls > _NOTHING_NEW:
+            sys.setprofile(None)  # up to the next test: following calls costs time
 
     def _audit(self, event, args):
         if self._test is not None and event in _STARTS_PROCESS:
@@ -93,6 +103,7 @@ class Observer:
         """From here on calls belong to the test's file."""
         self._test = self.tests.setdefault(item.nodeid.partition("::")[0], TestFile())
         self._calls = self._test.calls
+        self._n_calls = 0
         sys.setprofile(self._call)
 
     def pytest_runtest_logreport(self, report):
