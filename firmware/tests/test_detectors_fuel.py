@@ -105,6 +105,12 @@ def test_a_full_tank_is_at_least_what_it_starts_with():
     assert car.events.fuel.volume() == 39100 * 55000 // 40000
 
 
+def test_a_full_tank_is_known_half_as_well():
+    """4 l of a level at rest, 8 l of one at the end of its sender."""
+    assert standing().events.fuel._var_v == 400**2
+    assert standing(39101).events.fuel._var_v == 800**2
+
+
 def test_what_the_injectors_meter_is_taken_off():
     """1,234 ml are 123 cl. The first count is where it begins."""
     car = car_of()

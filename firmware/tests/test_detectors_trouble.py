@@ -222,6 +222,14 @@ def test_flare_is_wheels_that_race_ahead_of_the_speed_under_power():
         assert car.events.flight.flare is flare, (rise, pedal)
 
 
+def test_all_wheels_that_race_at_once_are_a_flare():
+    """The speed follows them in the same step: they are compared with the one before."""
+    car = Car(15, signals=SIGNED, roles=ROLES)
+    car.drive(1, **PARKED, **wheels(30, 30, 30, 30), s7=500)
+    car.drive(0.2, **wheels(31.6, 31.6, 31.6, 31.6))
+    assert car.events.trouble.speed == 3160 and car.events.flight.flare is True
+
+
 def test_a_pause_forgets_what_was_counted():
     car = car_of()
     car.drive(14.5, **STUCK)
