@@ -325,3 +325,25 @@ def test_flash_says_when_the_board_went_back():
 def test_flash_says_when_nobody_comes_up():
     with pytest.raises(FlashError, match="no logger answers on PORT 30 s after"):
         Bench({}, silent=True).flash()
+
+
+def test_flash_compiles_the_signal_table_of_the_profile_that_is_named(monkeypatch):
+    """A signal table starts with the letters SLST (SPEC 11); WIRING.md names the profile d7xr."""
+    from click.testing import CliRunner
+
+    import stagelog.flash
+    from stagelog.cli.flash import command
+
+    given = {}
+
+    def fake_flash(port, open_port, remote, **options):
+        given.update(options)
+        return {"slot": 0, "firmware": 0x000100, "device_id": bytes(8)}
+
+    monkeypatch.setattr(stagelog.flash, "flash", fake_flash)
+    monkeypatch.setattr("stagelog.flash.remote.Remote", lambda port: None)
+    done = CliRunner().invoke(command, ["no-port", "--signals", "d7xr", "--yes"])
+    assert done.exit_code == 0, done.output
+    assert given["signals"][:4] == b"SLST" and given["settings"] is None
+    done = CliRunner().invoke(command, ["no-port", "--signals", "unknown", "--yes"])
+    assert done.exit_code and "unknown" in str(done.exception)

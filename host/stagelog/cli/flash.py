@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from stagelog.cli._common import confirm, json_option, print_json
+from stagelog.cli._common import confirm, json_option, print_json, signal_table
 from stagelog.errors import InputError, UsageError
 
 
@@ -12,7 +12,7 @@ from stagelog.errors import InputError, UsageError
 @click.argument("port", required=False)
 @click.option("--board", help="Kind of board; otherwise what MicroPython says of itself.")
 @click.option("--settings", type=click.Path(), help="JSON file with the car's settings.")
-@click.option("--signals", type=click.Path(), help="Compiled signal table.")
+@click.option("--signals", "profile", help="Car profile whose signal table the logger gets.")
 @click.option("--archive", default="archive", show_default=True, type=click.Path())
 @click.option("--despite-sessions", is_flag=True, help="Sessions may stay on the card.")
 @click.option("--base", type=click.Path(), help="Image of MicroPython to put there first.")
@@ -25,7 +25,7 @@ def command(
     port,
     board,
     settings,
-    signals,
+    profile,
     archive,
     despite_sessions,
     base,
@@ -48,7 +48,10 @@ def command(
             return
     if port is None:
         raise UsageError("which board?", "name its port; 'stagelog loggers' lists what is there")
-    contents = [None if path is None else _read(path) for path in (settings, signals)]
+    contents = [
+        None if settings is None else _read(settings),
+        None if profile is None else signal_table(profile),
+    ]
     confirm(f"Install the firmware on {port}?", yes)
     hello = _flash(port, board, contents, archive, despite_sessions)
     version = hello["firmware"]
