@@ -195,6 +195,10 @@ SPANS = {
         [(20, ev.WARNING), (25, ev.CRITICAL), (30, ev.CLEAR)],
         [(20, "bad", True)],
     ),
+    "warning said again": (
+        [(20, ev.WARNING), (25, ev.WARNING), (30, ev.CLEAR)],
+        [(20, "warn", True)],
+    ),
     "critical, then warning stays critical": (
         [(20, ev.CRITICAL), (25, ev.WARNING), (30, ev.CLEAR)],
         [(20, "bad", True)],
@@ -256,3 +260,13 @@ def test_before_and_after_are_unknown_beyond_the_log(make_stage, table):
     first, second = exceedances(facts_of(make_stage(), found, table))
     assert (first["before"], first["after"]) == (None, 200.0)
     assert (second["before"], second["after"]) == (200.0, None)
+
+
+def test_at_the_limit_is_not_beyond_it(make_stage, table):
+    """108.0 degC is the warning of the coolant, 12.8 V that of the battery: 10 s at each."""
+    given = {"CoolantTemp": between(20, 30, 108.0, 90.0), "BattVolt": between(20, 30, 12.8, 14.0)}
+    facts = facts_of(make_stage(**given), [], table)["sections"]
+    for section, signal in (("cooling", "CoolantTemp"), ("electrics", "BattVolt")):
+        rows = facts[section]["tables"][-1]["rows"]
+        row = next(row for row in rows if row.get("signal") == signal)
+        assert row["beyond_warning_s"] == 0.0

@@ -106,6 +106,18 @@ def test_the_faster_car_is_ahead(cars):
     assert channel["name"] == "A" and low[-1] == pytest.approx(-50.0, abs=0.6)
 
 
+def test_time_counts_from_where_a_car_begins_to_move(cars):
+    """B stands for 20 s and then drives as A: it is not behind but by its start with 8 m/s2.
+
+    To 20 m/s that takes 2.5 s for 25 m, which A drives in 1.25 s.
+    """
+    speed = dict.fromkeys(WHEELS, lambda t_s: 72.0 * (t_s > 19.99))
+    (channel,) = chart(compare_facts(cars(b=speed)), "k-behind")["channels"]
+    km, low, high = curve(channel)
+    assert low[km > 0.1].min() == pytest.approx(1.25, abs=0.3)
+    assert high[km > 0.1].max() == pytest.approx(1.25, abs=0.3)
+
+
 def test_time_standing_counts(cars):
     """B drives 72 km/h as A, and stands from 20 s to 50 s: 30 s behind from 0.4 km on.
 

@@ -491,6 +491,17 @@ def test_cooling(sections):
     assert radiator["mean_drop_K"] == pytest.approx(mean_in - 70)
 
 
+def test_a_fan_that_nobody_asked_for_may_stand(sections):
+    found = sections(Fan1Duty=30, Fan1Curr=during(20, 40, 0.0, 20.0))["cooling"]
+    row = rows_of(found, "Fans", "fan")["Fan1Curr"]
+    assert (row["and_below_2_a_s"], row["level"]) == (0.0, "good")
+
+
+def test_a_damper_at_full_travel_from_the_start_counts(sections):
+    found = sections(DmpPosFL=during(0, 10, 330.0, 150.0))["dampers"]
+    assert rows_of(found, "", "damper")["DmpPosFL"]["at_full_travel_times"] == 1
+
+
 # The stage itself
 
 
