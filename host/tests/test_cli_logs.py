@@ -32,13 +32,13 @@ def run(capsys):
     return call
 
 
-def session_blocks(n_frames=3000, can_id=0x100):
+def session_blocks(n_frames=3000, can_id=0x100, identity=ALICE):
     frames = np.zeros(n_frames, FRAME)
     frames["t_us"] = 1_000_000 + np.arange(n_frames) * 1000
     frames["can_id"] = can_id
     frames["dlc"] = frames["n_bytes"] = 8
     frames["data"] = np.random.default_rng(1).integers(0, 256, (n_frames, 8))
-    return pack_session(frames, ALICE, anchors=[(1_000_000, T_UNIX_US)])
+    return pack_session(frames, identity, anchors=[(1_000_000, T_UNIX_US)])
 
 
 @pytest.fixture
@@ -119,6 +119,23 @@ def test_decode_writes_one_file_per_message(run, tmp_path):
     assert code == 0
     assert json.loads(out)["sessions"][0]["n_decoded"] == 3000
     assert (tmp_path / "csv" / f"{message.name}.csv").exists()
+
+
+def test_decode_gives_every_session_of_a_log_a_folder(run, tmp_path):
+    from stagelog.dbc import load_database
+
+    message = load_database(DBC).messages[0]
+    later = Identity(ALICE.device_id, 13, 0x1234ABCD)
+    whole = [session_blocks(n, message.can_id, who) for n, who in ((700, ALICE), (500, later))]
+    path = tmp_path / "x.slog"
+    path.write_bytes(b"".join(blocks.tobytes() for blocks in whole))
+    code, out, _ = run("decode", path, "--dbc", DBC, "--out", tmp_path / "out", "--csv", "--json")
+    sessions = json.loads(out)["sessions"]
+    assert code == 0 and [session["n_decoded"] for session in sessions] == [700, 500]
+    for session, n in zip(sessions, (700, 500), strict=True):
+        lines = (tmp_path / "out" / session["session"] / f"{message.name}.csv").read_text()
+        assert len([line for line in lines.splitlines() if not line.startswith("#")]) == n + 1
+    assert len(list((tmp_path / "out").iterdir())) == 2
 
 
 def test_decode_takes_logs_of_other_kinds(run, tmp_path):
