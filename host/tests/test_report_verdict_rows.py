@@ -8,9 +8,12 @@ import pytest
 
 from slog import events as ev
 from stagelog.dbc import load_database
+from stagelog.ending import End
 from stagelog.events import Detected, compile_table
+from stagelog.ledger import BusLedger, Ledger
 from stagelog.profile import dbc_file, load_profile
 from stagelog.report.build import plain_facts, stage_facts
+from stagelog.report.health import lost_text
 from stagelog.report.source import Health, Source
 from stagelog.verdict import COMPLETE, Verdict
 
@@ -417,3 +420,13 @@ def test_the_worst_reason_stands_first(make_stage, table):
     found += [at(30, ev.STUCK, ev.ON, 900), at(50, ev.ROLL_OVER, ev.ON, -500)]
     level, _, rows = judged(facts_of(make_stage(), found, table))
     assert level == "bad" and [row[0] for row in rows] == ["bad", "warn", "info"]
+
+
+def test_what_was_lost_is_named_for_what_it_is():
+    """7 dropped by the logger, 5 or more by the controller, 3 not in the file, 2 bad blocks."""
+    bus = BusLedger(0, n_stored=100, n_held=97, n_missing=3, n_dropped=7, n_at_least=5)
+    ledger = Ledger("x", (bus,), (), (), 4, 0, End("stopped"), None)
+    health = Health([WHOLE], ledgers=[ledger], damaged=["one", "two"])
+    assert lost_text(health) == (
+        "7 dropped, 5 or more lost in hardware, 3 missing from the file, 2 damaged blocks"
+    )
