@@ -507,6 +507,16 @@ def test_every_change_of_a_bus_is_recorded(target):
     assert [x.t_us for x in found] == pytest.approx([1e5, 1.1e6, 2.1e6], abs=1.01e5)
 
 
+def test_the_state_of_a_bus_is_recorded_for_that_bus(tmp_path):
+    rig = SimTarget(tmp_path, card_blocks=64, settings={"buses": [{"bitrate_bps": 500_000}] * 2})
+    rig.run_for(SECOND_US)
+    rig.app.board.captures[1]._state = 2
+    rig.run_for(SECOND_US)
+    rows = [(bus, state) for bus, state, *_ in bus_records(session_of(rig))]
+    assert rows == [(0, 1), (1, 1), (1, 2)]
+    rig.close()
+
+
 def test_errors_that_go_on_are_recorded_once_a_second_and_none_is_left_out(target):
     capture = target.app.board.captures[0]
     target.run_for(SECOND_US // 2)
