@@ -14,6 +14,7 @@ from stagelog.dbc import load_database
 from stagelog.events import Detected, add_lives, compile_table
 from stagelog.profile import dbc_file, load_profile
 from stagelog.report.build import plain_facts, stage_facts
+from stagelog.report.charts import stage_charts
 from stagelog.report.source import Health, Source
 from stagelog.verdict import COMPLETE, Verdict
 
@@ -537,3 +538,13 @@ def test_tiles(make_stage, table):
         tiles["exceedances, 0 critical"] == "0" and tiles["jumps, 0 landed hard or worse"] == "0"
     )
     assert facts["subtitle"] == "no wall clock, 1.7 min recorded, profile D7X-R no. 1"
+
+
+def test_charts_draw_each_limit_in_its_own_level(make_stage):
+    """Coolant 108 and 115 degC, battery 12.8 and 12.2 V, by dbc/profiles/d7xr.toml."""
+    charts = {chart["id"]: chart for chart in stage_charts(make_stage())[0]}
+    coolant, battery = charts["c-alarm-coolant"], charts["c-alarm-battery"]
+    lines = [(line["y"], line["level"]) for line in coolant["limits"]]
+    assert lines[:2] == [(108.0, "warn"), (115.0, "bad")]
+    assert battery["limits"] == [{"y": 12.8, "level": "warn"}, {"y": 12.2, "level": "bad"}]
+    assert (battery["unit"], battery["x_unit"], battery["x1"]) == ("V", "s", 100.0)
