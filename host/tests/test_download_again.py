@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -68,6 +69,24 @@ def test_a_file_that_was_cut_meanwhile_is_fetched_again(run, target, archive, mo
     assert code == 0 and found["outcome"] == "fetched" and found["complete"]
     assert found["n_new_blocks"] == len(whole) // BLOCK_BYTES - n_left
     assert path.read_bytes() == whole and run("verify", archive)[0] == 0
+
+
+def test_the_words_of_a_download_say_whether_the_session_is_complete(run, target, archive):
+    """One bit of a block on the card is wrong: its frames are not in the archive."""
+    words = ("download", "x", "--archive", archive, "--stop")
+    code, out, _ = run(*words)
+    path = longest(archive)
+    (line,) = (line for line in out.splitlines() if path.name in line)
+    assert code == 0 and line.endswith(" complete")
+    block = path.read_bytes()[2 * BLOCK_BYTES : 3 * BLOCK_BYTES]
+    at = target.card_path.read_bytes().index(block)
+    with open(target.card_path, "r+b") as card:
+        card.seek(at + 500)
+        card.write(bytes([block[500] ^ 1]))
+    shutil.rmtree(archive)
+    code, out, _ = run(*words)
+    (line,) = (line for line in out.splitlines() if path.name in line)
+    assert code == 1 and line.endswith("NOT COMPLETE, see 'stagelog verify'")
 
 
 def test_a_file_that_was_deleted_is_fetched_again(run, target, archive):
