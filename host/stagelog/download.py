@@ -7,14 +7,16 @@ and the logger finds the same digest on its card.
 """
 
 import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from slog import messages as m
 from slog.layout import BLOCK_BYTES, BUS_SILENT
-from stagelog.archive import Entry, PartFile, check_sha256, find_session, home_of
+from stagelog.archive import Entry, Key, PartFile, check_sha256, find_session, home_of
 from stagelog.errors import UsageError
-from stagelog.link import RequestError
+from stagelog.link import Fields, Link, RequestError
 
 HELD = "held already"
 FETCHED = "fetched"
@@ -25,14 +27,14 @@ SO_FAR = "fetched so far, still being recorded"
 class Fetched:
     """One session after a download: n_new blocks came, n_unread places could not be read."""
 
-    session: dict
+    session: Fields
     entry: Entry
     verdict: str
     n_new: int
     n_unread: int
 
 
-def finish_running(link, always=False):
+def finish_running(link: Link, always: bool = False) -> int | None:
     """Close the session that is being recorded so that it can be fetched whole.
 
     Without `always` only if all buses are silent. Returns the boot counter to start again with, or
@@ -46,17 +48,24 @@ def finish_running(link, always=False):
     if not (silent or always):
         return None
     link.control(m.CONTROL_STOP, hello["boot"])
-    return hello["boot"]
+    return int(hello["boot"])
 
 
-def place_of(root: str | Path, session: dict, folder: str | Path) -> Path:
+def place_of(root: str | Path, session: Fields, folder: str | Path) -> Path:
     """Return the folder of a session (fields of LIST_REPLY): where the archive below `root` has
     some of it already, else `folder`.
     """
     return home_of(root, _key(session), folder)
 
 
-def fetch_session(link, session, folder, facts=None, progress=None, again=False):
+def fetch_session(
+    link: Link,
+    session: Fields,
+    folder: str | Path,
+    facts: Mapping[str, Any] | None = None,
+    progress: Callable[[int, int], object] | None = None,
+    again: bool = False,
+) -> Fetched:
     """Fetch one session (fields of LIST_REPLY) into `folder`; go on with it if some is there.
 
     progress  called with (blocks held, blocks of the session) as they come
@@ -65,7 +74,7 @@ def fetch_session(link, session, folder, facts=None, progress=None, again=False)
     Raises    DeviceError if the logger goes away or the session was overwritten; OutputError.
     """
     with PartFile.open(folder, session, again) as part:
-        if part.is_finished:
+        if part.entry is not None:
             return Fetched(session, part.entry, HELD, 0, 0)
         missing = part.missing()
         n_unread = 0
@@ -79,7 +88,7 @@ def fetch_session(link, session, folder, facts=None, progress=None, again=False)
     return Fetched(session, entry, verdict, len(missing), n_unread)
 
 
-def is_held(root, session):
+def is_held(root: str | Path, session: Fields) -> Entry | None:
     """Return the Entry of a session that the archive holds whole, wherever, or None.
 
     Its file is looked at: by its size, by its SHA-256 if it was written since it was entered.
@@ -88,7 +97,7 @@ def is_held(root, session):
     return entry if entry is not None and entry.is_unchanged() else None
 
 
-def _listed(root, session):
+def _listed(root: str | Path, session: Fields) -> Entry | None:
     """Return the Entry that says that the archive holds all of a session, or None."""
     entry = find_session(root, *_key(session))
     if entry is None or session["running"] or entry.values.get("running"):
@@ -96,11 +105,11 @@ def _listed(root, session):
     return entry if entry.values["n_blocks"] == session["n_blocks"] else None
 
 
-def _key(session):
+def _key(session: Fields) -> Key:
     return session["device_id"].hex(), session["boot"], session["nonce"], session["first_seq"]
 
 
-def facts_of(hello):
+def facts_of(hello: Fields) -> dict[str, str]:
     """Return what HELLO says of a logger, as facts for the manifest."""
     version = hello["firmware"]
     return {
@@ -111,7 +120,12 @@ def facts_of(hello):
     }
 
 
-def erase_held(link, root, sessions, progress=None):
+def erase_held(
+    link: Link,
+    root: str | Path,
+    sessions: Sequence[Fields],
+    progress: Callable[[Fields, int], object] | None = None,
+) -> Iterator[tuple[Fields, Entry | None, str]]:
     """Erase sessions from the oldest on, as far as the archive holds them whole.
 
     sessions  of LIST, newest first
@@ -142,12 +156,12 @@ def erase_held(link, root, sessions, progress=None):
         yield session, entry, "erased"
 
 
-def set_clock(link, clock=time.time_ns):
+def set_clock(link: Link, clock: Callable[[], int] = time.time_ns) -> int:
     """Give the logger the laptop's wall clock, as an anchor in its log; return its time in us."""
     return link.set_time(clock() // 1000)
 
 
-def choose_sessions(sessions, boots):
+def choose_sessions(sessions: Sequence[Fields], boots: Collection[int]) -> Sequence[Fields]:
     """Return the sessions of the boots named, all without; UsageError for one that is not."""
     if not boots:
         return sessions

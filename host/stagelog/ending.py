@@ -9,9 +9,9 @@
 A file alone cannot tell a power cut from a copy that was cut off. Reads headers only, never fails.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from slog.layout import N_BUSES
 
@@ -49,7 +49,9 @@ class End:
 
 
 def find_end(
-    session: "Session", sessions: Sequence["Session"] = (), listed: dict | None = None
+    session: "Session",
+    sessions: Sequence["Session"] = (),
+    listed: Mapping[str, Any] | None = None,
 ) -> End:
     """Return the End of a session.
 
@@ -63,7 +65,7 @@ def find_end(
     return _by_next(session, sessions) or _by_card(session)
 
 
-def _is_of(listed, session):
+def _is_of(listed: Mapping[str, Any], session: "Session") -> bool:
     return (listed["device_id"], listed["boot"], listed["nonce"]) == (
         session.device_id,
         session.boot,
@@ -71,7 +73,7 @@ def _is_of(listed, session):
     )
 
 
-def _by_manifest(session, listed):
+def _by_manifest(session: "Session", listed: Mapping[str, Any]) -> End:
     last_seq = listed.get("last_seq")
     n_more = last_seq - session.last_seq if type(last_seq) is int else 0
     if n_more > 0:
@@ -83,7 +85,7 @@ def _by_manifest(session, listed):
     return End(OPEN, n_blocks=None, why="the log that it was copied from did not say so either")
 
 
-def _stored(listed):
+def _stored(listed: Mapping[str, Any]) -> tuple[int, ...] | None:
     """Return the frames of each bus that a manifest counts, None if it does not say."""
     try:
         stored = {bus["bus"]: int(bus["n_stored"]) for bus in listed["ledger"]["buses"]}
@@ -92,7 +94,7 @@ def _stored(listed):
     return tuple(stored.get(bus, 0) for bus in range(N_BUSES))
 
 
-def _by_next(session, sessions):
+def _by_next(session: "Session", sessions: Sequence["Session"]) -> End | None:
     """Return the End by the session that follows, None if none does.
 
     Numbers go on from session to session. One may be missing between: that of the block that was
@@ -111,7 +113,7 @@ def _by_next(session, sessions):
     return End(CUT, witness, n_between)
 
 
-def _by_card(session):
+def _by_card(session: "Session") -> End:
     """Return the End by what lies behind the last block on the card."""
     medium = session.medium
     if medium.extent is None:

@@ -8,9 +8,12 @@ Owns the arithmetic and the words; reads nothing by itself. Counters that contra
 are not an error but a line in `Ledger.breaks` that names the block.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from slog.layout import (
     BLOCK_BYTES,
@@ -23,8 +26,10 @@ from slog.layout import (
     META_SESSION,
     N_BUSES,
 )
+from stagelog.blocks import BadBlock, Session
 from stagelog.blocks.records import decode_meta
 from stagelog.ending import CUT, OPEN, STOPPED, End, find_end
+from stagelog.timeline import Timeline
 
 RING_FULL = "ring full"
 CONTROLLER = "controller overflow"
@@ -73,7 +78,7 @@ class BusLedger:
     n_at_least: int
 
     @property
-    def n_seen(self):
+    def n_seen(self) -> int:
         """Return the frames the controller gave, or more if it lost some uncounted."""
         return self.n_stored + self.n_dropped + self.n_at_least
 
@@ -90,31 +95,31 @@ class Ledger:
     """
 
     name: str
-    buses: tuple
-    gaps: tuple
-    breaks: tuple
+    buses: tuple[BusLedger, ...]
+    gaps: tuple[Gap, ...]
+    breaks: tuple[str, ...]
     n_blocks: int
     n_blocks_missing: int
     end: End
     tail_ms: int | None
 
     @property
-    def closes(self):
+    def closes(self) -> bool:
         """True if counters and records agree to the frame."""
         return not self.breaks
 
     @property
-    def stopped(self):
+    def stopped(self) -> bool:
         """False: power off, still recording when it was fetched, or its end is not here."""
         return self.end.kind == STOPPED
 
     @property
-    def complete(self):
+    def complete(self) -> bool:
         """True if every frame seen is held, and the end is known: a power cut is a usual one."""
         whole = self.closes and self.end.is_known
         return whole and all(gap.cause == POWER_CUT for gap in self.gaps)
 
-    def as_dict(self):
+    def as_dict(self) -> dict[str, Any]:
         """Return JSON types."""
         return {
             "session": self.name,
@@ -131,7 +136,7 @@ class Ledger:
         }
 
 
-def account(session, damaged=(), end=None):
+def account(session: Session, damaged: Sequence[BadBlock] = (), end: End | None = None) -> Ledger:
     """Return the Ledger of a session.
 
     damaged  the bad blocks of its log
@@ -175,7 +180,7 @@ def account(session, damaged=(), end=None):
     )
 
 
-def _told(meta, headers):
+def _told(meta: NDArray[Any], headers: NDArray[Any]) -> NDArray[np.int64]:
     """Return the frames that gap records count exactly, int64[n_blocks, N_BUSES]."""
     told = np.zeros((len(headers), N_BUSES), np.int64)
     rows = meta[(meta["kind"] == META_GAP) & ~np.isin(meta["arg"], GAP_AT_LEAST)]
@@ -184,12 +189,12 @@ def _told(meta, headers):
     return told
 
 
-def _counts(rows):
+def _counts(rows: NDArray[Any]) -> NDArray[np.int64]:
     """Return `n` of gap records."""
     return np.ascontiguousarray(rows["data"]).view("<u4")[:, 0].astype(np.int64)
 
 
-def _recorded_gaps(meta):
+def _recorded_gaps(meta: NDArray[Any]) -> list[Gap]:
     """Return the gaps that the logger itself recorded."""
     gaps = []
     stalls = meta[(meta["kind"] == META_HEALTH) & (meta["arg"] == _HEALTH_WRITE_WORST)]
@@ -216,7 +221,13 @@ def _recorded_gaps(meta):
     return gaps
 
 
-def _breaks(headers, bus, missing, untold, has_before):
+def _breaks(
+    headers: NDArray[Any],
+    bus: int,
+    missing: NDArray[np.int64],
+    untold: NDArray[np.int64],
+    has_before: NDArray[np.bool_],
+) -> list[str]:
     """Say which blocks contradict their predecessor."""
     wrong = np.where(has_before, (missing < 0) | (untold < 0), (missing != 0) | (untold != 0))
     lines = []
@@ -231,7 +242,7 @@ def _breaks(headers, bus, missing, untold, has_before):
     return lines
 
 
-def _count_of_blocks(session, gaps):
+def _count_of_blocks(session: Session, gaps: list[Gap]) -> list[str]:
     """Say that the END record counts other blocks than the numbers of the session, if it does.
 
     Numbers are given to blocks that are given up, too: with such a gap the two may differ.
@@ -247,7 +258,13 @@ def _count_of_blocks(session, gaps):
     ]
 
 
-def _gaps_between(session, bus, missing, untold, has_before):
+def _gaps_between(
+    session: Session,
+    bus: int,
+    missing: NDArray[np.int64],
+    untold: NDArray[np.int64],
+    has_before: NDArray[np.bool_],
+) -> list[Gap]:
     """Return the gaps that counters show, in front of blocks whose predecessors are not here.
 
     The last block of a session that was stopped tells what was given up since the one before it.
@@ -265,7 +282,7 @@ def _gaps_between(session, bus, missing, untold, has_before):
     return gaps
 
 
-def _why_missing(session, i):
+def _why_missing(session: Session, i: int) -> tuple[str, str]:
     """Return (cause, detail) of frames that block `i` counts and that are in no block here."""
     seq = session.headers["seq"]
     if i == 0 and not session.has_first:
@@ -279,7 +296,7 @@ def _why_missing(session, i):
     return CARD, "the card was full when the session was stopped"
 
 
-def _uncounted(session, bus, n_at_least):
+def _uncounted(session: Session, bus: int, n_at_least: int) -> list[Gap]:
     """Return [the gap of overflows that no gap record tells]."""
     meta = session.meta
     rows = meta[(meta["kind"] == META_GAP) & np.isin(meta["arg"], GAP_AT_LEAST)]
@@ -290,12 +307,18 @@ def _uncounted(session, bus, n_at_least):
     return [Gap(bus, session.t_first_us, session.t_last_us, n, False, CONTROLLER, detail)]
 
 
-def _flush_ms(meta):
+def _flush_ms(meta: NDArray[Any]) -> int | None:
     rows = meta[meta["kind"] == META_SESSION]
     return decode_meta(rows[0]).values["flush_ms"] if len(rows) else None
 
 
-def _at_end(session, end, damaged, tail_ms, n_stored):
+def _at_end(
+    session: Session,
+    end: End,
+    damaged: Sequence[BadBlock],
+    tail_ms: int | None,
+    n_stored: list[int],
+) -> list[Gap]:
     """Return the gaps at the end of a session."""
     t_us = session.t_last_us
     if end.kind == CUT:
@@ -312,7 +335,7 @@ def _at_end(session, end, damaged, tail_ms, n_stored):
     return [] if end.kind == STOPPED else [_power_cut(session, damaged, tail_ms)]
 
 
-def _power_cut(session, damaged, tail_ms):
+def _power_cut(session: Session, damaged: Sequence[BadBlock], tail_ms: int | None) -> Gap:
     """Return the gap at the end of a session that was not stopped; a cut tears one block."""
     offsets = {bad.offset for bad in damaged}
     after = int(session.offsets[-1]) + BLOCK_BYTES
@@ -327,7 +350,7 @@ def _power_cut(session, damaged, tail_ms):
     return Gap(None, session.t_last_us, None, None, False, POWER_CUT, detail)
 
 
-def describe(gap, timeline=None):
+def describe(gap: Gap, timeline: Timeline | None = None) -> str:
     """Return a gap in words: when, which bus, how many, for how long, why."""
     words = [clock_of(gap, timeline)]
     if gap.cause == POWER_CUT:
@@ -354,20 +377,20 @@ def describe(gap, timeline=None):
     return " ".join(words)
 
 
-def _how_many(gap):
+def _how_many(gap: Gap) -> str:
     if gap.n is None:
         return "frames"
     frames = "frame" if gap.n == 1 else "frames"
     return f"{gap.n:,} {frames}" if gap.exact else f"{gap.n:,} or more {frames}"
 
 
-def _milliseconds(duration_us):
+def _milliseconds(duration_us: int) -> str:
     if duration_us < 1000:
         return f"{duration_us} us"
     return f"{duration_us / 1000:,.0f} ms" if duration_us < 1e7 else f"{duration_us / 1e6:,.1f} s"
 
 
-def clock_of(gap, timeline=None):
+def clock_of(gap: Gap, timeline: Timeline | None = None) -> str:
     """Return the moment at which a gap starts, or ends where no start is known, in words."""
     t_us = gap.t_end_us if gap.t_start_us is None else gap.t_start_us
     if t_us is None:

@@ -8,12 +8,15 @@ give the drift of the logger's crystal too. Anchors never change a record. Never
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, overload
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from slog.layout import META_ANCHOR
+
+if TYPE_CHECKING:
+    from stagelog.blocks import Session
 
 HOST, GNSS, RTC = 1, 2, 3  # of a logger
 STAMPS, HEADER = 4, 5  # of a log that was converted: nobody set a logger's clock
@@ -68,7 +71,7 @@ class Boot:
 
     device_id: str
     boot: int
-    sessions: tuple[Any, ...]
+    sessions: "tuple[Session, ...]"
     timeline: Timeline | None
 
     @property
@@ -77,7 +80,7 @@ class Boot:
         return max(session.t_last_us for session in self.sessions)
 
 
-def find_timeline(sessions: Sequence[Any]) -> Timeline | None:
+def find_timeline(sessions: "Sequence[Session]") -> Timeline | None:
     """Return the Timeline of sessions of one boot, or None where no anchor was stored."""
     rows = np.concatenate([s.meta[s.meta["kind"] == META_ANCHOR] for s in sessions])
     for source in _BEST_FIRST:
@@ -106,7 +109,7 @@ def fit(t_us: NDArray[np.int64], t_unix_us: NDArray[np.int64], source: int = HOS
     return Timeline(t0_us, t0_us + middle, drift_ppm, source, n, len(near) - n, error_us)
 
 
-def find_boots(sessions: Iterable[Any]) -> list[Boot]:
+def find_boots(sessions: "Iterable[Session]") -> list[Boot]:
     """Return the [Boot] of the sessions, in the order in which they were recorded."""
     in_order = sorted(sessions, key=lambda session: session.first_seq)
     boots = []

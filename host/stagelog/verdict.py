@@ -8,11 +8,12 @@ Fails with InputError as the reader does; a log that is not what it should be is
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
-from stagelog.blocks import NO_LOGGER, BadBlock, Session, read_log
+from stagelog.blocks import NO_LOGGER, BadBlock, Identity, Session, read_log
 from stagelog.ending import CUT, OPEN, POWER_OFF, find_end
 from stagelog.ledger import OPEN_END, POWER_CUT, Ledger, account, clock_of
 from stagelog.timeline import Timeline, find_boots
@@ -29,6 +30,16 @@ SUPERSEDED = "superseded"
 _WORST_FIRST = (INCOMPLETE, OPEN_LOG, EMPTY, FOREIGN, COMPLETE, SUPERSEDED)
 _FINE = (COMPLETE, FOREIGN, SUPERSEDED)
 _NOBODY_COUNTED = "what its logger lost cannot be known"
+
+
+class Losses(Protocol):
+    """What is known to be missing from a log of another recorder (importers.Diagnostics)."""
+
+    n_dropped: int
+
+    @property
+    def n_damages(self) -> int:
+        """Return the number of damaged places."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +63,7 @@ class Verdict:
         """Return what a command ends with that vouches for this log."""
         return 0 if self.kind in _FINE else 1
 
-    def as_dict(self) -> dict:
+    def as_dict(self) -> dict[str, Any]:
         """Return JSON types."""
         return {**asdict(self), "complete": self.complete}
 
@@ -138,7 +149,7 @@ def judge_logs(logs: Iterable[tuple[Path, "Entry | None"]]) -> list[LogAccount]:
     the blocks that it lacks.
     """
     judged = [judge_log(path, entry) for path, entry in logs]
-    copies = {}
+    copies: dict[Identity, list[tuple[int, Account]]] = {}
     for number, log in enumerate(judged):
         for each in log.accounts:
             copies.setdefault(each.session.identity, []).append((number, each))
@@ -154,12 +165,14 @@ def judge_logs(logs: Iterable[tuple[Path, "Entry | None"]]) -> list[LogAccount]:
     return judged
 
 
-def _block_keys(session):
+def _block_keys(session: Session) -> NDArray[np.uint64]:
     """Return what tells each block of a session from the others, uint64: its number and CRC."""
     return session.headers["seq"].astype(np.uint64) << np.uint64(32) | session.headers["crc"]
 
 
-def _without(log, counted, alone, other):
+def _without(
+    log: LogAccount, counted: Account, alone: NDArray[np.bool_], other: Path
+) -> LogAccount:
     """Return a LogAccount in which only the blocks `alone` (bool) of one of its sessions count."""
     session = counted.session
     rest, copies = [], list(log.copies)
@@ -201,7 +214,7 @@ def judge_session(session: Session, ledger: Ledger, timeline: Timeline | None = 
     return Verdict(COMPLETE, "COMPLETE: every frame that was seen is here")
 
 
-def judge_foreign(diagnostics) -> Verdict:
+def judge_foreign(diagnostics: Losses) -> Verdict:
     """Return the Verdict on a log of another recorder that was read to its end
     (importers.Diagnostics).
     """
@@ -230,11 +243,11 @@ def worst(verdicts: Iterable[Verdict]) -> Verdict:
     return Verdict(found.kind, f"{found.text} (and {n_more:,} more {findings})")
 
 
-def _worst(verdicts):
+def _worst(verdicts: Iterable[Verdict]) -> Verdict:
     return min(verdicts, key=lambda verdict: _WORST_FIRST.index(verdict.kind))
 
 
-def _lost(ledger):
+def _lost(ledger: Ledger) -> str:
     """Say what is known to be missing, "" if nothing is."""
     if not ledger.closes:
         return f"{len(ledger.breaks):,} blocks contradict their counters"

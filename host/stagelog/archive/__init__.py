@@ -16,6 +16,7 @@ OutputError (cannot write), InputError (a manifest that cannot be read).
 
 from stagelog.archive.manifest import (
     Entry,
+    Key,
     check_sha256,
     entry_of,
     find_session,
@@ -30,6 +31,7 @@ from stagelog.archive.store import store_session
 
 __all__ = [
     "Entry",
+    "Key",
     "PartFile",
     "check_sha256",
     "entry_of",

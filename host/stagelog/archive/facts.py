@@ -5,9 +5,12 @@ Reads the finished file, not the memory of the one who wrote it. Fails with Outp
 
 import hashlib
 import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 from slog.layout import BLOCK_BYTES, HEADER_BYTES, META_HASH, META_SESSION, VERSION
-from stagelog.archive.manifest import put_entry, sha256_of
+from stagelog.archive.manifest import Entry, put_entry, sha256_of
 from stagelog.blocks import read_log
 from stagelog.ending import find_end
 from stagelog.ledger import account
@@ -17,7 +20,9 @@ from stagelog.verdict import judge_session
 _HASHES = {1: "settings_sha256_head", 2: "signals_sha256_head", 3: "firmware_sha256_head"}
 
 
-def complete_session(path, session, facts=None):
+def complete_session(
+    path: Path, session: Mapping[str, Any], facts: Mapping[str, Any] | None = None
+) -> Entry:
     """Enter a session file that has its final name into the manifest; return the Entry.
 
     session  fields of LIST_REPLY, and `ended` if it comes from a copy: False where nothing says
@@ -48,7 +53,7 @@ def complete_session(path, session, facts=None):
     return put_entry(path.parent, values)
 
 
-def erase_digest(path):
+def erase_digest(path: Path) -> str:
     """Return the SHA-256 of the first 64 bytes of every block: the proof that ERASE asks for."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
@@ -57,7 +62,7 @@ def erase_digest(path):
     return digest.hexdigest()
 
 
-def facts_of_blocks(path, values):
+def facts_of_blocks(path: Path, values: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the blocks of a file say themselves, as fields of the entry of `values`."""
     key = (values["device_id"], values["boot"], values["nonce"])
     log = read_log(path)

@@ -4,13 +4,14 @@ import contextlib
 import errno
 import fcntl
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from stagelog.errors import OutputError
 
 
 @contextlib.contextmanager
-def writing(what):
+def writing(what: object) -> Iterator[None]:
     """Turn an OSError in the body into an OutputError that names `what`."""
     try:
         yield
@@ -21,7 +22,7 @@ def writing(what):
         raise OutputError(f"{what}: {error.strerror or error}", hint) from error
 
 
-def write_atomic(path, content):
+def write_atomic(path: str | Path, content: bytes) -> None:
     """Write bytes to `path` by way of a temporary file; they are on the disk on return."""
     path = Path(path)
     temporary = path.with_name(f".{path.name}.tmp")
@@ -34,7 +35,7 @@ def write_atomic(path, content):
         sync_folder(path.parent)
 
 
-def sync_folder(folder):
+def sync_folder(folder: str | Path) -> None:
     """Bring renames in a folder onto the disk."""
     handle = os.open(folder, os.O_RDONLY)
     try:
@@ -44,7 +45,7 @@ def sync_folder(folder):
 
 
 @contextlib.contextmanager
-def locked_folder(folder):
+def locked_folder(folder: str | Path) -> Iterator[None]:
     """Hold a folder: no other process is in this block for the same folder meanwhile."""
     handle = os.open(folder, os.O_RDONLY)
     try:

@@ -8,8 +8,10 @@ InputError if it cannot be read.
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeAlias
 
 from stagelog.archive.files import locked_folder, write_atomic
 from stagelog.archive.names import is_safe_name
@@ -31,22 +33,26 @@ _FIELDS = {
 }
 
 
+Key: TypeAlias = tuple[str, int, int, int]  # device_id, boot, nonce, first_seq
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One session in the archive; `values` are its fields in the manifest."""
 
     folder: Path
-    values: dict
+    values: dict[str, Any]
 
     @property
-    def path(self):
+    def path(self) -> Path:
         """Return the Path of the session file."""
-        return self.folder / self.values["file"]
+        return self.folder / str(self.values["file"])
 
     @property
-    def key(self):
+    def key(self) -> Key:
         """Return (device_id, boot, nonce, first_seq)."""
-        return tuple(self.values[name] for name in ("device_id", "boot", "nonce", "first_seq"))
+        v = self.values
+        return v["device_id"], v["boot"], v["nonce"], v["first_seq"]
 
     def overlaps(self, other: "Entry") -> bool:
         """Tell whether both name blocks of the same numbers."""
@@ -54,7 +60,7 @@ class Entry:
         return first <= others_last and others_first <= last
 
     @property
-    def _numbers(self):
+    def _numbers(self) -> tuple[int, int]:
         """Return the first and the last block's number; by the length if no other is given."""
         first, last = self.values["first_seq"], self.values.get("last_seq")
         return first, last if type(last) is int else first + self.values["n_blocks"] - 1
@@ -74,7 +80,7 @@ class Entry:
         return sha256_of(self.path) == self.values["sha256"]
 
 
-def load_manifest(folder):
+def load_manifest(folder: str | Path) -> list[Entry]:
     """Return [Entry] of a folder, empty if it has no manifest."""
     path = Path(folder) / MANIFEST
     try:
@@ -91,7 +97,7 @@ def load_manifest(folder):
     return [Entry(Path(folder), _checked(path, values)) for values in sessions]
 
 
-def _checked(path, values):
+def _checked(path: Path, values: object) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise InputError(f"{path}: an entry of 'sessions' is not an object")
     for name, kind in _FIELDS.items():
@@ -102,7 +108,7 @@ def _checked(path, values):
     return values
 
 
-def put_entry(folder, values):
+def put_entry(folder: str | Path, values: dict[str, Any]) -> Entry:
     """Add a session to the manifest, or replace the entry of the same file; return the Entry."""
     with locked_folder(folder):
         entries = [e.values for e in load_manifest(folder) if e.values["file"] != values["file"]]
@@ -113,14 +119,16 @@ def put_entry(folder, values):
     return Entry(Path(folder), values)
 
 
-def find_sessions(root):
+def find_sessions(root: str | Path) -> list[Entry]:
     """Return [Entry] of all manifests in a folder and below it, in the order of their paths."""
     root = Path(root)
     folders = sorted(path.parent for path in root.rglob(MANIFEST))
     return [entry for folder in folders for entry in load_manifest(folder)]
 
 
-def find_session(root, device_id, boot, nonce, first_seq=None):
+def find_session(
+    root: str | Path, device_id: str, boot: int, nonce: int, first_seq: int | None = None
+) -> Entry | None:
     """Return the Entry of a session anywhere below `root`, the longest if several, or None."""
     key = (device_id, boot, nonce)
     found = [
@@ -131,7 +139,7 @@ def find_session(root, device_id, boot, nonce, first_seq=None):
     return max(found, key=lambda entry: entry.values["n_blocks"], default=None)
 
 
-def home_of(root: str | Path, key: tuple, folder: str | Path) -> Path:
+def home_of(root: str | Path, key: Key, folder: str | Path) -> Path:
     """Return the folder below `root` where a session lives already, else `folder`.
 
     key  Entry.key
@@ -145,20 +153,20 @@ def superseded(entries: list[Entry]) -> list[Entry]:
 
     Copies of one session are not counted twice: the one with the most blocks counts.
     """
-    groups = {}
+    groups: dict[tuple[str, int, int], list[Entry]] = {}
     for entry in entries:
         groups.setdefault(entry.key[:3], []).append(entry)
-    found = []
+    found: list[Entry] = []
     for copies in groups.values():
-        kept = []
+        kept: list[Entry] = []
         for entry in sorted(copies, key=_held, reverse=True):
             (found if any(map(entry.overlaps, kept)) else kept).append(entry)
     return found
 
 
-def _held(entry):
-    n_damaged = entry.values.get("n_damaged")
-    return entry.values["n_blocks"] - (n_damaged if isinstance(n_damaged, int) else 0)
+def _held(entry: Entry) -> int:
+    n_blocks, n_damaged = entry.values["n_blocks"], entry.values.get("n_damaged")
+    return int(n_blocks) - (n_damaged if isinstance(n_damaged, int) else 0)
 
 
 def entry_of(path: str | Path) -> Entry | None:
@@ -171,7 +179,7 @@ def entry_of(path: str | Path) -> Entry | None:
     return next((entry for entry in entries if entry.path.name == path.name), None)
 
 
-def check_sha256(entries):
+def check_sha256(entries: Iterable[Entry]) -> list[tuple[Entry, str]]:
     """Return [(Entry, what is wrong)] of session files that are missing or have changed."""
     wrong = []
     for entry in entries:
@@ -182,7 +190,7 @@ def check_sha256(entries):
     return wrong
 
 
-def sha256_of(path):
+def sha256_of(path: str | Path) -> str:
     """Return the SHA-256 of a file, 64 hex digits."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:

@@ -15,7 +15,7 @@ _NUMBER_WORDS = {"nan", "inf", "infinity", "true", "false", "null", "none"}
 _INITIALS = {"event": "E", "car": "C", "stage": "S"}
 
 
-def safe_name(text, fallback="unknown"):
+def safe_name(text: object, fallback: str = "unknown") -> str:
     """Return `text` as a safe name; what cannot stand in one becomes an underscore."""
     plain = unicodedata.normalize("NFKD", str(text)).encode("ascii", "ignore").decode()
     name = re.sub(r"[^A-Za-z0-9._-]+", "_", plain).strip("._-")[:MAX_CHARACTERS].rstrip("._-")
@@ -26,7 +26,7 @@ def safe_name(text, fallback="unknown"):
     return name
 
 
-def hive_value(kind, text):
+def hive_value(kind: str, text: object) -> str:
     """Return the value of a folder `kind=...`: car 03 becomes C03, event 2026 becomes E2026."""
     name = safe_name(text)
     if name[0].isdigit() or name.lower() in _NUMBER_WORDS:
@@ -34,12 +34,12 @@ def hive_value(kind, text):
     return name
 
 
-def stage_folder(root, event, car, stage):
+def stage_folder(root: str | Path, event: object, car: object, stage: object) -> Path:
     """Return the Path of a stage's folder below `root`."""
     values = zip(("event", "car", "stage"), (event, car, stage), strict=True)
     return Path(root).joinpath(*(f"{kind}={hive_value(kind, text)}" for kind, text in values))
 
 
-def is_safe_name(name):
+def is_safe_name(name: object) -> bool:
     """Tell whether `name`, read from a file, may be used as the name of a file in a folder."""
     return isinstance(name, str) and name == safe_name(name)

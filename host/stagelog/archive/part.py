@@ -15,13 +15,16 @@ import json
 import os
 import shutil
 import struct
+from collections.abc import Mapping
 from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Self
 
 from slog.block import DEVICE_ID, POSITION, SEQ
 from slog.layout import BLOCK_BYTES
 from stagelog.archive.facts import complete_session
 from stagelog.archive.files import locked_folder, sync_folder, write_atomic, writing
-from stagelog.archive.manifest import load_manifest
+from stagelog.archive.manifest import Entry, load_manifest
 from stagelog.blocks import Identity
 from stagelog.blocks.medium import is_good
 from stagelog.errors import DeviceError, OutputError
@@ -37,24 +40,24 @@ class PartFile:
     Invariant: a block that `missing` does not name is on its place in the file, checked.
     """
 
-    def __init__(self, folder, name, session):
+    def __init__(self, folder: str | Path, name: str, session: Mapping[str, Any]) -> None:
         self.folder = Path(folder)
         self.name = name
         self.session = session
-        self.n_blocks = session["n_blocks"]
-        self.entry = None
+        self.n_blocks: int = session["n_blocks"]
+        self.entry: Entry | None = None
         self._held = bytearray(self.n_blocks)
-        self._bad = set()
-        self._file = None
+        self._bad: set[int] = set()
+        self._file: BinaryIO | None = None
         self._n_unsynced = 0
-        self._first = session["data_first"]
-        self._ring = session["data_end"] - session["data_first"]
-        self._offset = session["position"] - self._first
+        self._first: int = session["data_first"]
+        self._ring: int = session["data_end"] - session["data_first"]
+        self._offset: int = session["position"] - self._first
         who = (session["device_id"], session["boot"], session["nonce"])
         self._identity_bytes = struct.pack("<8sII", *who)
 
     @classmethod
-    def open(cls, folder, session, again=False):
+    def open(cls, folder: str | Path, session: Mapping[str, Any], again: bool = False) -> Self:
         """Begin, or go on with, the session that LIST names.
 
         session   fields of LIST_REPLY: device_id (8 bytes), boot, nonce, first_seq, position,
@@ -80,33 +83,33 @@ class PartFile:
         return part
 
     @property
-    def is_finished(self):
+    def is_finished(self) -> bool:
         """True once the session file and its entry in the manifest are there."""
         return self.entry is not None
 
     @property
-    def path(self):
+    def path(self) -> Path:
         """Return the Path that the finished session file has."""
         return self.folder / f"{self.name}.slog"
 
     @property
-    def n_held(self):
+    def n_held(self) -> int:
         """Return how many good blocks are on their places."""
         return sum(self._held)
 
     @property
-    def n_bad(self):
+    def n_bad(self) -> int:
         """Return how many places were fetched in this run and hold no block of the session."""
         return len(self._bad)
 
-    def missing(self):
+    def missing(self) -> list[int]:
         """Return the positions on the card that are still to be fetched, in order."""
         if self.is_finished:
             return []
         wanted = (i for i in range(self.n_blocks) if not self._held[i] and i not in self._bad)
         return [self._position_of(i) for i in wanted]
 
-    def put(self, position, block):
+    def put(self, position: int, block: bytes) -> bool:
         """Store the 4096 bytes of a position; True if they are a good block of the session.
 
         Other bytes are kept as they are, once: a place that the logger had to give up. DeviceError
@@ -124,7 +127,7 @@ class PartFile:
         with writing(self._part):
             at, left = index * BLOCK_BYTES, memoryview(block)
             while left:
-                n = os.pwrite(self._file.fileno(), left, at)
+                n = os.pwrite(self._disk.fileno(), left, at)
                 at, left = at + n, left[n:]
         self._held[index] = good
         self._bad.discard(index)
@@ -135,27 +138,27 @@ class PartFile:
             self.sync()
         return good
 
-    def sync(self):
+    def sync(self) -> None:
         """Bring what was put onto the disk."""
         with writing(self._part):
-            os.fsync(self._file.fileno())
+            os.fsync(self._disk.fileno())
         self._n_unsynced = 0
 
-    def finish(self, facts=None):
+    def finish(self, facts: Mapping[str, Any] | None = None) -> Entry:
         """Check all blocks again, give the file its name and enter it into the manifest.
 
         `facts` go into the entry (firmware, car, DBC hash, ...). Returns the Entry; OutputError if
         blocks are missing.
         """
-        if self.is_finished:
+        if self.entry is not None:
             return self.entry
         n_missing = len(self.missing())
         if n_missing or not self.n_held:
             n_missing = n_missing or self.n_blocks
             raise OutputError(f"{self.path}: {n_missing:,} of {self.n_blocks:,} blocks missing")
         with writing(self._part):
-            self._file.truncate(self.n_blocks * BLOCK_BYTES)
-            os.fsync(self._file.fileno())
+            self._disk.truncate(self.n_blocks * BLOCK_BYTES)
+            os.fsync(self._disk.fileno())
         self._load()
         if len(self.missing()):
             raise OutputError(f"{self._part} does not hold what was written", "replace the disk")
@@ -167,7 +170,7 @@ class PartFile:
         self._journal.unlink(missing_ok=True)
         return self.entry
 
-    def close(self):
+    def close(self) -> None:
         """Close the file; what is there is kept."""
         if self._file is not None:
             with contextlib.suppress(OSError):
@@ -175,25 +178,36 @@ class PartFile:
             self._file.close()
             self._file = None
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_):
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.close()
 
     @property
-    def _part(self):
+    def _disk(self) -> BinaryIO:
+        if self._file is None:
+            raise ValueError(f"{self._part} is not open")
+        return self._file
+
+    @property
+    def _part(self) -> Path:
         return self.folder / f"{self.name}.part"
 
     @property
-    def _journal(self):
+    def _journal(self) -> Path:
         return self.folder / f"{self.name}.part.json"
 
-    def _entry(self):
+    def _entry(self) -> Entry | None:
         entries = load_manifest(self.folder)
         return next((e for e in entries if e.values["file"] == self.path.name), None)
 
-    def _open(self):
+    def _open(self) -> None:
         write_atomic(self._journal, _journal_text(self.session))
         with writing(self._part):
             if not self._part.exists() and self.path.exists():
@@ -208,16 +222,16 @@ class PartFile:
             raise OutputError(f"{self._part} is being written by another stagelog") from None
         self._load()
 
-    def _load(self):
+    def _load(self) -> None:
         """Judge what the file holds."""
-        self._file.seek(0)
+        self._disk.seek(0)
         for index in range(self.n_blocks):
-            block = self._file.read(BLOCK_BYTES)
+            block = self._disk.read(BLOCK_BYTES)
             if len(block) < BLOCK_BYTES:
                 break
             self._held[index] = self._is_ours(block, index)
 
-    def _is_ours(self, block, index):
+    def _is_ours(self, block: bytes, index: int) -> bool:
         position = struct.unpack_from("<I", block, POSITION)[0]
         return (
             block[DEVICE_ID:SEQ] == self._identity_bytes
@@ -225,23 +239,23 @@ class PartFile:
             and is_good(block, 0)
         )
 
-    def _is_newer(self, block):
+    def _is_newer(self, block: bytes) -> bool:
         return (
             block[DEVICE_ID:SEQ] != self._identity_bytes
             and is_good(block, 0)
             and struct.unpack_from("<I", block, SEQ)[0] > self.session["first_seq"]
         )
 
-    def _position_of(self, index):
+    def _position_of(self, index: int) -> int:
         return self._first + (self._offset + index) % self._ring
 
 
-def identity_of(session):
+def identity_of(session: Mapping[str, Any]) -> Identity:
     """Return the Identity of a session as LIST names it."""
     return Identity(session["device_id"].hex(), session["boot"], session["nonce"])
 
 
-def _check(session):
+def _check(session: Mapping[str, Any]) -> None:
     """Raise DeviceError if no card can hold what LIST names: memory and places follow from it."""
     first, end = session["data_first"], session["data_end"]
     ring = end - first
@@ -252,11 +266,11 @@ def _check(session):
         )
 
 
-def _name_for(folder, session):
+def _name_for(folder: Path, session: Mapping[str, Any]) -> str:
     """Return the name of the session's files; what two cards hold of one gets two names."""
     name = identity_of(session).name
-    taken = [entry.values for entry in load_manifest(folder)]
-    taken = [values["first_seq"] for values in taken if values["file"] == f"{name}.slog"]
+    listed = [entry.values for entry in load_manifest(folder)]
+    taken = [values["first_seq"] for values in listed if values["file"] == f"{name}.slog"]
     journal = folder / f"{name}.part.json"
     if journal.exists():
         taken.append(_first_seq_in(journal))
@@ -265,7 +279,7 @@ def _name_for(folder, session):
     return name
 
 
-def _first_seq_in(journal):
+def _first_seq_in(journal: Path) -> int | None:
     """Return the first_seq of a journal, None if it does not say."""
     with contextlib.suppress(OSError, ValueError):
         content = json.loads(journal.read_bytes())
@@ -274,12 +288,12 @@ def _first_seq_in(journal):
     return None
 
 
-def _journal_text(session):
+def _journal_text(session: Mapping[str, Any]) -> bytes:
     values = {**session, "device_id": session["device_id"].hex()}
     return json.dumps({"schema": JOURNAL_SCHEMA, **values}, indent=2).encode() + b"\n"
 
 
-def _holds(values, session, again):
+def _holds(values: Mapping[str, Any], session: Mapping[str, Any], again: bool) -> bool:
     """Tell whether an entry holds all that LIST names now; `again`: and no damaged place."""
     if values["n_blocks"] < session["n_blocks"] or (again and values.get("n_damaged")):
         return False

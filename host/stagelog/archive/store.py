@@ -4,15 +4,23 @@ Fails with OutputError if the archive cannot be written, InputError if the block
 cannot be those of the file.
 """
 
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 
 from slog.layout import BLOCK_BYTES
+from stagelog.archive.manifest import Entry
 from stagelog.archive.part import PartFile
+from stagelog.blocks import Log, Session
 from stagelog.ending import OPEN, find_end
 from stagelog.errors import InputError
 
 
-def store_session(log, session, folder, facts=None):
+def store_session(
+    log: Log, session: Session, folder: str | Path, facts: Mapping[str, Any] | None = None
+) -> Entry:
     """Copy a session of a log that was read (blocks.Log) into a folder; return its Entry.
 
     On a card the places between its first and its last block are copied as they are, damaged ones
@@ -58,7 +66,7 @@ def store_session(log, session, folder, facts=None):
         return part.finish({"source": log.path.name, **(facts or {})})
 
 
-def _first_of_next(log, session):
+def _first_of_next(log: Log, session: Session) -> int | None:
     """Return the place of the session behind this one on a card, None if it is not there.
 
     The places up to it belong to this session: LIST counts them in the same way.

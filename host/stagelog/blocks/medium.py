@@ -189,7 +189,7 @@ def good_mask(
     return good
 
 
-def is_good(buf: memoryview, offset: int) -> bool:
+def is_good(buf: bytes | memoryview, offset: int) -> bool:
     """Tell whether a whole block of this version starts at `offset`."""
     if offset + BLOCK_BYTES > len(buf) or buf[offset : offset + 3] != _MARK:
         return False
