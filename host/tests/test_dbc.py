@@ -10,8 +10,8 @@ from recorded_drives import DRIVES
 
 from stagelog.dbc import Message, load_database
 from stagelog.dbc.loader import decode_text
-from stagelog.dbc.mend import mend
 from stagelog.dbc.model import bits_of, last_byte
+from stagelog.dbc.repair import repair
 from stagelog.errors import InputError
 
 ROOT = Path(__file__).parents[2]
@@ -208,9 +208,9 @@ def test_sound_files_load_as_cantools_loads_them(recorded):
     assert len(database.messages) == len(oracle.messages)
     for ours, theirs in zip(database.messages, oracle.messages, strict=True):
         assert same(ours, theirs)
-    # the mended text of a sound file says the same too
-    mended = cantools.database.load_string(mend(path.read_text()).text, "dbc")
-    for ours, theirs in zip(database.messages, mended.messages, strict=True):
+    # the repaired text of a sound file says the same too
+    repaired = cantools.database.load_string(repair(path.read_text()).text, "dbc")
+    for ours, theirs in zip(database.messages, repaired.messages, strict=True):
         assert same(ours, theirs)
 
 
@@ -256,9 +256,9 @@ def test_extended_multiplexing(tmp_path):
 def test_no_parser_is_made_to_list_more_than_256_selector_values():
     lines = [' SG_ S M : 0|16@1+ (1,0) [0|0] "" ECU', ' SG_ T m0 : 16|8@1+ (1,0) [0|0] "" ECU']
     lines.append("SG_MUL_VAL_ 1 T S 0-199, 300-399, 500-600, 700-800;")
-    mended = mend(HEAD + "BO_ 1 A: 8 ECU\n" + "\n".join(lines))
-    assert "SG_MUL_VAL_ 1 T S 0-199, 300-355;" in mended.text
-    assert mended.ranges[1, "T"] == ("S", ((0, 199), (300, 399), (500, 600), (700, 800)))
+    repaired = repair(HEAD + "BO_ 1 A: 8 ECU\n" + "\n".join(lines))
+    assert "SG_MUL_VAL_ 1 T S 0-199, 300-355;" in repaired.text
+    assert repaired.ranges[1, "T"] == ("S", ((0, 199), (300, 399), (500, 600), (700, 800)))
 
 
 def test_hash_and_encoding_of_the_file(tmp_path):
@@ -326,7 +326,7 @@ def test_time_stays_linear_in_nasty_texts():
     }
     for name, text in texts.items():
         start = time.perf_counter()
-        mend(text)
+        repair(text)
         assert time.perf_counter() - start < 5, name
 
 

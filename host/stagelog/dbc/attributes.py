@@ -37,15 +37,15 @@ _USUAL = {
 class Definitions:
     """The attributes of one file; `lines()` gives those that can be used as DBC text."""
 
-    def __init__(self, mender):
-        self.mender = mender
+    def __init__(self, repairer):
+        self.repairer = repairer
         self.definitions = {}  # name -> (kind, type, rest)
         self.defaults = {}
         self.values = []
-        for statement in mender.statements:
+        for statement in repairer.statements:
             if statement.keyword == "BA_DEF_":
                 self.read_definition(statement)
-        for statement in mender.statements:
+        for statement in repairer.statements:
             if statement.keyword == "BA_DEF_DEF_":
                 self.read_default(statement)
         if self.definitions.get("VFrameFormat", ("", "ENUM"))[1] == "INT":
@@ -54,13 +54,13 @@ class Definitions:
     def read_definition(self, statement):
         match = _DEFINITION.fullmatch(statement.text)
         if not match or match[3] not in ("INT", "HEX", "FLOAT", "STRING", "ENUM"):
-            self.mender.tell(statement, f"not understood: {statement.text[:60]}", "left out")
+            self.repairer.report(statement, f"not understood: {statement.text[:60]}", "left out")
             return
         kind, name, type_name, rest = match[1] or "", match[2], match[3], match[4].strip()
         if type_name == "ENUM":
             texts = re.findall(_TEXT, rest)
             if not texts:
-                self.mender.tell(
+                self.repairer.report(
                     statement, f'attribute "{name}" is an ENUM of nothing', "left out"
                 )
                 return
@@ -75,34 +75,36 @@ class Definitions:
     def read_default(self, statement):
         match = _DEFAULT.fullmatch(statement.text)
         if not match:
-            self.mender.tell(statement, f"not understood: {statement.text[:60]}", "left out")
+            self.repairer.report(statement, f"not understood: {statement.text[:60]}", "left out")
         elif match[1] not in self.definitions:
             what = f'default for attribute "{match[1]}", which is not defined'
-            self.mender.tell(statement, what, "left out")
+            self.repairer.report(statement, what, "left out")
         else:
-            value = self.mend_value(match[1], match[2], is_default=True)
+            value = self.repair_value(match[1], match[2], is_default=True)
             if value is None:
                 what = f'attribute "{match[1]}" cannot be {match[2][:40]}'
-                self.mender.tell(statement, what, "left out")
+                self.repairer.report(statement, what, "left out")
             else:
                 self.defaults[match[1]] = value
 
     def read_attribute(self, statement):
         match = _VALUE.fullmatch(statement.text)
         if not match:
-            self.mender.tell(statement, f"not understood: {statement.text[:60]}", "left out")
+            self.repairer.report(statement, f"not understood: {statement.text[:60]}", "left out")
             return
         name = match[1]
         if name not in self.definitions:
             if name not in _USUAL:
-                self.mender.tell(statement, f'attribute "{name}" is not defined', "left out")
+                self.repairer.report(statement, f'attribute "{name}" is not defined', "left out")
                 return
-            self.mender.tell(statement, f'attribute "{name}" is not defined', "the usual meaning")
+            self.repairer.report(
+                statement, f'attribute "{name}" is not defined', "the usual meaning"
+            )
             self.definitions[name] = _USUAL[name]
-        value = self.mend_value(name, match[9])
+        value = self.repair_value(name, match[9])
         if value is None:
             what = f'attribute "{name}" cannot be {match[9][:40]}'
-            self.mender.tell(statement, what, "left out")
+            self.repairer.report(statement, what, "left out")
             return
         target = self.find_target(statement, match)
         if target is not None:
@@ -110,18 +112,20 @@ class Definitions:
 
     def find_target(self, statement, match):
         if match[2]:
-            message = self.mender.find_message(statement, match[3])
+            message = self.repairer.find_message(statement, match[3])
             return f"BO_ {message.dbc_id} " if message else None
         if match[4]:
-            found = self.mender.find_signal(statement, match[5], match[6])
+            found = self.repairer.find_signal(statement, match[5], match[6])
             return f"SG_ {found[0].dbc_id} {found[1].name} " if found else None
         if match[7]:
             return (
-                f"BU_ {match[8]} " if match[7] == "BU_" and match[8] in self.mender.nodes else None
+                f"BU_ {match[8]} "
+                if match[7] == "BU_" and match[8] in self.repairer.nodes
+                else None
             )
         return ""
 
-    def mend_value(self, name, text, is_default=False):
+    def repair_value(self, name, text, is_default=False):
         """Return a value as its definition wants it, or None if that cannot be."""
         _, type_name, rest = self.definitions[name]
         plain = text[1:-1].strip() if text[0] == '"' else text

@@ -1,8 +1,7 @@
-"""Messages and signals of a DBC as they are being read and mended, and their way back into DBC
-text.
+"""Messages and signals of a DBC while they are read and repaired, and their form as DBC text.
 
-Owns the grammar of BO_ and SG_ and the repair of names and numbers. What was repaired is told to a
-list of defects.
+Owns the grammar of BO_ and SG_ and the repair of names and numbers. Each repair is added to a list
+of defects.
 """
 
 import re
@@ -84,7 +83,7 @@ class DraftMessage:
         return "\n".join([head, *(s.text() for s in self.signals)]) + "\n"
 
 
-def mend_number(text):
+def repair_number(text):
     """Return (canonical text or None, True if it had to be changed)."""
     text = text.strip()
     if not re.fullmatch(NUMBER, text) or not abs(float(text)) < float("inf"):
@@ -95,8 +94,8 @@ def mend_number(text):
     return text, False
 
 
-def mend_name(text, line, what, defects):
-    """Return a C identifier for a name; tell the defect if it was none."""
+def repair_name(text, line, what, defects):
+    """Return a C identifier for a name; report a defect if the name was not one."""
     name = re.sub(r"[^A-Za-z0-9_]", "_", text)
     if name[:1].isdigit() or name in RESERVED:
         name = "_" + name
@@ -120,8 +119,8 @@ def parse_message(statement, defects):
         defects.append(Defect(line, f'message "{match[2]}" names no sender', "read without"))
     return DraftMessage(
         file_id=number,
-        dbc_id=_mend_identifier(number, match[2], line, defects),
-        name=mend_name(match[2], line, "message name", defects),
+        dbc_id=_repair_identifier(number, match[2], line, defects),
+        name=repair_name(match[2], line, "message name", defects),
         n_bytes=min(n_bytes, MAX_START // 8),
         sender=_quiet_name(sender[0]) if sender else "Vector__XXX",
         line=line,
@@ -150,7 +149,7 @@ def parse_signal(statement, defects):
         ("minimum", minimum),
         ("maximum", maximum),
     ):
-        numbers[key], changed = mend_number(text)
+        numbers[key], changed = repair_number(text)
         if changed:
             numbers[key] = numbers[key] or ("1" if key == "scale" else "0")
             what = f'signal "{name}" has {key} "{text}"'
@@ -162,9 +161,9 @@ def parse_signal(statement, defects):
         missing = "unit" if not unit else "receiver"
         defects.append(Defect(line, f'signal "{name}" names no {missing}', "read without"))
     draft = DraftSignal(
-        name=mend_name(name, line, "signal name", defects),
+        name=repair_name(name, line, "signal name", defects),
         original_name=name,
-        mux=_mend_mux(mux.strip(), name, line, defects),
+        mux=_repair_mux(mux.strip(), name, line, defects),
         start=start,
         length=length,
         order=layout[3],
@@ -188,14 +187,14 @@ def _check_numbers(draft, defects):
         draft.minimum = draft.maximum = "0"
 
 
-def _mend_identifier(number, name, line, defects):
+def _repair_identifier(number, name, line, defects):
     if number == INDEPENDENT or (number & _EXT and not number & 0x60000000):
         return number
     if number & 0x60000000:
-        mended = number & 0x9FFFFFFF | (_EXT if number & 0x1FFFFFFF > 0x7FF else 0)
+        repaired = number & 0x9FFFFFFF | (_EXT if number & 0x1FFFFFFF > 0x7FF else 0)
         what = f'message "{name}" has an identifier of more than 29 bits (0x{number:X})'
-        defects.append(Defect(line, what, f"read as 0x{mended & 0x1FFFFFFF:X}"))
-        return mended
+        defects.append(Defect(line, what, f"read as 0x{repaired & 0x1FFFFFFF:X}"))
+        return repaired
     if number > 0x7FF:
         what = f'message "{name}": 29-bit identifier 0x{number:X} without the flag (bit 31)'
         defects.append(Defect(line, what, "read as 29 bits"))
@@ -203,7 +202,7 @@ def _mend_identifier(number, name, line, defects):
     return number
 
 
-def _mend_mux(text, name, line, defects):
+def _repair_mux(text, name, line, defects):
     if not text:
         return ""
     if text == "m":
@@ -215,11 +214,11 @@ def _mend_mux(text, name, line, defects):
         what = f'signal "{name}" has multiplexer mark "{text}"'
         defects.append(Defect(line, what, "read as not multiplexed"))
         return ""
-    mended = "M" if text == "M" else f"m{int(match[1][:9])}{match[2]}"
+    repaired = "M" if text == "M" else f"m{int(match[1][:9])}{match[2]}"
     if text[0] not in "Mm":
         what = f'signal "{name}" has multiplexer mark "{text}"'
-        defects.append(Defect(line, what, f'read as "{mended}"'))
-    return mended
+        defects.append(Defect(line, what, f'read as "{repaired}"'))
+    return repaired
 
 
 def _limits(text):

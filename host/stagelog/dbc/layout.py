@@ -1,12 +1,12 @@
-"""What a message's layout must hold: unique names, a place for each signal, selectors that exist.
+"""Checks a message's layout: unique names, room for each signal, selectors that exist.
 
-Looks at drafts, renames or leaves out what cannot stay, and tells each defect. Never raises.
+Renames drafts or leaves them out where they cannot be used, and reports each defect. Never raises.
 """
 
 from stagelog.dbc.model import Defect, bits_of, last_byte
 
 
-def mend_layouts(messages, ranges, defects):
+def repair_layouts(messages, ranges, defects):
     """Check drafts in place.
 
     `ranges` is what SG_MUL_VAL_ said: (dbc_id, signal name) -> (selector, ranges).
@@ -22,7 +22,7 @@ def mend_layouts(messages, ranges, defects):
     _unique_names(messages, "message", defects)
     for message in messages:
         _unique_names(message.signals, f'signal of "{message.name}":', defects)
-        _mend_selectors(message, ranges, defects)
+        _repair_selectors(message, ranges, defects)
         _check_places(message, ranges, defects)
 
 
@@ -47,7 +47,7 @@ def _unique_names(items, what, defects):
         taken[item.name] = item.line
 
 
-def _mend_selectors(message, ranges, defects):
+def _repair_selectors(message, ranges, defects):
     """Leave out signals whose selector does not exist.
 
     Keep one selector where several stand without ranges.
@@ -70,7 +70,7 @@ def _mend_selectors(message, ranges, defects):
 
 
 def _check_places(message, ranges, defects):
-    """Tell signals that do not fit and signals that share bits while both are present."""
+    """Report signals that do not fit and signals that share bits while both are present."""
     bits = {}
     for signal in message.signals:
         is_motorola = signal.order == "0"

@@ -1,7 +1,8 @@
 """Loads a CAN database: what can be read of any file, with a list of what could not.
 
-Owns files, encodings and the way from cantools objects to stagelog's. A DBC goes to cantools as it
-stands if it has no defect, else as mended text. Raises InputError if nothing at all can be read.
+Owns files, encodings and the way from cantools objects to stagelog's. A DBC goes to cantools
+unchanged if it has no defect, else as repaired text. Raises InputError if nothing at all can be
+read.
 """
 
 import codecs
@@ -10,8 +11,8 @@ import logging
 import re
 from pathlib import Path
 
-from stagelog.dbc.mend import mend
 from stagelog.dbc.model import Database, Defect, Message, Signal
+from stagelog.dbc.repair import repair
 from stagelog.errors import InputError
 from stagelog.pipes import real_path
 
@@ -74,19 +75,19 @@ def decode_text(data):
 
 
 def _load_dbc(path, text, sha256, encoding, defects):
-    mended = mend(text)
-    defects += mended.defects
-    if not mended.messages:
+    repaired = repair(text)
+    defects += repaired.defects
+    if not repaired.messages:
         first = next((d for d in defects if d.line), None)
         where = f"; first defect: {first}" if first else ""
         raise InputError(f"{path}: no message can be read from this DBC{where}")
-    cantools = None if mended.is_changed else _parse(text)[0]
+    cantools = None if repaired.is_changed else _parse(text)[0]
     if cantools is None:
-        cantools = _parse_stepwise(mended, defects)
+        cantools = _parse_stepwise(repaired, defects)
     if cantools is None:
         raise InputError(f"{path}: no message can be read from this DBC")
     is_j1939 = _is_j1939(cantools)
-    lines = {m.dbc_id: m.line for m in mended.messages}
+    lines = {m.dbc_id: m.line for m in repaired.messages}
     messages, taken = [], set()
     for source in cantools.messages:
         name = source.name
@@ -97,7 +98,7 @@ def _load_dbc(path, text, sha256, encoding, defects):
                 Defect(line, f'two messages are named "{source.name}"', f'read as "{name}"')
             )
         taken.add(name)
-        messages.append(_message(source, mended.ranges, name, is_j1939))
+        messages.append(_message(source, repaired.ranges, name, is_j1939))
     version = cantools.version or ""
     return Database(
         path, "dbc", sha256, encoding, tuple(messages), tuple(defects), version, cantools
@@ -115,12 +116,12 @@ def _parse(text):
         return None, str(error)
 
 
-def _parse_stepwise(mended, defects):
-    """Parse mended text.
+def _parse_stepwise(repaired, defects):
+    """Parse repaired text.
 
-    What cantools still refuses is left out, first by line, then message by message.
+    What cantools still rejects is left out, first by line, then message by message.
     """
-    lines = mended.text.split("\n")
+    lines = repaired.text.split("\n")
     for _ in range(_MAX_TRIES):
         cantools, why = _parse("\n".join(lines))
         if cantools is not None:
@@ -132,7 +133,7 @@ def _parse_stepwise(mended, defects):
         defects.append(Defect(0, f"not understood: {lines[at][:60]}", "left out"))
         lines[at] = ""
     good = []
-    for message in mended.messages:
+    for message in repaired.messages:
         cantools, why = _parse(message.text())
         if cantools is None:
             defects.append(
@@ -158,7 +159,7 @@ def _load_other(path, text, kind):
 
 
 def _is_j1939(cantools):
-    """Tell whether the database as a whole says that it is J1939."""
+    """Return whether an attribute of the database says that it is J1939."""
     values = getattr(cantools.dbc, "attributes", None) or {}
     texts = [str(values[k].value) for k in ("ProtocolType", "BusType") if k in values]
     return any("J1939" in t.upper() for t in texts)

@@ -12,10 +12,10 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Defect:
-    """One thing in a database file that is not as it should be.
+    """One defect of a database file.
 
     line   1-based, 0 if it concerns the whole file
-    what   what stands there
+    what   what is wrong there
     done   what stagelog did about it
     """
 

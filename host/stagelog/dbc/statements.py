@@ -127,7 +127,7 @@ class _Splitter:
         self.keyword, self.pieces = None, []
 
     def _begins(self, keyword, match, fresh):
-        """Tell whether a keyword begins a statement here, or belongs to the open one."""
+        """Return whether a keyword begins a statement here; else it belongs to the open one."""
         if self.keyword in (None, ""):
             return True
         if self.keyword == "NS_":
@@ -140,7 +140,7 @@ class _Splitter:
         return fresh or keyword in ("SG_", "BO_")
 
     def _goes_on(self, at):
-        """Tell whether the open statement may continue on the line that begins at `at`."""
+        """Return whether the open statement may continue on the line that begins at `at`."""
         if self.keyword in ("BO_", "SG_", "BU_"):
             return _MORE_NAMES.match(self.text, at) is not None
         if self.keyword == "VERSION":

@@ -31,12 +31,12 @@ from rp2040py.qspi_pads import QSPI_PAD_RESET_VALUES
 from stagelog.errors import StagelogError
 from stagelog.rig.rp2040.clock import Clock
 from stagelog.rig.rp2040.engine import FAULTS, FS_PER_US, Engine
-from stagelog.rig.rp2040.mends import (
-    MendedClocks,
-    MendedFlash,
-    MendedPsm,
-    MendedUart,
-    MendedUsb,
+from stagelog.rig.rp2040.patches import (
+    PatchedClocks,
+    PatchedFlash,
+    PatchedPsm,
+    PatchedUart,
+    PatchedUsb,
     Pll,
     RingOscillator,
 )
@@ -119,19 +119,19 @@ class Chip:
             for index, name in enumerate(("SCLK", "SS", "SD0", "SD1", "SD2", "SD3"))
         ]
         self._reset_qspi()
-        self.clocks = MendedClocks(self, "CLOCKS", self._clocks_changed)
+        self.clocks = PatchedClocks(self, "CLOCKS", self._clocks_changed)
         self.pll_sys = Pll(self, "PLL_SYS", self._clocks_changed)
         self.pll_usb = Pll(self, "PLL_USB", self._clocks_changed)
         self.rosc = RingOscillator(self, "ROSC", seed)
-        self.ssi = MendedFlash(self, "SSI", unique_id)
-        self.usb = MendedUsb(self, "USB")
+        self.ssi = PatchedFlash(self, "SSI", unique_id)
+        self.usb = PatchedUsb(self, "USB")
         self.watchdog = RPWatchdog(self, "WATCHDOG")
         self.watchdog.on_watchdog_trigger = self._watchdog_fired
         self.resets = RPReset(self, "RESETS")
-        self.psm = MendedPsm(self, "PSM", self.engine.core1_reset)
+        self.psm = PatchedPsm(self, "PSM", self.engine.core1_reset)
         self.vreg = RPVREGAndChipReset(self, "VREG")
         self.uart = [
-            MendedUart(
+            PatchedUart(
                 self,
                 f"UART{i}",
                 (IRQ.UART0, IRQ.UART1)[i],

@@ -1,8 +1,8 @@
 """The host end of the board's USB cable: enumeration, the serial port of CDC, pulling the cable.
 
 Owns the control requests and the two byte streams. The wire's time is the controller's
-(mends.MendedUsb). While the port is closed or the host does not read, the firmware's packets wait,
-as they do on a real bus.
+(patches.PatchedUsb). While the port is closed or the host does not read, the firmware's packets
+wait, as they do on a real bus.
 """
 
 from collections import deque

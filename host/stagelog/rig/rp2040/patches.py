@@ -1,16 +1,16 @@
-"""What rp2040py 0.3.6 gets wrong or leaves out, mended in subclasses of its peripherals.
+"""What rp2040py 0.3.6 gets wrong or leaves out, patched in subclasses of its peripherals.
 
-    MendedUsb         an armed endpoint waits for the host instead of being answered by an empty
-                      packet every 10 us; packets take the time of a full-speed wire, one at a time
-    MendedUart        the transmit interrupt can be cleared (machine.UART() hung in it)
-    MendedPsm         core 1 answers its reset (a soft reboot hung)
-    MendedFlash       erase and program take time, and a power cut tears the one in flight; the
-                      flash has a unique id
-    MendedClocks, Pll clk_sys and clk_peri follow the registers (they were fixed at 125 MHz, and
-                      machine.freq() had no effect)
-    RingOscillator    random bits, seeded, different in every boot (os.urandom() was constant)
+    PatchedUsb          an armed endpoint waits for the host instead of being answered by an empty
+                        packet every 10 us; packets take the time of a full-speed wire, one by one
+    PatchedUart         the transmit interrupt can be cleared (machine.UART() hung in it)
+    PatchedPsm          core 1 answers its reset (a soft reboot hung)
+    PatchedFlash        erase and program take time, and a power cut tears the one in progress; the
+                        flash has a unique id
+    PatchedClocks, Pll  clk_sys and clk_peri follow the registers (they were fixed at 125 MHz, and
+                        machine.freq() had no effect)
+    RingOscillator      random bits, seeded, different in every boot (os.urandom() was constant)
 
-host/tests/test_rig_mends.py shows each defect. Does not own what is on the other end of the wire
+host/tests/test_rig_patches.py shows each defect. Does not own what is on the other end of the wire
 (usb.py).
 """
 
@@ -29,7 +29,7 @@ _READ_UNIQUE_ID = 0x4B
 _ERASES = {ssi.CMD_SECTOR_ERASE: 4096, 0x52: 32768, ssi.CMD_BLOCK_ERASE: 65536}
 
 
-class MendedUsb(usb.RPUSBController):
+class PatchedUsb(usb.RPUSBController):
     """The device controller.
 
     Invariant: a buffer given to it stays with it until its packet has passed on the wire.
@@ -158,7 +158,7 @@ class MendedUsb(usb.RPUSBController):
         return self._get_endpoint_buffer_offset(endpoint, is_out) + usb.USB_BUF1_OFFSET * half
 
 
-class MendedUart(uart.RPUART):
+class PatchedUart(uart.RPUART):
     """The UART: the transmit interrupt follows the FIFO and can be cleared."""
 
     def check_interrupts(self):
@@ -172,7 +172,7 @@ class MendedUart(uart.RPUART):
             self.check_interrupts()
 
 
-class MendedFlash(ssi.RPSSI):
+class PatchedFlash(ssi.RPSSI):
     """The serial flash, with the times of a W25Q16 and a unique id."""
 
     ERASE_us = {4096: 45_000, 32768: 120_000, 65536: 150_000}  # typical, W25Q16JV datasheet
@@ -232,7 +232,7 @@ class MendedFlash(ssi.RPSSI):
         self._busy_until_ns = self.rp2040.clock.nanos + busy_us * 1000
 
 
-class MendedPsm(psm.RPPSM):
+class PatchedPsm(psm.RPPSM):
     """Power-on state machine: core 1, held in reset and let go, says so."""
 
     def __init__(self, chip, name, core1_reset):
@@ -283,7 +283,7 @@ class Pll(BasePeripheral):
         self._on_change()
 
 
-class MendedClocks(clocks.RPClocks):
+class PatchedClocks(clocks.RPClocks):
     """The clock tree as far as the core and the peripherals' bus need it."""
 
     def __init__(self, chip, name, on_change):

@@ -1,7 +1,7 @@
-"""Reads any DBC text, lists its defects, and writes it again so that a strict parser takes it.
+"""Reads any DBC text, lists its defects, and writes it again so that a strict parser accepts it.
 
 Owns the statements beside messages and signals: value tables, comments, attributes, multiplexing,
-float types. What refers to nothing is left out. `Mended.text` holds what decoding and encoding
+float types. What refers to nothing is left out. `Repaired.text` holds what decoding and encoding
 need; signal groups, environment variables and relations are not carried over. Never raises.
 """
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from stagelog.dbc import attributes
 from stagelog.dbc.drafts import INDEPENDENT, NUMBER, parse_message, parse_signal
-from stagelog.dbc.layout import mend_layouts
+from stagelog.dbc.layout import repair_layouts
 from stagelog.dbc.model import Defect
 from stagelog.dbc.statements import RESERVED, split_statements
 
@@ -26,12 +26,12 @@ _MUL = re.compile(r"SG_MUL_VAL_\s+(\d+)\s+(\S+)\s+(\S+)\s+(.*)", re.DOTALL)
 _RANGE = re.compile(r"(\d{1,18})\s*-\s*(\d{1,18})")
 _SENDERS = re.compile(r"BO_TX_BU_\s+(\d+)\s*:?\s*(.*)", re.DOTALL)
 _IMPORT = re.compile(r'"IMPORT\s+(\S+)"')
-MAX_IDS_IN_TEXT = 256  # a parser that lists every selector value must not be made to list millions
+MAX_IDS_IN_TEXT = 256  # some parsers expand ranges into lists: keep those short
 
 
 @dataclass(slots=True)
-class Mended:
-    """A DBC text made sound.
+class Repaired:
+    """A DBC text after repair.
 
     `ranges`: (dbc_id, signal) -> (selector, ((low, high), ...)), unclipped.
     """
@@ -43,12 +43,12 @@ class Mended:
     is_changed: bool
 
 
-def mend(text):
-    """Return Mended for any text."""
-    return _Mender(text).run()
+def repair(text):
+    """Return Repaired for any text."""
+    return _Repairer(text).run()
 
 
-class _Mender:
+class _Repairer:
     def __init__(self, text):
         self.statements = split_statements(text)
         self.defects = []
@@ -64,12 +64,12 @@ class _Mender:
         for statement in self.statements:
             if statement.is_torn:
                 what = f"{statement.keyword or 'text'} has no proper end"
-                self.tell(statement, what, "read as far as it goes")
+                self.report(statement, what, "read as far as it goes")
         self.read_messages()
         for statement in self.statements:
             if statement.keyword == "SG_MUL_VAL_":
                 self.read_ranges(statement)
-        mend_layouts(self.messages, self.ranges, self.defects)
+        repair_layouts(self.messages, self.ranges, self.defects)
         kept = {id(m) for m in self.messages}
         self.by_id = {k: m for k, m in self.by_id.items() if id(m) in kept}
         self.write_ranges()
@@ -80,26 +80,26 @@ class _Mender:
             "SIG_VALTYPE_": self.read_float,
             "BO_TX_BU_": self.read_senders,
             "BA_": definitions.read_attribute,
-            "": lambda s: self.tell(s, f"not understood: {s.text[:60]}", "left out"),
+            "": lambda s: self.report(s, f"not understood: {s.text[:60]}", "left out"),
         }
         for statement in self.statements:
             reader = readers.get(statement.keyword)
             if reader:
                 reader(statement)
         self.defects.sort(key=lambda d: d.line)
-        return Mended(
+        return Repaired(
             self.write(definitions), self.defects, self.messages, self.ranges, bool(self.defects)
         )
 
-    def tell(self, statement, what, done):
+    def report(self, statement, what, done):
         """Add a defect at the line of a statement."""
         self.defects.append(Defect(statement.line, what, done))
 
     def find_message(self, statement, number):
-        """Return the draft that a statement refers to; tell the defect if there is none."""
+        """Return the draft that a statement refers to; report the defect if there is none."""
         draft = self.by_id.get(int(number[:12]))
         if draft is None and int(number[:12]) != INDEPENDENT:
-            self.tell(
+            self.report(
                 statement,
                 f"{statement.keyword} for message {number[:12]}, which is not there",
                 "left out",
@@ -107,7 +107,7 @@ class _Mender:
         return draft
 
     def find_signal(self, statement, number, name):
-        """Return (message, signal) that a statement refers to, or None; tell the defect."""
+        """Return (message, signal) that a statement refers to, or None; report the defect."""
         message = self.find_message(statement, number)
         if message is None:
             return None
@@ -116,7 +116,7 @@ class _Mender:
             what = (
                 f'{statement.keyword} for signal "{name}" of "{message.name}", which is not there'
             )
-            self.tell(statement, what, "left out")
+            self.report(statement, what, "left out")
             return None
         return message, signal
 
@@ -140,11 +140,11 @@ class _Mender:
                 good = [n for n in names if _is_name(n)]
                 self.nodes += good
                 if len(good) < len(names):
-                    self.tell(
+                    self.report(
                         statement, "BU_ holds names that are no identifiers", "those left out"
                     )
             elif keyword == "BS_" and statement.text.partition(":")[2].strip():
-                self.tell(
+                self.report(
                     statement, f"BS_ states a bit rate: {statement.text[:40]}", "read without it"
                 )
             elif keyword == "VAL_TABLE_":
@@ -157,21 +157,23 @@ class _Mender:
         if draft:
             message.signals.append(draft)
         elif not message:
-            self.tell(statement, f"signal outside of a message: {statement.text[:40]}", "left out")
+            self.report(
+                statement, f"signal outside of a message: {statement.text[:40]}", "left out"
+            )
 
     def read_ranges(self, statement):
         match = _MUL.fullmatch(statement.text)
         ranges = [(int(a), int(b)) for a, b in _RANGE.findall(match[4])] if match else []
         if not ranges:
-            self.tell(statement, f"not understood: {statement.text[:60]}", "left out")
+            self.report(statement, f"not understood: {statement.text[:60]}", "left out")
             return
         found = self.find_signal(statement, match[1], match[2])
         selector = found and found[0].find(match[3])
         if found and not selector:
             what = f'SG_MUL_VAL_ names selector "{match[3]}", which is not there'
-            self.tell(statement, what, "left out")
+            self.report(statement, what, "left out")
         elif found and "M" not in selector.mux:
-            self.tell(statement, f'SG_MUL_VAL_: "{match[3]}" is no selector', "left out")
+            self.report(statement, f'SG_MUL_VAL_: "{match[3]}" is no selector', "left out")
         elif found:
             top = (1 << min(selector.length, 64)) - 1
             ranges = tuple(sorted((a, min(b, top)) for a, b in ranges if a <= min(b, top)))
@@ -180,12 +182,12 @@ class _Mender:
                 self.mark_selected(statement, found[1], ranges[0][0])
 
     def mark_selected(self, statement, signal, value):
-        """Give a signal named in SG_MUL_VAL_ the mark that it lacks."""
+        """Add the multiplexer mark that a signal named in SG_MUL_VAL_ lacks."""
         if signal.mux == "M":
             signal.mux = f"m{value}M"  # some writers leave the first half out
         elif not signal.mux:
             signal.mux = f"m{value}"
-            self.tell(
+            self.report(
                 statement, f'SG_MUL_VAL_ for "{signal.name}", which has no mark', "multiplexed"
             )
 
@@ -206,7 +208,7 @@ class _Mender:
         match = _VAL.fullmatch(statement.text)
         if not match:
             if not re.match(r"VAL_\s+[A-Za-z_]", statement.text):
-                self.tell(statement, f"not understood: {statement.text[:60]}", "left out")
+                self.report(statement, f"not understood: {statement.text[:60]}", "left out")
             return
         found = self.find_signal(statement, match[1], match[2])
         if not found:
@@ -218,11 +220,11 @@ class _Mender:
             if abs(whole) < 2**64 and whole == int(whole):
                 pairs.setdefault(int(whole), text)
             else:
-                self.tell(
+                self.report(
                     statement, f"VAL_ names {number[:20]}, which no raw value is", "left out"
                 )
         if _PAIR.sub("", body).strip():
-            self.tell(
+            self.report(
                 statement,
                 f"VAL_ holds what is no value: {_PAIR.sub('', body).strip()[:40]}",
                 "left out",
@@ -234,12 +236,12 @@ class _Mender:
     def read_comment(self, statement):
         match = _CM.fullmatch(statement.text)
         if not match:
-            self.tell(statement, f"not understood: {statement.text[:60]}", "left out")
+            self.report(statement, f"not understood: {statement.text[:60]}", "left out")
             return
         fragment = _IMPORT.fullmatch(match[8])
         if fragment:
             what = f"this is a fragment that imports {fragment[1]}"
-            self.tell(statement, what, "not followed: load the file that is generated from it")
+            self.report(statement, what, "not followed: load the file that is generated from it")
         if match[1]:
             found = self.find_signal(statement, match[2], match[3])
             if found:
@@ -254,7 +256,7 @@ class _Mender:
     def read_float(self, statement):
         match = _VALTYPE.fullmatch(statement.text)
         if not match:
-            self.tell(statement, f"not understood: {statement.text[:60]}", "left out")
+            self.report(statement, f"not understood: {statement.text[:60]}", "left out")
             return
         found = self.find_signal(statement, match[1], match[2])
         if not found or match[3] in "03":
@@ -263,7 +265,7 @@ class _Mender:
         if found[1].length != n_bits:
             name, length = found[1].name, found[1].length
             what = f'"{name}" is said to be a float of {n_bits} bits and has {length}'
-            self.tell(statement, what, "read as an integer")
+            self.report(statement, what, "read as an integer")
             return
         self.out.append(f"SIG_VALTYPE_ {found[0].dbc_id} {found[1].name} : {match[3]};")
 
@@ -275,7 +277,7 @@ class _Mender:
             self.out.append(f"BO_TX_BU_ {message.dbc_id} : {','.join(names)};")
 
     def write(self, definitions):
-        """Return the mended text."""
+        """Return the repaired text."""
         head = [
             f"VERSION {self.version}",
             "NS_ :",

@@ -1,4 +1,4 @@
-"""Each defect of rp2040py 0.3.6 that mends.py mends: shown in the original, gone in ours."""
+"""Each defect of rp2040py 0.3.6 that patches.py repairs: shown in the original, gone in ours."""
 
 import pytest
 
@@ -10,7 +10,7 @@ from rp2040py.peripherals.peripheral import UnimplementedPeripheral
 from rp2040py.rp2040 import RP2040
 from rp2040py.usb.cdc import USBCDC
 
-from stagelog.rig.rp2040 import mends
+from stagelog.rig.rp2040 import patches
 from stagelog.rig.rp2040.board import PicoBoard
 from stagelog.rig.runtimes import find_runtime
 
@@ -70,7 +70,7 @@ def test_usb_original_answers_an_armed_endpoint_that_nobody_writes_to(original):
     assert original.usb_ctrl.read_uint32(usb.BUFF_STATUS) == 1 << 5
 
 
-def test_usb_mended_waits_until_the_host_writes():
+def test_usb_patched_waits_until_the_host_writes():
     class Host:
         data = None
 
@@ -85,7 +85,7 @@ def test_usb_mended_waits_until_the_host_writes():
             pass
 
     chip = BareChip()
-    controller = mends.MendedUsb(chip, "USB")
+    controller = patches.PatchedUsb(chip, "USB")
     controller.host = host = Host()
     arm_out_endpoint(chip, controller)
     chip.clock.tick(10_000_000)
@@ -100,7 +100,7 @@ def test_usb_mended_waits_until_the_host_writes():
 
 
 def is_raised_after_clear(peripheral, interrupts):
-    """Enable and clear the transmit interrupt; tell whether its line is still up."""
+    """Enable and clear the transmit interrupt; return whether its line is still up."""
     peripheral.write_uint32_atomic(uart.UARTIMSC, uart.UARTTXINTR, 0)
     peripheral.write_uint32_atomic(uart.UARTICR, uart.UARTTXINTR, 0)
     return interrupts[-1][1]
@@ -110,7 +110,7 @@ def test_uart_original_raises_its_transmit_interrupt_for_ever():
     chip = BareChip()
     dreq = uart.IUARTDMAChannels(rx=0, tx=0)
     assert is_raised_after_clear(uart.RPUART(chip, "UART", 20, dreq), chip.interrupts)
-    assert not is_raised_after_clear(mends.MendedUart(chip, "UART", 20, dreq), chip.interrupts)
+    assert not is_raised_after_clear(patches.PatchedUart(chip, "UART", 20, dreq), chip.interrupts)
 
 
 def test_uart_works_in_the_firmware(board):
@@ -132,7 +132,7 @@ def test_flash_original_erases_in_no_time(original):
     assert not flash._shift_byte(0) & 1
 
 
-def test_flash_mended_takes_45_ms_a_sector_with_interrupts_off(board):
+def test_flash_patched_takes_45_ms_a_sector_with_interrupts_off(board):
     said = board.repl.exec(
         "import rp2, time\nf = rp2.Flash()\nt = time.ticks_us()\nf.ioctl(6, 300)\n"
         "print(time.ticks_diff(time.ticks_us(), t))"
@@ -149,7 +149,7 @@ def test_clocks_original_ignores_the_registers(original):
 @pytest.mark.parametrize(
     ("sys_Hz", "peri_Hz"), [(125_000_000, 48_000_000), (120_000_000, 120_000_000)]
 )
-def test_clocks_mended_follow_machine_freq(board, sys_Hz, peri_Hz):
+def test_clocks_patched_follow_machine_freq(board, sys_Hz, peri_Hz):
     said = board.repl.exec(
         f"import machine, time\nmachine.freq({sys_Hz}, {peri_Hz})\n"
         "s = machine.SPI(1, 12_000_000)\nb = bytearray(6000)\n"
