@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -393,3 +394,22 @@ def test_values_of_a_manifest_that_make_no_sense_are_left_aside(tmp_path, value)
     os.truncate(part.path, 5 * BLOCK_BYTES)
     entries[0].values["last_seq"] = 100 + 9
     assert judge_log(part.path, entries[0]).verdict.text.startswith("INCOMPLETE: 5 blocks at the")
+
+
+def test_a_file_that_appears_at_once_is_whole_on_the_disk_before_it_gets_its_name(
+    tmp_path, monkeypatch
+):
+    """What a power cut behind the fsync leaves is what the file holds at that call."""
+    from stagelog.archive.files import write_atomic
+
+    on_disk, fsync = [], os.fsync
+
+    def record(handle):
+        if not os.path.isdir(f"/proc/self/fd/{handle}"):
+            on_disk.append(Path(os.readlink(f"/proc/self/fd/{handle}")).read_bytes())
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", record)
+    write_atomic(tmp_path / "x.json", b"seven bytes more or less")
+    assert on_disk == [b"seven bytes more or less"]
+    assert [path.name for path in tmp_path.iterdir()] == ["x.json"]

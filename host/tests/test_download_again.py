@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from slog.layout import BLOCK_BYTES
+from slog.messages import CONTROL_STOP, STATE_IDLE
 from stagelog.archive import find_sessions, stage_folder
 from stagelog.archive.manifest import put_entry
 from stagelog.blocks import read_log
@@ -242,3 +243,13 @@ def test_the_longer_copy_counts_wherever_it_lies(run, grown, archive):
     code, out, _ = run("verify", archive)
     (line,) = (line for line in out.splitlines() if line.startswith("superseded"))
     assert code == 0 and "event=unsorted" in line
+
+
+def test_a_logger_that_was_stopped_stays_stopped_after_a_download(run, target, archive):
+    target.link.control(CONTROL_STOP, target.link.hello()["boot"])
+    before = target.link.hello()
+    code, out, _ = run("download", "x", "--archive", archive, "--stop", "--json")
+    assert code == 0 and len(json.loads(out)["sessions"]) == 1
+    after = target.link.hello()
+    assert before["state"] == after["state"] == STATE_IDLE
+    assert len(target.link.list_sessions()) == 1
