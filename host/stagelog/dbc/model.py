@@ -6,6 +6,7 @@ Values only. Layout follows the DBC: a signal's `start` is the number of its lea
 drawing 2 of dbc/README.md.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,7 +24,7 @@ class Defect:
     what: str
     done: str
 
-    def __str__(self):
+    def __str__(self) -> str:
         place = f"line {self.line}: " if self.line else ""
         return f"{place}{self.what}; {self.done}"
 
@@ -54,7 +55,7 @@ class Signal:
     comment: str | None = None
 
     @property
-    def n_bytes(self):
+    def n_bytes(self) -> int:
         """Return how many payload bytes a frame needs to hold the signal."""
         return last_byte(self.start, self.length, self.is_motorola) + 1
 
@@ -77,7 +78,7 @@ class Message:
     senders: tuple[str, ...] = ()
     comment: str | None = None
 
-    def signal(self, name):
+    def signal(self, name: str) -> Signal:
         """Return the signal of that name; KeyError if there is none."""
         for signal in self.signals:
             if signal.name == name:
@@ -104,7 +105,7 @@ class Database:
     version: str = ""
     cantools: object = field(default=None, compare=False, repr=False)
 
-    def message(self, name):
+    def message(self, name: str) -> Message:
         """Return the message of that name; KeyError if there is none."""
         for message in self.messages:
             if message.name == name:
@@ -112,12 +113,12 @@ class Database:
         raise KeyError(name)
 
     @property
-    def n_signals(self):
+    def n_signals(self) -> int:
         """Return the number of signals of all messages."""
         return sum(len(m.signals) for m in self.messages)
 
 
-def bits_of(start, length, is_motorola):
+def bits_of(start: int, length: int, is_motorola: bool) -> Sequence[int]:
     """Return the DBC bit numbers of a signal, most significant first."""
     if not is_motorola:
         return range(start + length - 1, start - 1, -1)
@@ -125,7 +126,7 @@ def bits_of(start, length, is_motorola):
     return [(k // 8) * 8 + 7 - k % 8 for k in range(first, first + length)]
 
 
-def last_byte(start, length, is_motorola):
+def last_byte(start: int, length: int, is_motorola: bool) -> int:
     """Return the index of the last payload byte that a signal touches."""
     if is_motorola:
         return ((start // 8) * 8 + 7 - start % 8 + length - 1) // 8

@@ -4,12 +4,18 @@ Owns the facts of `stagelog dbc check` as data; prints nothing. Works through a 
 chunk by chunk.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from stagelog.dbc.model import Database, Signal
 from stagelog.decode.engine import decode
 from stagelog.decode.plan import compile_plan
+from stagelog.decode.tables import MessageTable
+from stagelog.model import FrameTable
 
 MAX_GAPS = 200_000  # per message, enough for a median of the cycle time
 CYCLE_TOLERANCE = 0.1  # of the median, relative
@@ -18,7 +24,7 @@ MAX_LATE_SHARE = 0.01
 MIN_ROWS_STUCK = 100
 
 
-def check_database(database):
+def check_database(database: Database) -> dict[str, Any]:
     """Return what a database holds and what is wrong with it, as JSON types."""
     plan = compile_plan(database)
     return {
@@ -33,7 +39,7 @@ def check_database(database):
     }
 
 
-def check_log(database, chunks):
+def check_log(database: Database, chunks: Iterable[FrameTable]) -> dict[str, Any]:
     """Return how a log agrees with a database, as JSON types.
 
     `chunks` are frame tables in order.
@@ -51,7 +57,7 @@ class _MessageFacts:
     n_long: int = 0
     least_bytes: int = 255
     last_us: int | None = None
-    gaps: list = field(default_factory=list)
+    gaps: list[NDArray[np.int64]] = field(default_factory=list)
     n_gaps: int = 0
 
 
@@ -67,17 +73,17 @@ class _SignalFacts:
 class LogCheck:
     """Feeds on frame tables; `result()` gives the verdict at any time."""
 
-    def __init__(self, database):
+    def __init__(self, database: Database) -> None:
         self.database = database
         self.plan = compile_plan(database)
         self.n_frames = 0
-        self.unknown = {}
+        self.unknown: dict[tuple[int, bool], int] = {}
         self.messages = {p.message.name: _MessageFacts() for p in self.plan.messages}
-        self.signals = {}
+        self.signals: dict[tuple[str, str], _SignalFacts] = {}
         lengths = [p.message.n_bytes for p in self.plan.messages]
         self.n_bytes_of_code = np.array([*lengths, 0, 0, 0, 0], np.int64)
 
-    def feed(self, frames):
+    def feed(self, frames: FrameTable) -> None:
         """Take one frame table."""
         self.n_frames += len(frames)
         decoded = decode(frames, self.plan)
@@ -89,7 +95,7 @@ class LogCheck:
             for name in table.signals:
                 self._feed_values(table, name)
 
-    def _feed_lengths(self, frames):
+    def _feed_lengths(self, frames: FrameTable) -> None:
         codes = self.plan.lookup.codes(frames, False)
         lengths = frames["n_bytes"].astype(np.int64)
         is_known = codes < len(self.plan.messages)
@@ -101,7 +107,7 @@ class LogCheck:
             facts.n_long += int((found > self.n_bytes_of_code[code]).sum())
             facts.least_bytes = min(facts.least_bytes, int(found.min()))
 
-    def _feed_times(self, table):
+    def _feed_times(self, table: MessageTable) -> None:
         facts = self.messages[table.name]
         facts.n += len(table)
         t_us = table.t_us
@@ -112,7 +118,7 @@ class LogCheck:
             facts.gaps.append(np.diff(t_us))
             facts.n_gaps += len(t_us) - 1
 
-    def _feed_values(self, table, name):
+    def _feed_values(self, table: MessageTable, name: str) -> None:
         values = table.signals[name]
         if not len(values):
             return
@@ -128,9 +134,9 @@ class LogCheck:
             raw = np.rint((values - float(signal.offset)) / float(signal.scale))
             facts.n_unnamed += int(np.count_nonzero(~np.isin(raw, list(signal.choices))))
 
-    def result(self):
+    def result(self) -> dict[str, Any]:
         """Return the facts as JSON types; `ok` if nothing contradicts the database."""
-        facts = {
+        facts: dict[str, Any] = {
             "n_frames": self.n_frames,
             "unknown_ids": [
                 {"can_id": f"{can_id:08X}" if is_ext else f"{can_id:03X}", "n_frames": n}
@@ -166,7 +172,7 @@ class LogCheck:
         facts["ok"] = not late and not any(facts[key] for key in bad)
         return facts
 
-    def _lengths(self):
+    def _lengths(self) -> list[dict[str, Any]]:
         return [
             {
                 "message": name,
@@ -179,7 +185,7 @@ class LogCheck:
             if f.n_short or f.n_long
         ]
 
-    def _cycles(self):
+    def _cycles(self) -> list[dict[str, Any]]:
         """Return the cycle times of messages that have one, as specified and as seen."""
         rows = []
         for name, f in self.messages.items():
@@ -203,7 +209,7 @@ class LogCheck:
         return rows
 
 
-def _has_limits(signal):
+def _has_limits(signal: Signal) -> bool:
     """Tell whether a signal's limits say anything: [0|0] means none."""
     low, high = signal.minimum, signal.maximum
     return low is not None and high is not None and low < high

@@ -6,17 +6,29 @@ chunks that stay in the processor's cache. Raises UsageError for a mode that doe
 nothing for what frames hold.
 """
 
-import numpy as np
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from stagelog.decode.plan import Group, MessagePlan, Plan, Ranges, WordKey
 from stagelog.decode.tables import Decoded, MessageTable
 from stagelog.errors import UsageError
+from stagelog.model import FrameTable
 
 CHUNK_FRAMES = 1 << 17
-_DTYPES = {"phys": np.float64, "f32": np.float32, "raw": None}
+_DTYPES: dict[str, type[np.floating[Any]] | None] = {
+    "phys": np.float64,
+    "f32": np.float32,
+    "raw": None,
+}
 _U = np.uint64
 
 
-def decode(frames, plan, mode="phys", with_suspects=False):
+def decode(
+    frames: FrameTable, plan: Plan, mode: str = "phys", with_suspects: bool = False
+) -> Decoded:
     """Decode a frame table.
 
     Shapes   frames: FRAME or FRAME_FD, n rows; each message's m rows in the order of the frames.
@@ -49,7 +61,9 @@ def decode(frames, plan, mode="phys", with_suspects=False):
     return result
 
 
-def iter_decode(chunks, plan, mode="phys", with_suspects=False):
+def iter_decode(
+    chunks: Iterable[FrameTable], plan: Plan, mode: str = "phys", with_suspects: bool = False
+) -> Iterator[Decoded]:
     """Decode frame tables one after the other.
 
     Yields one Decoded per table, memory bounded by the largest.
@@ -58,14 +72,16 @@ def iter_decode(chunks, plan, mode="phys", with_suspects=False):
         yield decode(frames, plan, mode, with_suspects)
 
 
-def _codes(frames, plan, with_suspects):
+def _codes(
+    frames: FrameTable, plan: Plan, with_suspects: bool
+) -> tuple[NDArray[Any], NDArray[np.int64], set[int]]:
     """Return (code per frame, frames per chunk and code, codes with a frame too short)."""
     lookup = plan.lookup
     n_chunks = -(-len(frames) // CHUNK_FRAMES)
     codes = np.empty(len(frames), lookup.dtype)
     counts = np.zeros((n_chunks, lookup.n + 4), np.int64)
     most = int(plan.need_of_code.max())
-    short_codes = set()
+    short_codes: set[int] = set()
     for k in range(n_chunks):
         chunk = frames[k * CHUNK_FRAMES : (k + 1) * CHUNK_FRAMES]
         part = lookup.codes(chunk, with_suspects)
@@ -79,7 +95,12 @@ def _codes(frames, plan, with_suspects):
     return codes, counts, short_codes
 
 
-def _decode_chunk(frames, codes, n_of_code, writers):
+def _decode_chunk(
+    frames: FrameTable,
+    codes: NDArray[Any],
+    n_of_code: list[int],
+    writers: "Sequence[_Writer | None]",
+) -> None:
     """Sort one chunk by message and hand each message its frames."""
     order = np.argsort(codes, kind="stable")  # a radix sort for 8 and 16 bits
     n_known = sum(n_of_code[: len(writers)])
@@ -91,7 +112,7 @@ def _decode_chunk(frames, codes, n_of_code, writers):
     n_bytes = None
     low = 0
     for writer, n in zip(writers, n_of_code, strict=False):
-        if not n:
+        if writer is None or not n:
             continue
         high = low + n
         if writer.source is not None and ids is None:
@@ -105,13 +126,13 @@ def _decode_chunk(frames, codes, n_of_code, writers):
 class _Payloads:
     """Payload words of a chunk in the order of its messages, gathered when they are asked for."""
 
-    def __init__(self, data, order):
+    def __init__(self, data: NDArray[np.uint8], order: NDArray[np.intp]) -> None:
         self.data = data
         self.width = data.shape[1]
         self.order = order
         self.first = self._gather(0)
 
-    def word(self, at, low, high):
+    def word(self, at: int, low: int, high: int) -> NDArray[np.uint64]:
         """Return bytes at..at+7 of rows low..high as little-endian words."""
         if at == 0:
             return self.first[low:high]
@@ -119,13 +140,13 @@ class _Payloads:
             return np.zeros(high - low, np.uint64)  # frames of this table cannot hold the signal
         return self.data[:, at : at + 8][self.order[low:high]].view(np.uint64)[:, 0]
 
-    def byte(self, at, low, high):
+    def byte(self, at: int, low: int, high: int) -> NDArray[np.uint64]:
         """Return byte `at` of rows low..high as words."""
         if at >= self.width:
             return np.zeros(high - low, np.uint64)
         return self.data[:, at][self.order[low:high]].astype(np.uint64)
 
-    def _gather(self, at):
+    def _gather(self, at: int) -> NDArray[np.uint64]:
         view = self.data[:, at : at + 8]
         return view.view(np.uint64)[:, 0][self.order]
 
@@ -133,7 +154,9 @@ class _Payloads:
 class _Writer:
     """Fills the table of one message, chunk after chunk."""
 
-    def __init__(self, plan, n, dtype, has_short):
+    def __init__(
+        self, plan: MessagePlan, n: int, dtype: type[np.floating[Any]] | None, has_short: bool
+    ) -> None:
         self.plan = plan
         self.n = n
         self.at = 0
@@ -144,33 +167,53 @@ class _Writer:
         self.bus = np.empty(n, np.uint8)
         self.source = np.empty(n, np.uint8) if plan.message.is_j1939 else None
         self.n_bytes = np.empty(n, np.uint8) if has_short else None
-        self.parts = [([], [[] for _ in b.groups]) for b in plan.branches]
+        self.parts: list[tuple[list[NDArray[np.intp]], list[list[NDArray[Any]]]]] = [
+            ([], [[] for _ in b.groups]) for b in plan.branches
+        ]
         if dtype is None:
             self.blocks = [np.empty((len(g.names), n), g.raw_dtype) for g in plan.groups]
         else:
             self.block = block = np.empty((plan.n_rows, n), dtype)
             self.blocks = [block[g.row : g.row + len(g.names)] for g in plan.groups]
 
-    def add(self, payloads, low, high, t_us, bus, ids, n_bytes):
+    def add(
+        self,
+        payloads: _Payloads,
+        low: int,
+        high: int,
+        t_us: NDArray[np.int64],
+        bus: NDArray[np.uint8],
+        ids: NDArray[np.uint32] | None,
+        n_bytes: NDArray[np.uint8] | None,
+    ) -> None:
         at, end = self.at, self.at + high - low
         self.t_us[at:end] = t_us[low:high]
         self.bus[at:end] = bus[low:high]
         if self.source is not None:
+            assert ids is not None
             self.source[at:end] = ids[low:high] & np.uint32(0xFF)
-        if self.has_short:
-            self.n_bytes[at:end] = n_bytes[low:high]
-        words = {}
+        held = None
+        if self.n_bytes is not None:
+            assert n_bytes is not None
+            held = self.n_bytes[at:end] = n_bytes[low:high]
+        words: dict[WordKey, NDArray[np.uint64]] = {}
         for group, block in zip(self.plan.groups, self.blocks, strict=True):
             raw = _extract(group, _word(group, payloads, low, high, words))
             self.put(group, raw, block[:, at:end])
         if self.plan.branches:
-            self._add_branches(
-                payloads, low, high, words, n_bytes[low:high] if self.has_short else None
-            )
+            self._add_branches(payloads, low, high, words, held)
         self.at = end
 
-    def _add_branches(self, payloads, low, high, words, n_bytes):
-        selectors, masks = {}, []
+    def _add_branches(
+        self,
+        payloads: _Payloads,
+        low: int,
+        high: int,
+        words: dict[WordKey, NDArray[np.uint64]],
+        n_bytes: NDArray[np.uint8] | None,
+    ) -> None:
+        selectors: dict[str, NDArray[Any]] = {}
+        masks: list[NDArray[np.bool_]] = []
         for branch, (row_parts, value_parts) in zip(self.plan.branches, self.parts, strict=True):
             value = selectors.get(branch.selector)
             if value is None:
@@ -194,13 +237,13 @@ class _Writer:
                 self.put(group, raw, values)
                 parts.append(values)
 
-    def table(self):
+    def table(self) -> MessageTable:
         """Return the finished MessageTable."""
         table = MessageTable(self.plan.message, self.t_us, self.bus, self.source)
         if self.plan.rows is not None and self.dtype is not None and not self.has_short:
-            block = list(self.block)
-            rows = map(block.__getitem__, self.plan.rows)
-            table.signals = dict(zip(self.plan.columns, rows, strict=True))
+            rows_of_block = list(self.block)
+            chosen = map(rows_of_block.__getitem__, self.plan.rows)
+            table.signals = dict(zip(self.plan.columns, chosen, strict=True))
             return table
         for group, block in zip(self.plan.groups, self.blocks, strict=True):
             if not self.has_short:
@@ -219,9 +262,16 @@ class _Writer:
         table.signals = {name: table.signals[name] for name in self.plan.columns}
         return table
 
-    def _keep(self, table, name, need, rows, values):
+    def _keep(
+        self,
+        table: MessageTable,
+        name: str,
+        need: int,
+        rows: NDArray[np.intp] | None,
+        values: NDArray[Any],
+    ) -> None:
         """Store a signal, without the rows whose frame was too short for it."""
-        if self.has_short:
+        if self.n_bytes is not None:
             n_bytes = self.n_bytes if rows is None else self.n_bytes[rows]
             good = n_bytes >= need
             n_short = len(good) - int(np.count_nonzero(good))
@@ -234,7 +284,13 @@ class _Writer:
             table.rows[name] = rows
 
 
-def _word(group, payloads, low, high, words):
+def _word(
+    group: Group,
+    payloads: _Payloads,
+    low: int,
+    high: int,
+    words: dict[WordKey, NDArray[np.uint64]],
+) -> NDArray[np.uint64]:
     """Return the words that a group reads, bytes in its order; for split groups (word, byte)."""
     word = words.get(group.key)
     if word is None:
@@ -248,7 +304,7 @@ def _word(group, payloads, low, high, words):
     return word
 
 
-def _extract(group, word):
+def _extract(group: Group, word: NDArray[np.uint64]) -> NDArray[Any]:
     """Return raw values [signals, frames]: int64, uint64 (wide), or a float type."""
     kind = group.kind
     if not group.key[2]:
@@ -271,17 +327,18 @@ def _extract(group, word):
     return raw
 
 
-def _store(group, raw, out):
+def _store(group: Group, raw: NDArray[Any], out: NDArray[Any]) -> None:
     """Write raw values, which fit the type of `out`."""
     np.copyto(out, raw, casting="unsafe")
 
 
-def _scale(group, raw, out):
+def _scale(group: Group, raw: NDArray[Any], out: NDArray[Any]) -> None:
     """Write physical values, computed in float64 and rounded once if `out` is narrower."""
-    if group.scale is None and group.offset is None:
-        np.copyto(out, raw, casting="unsafe")
-    elif group.offset is None:
-        np.multiply(raw, group.scale, out=out, casting="same_kind")
+    if group.offset is None:
+        if group.scale is None:
+            np.copyto(out, raw, casting="unsafe")
+        else:
+            np.multiply(raw, group.scale, out=out, casting="same_kind")
     elif out.dtype == np.float64:
         np.multiply(raw, 1.0 if group.scale is None else group.scale, out=out)
         out += group.offset
@@ -290,7 +347,7 @@ def _scale(group, raw, out):
         np.add(exact, group.offset, out=out, casting="same_kind")
 
 
-def _within(values, ranges):
+def _within(values: NDArray[Any], ranges: Ranges) -> NDArray[np.bool_]:
     """Return True where a selector value lies in one of the ranges."""
     mask = np.zeros(len(values), bool)
     for low, high in ranges:
@@ -298,7 +355,7 @@ def _within(values, ranges):
     return mask
 
 
-def _count_unknown(frames, mask):
+def _count_unknown(frames: FrameTable, mask: NDArray[np.bool_]) -> dict[tuple[int, bool], int]:
     """Return {(can_id, is_ext): number} of the frames under the mask."""
     ids = frames["can_id"][mask]
     is_ext = (frames["flags"][mask] & 1) != 0

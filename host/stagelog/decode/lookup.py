@@ -11,9 +11,14 @@ J1939 (SAE J1939-21): bits 28..26 priority, 25..8 PGN, 7..0 source address. If t
 23..16) is below 240, bits 15..8 are a destination and not part of the PGN.
 """
 
-import numpy as np
+from collections.abc import Mapping, Sequence
+from typing import overload
 
-from stagelog.model import ERR, EXT, RTR, SUSPECT
+import numpy as np
+from numpy.typing import NDArray
+
+from stagelog.dbc.model import Message
+from stagelog.model import ERR, EXT, RTR, SUSPECT, FrameTable
 
 _HASH_BITS = 16
 _TRIES = 200
@@ -27,13 +32,17 @@ class Lookup:
                the code "unknown". Which message a frame belongs to never depends on the selection.
     """
 
-    def __init__(self, messages, database=None):
+    def __init__(
+        self, messages: Sequence[Message], database: Sequence[Message] | None = None
+    ) -> None:
         self.n = len(messages)
-        self.dtype = np.uint8 if self.n <= 252 else np.uint16
+        self.dtype: type[np.uint8] | type[np.uint16] = np.uint8 if self.n <= 252 else np.uint16
         self.unknown, self.not_data = self.n, self.n + 1
         self.suspect, self.other_bus = self.n + 2, self.n + 3
         self.standard = np.full(2049, self.unknown, self.dtype)
-        exact, by_source, by_pgn = {}, {}, {}
+        exact: dict[int, int] = {}
+        by_source: dict[int, list[tuple[int, int]]] = {}
+        by_pgn: dict[int, int] = {}
         code_of = {id(message): code for code, message in enumerate(messages)}
         for message in messages if database is None else database:
             code = code_of.get(id(message), self.unknown)
@@ -45,18 +54,18 @@ class Lookup:
                 by_source.setdefault(pgn_key(message.can_id), []).append(
                     (message.can_id & 0xFF, code)
                 )
-        with_source = {}
+        with_source: dict[int, int] = {}
         for key, entries in by_source.items():
             if len(entries) > 1:
                 with_source.update({key | source: code for source, code in entries})
             by_pgn[key] = entries[0][1]
-        self.tables = [
+        self.tables: list[tuple[int | None, _Keys]] = [
             (None, _Keys(exact)),
             (0xFF, _Keys(with_source)),
             (0x00, _Keys(by_pgn)),
         ]
 
-    def codes(self, frames, with_suspects):
+    def codes(self, frames: FrameTable, with_suspects: bool) -> NDArray[np.uint8 | np.uint16]:
         """Return one code per frame."""
         flags = frames["flags"]
         seen = int(np.bitwise_or.reduce(flags)) if len(flags) else 0
@@ -71,7 +80,7 @@ class Lookup:
             codes[(flags & (RTR | ERR)) != 0] = self.not_data
         return codes
 
-    def _extended(self, ids):
+    def _extended(self, ids: NDArray[np.uint32]) -> NDArray[np.uint8 | np.uint16]:
         codes = np.full(len(ids), self.unknown, self.dtype)
         for kept_source, keys in reversed(self.tables):
             if not keys.n:
@@ -81,7 +90,15 @@ class Lookup:
         return codes
 
 
-def pgn_key(ids, source_mask=0):
+@overload
+def pgn_key(ids: int, source_mask: int = 0) -> int: ...
+
+
+@overload
+def pgn_key(ids: NDArray[np.uint32], source_mask: int = 0) -> NDArray[np.uint32]: ...
+
+
+def pgn_key(ids: int | NDArray[np.uint32], source_mask: int = 0) -> int | NDArray[np.uint32]:
     """Return identifiers without priority, destination and (unless masked in) source address."""
     if isinstance(ids, int):
         return int(pgn_key(np.array([ids], np.uint32), source_mask)[0])
@@ -95,31 +112,30 @@ class _Keys:
     search.
     """
 
-    def __init__(self, code_of):
+    def __init__(self, code_of: Mapping[int, int]) -> None:
         self.n = len(code_of)
         self.keys = np.array(sorted(code_of), np.uint32)
         self.codes = np.array([code_of[k] for k in sorted(code_of)], np.uint16)
-        self.factor = self._find_factor() if self.n else None
+        self.factor: np.uint32 | None = self._find_factor() if self.n else None
         if self.factor is not None:
             self.slots = np.zeros(1 << _HASH_BITS, np.uint16)
-            self.slots[self._hash(self.keys)] = np.arange(self.n)
+            self.slots[self._hash(self.keys, self.factor)] = np.arange(self.n)
 
-    def find(self, ids):
+    def find(self, ids: NDArray[np.uint32]) -> tuple[NDArray[np.uint16], NDArray[np.bool_]]:
         """Return (codes, True where the key is known)."""
         if self.factor is not None:
-            at = self.slots[self._hash(ids)]
+            at = self.slots[self._hash(ids, self.factor)]
         else:
             at = np.minimum(np.searchsorted(self.keys, ids), self.n - 1)
         return self.codes[at], self.keys[at] == ids
 
-    def _hash(self, ids):
-        return (ids * self.factor) >> np.uint32(32 - _HASH_BITS)
+    def _hash(self, ids: NDArray[np.uint32], factor: np.uint32) -> NDArray[np.uint32]:
+        return (ids * factor) >> np.uint32(32 - _HASH_BITS)
 
-    def _find_factor(self):
+    def _find_factor(self) -> np.uint32 | None:
         factor = 2654435769  # 2**32 divided by the golden ratio, odd
         for _ in range(_TRIES if self.n < 1000 else 0):
-            self.factor = np.uint32(factor)
-            if len(np.unique(self._hash(self.keys))) == self.n:
-                return self.factor
+            if len(np.unique(self._hash(self.keys, np.uint32(factor)))) == self.n:
+                return np.uint32(factor)
             factor = (factor * 1664525 + 1013904223) % (1 << 32) | 1
         return None

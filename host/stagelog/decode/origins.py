@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stagelog.decode.plan import Plan
 from stagelog.decode.tables import Decoded, MessageTable
@@ -107,18 +108,18 @@ def split_plan(plan: Plan, names: dict[str, dict[Origin, str]]) -> Plan:
     return replace(plan, messages=messages)
 
 
-def _keys(table):
+def _keys(table: MessageTable) -> NDArray[np.int64]:
     """Return one number per row: bus << 9 | source + 1, or 0 for no source."""
     keys = table.bus.astype(np.int64) << 9
     return keys if table.source is None else keys | (table.source.astype(np.int64) + 1)
 
 
-def _origin(key):
+def _origin(key: int) -> Origin:
     source = (key & 511) - 1
     return Origin(key >> 9, None if source < 0 else source)
 
 
-def _rows(table, rows, name):
+def _rows(table: MessageTable, rows: NDArray[np.intp], name: str) -> MessageTable:
     """Return some rows of a MessageTable, under another name."""
     part = MessageTable(
         replace(table.message, name=name),

@@ -12,17 +12,25 @@ signals of a group in one two-dimensional operation.
 A signal over nine bytes (only in CAN FD payloads) is put together from a word and a byte.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
-from stagelog.dbc.model import Message, last_byte
+from stagelog.dbc.model import Database, Message, Signal, last_byte
 from stagelog.decode.lookup import Lookup
 from stagelog.errors import UsageError
 
-_FLOATS = {16: np.float16, 32: np.float32, 64: np.float64}
+_FLOATS: dict[int, type[np.floating[Any]]] = {16: np.float16, 32: np.float32, 64: np.float64}
+
+
+Ranges: TypeAlias = tuple[tuple[int, int], ...]  # (low, high) of a selector's values
+Condition: TypeAlias = tuple[str, Ranges]  # the selector's name, and where it has to lie
+WordKey: TypeAlias = tuple[int, bool, bool]  # word, is_motorola, is_split
 
 
 @dataclass(slots=True)
@@ -36,16 +44,16 @@ class Group:
     scale, offset  float64[n, 1] or None where all are 1 or 0
     """
 
-    key: tuple
+    key: WordKey
     kind: str
-    raw_dtype: np.dtype
+    raw_dtype: np.dtype[Any]
     row: int
     names: list[str]
     needs: list[int]
-    left: np.ndarray
-    right: np.ndarray
-    scale: np.ndarray | None
-    offset: np.ndarray | None
+    left: NDArray[np.uint64]
+    right: NDArray[Any]
+    scale: NDArray[np.float64] | None
+    offset: NDArray[np.float64] | None
 
 
 @dataclass(slots=True)
@@ -57,7 +65,7 @@ class Branch:
 
     selector: str
     reader: Group
-    ranges: tuple
+    ranges: Ranges
     parent: int
     groups: list[Group] = field(default_factory=list)
 
@@ -87,20 +95,24 @@ class Plan:
 
     messages: list[MessagePlan]
     lookup: Lookup
-    need_of_code: np.ndarray
+    need_of_code: NDArray[np.uint8]
     buses: tuple[int, ...] | None
     sha256: str
     left_out: dict[str, str]
 
     @property
-    def n_signals(self):
+    def n_signals(self) -> int:
         """Return the number of signals that are decoded."""
         groups = [g for m in self.messages for g in m.groups]
         groups += [g for m in self.messages for b in m.branches for g in b.groups]
         return sum(len(g.names) for g in groups)
 
 
-def compile_plan(database, signals=None, buses=None):
+def compile_plan(
+    database: Database,
+    signals: str | Iterable[str] | None = None,
+    buses: Iterable[int] | None = None,
+) -> Plan:
     """Compile a Database, or a part of it, into a Plan.
 
     signals   names or patterns: "EngSpd", "ENG_1.EngSpd", "ENG_1", "*Temp*"; None for all
@@ -108,7 +120,7 @@ def compile_plan(database, signals=None, buses=None):
     Raises    UsageError for a name that is not in the database, with the nearest one that is
     """
     wanted = _selection(database, signals)
-    left_out = {}
+    left_out: dict[str, str] = {}
     plans = []
     for message in database.messages:
         names = wanted.get(message.name)
@@ -118,16 +130,16 @@ def compile_plan(database, signals=None, buses=None):
                 plans.append(plan)
     lookup = Lookup([p.message for p in plans], database.messages)
     need_of_code = np.array([p.need for p in plans] + [0] * 4, np.uint8)
-    buses = None if buses is None else tuple(buses)
-    return Plan(plans, lookup, need_of_code, buses, database.sha256, left_out)
+    wanted_buses = None if buses is None else tuple(buses)
+    return Plan(plans, lookup, need_of_code, wanted_buses, database.sha256, left_out)
 
 
-def _selection(database, signals):
+def _selection(database: Database, signals: str | Iterable[str] | None) -> dict[str, set[str]]:
     """Return message name -> set of signal names."""
     everything = {m.name: {s.name for s in m.signals} for m in database.messages}
     if signals is None:
         return everything
-    wanted = {}
+    wanted: dict[str, set[str]] = {}
     for pattern in [signals] if isinstance(signals, str) else signals:
         n_found = 0
         for message, names in everything.items():
@@ -146,13 +158,14 @@ def _selection(database, signals):
     return wanted
 
 
-def _matches(pattern, message, name):
+def _matches(pattern: str, message: str, name: str) -> bool:
     return any(fnmatchcase(text, pattern) for text in (name, f"{message}.{name}", message))
 
 
-def _compile_message(message, wanted, left_out):
+def _compile_message(message: Message, wanted: set[str], left_out: dict[str, str]) -> MessagePlan:
     by_name = {s.name: s for s in message.signals}
-    plain, muxed = [], {}
+    plain: list[Signal] = []
+    muxed: dict[Condition, list[Signal]] = {}
     for signal in message.signals:
         if signal.name not in wanted:
             continue
@@ -163,8 +176,8 @@ def _compile_message(message, wanted, left_out):
             muxed.setdefault((signal.selector, signal.selector_ranges), []).append(signal)
         else:
             plain.append(signal)
-    branches = []
-    index = {}
+    branches: list[Branch] = []
+    index: dict[Condition, int] = {}
     for condition, members in muxed.items():
         at = _branch(condition, by_name, branches, index)
         branches[at].groups = _compile_groups(members)
@@ -179,7 +192,7 @@ def _compile_message(message, wanted, left_out):
     return MessagePlan(message, groups, branches, need, columns, rows, len(names))
 
 
-def _why_not(signal, by_name):
+def _why_not(signal: Signal, by_name: dict[str, Signal]) -> str | None:
     """Return why a signal cannot be decoded, or None."""
     if not 1 <= signal.length <= 64:
         return f"{signal.length} bits; at most 64 can be decoded"
@@ -198,7 +211,12 @@ def _why_not(signal, by_name):
     return None
 
 
-def _branch(condition, by_name, branches, index):
+def _branch(
+    condition: Condition,
+    by_name: dict[str, Signal],
+    branches: list[Branch],
+    index: dict[Condition, int],
+) -> int:
     """Return the index of the branch of a condition; its parents come before it."""
     if condition not in index:
         selector = by_name[condition[0]]
@@ -212,9 +230,9 @@ def _branch(condition, by_name, branches, index):
     return index[condition]
 
 
-def _compile_groups(signals):
+def _compile_groups(signals: Iterable[Signal]) -> list[Group]:
     """Return signals grouped by what has to be done with them; rows are numbered through."""
-    places = {}
+    places: dict[tuple[WordKey, str, str], list[Signal]] = {}
     for signal in signals:
         places.setdefault(_place(signal)[:3], []).append(signal)
     groups, row = [], 0
@@ -241,7 +259,7 @@ def _compile_groups(signals):
     return groups
 
 
-def _place(signal):
+def _place(signal: Signal) -> tuple[WordKey, str, str, int]:
     """Return (word, is_motorola, kind, raw dtype, left shift) of a signal.
 
     The word begins at a multiple of 8 if the signal fits into it, else at the signal's first byte.
@@ -266,7 +284,7 @@ def _place(signal):
     return key, kind, raw, 64 - (signal.start - word * 8) - signal.length
 
 
-def _raw_dtype(signal):
+def _raw_dtype(signal: Signal) -> str:
     """Return the smallest dtype that holds all raw values of a signal."""
     if signal.is_float:
         return np.dtype(_FLOATS[signal.length]).str

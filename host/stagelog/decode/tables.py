@@ -1,8 +1,10 @@
 """The result of decoding: one table per message. Values only."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stagelog.dbc.model import Message
 
@@ -17,39 +19,43 @@ class MessageTable:
     """
 
     message: Message
-    t_us: np.ndarray
-    bus: np.ndarray
-    source: np.ndarray | None = None
-    signals: dict[str, np.ndarray] = field(default_factory=dict)
-    rows: dict[str, np.ndarray] = field(default_factory=dict)
+    t_us: NDArray[np.int64]
+    bus: NDArray[np.uint8]
+    source: NDArray[np.uint8] | None = None
+    signals: dict[str, NDArray[Any]] = field(default_factory=dict)
+    rows: dict[str, NDArray[np.intp]] = field(default_factory=dict)
     n_short: dict[str, int] = field(default_factory=dict)
 
     @property
-    def name(self):
+    def name(self) -> str:
         """Return the message's name."""
         return self.message.name
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.t_us)
 
-    def of_frames(self) -> dict[str, np.ndarray]:
+    def of_frames(self) -> dict[str, NDArray[Any]]:
         """Return what is known of each row's frame: t_us, bus, and of J1939 source.
 
         By the name of its column: frame_bus where a signal is called bus, and so on.
         """
-        known = {"t_us": self.t_us, "bus": self.bus, "source": self.source}
+        known: dict[str, NDArray[Any] | None] = {
+            "t_us": self.t_us,
+            "bus": self.bus,
+            "source": self.source,
+        }
         return {
             f"frame_{name}" if name in self.signals else name: values
             for name, values in known.items()
             if values is not None
         }
 
-    def series(self, name):
+    def series(self, name: str) -> tuple[NDArray[np.int64], NDArray[Any]]:
         """Return (t_us int64[k], values[k]) of one signal."""
         rows = self.rows.get(name)
         return (self.t_us if rows is None else self.t_us[rows]), self.signals[name]
 
-    def dense(self, name):
+    def dense(self, name: str) -> NDArray[np.float64]:
         """Return float64[m], one value per row, NaN where the signal is absent."""
         values, rows = self.signals[name], self.rows.get(name)
         if rows is None:
@@ -58,7 +64,7 @@ class MessageTable:
         dense[rows] = values
         return dense
 
-    def labels(self, name):
+    def labels(self, name: str) -> NDArray[np.object_]:
         """Return the texts of a raw signal's value table as an object array.
 
         Numbers without a text as text.
@@ -88,24 +94,24 @@ class Decoded:
     unknown: dict[tuple[int, bool], int] = field(default_factory=dict)
 
     @property
-    def n_unknown(self):
+    def n_unknown(self) -> int:
         """Return the number of data frames whose identifier is not in the plan."""
         return sum(self.unknown.values())
 
     @property
-    def n_short(self):
+    def n_short(self) -> int:
         """Return the number of signal values missing because their frame was too short."""
         return sum(n for table in self.messages.values() for n in table.n_short.values())
 
     @property
-    def n_values(self):
+    def n_values(self) -> int:
         """Return the number of decoded values."""
         return sum(len(v) for t in self.messages.values() for v in t.signals.values())
 
-    def __getitem__(self, name):
+    def __getitem__(self, name: str) -> MessageTable:
         return self.messages[name]
 
-    def series(self, name):
+    def series(self, name: str) -> tuple[NDArray[np.int64], NDArray[Any]]:
         """Return (t_us, values) of `Message.Signal`, or of a signal name that stands in one
         message only.
         """
