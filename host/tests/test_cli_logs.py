@@ -165,7 +165,7 @@ def test_card_prepare_and_read(run, tmp_path):
     code, _, err = run("card", "prepare", tmp_path / "b.img")
     assert code == 2 and "--size" in err
     code, _, err = run("card", "prepare", image, "--size", "12 parsec")
-    assert code == 2 and "is no size" in err
+    assert code == 2 and "is not a size" in err
 
 
 def test_card_read_copies_sessions_into_the_archive(run, tmp_path):

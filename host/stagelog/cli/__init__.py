@@ -21,7 +21,7 @@ _CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 VERBS = {
     "loggers": "List the ports on which a logger answers.",
     "status": "Show the state and the health of a logger.",
-    "download": "Fetch sessions into the archive; goes on where it stopped.",
+    "download": "Fetch sessions into the archive; continues where it stopped.",
     "erase": "Erase the oldest session, once the archive holds it.",
     "info": "Show what a log holds.",
     "verify": "Account for every frame of a log; exit 1 if any is missing.",
@@ -36,7 +36,7 @@ VERBS = {
     "convert": "Convert a log into another format.",
     "replay": "Play a log onto a bus at its own pace.",
     "watch": "Show frames and values while they are recorded.",
-    "query": "Ask the archive with SQL.",
+    "query": "Run SQL over the archive.",
     "report": "Write the report of a stage.",
 }
 
@@ -95,7 +95,7 @@ def main(args=None):
 
 
 def _as_ours(error):
-    """Return click's complaint about the command line as one of ours."""
+    """Return click's error about the command line as a UsageError."""
     context = getattr(error, "ctx", None)
     command = context.command_path if context else "stagelog"
     return UsageError(error.format_message().rstrip("."), f"see '{command} --help'")

@@ -19,7 +19,7 @@ def print_json(schema, facts):
 
 
 def print_table(rows, header=None):
-    """Print rows of values in columns; columns of numbers stand right."""
+    """Print rows of values in columns; numbers are right-aligned."""
     lines = [[str(value) for value in row] for row in rows]
     is_right = [all(cell[:1].isdigit() for cell in column) for column in zip(*lines, strict=True)]
     if header:
@@ -32,7 +32,7 @@ def print_table(rows, header=None):
 
 
 def size_text(n_bytes):
-    """Return a size as people read it: 512 B, 4.1 kB, 23.0 MB."""
+    """Return a size for people: 512 B, 4.1 kB, 23.0 MB."""
     for unit, n in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if n_bytes >= n:
             return f"{n_bytes / n:.1f} {unit}"
@@ -40,7 +40,7 @@ def size_text(n_bytes):
 
 
 def duration_text(duration_us):
-    """Return a duration as people read it: 310 ms, 12.5 s, 4 min 10 s, 2 h 04 min."""
+    """Return a duration for people: 310 ms, 12.5 s, 4 min 10 s, 2 h 04 min."""
     s = duration_us / 1e6
     if s < 1:
         return f"{duration_us / 1000:.0f} ms"
@@ -72,13 +72,15 @@ def _plain(value):
 
 
 def confirm(question, yes):
-    """Ask on a terminal, go on with `yes`; elsewhere refuse with UsageError."""
+    """Ask on a terminal, unless `yes`; without a terminal raise UsageError."""
     from stagelog.errors import UsageError
 
     if yes:
         return
     if not sys.stdin.isatty():
-        raise UsageError("nobody can be asked here", "add --yes")
+        raise UsageError(
+            "this needs a confirmation, and there is no terminal to ask on", "add --yes"
+        )
     click.confirm(question, abort=True, err=True)
 
 

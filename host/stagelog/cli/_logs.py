@@ -1,4 +1,4 @@
-"""What info, verify, decode and card say of a log in the same way: which files, who, when."""
+"""What info, verify, decode and card print about a log: which files, who recorded it, when."""
 
 from pathlib import Path
 
@@ -40,7 +40,7 @@ def on_buses(tables, buses):
 
 
 def session_facts(session, timeline):
-    """Return what a session is, as JSON types."""
+    """Return the facts of a session as JSON types."""
     from slog.layout import META_HASH, META_SESSION
 
     facts = {

@@ -19,7 +19,7 @@ def command():
 @click.argument("path", type=click.Path())
 @click.option("--size", help="Size of a new image: 64MiB, 8GB.")
 @click.option("--raw", is_flag=True, help="An image that is nothing but the extent, for tests.")
-@click.option("--force", is_flag=True, help="Also if sessions on it were never released.")
+@click.option("--force", is_flag=True, help="Even if it holds sessions that were never released.")
 @click.option("--yes", is_flag=True, help="Do not ask before a disk is overwritten.")
 @json_option
 def prepare(path, size, raw, force, yes, as_json):
@@ -31,10 +31,10 @@ def prepare(path, size, raw, force, yes, as_json):
 
     n_bytes = _size(size)
     if Path(path).is_block_device():
-        confirm(f"All files on {path} will be lost. Go on?", yes)
+        confirm(f"All files on {path} will be lost. Continue?", yes)
     if raw:
         if n_bytes is None:
-            raise UsageError("--raw without --size", "say how large the image is to be")
+            raise UsageError("--raw without --size", "give the size of the image, as in 64MiB")
         made = card.prepare_raw(path, n_bytes // BLOCK_BYTES, force=force)
     else:
         made = card.prepare(path, n_bytes, force=force)
@@ -62,7 +62,7 @@ def prepare(path, size, raw, force, yes, as_json):
 @click.option("--event", default="unknown", show_default=True)
 @click.option("--car", default="unknown", show_default=True)
 @click.option("--stage", default="unknown", show_default=True)
-@click.option("--erased", is_flag=True, help="Also what was released and is still readable.")
+@click.option("--erased", is_flag=True, help="Include released sessions that can still be read.")
 @json_option
 def read(path, archive, event, car, stage, erased, as_json):
     """Show the sessions on a card or its image; copy them with --archive."""
@@ -96,10 +96,10 @@ def read(path, archive, event, car, stage, erased, as_json):
 
 
 def _size(text):
-    """Return bytes of "64MiB", "8GB", "4096"; None of None."""
+    """Return the number of bytes of "64MiB", "8GB", "4096"; None for None."""
     if text is None:
         return None
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmg]?i?)b?", text.strip().lower())
     if not match or match[2] not in _UNITS:
-        raise UsageError(f"--size {text} is no size", "give one as in 64MiB or 8GB")
+        raise UsageError(f"--size {text} is not a size", "give one as in 64MiB or 8GB")
     return int(float(match[1]) * _UNITS[match[2]])

@@ -1,4 +1,4 @@
-"""stagelog convert: a log in one format, out in another; the kind of OUT is told by its name."""
+"""stagelog convert: a log from one format to another; the name of OUT selects its format."""
 
 import shutil
 import sys
@@ -35,8 +35,8 @@ _NAMES = (
 @click.argument("out", type=click.Path())
 @click.option("--dbc", type=click.Path(), help="Write signals instead of frames.")
 @click.option("--signal", "signals", multiple=True, help="Only this signal; may be repeated.")
-@click.option("--rate-Hz", "rate_Hz", type=float, help="Of CSV.  [default: 10]")
-@click.option("--to", "kind", type=click.Choice(TEXT_KINDS), help="Kind of text for OUT -.")
+@click.option("--rate-Hz", "rate_Hz", type=float, help="Rows per second of CSV.  [default: 10]")
+@click.option("--to", "kind", type=click.Choice(TEXT_KINDS), help="Format of text if OUT is -.")
 @click.option("--bus", "buses", type=int, multiple=True, help="Only this bus; may be repeated.")
 @click.option("--session", help="Only the session whose name starts so.")
 @click.option("--force", is_flag=True, help="Replace an existing file.")
@@ -107,11 +107,13 @@ def _judge(path, stream, session):
 
 
 def _suffix(out, kind, dbc):
-    """Return the suffix that tells the kind of OUT."""
+    """Return the suffix that selects the format of OUT."""
     if out == STDOUT:
         return f".{kind}" if kind else ".csv" if dbc else ".log"
     if kind:
-        raise UsageError(f"--to with {out}", "it is for - as OUT; the name of a file tells")
+        raise UsageError(
+            f"--to with {out}", "it is for - as OUT; a file's name selects its format"
+        )
     return Path(out).suffix.lower()
 
 
@@ -123,7 +125,9 @@ def _copy_to_stdout(path):
 
 def _check(suffix, dbc, signals, rate_Hz):
     if suffix not in (SIGNAL_KINDS if dbc else FRAME_KINDS):
-        raise UsageError(f'"{suffix}" is no format to convert to', f"end OUT with one of {_NAMES}")
+        raise UsageError(
+            f'"{suffix}" is not a format that convert writes', f"end OUT with one of {_NAMES}"
+        )
     if signals and not dbc:
         raise UsageError("--signal without --dbc", "add --dbc")
     if rate_Hz and suffix != ".csv":
@@ -132,7 +136,7 @@ def _check(suffix, dbc, signals, rate_Hz):
 
 def _frames(stream, out, suffix, buses, force):
     chunks = on_buses(stream, buses)
-    first = next(chunks, None)  # by then buses have their names, times their zero
+    first = next(chunks, None)  # sets the names of the buses and the zero of the times
     if first is None:
         of_bus = f" of bus {', '.join(map(str, buses))}" if buses else ""
         raise InputError(f"{stream.path} holds no frame{of_bus}", "'stagelog info' lists them")
@@ -178,7 +182,7 @@ def _signals(stream, plan, names, make_sink):
                 counts[name] += getattr(decoded, name)
         if not counts["n_decoded"]:
             raise InputError(
-                f"{stream.path} holds no frame that the DBC explains", "see 'stagelog dbc check'"
+                f"{stream.path} holds no frame that the DBC describes", "see 'stagelog dbc check'"
             )
     return sink, counts
 

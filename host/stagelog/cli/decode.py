@@ -16,7 +16,9 @@ from stagelog.errors import UsageError
 @click.option("--dbc", required=True, type=click.Path(), help="Database to decode with.")
 @click.option("--out", "-o", required=True, type=click.Path(), help="Folder to write to.")
 @click.option("--csv", "as_csv", is_flag=True, help="CSV instead of Parquet.")
-@click.option("--rate-Hz", "rate_Hz", type=float, help="With --csv: all signals in one file.")
+@click.option(
+    "--rate-Hz", "rate_Hz", type=float, help="With --csv: all signals in one file, at this rate."
+)
 @click.option("--raw", is_flag=True, help="Parquet with raw integers, a third of the size.")
 @click.option("--signal", "signals", multiple=True, help="Only this signal; may be repeated.")
 @click.option("--bus", "buses", type=int, multiple=True, help="Only this bus; may be repeated.")
@@ -66,7 +68,7 @@ class _Recording(NamedTuple):
     """A recording to decode: `tables` gives its frame tables, `facts` stand in each file.
 
     judge  gives (Verdict, number of damaged places) once it was read to its end
-    ahead  gives its frame tables too, to look at them first
+    ahead  gives its frame tables too, for a pass before decoding
     """
 
     name: str
@@ -126,7 +128,7 @@ def _judge_session(judged, account):
 
 
 def _facts(path, session, timeline):
-    """Return what each file says about where it comes from."""
+    """Return the facts of its origin that each file carries."""
     found = {"session": session.identity.name, "source": path.name, "boot": session.boot}
     if timeline is not None:
         found["t0_us"] = timeline.t0_us

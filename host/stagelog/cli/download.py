@@ -20,15 +20,15 @@ from stagelog.cli._common import json_option, print_json, size_text, transfer_pr
 @click.option(
     "--again",
     is_flag=True,
-    help="Look at all files, and fetch damaged places of finished sessions once more.",
+    help="Check the SHA-256 of all files, and fetch damaged places of finished sessions again.",
 )
 @json_option
 def command(port, archive, event, car, stage, boots, stop, again, as_json):
     """Fetch the sessions on the logger at PORT into the archive.
 
-    Goes on where it stopped. Every block is checked; a session gets its name when all of it is
-    there, and stays in the folder where it was stored first. A file that was changed or cut off
-    since is fetched again. Exit 1 if a session that was fetched is not complete.
+    Continues where it stopped. Every block is checked; a session's file gets its final name when
+    it is complete, and stays in the folder where it was stored first. A file that was changed or
+    cut off since is fetched again. Exit 1 if a session that was fetched is not complete.
     """
     from slog.messages import CONTROL_START
     from stagelog.archive import stage_folder

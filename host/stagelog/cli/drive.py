@@ -36,7 +36,7 @@ def command(scenario, as_list, seed, duration_s, out, start, bitrate_bps, force,
     if as_list or not scenario:
         return _print_scenarios(list_scenarios(), as_json)
     if not out:
-        raise UsageError("nowhere to put the frames", "give --out FILE.log or FILE.tape")
+        raise UsageError("no file named for the frames", "give --out FILE.log or FILE.tape")
     if start and str(out).endswith(".tape"):
         raise UsageError("--start with a tape, whose times are since power-on", "leave it out")
     if os.path.exists(out) and not force:
@@ -69,7 +69,7 @@ def command(scenario, as_list, seed, duration_s, out, start, bitrate_bps, force,
         return print_json("stagelog.drive/1", facts)
     click.echo(
         f"{len(tape):,} frames of {facts['duration_s']:.1f} s in {out}; "
-        f"the bus delayed one by {worst_us:.0f} us at most; {len(driven.truth.events)} events"
+        f"longest delay by the bus {worst_us:.0f} us; {len(driven.truth.events)} events"
     )
     return None
 

@@ -1,4 +1,4 @@
-"""stagelog erase: free the card of what the archive holds."""
+"""stagelog erase: erase from the card what the archive holds."""
 
 import click
 
@@ -14,8 +14,9 @@ from stagelog.errors import UsageError
 def command(port, archive, yes, as_json):
     """Erase sessions from the logger at PORT, the oldest first, as far as the archive holds them.
 
-    A session goes only if its file in the archive still has the SHA-256 of its manifest, and the
-    logger finds the same digest on its card. Exit 1 if a session that is not being recorded stays.
+    A session is erased only if its file in the archive still has the SHA-256 of its manifest, and
+    the logger finds the same digest on its card. Exit 1 if a session that is not being recorded
+    stays.
     """
     from pathlib import Path
 

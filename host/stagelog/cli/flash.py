@@ -10,15 +10,17 @@ from stagelog.errors import InputError, UsageError
 
 @click.command()
 @click.argument("port", required=False)
-@click.option("--board", help="Kind of board; otherwise what MicroPython says of itself.")
+@click.option("--board", help="Kind of board.  [default: what MicroPython reports]")
 @click.option("--settings", type=click.Path(), help="JSON file with the car's settings.")
 @click.option("--signals", "profile", help="Car profile whose signal table the logger gets.")
 @click.option("--archive", default="archive", show_default=True, type=click.Path())
-@click.option("--despite-sessions", is_flag=True, help="Sessions may stay on the card.")
-@click.option("--base", type=click.Path(), help="Image of MicroPython to put there first.")
-@click.option("--sha256", help="SHA-256 of --base; otherwise the file beside it says.")
+@click.option(
+    "--despite-sessions", is_flag=True, help="Flash even if the card holds sessions not archived."
+)
+@click.option("--base", type=click.Path(), help="Image of MicroPython to install first.")
+@click.option("--sha256", help="SHA-256 of --base.  [default: from BASE.sha256]")
 @click.option("--drive", type=click.Path(), help="Drive of the boot loader, for a UF2.")
-@click.option("--chip", help="Kind of ESP32, for an image that is no UF2.")
+@click.option("--chip", help="Kind of ESP32, for an image that is not a UF2.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @json_option
 def command(
@@ -37,8 +39,8 @@ def command(
 ):
     """Compile the firmware for the board on PORT and install it beside the one that runs.
 
-    The board switches to it only when it is whole, and goes back if it fails three times. With
-    --base and no PORT only MicroPython is put onto a board that waits in its boot loader.
+    The board switches to it only when it is complete, and returns to the old one if it fails three
+    times. With --base and no PORT, only MicroPython is installed, on a board in its boot loader.
     """
     if base is not None:
         confirm("Put MicroPython onto the board? What is in its flash may be lost.", yes)
@@ -47,7 +49,7 @@ def command(
         if port is None:
             return
     if port is None:
-        raise UsageError("which board?", "name its port; 'stagelog loggers' lists what is there")
+        raise UsageError("no board named", "name its port; 'stagelog loggers' lists what is there")
     contents = [
         None if settings is None else _read(settings),
         None if profile is None else signal_table(profile),

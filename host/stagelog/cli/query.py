@@ -27,7 +27,7 @@ def command(sql, archive, dbc, view, as_csv, as_json):
     """Run SQL over the archive: one view per message of the DBC, and the view "sessions".
 
     A view has event, car, stage, session, time (UTC), t_us (since power-on), bus and the signals
-    in their units. Without SQL the views are listed. Exit 1 if a session that was asked is not
+    in their units. Without SQL the views are listed. Exit 1 if a session that was queried is not
     complete, or if one below the archive is not decoded.
     """
     from stagelog.extras import need

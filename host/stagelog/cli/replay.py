@@ -1,4 +1,4 @@
-"""stagelog replay: a log onto a bus, at its own pace, with a verdict on how well that went."""
+"""stagelog replay: a log onto a bus, at its own pace, with a verdict on its timing."""
 
 import click
 
@@ -13,12 +13,12 @@ from stagelog.errors import UsageError
     "targets",
     multiple=True,
     metavar="[BUS=]INTERFACE:CHANNEL",
-    help="Where to: any bus of python-can. With BUS= for that bus of the log; may be repeated.",
+    help="Target: any bus of python-can. With BUS= for that bus of the log; may be repeated.",
 )
 @click.option(
     "--closed-loop",
     is_flag=True,
-    help="Onto the simulated bus, logged again and compared, in virtual time.",
+    help="Replay onto the simulated bus, log again and compare, in virtual time.",
 )
 @click.option("--speed", type=float, default=1.0, show_default=True, help="2 is twice as fast.")
 @click.option("--from", "start_s", type=float, metavar="S", help="Start S seconds into the log.")
@@ -64,7 +64,7 @@ def command(
     from stagelog.replay import make_schedule
 
     if closed_loop == bool(targets):
-        raise UsageError("where to?", "give --bus, or --closed-loop")
+        raise UsageError("one target is needed", "give --bus, or --closed-loop")
     if closed_loop and n_loops != 1:
         raise UsageError("--closed-loop with --loop", "leave one out")
     loaded = load_frames(one_log(log))

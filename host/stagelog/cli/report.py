@@ -41,7 +41,7 @@ def command(context, logs, profiles, dbc, out, title, force, as_json):
     out = Path(out)
     wants_page = not as_json or context.get_parameter_source("out").name == "COMMANDLINE"
     if wants_page and str(out) == "-":
-        raise UsageError("a page cannot go to standard output", "name a file, or take --json")
+        raise UsageError("a page cannot go to standard output", "name a file, or use --json")
     if wants_page and out.exists() and not force:
         raise OutputError(f"{out} exists", "choose another name, or --force to replace it")
     each = profiles if len(profiles) == len(logs) else profiles * len(logs)

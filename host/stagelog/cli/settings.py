@@ -1,4 +1,4 @@
-"""stagelog settings: show the settings of a logger, or give it others."""
+"""stagelog settings: show the settings of a logger, or replace them."""
 
 import json
 from pathlib import Path
@@ -19,7 +19,7 @@ def command(port, source, profile, yes, as_json):
     """Show the settings of the logger on PORT, or replace them with --set FILE.
 
     --signals compiles the table that the on-car detectors work with. The recording pauses for a
-    moment: it goes on in a new session, after a new start of the logger where it got a table.
+    moment: it continues in a new session, after a restart of the logger if it got a table.
     """
     from slog.messages import CONFIG_SETTINGS, CONFIG_SIGNALS
     from stagelog.link import RequestError

@@ -11,7 +11,7 @@ import click
 from stagelog.cli._common import json_option, print_json, signal_table
 from stagelog.errors import UsageError
 
-LINGER_US = 3_000_000  # after the tape, until the logger calls its bus silent
+LINGER_US = 3_000_000  # after the tape, until the logger reports its bus as silent
 
 
 @click.command()
@@ -37,7 +37,11 @@ LINGER_US = 3_000_000  # after the tape, until the logger calls its bus silent
     "--card-MiB", "card_MiB", type=int, default=64, show_default=True, help="Size of a new card."
 )
 @click.option(
-    "--write-ms", type=float, default=3.0, show_default=True, help="Time the card takes a block."
+    "--write-ms",
+    type=float,
+    default=3.0,
+    show_default=True,
+    help="Time the card needs for a block.",
 )
 @click.option(
     "--stall",
@@ -159,7 +163,7 @@ def _binary(runtime):
         return ensure_runtime(runtime)
     if not os.access(runtime, os.X_OK):
         raise UsageError(
-            f"--runtime {runtime} is no program", "give cpython, unix64, unix32 or a path"
+            f"--runtime {runtime} is not a program", "give cpython, unix64, unix32 or a path"
         )
     return runtime
 

@@ -77,7 +77,7 @@ def _print(facts, status):
     click.echo(
         f"  card: {len(facts['sessions'])} sessions, {size_text(used)}, {size_text(free)} free; "
         f"longest write {status['write_worst_ms']} ms, {status['write_errors']} errors, "
-        f"{status['write_retries']} tried again, {status['slots_skipped']} places given up"
+        f"{status['write_retries']} retried, {status['slots_skipped']} places skipped"
     )
     click.echo(
         f"  memory: at most {status['ring_worst']} of {status['ring_blocks']} blocks waited; "

@@ -12,7 +12,7 @@ _MOST_LINES = 50
 @click.option("--all", "show_all", is_flag=True, help="Show every gap, not the first 50.")
 @json_option
 def command(log, show_all, as_json):
-    """Account for every frame of LOG; exit 1 if any is missing or nobody knows.
+    """Account for every frame of LOG; exit 1 if any is missing or may be.
 
     LOG is a session file, a card, its image, or a folder of the archive, whose files are compared
     with the SHA-256 in its manifest too. seen = stored + dropped exactly + lost at least.
