@@ -10,7 +10,7 @@ __version__ = "0.1.0"
 __all__ = ["open"]
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> object:
     """Import what scripts use when it is asked for."""
     if name == "open":
         from stagelog.api import open_drive

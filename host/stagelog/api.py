@@ -13,22 +13,33 @@ exist, no DBC given, a library that is not installed).
 """
 
 import warnings
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stagelog.errors import InputError, UsageError
+from stagelog.model import FrameTable
 from stagelog.pipes import is_pipe
+
+if TYPE_CHECKING:
+    from stagelog.dbc import Database
+    from stagelog.decode import MessageTable
+    from stagelog.importers import Diagnostics
+    from stagelog.ledger import Gap, Ledger
+    from stagelog.verdict import Account, LogAccount, Verdict
 
 
 class Series(NamedTuple):
     """The values of one signal: t_us int64[n], values float64[n] in `unit`, rising in time."""
 
-    t_us: np.ndarray
-    values: np.ndarray
+    t_us: NDArray[np.int64]
+    values: NDArray[Any]
     unit: str = ""
 
 
@@ -39,26 +50,32 @@ class Drive:
     times   "absolute": t_us counts from the epoch; "relative": from the start of each recording
     """
 
-    def __init__(self, paths, dbc=None, session=None, bus=None):
+    def __init__(
+        self,
+        paths: Iterable[Path],
+        dbc: "str | Path | Database | None" = None,
+        session: str | None = None,
+        bus: int | None = None,
+    ) -> None:
         self.paths = tuple(paths)
         self._dbc = dbc
         self._session = session
         self._bus = bus
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<Drive {', '.join(path.name for path in self.paths)}>"
 
     @cached_property
-    def database(self):
+    def database(self) -> "Database":
         """Return the dbc.Database; UsageError if none was given."""
-        from stagelog.dbc import load_database
+        from stagelog.dbc import Database, load_database
 
         if self._dbc is None:
             raise UsageError("signals need a DBC", 'open the log with dbc="car.dbc"')
-        return self._dbc if hasattr(self._dbc, "messages") else load_database(self._dbc)
+        return self._dbc if isinstance(self._dbc, Database) else load_database(self._dbc)
 
     @cached_property
-    def _loaded(self):
+    def _loaded(self) -> "tuple[FrameTable, list[Diagnostics]]":
         """Return (frames, diagnostics of each file)."""
         from stagelog.importers import stream_frames
         from stagelog.importers.slog import stream_slog
@@ -80,29 +97,29 @@ class Drive:
         return frames, [log.diagnostics for log in found]
 
     @property
-    def frames(self):
+    def frames(self) -> FrameTable:
         """Return all frames (model.FRAME, or FRAME_FD), in the order of the log."""
         return self._loaded[0]
 
     @property
-    def diagnostics(self):
+    def diagnostics(self) -> "list[Diagnostics]":
         """Return what is wrong with the files, importers.Diagnostics of each."""
         return self._loaded[1]
 
     @property
-    def times(self):
+    def times(self) -> str:
         """Return "absolute" if every t_us counts from the epoch, else "relative"."""
         every = {diagnostics.times for diagnostics in self.diagnostics}
         return "absolute" if every == {"absolute"} else "relative"
 
-    def signal(self, name):
+    def signal(self, name: str) -> Series:
         """Return the Series of "Message.Signal", or of a signal whose name stands in one message.
 
         Empty if its message did not occur. Raises UsageError for a name that is not in the DBC.
         """
         return self.signals([name])[name]
 
-    def signals(self, names):
+    def signals(self, names: Iterable[str]) -> dict[str, Series]:
         """Return {name: Series} of several signals, decoded in one pass.
 
         Warns of a message that comes on several buses: a Series has the samples of all of them.
@@ -121,10 +138,11 @@ class Drive:
             if table is None:
                 found[name] = Series(np.empty(0, np.int64), np.empty(0), unit)
             else:
-                found[name] = Series(*table.series(signal), unit)
+                t_us, values = table.series(signal)
+                found[name] = Series(t_us, values, unit)
         return found
 
-    def message(self, name):
+    def message(self, name: str) -> "MessageTable | None":
         """Return the decode.MessageTable of all signals of a message, None if it did not occur."""
         from stagelog.decode import compile_plan, decode
 
@@ -134,16 +152,16 @@ class Drive:
             raise UsageError(f'"{name}" is not the name of a message', "give one of the DBC")
         return decode(self.frames, plan).messages.get(name)
 
-    def to_pandas(self, message=None):
+    def to_pandas(self, message: str | None = None) -> Any:
         """Return a DataFrame: of all frames, or of one message with a column per signal."""
         return _need("pandas", "pandas").DataFrame(self._columns(message))
 
-    def to_polars(self, message=None):
+    def to_polars(self, message: str | None = None) -> Any:
         """Return a polars DataFrame: of all frames, or of one message."""
         return _need("polars", "polars").DataFrame(self._columns(message))
 
     @cached_property
-    def _judged(self):
+    def _judged(self) -> "list[LogAccount]":
         """Return the verdict.LogAccount of each log of ours."""
         from stagelog.archive import entry_of
         from stagelog.importers import sniff
@@ -153,7 +171,7 @@ class Drive:
         return judge_logs([(path, entry_of(path)) for path in own])
 
     @cached_property
-    def accounts(self):
+    def accounts(self) -> "tuple[Account, ...]":
         """Return the verdict.Account of each session of ours, in order; empty for foreign logs."""
         each = (account for log in self._judged for account in log.accounts)
         name = self._session or ""
@@ -164,7 +182,7 @@ class Drive:
         return found
 
     @cached_property
-    def verdict(self):
+    def verdict(self) -> "Verdict":
         """Return what `stagelog verify` says of it all, verdict.Verdict; reads foreign logs."""
         from stagelog.verdict import judge_foreign, worst
 
@@ -175,7 +193,7 @@ class Drive:
         return worst(found)
 
     @property
-    def ledger(self):
+    def ledger(self) -> "Ledger":
         """Return the ledger.Ledger of the only session.
 
         Raises InputError if there are none or several; `accounts` has them all.
@@ -188,21 +206,22 @@ class Drive:
         return self.accounts[0].ledger
 
     @property
-    def gaps(self):
+    def gaps(self) -> "list[Gap]":
         """Return the [ledger.Gap] of all sessions, on the same clock as `frames`."""
         found = []
         for each in self.accounts:
             for gap in each.ledger.gaps:
-                if self.times == "absolute":
+                timeline = each.timeline
+                if timeline is not None and self.times == "absolute":
                     start_us, end_us = (
-                        None if t_us is None else each.timeline.to_unix_us(t_us)
+                        None if t_us is None else timeline.to_unix_us(t_us)
                         for t_us in (gap.t_start_us, gap.t_end_us)
                     )
                     gap = replace(gap, t_start_us=start_us, t_end_us=end_us)
                 found.append(gap)
         return found
 
-    def _full_name(self, name):
+    def _full_name(self, name: str) -> tuple[str, str]:
         """Return (message, signal) of a name."""
         message, _, signal = name.rpartition(".")
         found = [
@@ -217,10 +236,10 @@ class Drive:
             raise UsageError(f'"{name}" stands in several messages', f"name one of {listed}")
         raise UsageError(f'the DBC has no signal "{name}"', _nearest(self.database, name))
 
-    def _columns(self, message):
+    def _columns(self, message: str | None) -> dict[str, Any]:
         """Return {column: array} of the frames, or of a message; NaN where a signal is absent."""
         if message is None:
-            columns = {k: self.frames[k] for k in self.frames.dtype.names if k != "data"}
+            columns = {k: self.frames[k] for k in self.frames.dtype.names or () if k != "data"}
             n_bytes, data = self.frames["n_bytes"], self.frames["data"]
             rows = zip(data, n_bytes.tolist(), strict=True)
             return {**columns, "data": [row[:n].tobytes() for row, n in rows]}
@@ -231,7 +250,12 @@ class Drive:
         return {**table.of_frames(), **{n: table.dense(n) for n in table.signals}}
 
 
-def open_drive(path, dbc=None, session=None, bus=None):
+def open_drive(
+    path: str | Path,
+    dbc: "str | Path | Database | None" = None,
+    session: str | None = None,
+    bus: int | None = None,
+) -> Drive:
     """Open a log of any kind, or a folder of the archive with all sessions in it, as a Drive.
 
     dbc      path of a database, or a dbc.Database; only signals need it
@@ -255,7 +279,7 @@ def open_drive(path, dbc=None, session=None, bus=None):
     return Drive(files, dbc, None, bus)
 
 
-def _nearest(database, name):
+def _nearest(database: "Database", name: str) -> str:
     from difflib import get_close_matches
 
     pairs = [(m.name, s.name) for m in database.messages for s in m.signals]
@@ -264,7 +288,7 @@ def _nearest(database, name):
     return f"did you mean {near[0]}?" if near else "'stagelog dbc show' lists them"
 
 
-def _need(module, package):
+def _need(module: str, package: str) -> ModuleType:
     from importlib import import_module
 
     try:

@@ -19,7 +19,7 @@ from stagelog.errors import InputError, OutputError
 
 STDIN = ("-", "/dev/stdin")
 _kept: dict[object, Path] = {}
-_folders: list[tempfile.TemporaryDirectory] = []
+_folders: list[tempfile.TemporaryDirectory[str]] = []
 
 
 def is_pipe(path: object) -> bool:
@@ -37,7 +37,7 @@ def real_path(path: object) -> Path:
     return _kept[identity]
 
 
-def _identity(path):
+def _identity(path: object) -> object:
     """Return what distinguishes a pipe from any other, None for a path that is none."""
     is_stdin = str(path) in STDIN
     try:
@@ -51,7 +51,7 @@ def _identity(path):
     return None
 
 
-def _keep(path):
+def _keep(path: object) -> Path:
     folder = tempfile.TemporaryDirectory(prefix="stagelog-")
     _folders.append(folder)  # removed with it, at the end of the process
     copy = Path(folder.name) / "pipe"

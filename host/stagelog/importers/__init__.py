@@ -14,6 +14,9 @@ detail)], notes, ok, to_json(). Raises InputError for a file that cannot be open
 log at all; never for damage inside one.
 """
 
+from collections.abc import Callable
+from pathlib import Path
+
 from stagelog.importers.blf import read_blf, stream_blf
 from stagelog.importers.can_text import read_asc, read_trc, stream_asc, stream_trc
 from stagelog.importers.candump import read_candump, stream_candump
@@ -24,7 +27,7 @@ from stagelog.importers.slog import stream_slog
 from stagelog.importers.sniff import sniff
 from stagelog.importers.stream import FrameStream, LogFrames, collect
 
-_STREAMS = {
+_STREAMS: dict[str, Callable[[str | Path], FrameStream]] = {
     "asc": stream_asc,
     "blf": stream_blf,
     "candump": stream_candump,
@@ -35,12 +38,12 @@ _STREAMS = {
 }
 
 
-def stream_frames(path):
+def stream_frames(path: str | Path) -> FrameStream:
     """Return a FrameStream over a log of any known kind."""
     return _STREAMS[sniff(path)](path)
 
 
-def load_frames(path):
+def load_frames(path: str | Path) -> LogFrames:
     """Read a whole log of any known kind and return LogFrames."""
     return collect(stream_frames(path))
 

@@ -48,7 +48,7 @@ _BATCH_BYTES = 1 << 20
 def stream_blf(path):
     """Return a FrameStream over a BLF file; t_us from the epoch if the header has a start time."""
     diagnostics = Diagnostics(source=str(path), kind="blf")
-    stream = FrameStream("blf", Path(path), None, diagnostics)
+    stream = FrameStream("blf", Path(path), (), diagnostics)
     stream.chunks = _chunks(stream)
     return stream
 

@@ -78,7 +78,7 @@ def read_trc(path):
 def _new_stream(path, kind):
     logging.getLogger("can").setLevel(logging.ERROR)
     diagnostics = Diagnostics(source=str(path), kind=kind)
-    return FrameStream(kind, Path(path), None, diagnostics)
+    return FrameStream(kind, Path(path), (), diagnostics)
 
 
 def _is_asc_header(line):

@@ -32,7 +32,7 @@ def stream_candump(path):
     T_us from the epoch, or from the first frame (see `times`).
     """
     diagnostics = Diagnostics(source=str(path), kind="candump")
-    stream = FrameStream("candump", Path(path), None, diagnostics)
+    stream = FrameStream("candump", Path(path), (), diagnostics)
     stream.chunks = _chunks(stream)
     return stream
 

@@ -5,6 +5,7 @@ imperfect log is data.
 """
 
 from dataclasses import dataclass, field
+from typing import Any
 
 MAX_LISTED = 100  # damages listed per log; all are counted
 UNKNOWN, STAMPS, HEADER, HEADER_UTC, LOGGER = "unknown", "stamps", "header", "header UTC", "logger"
@@ -30,7 +31,7 @@ class Damage:
     place: str
     detail: str = ""
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"{self.place}: {self.kind}" + (f" ({self.detail})" if self.detail else "")
 
 
@@ -59,29 +60,29 @@ class Diagnostics:
     damages: list[Damage] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
-    def add(self, kind, place, detail="", n=1):
+    def add(self, kind: str, place: str, detail: str = "", n: int = 1) -> None:
         """Count `n` damages of a kind; list the first of them while there is room."""
         self.counts[kind] = self.counts.get(kind, 0) + n
         if len(self.damages) < MAX_LISTED:
             text = "".join(c if c.isprintable() else "." for c in detail[:120])
             self.damages.append(Damage(kind, place, text))
 
-    def note(self, text):
+    def note(self, text: str) -> None:
         """Keep one remark about the whole log."""
         if text not in self.notes:
             self.notes.append(text)
 
     @property
-    def n_damages(self):
+    def n_damages(self) -> int:
         """Return the number of damages of all kinds."""
         return sum(self.counts.values())
 
     @property
-    def ok(self):
+    def ok(self) -> bool:
         """Return True if the log was whole and the recorder lost nothing that it knew of."""
         return not self.counts and not self.n_dropped
 
-    def to_json(self):
+    def to_json(self) -> dict[str, Any]:
         """Return the values as JSON types, damages as text."""
         return {
             "source": self.source,

@@ -30,7 +30,7 @@ def stream_mf4(path):
     T_us from the epoch, in order of time.
     """
     diagnostics = Diagnostics(source=str(path), kind="mf4")
-    stream = FrameStream("mf4", Path(path), None, diagnostics)
+    stream = FrameStream("mf4", Path(path), (), diagnostics)
     stream.chunks = _chunks(stream)
     return stream
 

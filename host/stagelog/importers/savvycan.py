@@ -40,7 +40,7 @@ class _Columns(NamedTuple):
 def stream_savvycan(path):
     """Return a FrameStream over a SavvyCAN CSV file; t_us as the file has it."""
     diagnostics = Diagnostics(source=str(path), kind="savvycan", times="relative")
-    stream = FrameStream("savvycan", Path(path), None, diagnostics)
+    stream = FrameStream("savvycan", Path(path), (), diagnostics)
     stream.chunks = _chunks(stream)
     return stream
 

@@ -4,18 +4,26 @@ Owns only the mapping to FrameStream; blocks reads. Times are from the epoch whe
 an anchor of wall clock, else from each boot's start.
 """
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stagelog.importers.diagnostics import HEADER, LOGGER, STAMPS, Diagnostics
 from stagelog.importers.stream import FrameStream
+from stagelog.model import FrameTable
 from stagelog.timeline import HEADER as IN_HEADER
 from stagelog.timeline import STAMPS as IN_STAMPS
 from stagelog.timeline import find_boots
 
+if TYPE_CHECKING:
+    from stagelog.blocks import Session
+
 _CLOCK = {IN_STAMPS: STAMPS, IN_HEADER: HEADER}  # of a log that was converted
 
 
-def stream_slog(path, session=None, sessions=None):
+def stream_slog(
+    path: str | Path, session: str | None = None, sessions: "Sequence[Session] | None" = None
+) -> FrameStream:
     """Return a FrameStream over the sessions of a log, or over the one whose name starts with
     `session`, or over `sessions` that were read from it.
     """
@@ -29,29 +37,31 @@ def stream_slog(path, session=None, sessions=None):
         diagnostics.note(str(remark))
     if sessions is None:
         sessions = log.sessions if session is None else [log.session(session)]
-    stream = FrameStream("slog", Path(path), None, diagnostics)
+    stream = FrameStream("slog", Path(path), (), diagnostics)
     stream.chunks = _chunks(stream, sessions)
     return stream
 
 
-def _chunks(stream, sessions):
+def _chunks(stream: FrameStream, sessions: "Sequence[Session]") -> Iterator[FrameTable]:
     boots = find_boots(sessions)
     anchored = all(boot.timeline for boot in boots)
-    if anchored and boots:
+    first = boots[0].timeline if boots else None
+    if anchored and first is not None:
         stream.diagnostics.times = "absolute"
-        stream.diagnostics.clock = _CLOCK.get(boots[0].timeline.source, LOGGER)
+        stream.diagnostics.clock = _CLOCK.get(first.source, LOGGER)
     elif len(boots) > 1:
         stream.diagnostics.note(
             f"{len(boots)} boots without a wall clock: times begin anew at each"
         )
     n_buses = 0
     for boot in boots:
+        timeline = boot.timeline if anchored else None
         for session in boot.sessions:
             for frames in session.iter_frames():
                 if not len(frames):
                     continue
-                if anchored:
-                    frames["t_us"] = boot.timeline.to_unix_us(frames["t_us"])
+                if timeline is not None:
+                    frames["t_us"] = timeline.to_unix_us(frames["t_us"])
                 n_buses = max(n_buses, int(frames["bus"].max()) + 1)
                 stream.ifaces[:] = [f"can{k}" for k in range(n_buses)]
                 yield frames

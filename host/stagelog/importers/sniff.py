@@ -3,6 +3,7 @@
 import codecs
 import re
 import zlib
+from pathlib import Path
 
 from stagelog.errors import InputError
 from stagelog.importers.candump_lines import looks_like_frame
@@ -17,7 +18,7 @@ _TRC = re.compile(rb"^;(\$FILEVERSION|\$COLUMNS|\s*Message Number|.*PCAN|.*PEAK)
 _SAVVYCAN = re.compile(rb"^\"?Time Stamp\"?\s*,\s*\"?ID\"?\s*,", re.I)
 
 
-def sniff(path):
+def sniff(path: str | Path) -> str:
     """Return "slog", "candump", "blf", "asc", "trc", "mf4" or "savvycan".
 
     Raises InputError if the file cannot be opened, is empty, or is none of them.
@@ -32,7 +33,7 @@ def sniff(path):
     return _text_kind(_as_text(head)) or "slog"
 
 
-def _as_text(head):
+def _as_text(head: bytes) -> bytes:
     """Return the head as ASCII lines, whatever it is packed or encoded in."""
     if head[:2] == b"\x1f\x8b":
         try:
@@ -44,7 +45,7 @@ def _as_text(head):
     return head.removeprefix(codecs.BOM_UTF8)
 
 
-def _text_kind(text):
+def _text_kind(text: bytes) -> str | None:
     """Return the kind of a text log, or None."""
     for line in text.splitlines()[:400]:
         line = line.strip()[:1024]

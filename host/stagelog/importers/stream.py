@@ -8,14 +8,17 @@ import codecs
 import os
 import re
 import zlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stagelog.errors import InputError
 from stagelog.importers.diagnostics import Diagnostics
-from stagelog.model import ERR, EXT, FD, FD_LENGTHS, FRAME, FRAME_FD, RTR
+from stagelog.model import ERR, EXT, FD, FD_LENGTHS, FRAME, FRAME_FD, RTR, FrameTable
 from stagelog.pipes import real_path
 
 MAX_LINE_BYTES = 4096
@@ -34,11 +37,11 @@ class FrameStream:
 
     kind: str
     path: Path
-    chunks: object
+    chunks: Iterable[FrameTable]
     diagnostics: Diagnostics
     ifaces: list[str] = field(default_factory=list)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[FrameTable]:
         n_read = 0
         for chunk in self.chunks:
             is_wrong = impossible(chunk)
@@ -55,7 +58,7 @@ class FrameStream:
                 yield chunk
 
 
-def impossible(frames):
+def impossible(frames: FrameTable) -> NDArray[np.bool_]:
     """Return True per frame that CAN does not have: an 11-bit identifier above 7FF, a length that
     is none, or one that its DLC contradicts. Error frames are not judged.
     """
@@ -71,7 +74,7 @@ def impossible(frames):
     return is_wrong | (is_long & ((flags & (EXT | ERR)) == 0))
 
 
-def _frame_text(frame):
+def _frame_text(frame: np.void) -> str:
     return f"identifier {frame['can_id']:X}, DLC {frame['dlc']}, {frame['n_bytes']} bytes"
 
 
@@ -84,19 +87,20 @@ class LogFrames:
     kind         "slog", "candump", "blf", "asc", "trc", "mf4", "savvycan"
     """
 
-    frames: np.ndarray
+    frames: FrameTable
     ifaces: tuple[str, ...]
     diagnostics: Diagnostics
     kind: str
 
 
-def collect(stream):
+def collect(stream: FrameStream) -> LogFrames:
     """Read a stream to its end and return LogFrames.
 
     The table is allocated once, from the share of the file that the first chunk took; untouched
     room costs nothing.
     """
-    table, n = np.empty(0, FRAME), 0
+    table: FrameTable = np.empty(0, FRAME)
+    n = 0
     n_file = stream.path.stat().st_size if stream.path.is_file() else 0
     for chunk in stream:
         if n + len(chunk) > len(table) or chunk.dtype.itemsize > table.dtype.itemsize:
@@ -111,13 +115,13 @@ def collect(stream):
     return LogFrames(table[:n], tuple(stream.ifaces), stream.diagnostics, stream.kind)
 
 
-def _moved(table, room, dtype):
+def _moved(table: FrameTable, room: int, dtype: np.dtype[Any]) -> FrameTable:
     larger = np.empty(room, dtype)
     copy_frames(larger[: len(table)], table)
     return larger
 
 
-def join_frames(tables):
+def join_frames(tables: Iterable[FrameTable]) -> FrameTable:
     """Join frame tables, as FRAME_FD if any of them is."""
     tables = [t for t in tables if len(t)]
     if len(tables) == 1:
@@ -131,7 +135,7 @@ def join_frames(tables):
     return joined
 
 
-def copy_frames(part, table):
+def copy_frames(part: FrameTable, table: FrameTable) -> None:
     """Copy rows into a table of the same length.
 
     FRAME rows fit into FRAME_FD rows, payload zero beyond 8 bytes.
@@ -139,14 +143,14 @@ def copy_frames(part, table):
     if part.dtype == table.dtype:
         part[:] = table
         return
-    for name in table.dtype.names:
+    for name in table.dtype.names or ():
         if name != "data":
             part[name] = table[name]
     part["data"][:, :8] = table["data"]
     part["data"][:, 8:] = 0
 
 
-def open_log(path):
+def open_log(path: str | Path) -> BinaryIO:
     """Open a log for reading; raise InputError with the reason if that is impossible."""
     real = real_path(path)
     try:
@@ -159,12 +163,12 @@ def open_log(path):
         raise InputError(f"cannot read {path}: {error.strerror}") from None
 
 
-def size_of(file):
+def size_of(file: BinaryIO) -> int:
     """Return the size of an open file in bytes."""
     return os.fstat(file.fileno()).st_size
 
 
-def _byte_chunks(path, diagnostics, n_bytes):
+def _byte_chunks(path: str | Path, diagnostics: Diagnostics, n_bytes: int) -> Iterator[bytes]:
     """Yield the bytes of a text log in UTF-8 or ASCII.
 
     UTF-16 (a shell's redirect on Windows) and gzip are undone.
@@ -187,7 +191,9 @@ def _byte_chunks(path, diagnostics, n_bytes):
             head = file.read(n_bytes)
 
 
-def _gunzip(head, file, diagnostics, n_bytes):
+def _gunzip(
+    head: bytes, file: BinaryIO, diagnostics: Diagnostics, n_bytes: int
+) -> Iterator[bytes]:
     """Yield what a gzip file holds, never more than `n_bytes` at a time.
 
     A torn end yields what came before it.
@@ -215,7 +221,9 @@ def _gunzip(head, file, diagnostics, n_bytes):
         diagnostics.add("truncated", f"byte {file.tell()}", "the gzip stream has no end")
 
 
-def line_chunks(path, diagnostics, n_bytes=1 << 19):
+def line_chunks(
+    path: str | Path, diagnostics: Diagnostics, n_bytes: int = 1 << 19
+) -> Iterator[tuple[int, bytes]]:
     """Yield (number of lines cut out before, bytes) with whole lines only, every one ended by a
     newline.
 
@@ -258,11 +266,11 @@ class BusNames:
     `names` is indexed by bus number and grows with it; "" stands where a number is not in use.
     """
 
-    def __init__(self, names):
+    def __init__(self, names: list[str]) -> None:
         self.names = names
-        self._index = {}
+        self._index: dict[str, int] = {}
 
-    def index(self, name):
+    def index(self, name: str) -> int | None:
         """Return the bus number of a name, or None when 256 are taken."""
         bus = self._index.get(name)
         if bus is None and len(self._index) < MAX_BUSES:
@@ -272,7 +280,7 @@ class BusNames:
             self._index[name] = bus
         return bus
 
-    def _free_number(self, name):
+    def _free_number(self, name: str) -> int:
         taken = set(self._index.values())
         number = re.fullmatch(r"\D*(\d{1,3})", name)
         if number and int(number[1]) < MAX_BUSES and int(number[1]) not in taken:
