@@ -269,3 +269,19 @@ def test_the_logger_counts_its_own_blocks_right(target, tmp_path, n_frames):
     session = read_log(one.entry.path).session()
     (end,) = session.decoded_meta(META_END)
     assert end.values["n_blocks"] == one.entry.values["n_blocks"] == session.n_blocks
+
+
+def test_one_bus_that_is_not_silent_goes_on_recording(target):
+    """Two buses, one silent and one with traffic: nothing is stopped without being asked to."""
+
+    class Two:
+        def hello(self):
+            return {"state": m.STATE_RECORDING, "boot": 3}
+
+        def status(self):
+            return {"n_buses": 2, "bus_state0": 5, "bus_state1": 1}  # 5 silent, 1 alive
+
+        def control(self, action, boot):
+            raise AssertionError("stopped")
+
+    assert finish_running(Two()) is None

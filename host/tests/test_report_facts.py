@@ -548,3 +548,13 @@ def test_charts_draw_each_limit_in_its_own_level(make_stage):
     assert lines[:2] == [(108.0, "warn"), (115.0, "bad")]
     assert battery["limits"] == [{"y": 12.8, "level": "warn"}, {"y": 12.2, "level": "bad"}]
     assert (battery["unit"], battery["x_unit"], battery["x1"]) == ("V", "s", 100.0)
+
+
+def test_the_worst_of_a_limit_below_a_table_is_the_lowest(sections):
+    """Oil pressure 250 kPa at 40 s, 0.8 km, and 500 kPa at 70 s: the former is the worst."""
+
+    def pressure(t_s):
+        return during(40, 41, 250.0, 400.0)(t_s) + during(70, 71, 100.0)(t_s)
+
+    rows = rows_of(sections(EngOilPres=pressure)["engine"], "Limits", "signal")
+    assert rows["EngOilPres"]["worst_at_km"] == pytest.approx(0.8, abs=0.002)

@@ -430,3 +430,10 @@ def test_what_was_lost_is_named_for_what_it_is():
     assert lost_text(health) == (
         "7 dropped, 5 or more lost in hardware, 3 missing from the file, 2 damaged blocks"
     )
+
+
+def test_a_car_that_reacts_long_before_the_onset_did_not_react_to_it(make_stage, table):
+    """Airborne at 49.5 s, 0.5 s before the onset at 50 s, is another matter than this flight."""
+    stage = make_stage(FlightState=lambda t_s: 2.0 * ((t_s > 49.45) & (t_s < 49.55)))
+    (row,) = facts_of(stage, flight(50, 250, 0), table)["sections"]["jumps"]["tables"][0]["rows"]
+    assert row["reacted_after_ms"] is None
