@@ -3,8 +3,17 @@
 Each check yields (path of keys, text). Nothing is raised here; stagelog.profile does that.
 """
 
-from stagelog.dbc import load_database
-from stagelog.profile.limits import DERIVED
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TypeAlias
+
+from stagelog.dbc import Database, Signal, load_database
+from stagelog.profile.limits import DERIVED, Alarm, Plausible
+from stagelog.profile.schema import Profile
+from stagelog.profile.simulation import Simulation
+from stagelog.profile.toml_lines import Keys
+
+Contradictions: TypeAlias = Iterator[tuple[Keys, str]]  # where, and what
 
 _NEEDS = {
     "rate": ("window_s", "floor"),
@@ -18,7 +27,7 @@ _NEEDS = {
 }
 
 
-def find_contradictions(profile):
+def find_contradictions(profile: Profile) -> Contradictions:
     """Yield what cannot be true together."""
     yield from _find_lengths(profile)
     yield from _find_orders(profile)
@@ -27,15 +36,15 @@ def find_contradictions(profile):
     yield from _find_components(profile)
 
 
-def find_simulation_contradictions(profile, simulation):
+def find_simulation_contradictions(profile: Profile, simulation: Simulation) -> Contradictions:
     """Yield what cannot be true together in [simulation], and between it and the vehicle."""
     for where, text in _find_in_simulation(profile, simulation):
         yield ("simulation", *where), text
 
 
-def find_dbc_contradictions(profile, dbc):
+def find_dbc_contradictions(profile: Profile, dbc: str | Path | Database) -> Contradictions:
     """Yield signal names that the DBC lacks and limits that its signals cannot reach."""
-    database = dbc if hasattr(dbc, "messages") else load_database(dbc)
+    database = dbc if isinstance(dbc, Database) else load_database(dbc)
     signals = {s.name: s for m in database.messages for s in m.signals}
     messages = {m.name for m in database.messages}
     for name in profile.car.not_fitted:
@@ -51,20 +60,26 @@ def find_dbc_contradictions(profile, dbc):
         for name in alarm.signals:
             for level in ("warning", "critical"):
                 limit, signal = getattr(alarm, level), signals.get(name)
-                if limit is None or signal is None or signal.minimum is None:
+                if limit is None or signal is None:
                     continue
-                if not signal.minimum <= limit <= signal.maximum:
-                    low, high = signal.minimum, signal.maximum
+                low, high = signal.minimum, signal.maximum
+                if low is None or high is None:
+                    continue
+                if not low <= limit <= high:
                     text = f"{level} {limit:g} is outside what {name} can carry: {low} to {high}"
                     yield ("alarm", key, level), text
 
 
-def _find_units(p, signals):
+def _find_units(p: Profile, signals: dict[str, Signal]) -> Contradictions:
     """A limit in another unit than its signal's would be a limit on something else."""
     for key, alarm in p.alarm.items():
         for name in (name for name in alarm.signals if name in signals):
             unit = signals[name].unit or ""
-            known = {"rate": (f"{unit}/min",), "time_to_limit": ("min",), "drop": ("%",)}
+            known: dict[str, tuple[str, ...]] = {
+                "rate": (f"{unit}/min",),
+                "time_to_limit": ("min",),
+                "drop": ("%",),
+            }
             known |= dict.fromkeys(("below_table", "above_table"), (unit, "%"))
             wanted = known.get(alarm.kind, (unit,))
             if alarm.unit not in wanted:
@@ -72,7 +87,7 @@ def _find_units(p, signals):
                 yield ("alarm", key, "unit"), f"{text}: expected {' or '.join(wanted)}"
 
 
-def _find_in_simulation(p, s):
+def _find_in_simulation(p: Profile, s: Simulation) -> Contradictions:
     yield from _find_pairs(
         s,
         ("engine", "torque_Nm", "torque_rpm"),
@@ -103,7 +118,7 @@ def _find_in_simulation(p, s):
         yield ("mass", "wheelbase_m"), text
 
 
-def _find_pairs(part, *pairs):
+def _find_pairs(part: object, *pairs: tuple[str, str, str]) -> Contradictions:
     for table, name, other in pairs:
         entries = getattr(part, table)
         n, m = len(getattr(entries, name)), len(getattr(entries, other))
@@ -111,7 +126,7 @@ def _find_pairs(part, *pairs):
             yield (table, name), f"{table}.{name} has {n} elements, {table}.{other} has {m}"
 
 
-def _find_unordered(part, *orders):
+def _find_unordered(part: object, *orders: tuple[str, str, str]) -> Contradictions:
     for table, low, high in orders:
         a, b = getattr(getattr(part, table), low), getattr(getattr(part, table), high)
         if a >= b:
@@ -119,7 +134,7 @@ def _find_unordered(part, *orders):
             yield (table, low), text
 
 
-def _find_lengths(p):
+def _find_lengths(p: Profile) -> Contradictions:
     yield from _find_pairs(
         p,
         ("fuel", "sender_a_mm", "sender_volume_l"),
@@ -138,7 +153,7 @@ def _find_lengths(p):
         yield ("fuel", "sender_dead_mm"), "fuel.sender_dead_mm needs a lower and an upper height"
 
 
-def _find_orders(p):
+def _find_orders(p: Profile) -> Contradictions:
     ratios = p.gearbox.ratios
     if any(a <= b for a, b in zip(ratios, ratios[1:], strict=False)):
         yield ("gearbox", "ratios"), "gearbox.ratios must fall from gear to gear"
@@ -174,8 +189,8 @@ def _find_orders(p):
     yield from _find_plausible(p)
 
 
-def _find_plausible(p):
-    rules = {}
+def _find_plausible(p: Profile) -> Contradictions:
+    rules: dict[str, Plausible] = {}
     for n, rule in enumerate(p.plausible):
         if rule.min >= rule.max:
             text = f"plausible min {rule.min:g} is not below max {rule.max:g}"
@@ -196,14 +211,14 @@ def _find_plausible(p):
                     yield ("alarm", key, level), f"{text} {name}: {low:g} to {high:g}"
 
 
-def _find_gates(p):
+def _find_gates(p: Profile) -> Contradictions:
     for name, gate in p.gate.items():
         if (gate.above is None) == (gate.below is None):
             yield ("gate", name), f"gate {name} needs either above or below"
 
 
-def _find_alarms(p):
-    used = {}
+def _find_alarms(p: Profile) -> Contradictions:
+    used: dict[int, str] = {}
     for name, alarm in p.alarm.items():
         at = ("alarm", name)
         for gate in alarm.gates:
@@ -222,7 +237,7 @@ def _find_alarms(p):
         yield from _find_levels(name, alarm)
 
 
-def _find_components(p):
+def _find_components(p: Profile) -> Contradictions:
     for n, component in enumerate(p.report.component):
         for name in component.alarms:
             if name not in p.alarm:
@@ -233,7 +248,7 @@ def _find_components(p):
             yield ("report", "radiators"), "report.radiators are pairs: signal in, signal out"
 
 
-def _find_levels(name, alarm):
+def _find_levels(name: str, alarm: Alarm) -> Contradictions:
     at, low, high = ("alarm", name), alarm.warning, alarm.critical
     if low is None and high is None:
         yield at, f"alarm {name} needs warning or critical"
@@ -244,13 +259,14 @@ def _find_levels(name, alarm):
     x = alarm.table_x or ()
     if any(a >= b for a, b in zip(x, x[1:], strict=False)):
         yield (*at, "table_x"), f"alarm {name}: table_x must rise from element to element"
-    if None not in (alarm.table_x, alarm.table_y) and len(alarm.table_x) != len(alarm.table_y):
+    y = alarm.table_y
+    if alarm.table_x is not None and y is not None and len(x) != len(y):
         yield (*at, "table_y"), f"alarm {name}: table_x and table_y differ in length"
     if alarm.x_signals is not None and len(alarm.x_signals) != len(alarm.signals):
         yield (*at, "x_signals"), f"alarm {name}: one x_signal for each signal is needed"
 
 
-def _names(p):
+def _names(p: Profile) -> Contradictions:
     for field in p.roles.__dataclass_fields__:
         value = getattr(p.roles, field)
         for name in (value,) if isinstance(value, str) else value:
@@ -276,5 +292,5 @@ def _names(p):
     for key, alarm in p.alarm.items():
         for name in alarm.signals:
             yield ("alarm", key, "signals"), name
-        for name in alarm.x_signals or (alarm.x_signal,) * (alarm.x_signal is not None):
+        for name in alarm.x_signals or ([] if alarm.x_signal is None else [alarm.x_signal]):
             yield ("alarm", key, "x_signal"), name

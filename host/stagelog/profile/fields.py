@@ -4,33 +4,34 @@ Owns the declarations only; stagelog.profile enforces them.
 """
 
 from dataclasses import field
+from typing import Any
 
 
-def number(low, high):
+def number(low: float, high: float) -> Any:
     """Declare a float within [low, high]."""
     return field(metadata={"low": low, "high": high})
 
 
-def count(low, high):
+def count(low: int, high: int) -> Any:
     """Declare an integer within [low, high]."""
     return field(metadata={"low": low, "high": high, "integer": True})
 
 
-def numbers(low, high, n=None):
+def numbers(low: float, high: float, n: int | None = None) -> Any:
     """Declare a tuple of floats within [low, high]; n elements, or any number but none."""
     return field(metadata={"low": low, "high": high, "n": n, "list": True})
 
 
-def rising(low, high):
+def rising(low: float, high: float) -> Any:
     """Declare a tuple of at least two floats, each larger than the one before."""
     return field(metadata={"low": low, "high": high, "n": None, "list": True, "rising": True})
 
 
-def optional(low, high):
+def optional(low: float, high: float) -> Any:
     """Declare a float that may be missing (None)."""
     return field(default=None, metadata={"low": low, "high": high})
 
 
-def one_of(*choices):
+def one_of(*choices: str) -> Any:
     """Declare a text out of a fixed list."""
     return field(metadata={"choices": choices})

@@ -69,7 +69,7 @@ class Airborne:
     inhibit_below_kmh: float = number(0, 100)
     acc_only_enter_g: float = number(0.05, 0.9)
     acc_only_confirm_ms: float = number(0, 2000)
-    landing_severity_g: tuple = rising(1, 50)
+    landing_severity_g: tuple[float, ...] = rising(1, 50)
     load_share: float = number(0.01, 1)
     mean_share: float = number(0.05, 2)
     cg_error_m: float = number(0, 2)
@@ -175,7 +175,7 @@ class Alarm:
     warning: float | None = optional(-1e6, 1e6)
     critical: float | None = optional(-1e6, 1e6)
     clear: float = number(0, 1e6)
-    debounce_s: tuple = numbers(0, 3600, 2)
+    debounce_s: tuple[float, ...] = numbers(0, 3600, 2)
     debounce_out_s: float = number(0, 3600)
     gates: tuple[str, ...]
     latch: bool
@@ -186,5 +186,5 @@ class Alarm:
     x_signal: str | None = None
     x_signals: tuple[str, ...] | None = None
     x_limit: float | None = optional(-1e6, 1e6)
-    table_x: tuple | None = None
-    table_y: tuple | None = None
+    table_x: tuple[float, ...] | None = None
+    table_y: tuple[float, ...] | None = None

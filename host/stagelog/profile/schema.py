@@ -47,12 +47,12 @@ class Mass:
 class Suspension:
     """Springs, dampers and stops; travel is 0 at full droop."""
 
-    travel_mm: tuple = numbers(50, 600, 4)
-    spring_N_per_m: tuple = numbers(5e3, 5e5, 4)
-    preload_N: tuple = numbers(0, 2e4, 4)
-    bump_damping_Ns_per_m: tuple = numbers(200, 5e4, 4)
-    rebound_damping_Ns_per_m: tuple = numbers(200, 5e4, 4)
-    bump_stop_from_mm: tuple = numbers(20, 600, 4)
+    travel_mm: tuple[float, ...] = numbers(50, 600, 4)
+    spring_N_per_m: tuple[float, ...] = numbers(5e3, 5e5, 4)
+    preload_N: tuple[float, ...] = numbers(0, 2e4, 4)
+    bump_damping_Ns_per_m: tuple[float, ...] = numbers(200, 5e4, 4)
+    rebound_damping_Ns_per_m: tuple[float, ...] = numbers(200, 5e4, 4)
+    bump_stop_from_mm: tuple[float, ...] = numbers(20, 600, 4)
     bump_stop_N_per_m2: float = number(1e5, 1e8)
 
 
@@ -68,7 +68,7 @@ class Engine:
 class Gearbox:
     """Ratios from first gear upwards. The efficiency is that from engine to wheels."""
 
-    ratios: tuple = numbers(0.2, 20)
+    ratios: tuple[float, ...] = numbers(0.2, 20)
     final_drive: float = number(1, 10)
     efficiency: float = number(0.5, 1)
 
@@ -80,8 +80,8 @@ class Driveline:
     front_torque_share: float = number(0, 1)
     mesh_loss: float = number(0, 0.2)
     churning_W_per_rpm2: float = number(0, 0.1)
-    lsd_preload_Nm: tuple = numbers(0, 5000, 2)
-    lsd_lock_share: tuple = numbers(0, 1, 2)
+    lsd_preload_Nm: tuple[float, ...] = numbers(0, 5000, 2)
+    lsd_lock_share: tuple[float, ...] = numbers(0, 1, 2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,10 +125,10 @@ class Fuel:
     start_l: float = number(0, 2000)
     density_kg_per_l: float = number(0.5, 1.2)
     flow_scale_error_max: float = number(0, 0.2)
-    sender_volume_l: tuple = rising(0, 2000)
-    sender_a_mm: tuple = rising(0, 2000)
-    sender_b_mm: tuple = rising(0, 2000)
-    sender_dead_mm: tuple = rising(0, 2000)
+    sender_volume_l: tuple[float, ...] = rising(0, 2000)
+    sender_a_mm: tuple[float, ...] = rising(0, 2000)
+    sender_b_mm: tuple[float, ...] = rising(0, 2000)
+    sender_dead_mm: tuple[float, ...] = rising(0, 2000)
     plan_l_per_100km: dict[str, float]
     plan_of_mode: dict[str, str]
 
@@ -137,7 +137,7 @@ class Fuel:
 class ImuSensor:
     """Where the IMU sits."""
 
-    offset_m: tuple = numbers(-5, 5, 3)
+    offset_m: tuple[float, ...] = numbers(-5, 5, 3)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from stagelog.profile.schema import HeatNode
 class Mass:
     """Unsprung masses, geometry and inertias."""
 
-    unsprung_kg: tuple = numbers(5, 500, 4)
+    unsprung_kg: tuple[float, ...] = numbers(5, 500, 4)
     wheelbase_m: float = number(1, 8)
     track_m: float = number(0.8, 3)
     steering_ratio: float = number(2, 40)
@@ -35,7 +35,7 @@ class Suspension:
     """What the springs, dampers and tyres do beyond the vehicle's own entries."""
 
     end_stop_N_per_m: float = number(1e5, 2e6)
-    anti_roll_N_per_m: tuple = numbers(0, 1e5, 2)
+    anti_roll_N_per_m: tuple[float, ...] = numbers(0, 1e5, 2)
     tyre_N_per_m: float = number(5e4, 1e6)
     tyre_damping_Ns_per_m: float = number(0, 5e3)
     rear_dampers_per_wheel: int = count(1, 3)
@@ -49,23 +49,23 @@ class Engine:
 
     cylinders: int = count(1, 16)
     banks: int = count(1, 2)
-    torque_rpm: tuple = rising(0, 20000)
-    torque_Nm: tuple = numbers(0, 5000)
-    friction_Nm: tuple = numbers(0, 1000)
+    torque_rpm: tuple[float, ...] = rising(0, 20000)
+    torque_Nm: tuple[float, ...] = numbers(0, 5000)
+    friction_Nm: tuple[float, ...] = numbers(0, 1000)
     pumping_share: float = number(0, 1)
     cranking_rpm: float = number(50, 1000)
     cranking_s: float = number(0, 10)
-    ignition_deg: tuple = numbers(-20, 70, 2)
+    ignition_deg: tuple[float, ...] = numbers(-20, 70, 2)
     limiter_rpm: float = number(1500, 20000)
     inertia_kgm2: float = number(0.01, 10)
     indicated_g_per_kWh: float = number(120, 500)
     full_load_lambda: float = number(0.6, 1.6)
     idle_l_per_h: float = number(0.2, 20)
     knock_deg: float = number(0, 25)
-    boost_rpm: tuple = rising(0, 20000)
-    boost_max_kPa: tuple = numbers(50, 409)
-    oil_pressure_rpm: tuple = rising(0, 20000)
-    oil_pressure_kPa: tuple = numbers(10, 1200)
+    boost_rpm: tuple[float, ...] = rising(0, 20000)
+    boost_max_kPa: tuple[float, ...] = numbers(50, 409)
+    oil_pressure_rpm: tuple[float, ...] = rising(0, 20000)
+    oil_pressure_kPa: tuple[float, ...] = numbers(10, 1200)
     fuel_pressure_kPa: float = number(50, 1000)
 
 
@@ -124,7 +124,7 @@ class Cooling:
     fan_full_A: float = number(1, 63)
     thermostat_degC: float = number(40, 120)
     thermostat_open_degC: float = number(40, 130)
-    radiator_W_per_K: tuple = numbers(10, 5000)
+    radiator_W_per_K: tuple[float, ...] = numbers(10, 5000)
     fan_equals_ms: float = number(0, 40)
 
 
@@ -132,7 +132,7 @@ class Cooling:
 class FlightModeUnit:
     """The car's own control unit, as the virtual car plays it."""
 
-    delay_ms: tuple = numbers(0, 2000, 2)
+    delay_ms: tuple[float, ...] = numbers(0, 2000, 2)
     cut_share: float = number(0, 1)
     cut_load: float = number(0, 1)
 
@@ -170,8 +170,8 @@ class Gas:
     charge_still_degC_ms: float = number(0, 1000)
     charge_lag_s: float = number(0.1, 120)
     compressor_degC_per_kPa: float = number(0, 5)
-    filter_kPa: tuple = numbers(0, 20, 2)
-    crankcase_kPa: tuple = numbers(-50, 50, 2)
+    filter_kPa: tuple[float, ...] = numbers(0, 20, 2)
+    crankcase_kPa: tuple[float, ...] = numbers(-50, 50, 2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

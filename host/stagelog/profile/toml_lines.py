@@ -5,15 +5,23 @@ lines; an entry inside an inline table is found at the line of the key that hold
 """
 
 import re
+from collections.abc import Iterable, Mapping
+from typing import TypeAlias
 
 _HEADER = re.compile(r"^\s*(\[\[?)\s*([^\]]+?)\s*\]\]?\s*(#.*)?$")
 _KEY = re.compile(r"""^\s*([A-Za-z0-9_\-.]+|"[^"]*"|'[^']*')\s*=\s*(.*)$""")
 _STRING = re.compile(r'"(?:\\.|[^"\\])*"|\'[^\']*\'')
 
 
-def map_lines(text):
+Keys: TypeAlias = tuple[str | int, ...]  # keys, and indices of lists
+
+
+def map_lines(text: str) -> dict[Keys, int]:
     """Return {path: line}, paths as tuples of keys and list indices, lines counted from 1."""
-    lines, table, counts, depth = {(): 1}, (), {}, 0
+    lines: dict[Keys, int] = {(): 1}
+    table: Keys = ()
+    counts: dict[Keys, int] = {}
+    depth = 0
     for number, line in enumerate(text.splitlines(), 1):
         if depth > 0:
             depth += _depth(line)
@@ -34,7 +42,7 @@ def map_lines(text):
     return lines
 
 
-def line_of(lines, path):
+def line_of(lines: Mapping[Keys, int], path: Iterable[str | int]) -> int:
     """Return the line of `path`, or of the nearest table that should have held it."""
     path = tuple(path)
     while path not in lines:
@@ -42,6 +50,6 @@ def line_of(lines, path):
     return lines[path]
 
 
-def _depth(text):
+def _depth(text: str) -> int:
     bare = _STRING.sub("", text).split("#", 1)[0]
     return bare.count("[") + bare.count("{") - bare.count("]") - bare.count("}")
