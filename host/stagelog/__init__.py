@@ -2,8 +2,8 @@
 
     drive = stagelog.open("C03.slog", dbc="d7xr.dbc")       see stagelog.api
 
-The package is imported piece by piece; nothing heavy is loaded here, so that the command starts at
-once.
+Modules are imported when they are first used; nothing heavy is loaded here, so that the command
+starts at once.
 """
 
 __version__ = "0.1.0"

@@ -1,8 +1,8 @@
 """Fetch sessions from a logger into the archive, and erase what the archive holds.
 
-Owns the order of things; the exchange is `link`, the files are `archive`. Nothing received is
-lost: a pulled cable is a DeviceError, and the next call goes on behind the last good block that is
-on the disk. Nothing is erased unless the file in the archive still has the SHA-256 of its entry,
+Owns the order of the steps; the exchange is `link`, the files are `archive`. Nothing received is
+lost: a pulled cable is a DeviceError, and the next call continues after the last good block on the
+disk. Nothing is erased unless the file in the archive still has the SHA-256 of its entry,
 and the logger finds the same digest on its card.
 """
 
@@ -66,10 +66,10 @@ def fetch_session(
     progress: Callable[[int, int], object] | None = None,
     again: bool = False,
 ) -> Fetched:
-    """Fetch one session (fields of LIST_REPLY) into `folder`; go on with it if some is there.
+    """Fetch one session (fields of LIST_REPLY) into `folder`; continue it if a part is there.
 
     progress  called with (blocks held, blocks of the session) as they come
-    again     ask once more for places that were damaged in a finished session, and check the
+    again     read once more the places that were damaged in a finished session, and check the
               SHA-256 of what is there
     Raises    DeviceError if the logger goes away or the session was overwritten; OutputError.
     """
@@ -91,7 +91,7 @@ def fetch_session(
 def is_held(root: str | Path, session: Fields) -> Entry | None:
     """Return the Entry of a session that the archive holds whole, wherever, or None.
 
-    Its file is looked at: by its size, by its SHA-256 if it was written since it was entered.
+    Its file is checked: by its size, and by its SHA-256 if it was written since it was entered.
     """
     entry = _listed(root, session)
     return entry if entry is not None and entry.is_unchanged() else None
@@ -110,7 +110,7 @@ def _key(session: Fields) -> Key:
 
 
 def facts_of(hello: Fields) -> dict[str, str]:
-    """Return what HELLO says of a logger, as facts for the manifest."""
+    """Return the facts of a logger's HELLO for the manifest."""
     version = hello["firmware"]
     return {
         "car": hello["car"].rstrip(b"\0").decode(errors="replace"),
@@ -157,12 +157,12 @@ def erase_held(
 
 
 def set_clock(link: Link, clock: Callable[[], int] = time.time_ns) -> int:
-    """Give the logger the laptop's wall clock, as an anchor in its log; return its time in us."""
+    """Send the laptop's wall clock to the logger as an anchor in its log; return its us."""
     return link.set_time(clock() // 1000)
 
 
 def choose_sessions(sessions: Sequence[Fields], boots: Collection[int]) -> Sequence[Fields]:
-    """Return the sessions of the boots named, all without; UsageError for one that is not."""
+    """Return the sessions of the named boots, or all; UsageError for a boot without a session."""
     if not boots:
         return sessions
     unknown = set(boots) - {session["boot"] for session in sessions}

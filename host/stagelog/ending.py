@@ -1,12 +1,13 @@
-"""How a session ended, and who says so: without a witness of the end, no log is complete.
+"""How a session ended, and by which witness: without a witness of the end, no log is complete.
 
-    witness                                        says
-    the session's last block (flag 4, END record)  it was stopped in order, nothing follows
+    witness                                        reports
+    the session's last block (flag 4, END record)  it was stopped properly, nothing follows
     the manifest of the archive                    how many blocks the logger or the card had
     the card                                       what lies behind the last block in the extent:
                                                    a later session, or space that holds none
 
-A file alone cannot tell a power cut from a copy that was cut off. Reads headers only, never fails.
+A file alone cannot distinguish a power cut from a copy that was cut off. Reads headers only;
+never fails.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,10 +31,10 @@ class End:
 
     kind      STOPPED; POWER_OFF: the witness knows of no later block; CUT: it knows of `n_blocks`
               more; OPEN: there is no witness
-    witness   who says so, "" if nobody
-    n_blocks  blocks behind the last one held that are not here; None if nobody knows
+    witness   which one, "" if there is none
+    n_blocks  blocks after the last one held that are not here; None if not known
     n_stored  frames of each bus in the whole session, as the witness counts; None if it does not
-    why       why there is no witness, "" if nothing is known of that either
+    why       why there is no witness, "" if that is not known either
     """
 
     kind: str
@@ -44,7 +45,7 @@ class End:
 
     @property
     def is_known(self) -> bool:
-        """True if nothing follows that could be known of."""
+        """True if no later block is known of."""
         return self.kind in (STOPPED, POWER_OFF)
 
 
@@ -82,11 +83,11 @@ def _by_manifest(session: "Session", listed: Mapping[str, Any]) -> End:
         return End(OPEN, n_blocks=None, why="it was still being recorded when it was fetched")
     if listed.get("ended", "source" not in listed):
         return End(POWER_OFF, "the manifest")
-    return End(OPEN, n_blocks=None, why="the log that it was copied from did not say so either")
+    return End(OPEN, n_blocks=None, why="the log that it was copied from had no witness either")
 
 
 def _stored(listed: Mapping[str, Any]) -> tuple[int, ...] | None:
-    """Return the frames of each bus that a manifest counts, None if it does not say."""
+    """Return the frames of each bus that a manifest counts, None if it has no counts."""
     try:
         stored = {bus["bus"]: int(bus["n_stored"]) for bus in listed["ledger"]["buses"]}
     except (KeyError, OverflowError, TypeError, ValueError):
@@ -97,8 +98,8 @@ def _stored(listed: Mapping[str, Any]) -> tuple[int, ...] | None:
 def _by_next(session: "Session", sessions: Sequence["Session"]) -> End | None:
     """Return the End by the session that follows, None if none does.
 
-    Numbers go on from session to session. One may be missing between: that of the block that was
-    being written when the power went.
+    Numbers continue from session to session. One may be missing between: that of the block being
+    written at the power cut.
     """
     later = [other for other in sessions if other.first_seq > session.last_seq]
     following = min(later, key=lambda other: other.first_seq, default=None)

@@ -20,7 +20,7 @@ class StagelogError(Exception):
 
 
 class UsageError(StagelogError):
-    """The command line asks for something that makes no sense."""
+    """The command line asks for something that cannot be done."""
 
     exit_code = 2
 

@@ -3,8 +3,8 @@
     seen = stored + dropped exactly + lost at least          per bus, by the counters in each block
     stored = held + missing                                  missing: in blocks that are not here
 
-Cumulative counters stand in every block, so what lay in lost blocks is known from the next one.
-Owns the arithmetic and the words; reads nothing by itself. Counters that contradict the records
+Every block has cumulative counters, so the next one tells what was in lost blocks. Owns the
+arithmetic and the words; reads nothing by itself. Counters that contradict the records
 are not an error but a line in `Ledger.breaks` that names the block.
 """
 
@@ -52,9 +52,9 @@ class Gap:
 
     bus     None: all buses
     t_start_us, t_end_us   time since boot, None where unknown
-    n       frames lost; None if nobody can know
+    n       frames lost; None if that cannot be known
     exact   False: `n` is a lower bound
-    cause   one of the words of this module; `detail` says more
+    cause   one of the words of this module; `detail` adds to it
     """
 
     bus: int | None
@@ -87,10 +87,10 @@ class BusLedger:
 class Ledger:
     """The account of one session.
 
-    n_blocks_missing  from the first block held on, as far as anybody knows
-    end               how it ended and who says so
+    n_blocks_missing  from the first block held on, as far as is known
+    end               how it ended, and its witness
     tail_ms           what may be lost at a power cut besides the block being written; None if the
-                      start of the session, which says it, is not here
+                      start of the session, which states it, is not here
     breaks            blocks whose counters contradict the records, in words
     """
 
@@ -115,7 +115,7 @@ class Ledger:
 
     @property
     def complete(self) -> bool:
-        """True if every frame seen is held, and the end is known: a power cut is a usual one."""
+        """True if every frame seen is held and the end is known; a power cut is a known end."""
         whole = self.closes and self.end.is_known
         return whole and all(gap.cause == POWER_CUT for gap in self.gaps)
 
@@ -140,7 +140,7 @@ def account(session: Session, damaged: Sequence[BadBlock] = (), end: End | None 
     """Return the Ledger of a session.
 
     damaged  the bad blocks of its log
-    end      ending.End; by default what the session and its medium say alone
+    end      ending.End; by default what the session and its medium show alone
     """
     end = end or find_end(session)
     headers, scan = session.headers, session.scan
@@ -148,15 +148,15 @@ def account(session: Session, damaged: Sequence[BadBlock] = (), end: End | None 
     lost_blocks[0] = 0
     has_before = np.append(not session.has_first, lost_blocks[1:] > 0)
     has_before[-1] |= session.has_last
-    told = _told(scan.meta, headers)
+    reported = _reported(scan.meta, headers)
     breaks, gaps, buses = [], _recorded_gaps(scan.meta), []
     for bus in range(N_BUSES):
         stored = headers[f"stored{bus}"].astype(np.int64)
         dropped = headers[f"dropped{bus}"].astype(np.int64)
         missing = np.diff(stored, prepend=0) - scan.n_frames[:, bus]
-        untold = np.diff(dropped, prepend=0) - told[:, bus]
-        breaks += _breaks(headers, bus, missing, untold, has_before)
-        gaps += _gaps_between(session, bus, missing, untold, has_before)
+        unreported = np.diff(dropped, prepend=0) - reported[:, bus]
+        breaks += _breaks(headers, bus, missing, unreported, has_before)
+        gaps += _gaps_between(session, bus, missing, unreported, has_before)
         n_at_least = int(headers[f"at_least{bus}"][-1])
         gaps += _uncounted(session, bus, n_at_least)
         n_held = int(scan.n_frames[:, bus].sum())
@@ -180,13 +180,13 @@ def account(session: Session, damaged: Sequence[BadBlock] = (), end: End | None 
     )
 
 
-def _told(meta: NDArray[Any], headers: NDArray[Any]) -> NDArray[np.int64]:
+def _reported(meta: NDArray[Any], headers: NDArray[Any]) -> NDArray[np.int64]:
     """Return the frames that gap records count exactly, int64[n_blocks, N_BUSES]."""
-    told = np.zeros((len(headers), N_BUSES), np.int64)
+    reported = np.zeros((len(headers), N_BUSES), np.int64)
     rows = meta[(meta["kind"] == META_GAP) & ~np.isin(meta["arg"], GAP_AT_LEAST)]
     block = np.searchsorted(headers["seq"], rows["seq"])
-    np.add.at(told, (block, rows["bus"]), _counts(rows))
-    return told
+    np.add.at(reported, (block, rows["bus"]), _counts(rows))
+    return reported
 
 
 def _counts(rows: NDArray[Any]) -> NDArray[np.int64]:
@@ -225,11 +225,13 @@ def _breaks(
     headers: NDArray[Any],
     bus: int,
     missing: NDArray[np.int64],
-    untold: NDArray[np.int64],
+    unreported: NDArray[np.int64],
     has_before: NDArray[np.bool_],
 ) -> list[str]:
-    """Say which blocks contradict their predecessor."""
-    wrong = np.where(has_before, (missing < 0) | (untold < 0), (missing != 0) | (untold != 0))
+    """Return a line for each block that contradicts its predecessor."""
+    wrong = np.where(
+        has_before, (missing < 0) | (unreported < 0), (missing != 0) | (unreported != 0)
+    )
     lines = []
     for i in np.flatnonzero(wrong).tolist():
         seq = int(headers["seq"][i])
@@ -237,15 +239,15 @@ def _breaks(
             lines.append(
                 f"block {seq:,}: bus {bus} counts {missing[i]:+,} frames more than it holds"
             )
-        if untold[i]:
-            lines.append(f"block {seq:,}: bus {bus} counts {untold[i]:+,} drops more than told")
+        if unreported[i]:
+            lines.append(f"block {seq:,}: bus {bus} counts {unreported[i]:+,} unreported drops")
     return lines
 
 
 def _count_of_blocks(session: Session, gaps: list[Gap]) -> list[str]:
-    """Say that the END record counts other blocks than the numbers of the session, if it does.
+    """Return a line if the END record counts other blocks than the numbers of the session.
 
-    Numbers are given to blocks that are given up, too: with such a gap the two may differ.
+    Discarded blocks have numbers, too: with such a gap the two may differ.
     """
     if not (session.has_first and session.has_last) or any(gap.cause == CARD for gap in gaps):
         return []
@@ -262,12 +264,12 @@ def _gaps_between(
     session: Session,
     bus: int,
     missing: NDArray[np.int64],
-    untold: NDArray[np.int64],
+    unreported: NDArray[np.int64],
     has_before: NDArray[np.bool_],
 ) -> list[Gap]:
     """Return the gaps that counters show, in front of blocks whose predecessors are not here.
 
-    The last block of a session that was stopped tells what was given up since the one before it.
+    The last block of a session that was stopped counts what was discarded since the one before it.
     """
     gaps = []
     for i in np.flatnonzero(has_before).tolist():
@@ -276,9 +278,9 @@ def _gaps_between(
         cause, detail = _why_missing(session, i)
         if missing[i] > 0 or (bus == 0 and cause != CARD):
             gaps.append(Gap(bus, start_us, end_us, max(0, int(missing[i])), True, cause, detail))
-        if untold[i] > 0:
+        if unreported[i] > 0:
             detail = "known by a counter only"
-            gaps.append(Gap(bus, start_us, end_us, int(untold[i]), True, RING_FULL, detail))
+            gaps.append(Gap(bus, start_us, end_us, int(unreported[i]), True, RING_FULL, detail))
     return gaps
 
 
@@ -297,7 +299,7 @@ def _why_missing(session: Session, i: int) -> tuple[str, str]:
 
 
 def _uncounted(session: Session, bus: int, n_at_least: int) -> list[Gap]:
-    """Return [the gap of overflows that no gap record tells]."""
+    """Return [the gap of overflows that no gap record reports]."""
     meta = session.meta
     rows = meta[(meta["kind"] == META_GAP) & np.isin(meta["arg"], GAP_AT_LEAST)]
     n = n_at_least - int(_counts(rows[rows["bus"] == bus]).sum())
@@ -366,7 +368,7 @@ def describe(gap: Gap, timeline: Timeline | None = None) -> str:
         RING_FULL: "dropped, counted exactly: the ring was full because the card was too slow",
         CONTROLLER: "lost in the controller, whose receive buffers overflowed",
         AWAY: "may be lost: the controller did not answer, or was reset",
-        CARD: "given up, counted exactly:",
+        CARD: "discarded, counted exactly:",
         BLOCK: "missing:",
         HEAD: "missing at the start:",
         BUS_IS_OFF: "may be lost: the controller was bus-off",

@@ -21,7 +21,7 @@ from stagelog.errors import ContractError, DeviceError
 
 TIMEOUT_S = 0.5
 TRIES = 6
-READ_TRIES = 3  # of a place that the card says it can't read
+READ_TRIES = 3  # of a place that the card reports as unreadable
 MAX_SESSIONS = 1 << 16  # LIST counts them in 16 bits
 RUN = 32  # places that one READ asks for
 WINDOW = 2 * RUN  # places in flight: while one READ is answered, the next waits at the logger
@@ -32,16 +32,16 @@ Answer: TypeAlias = tuple[int, int, memoryview]  # kind, request, payload
 
 
 class Stream(Protocol):
-    """What a Link talks through: a serial port, a socket, a simulated cable."""
+    """The byte stream of a Link: a serial port, a socket, a simulated cable."""
 
     def write(self, data: bytes) -> object:
         """Send all of `data`."""
 
     def read(self, n: int) -> bytes:
-        """Return what has come within a short time of its own, at most `n` bytes, b"" if none."""
+        """Return what arrives within a short time that it sets, at most `n` bytes, b"" if none."""
 
     def close(self) -> None:
-        """Let the stream go."""
+        """Close the stream."""
 
 
 class RequestError(DeviceError):
@@ -97,7 +97,7 @@ class Link:
         return self.ask(m.STATUS, {})[0]
 
     def set_time(self, t_unix_us: int) -> int:
-        """Give the logger the wall clock; return its time since boot in us."""
+        """Send the wall clock to the logger; return its time since boot in us."""
         return int(self.ask(m.TIME, {"t_unix_us": t_unix_us})[0]["t_us"])
 
     def list_sessions(self) -> list[Fields]:
@@ -123,7 +123,7 @@ class Link:
                 return int(answer["state"])
             if self.clock() > deadline:
                 raise DeviceError(
-                    f"{self.name} does not finish its session", "look at 'stagelog status'"
+                    f"{self.name} does not finish its session", "see 'stagelog status'"
                 )
 
     def erase(self, session: Mapping[str, Any], digest: bytes) -> Iterator[int]:
@@ -157,10 +157,10 @@ class Link:
                 )
 
     def set_config(self, item: int, data: bytes) -> None:
-        """Give the logger a settings item; RequestError if it refuses."""
+        """Send the logger a settings item; RequestError if it refuses."""
         if len(data) > m.MAX_CONFIG_BYTES:
             raise DeviceError(
-                f"{len(data)} bytes of settings, {m.MAX_CONFIG_BYTES} fit", "shorten them"
+                f"{len(data)} bytes of settings, at most {m.MAX_CONFIG_BYTES} fit", "shorten them"
             )
         crc = binascii.crc32(data)
         at = 0
@@ -175,7 +175,7 @@ class Link:
         raise DeviceError(f"{self.name} does not take its settings", "try again")
 
     def replace_config(self, item: int, data: bytes) -> None:
-        """Give a recording logger an item between two sessions; it records on whatever happens."""
+        """Send a recording logger an item between two sessions; it records again in any case."""
         boot = self.hello()["boot"]
         self.control(m.CONTROL_STOP, boot)
         try:
@@ -184,7 +184,7 @@ class Link:
             self.control(m.CONTROL_START, boot)
 
     def restart(self) -> None:
-        """Let the logger start anew: it makes room for a signal table then. Its port goes away."""
+        """Restart the logger, which makes room for a signal table. Its port disappears."""
         boot = self.hello()["boot"]
         self.control(m.CONTROL_STOP, boot)
         self.control(m.CONTROL_RESET, boot)
@@ -278,7 +278,7 @@ class Link:
 
 
 class _Run:
-    """A READ in flight: the places that it has still to answer, in order."""
+    """A READ in flight: the places that it has not answered yet, in order."""
 
     def __init__(self, positions: Iterable[int], tries: int) -> None:
         self.positions = deque(positions)
@@ -289,7 +289,7 @@ class _Reading:
     """One call of Link.read_blocks.
 
     The logger answers the requests, and the places of each, in the order in which they were asked:
-    what is passed over was lost.
+    the answer to a place that is skipped was lost.
     """
 
     def __init__(self, link: Link, positions: Iterable[int], tries: int) -> None:
@@ -323,7 +323,7 @@ class _Reading:
                 yield position, self._done.pop(position)
 
     def _ask(self, positions: list[int], tries: int) -> None:
-        """Ask for places that lie side by side."""
+        """Request a run of adjacent places."""
         values = {
             "position": positions[0],
             "at": 0,
@@ -364,7 +364,7 @@ class _Reading:
             self._again(positions, 0)
 
     def _lost_before(self, request: int, position: int) -> list[list[int]]:
-        """Take out of flight what was asked before a place and not answered; return it in runs."""
+        """Take back what was requested before a place and not answered; return it in runs."""
         lost = []
         for earlier in list(self._flying):
             if earlier == request:
@@ -382,7 +382,7 @@ class _Reading:
             if run.tries + 1 >= self._tries:
                 raise DeviceError(
                     f"{self._link.name} stopped answering at block {run.positions[0]}",
-                    "plug it in again and repeat the command: it goes on where it stopped",
+                    "plug it in again and repeat the command: it continues where it stopped",
                 )
             self._again(list(run.positions), run.tries + 1)
 
@@ -392,7 +392,7 @@ class _Reading:
 
 
 def runs_of(positions: Iterable[int], most: int = RUN) -> Iterator[list[int]]:
-    """Yield lists of up to `most` positions that lie side by side, in order."""
+    """Yield lists of up to `most` adjacent positions, in order."""
     run: list[int] = []
     for position in positions:
         if run and (position != run[-1] + 1 or len(run) == most):

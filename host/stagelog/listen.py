@@ -1,7 +1,7 @@
 """Listen to a logger while it records: the frames that it pushes, as frame tables.
 
 Owns the LIVE message of the service protocol: asking for it, renewing it in time, records to
-columns. Recording goes on whatever happens here; blocks that the cable was too slow for are
+columns. Recording continues whatever happens here; blocks that the cable was too slow for are
 counted in `n_skipped_blocks`, never waited for. Fails with DeviceError and ContractError, as Link.
 """
 
@@ -45,12 +45,12 @@ class LiveLink(Link):
         self._renew_at = self.clock() + RENEW_S
 
     def stop(self) -> None:
-        """Ask for no more."""
+        """Stop listening."""
         self._renew_at = math.inf
         self.ask(m.LIVE, {"on": 0})
 
     def close(self) -> None:
-        """Ask for no more, if the logger is still there, and close the stream."""
+        """Stop listening, if the logger is still there, and close the stream."""
         if self._renew_at < math.inf:
             with contextlib.suppress(StagelogError):
                 self.stop()

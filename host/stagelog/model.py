@@ -19,7 +19,7 @@ ESI = 16  # FD sender was error passive
 ERR = 32  # an error frame seen by the importer's source; never a data frame
 SUSPECT = 64  # received right after a bus error by a controller known to mangle such frames
 
-EARLIEST_US = 631_152_000_000_000  # 1990: a smaller time is none of the wall clock
+EARLIEST_US = 631_152_000_000_000  # 1990: a smaller time is not one of the wall clock
 
 FD_LENGTHS = np.array([0, 1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 20, 24, 32, 48, 64], np.uint8)
 

@@ -1,7 +1,7 @@
 """Any frames as a session file of ours, so that every tool of stagelog works on them.
 
-Owns what such a file says of itself: no logger recorded it, so its device id is zero and its
-random number is made of the frames. Times from the epoch become times since a start, with one
+Owns the identity of such a file: no logger recorded it, so its device id is zero and its random
+number is derived from the frames. Times from the epoch become times since a start, with one
 anchor for the wall clock. Fails with UsageError for frames that a record cannot hold, OutputError
 if it cannot be written.
 """
@@ -25,7 +25,7 @@ class SlogSink(Sink):
 
     from_epoch   True: t_us count from 1970, and the file has an anchor of the wall clock
     source       of that anchor: timeline.STAMPS or timeline.HEADER of the log that it was in
-    n_left_out   error frames, which are no data
+    n_left_out   error frames, which carry no data
     """
 
     def __init__(self, path, *, from_epoch, source=STAMPS, overwrite=False):

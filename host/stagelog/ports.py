@@ -1,7 +1,7 @@
 """Serial ports: find the ones a logger answers on, open one, keep two users apart.
 
 A port that another program holds is a DeviceError; a port that answers nothing is not a logger and
-is passed over.
+is skipped.
 """
 
 import errno

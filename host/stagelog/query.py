@@ -1,4 +1,4 @@
-"""Ask the archive with SQL: decoded Parquet beside the session files, one view per message.
+"""SQL over the archive: decoded Parquet beside the session files, one view per message.
 
     archive/event=DAKAR26/car=C03/stage=SS03/
         e66038b7130f2e29-12-9f3c2a11.slog                           the session, as downloaded
@@ -13,7 +13,7 @@
 
 Owns the decoded folders and the views. DuckDB runs in this process, loads no extension and needs
 no network. The same files are read by polars, Spark or Trino, which apply the scale themselves.
-Fails with InputError (no archive, a file that is not ours, SQL that makes no sense) and UsageError
+Fails with InputError (no archive, a file that is not ours, SQL that DuckDB refuses) and UsageError
 (a library that is not installed).
 """
 
@@ -180,7 +180,7 @@ class Archive:
     def sql(self, text):
         """Run SQL and return DuckDB's relation: .fetchall(), .df(), .pl(), .columns.
 
-        Raises InputError with DuckDB's words; None for a statement without a result.
+        Raises InputError with DuckDB's message; None for a statement without a result.
         """
         lower = text.lower()
         for message in self.files:
@@ -194,7 +194,7 @@ class Archive:
             raise InputError(_reason(error), self._known()) from None
 
     def rows(self, text):
-        """Run SQL and return (column names, rows as tuples); InputError with DuckDB's words."""
+        """Run SQL and return (column names, rows as tuples); InputError with DuckDB's message."""
         relation = self.sql(text)
         if relation is None:
             return [], []

@@ -1,6 +1,6 @@
 """From time since boot to wall clock: by the anchors in a log, and not at all where it has none.
 
-An anchor says what a clock of the world showed at one moment of the logger's clock. Anchors of the
+An anchor is the wall-clock time at one moment of the logger's clock. Anchors of the
 best source count (GNSS, then host, then the real-time clock); several that lie far enough apart
 give the drift of the logger's crystal too. Anchors never change a record. Never fails.
 """
@@ -29,7 +29,7 @@ SOURCE_TEXT = {
 }
 _BEST_FIRST = (GNSS, HOST, RTC, STAMPS, HEADER)
 MIN_SPAN_US = 600_000_000  # between first and last anchor, before a drift is believed
-MAX_DRIFT_ppm = 300  # a crystal is better; beyond, the clock of the world was set
+MAX_DRIFT_ppm = 300  # a crystal is better; beyond, the wall clock was set
 STEP_US = 1_000_000  # an anchor so far from the rest shows that a clock was set
 
 

@@ -1,8 +1,8 @@
-"""What can be said of a log as a whole: complete, incomplete, or what nobody can know.
+"""The verdict on a log as a whole: complete, incomplete, or not to be known.
 
-Every verb and the Python API take their words and their exit code from here. COMPLETE is said
+Every verb and the Python API take their words and their exit code from here. A log is COMPLETE
 only where each frame that the logger was given is held and a witness knows the end (ending).
-Fails with InputError as the reader does; a log that is not what it should be is a value.
+Fails with InputError as the reader does; a defective log is a value.
 """
 
 from collections.abc import Iterable
@@ -46,8 +46,8 @@ class Losses(Protocol):
 class Verdict:
     """`kind` is one of the words of this module, `text` a sentence that begins with it.
 
-    An open end is bad: something may be missing that was there. A foreign log is not: nothing of
-    it is known to be missing, and no more will ever be known.
+    An open end is bad: something may be missing that was there. A foreign log is not: nothing
+    of it is known to be missing, and more cannot be known.
     """
 
     kind: str
@@ -55,12 +55,12 @@ class Verdict:
 
     @property
     def complete(self) -> bool | None:
-        """True, False, or None where nobody can know and nothing is known to be missing."""
+        """True, False, or None where it cannot be known and nothing is known to be missing."""
         return None if self.kind == FOREIGN else self.kind in _FINE
 
     @property
     def exit_code(self) -> int:
-        """Return what a command ends with that vouches for this log."""
+        """Return the exit code of a command that relies on this log."""
         return 0 if self.kind in _FINE else 1
 
     def as_dict(self) -> dict[str, Any]:
@@ -69,10 +69,10 @@ class Verdict:
 
     @classmethod
     def from_dict(cls, values: object) -> "Verdict":
-        """Return the Verdict that as_dict gave; what is none is an open end."""
+        """Return the Verdict that as_dict gave; anything else is an open end."""
         if isinstance(values, dict) and values.get("kind") in _WORST_FIRST:
             return cls(values["kind"], str(values.get("text")))
-        return cls(OPEN_LOG, f"{OPEN_LOG}: an older stagelog wrote this and did not say")
+        return cls(OPEN_LOG, f"{OPEN_LOG}: an older stagelog wrote this without a verdict")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,19 +103,19 @@ class LogAccount:
 
     @property
     def verdict(self) -> Verdict:
-        """Return the worst of what is said of the file and of its sessions."""
+        """Return the worst verdict of the file and its sessions."""
         return worst([*(each.verdict for each in self.accounts), *self.problems, *self.copies])
 
     def verdict_of(self, account: Account) -> Verdict:
-        """Return what is said of one of the sessions, the file's own problems with it."""
+        """Return the verdict on one of the sessions, the file's own problems included."""
         return _worst([account.verdict, *self.problems])
 
 
 def judge_log(path: str | Path, entry: "Entry | None" = None) -> LogAccount:
     """Read a log of ours and account for it.
 
-    entry  its archive.Entry: the file is held against the SHA-256 in it, and it is a witness of
-           the end
+    entry  its archive.Entry: the file is compared with the SHA-256 in it, and it is a witness
+           of the end
     """
     from stagelog.archive import check_sha256
 
@@ -166,7 +166,7 @@ def judge_logs(logs: Iterable[tuple[Path, "Entry | None"]]) -> list[LogAccount]:
 
 
 def _block_keys(session: Session) -> NDArray[np.uint64]:
-    """Return what tells each block of a session from the others, uint64: its number and CRC."""
+    """Return a key of each block within its session, uint64: its number and CRC."""
     return session.headers["seq"].astype(np.uint64) << np.uint64(32) | session.headers["crc"]
 
 
@@ -248,7 +248,7 @@ def _worst(verdicts: Iterable[Verdict]) -> Verdict:
 
 
 def _lost(ledger: Ledger) -> str:
-    """Say what is known to be missing, "" if nothing is."""
+    """Return what is known to be missing in words, "" if nothing is."""
     if not ledger.closes:
         return f"{len(ledger.breaks):,} blocks contradict their counters"
     gaps = [gap for gap in ledger.gaps if gap.cause not in (POWER_CUT, OPEN_END)]

@@ -257,7 +257,7 @@ def test_blocks_given_up_at_the_end_on_a_full_card_are_told_by_the_last_one(tmp_
     assert ledger.closes and not ledger.complete and not ledger.n_blocks_missing
     (gap,) = ledger.gaps
     assert gap.n == ledger.buses[0].n_missing > 0 and gap.exact
-    assert "given up, counted exactly: the card was full" in describe(gap)
+    assert "discarded, counted exactly: the card was full" in describe(gap)
 
 
 def test_counters_that_contradict_the_records_name_the_block(tmp_path):

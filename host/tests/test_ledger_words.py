@@ -26,7 +26,7 @@ def test_the_wall_clock_in_words():
             return (86400 * 20_000 + 23 * 3600 + 59 * 60 + 58) * 10**6 + t_us
 
     gap = ledger.Gap(0, 1_007_999, None, 3, True, ledger.CARD)
-    assert ledger.describe(gap, Noon()).startswith("23:59:59.007 bus 0: 3 frames given up")
+    assert ledger.describe(gap, Noon()).startswith("23:59:59.007 bus 0: 3 frames discarded")
     assert ledger.describe(gap).startswith("1.008 s after power-on bus 0")
     one = ledger.Gap(None, None, None, 1, False, ledger.CONTROLLER)
     assert "at an unknown time all buses: 1 or more frame lost" in ledger.describe(one)
@@ -68,7 +68,7 @@ def test_counters_that_contradict_the_records_are_named(tmp_path):
     assert not found.closes and not found.complete
     assert found.breaks == (
         "block 2: bus 0 counts +2 frames more than it holds",
-        "block 3: bus 0 counts +4 drops more than told",
+        "block 3: bus 0 counts +4 unreported drops",
     )
 
 

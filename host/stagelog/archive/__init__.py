@@ -4,13 +4,13 @@
         e66038b7130f2e29-12-9f3c2a11.slog   the session's blocks verbatim, as they lie on the card
         manifest.json                       what each file is, its SHA-256 and its ledger
 
-One session lives in one place: in the folder where it was stored first. A later download goes on
-with that file, whatever stage it names. Where there are copies none the less, the one with the
+One session has one folder: the one where it was stored first. A later download continues that
+file, whatever stage it names. Where there are copies none the less, the one with the
 most blocks counts, a block that only another copy holds counts too, and none counts twice. Nothing
 is deleted.
 
-Everything appears by atomic rename; what is being fetched is `.part` with a journal beside it.
-Names from users and loggers are data and are made safe before they become names. Fails with
+Everything appears by atomic rename; what is being fetched is a `.part` file with a journal beside
+it. Names from users and loggers are data and are made safe before they become names. Fails with
 OutputError (cannot write), InputError (a manifest that cannot be read).
 """
 

@@ -1,6 +1,6 @@
-"""What is known of a session file when it enters the archive: digests, ledger, own words.
+"""What is known of a session file when it enters the archive: digests, ledger, its own records.
 
-Reads the finished file, not the memory of the one who wrote it. Fails with OutputError.
+Reads the finished file, not the memory of its writer. Fails with OutputError.
 """
 
 import hashlib
@@ -63,7 +63,7 @@ def erase_digest(path: Path) -> str:
 
 
 def facts_of_blocks(path: Path, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the blocks of a file say themselves, as fields of the entry of `values`."""
+    """Return what the blocks of a file contain, as fields of the entry of `values`."""
     key = (values["device_id"], values["boot"], values["nonce"])
     log = read_log(path)
     session = next(s for s in log.sessions if (s.device_id, s.boot, s.nonce) == key)

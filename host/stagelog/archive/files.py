@@ -36,7 +36,7 @@ def write_atomic(path: str | Path, content: bytes) -> None:
 
 
 def sync_folder(folder: str | Path) -> None:
-    """Bring renames in a folder onto the disk."""
+    """Flush the renames in a folder to the disk."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -46,7 +46,7 @@ def sync_folder(folder: str | Path) -> None:
 
 @contextlib.contextmanager
 def locked_folder(folder: str | Path) -> Iterator[None]:
-    """Hold a folder: no other process is in this block for the same folder meanwhile."""
+    """Lock a folder: no other process is in this block for the same folder meanwhile."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)

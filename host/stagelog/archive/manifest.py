@@ -55,7 +55,7 @@ class Entry:
         return v["device_id"], v["boot"], v["nonce"], v["first_seq"]
 
     def overlaps(self, other: "Entry") -> bool:
-        """Tell whether both name blocks of the same numbers."""
+        """Return whether both name blocks of the same numbers."""
         (first, last), (others_first, others_last) = self._numbers, other._numbers
         return first <= others_last and others_first <= last
 
@@ -66,8 +66,8 @@ class Entry:
         return first, last if type(last) is int else first + self.values["n_blocks"] - 1
 
     def is_unchanged(self, always: bool = False) -> bool:
-        """Tell whether the file is what was entered: by its size, and by its SHA-256 too if it was
-        written since, or `always`.
+        """Return whether the file is what was entered: by its size, and by its SHA-256 too if it
+        was written since, or `always`.
         """
         try:
             stat = self.path.stat()
@@ -140,7 +140,7 @@ def find_session(
 
 
 def home_of(root: str | Path, key: Key, folder: str | Path) -> Path:
-    """Return the folder below `root` where a session lives already, else `folder`.
+    """Return the folder below `root` that already holds a session, else `folder`.
 
     key  Entry.key
     """

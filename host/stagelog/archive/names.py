@@ -1,7 +1,7 @@
 """Names of folders and files: made of data from users and loggers, safe on every system.
 
-A name has 1 to 64 characters of A-Z a-z 0-9 . _ - and is none that Windows reserves. The value of
-a folder `car=...` never looks like a number or a date, as query engines would take it for one.
+A name has 1 to 64 characters of A-Z a-z 0-9 . _ - and is not one that Windows reserves. The value
+of a folder `car=...` never has the form of a number or a date: query engines would read it as one.
 """
 
 import re
@@ -41,5 +41,5 @@ def stage_folder(root: str | Path, event: object, car: object, stage: object) ->
 
 
 def is_safe_name(name: object) -> bool:
-    """Tell whether `name`, read from a file, may be used as the name of a file in a folder."""
+    """Return whether `name`, read from a file, may be used as the name of a file in a folder."""
     return isinstance(name, str) and name == safe_name(name)

@@ -1,10 +1,10 @@
-"""A session file while it is fetched: knows which blocks it has, survives being killed anywhere.
+"""A session file while it is fetched: knows which blocks it has, survives a kill at any moment.
 
-    <session>.part         the blocks, each at its place; what is not there yet is a hole
+    <session>.part         the blocks, each at its place; blocks not fetched yet are a hole
     <session>.part.json    journal: which session this is, and where it lies on the card
 
-Blocks are judged by themselves (CRC, identity, position) when a fetch goes on, so nothing that was
-torn is believed and no order of writes matters. A part belongs to one session from one card; a
+Each block is checked by itself (CRC, identity, position) when a fetch continues, so a torn block
+is never accepted and no order of writes matters. A part belongs to one session from one card; a
 block of another session is refused. Fails with OutputError (cannot write) and DeviceError (the
 session was overwritten meanwhile).
 """
@@ -58,11 +58,11 @@ class PartFile:
 
     @classmethod
     def open(cls, folder: str | Path, session: Mapping[str, Any], again: bool = False) -> Self:
-        """Begin, or go on with, the session that LIST names.
+        """Begin or continue the session that LIST names.
 
         session   fields of LIST_REPLY: device_id (8 bytes), boot, nonce, first_seq, position,
                   n_blocks, data_first, data_end, running
-        again     fetch the damaged places of a finished session once more, and look at all of it
+        again     fetch the damaged places of a finished session once more, and check all of it
         If the folder holds all of it, `is_finished` is true and `entry` says what it holds.
         """
         _check(session)
@@ -112,8 +112,8 @@ class PartFile:
     def put(self, position: int, block: bytes) -> bool:
         """Store the 4096 bytes of a position; True if they are a good block of the session.
 
-        Other bytes are kept as they are, once: a place that the logger had to give up. DeviceError
-        if a block of a newer session lies there.
+        Other bytes are kept as they are, once: a place that the logger skipped. DeviceError if a
+        block of a newer session lies there.
         """
         index = (position - self._first - self._offset) % self._ring
         if len(block) != BLOCK_BYTES or index >= self.n_blocks:
@@ -139,7 +139,7 @@ class PartFile:
         return good
 
     def sync(self) -> None:
-        """Bring what was put onto the disk."""
+        """Flush what was put to the disk."""
         with writing(self._part):
             os.fsync(self._disk.fileno())
         self._n_unsynced = 0
@@ -223,7 +223,7 @@ class PartFile:
         self._load()
 
     def _load(self) -> None:
-        """Judge what the file holds."""
+        """Check what the file holds."""
         self._disk.seek(0)
         for index in range(self.n_blocks):
             block = self._disk.read(BLOCK_BYTES)
@@ -256,7 +256,7 @@ def identity_of(session: Mapping[str, Any]) -> Identity:
 
 
 def _check(session: Mapping[str, Any]) -> None:
-    """Raise DeviceError if no card can hold what LIST names: memory and places follow from it."""
+    """Raise DeviceError if no card can hold what LIST names: sizes of memory follow from it."""
     first, end = session["data_first"], session["data_end"]
     ring = end - first
     if not (first <= session["position"] < end and 0 < session["n_blocks"] <= ring <= MAX_BLOCKS):
@@ -280,7 +280,7 @@ def _name_for(folder: Path, session: Mapping[str, Any]) -> str:
 
 
 def _first_seq_in(journal: Path) -> int | None:
-    """Return the first_seq of a journal, None if it does not say."""
+    """Return the first_seq of a journal, None if it has none."""
     with contextlib.suppress(OSError, ValueError):
         content = json.loads(journal.read_bytes())
         if isinstance(content, dict):

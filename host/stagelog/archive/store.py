@@ -1,7 +1,7 @@
-"""Sessions from a card in the laptop take the same way as those by cable: same file, same entry.
+"""Sessions from a card in the laptop's reader: the same file and the same entry as by cable.
 
-Fails with OutputError if the archive cannot be written, InputError if the blocks' own places
-cannot be those of the file.
+Fails with OutputError if the archive cannot be written, InputError if the positions that the
+blocks state cannot be those of the file.
 """
 
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ def store_session(
     """Copy a session of a log that was read (blocks.Log) into a folder; return its Entry.
 
     On a card the places between its first and its last block are copied as they are, damaged ones
-    too. Where no signature tells the places, they are those that the blocks were written for.
+    too. Without a signature, the places are those that the blocks were written for.
     """
     medium = session.medium
     positions = session.headers["position"].astype(np.int64)
@@ -43,7 +43,7 @@ def store_session(
         n_blocks = (behind - start) % (end - first)
     if n_blocks > len(medium.offsets):
         raise InputError(
-            f"{log.path}: blocks of session {session.identity.name} say that they lie on "
+            f"{log.path}: blocks of session {session.identity.name} state that they lie on "
             f"{n_blocks:,} places, in a file of {len(medium.offsets):,}"
         )
     listed = {
@@ -67,7 +67,7 @@ def store_session(
 
 
 def _first_of_next(log: Log, session: Session) -> int | None:
-    """Return the place of the session behind this one on a card, None if it is not there.
+    """Return the place of the session after this one on a card, None if it is not there.
 
     The places up to it belong to this session: LIST counts them in the same way.
     """

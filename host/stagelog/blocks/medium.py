@@ -5,8 +5,8 @@
     card image     a whole card; the signature stands at a multiple of 4 MiB
     remains        blocks at places that no signature explains
 
-Maps files read-only; nothing is read before it is looked at. Fails with InputError, which says
-what the file looks like, if there is no good block and no signature in it.
+Maps files read-only; nothing is read before it is needed. Fails with InputError, which names the
+likely kind of file, if there is no good block and no signature in it.
 """
 
 import mmap
@@ -53,7 +53,7 @@ _SIGNATURE_BYTES = size(SIGNATURE)
 _RELEASE_BYTES = size(RELEASE)
 _MAX_TRIES = 64  # places tried as a block per 4096 bytes of damage
 _SESSION_FILE_STARTS = 1 << 16  # bytes; the first good block of a session file lies before
-_ALL_PLACES = 1 << 16  # a ring of up to 256 MiB is looked at place by place
+_ALL_PLACES = 1 << 16  # a ring of up to 256 MiB is checked place by place
 _SAMPLE = 1024  # larger ones: one place in 1,024 first
 
 _FOREIGN = (
@@ -79,7 +79,7 @@ _FOREIGN = (
 View: TypeAlias = NDArray[np.uint8]  # [n, 4096], row i is place i
 Signature: TypeAlias = tuple[int, dict[str, Any], list[str]]  # offset, fields, notes
 
-_PIECE_BLOCKS = 1 << 14  # 64 MiB of a file are looked at before its pages are given back
+_PIECE_BLOCKS = 1 << 14  # 64 MiB of a file are checked before its pages are released
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,7 @@ class Medium:
         return _headers(self.buf, self.view, places)
 
     def forget(self) -> None:
-        """Give the pages of the file that were read back to the system."""
+        """Release the pages of the file that were read."""
         forget_pages(self.buf)
 
 
@@ -126,7 +126,7 @@ def _mapped(buf: memoryview) -> mmap.mmap:
 
 
 def forget_pages(buf: memoryview) -> None:
-    """Give the pages of a mapped file back to the system; they are read again when needed."""
+    """Release the pages of a mapped file; they are read again when needed."""
     if isinstance(buf.obj, mmap.mmap):
         buf.obj.madvise(mmap.MADV_DONTNEED)
 
@@ -139,7 +139,7 @@ def _headers(buf: memoryview, view: View, places: NDArray[Any]) -> NDArray[Any]:
 
 
 def _pieces(buf: memoryview, n: int) -> Iterator[slice]:
-    """Yield slices of 0..n; after each the pages it touched are given back, if there are many."""
+    """Yield slices of 0..n; after each the pages it touched are released, if there are many."""
     for start in range(0, n, _PIECE_BLOCKS):
         yield slice(start, start + _PIECE_BLOCKS)
         if n > _PIECE_BLOCKS:
@@ -173,7 +173,7 @@ def good_mask(
 ) -> NDArray[np.bool_]:
     """Return which of `places` (rows of `view`, uint8[n, 4096]) are good blocks.
 
-    buf  what `view` looks at; headers  those of `places`
+    buf  what `view` maps; headers  those of `places`
     """
     good = looks_like_block(headers)
     flat = view.reshape(-1).data
@@ -190,7 +190,7 @@ def good_mask(
 
 
 def is_good(buf: bytes | memoryview, offset: int) -> bool:
-    """Tell whether a whole block of this version starts at `offset`."""
+    """Return whether a whole block of this version starts at `offset`."""
     if offset + BLOCK_BYTES > len(buf) or buf[offset : offset + 3] != _MARK:
         return False
     n_records = buf[offset + codec.N_RECORDS]
@@ -245,7 +245,7 @@ def find_signature(buf: memoryview) -> Signature | None:
 
 
 def find_second_signature(buf: memoryview) -> Signature | None:
-    """Return what find_signature returns, by a copy anywhere; looks through the whole file."""
+    """Return what find_signature returns, by a copy anywhere; searches the whole file."""
     at = _mapped(buf).find(SIGNATURE_MAGIC)
     while at >= 0:
         found = _signature_for(buf, at)
@@ -409,7 +409,7 @@ def places_to_look_at(medium: Medium, least_seq: int) -> NDArray[Any]:
     first, end = medium.ring
     if end - first <= _ALL_PLACES:
         return np.arange(first, end)
-    _mapped(medium.buf).madvise(mmap.MADV_RANDOM)  # else reading ahead reads most of the card
+    _mapped(medium.buf).madvise(mmap.MADV_RANDOM)  # else read-ahead reads most of the card
     places = _sampled(medium, least_seq)
     _mapped(medium.buf).madvise(mmap.MADV_NORMAL)
     return places
@@ -458,4 +458,4 @@ def _describe(buf: memoryview) -> str:
         return "it looks like a card or its image that 'stagelog card prepare' has not prepared"
     if not any(buf[:BLOCK_BYTES]):
         return "it starts with zeros"
-    return "it is of no kind known here"
+    return "its kind is not known here"

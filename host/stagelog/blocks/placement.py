@@ -1,6 +1,6 @@
 """Which blocks of a medium count, to which session each belongs, and which places are bad.
 
-Owns the values that say what is wrong with a log. Reads headers, writes nothing, never fails.
+Owns the values that describe what is wrong with a log. Reads headers, writes nothing, never fails.
 """
 
 from dataclasses import dataclass
@@ -53,7 +53,7 @@ class BadBlock:
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """Something worth telling that costs no data. `kind` is short and countable."""
+    """A remark on something that costs no data. `kind` is short and countable."""
 
     kind: str
     place: str
@@ -65,7 +65,7 @@ class Diagnostic:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The places that were looked at: indices into the medium, their headers, which are good."""
+    """The places that were checked: indices into the medium, their headers, which are good."""
 
     medium: Medium
     places: Indices
@@ -116,7 +116,7 @@ def bad_blocks(found: Found, taken: Mask) -> tuple[list[BadBlock], list[Diagnost
 
     These are all places of a session file, and on a card those between two blocks that
     follow each other, and the one where the newest write was cut short. Places between two blocks
-    whose numbers follow each other were given up by the logger: nothing is lost there.
+    whose numbers follow each other were skipped by the logger: nothing is lost there.
     """
     medium = found.medium
     order = np.flatnonzero(taken)
@@ -142,7 +142,7 @@ def _misplaced(found: Found) -> Mask:
     """Return which good blocks do not lie where they were written for.
 
     Where the places have no positions, most blocks decide, and only what is out of order counts:
-    a session that went round the end of the ring has two runs of positions.
+    a session that wrapped at the end of the ring has two runs of positions.
     """
     mask = np.zeros(len(found.places), bool)
     chosen = np.flatnonzero(found.good)
@@ -208,7 +208,7 @@ def _holes(found: Found, order: Indices) -> tuple[list[int], list[Diagnostic]]:
     for i in np.flatnonzero(steps > 1).tolist():
         n, place = int(steps[i]) - 1, int(placed[i])
         if numbers[i] == 1 or n > _MAX_HOLE:
-            why = "given up by the logger" if numbers[i] == 1 else "without a block"
+            why = "skipped by the logger" if numbers[i] == 1 else "without a block"
             detail = f"{n:,} place{'s' * (n > 1)} behind it {why}"
             diagnostics.append(Diagnostic("skipped", f"place {place:,}", detail))
             continue
@@ -239,7 +239,7 @@ def _torn(found: Found, order: Indices) -> list[int]:
 
 
 def _reason(medium: Medium, place: int) -> str:
-    """Say in words what lies at a place instead of the block that belongs there."""
+    """Return in words what lies at a place instead of the block that belongs there."""
     headers = medium.headers(np.array([place]))
     header = headers[0]
     seq = int(header["seq"])

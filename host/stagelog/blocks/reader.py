@@ -1,6 +1,6 @@
 """Read a log: blocks in, sessions with frame tables out, all that is wrong with it as values.
 
-Any good block says by itself who wrote it, when, and as which number; so blocks are collected
+Every good block states who wrote it, when, and as which number; so blocks are collected
 wherever they lie, put in order by session and number, and a damaged block costs that block only.
 Reads; never writes or repairs. Fails with InputError if a file holds no block of ours; damage is
 in `Log.damaged` and `Log.diagnostics`.
@@ -113,7 +113,7 @@ class Session:
 
     @property
     def has_last(self) -> bool:
-        """True if the session was stopped in order and its last block is here."""
+        """True if the session was stopped properly and its last block is here."""
         return bool(self.headers["flags"][-1] & FLAG_LAST)
 
     @property

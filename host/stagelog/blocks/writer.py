@@ -1,7 +1,7 @@
 """Make blocks from a frame table: for drives that no logger saw, and for tests and benchmarks.
 
-Writes what the firmware would have written for the same frames, vectorised; a test holds the two
-together. Fails with InputError on frames that a record cannot hold.
+Writes what the firmware would have written for the same frames, vectorised; a test compares the
+two. Fails with InputError on frames that a record cannot hold.
 """
 
 import zlib
@@ -50,7 +50,7 @@ def pack_session(
     position: int = 0,
     flush_us: int = 250_000,
 ) -> NDArray[np.uint8]:
-    """Return the blocks of a session that ended in order, uint8[n, 4096].
+    """Return the blocks of a session that was stopped properly, uint8[n, 4096].
 
     frames    FRAME, times rising, buses 0 and 1, no CAN FD
     identity  placement.Identity
@@ -89,7 +89,7 @@ def pack_session(
 
 
 def seal(blocks: NDArray[np.uint8]) -> None:
-    """Put the right CRC into each block (uint8[n, 4096])."""
+    """Write the right CRC into each block (uint8[n, 4096])."""
     for block in blocks:
         end = HEADER_BYTES + int(block[codec.N_RECORDS]) * RECORD_BYTES
         crc = zlib.crc32(block[HEADER_BYTES:end], zlib.crc32(block[: codec.CRC]))
