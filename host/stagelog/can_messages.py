@@ -4,12 +4,25 @@ Owns the mapping of fields; a message's `channel` is a bus number or an interfac
 nature: python-can handles single messages. Imports `can` only where messages are made.
 """
 
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
+
 import numpy as np
 
-from stagelog.model import BRS, ERR, ESI, EXT, FD, FD_LENGTHS, FRAME, FRAME_FD, RTR
+from stagelog.model import BRS, ERR, ESI, EXT, FD, FD_LENGTHS, FRAME, FRAME_FD, RTR, FrameTable
+
+if TYPE_CHECKING:
+    import can
 
 
-def frames_of(messages, buses):
+class Buses(Protocol):
+    """Bus numbers by the names of interfaces (importers.stream.BusNames)."""
+
+    def index(self, name: str) -> int | None:
+        """Return the bus number of a name, None if no number is left."""
+
+
+def frames_of(messages: "Sequence[can.Message]", buses: Buses) -> FrameTable:
     """Return a frame table of a list of can.Message; `buses` (BusNames) gives the bus numbers."""
     n = len(messages)
     payloads = [bytes(m.data or b"")[:64] for m in messages]
@@ -33,7 +46,7 @@ def frames_of(messages, buses):
     return frames
 
 
-def _flags(message):
+def _flags(message: "can.Message") -> int:
     return (
         EXT * bool(message.is_extended_id)
         | RTR * bool(message.is_remote_frame)
@@ -44,14 +57,18 @@ def _flags(message):
     )
 
 
-def _bus(channel, buses):
+def _bus(channel: object, buses: Buses) -> int:
     """Return a bus number: interface names as they come, numbers as can0, can1, ..."""
-    name = channel if isinstance(channel, str) else f"can{max(int(channel or 0), 0)}"
+    name = channel if isinstance(channel, str) else f"can{max(int(str(channel or 0)), 0)}"
     bus = buses.index(name)
     return 255 if bus is None else bus
 
 
-def messages_of(frames, ifaces=(), channel_of=None):
+def messages_of(
+    frames: FrameTable,
+    ifaces: Sequence[str] = (),
+    channel_of: Mapping[int, str | int] | Sequence[int] | None = None,
+) -> "Iterator[can.Message]":
     """Yield one can.Message per frame; float seconds live only at this border.
 
     channel_of   bus number -> channel; by default the interface's name, else the number

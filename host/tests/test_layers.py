@@ -53,6 +53,10 @@ MICROPYTHON = {"machine", "micropython", "rp2", "uctypes", "vfs"}
 HEAVY = {"asammdf", "can", "cantools", "duckdb", "mcap", "pandas", "polars", "pyarrow"}
 
 
+def is_for_types_only(node):
+    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+
+
 @cache
 def imported_modules(path, package=()):
     """Return {dotted name: is at module level} for all imports of a file in `package`."""
@@ -60,7 +64,7 @@ def imported_modules(path, package=()):
     deferred = {
         id(inner)
         for outer in ast.walk(tree)
-        if isinstance(outer, (ast.FunctionDef, ast.AsyncFunctionDef))
+        if isinstance(outer, (ast.FunctionDef, ast.AsyncFunctionDef)) or is_for_types_only(outer)
         for inner in ast.walk(outer)
     }
     found = {}

@@ -10,8 +10,12 @@ Raises nothing.
 
 import datetime
 import re
+from typing import TYPE_CHECKING
 
 from stagelog.model import FD_LENGTHS
+
+if TYPE_CHECKING:
+    import can
 
 _FLAG_RTR, _FLAG_FD = 0x10, 0x1000
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
@@ -24,16 +28,16 @@ _DATE = re.compile(
 _BYTE = {"hex": re.compile(r"[0-9A-Fa-f]{1,2}"), "dec": re.compile(r"\d{1,3}")}
 
 
-def date_us(text):
+def date_us(text: str) -> int | None:
     """Return the microseconds from the epoch of `Sat Sep 30 15:06:13.191 2017`, None if the text
     is no date. The recorder's time zone stands nowhere: read as UTC.
     """
     found = _DATE.fullmatch(text.strip())
     if not found:
         return None
-    name, day, hour, minute, second, part, half, year = found.groups()
+    name, day, hours, minute, second, part, half, year = found.groups()
     name = _GERMAN.get(name.lower(), name.lower())
-    hour = int(hour)
+    hour = int(hours)
     if name not in _MONTHS or (half and not 1 <= hour <= 12):
         return None
     if half:
@@ -53,7 +57,7 @@ def date_us(text):
     return int(date.timestamp()) * 1_000_000 + int((part or "0").ljust(6, "0"))
 
 
-def fits(message, line, base="hex"):
+def fits(message: "can.Message", line: str, base: str = "hex") -> bool:
     """Tell whether a message is all that its line says; correct what python-can takes wrongly."""
     if message.is_error_frame:
         return True
@@ -67,10 +71,11 @@ def fits(message, line, base="hex"):
     return len(message.data) == n and not (behind and _BYTE[base].fullmatch(behind[0]))
 
 
-def _fits_fd(message, words, number_base):
+def _fits_fd(message: "can.Message", words: list[str], number_base: int) -> bool:
     at = 5 if words[5].isdigit() else 6  # a symbolic name may stand behind the identifier
     dlc, n = int(words[at + 2], number_base), int(words[at + 3])
     behind = words[at + 4 :]
+    flags: int | None
     try:
         flags = int(behind[n + 2], 16)
     except (IndexError, ValueError):

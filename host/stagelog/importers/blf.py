@@ -25,17 +25,21 @@ public.
 
 import datetime
 import struct
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, BinaryIO
 
 from stagelog.importers import blf_objects
 from stagelog.importers.diagnostics import HEADER, Diagnostics
 from stagelog.importers.stream import FrameStream, collect, open_log, size_of
+from stagelog.model import FrameTable
 
 try:
     from isal import isal_zlib as zlib  # three times as fast; extra `fast`
 except ImportError:
-    import zlib
+    import zlib  # type: ignore[no-redef]
 
+_DAMAGED: Any = zlib.error  # the stubs of isal take this class for an instance
 _OBJECT = struct.Struct("<4sHHLL")
 _CONTAINER = struct.Struct("<H6xL4x")
 _LOG_CONTAINER = 10
@@ -45,7 +49,7 @@ _MAX_EXPANSION = 200
 _BATCH_BYTES = 1 << 20
 
 
-def stream_blf(path):
+def stream_blf(path: str | Path) -> FrameStream:
     """Return a FrameStream over a BLF file; t_us from the epoch if the header has a start time."""
     diagnostics = Diagnostics(source=str(path), kind="blf")
     stream = FrameStream("blf", Path(path), (), diagnostics)
@@ -53,7 +57,7 @@ def stream_blf(path):
     return stream
 
 
-def read_blf(path):
+def read_blf(path: str | Path) -> tuple[FrameTable, Diagnostics]:
     """Read a whole BLF file: (FRAME or FRAME_FD table, Diagnostics).
 
     Raises InputError if it cannot be opened.
@@ -62,7 +66,7 @@ def read_blf(path):
     return log.frames, log.diagnostics
 
 
-def _chunks(stream):
+def _chunks(stream: FrameStream) -> Iterator[FrameTable]:
     diagnostics = stream.diagnostics
     with open_log(stream.path) as file:
         start_us, n_objects = _read_header(file, diagnostics)
@@ -94,7 +98,7 @@ def _chunks(stream):
             diagnostics.add("objects missing", "end of the file", text, n_objects - n_found)
 
 
-def _read_header(file, diagnostics):
+def _read_header(file: BinaryIO, diagnostics: Diagnostics) -> tuple[int, int]:
     """Skip the file header.
 
     Return (start time in microseconds from the epoch, 0 if there is none; number of objects).
@@ -120,7 +124,7 @@ def _read_header(file, diagnostics):
     return max(0, (start - epoch) // datetime.timedelta(microseconds=1)), n_objects
 
 
-def _pieces(file, diagnostics):
+def _pieces(file: BinaryIO, diagnostics: Diagnostics) -> Iterator[bytes]:
     """Yield pieces of the object stream: inflated containers, and objects that stand outside of
     one.
     """
@@ -159,7 +163,7 @@ def _pieces(file, diagnostics):
         yield piece
 
 
-def _resume(file, at, mark, n_file, diagnostics):
+def _resume(file: BinaryIO, at: int, mark: bytes, n_file: int, diagnostics: Diagnostics) -> bool:
     """Go to the next object after damage at `at`; return False if there is none."""
     if mark == b"LOBJ":
         diagnostics.add(
@@ -184,7 +188,7 @@ def _resume(file, at, mark, n_file, diagnostics):
     return mark == b"LOBJ"
 
 
-def _inflate(body, at, diagnostics):
+def _inflate(body: bytes, at: int, diagnostics: Diagnostics) -> bytes:
     """Return what a container holds, as far as it can be inflated."""
     if len(body) < _CONTAINER.size:
         diagnostics.add("truncated", f"byte {at}", "a container without header")
@@ -200,7 +204,7 @@ def _inflate(body, at, diagnostics):
     limit = min(n_inflated or _USUAL_INFLATED, _MAX_INFLATED)
     try:
         piece = inflater.decompress(data, limit)
-    except zlib.error as error:
+    except _DAMAGED as error:
         piece = _inflate_what_goes(data, limit)
         diagnostics.add("damaged container", f"byte {at}", f"{error}; {len(piece)} bytes read")
         return piece
@@ -213,14 +217,15 @@ def _inflate(body, at, diagnostics):
     return piece
 
 
-def _inflate_what_goes(data, limit):
+def _inflate_what_goes(data: bytes, limit: int) -> bytes:
     """Inflate in small steps until the damage."""
     inflater = zlib.decompressobj()
-    parts, n = [], 0
+    parts: list[bytes] = []
+    n = 0
     for k in range(0, len(data), 256):
         try:
             part = inflater.decompress(data[k : k + 256], limit - n)
-        except zlib.error:
+        except _DAMAGED:
             break
         parts.append(part)
         n += len(part)

@@ -5,10 +5,16 @@ chain breaks, the bytes up to the next sound object are damage.
 """
 
 from bisect import bisect_left
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
-from stagelog.model import BRS, ERR, ESI, EXT, FD, FRAME, FRAME_FD, RTR
+from stagelog.importers.columns import Bytes, Mask, Rows
+from stagelog.importers.diagnostics import Diagnostics
+from stagelog.model import BRS, ERR, ESI, EXT, FD, FRAME, FRAME_FD, RTR, FrameTable
+
+Chosen: TypeAlias = Rows | slice  # rows of a table
 
 _CAN, _CAN_ERROR, _CAN_ERROR_EXT, _CAN2, _CAN_FD, _CAN_FD_64 = 1, 2, 73, 86, 100, 101
 # per type, types above 127 as 127: least size of the body (0: no frame), room for more behind it
@@ -25,7 +31,9 @@ _HEAD = np.dtype(
 _LOBJ = int.from_bytes(b"LOBJ", "little")
 
 
-def read_objects(buffer, is_last, diagnostics):
+def read_objects(
+    buffer: bytes | bytearray, is_last: bool, diagnostics: Diagnostics
+) -> tuple[FrameTable, int]:
     """Return (frames, bytes done) of the objects in a buffer.
 
     An object cut off at its end waits for more.
@@ -48,19 +56,19 @@ def read_objects(buffer, is_last, diagnostics):
     return frames, n_done
 
 
-def _find_marks(text, n):
+def _find_marks(text: Bytes, n: int) -> Rows:
     """Return every position of "LOBJ" whose header lies in the first n bytes."""
     at = np.flatnonzero(text[: max(0, n - 15)] == 76)
     words = np.ndarray((len(text) - 3,), "V4", text, strides=(1,))[at].view(np.uint32)
     return at[words == _LOBJ]
 
 
-def _gather(text, at, dtype):
+def _gather(text: Bytes, at: Rows, dtype: np.dtype[Any]) -> NDArray[Any]:
     view = np.ndarray((len(text) - dtype.itemsize + 1,), f"V{dtype.itemsize}", text, strides=(1,))
     return view[at].view(dtype)
 
 
-def _sizes(heads):
+def _sizes(heads: NDArray[Any]) -> tuple[NDArray[np.int64], Mask, Mask]:
     """Return (size to believe, True where the header is sound, True where it is a frame's).
 
     A known type has a known size, give or take what writers put behind it.
@@ -77,7 +85,16 @@ def _sizes(heads):
     return np.where(sound, sizes, smallest), sound, known
 
 
-def _chain(at, sizes, sound, known, has_room, n, is_last, diagnostics):
+def _chain(
+    at: Rows,
+    sizes: NDArray[np.int64],
+    sound: Mask,
+    known: Mask,
+    has_room: Mask,
+    n: int,
+    is_last: bool,
+    diagnostics: Diagnostics,
+) -> tuple[Chosen, int]:
     """Return (indices of the objects in the chain, bytes done)."""
     ends = at + sizes
     gaps = at[1:] - ends[:-1]
@@ -92,10 +109,21 @@ def _chain(at, sizes, sound, known, has_room, n, is_last, diagnostics):
     return _walk(at, ends, sound, sound & known, follows, free, whole, n, is_last, diagnostics)
 
 
-def _walk(at, ends, sound, is_frame, follows, free, whole, n, is_last, diagnostics):
+def _walk(
+    at: Rows,
+    ends: NDArray[np.int64],
+    sound: Mask,
+    is_frame: Mask,
+    follows: Mask,
+    free: NDArray[np.int64],
+    whole: NDArray[np.int64],
+    n: int,
+    is_last: bool,
+    diagnostics: Diagnostics,
+) -> tuple[Rows, int]:
     """Follow a broken chain: from break to break, not from object to object."""
     starts, stops, is_sound = at.tolist(), ends.tolist(), sound.tolist()
-    free, whole = free.tolist(), whole.tolist()
+    frees, wholes = free.tolist(), whole.tolist()
     breaks = np.flatnonzero(np.append(~follows, True) | ~sound).tolist()
     sound_at = np.flatnonzero(sound).tolist()
     frames_at = np.flatnonzero(is_frame).tolist()
@@ -106,12 +134,12 @@ def _walk(at, ends, sound, is_frame, follows, free, whole, n, is_last, diagnosti
         diagnostics.add("no object", "start of the stream", f"{starts[0]} bytes skipped")
     while k < len(starts):
         stop = breaks[bisect_left(breaks, k)]
-        inner = bisect_left(starts_of_frames, free[stop])
+        inner = bisect_left(starts_of_frames, frees[stop])
         is_covered = inner < len(frames_at) and starts_of_frames[inner] < stops[stop]
         if stops[stop] > n and is_sound[stop] and not is_covered:
             kept.append(np.arange(k, stop))
             return np.concatenate(kept), _wait(starts[stop], n, is_last, diagnostics)
-        is_kept = is_sound[stop] and not (is_covered and starts_of_frames[inner] < whole[stop])
+        is_kept = is_sound[stop] and not (is_covered and starts_of_frames[inner] < wholes[stop])
         kept.append(np.arange(k, stop + is_kept))
         done = stops[stop]
         if not is_sound[stop]:
@@ -133,7 +161,7 @@ def _walk(at, ends, sound, is_frame, follows, free, whole, n, is_last, diagnosti
     return np.concatenate(kept), min(done, n)
 
 
-def _wait(start, n, is_last, diagnostics):
+def _wait(start: int, n: int, is_last: bool, diagnostics: Diagnostics) -> int:
     """Return where to go on for an object that is not whole yet; at the end it never will be."""
     if is_last:
         diagnostics.add("truncated", "end of the stream", f"{n - start} bytes of an object")
@@ -141,11 +169,11 @@ def _wait(start, n, is_last, diagnostics):
     return start
 
 
-def _place(position):
+def _place(position: int) -> str:
     return f"byte {position} of the inflated batch"
 
 
-def _frames(text, at, heads, diagnostics):
+def _frames(text: Bytes, at: Rows, heads: NDArray[Any], diagnostics: Diagnostics) -> FrameTable:
     """Return the frames of objects in a sound chain, in their order."""
     kinds = heads["type"]
     is_frame = _LEAST[np.minimum(kinds, 127)] > 0
@@ -179,9 +207,9 @@ def _frames(text, at, heads, diagnostics):
     return frames if not has_fd or (frames["n_bytes"] > 8).any() else _narrow(frames)
 
 
-def _narrow(frames):
+def _narrow(frames: FrameTable) -> FrameTable:
     narrow = np.zeros(len(frames), FRAME)
-    for name in FRAME.names:
+    for name in FRAME.names or ():
         narrow[name] = frames[name][:, :8] if name == "data" else frames[name]
     return narrow
 
@@ -196,7 +224,7 @@ _TIME = np.dtype(
 )
 
 
-def _times(text, at):
+def _times(text: Bytes, at: Rows) -> NDArray[np.int64]:
     """Return microseconds from the start of the log: 10 us ticks or nanoseconds, rounded.
 
     The field has no sign in Vector's headers; an object stamped before the start of the
@@ -207,7 +235,9 @@ def _times(text, at):
     return np.where(head["flags"] == 1, t * 10, (t + 500) // 1000)
 
 
-def _refused(text, body, kinds, t_us, diagnostics):
+def _refused(
+    text: Bytes, body: Rows, kinds: NDArray[Any], t_us: NDArray[np.int64], diagnostics: Diagnostics
+) -> Mask:
     """Return True per object that no recorder can have seen so; count them as damage."""
     head = _gather(text, body, _CHANNEL_AND_ID)
     channel = np.where(kinds == _CAN_FD_64, head["channel"] & 255, head["channel"])
@@ -225,16 +255,18 @@ def _refused(text, body, kinds, t_us, diagnostics):
     return found
 
 
-def _put_id(frames, rows, ids, flags):
+def _put_id(
+    frames: FrameTable, rows: Chosen, ids: NDArray[np.uint32], flags: NDArray[np.uint8] | np.uint8
+) -> None:
     frames["can_id"][rows] = ids & np.uint32(0x1FFFFFFF)
     frames["flags"][rows] = np.where(ids >> np.uint32(31), EXT, 0).astype(np.uint8) | flags
 
 
-def _bus(channel):
+def _bus(channel: NDArray[Any]) -> NDArray[np.int32]:
     return np.clip(channel.astype(np.int32) - 1, 0, 255)
 
 
-def _put_data(frames, rows, data, n_bytes):
+def _put_data(frames: FrameTable, rows: Chosen, data: Bytes, n_bytes: NDArray[Any]) -> None:
     """Store payloads, zero beyond their length."""
     width = min(data.shape[1], frames["data"].shape[1])
     data = data[:, :width]
@@ -249,7 +281,9 @@ _CAN_BODY = np.dtype(
 )
 
 
-def _put_can(frames, text, body, heads, rows):
+def _put_can(
+    frames: FrameTable, text: Bytes, body: Rows, heads: NDArray[Any], rows: Chosen
+) -> None:
     can = _gather(text, body, _CAN_BODY)
     remote = (can["flags"] & 0x80) != 0
     frames["bus"][rows] = _bus(can["channel"])
@@ -261,7 +295,9 @@ def _put_can(frames, text, body, heads, rows):
 _ERROR_BODY = np.dtype([("channel", "<u2"), ("n", "<u2")])
 
 
-def _put_error(frames, text, body, heads, rows):
+def _put_error(
+    frames: FrameTable, text: Bytes, body: Rows, heads: NDArray[Any], rows: Chosen
+) -> None:
     frames["bus"][rows] = _bus(_gather(text, body, _ERROR_BODY)["channel"])
     frames["flags"][rows] = ERR
 
@@ -276,7 +312,9 @@ _ERROR_EXT_BODY = np.dtype(
 )
 
 
-def _put_error_ext(frames, text, body, heads, rows):
+def _put_error_ext(
+    frames: FrameTable, text: Bytes, body: Rows, heads: NDArray[Any], rows: Chosen
+) -> None:
     error = _gather(text, body, _ERROR_EXT_BODY)
     frames["bus"][rows] = _bus(error["channel"])
     _put_id(frames, rows, error["id"], np.uint8(ERR))
@@ -294,7 +332,9 @@ _FD_BODY = np.dtype(
 )
 
 
-def _put_fd(frames, text, body, heads, rows):
+def _put_fd(
+    frames: FrameTable, text: Bytes, body: Rows, heads: NDArray[Any], rows: Chosen
+) -> None:
     fd = _gather(text, body, _FD_BODY)
     flags = FD * ((fd["fd"] & 1) != 0) + BRS * ((fd["fd"] & 2) != 0) + ESI * ((fd["fd"] & 4) != 0)
     remote = (fd["flags"] & 0x80) != 0
@@ -314,7 +354,9 @@ _FD_64_BODY = np.dtype(
 )
 
 
-def _put_fd_64(frames, text, body, heads, rows):
+def _put_fd_64(
+    frames: FrameTable, text: Bytes, body: Rows, heads: NDArray[Any], rows: Chosen
+) -> None:
     fd = _gather(text, body, _FD_64_BODY)
     seen = fd["flags"]
     remote = (seen & 0x10) != 0

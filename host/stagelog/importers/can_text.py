@@ -8,7 +8,9 @@ lines, as damage otherwise. A line that contradicts itself is damage too (asc_li
 
 import logging
 import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -18,7 +20,10 @@ from stagelog.extras import need
 from stagelog.importers import asc_lines, trc_lines
 from stagelog.importers.diagnostics import HEADER, Diagnostics
 from stagelog.importers.stream import BusNames, FrameStream, collect, line_chunks
-from stagelog.model import EARLIEST_US
+from stagelog.model import EARLIEST_US, FrameTable
+
+if TYPE_CHECKING:
+    import can
 
 _BATCH = 20_000
 _MAX_HEADER_LINES = 64
@@ -39,7 +44,7 @@ _TRC_REMARK = re.compile(r"\s*$|;|\s*\d+\)?\s+[\d.]+\s+(ST|EC|ER|EV|Warng|Error)
 _TRC_VERSIONS = ("1.0", "1.1", "1.3", "2.0", "2.1")
 
 
-def stream_asc(path):
+def stream_asc(path: str | Path) -> FrameStream:
     """Return a FrameStream over an ASC file; t_us from the epoch if it has a date."""
     can = need("can", "can")
     stream = _new_stream(path, "asc")
@@ -49,17 +54,17 @@ def stream_asc(path):
     return stream
 
 
-def _fits_asc(message, line, reader):
+def _fits_asc(message: "can.Message", line: str, reader: "can.ASCReader") -> bool:
     return asc_lines.fits(message, line, reader.base)
 
 
-def read_asc(path):
+def read_asc(path: str | Path) -> tuple[FrameTable, Diagnostics]:
     """Read a whole ASC file: (frames, Diagnostics)."""
     log = collect(stream_asc(path))
     return log.frames, log.diagnostics
 
 
-def stream_trc(path):
+def stream_trc(path: str | Path) -> FrameStream:
     """Return a FrameStream over a TRC file; t_us from the epoch if the file has a start time."""
     can = need("can", "can")
     stream = _new_stream(path, "trc")
@@ -69,23 +74,23 @@ def stream_trc(path):
     return stream
 
 
-def read_trc(path):
+def read_trc(path: str | Path) -> tuple[FrameTable, Diagnostics]:
     """Read a whole TRC file: (frames, Diagnostics)."""
     log = collect(stream_trc(path))
     return log.frames, log.diagnostics
 
 
-def _new_stream(path, kind):
+def _new_stream(path: str | Path, kind: str) -> FrameStream:
     logging.getLogger("can").setLevel(logging.ERROR)
     diagnostics = Diagnostics(source=str(path), kind=kind)
     return FrameStream(kind, Path(path), (), diagnostics)
 
 
-def _is_asc_header(line):
+def _is_asc_header(line: str) -> bool:
     return re.match(r"date\s|base\s|//", line, re.IGNORECASE) is not None
 
 
-def _check_trc_header(stream, header):
+def _check_trc_header(stream: FrameStream, header: list[str]) -> None:
     """Raise InputError for a version that python-can would misread.
 
     Drop a start time that is none.
@@ -105,16 +110,22 @@ def _check_trc_header(stream, header):
 class _Feed:
     """The text of a log as the file that python-can reads; knows the line in hand."""
 
-    def __init__(self, stream, remark, is_header, last_header_line=None):
+    def __init__(
+        self,
+        stream: FrameStream,
+        remark: re.Pattern[str],
+        is_header: Callable[[str], bool],
+        last_header_line: str | None = None,
+    ) -> None:
         self.stream = stream
         self.remark = remark
         self.number = 0
         self.line = ""
         self.is_pending = False  # the line in hand has given no message yet
         self.lines = self._all_lines()
-        self.dates = {}
-        self.header = []
-        self.first = None
+        self.dates: dict[str, str] = {}
+        self.header: list[str] = []
+        self.first: str | None = None
         for line in self.lines:
             if not is_header(line) or len(self.header) >= _MAX_HEADER_LINES:
                 self.first = line
@@ -122,23 +133,23 @@ class _Feed:
             self.header.append(line)
         if last_header_line:
             self.header.append(last_header_line)
-        self.again = []
-        self._shown = None
+        self.again: list[str] = []
+        self._shown: list[str] | None = None
 
-    def close(self):
+    def close(self) -> None:
         """Do nothing: a reader that gives up closes its file."""
 
-    def restart(self):
+    def restart(self) -> None:
         """Show a new reader what counts of the header: of lines with one key the last."""
         if self._shown is None:
             found = ((_HEADER_KEY.match(line), line) for line in self.header)
             self._shown = list({key[0].lower(): line for key, line in found if key}.values())
         self.again = list(self._shown)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[str]:
         return self
 
-    def __next__(self):
+    def __next__(self) -> str:
         if self.again:
             return self.again.pop(0)
         self.settle()
@@ -147,7 +158,7 @@ class _Feed:
         self.is_pending = True
         return self.line
 
-    def settle(self):
+    def settle(self) -> None:
         """Judge the line in hand if no message came of it."""
         if not self.is_pending:
             return
@@ -157,12 +168,12 @@ class _Feed:
         else:
             self.refuse()
 
-    def refuse(self):
+    def refuse(self) -> None:
         """Count the line in hand as damage."""
         self.is_pending = False
         self.stream.diagnostics.add("not a frame", f"line {self.number}", self.line[:60])
 
-    def _all_lines(self):
+    def _all_lines(self) -> Iterator[str]:
         for n_cut, block in line_chunks(self.stream.path, self.stream.diagnostics, 1 << 18):
             self.number += n_cut
             for line in block.decode("latin-1").splitlines():
@@ -171,7 +182,7 @@ class _Feed:
                     self._keep_date(line)
                 yield line
 
-    def _keep_date(self, line):
+    def _keep_date(self, line: str) -> None:
         """Keep the dates of an ASC header: "date", "trigger", and "start" where the start of
         measurement lies in a trigger block.
         """
@@ -183,14 +194,26 @@ class _Feed:
             self.dates.setdefault("start", self.dates["trigger"])
 
 
-def _chunks(stream, feed, make_reader, fits, clock, first_channel=0):
+class _Clock(Protocol):
+    def set(self, frames: FrameTable) -> FrameTable:
+        """Return the frames with times as they are meant."""
+
+
+def _chunks(
+    stream: FrameStream,
+    feed: _Feed,
+    make_reader: Callable[[Any], Any],
+    fits: Callable[["can.Message", str, Any], bool],
+    clock: _Clock,
+    first_channel: int = 0,
+) -> Iterator[FrameTable]:
     """Yield frame tables.
 
     fits           (message, line, reader) -> True if the one is all that the other says
     first_channel  number that python-can gives to the first bus
     """
     buses = BusNames(stream.ifaces)
-    batch = []
+    batch: list[can.Message] = []
     is_over = False
     while not is_over:
         feed.restart()
@@ -216,21 +239,21 @@ def _chunks(stream, feed, make_reader, fits, clock, first_channel=0):
         yield clock.set(frames_of(batch, buses))
 
 
-def _is_possible(message, first_channel):
+def _is_possible(message: "can.Message", first_channel: int) -> bool:
     """Tell whether CAN has such an identifier, and the log such a bus."""
     limit = 0x1FFFFFFF if message.is_extended_id else 0x7FF
-    bus = int(message.channel or 0) - first_channel
+    bus = int(str(message.channel or 0)) - first_channel
     return 0 <= message.arbitration_id <= limit and 0 <= bus < 256
 
 
 class _TrcClock:
     """python-can has added the start time of the header."""
 
-    def __init__(self, stream):
+    def __init__(self, stream: FrameStream) -> None:
         self.diagnostics = stream.diagnostics
         self.decided = False
 
-    def set(self, frames):
+    def set(self, frames: FrameTable) -> FrameTable:
         """Return the frames with times as they are meant."""
         if not self.decided:
             self.decided = True
@@ -248,7 +271,7 @@ class _AscClock:
     measurement". Both are the recorder's local time; no zone stands in the file.
     """
 
-    def __init__(self, stream, feed):
+    def __init__(self, stream: FrameStream, feed: _Feed) -> None:
         self.diagnostics = stream.diagnostics
         self.feed = feed
         self.decided = False
@@ -256,7 +279,7 @@ class _AscClock:
         self.start_us = 0
         self.sum_us = 0
 
-    def set(self, frames):
+    def set(self, frames: FrameTable) -> FrameTable:
         """Return the frames with times as they are meant."""
         if not self.decided:
             self.decided = True
@@ -268,7 +291,7 @@ class _AscClock:
         t_us += self.start_us
         return frames
 
-    def _decide(self):
+    def _decide(self) -> None:
         diagnostics = self.diagnostics
         self.is_delta = any(_ASC_RELATIVE.match(line) for line in self.feed.header)
         diagnostics.times = "delta" if self.is_delta else "relative"

@@ -17,16 +17,19 @@ one by one, then counted as damage with its number. Never raises for what a line
 Source: can-utils lib.c and candump.c; python-can io/canutils.py.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stagelog.importers import candump_lines, candump_rows
 from stagelog.importers.diagnostics import STAMPS, Diagnostics
 from stagelog.importers.stream import BusNames, FrameStream, collect, line_chunks
+from stagelog.model import FrameTable
 
 
-def stream_candump(path):
+def stream_candump(path: str | Path) -> FrameStream:
     """Return a FrameStream over a candump file.
 
     T_us from the epoch, or from the first frame (see `times`).
@@ -37,7 +40,7 @@ def stream_candump(path):
     return stream
 
 
-def read_candump(path):
+def read_candump(path: str | Path) -> tuple[FrameTable, Diagnostics]:
     """Read a whole candump file: (FRAME or FRAME_FD table, Diagnostics).
 
     Raises InputError if it cannot be opened.
@@ -46,7 +49,7 @@ def read_candump(path):
     return log.frames, log.diagnostics
 
 
-def _chunks(stream):
+def _chunks(stream: FrameStream) -> Iterator[FrameTable]:
     buses = BusNames(stream.ifaces)
     clock = _Clock(stream.diagnostics)
     line = 1
@@ -72,12 +75,12 @@ class _Clock:
     differences.
     """
 
-    def __init__(self, diagnostics):
+    def __init__(self, diagnostics: Diagnostics) -> None:
         self.diagnostics = diagnostics
         self.decided = False
         self.sum_us = 0
 
-    def set(self, frames, timed):
+    def set(self, frames: FrameTable, timed: NDArray[np.bool_]) -> FrameTable:
         """Return the frames with t_us from the epoch or from the first frame."""
         t_us = frames["t_us"]
         if not self.decided:
@@ -91,7 +94,7 @@ class _Clock:
         return frames
 
 
-def _kind_of_times(t_us, timed):
+def _kind_of_times(t_us: NDArray[np.int64], timed: NDArray[np.bool_]) -> str:
     """Tell absolute, relative, delta and missing times apart by the first chunk of a log.
 
     candump writes differences (`-t d`) and times from zero (`-t z`) alike; differences go down

@@ -7,10 +7,19 @@ raw DLC suffixes, dates. A line that fits nothing is damage with its number.
 
 import datetime
 import re
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
 from stagelog.model import BRS, ERR, ESI, EXT, FD, FD_LENGTHS, RTR
+
+if TYPE_CHECKING:
+    from stagelog.importers.candump_rows import Lines
+    from stagelog.importers.columns import Rows
+    from stagelog.importers.diagnostics import Diagnostics
+    from stagelog.importers.stream import BusNames
+
+Payload: TypeAlias = tuple[int, int, bytes]  # flags, dlc, data
 
 _COLOURS = re.compile(rb"\x1b\[[0-9;]{0,16}m")
 _LOG = re.compile(
@@ -27,18 +36,18 @@ _DROPS = re.compile(rb"DROPCOUNT: dropped (\d{1,12}) CAN frame")
 _FLAG_TOKENS = {b"TX", b"RX", b"-", b"B", b"E"}
 
 
-def without_colours(block):
+def without_colours(block: bytes) -> bytes:
     """Return the text without terminal colour codes."""
     return _COLOURS.sub(b"", block)
 
 
-def looks_like_frame(line):
+def looks_like_frame(line: bytes) -> bool:
     """Tell whether a line of any text is a candump line."""
     line = without_colours(line)
     return bool(_DROPS.match(line)) or _read_line(line) is not None
 
 
-def interface_of(pattern):
+def interface_of(pattern: bytes) -> str | None:
     """Return the interface named by the text between time and identifier, or None if the text
     is something else.
     """
@@ -48,7 +57,9 @@ def interface_of(pattern):
     return tokens[0].decode("ascii", "replace")
 
 
-def read_rest(lines, first_line, buses, diagnostics):
+def read_rest(
+    lines: "Lines", first_line: int, buses: "BusNames", diagnostics: "Diagnostics"
+) -> None:
     """Read every line not yet taken: fill its row, or say why not."""
     left = np.flatnonzero(~lines.ok)
     too_short = lines.ends[left] - lines.starts[left] < _SHORTEST
@@ -79,7 +90,9 @@ def read_rest(lines, first_line, buses, diagnostics):
             lines.data_fd[row] = np.frombuffer(data.ljust(64, b"\0"), np.uint8)
 
 
-def _count_short(lines, rows, first_line, diagnostics):
+def _count_short(
+    lines: "Lines", rows: "Rows", first_line: int, diagnostics: "Diagnostics"
+) -> None:
     """Count lines that are too short for a frame, without a step per line."""
     first = lines.text[lines.starts[rows]]
     comment = np.isin(first, (9, 32, 35, 47, 59))
@@ -92,7 +105,7 @@ def _count_short(lines, rows, first_line, diagnostics):
         diagnostics.add("not a frame", place, text.decode("ascii", "replace") + detail, len(junk))
 
 
-def _count(text, line, diagnostics):
+def _count(text: bytes, line: int, diagnostics: "Diagnostics") -> None:
     drops = _DROPS.match(text)
     if drops:
         diagnostics.n_dropped += int(drops[1])
@@ -101,7 +114,7 @@ def _count(text, line, diagnostics):
     diagnostics.add("not a frame", f"line {line}", text[:60].decode("ascii", "replace"))
 
 
-def _read_line(text):
+def _read_line(text: bytes) -> tuple[int | None, str, int, int, int, bytes] | None:
     """Return (t_us or None, interface, can_id, flags, dlc, data), or None if the line is no
     frame.
     """
@@ -125,7 +138,7 @@ def _read_line(text):
     return t_us, match[2].decode("ascii", "replace"), number & 0x1FFFFFFF, flags, dlc, data
 
 
-def _time_of(text):
+def _time_of(text: bytes) -> int | None:
     """Return microseconds of `seconds.fraction` or of a date (read as UTC: candump writes local
     time without a zone).
     """
@@ -142,7 +155,7 @@ def _time_of(text):
     )
 
 
-def _log_payload(text):
+def _log_payload(text: bytes) -> Payload | None:
     """Return (flags, dlc, data) of what stands behind the `#`, or None."""
     flags = 0
     limit = 8
@@ -167,14 +180,16 @@ def _log_payload(text):
     return flags, int(np.searchsorted(FD_LENGTHS, len(data))), data
 
 
-def _table_payload(length, raw_dlc, text):
+def _table_payload(length: bytes | None, raw_dlc: bytes | None, text: bytes) -> Payload | None:
     """Return (flags, dlc, data) of what stands behind `[8]` or `{F}`, or None."""
     if raw_dlc:
         dlc = int(raw_dlc, 16)
         n = min(dlc, 8)
-    else:
+    elif length:
         n = int(length)
         dlc = int(np.searchsorted(FD_LENGTHS, n))
+    else:
+        return None
     flags = FD if length and len(length) == 2 else 0
     if n > (64 if flags else 8):
         return None
@@ -185,6 +200,7 @@ def _table_payload(length, raw_dlc, text):
     tokens = text.replace(b"`", b" ").split() if swapped else text.split()
     if len(tokens) != n:
         return None
+    data: bytes | None
     if n and all(len(t) == 8 and not t.strip(b"01") for t in tokens):
         data = bytes(int(t, 2) for t in tokens)
     elif all(len(t) == 2 for t in tokens):
@@ -196,7 +212,7 @@ def _table_payload(length, raw_dlc, text):
     return flags, dlc, data[::-1] if swapped else data
 
 
-def _hex(text):
+def _hex(text: bytes) -> bytes | None:
     try:
         return (
             bytes.fromhex(text.decode("ascii"))

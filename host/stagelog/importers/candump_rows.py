@@ -5,11 +5,18 @@ keeps `ok` False and is left to candump_lines. Every reader computes whole colum
 candidate lines and judges them once, at the end.
 """
 
+from typing import Any, TypeAlias
+
 import numpy as np
+from numpy.typing import NDArray
 
 from stagelog.importers import candump_lines
 from stagelog.importers import columns as col
-from stagelog.model import BRS, ERR, ESI, EXT, FD, FD_LENGTHS, FRAME, FRAME_FD, RTR
+from stagelog.importers.columns import Bytes, Mask, Rows
+from stagelog.importers.stream import BusNames
+from stagelog.model import BRS, ERR, ESI, EXT, FD, FD_LENGTHS, FRAME, FRAME_FD, RTR, FrameTable
+
+Head: TypeAlias = dict[str, NDArray[Any]]  # columns of Lines that stand before the payload
 
 _FRONT, _BACK = 64, 256  # padding, so that every window lies inside the text
 _MAX_PATTERNS = 64  # different "interface and flags" texts per chunk that are read as columns
@@ -20,7 +27,7 @@ _U = np.uint64
 class Lines:
     """Columns of one chunk, a row per line; a row counts once its `ok` is set."""
 
-    def __init__(self, block):
+    def __init__(self, block: bytes) -> None:
         self.text = text = np.frombuffer(bytes(_FRONT) + block + bytes(_BACK), np.uint8)
         newlines = np.flatnonzero(text == 10)
         starts = np.empty_like(newlines)
@@ -40,13 +47,13 @@ class Lines:
         self.dlc = np.zeros(n, np.uint8)
         self.bus = np.zeros(n, np.uint8)
         self.data = np.zeros(n, np.uint64)
-        self.data_fd = {}  # row -> 64 bytes, where a payload is longer than 8
+        self.data_fd: dict[int, Bytes] = {}  # row -> 64 bytes, where a payload is longer than 8
         self.pattern = np.zeros((n, 4), np.uint64)  # the text between time and identifier
         opened = self.starts + (text[self.starts] == 32)
         self.open = np.where(text[opened] == 40, opened, -1)
         self.close = col.first_after(np.flatnonzero(text == 41), self.starts, self.ends)
 
-    def put(self, rows, good, **columns):
+    def put(self, rows: Rows, good: Mask, **columns: NDArray[Any]) -> None:
         """Store columns of candidate rows where `good`, and mark those rows."""
         if len(rows) == len(self.ok) and good.all():
             for name, values in columns.items():
@@ -58,12 +65,14 @@ class Lines:
             getattr(self, name)[kept] = values[good] if np.ndim(values) else values
         self.ok[kept] = True
 
-    def put_payloads(self, rows, good, data, n_bytes):
+    def put_payloads(
+        self, rows: Rows, good: Mask, data: Bytes, n_bytes: NDArray[np.int64]
+    ) -> None:
         """Keep the payloads that are longer than 8 bytes; `data` has 64 per row."""
         long = np.flatnonzero(good & (n_bytes > 8))
         self.data_fd.update(zip(rows[long].tolist(), data[long], strict=True))
 
-    def name_buses(self, buses):
+    def name_buses(self, buses: BusNames) -> None:
         """Turn patterns into bus numbers.
 
         Rows whose pattern names no interface lose their `ok`.
@@ -83,7 +92,7 @@ class Lines:
             left, patterns = left[~same], patterns[~same]
         self.ok[left] = False
 
-    def table(self):
+    def table(self) -> tuple[FrameTable, Mask]:
         """Return (the rows that are ok as a frame table, whether each has a time)."""
         keep = slice(None) if self.ok.all() else np.flatnonzero(self.ok)
         timed = self.timed[keep]
@@ -97,7 +106,7 @@ class Lines:
         return frames, timed
 
 
-def read_log_rows(lines):
+def read_log_rows(lines: Lines) -> None:
     """Read the lines of log format; classic, remote and FD."""
     text = lines.text
     hashes = col.first_after(np.flatnonzero(text == 35), lines.starts, lines.ends)
@@ -116,7 +125,7 @@ def read_log_rows(lines):
         _put_classic(lines, rows, at, end)
 
 
-def _put_classic(lines, rows, at, end):
+def _put_classic(lines: Lines, rows: Rows, at: Rows, end: Rows) -> None:
     text = lines.text
     head, good = _read_head(lines, rows, at - 1)
     n_digits = end - at
@@ -140,7 +149,7 @@ def _put_classic(lines, rows, at, end):
     lines.put(rows, good & sound, n_bytes=n_bytes, dlc=dlc, data=data, **head)
 
 
-def _put_fd(lines, rows, at, end):
+def _put_fd(lines: Lines, rows: Rows, at: Rows, end: Rows) -> None:
     head, good = _read_head(lines, rows, at - 1)
     flag = col.hex_words(col.windows(lines.text, at + 1, 8))[:, 0] & col.FIRST[1]
     n_digits = end - at - 2
@@ -161,7 +170,7 @@ def _put_fd(lines, rows, at, end):
     lines.put_payloads(rows, good, data, n_bytes)
 
 
-def read_table_rows(lines):
+def read_table_rows(lines: Lines) -> None:
     """Read the lines of table format; a length in one digit is classic, in two digits FD."""
     text = lines.text
     opening = col.first_after(np.flatnonzero(text == 91), lines.starts, lines.ends)
@@ -176,7 +185,7 @@ def read_table_rows(lines):
             _put_table(lines, rows[is_shape], at[is_shape], width)
 
 
-def _put_table(lines, rows, at, width):
+def _put_table(lines: Lines, rows: Rows, at: Rows, width: int) -> None:
     text = lines.text
     n_length = 1 if width == 8 else 2
     head, good = _read_head(lines, rows, at - (4 - n_length))
@@ -209,7 +218,7 @@ def _put_table(lines, rows, at, width):
         lines.put_payloads(rows, good, data, n_bytes)
 
 
-def _read_head(lines, rows, id_end):
+def _read_head(lines: Lines, rows: Rows, id_end: Rows) -> tuple[Head, Mask]:
     """Read time, interface and identifier of rows whose identifier ends before `id_end`:
     (columns, good).
     """
@@ -233,7 +242,9 @@ def _read_head(lines, rows, id_end):
     }, good
 
 
-def _read_ids(text, id_end):
+def _read_ids(
+    text: Bytes, id_end: Rows
+) -> tuple[NDArray[np.uint32], NDArray[np.uint8], Rows, Mask]:
     """Return (numbers, EXT or ERR flags, first position, good) of identifiers with 3 or 8
     digits.
     """
@@ -242,7 +253,8 @@ def _read_ids(text, id_end):
     if short.all():
         nibbles &= col.LAST[3]
         numbers = col.hex_number(nibbles)
-        return numbers, 0, id_end - 3, (nibbles & col.HIGH == 0) & (numbers <= 0x7FF)
+        flags = np.zeros(len(numbers), np.uint8)
+        return numbers, flags, id_end - 3, (nibbles & col.HIGH == 0) & (numbers <= 0x7FF)
     nibbles &= np.where(short, col.LAST[3], col.LAST[8])
     numbers = col.hex_number(nibbles)
     error = ~short & ((numbers & np.uint32(0x20000000)) != 0)
@@ -252,7 +264,7 @@ def _read_ids(text, id_end):
     return numbers & np.uint32(0x1FFFFFFF), flags, np.where(short, id_end - 3, id_end - 8), good
 
 
-def _read_times(lines, rows):
+def _read_times(lines: Lines, rows: Rows) -> tuple[NDArray[np.int64], Mask, Mask]:
     """Return (microseconds, has a time, good: sound or no time at all) of `(seconds.fraction)`
     at the line's start.
     """
@@ -270,11 +282,8 @@ def _read_times(lines, rows):
     low, bad_low = col.digits_of(words[:, 1], col.LAST[np.minimum(n_whole, 8)])
     part, bad_part = col.digits_of(col.windows(text, dot + 1, 8)[:, 0], col.FIRST[6])
     good &= ~(bad_high | bad_low | bad_part)
-    above = int(high[0])
-    if (high == high[0]).all():
-        hundreds = _U(col.decimal_number(np.array([above], np.uint64))[0])
-    else:
-        hundreds = col.decimal_number(high)
+    same = (high == high[0]).all()
+    hundreds = col.decimal_number(high[:1] if same else high)  # one for all where they are equal
     seconds = col.decimal_number(low) + hundreds * _U(100_000_000)
     t_us = (seconds * _U(1_000_000) + col.decimal_number(part << _U(16))).view(np.int64)
     if not timed.all():

@@ -6,15 +6,23 @@ per row, never raised. A window is 8 or 16 bytes read at any byte position as li
 the first character is the lowest byte.
 """
 
+from typing import TypeAlias
+
 import numpy as np
+from numpy.typing import NDArray
+
+Bytes: TypeAlias = NDArray[np.uint8]
+Words: TypeAlias = NDArray[np.uint64]
+Mask: TypeAlias = NDArray[np.bool_]
+Rows: TypeAlias = NDArray[np.intp]  # positions: of rows, or in a text
 
 _U = np.uint64
-_NIBBLES = bytearray(b"\x80" * 256)
+_nibbles = bytearray(b"\x80" * 256)
 for _k, _c in enumerate(b"0123456789ABCDEF"):
-    _NIBBLES[_c] = _k
+    _nibbles[_c] = _k
 for _k, _c in enumerate(b"abcdef"):
-    _NIBBLES[_c] = 10 + _k
-_NIBBLES = bytes(_NIBBLES)
+    _nibbles[_c] = 10 + _k
+_NIBBLES = bytes(_nibbles)
 
 # keep the first / the last n characters of a window of 8
 FIRST = np.array([(1 << (8 * n)) - 1 for n in range(9)], np.uint64)
@@ -22,7 +30,7 @@ LAST = np.array([((1 << 64) - 1) ^ ((1 << (8 * (8 - n))) - 1) for n in range(9)]
 HIGH = _U(0x8080808080808080)
 
 
-def windows(text, at, width):
+def windows(text: Bytes, at: Rows, width: int) -> Words:
     """Return `width` bytes from each position as words, shape (len(at), width // 8).
 
     The caller pads the text.
@@ -31,7 +39,7 @@ def windows(text, at, width):
     return view[at].view(np.uint64).reshape(len(at), width // 8)
 
 
-def hex_words(words):
+def hex_words(words: Words) -> Words:
     """Return nibbles in the places of hexadecimal characters.
 
     0x80 (see HIGH) where a character is none.
@@ -41,19 +49,19 @@ def hex_words(words):
     )
 
 
-def pack_hex(nibbles):
+def pack_hex(nibbles: Words) -> Words:
     """Join 8 nibbles in character order to 4 bytes in the same order, low half of the result."""
     pairs = ((nibbles << _U(4)) | (nibbles >> _U(8))) & _U(0x00FF00FF00FF00FF)
     pairs = (pairs | (pairs >> _U(8))) & _U(0x0000FFFF0000FFFF)
     return (pairs | (pairs >> _U(16))) & _U(0xFFFFFFFF)
 
 
-def hex_number(nibbles):
+def hex_number(nibbles: Words) -> NDArray[np.uint32]:
     """Return the number that 8 hexadecimal characters spell, most significant first."""
     return pack_hex(nibbles).astype(np.uint32).byteswap()
 
 
-def digits_of(words, mask):
+def digits_of(words: Words, mask: Words | np.uint64) -> tuple[Words, Mask]:
     """Return (digits under the mask, zero elsewhere.
 
     True per row where a character is no decimal digit).
@@ -63,14 +71,14 @@ def digits_of(words, mask):
     return digits, bad
 
 
-def decimal_number(digits):
+def decimal_number(digits: Words) -> Words:
     """Return the number that 8 decimal digits spell, most significant first."""
     pairs = (digits * _U(10) + (digits >> _U(8))) & _U(0x00FF00FF00FF00FF)
     fours = (pairs * _U(100) + (pairs >> _U(16))) & _U(0x0000FFFF0000FFFF)
     return (fours * _U(10_000) + (fours >> _U(32))) & _U(0xFFFFFFFF)
 
 
-def first_after(marks, starts, ends):
+def first_after(marks: Rows, starts: Rows, ends: Rows) -> Rows:
     """Return per row the first mark in [start, end), or `end` where there is none.
 
     `marks` ascends.

@@ -10,13 +10,16 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from stagelog.errors import InputError
 from stagelog.importers.diagnostics import HEADER_UTC, Diagnostics
 from stagelog.importers.stream import FrameStream, collect, open_log, size_of
+from stagelog.model import FrameTable
 from stagelog.pipes import real_path
 
 _CHUNK = 1 << 18
@@ -24,7 +27,7 @@ _BASE_s, _BYTES_PER_s = 30, 1_000_000
 _BASE_BYTES, _FILE_FACTOR = 3 << 30, 8  # of address space; asammdf and its libraries map 2 GB
 
 
-def stream_mf4(path):
+def stream_mf4(path: str | Path) -> FrameStream:
     """Return a FrameStream over the bus log of an MF4 file.
 
     T_us from the epoch, in order of time.
@@ -35,13 +38,13 @@ def stream_mf4(path):
     return stream
 
 
-def read_mf4(path):
+def read_mf4(path: str | Path) -> tuple[FrameTable, Diagnostics]:
     """Read a whole MF4 bus log: (frames, Diagnostics)."""
     log = collect(stream_mf4(path))
     return log.frames, log.diagnostics
 
 
-def _chunks(stream):
+def _chunks(stream: FrameStream) -> Iterator[FrameTable]:
     with open_log(stream.path) as file:
         n_file = size_of(file)
     stream.diagnostics.n_bytes = n_file
@@ -58,7 +61,7 @@ def _chunks(stream):
             yield np.array(frames[at : at + _CHUNK])
 
 
-def _run_worker(path, folder, n_file):
+def _run_worker(path: Path, folder: str, n_file: int) -> dict[str, Any]:
     """Let the child read the file; return what it says of it."""
     command = [sys.executable, "-m", "stagelog.importers.mf4_worker", str(real_path(path)), folder]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
@@ -77,7 +80,7 @@ def _run_worker(path, folder, n_file):
         ) from None
     facts = Path(folder) / "facts.json"
     if done.returncode == 0 and facts.exists():
-        return json.loads(facts.read_text())
+        return dict(json.loads(facts.read_text()))
     lines = done.stderr.decode("utf-8", "replace").strip().splitlines() or [
         "it ended without a word"
     ]

@@ -8,25 +8,32 @@ shows.
 
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stagelog.importers.stream import join_frames
-from stagelog.model import BRS, ERR, ESI, EXT, FD, FD_LENGTHS, FRAME, FRAME_FD, RTR
+from stagelog.model import BRS, ERR, ESI, EXT, FD, FD_LENGTHS, FRAME, FRAME_FD, RTR, FrameTable
+
+if TYPE_CHECKING:
+    from asammdf import MDF, Signal
 
 _RECORDS = 500_000
 _KINDS = {"CAN_DataFrame": 0, "CAN_RemoteFrame": RTR, "CAN_ErrorFrame": ERR}
 
 
-def main(path, folder, max_bytes):
+def main(path: str, folder: str, max_bytes: int) -> None:
     """Read the bus log of `path` into `folder`."""
     limit_memory(max_bytes)
     from asammdf import MDF
 
     log = MDF(path)
     start_us, times = start_of(log)
-    tables, damages = [], []
+    tables: list[FrameTable] = []
+    damages: list[tuple[str, str]] = []
     for name, flag in _KINDS.items():
         for group, index in log.channels_db.get(name, ()):
             try:
@@ -48,7 +55,7 @@ def main(path, folder, max_bytes):
     (Path(folder) / "facts.json").write_text(json.dumps(facts))
 
 
-def limit_memory(max_bytes):
+def limit_memory(max_bytes: int) -> None:
     """Set the limit of address space where the system has one."""
     try:
         import resource
@@ -57,7 +64,7 @@ def limit_memory(max_bytes):
     resource.setrlimit(resource.RLIMIT_AS, (max_bytes, max_bytes))
 
 
-def start_of(log):
+def start_of(log: "MDF") -> tuple[int, str]:
     """Return (microseconds from the epoch, how times are meant)."""
     try:
         start_us = round(log.header.start_time.timestamp() * 1e6)
@@ -66,7 +73,15 @@ def start_of(log):
     return (start_us, "absolute") if start_us > 86_400_000_000 else (0, "relative")
 
 
-def tables_of(log, name, group, index, flag, start_us, damages):
+def tables_of(
+    log: "MDF",
+    name: str,
+    group: int,
+    index: int,
+    flag: int,
+    start_us: int,
+    damages: list[tuple[str, str]],
+) -> Iterator[FrameTable]:
     """Yield frame tables of one channel of a bus log."""
     at = 0
     while True:
@@ -86,12 +101,14 @@ def tables_of(log, name, group, index, flag, start_us, damages):
         at += n
 
 
-def table_of(signal, name, flag, start_us):
+def table_of(
+    signal: "Signal", name: str, flag: int, start_us: int
+) -> tuple[FrameTable, NDArray[np.bool_]]:
     """Return (the frames in one piece of a channel, True for those that cannot be right)."""
     samples = signal.samples
     fields = {f.removeprefix(f"{name}."): f for f in samples.dtype.names or ()}
 
-    def field(key):
+    def field(key: str) -> NDArray[Any]:
         return (
             samples[fields[key]].astype(np.int64)
             if key in fields

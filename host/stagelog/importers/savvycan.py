@@ -10,15 +10,18 @@ line, never bent into a frame. Raises InputError for a header without a column t
 Source: SavvyCAN's own writer and GVRET-PC's; no library on PyPI reads it.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
 from stagelog.errors import InputError
 from stagelog.importers.diagnostics import Diagnostics
 from stagelog.importers.stream import FrameStream, collect, line_chunks
-from stagelog.model import EXT, FD, FD_LENGTHS, FRAME, FRAME_FD
+from stagelog.model import EXT, FD, FD_LENGTHS, FRAME, FRAME_FD, FrameTable
+
+Row: TypeAlias = tuple[int, int, bool, int, bytes]  # t_us, can_id, is_ext, bus, data
 
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 _MAX_TIME_us = 1 << 62
@@ -37,7 +40,7 @@ class _Columns(NamedTuple):
     data: int
 
 
-def stream_savvycan(path):
+def stream_savvycan(path: str | Path) -> FrameStream:
     """Return a FrameStream over a SavvyCAN CSV file; t_us as the file has it."""
     diagnostics = Diagnostics(source=str(path), kind="savvycan", times="relative")
     stream = FrameStream("savvycan", Path(path), (), diagnostics)
@@ -45,13 +48,13 @@ def stream_savvycan(path):
     return stream
 
 
-def read_savvycan(path):
+def read_savvycan(path: str | Path) -> tuple[FrameTable, Diagnostics]:
     """Read a whole SavvyCAN CSV file: (frames, Diagnostics)."""
     log = collect(stream_savvycan(path))
     return log.frames, log.diagnostics
 
 
-def _chunks(stream):
+def _chunks(stream: FrameStream) -> Iterator[FrameTable]:
     diagnostics = stream.diagnostics
     columns = None
     number = 0
@@ -79,7 +82,7 @@ def _chunks(stream):
             yield frames
 
 
-def _find_columns(path, cells, number):
+def _find_columns(path: Path, cells: list[str], number: int) -> _Columns:
     names = [cell.lower() for cell in cells]
     place = {name: names.index(name) for name in names}
     length = place.get("len", place.get("dlc"))
@@ -100,7 +103,7 @@ def _find_columns(path, cells, number):
     )
 
 
-def _read_row(cells, columns):
+def _read_row(cells: list[str], columns: _Columns) -> Row | None:
     """Return (t_us, can_id, is_ext, bus, data), or None."""
     try:
         t_us, can_id = int(cells[columns.time]), int(cells[columns.can_id], 16)
@@ -121,7 +124,7 @@ def _read_row(cells, columns):
     return t_us, can_id, is_ext, bus, data
 
 
-def _data_of(cells):
+def _data_of(cells: list[str]) -> bytes:
     """Return the payload; ValueError for a cell that is no byte, or an empty one before a byte."""
     while cells and not cells[-1]:
         cells = cells[:-1]
@@ -130,7 +133,7 @@ def _data_of(cells):
     return bytes(int(cell, 16) for cell in cells)
 
 
-def _table(rows):
+def _table(rows: list[Row]) -> FrameTable:
     lengths = np.array([len(r[4]) for r in rows], np.uint8)
     width = 64 if lengths.max() > 8 else 8
     frames = np.zeros(len(rows), FRAME_FD if width == 64 else FRAME)

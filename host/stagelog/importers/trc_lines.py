@@ -7,12 +7,17 @@ Eleven bits have four digits (older python-can: also fewer than eight for 29 bit
 from 1. Source: PEAK's description of the format. Raises nothing.
 """
 
+from typing import TYPE_CHECKING
+
 from stagelog.model import FD_LENGTHS
+
+if TYPE_CHECKING:
+    import can
 
 _LENGTH_AT = {101: 4, 103: 6}  # place of the length, by version; 1.0: 3
 
 
-def fits(message, line, reader):
+def fits(message: "can.Message", line: str, reader: "can.TRCReader") -> bool:
     """Tell whether a message is all that its line says."""
     if message.is_remote_frame:
         return True
