@@ -92,7 +92,7 @@ def test_another_drive_is_left_alone(tmp_path):
 
 
 def test_what_is_no_uf2_stays_off_an_rp2040(drive):
-    with pytest.raises(FlashError, match="no UF2"):
+    with pytest.raises(FlashError, match="not a UF2"):
         write_uf2(b"\x7fELF", drive=drive)
 
 

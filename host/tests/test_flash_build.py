@@ -113,7 +113,7 @@ def test_named_values_of_a_table_are_found_by_index():
     small = shrink({"logger.x": source, "slog.signal_table": "WATCH = const(10)\n"})
     assert "rows = sections[10]" in small["logger.x"]
     assert f"rows[{signal_table.WATCH_ROWS.index('roll_mg')}]" in small["logger.x"]
-    with pytest.raises(ValueError, match="two places.*'preload0'"):
+    with pytest.raises(ValueError, match="two values.*'preload0'"):
         shrink({"logger.x": source.replace("roll_mg", "preload0")})
 
 

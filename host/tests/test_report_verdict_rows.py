@@ -276,7 +276,7 @@ OTHERS = {
     ),
     "car alone": (
         at(30, ev.CAR_FLIGHT, ev.ON, 420),
-        "Only the car said airborne",
+        "Only the car reported airborne",
         420,
         "ms",
         "info",
@@ -301,9 +301,9 @@ def test_an_event_stands_among_the_others_with_its_value(make_stage, table, name
 
 
 FAULTS = {
-    ev.IMPLAUSIBLE: "value that cannot be",
+    ev.IMPLAUSIBLE: "impossible value",
     ev.STUCK_VALUE: "stuck",
-    ev.STATUS_BAD: "says itself that it is faulty",
+    ev.STATUS_BAD: "reports itself as faulty",
     ev.STALE: "silent",
 }
 

@@ -1,4 +1,4 @@
-"""What a database is worth: its own defects, and how it agrees with a log.
+"""How good a database is: its own defects, and how it agrees with a log.
 
 Owns the facts of `stagelog dbc check` as data; prints nothing. Works through a log of any size
 chunk by chunk.
@@ -71,7 +71,7 @@ class _SignalFacts:
 
 
 class LogCheck:
-    """Feeds on frame tables; `result()` gives the verdict at any time."""
+    """Collects from frame tables; `result()` gives the verdict at any time."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
@@ -210,6 +210,6 @@ class LogCheck:
 
 
 def _has_limits(signal: Signal) -> bool:
-    """Tell whether a signal's limits say anything: [0|0] means none."""
+    """Return whether a signal has limits: [0|0] means none."""
     low, high = signal.minimum, signal.maximum
     return low is not None and high is not None and low < high

@@ -37,7 +37,7 @@ class Origins:
                 self._keys.setdefault(name, set()).update(keys.tolist())
 
     def watch(self, decoded: Iterable[Decoded]) -> Iterator[Decoded]:
-        """Hand through what is decoded, and take its origins."""
+        """Yield what is decoded unchanged, and collect its origins."""
         for each in decoded:
             self.add(each)
             yield each

@@ -6,7 +6,7 @@ down again by a right shift, which is arithmetic for signed signals: no masks, n
 signals of a group in one two-dimensional operation.
 
     Intel      word = bytes o..o+7, little-endian     left = 64 - (start - 8 o) - length
-    Motorola   the same word with its bytes swapped   left = place of the first bit as sent
+    Motorola   the same word with its bytes swapped   left = index of the first bit as sent
     both       right = 64 - length
 
 A signal over nine bytes (only in CAN FD payloads) is put together from a word and a byte.

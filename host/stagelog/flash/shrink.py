@@ -1,7 +1,7 @@
-"""Make the sources smaller that go onto a board: memory for code is memory that the ring lacks.
+"""Shrink the sources that go onto a board: memory for code is memory that the ring lacks.
 
-Numbers that a module computes from the contract's tables are put where they are used, across
-modules; so are the places of named values in a signal table. What nobody uses is left out, as are
+Numbers that a module computes from the contract's tables are inserted where they are used, across
+modules; so are the indices of named values in a signal table. Unused code is left out, as are
 the descriptions in tables; the contract's hash is computed here, not there. What the code does
 stays the same. Works by names, so our sources do not look names up by text, and what they
 calculate in capitals at the start of a module is constant.
@@ -66,7 +66,7 @@ def _constants(name, tree):
 
 
 def _is_private_const(node):
-    """Tell whether the compiler folds an assignment by itself: _NAME = const(...)."""
+    """Return whether the compiler folds an assignment by itself: _NAME = const(...)."""
     return _is_call_of(node.value, "const") and node.targets[0].id.startswith("_")
 
 
@@ -102,7 +102,7 @@ def _put_hash(tree):
 
 
 class _Folder(ast.NodeTransformer):
-    """Puts the values of constants in the place of their names, and indices for names of rows."""
+    """Replaces constants by their values, and names of rows by their indices."""
 
     def __init__(self, name, tree, values, rows):
         self.rows = rows
@@ -153,7 +153,7 @@ class _Folder(ast.NodeTransformer):
         if is_rows and isinstance(node.slice, ast.Constant) and node.slice.value in self.rows:
             index = self.rows[node.slice.value]
             if index is None:
-                raise ValueError(f"two places in a signal table are called '{node.slice.value}'")
+                raise ValueError(f"two values of a signal table are named '{node.slice.value}'")
             node.slice = ast.Constant(index)
         return node
 
@@ -186,7 +186,7 @@ def _used_names(trees):
 
 
 def _drop_unused(trees):
-    """Take what nobody uses out of modules and their classes; tell whether there was anything."""
+    """Remove unused code from modules and their classes; return whether there was any."""
     used, attributes = _used_names(trees)
     changed = False
     for name, tree in trees.items():
@@ -205,7 +205,7 @@ def _drop_unused(trees):
 
 
 def _drop_const(tree):
-    """Take out where `const` comes from: the compiler knows the word and folds what it marks."""
+    """Remove the import of `const`: the compiler knows the word and folds what it marks."""
     for node in tree.body:
         if isinstance(node, ast.ImportFrom):
             node.names = [alias for alias in node.names if alias.name != "const"]

@@ -1,4 +1,4 @@
-"""Play a log onto a bus at its own pace, and say how well that went.
+"""Play a log onto a bus at its own pace, and report how late each frame was.
 
     schedule = make_schedule(frames, speed=2, start_s=10, ids=["1A0-1AF"])      what, and when
     with keep_time(schedule) as how:                                            priority, gc

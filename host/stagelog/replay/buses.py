@@ -1,7 +1,7 @@
 """Buses of python-can as targets of a replay, one for each bus of the log.
 
-    "socketcan:can0"            takes the frames of all buses that no other one takes
-    "1=socketcan:can1"          takes those of bus 1 of the log
+    "socketcan:can0"            gets the frames of all buses that no other target names
+    "1=socketcan:can1"          gets those of bus 1 of the log
 
 Owns opening and closing, and the map from bus numbers. Raises UsageError for an interface that
 python-can does not know, DeviceError for one that cannot be opened.
@@ -88,7 +88,7 @@ def open_buses(texts, numbers=(), ifaces=(), **options):
 
 
 def _functions(opened):
-    """Return (build, send): the one puts each message beside its bus, the other sends it."""
+    """Return (build, send): the first pairs each message with its bus, the second sends it."""
     sends = [opened.get(k, opened.get(None)) for k in range(256)]
     sends = [None if bus is None else bus.send for bus in sends]
     as_messages = partial(messages_of, channel_of=range(256))

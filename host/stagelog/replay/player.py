@@ -4,7 +4,7 @@
     build | sleep      | spin   ^ send          slack is used to build the next messages
 
 Sleeping ends GUARD_NS before the frame is due, because a sleeper wakes late by tens of us; the
-rest is waited for by looking at the clock. Messages are built in the time left over, at most
+rest is a busy wait on the clock. Messages are built in the time left over, at most
 LOOK_AHEAD of them, so memory is bounded and a dense burst finds its messages ready. Lateness is
 the time from due to the call of `send`.
 """
@@ -19,8 +19,8 @@ import numpy as np
 GUARD_NS = 100_000
 LEAD_NS = 50_000_000  # from the call to the first frame
 LOOK_AHEAD = 8192  # messages
-PIECE = 4  # messages built at once, about 20 us
-ROOM_NS = 80_000  # slack in which a piece is built
+BATCH = 4  # messages built at once, about 20 us
+ROOM_NS = 80_000  # slack in which a batch is built
 FOLD_AT = 4096  # delays
 FOLD_NS = 1_000_000  # slack in which they are added up
 BIN_NS = 100
@@ -40,7 +40,7 @@ class Clock:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """How a replay went. Lateness counts from due to handed over, over all frames handed over.
+    """How a replay went. Lateness is the time from due to handed over, of all frames handed over.
 
     n_due        frames that were to be sent; None for a loop without end
     n_not_sent   refused by the interface, `error` is the first reason, or left when interrupted
@@ -75,7 +75,7 @@ class Report:
 class _Tally:
     """Delays, added up when there is time for it.
 
-    Invariant: `counts` and the numbers beside it hold all but those in `late_ns`.
+    Invariant: `counts` and the other totals hold all delays but those in `late_ns`.
     """
 
     def __init__(self, bound_ns):
@@ -116,7 +116,7 @@ class _Tally:
 
 
 class _Feed:
-    """Messages in the order of sending: appends (due_ns, message) to `ready`, piece by piece."""
+    """Messages in the order of sending: appends (due_ns, message) to `ready`, batch by batch."""
 
     def __init__(self, schedule, build):
         self.ready = deque()
@@ -126,18 +126,18 @@ class _Feed:
         self._pass = 0
 
     def fill(self):
-        """Build the next piece; return False at the end of the last pass."""
+        """Build the next batch; return False at the end of the last pass."""
         schedule = self._schedule
         if self._at == len(schedule.frames):
             self._pass += 1
             self._at = 0
         if schedule.n_loops and self._pass == schedule.n_loops:
             return False
-        part = slice(self._at, self._at + PIECE)
+        part = slice(self._at, self._at + BATCH)
         shift_ns = self._pass * schedule.loop_ns
         due_ns = (schedule.due_ns[part] + shift_ns).tolist()
         self.ready.extend(zip(due_ns, self._build(schedule.frames[part]), strict=True))
-        self._at = min(self._at + PIECE, len(schedule.frames))
+        self._at = min(self._at + BATCH, len(schedule.frames))
         return True
 
 

@@ -2,7 +2,7 @@
 garbage.
 
 Owns what is changed in this process and undoes all of it. Never fails: what is not allowed is left
-out, and the text says what was got.
+out, and the text names what was granted.
 """
 
 import contextlib

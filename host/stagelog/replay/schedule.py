@@ -24,7 +24,7 @@ class Schedule:
     due_ns   int64[n], never falling, 0 for the first
     n_loops  how often all is played, 0 for ever
     loop_ns  time from the start of one pass to the start of the next
-    n_errors error frames of the log that were left out: nobody can send one
+    n_errors error frames of the log that were left out: they cannot be sent
     """
 
     frames: np.ndarray
@@ -82,9 +82,7 @@ def make_schedule(
 
 
 def _rising(t_us):
-    """Return the times with small steps back levelled; a recording that starts anew follows the
-    one before it.
-    """
+    """Return the times without small steps back; a new recording follows the one before it."""
     t_us = t_us.astype(np.int64)
     steps_us = np.diff(t_us)
     t_us[1:] += np.cumsum(np.where(steps_us < -NEW_START_US, -steps_us, 0))

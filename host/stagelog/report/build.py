@@ -1,4 +1,4 @@
-"""Put a report together: from what was read of one car or several to the facts of a page."""
+"""Assemble a report: from the Source of one car or several to the facts of a page."""
 
 from stagelog.events import find_gear_abuse, fuel_by_terrain
 from stagelog.report import chassis, driveline, event_tables, flights
@@ -18,43 +18,43 @@ SCHEMA = "stagelog.report/2"
 def stage_facts(source, note=""):
     """Return the facts of one car's stage; `source` is a source.Source, `note` the last line."""
     stage, logger = source.stage, source.health
-    happened = source.happened
+    events = source.events
     hits = chassis.bottoming(stage)
     found = [
         health(stage, logger),
-        event_tables.exceedances(stage, happened),
-        driveline.engine(stage, happened),
-        driveline.gearbox(stage, happened, _abuse(stage)),
+        event_tables.exceedances(stage, events),
+        driveline.engine(stage, events),
+        driveline.gearbox(stage, events, _abuse(stage)),
         driveline.diffs(stage),
-        fuel(stage, happened, _terrain(source)),
-        flights.jumps(stage, happened),
-        chassis.dampers(stage, happened, hits),
-        chassis.brakes(stage, happened),
+        fuel(stage, events, _terrain(source)),
+        flights.jumps(stage, events),
+        chassis.dampers(stage, events, hits),
+        chassis.brakes(stage, events),
         chassis.tyres(stage),
-        chassis.cooling(stage, happened),
-        chassis.electrics(stage, happened),
-        other_limits(stage, happened),
-        event_tables.others(stage, happened),
-        event_tables.sensors(stage, happened),
+        chassis.cooling(stage, events),
+        chassis.electrics(stage, events),
+        other_limits(stage, events),
+        event_tables.others(stage, events),
+        event_tables.sensors(stage, events),
         event_tables.agreement(stage, source.disagreed, logger),
-        life(stage, happened),
+        life(stage, events),
     ]
     charts, aliases = stage_charts(stage)
     return {
         "title": stage.name or "Stage",
         "subtitle": _when(stage),
         "log": logger.verdict.as_dict(),
-        "verdict": verdict(stage, logger, happened, source.disagreed, hits),
+        "verdict": verdict(stage, logger, events, source.disagreed, hits),
         "tiles": _tiles(source),
         "sections": [section for section in found if section],
         "charts": charts,
         "aliases": aliases,
-        "marks": happened.marks(stage),
+        "marks": events.marks(stage),
         "pauses": pauses(stage, logger),
         "distance": kilometres(stage),
         "utc": [
             [stage.seconds(p.start_us), p.t_unix_us / 1e6]
-            for p in stage.pieces
+            for p in stage.key_cycles
             if p.t_unix_us is not None
         ],
         "note": note,
@@ -62,7 +62,7 @@ def stage_facts(source, note=""):
 
 
 def compare_facts(sources, note=""):
-    """Return the facts of several cars laid over each other by distance."""
+    """Return the facts of several cars, drawn over each other by distance."""
     cars = [(source, stage_facts(source)) for source in sources]
     levels = [facts["verdict"]["level"] for _, facts in cars]
     reasons = []
@@ -80,7 +80,7 @@ def compare_facts(sources, note=""):
     return {
         "log": worst(source.health.verdict for source in sources).as_dict(),
         "title": " · ".join(source.stage.name for source in sources),
-        "subtitle": "Cars laid over each other by distance",
+        "subtitle": "Cars drawn over each other by distance",
         "verdict": {
             "level": worst_level,
             "question": "Can the cars start tomorrow?",
@@ -146,13 +146,13 @@ def _tiles(source):
     words = logger.verdict.kind if whole is not False else logger.verdict.kind.upper()
     level = {True: "good", False: "bad", None: "warn"}[whole]
     tiles = [_tile(words, f"the log{': ' if lost_text(logger) else ''}{lost_text(logger)}", level)]
-    happened = source.happened
-    critical = sum(alarm.level == "bad" for alarm in happened.alarms)
-    level = "bad" if critical else "warn" if happened.alarms else "good"
-    n = len(happened.alarms)
+    events = source.events
+    critical = sum(alarm.level == "bad" for alarm in events.alarms)
+    level = "bad" if critical else "warn" if events.alarms else "good"
+    n = len(events.alarms)
     tiles.append(_tile(n, f"exceedance{'s' * (n != 1)}, {critical} critical", level))
-    hard = sum(f["severity"] in ("hard", "severe") for f in happened.flights)
-    n = len(happened.flights)
+    hard = sum(f["severity"] in ("hard", "severe") for f in events.flights)
+    n = len(events.flights)
     text = f"jump{'s' * (n != 1)}, {hard} landed hard or worse"
     tiles.append(_tile(n, text, "warn" if hard else "good"))
     if source.disagreed is not None:
@@ -174,8 +174,8 @@ def _tile(value, text, level=""):
 
 
 def _when(stage):
-    minutes = sum(piece.end_us - piece.start_us for piece in stage.pieces) / 60e6
-    first = stage.pieces[0].t_unix_us
+    minutes = sum(cycle.end_us - cycle.start_us for cycle in stage.key_cycles) / 60e6
+    first = stage.key_cycles[0].t_unix_us
     when = "no wall clock" if first is None else f"{utc_text(first)} UTC"
     car = stage.profile.car
     return f"{when}, {minutes:.1f} min recorded, profile {car.name} no. {car.number}"

@@ -26,7 +26,8 @@ def chart_over_time(chart_id, title, series, stage, limits=()):
 def chart_over_km(chart_id, title, unit, curves):
     """Return a chart over distance: `curves` are (name, km float64[n] rising, values float64[n]).
 
-    Cars are laid over each other by distance; a car that stands still keeps the range it saw.
+    Cars are drawn over each other by distance; a car that stands still shows the range it had
+    there.
     """
     end_km = max(float(km[-1]) for _, km, _ in curves)
     steps = max(1, int(end_km / KM_STEP))
@@ -114,7 +115,7 @@ def kilometres(stage, n=2000):
 def pauses(stage, health):
     """Return [{x0, x1, text}]: holes of the log and the time without power, to be shaded."""
     spans = []
-    for before, after in zip(stage.pieces, stage.pieces[1:], strict=False):
+    for before, after in zip(stage.key_cycles, stage.key_cycles[1:], strict=False):
         text = "power off"
         if after.off_us is not None:
             text += f" for {after.off_us / 60e6:.0f} min"

@@ -30,7 +30,7 @@ def _dampers(stage):
     return zip(stage.profile.roles.damper, travel_mm, strict=False)
 
 
-def dampers(stage, happened, hits):
+def dampers(stage, events, hits):
     """Return travel, speed and bottoming of each damper, and their temperatures."""
     rows = []
     for name, travel_mm in _dampers(stage):
@@ -48,7 +48,7 @@ def dampers(stage, happened, hits):
         x_s = stage.seconds(int(series.t_us[int(np.argmax(series.values))]))
         level = "warn" if hits.get(name) else "good"
         rows.append(t.row(*cells, level=level, x_s=x_s, chart="c-damper"))
-    limits = limit_table(stage, "dampers", happened)
+    limits = limit_table(stage, "dampers", events)
     if not rows and limits is None:
         return None
     columns = [t.words("damper"), t.column("mean", "mm", 0), t.column("highest", "mm", 0)]
@@ -68,11 +68,11 @@ def _speeds(speed):
     return float(high), float(speed.max()), float(-low)
 
 
-def brakes(stage, happened):
+def brakes(stage, events):
     """Return energy, hardest stops, balance, handbrake and disc temperatures."""
     roles = stage.profile.roles
     pressures = [stage.on_grid(name) for name in roles.brake_pressure]
-    limits = limit_table(stage, "brakes", happened)
+    limits = limit_table(stage, "brakes", events)
     lines = _braking(stage, pressures) if pressures[0] is not None else []
     hand = stage.on_grid(roles.handbrake_pressure)
     if hand is not None:
@@ -133,9 +133,9 @@ def tyres(stage):
     return {"id": "tyres", "title": "Tyres", "note": note, "tables": [t.table(columns, rows)]}
 
 
-def cooling(stage, happened):
+def cooling(stage, events):
     """Return fans, radiators and the temperatures they hold."""
-    limits = limit_table(stage, "cooling", happened)
+    limits = limit_table(stage, "cooling", events)
     tables = [x for x in (_fans(stage), _radiators(stage), limits) if x]
     if not tables:
         return None
@@ -204,7 +204,7 @@ def _radiators(stage):
     return t.table(columns, rows, title="Radiators")
 
 
-def electrics(stage, happened):
+def electrics(stage, events):
     """Return the limits of the electrics, or None."""
-    limits = limit_table(stage, "electrics", happened)
+    limits = limit_table(stage, "electrics", events)
     return limits and {"id": "electrics", "title": "Electrics", "tables": [limits]}

@@ -84,8 +84,8 @@ def _highest(cars):
                 continue
             seen.add(name)
             cells = []
-            found = [source.happened for source, _ in cars]
-            levels = [happened.level_of(key, name) for happened in found]
+            found = [source.events for source, _ in cars]
+            levels = [events.level_of(key, name) for events in found]
             for one in series:
                 extreme = one and (one.values.min() if falls else one.values.max())
                 cells.append(None if one is None else float(extreme))

@@ -28,7 +28,7 @@ def km_rows(stage):
             yield float(start), float(end), inside
 
 
-def engine(stage, happened):
+def engine(stage, events):
     """Return hours, power, limiter and every limit of the engine."""
     roles = stage.profile.roles
     rpm, torque = stage.on_grid(roles.engine_speed), stage.on_grid(roles.engine_torque)
@@ -41,7 +41,7 @@ def engine(stage, happened):
         if torque is not None:
             lines += _power(stage, rpm * torque * (2 * np.pi / 60e3))
     lines += _limiter(stage)
-    found = limit_table(stage, "engine", happened)
+    found = limit_table(stage, "engine", events)
     if not lines and not found:
         return None
     tables = [x for x in (*_by_table(stage), found) if x]
@@ -111,11 +111,11 @@ def _limiter(stage):
     return [f"limiters: {', '.join(parts)}" if parts else "no limiter was active"]
 
 
-def gearbox(stage, happened, abuse):
+def gearbox(stage, events, abuse):
     """Return time and shifts by gear, the converter, limits and abuse."""
     roles = stage.profile.roles
     gear = stage.find_valid(roles.gear)
-    limits = limit_table(stage, "driveline", happened)
+    limits = limit_table(stage, "driveline", events)
     if gear is None and limits is None:
         return None
     lines, tables = [], [limits] if limits else []

@@ -1,4 +1,4 @@
-"""Exceedances, other events, sensor faults and the car's own word as sections."""
+"""Exceedances, other events, sensor faults and the car's own events as sections."""
 
 from stagelog.events import read_events
 from stagelog.report import tables as t
@@ -6,14 +6,14 @@ from stagelog.report.events import AFTER_S, BEFORE_S, SINGLE
 
 FOLD = 25
 _FAULTS = {
-    "implausible": "value that cannot be",
+    "implausible": "impossible value",
     "stuck": "stuck",
-    "status": "says itself that it is faulty",
+    "status": "reports itself as faulty",
     "stale": "silent",
 }
 
 
-def exceedances(stage, happened):
+def exceedances(stage, events):
     """Return the alarms: critical first, then in order of time."""
     columns = [
         t.words("what"),
@@ -31,7 +31,7 @@ def exceedances(stage, happened):
         t.column("speed", "km/h", 0),
         t.column("engine", "rpm", 0),
     ]
-    ordered = sorted(happened.alarms, key=lambda alarm: (alarm.level != "bad", alarm.t_us))
+    ordered = sorted(events.alarms, key=lambda alarm: (alarm.level != "bad", alarm.t_us))
     rows = []
     for alarm in ordered:
         x_s = stage.seconds(alarm.t_us)
@@ -105,10 +105,10 @@ def limit_text(alarm, level):
     }.get(alarm.kind, value)
 
 
-def others(stage, happened):
-    """Return what happens once: roll-over, stuck, refuelling and so on."""
+def others(stage, events):
+    """Return single events: roll-over, stuck, refuelling and so on."""
     rows = []
-    for event in happened.singles:
+    for event in events.singles:
         title, level, key, unit = SINGLE[event["name"]]
         if "axle" in event:
             title = f"{title}, {event['axle']}"
@@ -123,12 +123,12 @@ def others(stage, happened):
     return {"id": "others", "title": "Other events", "short": "Other", "tables": [found]}
 
 
-def sensors(stage, happened):
+def sensors(stage, events):
     """Return the faults of sensors and messages."""
-    if not happened.faults:
+    if not events.faults:
         return None
     rows = []
-    for fault in happened.faults:
+    for fault in events.faults:
         x_s = stage.seconds(fault["t_us"])
         end_us = fault["end_us"]
         lasted = "to the end" if end_us is None else (end_us - fault["t_us"]) / 1e6
@@ -147,16 +147,16 @@ def sensors(stage, happened):
 
 
 def agreement(stage, disagreed, health):
-    """Return what the car said on board beside what the host finds in the raw log."""
+    """Return how the events recorded on board compare with those of the raw log."""
     made = {"id": "agreement", "title": "Car and laptop", "lines": health.not_compared}
     if disagreed is None and health.not_compared:
         return made | {
-            "note": "What the car said can't be compared: frames that it saw are missing."
+            "note": "The car's events cannot be compared: frames that it saw are missing."
         }
     if disagreed is None:
         return made | {
-            "note": "The car said no events on board: it had no signal table, or the log is not "
-            "this logger's. All events here are the laptop's."
+            "note": "The car recorded no events on board: it had no signal table, or the log is "
+            "not this logger's. All events here are the laptop's."
         }
     if not disagreed:
         return made | {
@@ -176,7 +176,7 @@ def agreement(stage, disagreed, health):
     return made | {
         "title": "Car and laptop disagree",
         "short": "Car and laptop",
-        "note": f"{table}{len(disagreed):,} events differ; the car said {health.n_said:,} on "
+        "note": f"{table}{len(disagreed):,} events differ; the car recorded {health.n_said:,} on "
         "board. All numbers of this report are the laptop's.",
         "tables": [t.table(columns, rows, fold=FOLD)],
     }

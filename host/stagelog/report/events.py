@@ -1,4 +1,4 @@
-"""What happened in a stage, ready for tables: alarms from coming to going, flights, single events.
+"""What happened in a stage, ready for tables: alarms from start to end, flights, single events.
 
 The numbers are those of the host's recomputation from the raw log. Owns the step from events to
 episodes with their extremes; tables are in event_tables, judgement is in verdict.
@@ -23,7 +23,7 @@ SINGLE = {
     "diff_model": ("Diff hotter than its load explains", "warn", "residual_degC", "degC"),
     "resumed": ("Bus was silent", "info", "pause_s", "s"),
     "skipped": ("On-car detectors were too slow", "warn", "blocks", "blocks"),
-    "car_flight": ("Only the car said airborne", "info", "airtime_ms", "ms"),
+    "car_flight": ("Only the car reported airborne", "info", "airtime_ms", "ms"),
 }
 BEFORE_S, AFTER_S = 10, 20  # the context of an alarm, domain notes 6
 _FALLING = ("below", "below_table", "fan", "drop")
@@ -54,7 +54,7 @@ class Episode:
     engine_rpm: int
 
 
-class Happened:
+class StageEvents:
     """Events of a stage: `alarms` (Episode), `flights`, `singles`, `faults` (dicts), `lives`."""
 
     def __init__(self, stage, found, table):
@@ -66,7 +66,7 @@ class Happened:
         self.fuel = [e for e in read if e["name"] == "fuel"]
         self.range = next((e for e in reversed(read) if e["name"] == "range"), None)
         self.flow_scale = next((e for e in reversed(read) if e["name"] == "flow_scale"), None)
-        ends = [piece.end_us for piece in stage.pieces]
+        ends = [cycle.end_us for cycle in stage.key_cycles]
         starts = [-1, *ends[:-1]]
         self.lives = add_lives(
             summarise([e for e in found if start < e.t_us <= end])

@@ -7,11 +7,11 @@ from stagelog.report.events import SEVERITIES
 
 FOLD = 25
 _FLIGHT_MODE = {True: "reacted", False: "did not react", None: "not on the bus"}
-_EARLY_US = 100_000  # the car may say airborne before the onset that the logger finds
+_EARLY_US = 100_000  # the car may report airborne before the onset that the logger finds
 _LANDING_US = 300_000
 
 
-def jumps(stage, happened):
+def jumps(stage, events):
     """Return the section of flights."""
     columns = [
         t.column("flight"),
@@ -27,14 +27,14 @@ def jumps(stage, happened):
         t.column("torque at landing", "Nm", 0),
         t.column("confidence", "%", 0),
     ]
-    rows = [_row(stage, number, flight) for number, flight in enumerate(happened.flights, 1)]
+    rows = [_row(stage, number, flight) for number, flight in enumerate(events.flights, 1)]
     edges = ", ".join(f"{g:g}" for g in stage.profile.airborne.landing_severity_g)
     return {
         "id": "jumps",
         "title": "Jumps",
-        "lines": _lines(happened.flights),
+        "lines": _lines(events.flights),
         "note": f"Severity by the landing's peak: light, medium, hard, severe from {edges} g on. "
-        "Compression is that of the fastest damper. Flight mode: whether the car itself said "
+        "Compression is that of the fastest damper. Flight mode: whether the car itself reported "
         "airborne, and how long after the onset.",
         "tables": [t.table(columns, rows, empty="The car did not leave the ground.", fold=FOLD)],
     }
@@ -66,7 +66,7 @@ def _row(stage, number, flight):
 
 
 def _reaction_ms(stage, onset_us, landing_us):
-    """Return how long after the onset the car said airborne, ms; None if it did not."""
+    """Return how long after the onset the car reported airborne, ms; None if it did not."""
     name = stage.profile.roles.flight_state
     state = stage.find_valid(name)
     texts = stage.choices(name).items()
@@ -74,8 +74,8 @@ def _reaction_ms(stage, onset_us, landing_us):
     if state is None or code is None:
         return None
     part = state.within(onset_us - _EARLY_US, landing_us)
-    said = part.t_us[part.values == code]
-    return (int(said[0]) - onset_us) / 1000 if len(said) else None
+    reported = part.t_us[part.values == code]
+    return (int(reported[0]) - onset_us) / 1000 if len(reported) else None
 
 
 def _compression_m_per_s(stage, landing_us):

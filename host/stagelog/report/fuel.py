@@ -6,10 +6,10 @@ from stagelog.report import tables as t
 from stagelog.report.driveline import km_rows
 
 
-def fuel(stage, happened, by_terrain):
+def fuel(stage, events, by_terrain):
     """Return the section, or None where the log does not hold what the injectors used.
 
-    happened    events.Happened
+    events    events.StageEvents
     by_terrain  rows of events.fuel_by_terrain
     """
     used = stage.on_grid(stage.profile.roles.fuel_used)
@@ -20,7 +20,7 @@ def fuel(stage, happened, by_terrain):
     km = float(stage.distance_km[-1])
     mean = f"{100 * total / km:.1f} l/100 km" if km > 0.05 else "not far enough for a mean"
     lines = [f"{total:.1f} l by the injectors over {km:.1f} km: {mean}"]
-    lines += _state(happened)
+    lines += _state(events)
     tables = [_terrain(by_terrain)] if by_terrain else []
     tables.append(_by_km(stage, used))
     plan = stage.profile.fuel.plan_l_per_100km
@@ -34,24 +34,24 @@ def fuel(stage, happened, by_terrain):
     }
 
 
-def _state(happened):
+def _state(events):
     lines = []
-    if happened.lives:
-        used_cl, volume_cl = happened.lives.get("fuel_used_cl", (0, 0))
-        added_cl = happened.lives.get("fuel_added_cl", (0, 0))[0]
+    if events.lives:
+        used_cl, volume_cl = events.lives.get("fuel_used_cl", (0, 0))
+        added_cl = events.lives.get("fuel_added_cl", (0, 0))[0]
         line = f"{used_cl / 100:.1f} l by the learned scale of the flow"
         lines.append(line + (f", {added_cl / 100:.0f} l refuelled" if added_cl else ""))
-        if len(happened.fuel) or volume_cl:
-            last = happened.fuel[-1]["volume_l"] if happened.fuel else volume_cl / 100
+        if len(events.fuel) or volume_cl:
+            last = events.fuel[-1]["volume_l"] if events.fuel else volume_cl / 100
             lines.append(f"{last:.0f} l in the tank at the end")
-    if happened.range:
+    if events.range:
         lines.append(
-            f"range at the end: {happened.range['p10_km']:.0f} km in nine cases of ten (P10), "
-            f"{happened.range['p50_km']:.0f} km in half of them (P50)"
+            f"range at the end: {events.range['p10_km']:.0f} km in nine cases of ten (P10), "
+            f"{events.range['p50_km']:.0f} km in half of them (P50)"
         )
-    if happened.flow_scale:
-        scale = happened.flow_scale["scale"]
-        lines.append(f"scale of the flow: {scale:.3f} ± {happened.flow_scale['sigma']:.3f}")
+    if events.flow_scale:
+        scale = events.flow_scale["scale"]
+        lines.append(f"scale of the flow: {scale:.3f} ± {events.flow_scale['sigma']:.3f}")
     return lines
 
 

@@ -44,8 +44,8 @@ def lost_text(health):
 
 
 def _lines(stage, health):
-    n_cycles = len(stage.pieces)
-    logged_s = sum(piece.end_us - piece.start_us for piece in stage.pieces) / 1e6
+    n_cycles = len(stage.key_cycles)
+    logged_s = sum(cycle.end_us - cycle.start_us for cycle in stage.key_cycles) / 1e6
     cycles = "one key cycle" if n_cycles == 1 else f"{n_cycles} key cycles"
     lines = [f"{_duration(logged_s)} in {cycles}, {health.n_frames:,} frames"]
     lost = lost_text(health)
@@ -54,9 +54,9 @@ def _lines(stage, health):
         clock = health.clock or "not known: times are since power-on"
         lines.append(f"wall clock {clock}")
         lines.append(
-            f"the car said {health.n_said:,} events on board"
+            f"the car recorded {health.n_said:,} events on board"
             if health.n_said
-            else "the car said no events on board"
+            else "the car recorded no events on board"
         )
     if health.n_unknown:
         share = 100 * health.n_unknown / max(health.n_frames, 1)
@@ -89,16 +89,16 @@ def _gaps(stage, health):
 
 def _cycles(stage):
     """Return the key cycles, if there is more than one."""
-    if len(stage.pieces) < 2:
+    if len(stage.key_cycles) < 2:
         return None
     rows = []
-    for piece in stage.pieces:
-        x_s = stage.seconds(piece.start_us)
-        off = None if piece.off_us is None else piece.off_us / 60e6
-        utc = None if piece.t_unix_us is None else utc_text(piece.t_unix_us)
-        cells = (f"boot {piece.boot}", utc, off, x_s / 60)
-        driven_km = stage.km(piece.end_us) - stage.km(piece.start_us)
-        cells += ((piece.end_us - piece.start_us) / 60e6, driven_km)
+    for cycle in stage.key_cycles:
+        x_s = stage.seconds(cycle.start_us)
+        off = None if cycle.off_us is None else cycle.off_us / 60e6
+        utc = None if cycle.t_unix_us is None else utc_text(cycle.t_unix_us)
+        cells = (f"boot {cycle.boot}", utc, off, x_s / 60)
+        driven_km = stage.km(cycle.end_us) - stage.km(cycle.start_us)
+        cells += ((cycle.end_us - cycle.start_us) / 60e6, driven_km)
         rows.append(t.row(*cells, x_s=x_s))
     columns = [t.words("key cycle"), t.words("began, UTC"), t.column("off before it", "min")]
     columns += [t.column("in this log after", "min"), t.column("recorded", "min")]

@@ -1,7 +1,7 @@
 """The report as one HTML file that opens offline: facts as tables, channels as zoomable strips.
 
-A page is made of plain facts (dicts of JSON types, see build.stage_facts); this module owns how
-they look, nothing of what they say. All text is escaped; nothing is loaded from anywhere. Facts
+A page is made of plain facts (dicts of JSON types, see build.stage_facts); this module owns their
+layout, not their content. All text is escaped; nothing is loaded from anywhere. Facts
 are readable without JavaScript.
 """
 
@@ -159,7 +159,7 @@ def _row(row, columns):
 
 
 def _sign(level):
-    """Return a sign beside the colour, for who does not see colours or prints in grey."""
+    """Return a sign beside the colour, for readers without colour vision and prints in grey."""
     if level not in _SIGNS:
         return ""
     word = f'aria-label="{_WORDS[level]}" title="{_WORDS[level]}"'

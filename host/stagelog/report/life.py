@@ -6,9 +6,9 @@ from stagelog.report.events import beyond_s
 _SEVERITIES = ("light", "medium", "hard", "severe")
 
 
-def life(stage, happened):
+def life(stage, events):
     """Return the section. Sums over several logs of a car are the life of its components."""
-    lives = happened.lives
+    lives = events.lives
     lines = _lines(stage, lives)
     tables = [x for x in (_over_temperature(stage), _counters(lives)) if x]
     if not lines and not tables:
@@ -69,7 +69,7 @@ def _over_temperature(stage):
 
 
 def _counters(lives):
-    """Return the counters as the car keeps them on board, for who adds them up elsewhere."""
+    """Return the counters as the car keeps them on board, for sums made elsewhere."""
     from slog.event_names import SUMMARY_ITEMS
 
     rows = [

@@ -1,7 +1,7 @@
 """What each signal with a limit did, grouped by the sections of the profile's components.
 
-Time beyond a limit counts samples of the raw log without debounce or gates; samples that cannot
-be are left out and counted.
+Time beyond a limit counts samples of the raw log without debounce or gates; impossible samples
+are left out and counted.
 """
 
 import numpy as np
@@ -14,25 +14,25 @@ _TABLES = ("above", "below", "below_table", "above_table", "cooler")
 NOTE = "Time beyond a limit counts samples of the raw log, without debounce or gates."
 
 
-def limit_table(stage, section, happened):
+def limit_table(stage, section, events):
     """Return the table of a section's signals, None if the log holds none of them.
 
-    happened  events.Happened, whose alarms say what is bad
+    events  events.StageEvents, whose alarms give the levels
     """
     rows, done = [], set()
     for component in stage.profile.report.component:
         if component.section != section:
             continue
         for key in component.alarms:
-            rows += _rows(stage, key, done, happened)
+            rows += _rows(stage, key, done, events)
     return _table(rows) if rows else None
 
 
-def other_limits(stage, happened):
+def other_limits(stage, events):
     """Return the section of signals whose alarms belong to no component, or None."""
     known = {key for c in stage.profile.report.component for key in c.alarms}
     others = [key for key in stage.profile.alarm if key not in known]
-    rows = [row for key in others for row in _rows(stage, key, set(), happened)]
+    rows = [row for key in others for row in _rows(stage, key, set(), events)]
     if not rows:
         return None
     return {
@@ -44,7 +44,7 @@ def other_limits(stage, happened):
     }
 
 
-def _rows(stage, key, done, happened):
+def _rows(stage, key, done, events):
     alarm = stage.profile.alarm[key]
     if alarm.kind not in _TABLES:
         return []
@@ -53,17 +53,17 @@ def _rows(stage, key, done, happened):
         series = stage.find_valid(name)
         if series is not None and (name, alarm.kind) not in done:
             done.add((name, alarm.kind))
-            rows.append(_row(stage, key, alarm, series, happened))
+            rows.append(_row(stage, key, alarm, series, events))
     return rows
 
 
-def _row(stage, key, alarm, series, happened):
+def _row(stage, key, alarm, series, events):
     values = series.values
     worst = int(np.argmin(values) if alarm.kind.startswith("below") else np.argmax(values))
     beyond = [None, None]
     if alarm.kind in ("above", "below"):
         beyond = beyond_s(alarm, series)
-    level = happened.level_of(key, series.name)
+    level = events.level_of(key, series.name)
     at_us = int(series.t_us[worst])
     limits = [limit_text(alarm, one) for one in ("warn", "bad")]
     cells = (series.name, series.unit, float(values.min()), float(values.mean()))

@@ -51,7 +51,7 @@ def build_channel(t_us, values, start_us, end_us, max_bins=65536):
 
 
 def _bins_for(t_us, start_us, end_us, max_bins):
-    """Return how many bins are worth it: one a sample if there are few, else four samples a bin.
+    """Return how many bins are useful: one a sample if there are few, else four samples a bin.
 
     At most `max_bins`.
     """

@@ -1,8 +1,8 @@
-"""From files to what a report is made of: the stage, the logger's account of itself, its events.
+"""From files to the parts of a report: the stage, the logger's account of itself, its events.
 
-Any log can be read; only this logger's own logs have an account and on-car events. Memory is that
-of the signals the report needs. Fails with InputError as the readers do, and where the files are
-of several loggers.
+Any log can be read; only our logger's logs have an account and on-car events. Memory is that of
+the signals the report needs. Fails with InputError as the readers do, and if the files are of
+several loggers.
 """
 
 import hashlib
@@ -31,8 +31,8 @@ from stagelog.events import (
 from stagelog.events.reading import flights_of
 from stagelog.importers import load_frames, sniff
 from stagelog.ledger import Gap, describe
-from stagelog.report.events import Happened
-from stagelog.report.stage import Piece, Stage
+from stagelog.report.events import StageEvents
+from stagelog.report.stage import KeyCycle, Stage
 from stagelog.timeline import SOURCE_TEXT, find_boots
 from stagelog.verdict import OPEN_LOG, Verdict, judge_foreign, judge_logs, worst
 
@@ -42,19 +42,19 @@ PAUSE_US = 5_000_000  # what is left of the time without power between two key c
 
 @dataclass(slots=True)
 class Health:
-    """What the logger says of its own work.
+    """The logger's account of its own work.
 
-    verdicts what can be said of each log, verdict.Verdict
+    verdicts      verdict.Verdict of each log
     is_end_known  False where the log may end before the drive did
-    ledgers  ledger.Ledger by session; empty for a log of another recorder
-    gaps     (ledger.Gap, in words, start and end on the axis of the stage or None)
-    damaged  bad blocks, in words
-    clock    where the wall clock came from, "" without one
-    recorder what made the log
-    n_said   events that the car said on board; same_table is False if it watched the bus with
-             another signal table than the profile's
-    n_compared  of them, those in a part of the log that both sides saw whole; `not_compared` says
-             why that is not all of it
+    ledgers       ledger.Ledger by session; empty for a log of another recorder
+    gaps          (ledger.Gap, in words, start and end on the axis of the stage or None)
+    damaged       bad blocks, in words
+    clock         where the wall clock came from, "" without one
+    recorder      what made the log
+    n_said        events that the car recorded on board
+    same_table    False if it watched the bus with another signal table than the profile's
+    n_compared    events in a part of the log that both sides saw whole
+    not_compared  why that is not all of it
     """
 
     verdicts: list = field(default_factory=list)
@@ -78,13 +78,13 @@ class Health:
 
     @property
     def complete(self):
-        """True, False, or None where nobody counted."""
+        """True, False, or None where nothing was counted."""
         return self.verdict.complete
 
 
 @dataclass
 class Source:
-    """All of one car: see build.stage_facts. `disagreed` is None if the car said nothing."""
+    """All of one car: see build.stage_facts. `disagreed` is None if the car recorded no events."""
 
     stage: Stage
     health: Health
@@ -93,9 +93,9 @@ class Source:
     disagreed: list | None
 
     @cached_property
-    def happened(self):
-        """Return events.Happened."""
-        return Happened(self.stage, self.found, self.table)
+    def events(self):
+        """Return events.StageEvents."""
+        return StageEvents(self.stage, self.found, self.table)
 
 
 def read_source(paths, profile, dbc, title="", progress=None):
@@ -103,7 +103,7 @@ def read_source(paths, profile, dbc, title="", progress=None):
 
     paths     logs of one car: session files, cards, or one log of another recorder
     profile   checked car profile; dbc the path to decode with
-    progress  called with a share of 1, now and then
+    progress  called with a share of 1 from time to time
     """
     database = load_database(dbc)
     table = compile_table(profile, database)
@@ -120,14 +120,14 @@ def read_source(paths, profile, dbc, title="", progress=None):
     flights = [
         (f["onset_us"], f["onset_us"] + f["airtime_ms"] * 1000) for f in flights_of(reading.found)
     ]
-    stage = Stage(decoded, profile, title, reading.pieces, stuck, flights)
+    stage = Stage(decoded, profile, title, reading.key_cycles, stuck, flights)
     return Source(stage, reading.health, reading.found, table, reading.disagreed)
 
 
 def stuck_spans(found, before_us):
     """Return [(start_us, end_us)] in which the wheels turned and the car did not move.
 
-    before_us  how long they had to before the event came
+    before_us  how long that lasts before the event is reported
     """
     spans, start_us = [], None
     for event in found:
@@ -163,7 +163,7 @@ class _Reading:
         self.table = table
         self.digest = hashlib.sha256(table.data).digest()
         self.progress = progress or (lambda share: None)
-        self.parts, self.pieces, self.found = [], [], []
+        self.parts, self.key_cycles, self.found = [], [], []
         self.disagreed = None
         self.health = Health()
 
@@ -220,7 +220,7 @@ class _Reading:
         self.found += [_moved(event, shift_us) for event in run.events]
 
     def _compare(self, session, ledger, timeline, found, shift_us):
-        """Hold what the car said in a session against what the host finds in its frames."""
+        """Compare the events that the car recorded in a session with those of its frames."""
         said = load_events(session)
         self.health.n_said += len(said)
         if not said:
@@ -259,15 +259,15 @@ class _Reading:
             self.found += [_moved(event, shift_us) for event in run.events]
 
     def _open(self, start_us, end_us, boot, unix_us):
-        """Append a piece to the axis; return what its times are shifted by."""
+        """Append a key cycle to the axis; return what its times are shifted by."""
         at_us, off_us = start_us, None
-        if self.pieces:
-            last = self.pieces[-1]
+        if self.key_cycles:
+            last = self.key_cycles[-1]
             at_us = last.end_us + PAUSE_US
             if unix_us is not None and last.t_unix_us is not None:
                 off_us = max(0, unix_us - last.t_unix_us - (last.end_us - last.start_us))
         shift_us = at_us - start_us
-        self.pieces.append(Piece(at_us, end_us + shift_us, boot, unix_us, off_us))
+        self.key_cycles.append(KeyCycle(at_us, end_us + shift_us, boot, unix_us, off_us))
         return shift_us
 
     def _feed(self, run, frames, shift_us):
@@ -295,7 +295,7 @@ def _moved(event, shift_us):
 
 
 def _merge(parts):
-    """Join decoded pieces in order, and give their memory back on the way."""
+    """Join decoded parts in order, and release their memory on the way."""
     whole = Decoded("phys")
     for name in sorted({name for part in parts for name in part.messages}):
         tables = [part.messages.pop(name) for part in parts if name in part.messages]

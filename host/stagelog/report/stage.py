@@ -14,7 +14,7 @@ from stagelog.errors import InputError
 
 GRID_US = 50_000
 KMH_PER_MS = 3.6
-HOLD_US = 1_000_000  # a value older than this says nothing of the time after it
+HOLD_US = 1_000_000  # a value older than this is not valid any more
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +49,9 @@ class Series:
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class KeyCycle:
     """One key cycle on the axis of a stage. `t_unix_us` is UTC at its start, None if unknown;
-    `off_us` how long there was no power before it, None if nobody knows.
+    `off_us` how long there was no power before it, None if not known.
     """
 
     start_us: int
@@ -62,13 +62,13 @@ class Piece:
 
 
 class Stage:
-    """A decoded log with a clock and a distance. `pieces` cover it in order.
+    """A decoded log with a clock and a distance. `key_cycles` cover it in order.
 
-    stuck, flights   spans (start_us, end_us) in which the wheels do not tell the speed: it is zero
+    stuck, flights   spans (start_us, end_us) in which the wheels do not give the speed: it is zero
                      in the first, in the second that of the take-off
     """
 
-    def __init__(self, decoded, profile, name="", pieces=(), stuck=(), flights=()):
+    def __init__(self, decoded, profile, name="", key_cycles=(), stuck=(), flights=()):
         self.decoded = decoded
         self.profile = profile
         self.name = name
@@ -77,7 +77,7 @@ class Stage:
             raise InputError("the log holds no message of the DBC", "check --dbc and --profile")
         self.start_us = min(int(table.t_us[0]) for table in tables)
         self.end_us = max(int(table.t_us[-1]) for table in tables)
-        self.pieces = tuple(pieces) or (Piece(self.start_us, self.end_us),)
+        self.key_cycles = tuple(key_cycles) or (KeyCycle(self.start_us, self.end_us),)
         self._stuck, self._flights = stuck, flights
         self._found = {}
 
@@ -102,7 +102,7 @@ class Stage:
         return next(t.message.signal(plain) for t in tables if plain in t.signals)
 
     def find_valid(self, name):
-        """Return the Series of what the signal can be: by the DBC's range and the profile's.
+        """Return the Series of plausible values: in the DBC's range and the profile's.
 
         None if the log does not hold it or nothing of it is valid.
         """
@@ -162,8 +162,8 @@ class Stage:
         return np.array(limited)
 
     def _silent(self, series):
-        """Return where on the grid a series says nothing: 2 s after its last value, or five times
-        what usually lies between two.
+        """Return where on the grid a series is silent: 2 s after its last value, or five times the
+        usual time between two.
         """
         steps_us = np.diff(series.t_us)
         usual_us = float(np.median(steps_us)) if len(steps_us) else 0.0
@@ -186,10 +186,10 @@ class Stage:
         return (t_us - self.start_us) / 1e6
 
     def unix_us(self, t_us):
-        """Return UTC of a moment, us since 1970, or None where the log does not say it."""
-        for piece in self.pieces:
-            if piece.start_us <= t_us <= piece.end_us and piece.t_unix_us is not None:
-                return piece.t_unix_us + int(t_us) - piece.start_us
+        """Return UTC of a moment, us since 1970, or None where the log does not know it."""
+        for cycle in self.key_cycles:
+            if cycle.start_us <= t_us <= cycle.end_us and cycle.t_unix_us is not None:
+                return cycle.t_unix_us + int(t_us) - cycle.start_us
         return None
 
     def choices(self, name):

@@ -24,7 +24,7 @@ def words(name, key=None, *, long=False):
 
 
 def row(*cells, level="", x_s=None, chart=None):
-    """Return a row; see the module. What is no number stands as None."""
+    """Return a row; see the module. What is not a number becomes None."""
     known = [
         None if isinstance(cell, float) and not math.isfinite(cell) else cell for cell in cells
     ]
@@ -37,7 +37,7 @@ def table(columns, rows, *, title="", empty="None.", fold=None):
 
 
 def cell_text(value, column):
-    """Return a cell as people read it."""
+    """Return a cell as text for people."""
     if value is None:
         return "-"
     if isinstance(value, str):

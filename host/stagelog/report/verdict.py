@@ -2,7 +2,7 @@
 than the log supports.
 
 The worst reason decides. A hole in the log, a silent sensor or a limit without data is a reason,
-too: what was not seen is not good. What to inspect stands in the car's profile.
+too: what was not seen does not count as good. What to inspect stands in the car's profile.
 """
 
 from stagelog.report import tables as t
@@ -17,19 +17,19 @@ _BLIND = "The log does not say: too little of the car is in it."
 _NO_END = "The log does not say: its end is missing."
 
 
-def verdict(stage, health, happened, disagreed, dampers):
+def verdict(stage, health, events, disagreed, dampers):
     """Return {level, answer, reasons}; reasons are rows of (why, inspect), worst first.
 
-    happened   events.Happened
-    disagreed  events.Disagreement of car and laptop, None if the car said nothing
+    events   events.StageEvents
+    disagreed  events.Disagreement of car and laptop, None if the car recorded no events
     dampers    {signal: times at full travel}
     """
     reasons = [*_of_health(health), *_of_agreement(disagreed, health)]
     reasons += _of_dampers(stage, dampers)
-    reasons += _of_alarms(stage, happened)
-    reasons += _of_flights(stage, happened)
-    reasons += _of_singles(stage, happened)
-    reasons += _of_faults(stage, happened)
+    reasons += _of_alarms(stage, events)
+    reasons += _of_flights(stage, events)
+    reasons += _of_singles(stage, events)
+    reasons += _of_faults(stage, events)
     unseen, n_limits = _unseen(stage)
     blind = len(unseen) > n_limits / 2
     if unseen:
@@ -77,13 +77,13 @@ def _of_agreement(disagreed, health):
     why = f"Car and laptop differ in {len(disagreed):,} events"
     if not health.same_table:
         return [t.row(f"{why}: the car watches with another signal table", None, level="info")]
-    return [t.row(why, "the logger's firmware; tell who maintains it", level="warn")]
+    return [t.row(why, "the logger's firmware; report it to its maintainer", level="warn")]
 
 
-def _of_alarms(stage, happened):
+def _of_alarms(stage, events):
     components = {name: c for c in stage.profile.report.component for name in c.alarms}
     groups = {}
-    for alarm in happened.alarms:
+    for alarm in events.alarms:
         component = components.get(alarm.key)
         groups.setdefault(component.name if component else "Other", []).append(alarm)
     rows = []
@@ -111,11 +111,11 @@ def _alarm_words(same):
     return f"{what} {worst.signal} {word} ({worst.peak:.4g} {worst.unit}{times})"
 
 
-def _of_flights(stage, happened):
+def _of_flights(stage, events):
     rows = []
     report = stage.profile.report
     for severity in ("severe", "hard"):
-        some = [f for f in happened.flights if f["severity"] == severity]
+        some = [f for f in events.flights if f["severity"] == severity]
         if not some:
             continue
         worst = max(some, key=lambda f: f["peak_g"])
@@ -125,15 +125,15 @@ def _of_flights(stage, happened):
         x_s = stage.seconds(worst["onset_us"])
         level = SEVERITIES[severity]
         rows.append(t.row(why, report.landing_inspect, level=level, x_s=x_s, chart="c-damper"))
-    missed = [f for f in happened.flights if f["car_agrees"] is False]
+    missed = [f for f in events.flights if f["car_agrees"] is False]
     if missed:
-        why = f"Flight mode did not react in {len(missed)} of {len(happened.flights)} flights"
+        why = f"Flight mode did not react in {len(missed)} of {len(events.flights)} flights"
         x_s = stage.seconds(missed[0]["onset_us"])
         rows.append(t.row(why, report.flight_mode_inspect, level="warn", x_s=x_s))
     return rows
 
 
-def _of_singles(stage, happened):
+def _of_singles(stage, events):
     report = stage.profile.report
     words = {
         "roll_over": ("bad", "Roll-over", report.roll_over_inspect),
@@ -149,7 +149,7 @@ def _of_singles(stage, happened):
     }
     rows = []
     for name, (level, text, inspect) in words.items():
-        some = [event for event in happened.singles if event["name"] == name]
+        some = [event for event in events.singles if event["name"] == name]
         if not some:
             continue
         first = some[0]
@@ -160,13 +160,13 @@ def _of_singles(stage, happened):
     return rows
 
 
-def _of_faults(stage, happened):
+def _of_faults(stage, events):
     rows = []
     for is_lasting, words, level in (
         (True, "Faulty to the end", "warn"),
         (False, "Faulty for a while", "info"),
     ):
-        some = [fault for fault in happened.faults if (fault["end_us"] is None) == is_lasting]
+        some = [fault for fault in events.faults if (fault["end_us"] is None) == is_lasting]
         if some:
             x_s = stage.seconds(some[0]["t_us"])
             why = f"{words}: {_listed(fault['what'] for fault in some)}"
