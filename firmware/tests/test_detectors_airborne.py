@@ -109,6 +109,15 @@ def test_severity_is_the_number_of_limits_that_the_peak_exceeds(peak_mg, severit
     assert car.events.flight.by_severity[severity] == 1
 
 
+def test_a_peak_in_the_first_tick_of_the_landing_counts():
+    """9 g for 10 ms, which is what makes it a landing, then the weight alone."""
+    car = car_of()
+    go(car, 0.3, **AIR)
+    go(car, 0.01, **{**GROUND, "s2": 9000})
+    go(car, 1, s2=1000)
+    assert flights(car)[-1][1] == ev.LANDED and flights(car)[-1][3] & 0xFFF == 900
+
+
 def test_a_peak_after_the_hold_does_not_count():
     car = car_of()
     go(car, 0.3, **AIR)
@@ -167,6 +176,13 @@ def test_a_flight_longer_than_3_s_is_given_up():
     go(car, 4, **AIR)
     assert flights(car)[1] == (802, ev.TOO_LONG, 3010, 0)
     assert car.events.flight.n_flights == 0
+
+
+def test_after_a_flight_that_was_too_long_the_confirmation_begins_anew():
+    """Tick 803 is the first of ten, tick 812 at 8,120,001 us the last: 90 ms later."""
+    car = car_of()
+    go(car, 4, **AIR)
+    assert flights(car)[2:] == [(812, ev.TAKEN_OFF, 90 | 60 << 16, 8_030_001)]
 
 
 @pytest.mark.parametrize(("mg", "n"), [(349, 0), (97, 1)])

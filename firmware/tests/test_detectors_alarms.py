@@ -360,6 +360,23 @@ def test_the_time_of_a_gate_is_bridged_as_an_alarms_is(missing, tick):
     assert [at for at, _, _ in car.of(ALARM)] == [tick]
 
 
+def test_each_gap_of_a_gate_is_bridged_for_itself():
+    """Two holes of 2 s, 19 looks each: more than 30 together, but each is bridged. The 91st look
+    is at tick 910 as without them.
+    """
+    car = car_of(
+        {"warning": 120, "gates": 1},
+        n_signals=2,
+        slots={1: {"stale_ticks": 15}},
+        gates=[{"source": st.OF_SIGNAL, "signal": 1, "limit": 500, "steps": 90}],
+    )
+    for _ in range(2):
+        car.drive(1, s0=150, s1=800)
+        car.drive(2, s1=None)
+    car.drive(20, s1=800)
+    assert [at for at, _, _ in car.of(ALARM)] == [910]
+
+
 def test_no_alarm_comes_while_its_gate_is_not_known_and_it_shuts_after_the_bridge():
     """The engine's messages end: what follows, a pressure that falls, is no alarm."""
     car = car_of(

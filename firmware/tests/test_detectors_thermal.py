@@ -186,6 +186,20 @@ def test_a_sensor_that_is_missing_starts_the_model_again():
     assert car.of(ev.DIFF_MODEL) == [] and degC(car) > 60_000_000
 
 
+def test_seconds_below_the_limit_begin_anew_after_a_gap_of_the_sensor():
+    """The residual is on from 30 s of 10.01 K. Then 20 s at nothing, a gap of 5 s that starts the
+    model again, and 25 s: each is less than hold_s, the sum is not. 10 s later 30 s are over.
+    """
+    car = car_of()
+    car.drive(40, s0=6001)
+    car.drive(20, s0=5000)
+    car.drive(5, s0=MISSING)
+    car.drive(25, s0=5000)
+    assert car.states(ev.DIFF_MODEL) == [ev.ON]
+    car.drive(10)
+    assert car.states(ev.DIFF_MODEL) == [ev.ON, ev.OFF]
+
+
 def test_highest_and_seconds_above_the_warning():
     car = car_of()
     car.drive(3, s0=12000, s1=12001)

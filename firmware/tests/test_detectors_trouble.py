@@ -176,6 +176,16 @@ def test_roll_over_is_upside_down_for_a_second_and_over_when_it_stands_again():
     assert car.of(ev.ROLL_OVER) == []
 
 
+def test_a_roll_of_just_a_second_is_over_a_second_later():
+    """Ten steps upside down, frames 10 to 19: at tick 200. Frame 20 is the first of ten upright:
+    tick 210 + 9 x 10.
+    """
+    car = car_of()
+    car.drive(1, s10=-1000)
+    car.drive(2, s10=1000)
+    assert car.of(ev.ROLL_OVER) == [(200, ev.ON, -1000), (300, ev.OFF, 1000)]
+
+
 def test_a_moment_upside_down_is_no_roll_over():
     car = car_of()
     for _ in range(5):

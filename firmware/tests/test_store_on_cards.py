@@ -131,6 +131,41 @@ def test_a_session_ends_though_its_card_is_gone():
     assert not bench.app._stopping and not bench.app.board.ring.n_waiting()
 
 
+def test_a_card_that_comes_back_after_the_stop_takes_what_waited():
+    """Looks for a card while it recorded do not count: five after the stop, one a second, do."""
+    bench = recording()
+    bench.card.present = False
+    bench.run_ms(10_000)
+    n = len(bench.card.journal)
+    bench.app.control(m.CONTROL_STOP)
+    n_waiting = bench.app.board.ring.n_waiting()
+    bench.run_ms(2500)
+    assert bench.app.board.ring.n_waiting() == n_waiting > 0
+    bench.card.present = True
+    bench.run_ms(2500)
+    blocks = [parse_block(write.data) for write in bench.card.journal[n:]]
+    assert len(blocks) == n_waiting and blocks[-1].flags & FLAG_LAST
+
+
+def test_a_card_that_lied_is_reported_as_lying_after_a_stretch_of_bad_places_too():
+    """The first block does not land, the second try does. Then writes fail until the store gives
+    the card up; what it reports when the card is set up again is still that blocks were lost.
+    """
+    bench = Bench(5, 200)
+    verdicts = [Verdict(3000, 0, 0)]
+    bench.card.judge = lambda write: verdicts.pop() if verdicts else None
+    bench.power_on()
+    bench.run_ms(1500)
+    store = bench.app.store
+    assert (store.verify_errors, store.fault) == (1, faults.CARD_LIES)
+    bench.card.judge = lambda write: Verdict(3000, -1, 0)
+    while store.extent is not None:
+        bench.run_ms(1)
+    while store.extent is None:
+        bench.run_ms(1)
+    assert store.fault == faults.CARD_LIES
+
+
 def test_a_card_that_refuses_to_begin_a_write_is_asked_again():
     bench = recording()
     start, refusals = bench.card.write_start, [True]
