@@ -9,12 +9,18 @@ python-can does not know, DeviceError for one that cannot be opened.
 
 import contextlib
 import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from stagelog.can_messages import messages_of
 from stagelog.errors import DeviceError, UsageError
 from stagelog.extras import need
+from stagelog.model import FrameTable
+
+if TYPE_CHECKING:
+    from can import BusABC
 
 _TARGET = re.compile(r"(?:(\w+)=)?([A-Za-z_]\w*):(.+)")
 
@@ -35,13 +41,13 @@ class Buses:
     names   of the buses, for people
     """
 
-    names: tuple
-    build: object
-    send: object
-    refusals: tuple
+    names: tuple[str, ...]
+    build: Callable[[FrameTable], Iterable[Any]]
+    send: Callable[[Any], object]
+    refusals: tuple[type[Exception], ...]
 
 
-def parse_target(text, ifaces=()):
+def parse_target(text: str, ifaces: Sequence[str] = ()) -> Target:
     """Return the Target of "INTERFACE:CHANNEL" or "BUS=INTERFACE:CHANNEL".
 
     BUS is a number or one of `ifaces`, the names of the log's buses.
@@ -59,7 +65,9 @@ def parse_target(text, ifaces=()):
 
 
 @contextlib.contextmanager
-def open_buses(texts, numbers=(), ifaces=(), **options):
+def open_buses(
+    texts: Iterable[str], numbers: Collection[int] = (), ifaces: Sequence[str] = (), **options: Any
+) -> Iterator[Buses]:
     """Open python-can's buses and yield Buses.
 
     numbers   bus numbers that the frames have; each must have a target
@@ -76,7 +84,7 @@ def open_buses(texts, numbers=(), ifaces=(), **options):
             f"no bus for the frames of bus {homeless[0]}", f"add {homeless[0]}=INTERFACE:CHANNEL"
         )
     with contextlib.ExitStack() as stack:
-        opened = {}
+        opened: dict[int | None, BusABC] = {}
         for target in targets:
             opened[target.bus] = bus = _open(can, target, options)
             stack.callback(bus.shutdown)
@@ -87,25 +95,27 @@ def open_buses(texts, numbers=(), ifaces=(), **options):
         )
 
 
-def _functions(opened):
+def _functions(
+    opened: "dict[int | None, BusABC]",
+) -> tuple[Callable[[FrameTable], Iterable[Any]], Callable[[Any], object]]:
     """Return (build, send): the first pairs each message with its bus, the second sends it."""
-    sends = [opened.get(k, opened.get(None)) for k in range(256)]
-    sends = [None if bus is None else bus.send for bus in sends]
+    found = [opened.get(k, opened.get(None)) for k in range(256)]
+    sends = [None if bus is None else bus.send for bus in found]
     as_messages = partial(messages_of, channel_of=range(256))
     if None in opened and len(opened) == 1:
-        return as_messages, sends[0]
+        return as_messages, opened[None].send
 
-    def build(frames):
+    def build(frames: FrameTable) -> Iterable[Any]:
         ways = [sends[bus] for bus in frames["bus"].tolist()]
         return zip(ways, as_messages(frames), strict=True)
 
-    def send(pair):
+    def send(pair: tuple[Callable[[Any], object], Any]) -> None:
         pair[0](pair[1])
 
     return build, send
 
 
-def _open(can, target, options):
+def _open(can: Any, target: Target, options: dict[str, Any]) -> "BusABC":
     if target.interface not in can.VALID_INTERFACES:
         known = ", ".join(sorted(can.VALID_INTERFACES))
         raise UsageError(f'python-can has no interface "{target.interface}"', f"it has {known}")

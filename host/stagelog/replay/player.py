@@ -12,9 +12,14 @@ the time from due to the call of `send`.
 import time
 from array import array
 from collections import deque
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
+
+from stagelog.model import FrameTable
+from stagelog.replay.schedule import Schedule
 
 GUARD_NS = 100_000
 LEAD_NS = 50_000_000  # from the call to the first frame
@@ -27,13 +32,26 @@ BIN_NS = 100
 N_BINS = 1_000_000
 
 
+Build: TypeAlias = Callable[[FrameTable], Iterable[Any]]  # messages, whatever `send` takes
+
+
+class Ticks(Protocol):
+    """What play() reads the time from and sleeps by: Clock, or a test's own."""
+
+    def now_ns(self) -> int:
+        """Return a time that never falls, in ns."""
+
+    def sleep_ns(self, n: int) -> None:
+        """Sleep for `n` ns, or longer."""
+
+
 class Clock:
     """The machine's monotonic clock."""
 
     now_ns = staticmethod(time.perf_counter_ns)
 
     @staticmethod
-    def sleep_ns(n):
+    def sleep_ns(n: int) -> None:
         """Sleep for `n` ns, or longer."""
         time.sleep(n * 1e-9)
 
@@ -63,11 +81,11 @@ class Report:
     error: str | None
 
     @property
-    def good(self):
+    def good(self) -> bool:
         """True if every frame was sent and none was later than the bound."""
         return not (self.n_late or self.n_not_sent)
 
-    def as_dict(self):
+    def as_dict(self) -> dict[str, Any]:
         """Return JSON types."""
         return {"good": self.good, **asdict(self)}
 
@@ -78,7 +96,7 @@ class _Tally:
     Invariant: `counts` and the other totals hold all delays but those in `late_ns`.
     """
 
-    def __init__(self, bound_ns):
+    def __init__(self, bound_ns: int) -> None:
         self.late_ns = array("q")
         self.counts = np.zeros(N_BINS, np.int64)
         self.bound_ns = bound_ns
@@ -86,14 +104,14 @@ class _Tally:
         self.worst_ns = 0
         self.least_ns = 0
         self.n_refused = 0
-        self.error = None
+        self.error: str | None = None
 
-    def refused(self, error):
+    def refused(self, error: Exception) -> None:
         self.n_refused += 1
         if self.error is None:
             self.error = str(error) or type(error).__name__
 
-    def fold(self):
+    def fold(self) -> None:
         if not self.late_ns:
             return
         late = np.array(self.late_ns, np.int64)
@@ -103,7 +121,7 @@ class _Tally:
         self.worst_ns = max(self.worst_ns, int(late.max()))
         self.least_ns = min(self.least_ns, int(late.min()))
 
-    def percentile_us(self, pct):
+    def percentile_us(self, pct: float) -> float:
         """Return the upper end of the bin in which the percentile lies; of the last one, which has
         none, the worst.
         """
@@ -118,14 +136,14 @@ class _Tally:
 class _Feed:
     """Messages in the order of sending: appends (due_ns, message) to `ready`, batch by batch."""
 
-    def __init__(self, schedule, build):
-        self.ready = deque()
+    def __init__(self, schedule: Schedule, build: Build) -> None:
+        self.ready: deque[tuple[int, Any]] = deque()
         self._schedule = schedule
         self._build = build
         self._at = 0
         self._pass = 0
 
-    def fill(self):
+    def fill(self) -> bool:
         """Build the next batch; return False at the end of the last pass."""
         schedule = self._schedule
         if self._at == len(schedule.frames):
@@ -141,7 +159,15 @@ class _Feed:
         return True
 
 
-def play(schedule, build, send, clock=Clock, *, bound_us=1000.0, refusals=()):
+def play(
+    schedule: Schedule,
+    build: Build,
+    send: Callable[[Any], object],
+    clock: Ticks | type[Clock] = Clock,
+    *,
+    bound_us: float = 1000.0,
+    refusals: Iterable[type[Exception]] = (),
+) -> Report:
     """Send every frame of a Schedule when it is due; return the Report.
 
     build     FRAME[k] -> iterable of k messages, whatever `send` takes
@@ -181,7 +207,14 @@ def play(schedule, build, send, clock=Clock, *, bound_us=1000.0, refusals=()):
     )
 
 
-def _play(feed, tally, send, clock, start_ns, refusals):
+def _play(
+    feed: _Feed,
+    tally: _Tally,
+    send: Callable[[Any], object],
+    clock: Ticks | type[Clock],
+    start_ns: int,
+    refusals: tuple[type[Exception], ...],
+) -> None:
     ready, fill, now_ns = feed.ready, feed.fill, clock.now_ns
     note = tally.late_ns.append
     while ready or fill():

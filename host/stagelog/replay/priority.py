@@ -9,10 +9,12 @@ import contextlib
 import ctypes
 import gc
 import os
+from collections.abc import Iterator
 
 import numpy as np
 
 from stagelog.replay.player import GUARD_NS
+from stagelog.replay.schedule import Schedule
 
 PRIORITY = 50
 LEAST_SLEEP_pct = 20  # the kernel stops a real-time process that takes over 95 % of a second
@@ -21,7 +23,7 @@ _TIMER_SLACK, _GET_TIMER_SLACK = 29, 30  # prctl
 
 
 @contextlib.contextmanager
-def keep_time(schedule=None, real_time=True):
+def keep_time(schedule: Schedule | None = None, real_time: bool = True) -> Iterator[str]:
     """Yield a text that says how this process is scheduled as long as the context lasts.
 
     A schedule that leaves the player too little sleep gets no real-time priority: the kernel would
@@ -46,7 +48,7 @@ def keep_time(schedule=None, real_time=True):
             gc.enable()
 
 
-def sleep_pct(schedule):
+def sleep_pct(schedule: Schedule) -> float:
     """Return the share of its densest second in which the player sleeps, percent."""
     sleeps = np.maximum(np.diff(schedule.due_ns, prepend=0) - GUARD_NS, 0)
     second = schedule.due_ns // _SECOND_NS
@@ -60,7 +62,7 @@ def sleep_pct(schedule):
 
 
 @contextlib.contextmanager
-def _real_time():
+def _real_time() -> Iterator[str]:
     try:
         before = os.sched_getscheduler(0), os.sched_getparam(0)
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))
@@ -77,26 +79,27 @@ def _real_time():
 
 
 @contextlib.contextmanager
-def _fine_timers():
+def _fine_timers() -> Iterator[None]:
     """Let the kernel wake this thread to the microsecond, not to 50 of them."""
     libc = _libc()
-    before = libc.prctl(_GET_TIMER_SLACK, 0, 0, 0, 0) if hasattr(libc, "prctl") else -1
-    if before > 0:
-        libc.prctl(_TIMER_SLACK, 1, 0, 0, 0)
+    prctl = getattr(libc, "prctl", None)
+    before = prctl(_GET_TIMER_SLACK, 0, 0, 0, 0) if prctl else -1
+    if prctl and before > 0:
+        prctl(_TIMER_SLACK, 1, 0, 0, 0)
     try:
         yield
     finally:
-        if before > 0:
-            libc.prctl(_TIMER_SLACK, before, 0, 0, 0)
+        if prctl and before > 0:
+            prctl(_TIMER_SLACK, before, 0, 0, 0)
 
 
-def _libc():
+def _libc() -> ctypes.CDLL | None:
     try:
         return ctypes.CDLL(None)
     except (OSError, TypeError):
         return None
 
 
-def _call(name, *arguments):
+def _call(name: str, *arguments: int) -> bool:
     function = getattr(_libc(), name, None)
-    return function is not None and function(*arguments) == 0
+    return function is not None and bool(function(*arguments) == 0)

@@ -5,12 +5,14 @@ is sent here. Raises UsageError for a selection that makes no sense or leaves no
 """
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stagelog.errors import UsageError
-from stagelog.model import ERR, EXT
+from stagelog.model import ERR, EXT, FrameTable
 
 NEW_START_US = 1_000_000  # a step back in time by more than this is another recording
 _ID = re.compile(r"(?:0x)?([0-9A-F]{1,8})", re.I)
@@ -27,29 +29,29 @@ class Schedule:
     n_errors error frames of the log that were left out: they cannot be sent
     """
 
-    frames: np.ndarray
-    due_ns: np.ndarray
+    frames: FrameTable
+    due_ns: NDArray[np.int64]
     n_loops: int
     loop_ns: int
     n_errors: int
 
     @property
-    def n_frames(self):
+    def n_frames(self) -> int | None:
         """Return how many frames are to be sent in all; None for an endless loop."""
         return len(self.frames) * self.n_loops or None
 
 
 def make_schedule(
-    frames,
+    frames: FrameTable,
     *,
-    speed=1.0,
-    start_s=None,
-    stop_s=None,
-    ids=(),
-    buses=(),
-    max_gap_s=None,
-    n_loops=1,
-):
+    speed: float = 1.0,
+    start_s: float | None = None,
+    stop_s: float | None = None,
+    ids: Collection[str] = (),
+    buses: Collection[int] = (),
+    max_gap_s: float | None = None,
+    n_loops: int = 1,
+) -> Schedule:
     """Return the Schedule of a frame table.
 
     speed          2 plays twice as fast
@@ -81,7 +83,7 @@ def make_schedule(
     return Schedule(chosen_frames, due_ns, n_loops, int(due_ns[-1]) + usual_ns, n_errors)
 
 
-def _rising(t_us):
+def _rising(t_us: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the times without small steps back; a new recording follows the one before it."""
     t_us = t_us.astype(np.int64)
     steps_us = np.diff(t_us)
@@ -89,7 +91,14 @@ def _rising(t_us):
     return np.maximum.accumulate(t_us)
 
 
-def _chosen(frames, t_us, start_s, stop_s, ids, buses):
+def _chosen(
+    frames: FrameTable,
+    t_us: NDArray[np.int64],
+    start_s: float | None,
+    stop_s: float | None,
+    ids: Collection[str],
+    buses: Collection[int],
+) -> NDArray[np.bool_]:
     chosen = np.ones(len(frames), bool)
     first_us = int(t_us[0]) if len(t_us) else 0
     if start_s is not None:
@@ -108,12 +117,12 @@ def _chosen(frames, t_us, start_s, stop_s, ids, buses):
     return chosen
 
 
-def parse_ids(text):
+def parse_ids(text: str) -> tuple[int, int, bool]:
     """Return (low, high, is_ext) of "1A0", "0x1A0", "100-1FF" or "18FEF100"."""
     parts = [_ID.fullmatch(part.strip()) for part in text.split("-")]
     if len(parts) > 2 or not all(parts):
         raise UsageError(f'"{text}" is no identifier', "give it like 1A0, 100-1FF or 18FEF100")
-    digits = [part[1] for part in parts]
+    digits = [part[1] for part in parts if part]
     numbers = [int(part, 16) for part in digits]
     is_ext = max(map(len, digits)) > 3
     if numbers[0] > numbers[-1] or numbers[-1] > (0x1FFFFFFF if is_ext else 0x7FF):
