@@ -183,7 +183,7 @@ class Drive:
 
     @cached_property
     def verdict(self) -> "Verdict":
-        """Return what `stagelog verify` says of it all, verdict.Verdict; reads foreign logs."""
+        """Return the verdict.Verdict of `stagelog verify` on all of it; reads foreign logs."""
         from stagelog.verdict import judge_foreign, worst
 
         found = [v for log in self._judged for v in (*log.problems, *log.copies)]

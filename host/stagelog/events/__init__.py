@@ -1,16 +1,16 @@
 """What the car went through, as events: compiled for the logger, recomputed on the host.
 
-table = compile_table(profile, dbc)          the signal table for CONFIG_SIGNALS
-events = recompute(frames, table)            the car's detectors, run on the host
-said = load_events(session)                  what the car said on board
-compare_events(said, events)                 [] or a list of Disagreement
-find_window(ledger, said)                    the part of a session that can be compared
-read_events(events, table)                   the same as dicts with names and units
-flights_of(events)                           flights as dicts, take-off and landing in one
-summarise(events)                            the newest running summary
-add_lives(summaries)                         several sessions as one: component lives
-fuel_by_terrain(events, mode, profile)       litres per 100 km, beside the plan
-find_gear_abuse(series, profile)             over-rev, shifts under load, slip: from the raw log
+table = compile_table(profile, dbc)       the signal table for CONFIG_SIGNALS
+events = recompute(frames, table)         the car's detectors, run on the host
+recorded = load_events(session)           the events that the car recorded on board
+compare_events(recorded, events)          [] or a list of Disagreement
+find_window(ledger, recorded)             the part of a session that can be compared
+read_events(events, table)                the same as dicts with names and units
+flights_of(events)                        flights as dicts, take-off and landing in one
+summarise(events)                         the newest running summary
+add_lives(summaries)                      several sessions as one: component lives
+fuel_by_terrain(events, mode, profile)    litres per 100 km, compared with the plan
+find_gear_abuse(series, profile)          over-rev, shifts under load, slip: from the raw log
 """
 
 from stagelog.events.compare import Disagreement, compare_events, find_window, load_events

@@ -23,8 +23,8 @@ _DERIVED = {
     "airborne": (st.OF_AIRBORNE, 1000),
     "engine_running": (st.OF_ENGINE, 1000),
 }
-_ALIKE = ("difference", "cooler")  # two signals are taken from each other
-_AGE = 8 / 7.5  # the oldest of eight pieces is seven to eight pieces old
+_ALIKE = ("difference", "cooler")  # kinds that subtract one signal from another
+_AGE = 8 / 7.5  # the oldest of eight intervals is seven to eight intervals old
 
 
 def alarm_sections(profile, book, problem):
@@ -54,7 +54,7 @@ def alarm_sections(profile, book, problem):
                     book.index(signal_name, entry),
                     -1 if x is None else book.index(x_name, entry),
                     *limits,
-                    *(_looks(s) for s in (*alarm.debounce_s, alarm.debounce_out_s)),
+                    *(_n_samples(s) for s in (*alarm.debounce_s, alarm.debounce_out_s)),
                     sum(1 << gates[gate] for gate in alarm.gates),
                     int(alarm.latch),
                     *_past(alarm, signal, x),
@@ -64,12 +64,12 @@ def alarm_sections(profile, book, problem):
                 ]
             )
     if len(gates) > 28:
-        raise problem(profile, ("gate",), f"{len(gates)} gates, 28 are the most")
+        raise problem(profile, ("gate",), f"{len(gates)} gates, at most 28 fit")
     return names, {st.GATES: gate_rows, st.ALARMS: rows, st.POINTS: points}
 
 
-def _looks(seconds):
-    """Return how many looks in a row, ten a second, last so long."""
+def _n_samples(seconds):
+    """Return the number of consecutive 10 Hz samples that span `seconds`."""
     return math.ceil(seconds * 10 - 1e-6) + 1
 
 

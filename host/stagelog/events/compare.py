@@ -1,8 +1,8 @@
-"""What the car said beside what the host finds: equal, or a list of disagreements.
+"""Compare the events that the car recorded with those that the host finds.
 
 Two lists of events agree when their contents are the same in the same order; the times of the
 car's records may lag by the pass of its main loop. They are compared only where both sides saw
-the same frames: a hole in the log is no fault of the car. Nothing is raised for a disagreement.
+the same frames: a hole in the log is not a fault of the car. Nothing is raised for a disagreement.
 """
 
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class Window:
     why: str = ""
 
     def holds(self, event: Detected) -> bool:
-        """Tell whether a Detected, with the lag that the other side may have, lies inside."""
+        """Return whether a Detected, with the lag that the other side may have, lies inside."""
         return self.end_us is None or event.t_us <= self.end_us - LAG_US
 
 

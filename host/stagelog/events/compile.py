@@ -1,7 +1,7 @@
 """Compile DBC and car profile into the signal table that the logger watches the bus with.
 
-Owns the step from physical limits to raw integers. What the profile says and the DBC can't carry
-is a TableProblem, an InputError with file, line and entry. The layout is slog.signal_table's.
+Owns the step from physical limits to raw integers. An entry that the DBC cannot carry is a
+TableProblem, an InputError with file, line and entry. The layout is slog.signal_table's.
 """
 
 import math
@@ -19,7 +19,7 @@ __all__ = ["SignalTable", "TableProblem", "compile_table"]
 
 
 class TableProblem(InputError):
-    """A profile entry that no signal table can be made of."""
+    """A profile entry that does not fit into a signal table."""
 
     def __init__(self, profile, entry, text):
         file, line = place_of(profile.path, entry)
@@ -27,7 +27,7 @@ class TableProblem(InputError):
 
 
 class SignalTable:
-    """A compiled table: `data` for the logger, names for who reads its events.
+    """A compiled table: `data` for the logger, names for the readers of its events.
 
     data     bytes, at most 16 KiB
     signals  names by index; units by index
@@ -106,14 +106,14 @@ def compile_table(profile, dbc, bus=0):
     sections[st.SIGNALS] = signal_rows
     data = st.pack(bus, sections)
     if len(data) > MAX_CONFIG_BYTES:
-        text = f"the signal table has {len(data)} bytes, {MAX_CONFIG_BYTES} is the most"
+        text = f"the signal table has {len(data)} bytes, at most {MAX_CONFIG_BYTES} fit"
         raise TableProblem(profile, ("alarm",), text)
     units = [book.found[name][1].unit for name in book.names]
     return SignalTable(data, list(book.names), units, alarms, list(book.slot_names))
 
 
 class _Book:
-    """Signals in the order in which they were asked for, and the messages that carry them."""
+    """Signals in the order in which they were requested, and the messages that carry them."""
 
     def __init__(self, profile, database):
         self.profile = profile
@@ -129,7 +129,7 @@ class _Book:
         self.rules = {name: rule for rule in profile.plausible for name in rule.signals}
 
     def has(self, name):
-        """Tell whether this car sends the signal; it is an error only if no DBC message has it."""
+        """Return whether this car sends the signal; an error only if no DBC message has it."""
         return name in self.found or name not in self.known
 
     def signal(self, name, entry):
@@ -146,7 +146,7 @@ class _Book:
         return signal
 
     def index(self, name, entry=("roles",)):
-        """Return the index of a signal in the table, giving it one if it has none."""
+        """Return the index of a signal in the table, which is added if it is not there."""
         if name not in self.names:
             self.signal(name, entry)
             self.names.append(name)

@@ -1,7 +1,7 @@
 """Litres per 100 km by terrain, from the on-car fuel events of each kilometre.
 
-The terrain is what the driver's mode switch says: nothing else on the bus knows it. The profile
-says which plan a mode stands for. What was driven without a mode is "unknown".
+The terrain is that of the driver's mode switch: nothing else on the bus knows it. The profile maps
+modes to plans. Kilometres driven without a mode are "unknown".
 """
 
 import numpy as np
@@ -19,7 +19,7 @@ def fuel_by_terrain(events, mode, profile):
     mode    (t_us int64[n] ascending, values[n], {value: text}) of the signal that
             profile.roles.drive_mode names; None if the log does not hold it
     plan_l_per_100km is None where the profile has no plan. Each kilometre counts for the mode that
-    was held longest in it; the last, broken one is left out.
+    was active longest in it; the last, incomplete one is left out.
     """
     sums, before = {}, None
     for event in events:

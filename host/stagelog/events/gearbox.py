@@ -1,7 +1,7 @@
-"""What was done to gearbox and converter that shortens their lives, from the raw log.
+"""Abuse of gearbox and converter that shortens their lives, from the raw log.
 
-Owns the rules; their limits are the profile's [gearbox_abuse]. Signals that a log does not hold
-take the rules that need them away; nothing is raised.
+Owns the rules; their limits are the profile's [gearbox_abuse]. Rules whose signals the log does
+not hold are skipped; nothing is raised.
 """
 
 import numpy as np
@@ -14,7 +14,7 @@ def find_gear_abuse(series, profile):
     """Return what was found as dicts in order of time: t_us, kind, value, unit, text.
 
     series   function from a signal's name to (t_us int64[n] ascending, values[n]), or None
-    kinds    downshift_over_rev  engine speed in the lower gear at the output speed it was asked at
+    kinds    downshift_over_rev  engine speed in the lower gear at the output speed of the request
              shift_under_load    engine torque in the middle of a shift
              converter_slip      engine turns lost in the converter, rpm s, in one piece
              stall_torque        seconds at high torque while the car stands
@@ -53,7 +53,7 @@ class _Columns:
         return held
 
     def lack(self, *names):
-        """Tell whether one of these signals is missing."""
+        """Return whether one of these signals is missing."""
         return any(getattr(self, name) is None for name in names)
 
 

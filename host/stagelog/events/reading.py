@@ -56,7 +56,7 @@ def summarise(events):
 
 
 def add_lives(summaries):
-    """Return one summary that stands for several sessions: component lives.
+    """Return one summary of several sessions: component lives.
 
     summaries  of summarise(); counters are summed, greatest values and volumes are the greatest
     """

@@ -1,7 +1,7 @@
 """The car's own detectors, run again on the host over the frames of a log.
 
 Owns the step from a frame table to the 16-byte records that the firmware scans. The detectors are
-the firmware's files; nothing is written twice. A table that they refuse is an InputError.
+the firmware's files; nothing is written twice. A table that they reject is an InputError.
 """
 
 from dataclasses import dataclass
@@ -33,12 +33,12 @@ class Detected:
 
     @property
     def content(self):
-        """What must be equal on the car and on the host."""
+        """The values that must be equal on the car and on the host."""
         return self.code, self.state, self.value, self.extra
 
 
 class Recomputation:
-    """Detectors that frames are given to piece by piece; `events` grows. Times never go back."""
+    """Detectors that get frames table by table; `events` grows. Times never go back."""
 
     def __init__(self, data):
         self.events = []

@@ -17,8 +17,8 @@ def signal_row(signal, slot, rule, status, rest=None):
     """Return the row.
 
     rule    the profile's plausible entry, or None
-    status  (index, good value) of the signal that says whether this one works
-    rest    (low, high) where the reading may stand still: ends of a sender
+    status  (index, good value) of the signal that reports whether this one works
+    rest    (low, high) where the reading may stay constant: ends of a sender
     """
     kind, first, step, n, shift = _bytes_of(signal)
     low, high = _range_of(signal, rule)

@@ -1,4 +1,4 @@
-"""Writers of decoded signals and of frames, for the tools that people have.
+"""Writers of decoded signals and of frames, for other tools.
 
 Signals, streamed (each takes Decoded after Decoded, in the order of time):
 
@@ -47,7 +47,7 @@ def open_frame_sink(path, kind, ifaces=(), overwrite=False):
     if kind == "mf4":
         return Mf4FrameSink(path, overwrite=overwrite)
     raise UsageError(
-        f'frames cannot be written as "{kind}"', f"take one of {', '.join(FRAME_KINDS)}"
+        f'frames cannot be written as "{kind}"', f"use one of {', '.join(FRAME_KINDS)}"
     )
 
 

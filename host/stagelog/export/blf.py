@@ -120,7 +120,7 @@ class BlfSink(Sink):
 
 
 def _system_time(t_us):
-    """Return a SYSTEMTIME in UTC; zeros for a time that is none of the wall clock."""
+    """Return a SYSTEMTIME in UTC; zeros for a time that is not a wall-clock time."""
     if t_us < EARLIEST_US:
         return bytes(16)
     t = datetime.datetime.fromtimestamp(t_us // 1000 / 1000, datetime.UTC)

@@ -46,7 +46,7 @@ class Sink:
         """Return the path to write to for a file that will be `path`; its folder is made."""
         path = Path(path)
         if path.exists() and not self.overwrite:
-            raise OutputError(f"{path} exists", "choose another place, or allow to overwrite it")
+            raise OutputError(f"{path} exists", "choose another path, or allow to overwrite it")
         with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f".{path.name}.part")
@@ -97,7 +97,7 @@ def writing(path):
 
 
 class FileNames:
-    """Hands out file names made of message names.
+    """Makes file names of message names.
 
     Two messages never share one, on any file system.
     """
@@ -119,6 +119,6 @@ class FileNames:
 
 
 def plain_text(text):
-    """Return text that no spreadsheet takes for a formula: such a beginning gets an apostrophe."""
+    """Return text that no spreadsheet reads as a formula: such a beginning gets an apostrophe."""
     text = "".join(c if c.isprintable() else " " for c in str(text))
     return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text

@@ -28,7 +28,7 @@ class _Mf4Sink(Sink):
         from asammdf import MDF
 
         self._path = Path(path)
-        # asammdf wants its own extension; the name is given at the end as for every writer
+        # asammdf needs its own extension; the file is renamed at the end as for every writer
         self._part = self.new(self._path)
         self._mdf = MDF(version="4.10")
         self._compression = compression
@@ -42,7 +42,7 @@ class _Mf4Sink(Sink):
             self._mdf.header.start_time = start
 
     def _put(self, key, signals, name):
-        """Append samples to the group of a key, which is made at the first time."""
+        """Append samples to the group of a key, which is made at the first call."""
         if key not in self._groups:
             self._groups[key] = self._mdf.append(signals, acq_name=name, common_timebase=True)
             return
@@ -60,7 +60,7 @@ class _Mf4Sink(Sink):
             self._mdf.close()
 
     def release(self):
-        """Close what asammdf holds."""
+        """Close the files of asammdf."""
         self._mdf.close()
 
 

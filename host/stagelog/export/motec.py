@@ -94,7 +94,7 @@ class MotecSink(Sink):
         return [Resampler(group, rate_Hz, t0_us) for rate_Hz, group in groups.items()]
 
     def finish(self):
-        """Put the channels together."""
+        """Assemble the channels."""
         channels = []
         for resampler in self._resamplers or ():
             for (message, signal), name in resampler.signals.items():
@@ -108,7 +108,7 @@ class MotecSink(Sink):
         self._spool.close()
 
     def release(self):
-        """Drop the spool."""
+        """Delete the spool file."""
         self._spool.close()
 
     def _data_of(self, name):
@@ -128,7 +128,7 @@ class MotecSink(Sink):
         first_data = _CHANNELS + _CHANNEL.size * len(channels)
         if first_data + 4 * sum(len(c[3]) for c in channels) >= 1 << 32:
             raise OutputError(
-                f"{self._path}: more than 4 GiB", "take a lower rate or fewer signals"
+                f"{self._path}: more than 4 GiB", "choose a lower rate or fewer signals"
             )
         t0_us = self._resamplers[0].t0_us if self._resamplers else 0
         with open(self._part, "wb") as file:

@@ -75,7 +75,7 @@ class ParquetSink(Sink):
             writer.close()
 
     def describe(self, table):
-        """Return what the file metadata says of a message."""
+        """Return the file metadata of a message."""
         message = table.message
         return {
             "schema": SCHEMA,

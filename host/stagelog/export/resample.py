@@ -12,7 +12,7 @@ MAX_ROWS = 5_000_000  # per chunk; more means that the log's times jump
 
 
 class Resampler:
-    """Feeds on Decoded in the order of time and gives rows of a grid.
+    """Turns Decoded, in the order of time, into rows of a grid.
 
     signals   {(message, signal): column name} as of column_names(plan), or a part of it
     t0_us     where the grid begins; by default with the first frame
@@ -20,7 +20,7 @@ class Resampler:
 
     def __init__(self, signals, rate_Hz, t0_us=None):
         if not 0 < rate_Hz <= 1_000_000:
-            raise UsageError(f"a rate of {rate_Hz} Hz", "take one above 0 and up to 1,000,000 Hz")
+            raise UsageError(f"a rate of {rate_Hz} Hz", "give one above 0 and up to 1,000,000 Hz")
         self.rate_Hz = rate_Hz
         self.signals = signals
         self.names = list(self.signals.values())

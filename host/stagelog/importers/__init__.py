@@ -1,4 +1,4 @@
-"""Any log in, frame tables out; what is damaged is told, what is whole is read.
+"""Any log in, frame tables out: damage is reported, the rest is read.
 
     load_frames(path) -> LogFrames(frames, ifaces, diagnostics, kind)       a whole log in memory
     stream_frames(path) -> FrameStream                                  any size, chunk by chunk
@@ -10,8 +10,8 @@
 Frames are FRAME, or FRAME_FD if any payload is longer than 8 bytes; t_us is from the epoch where
 the log says so (`diagnostics.times`), bus numbers index `ifaces`. Diagnostics: source, kind,
 times, n_bytes, n_frames, n_other, n_dropped, counts {kind of damage: n}, damages [(kind, place,
-detail)], notes, ok, to_json(). Raises InputError for a file that cannot be opened or that is no
-log at all; never for damage inside one.
+detail)], notes, ok, to_json(). Raises InputError for a file that cannot be opened or that is not
+a log at all; never for damage inside one.
 """
 
 from collections.abc import Callable

@@ -1,5 +1,5 @@
-"""What ASC lines say beside what python-can takes of them: does a line agree with itself, and when
-was the measurement started.
+"""What python-can does not check in ASC lines: whether a line contradicts itself, and the start of
+the measurement.
 
     0.002500 1  123  Rx   d 2 01 02 ...            t, channel, identifier, direction, DLC, data
     0.002500 CANFD 1 Rx 123 [name] 1 0 9 12 00 .. 0B <duration> <length> <flags> ...
@@ -58,7 +58,7 @@ def date_us(text: str) -> int | None:
 
 
 def fits(message: "can.Message", line: str, base: str = "hex") -> bool:
-    """Tell whether a message is all that its line says; correct what python-can takes wrongly."""
+    """Return whether a message agrees with its line; correct what python-can reads wrongly."""
     if message.is_error_frame:
         return True
     words = line.split()
@@ -81,7 +81,7 @@ def _fits_fd(message: "can.Message", words: list[str], number_base: int) -> bool
     except (IndexError, ValueError):
         flags = None
     if n == 0 and (dlc == 0 or (flags is not None and not flags & _FLAG_RTR)):
-        message.is_remote_frame = False  # python-can takes every empty frame for one
+        message.is_remote_frame = False  # python-can reads every empty frame as one
     if message.is_remote_frame:
         return True
     if flags is not None and not flags & _FLAG_FD and n <= 8:

@@ -1,7 +1,7 @@
 """Reads BLF, Vector's binary log, many objects at once.
 
 Owns the layouts below and the way through a damaged file: every length is checked before it is
-believed, a container is inflated to no more than it declares, and after damage reading goes on at
+used, a container is inflated to no more than it declares, and after damage reading continues at
 the next object. Never raises for what a file holds.
 
     file        "LOGG", u32 header size; u32 number of objects at 32, 0 while it is written;
@@ -172,7 +172,7 @@ def _resume(file: BinaryIO, at: int, mark: bytes, n_file: int, diagnostics: Diag
             "an object is longer than the file, or shorter than a header",
         )
     else:
-        diagnostics.add("no object", f"byte {at}", "something else stands where one should begin")
+        diagnostics.add("no object", f"byte {at}", "other bytes stand where one should begin")
     position = at + 1
     while position < n_file:
         file.seek(position)

@@ -22,8 +22,8 @@ _LEAST = np.zeros(128, np.int64)
 _LEAST[[_CAN, _CAN_ERROR, _CAN_ERROR_EXT, _CAN2, _CAN_FD, _CAN_FD_64]] = (16, 4, 32, 16, 84, 40)
 _ROOM = np.full(128, 64)
 _ROOM[_CAN_FD_64] = 64 + 96  # payload and extra data
-_RUN = 64  # headers without sense that are looked at one by one before a sound one
-_MOST = 1 << 20  # an object of no type that we read
+_RUN = 64  # invalid headers that are checked one by one before a sound one
+_MOST = 1 << 20  # an object of a type that we do not read
 _PAD = 256
 _HEAD = np.dtype(
     [("mark", "<u4"), ("n_head", "<u2"), ("version", "<u2"), ("n", "<u4"), ("type", "<u4")]
@@ -69,7 +69,7 @@ def _gather(text: Bytes, at: Rows, dtype: np.dtype[Any]) -> NDArray[Any]:
 
 
 def _sizes(heads: NDArray[Any]) -> tuple[NDArray[np.int64], Mask, Mask]:
-    """Return (size to believe, True where the header is sound, True where it is a frame's).
+    """Return (size to use, True where the header is sound, True where it is a frame's).
 
     A known type has a known size, give or take what writers put behind it.
     """
@@ -145,8 +145,8 @@ def _walk(
         if not is_sound[stop]:
             after = bisect_left(sound_at, stop)
             end = sound_at[after] if after < len(sound_at) else len(starts)
-            n_passed = max(1, end - stop - _RUN)  # a long run of them is passed over at once
-            text = "its header makes no sense"
+            n_passed = max(1, end - stop - _RUN)  # a long run of them is skipped at once
+            text = "its header is invalid"
             diagnostics.add("damaged object", _place(starts[stop]), text, n_passed)
             if n_passed > 1:
                 k = stop + n_passed
@@ -162,7 +162,7 @@ def _walk(
 
 
 def _wait(start: int, n: int, is_last: bool, diagnostics: Diagnostics) -> int:
-    """Return where to go on for an object that is not whole yet; at the end it never will be."""
+    """Return where to continue at an object that is not whole yet; at the end, skip it."""
     if is_last:
         diagnostics.add("truncated", "end of the stream", f"{n - start} bytes of an object")
         return n

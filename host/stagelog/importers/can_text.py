@@ -1,9 +1,9 @@
-"""Reads ASC (Vector) and TRC (PEAK) by python-can's readers, which give up at the first bad line.
+"""Reads ASC (Vector) and TRC (PEAK) by python-can's readers, which stop at the first bad line.
 
 Owns what lies around them: the text is fed line by line, decoded without failing; at a line that a
-reader refuses, the damage is noted and a new reader goes on behind it, with the header shown to it
-again. Lines that a reader passes over in silence are counted, as remarks where the format has such
-lines, as damage otherwise. A line that contradicts itself is damage too (asc_lines, trc_lines).
+reader rejects, the damage is counted and a new reader continues after it, fed with the header
+again. Lines that a reader skips silently are counted, as remarks where the format has such lines,
+as damage otherwise. A line that contradicts itself is damage too (asc_lines, trc_lines).
 """
 
 import logging
@@ -48,7 +48,7 @@ def stream_asc(path: str | Path) -> FrameStream:
     """Return a FrameStream over an ASC file; t_us from the epoch if it has a date."""
     can = need("can", "can")
     stream = _new_stream(path, "asc")
-    # python-can takes lines for header until this one, and drops the one that is none
+    # python-can reads lines as header until this one, and drops the first that is not
     feed = _Feed(stream, _ASC_REMARK, _is_asc_header, "internal events logged")
     stream.chunks = _chunks(stream, feed, can.ASCReader, _fits_asc, _AscClock(stream, feed))
     return stream
@@ -108,7 +108,7 @@ def _check_trc_header(stream: FrameStream, header: list[str]) -> None:
 
 
 class _Feed:
-    """The text of a log as the file that python-can reads; knows the line in hand."""
+    """The text of a log as the file that python-can reads; knows the current line."""
 
     def __init__(
         self,
@@ -121,7 +121,7 @@ class _Feed:
         self.remark = remark
         self.number = 0
         self.line = ""
-        self.is_pending = False  # the line in hand has given no message yet
+        self.is_pending = False  # the current line has given no message yet
         self.lines = self._all_lines()
         self.dates: dict[str, str] = {}
         self.header: list[str] = []
@@ -137,10 +137,10 @@ class _Feed:
         self._shown: list[str] | None = None
 
     def close(self) -> None:
-        """Do nothing: a reader that gives up closes its file."""
+        """Do nothing: a reader that stops at an error closes its file."""
 
     def restart(self) -> None:
-        """Show a new reader what counts of the header: of lines with one key the last."""
+        """Feed a new reader the header lines that count: of lines with one key the last."""
         if self._shown is None:
             found = ((_HEADER_KEY.match(line), line) for line in self.header)
             self._shown = list({key[0].lower(): line for key, line in found if key}.values())
@@ -159,7 +159,7 @@ class _Feed:
         return self.line
 
     def settle(self) -> None:
-        """Judge the line in hand if no message came of it."""
+        """Count the current line if no message came of it."""
         if not self.is_pending:
             return
         self.is_pending = False
@@ -169,7 +169,7 @@ class _Feed:
             self.refuse()
 
     def refuse(self) -> None:
-        """Count the line in hand as damage."""
+        """Count the current line as damage."""
         self.is_pending = False
         self.stream.diagnostics.add("not a frame", f"line {self.number}", self.line[:60])
 
@@ -196,7 +196,7 @@ class _Feed:
 
 class _Clock(Protocol):
     def set(self, frames: FrameTable) -> FrameTable:
-        """Return the frames with times as they are meant."""
+        """Return the frames with their real times."""
 
 
 def _chunks(
@@ -209,7 +209,7 @@ def _chunks(
 ) -> Iterator[FrameTable]:
     """Yield frame tables.
 
-    fits           (message, line, reader) -> True if the one is all that the other says
+    fits           (message, line, reader) -> True if the message agrees with its line
     first_channel  number that python-can gives to the first bus
     """
     buses = BusNames(stream.ifaces)
@@ -230,7 +230,7 @@ def _chunks(
                     yield clock.set(frames_of(batch, buses))
                     batch = []
             is_over = True
-        except Exception as error:  # whatever a reader does with a line it cannot take
+        except Exception as error:  # whatever a reader raises for a line it cannot read
             if not feed.is_pending:
                 raise InputError(f"{stream.path}: damaged header: {error}") from None
             feed.refuse()
@@ -240,7 +240,7 @@ def _chunks(
 
 
 def _is_possible(message: "can.Message", first_channel: int) -> bool:
-    """Tell whether CAN has such an identifier, and the log such a bus."""
+    """Return whether CAN has such an identifier, and the log such a bus."""
     limit = 0x1FFFFFFF if message.is_extended_id else 0x7FF
     bus = int(str(message.channel or 0)) - first_channel
     return 0 <= message.arbitration_id <= limit and 0 <= bus < 256
@@ -254,7 +254,7 @@ class _TrcClock:
         self.decided = False
 
     def set(self, frames: FrameTable) -> FrameTable:
-        """Return the frames with times as they are meant."""
+        """Return the frames with their real times."""
         if not self.decided:
             self.decided = True
             is_absolute = len(frames) and frames["t_us"].max() > EARLIEST_US
@@ -280,7 +280,7 @@ class _AscClock:
         self.sum_us = 0
 
     def set(self, frames: FrameTable) -> FrameTable:
-        """Return the frames with times as they are meant."""
+        """Return the frames with their real times."""
         if not self.decided:
             self.decided = True
             self._decide()

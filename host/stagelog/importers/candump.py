@@ -1,8 +1,8 @@
 """Reads candump text: log format, table format, every time stamp, classic and FD, remote and error
 frames.
 
-Owns the grammar below. Lines of the two usual shapes are read as columns; any other line is tried
-one by one, then counted as damage with its number. Never raises for what a line holds.
+Owns the grammar below. Lines of the two usual shapes are read as columns; any other line is read
+by itself, or counted as damage with its number. Never raises for what a line holds.
 
     (1631416514.717133) can0 0D2#0000FFFF10000000      log: time, interface, 3 or 8 hex digits
     (1631416514.717133) can0 12345678#R4               remote request for 4 bytes
@@ -71,9 +71,7 @@ def _chunks(stream: FrameStream) -> Iterator[FrameTable]:
 
 
 class _Clock:
-    """Decides once how the times of a log are meant, and keeps the sum where they are
-    differences.
-    """
+    """Decides once what the times of a log mean, and keeps the sum where they are differences."""
 
     def __init__(self, diagnostics: Diagnostics) -> None:
         self.diagnostics = diagnostics
@@ -95,7 +93,7 @@ class _Clock:
 
 
 def _kind_of_times(t_us: NDArray[np.int64], timed: NDArray[np.bool_]) -> str:
-    """Tell absolute, relative, delta and missing times apart by the first chunk of a log.
+    """Return whether times are absolute, relative, delta or missing, by the first chunk of a log.
 
     candump writes differences (`-t d`) and times from zero (`-t z`) alike; differences go down
     about as often as up.

@@ -1,5 +1,5 @@
-"""Reads the candump lines that the column reader leaves: rare shapes, comments, and what is no
-frame at all.
+"""Reads the candump lines that the column reader leaves: rare shapes, comments, and lines without
+a frame.
 
 Owns the single-line grammar: other interface names, binary and byte-swapped tables, separators,
 raw DLC suffixes, dates. A line that fits nothing is damage with its number.
@@ -42,7 +42,7 @@ def without_colours(block: bytes) -> bytes:
 
 
 def looks_like_frame(line: bytes) -> bool:
-    """Tell whether a line of any text is a candump line."""
+    """Return whether a line of any text is a candump line."""
     line = without_colours(line)
     return bool(_DROPS.match(line)) or _read_line(line) is not None
 
@@ -60,7 +60,7 @@ def interface_of(pattern: bytes) -> str | None:
 def read_rest(
     lines: "Lines", first_line: int, buses: "BusNames", diagnostics: "Diagnostics"
 ) -> None:
-    """Read every line not yet taken: fill its row, or say why not."""
+    """Read every line not yet read: fill its row, or count its damage."""
     left = np.flatnonzero(~lines.ok)
     too_short = lines.ends[left] - lines.starts[left] < _SHORTEST
     _count_short(lines, left[too_short], first_line, diagnostics)

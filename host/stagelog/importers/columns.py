@@ -1,7 +1,7 @@
 """Text to numbers, many rows at once: gathers of fixed windows, hexadecimal and decimal digits by
 word arithmetic.
 
-Owns no format. Every function takes and returns whole columns; a digit that is none is reported
+Owns no format. Every function takes and returns whole columns; an invalid digit is reported
 per row, never raised. A window is 8 or 16 bytes read at any byte position as little-endian words:
 the first character is the lowest byte.
 """
@@ -40,7 +40,7 @@ def windows(text: Bytes, at: Rows, width: int) -> Words:
 
 
 def hex_words(words: Words) -> Words:
-    """Return nibbles in the places of hexadecimal characters.
+    """Return nibbles in place of hexadecimal characters.
 
     0x80 (see HIGH) where a character is none.
     """

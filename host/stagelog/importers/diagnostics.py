@@ -1,6 +1,6 @@
-"""What a log told us about itself: damage with its place, counts, and how its times were read.
+"""What an importer reports about a log: damage with its place, counts, and the kind of times.
 
-Owns the values that importers hand back beside the frames. Reads nothing, raises nothing: an
+Owns the values that importers return beside the frames. Reads nothing, raises nothing: an
 imperfect log is data.
 """
 
@@ -44,7 +44,7 @@ class Diagnostics:
     clock       what is known of the wall clock where times are absolute, see CLOCK_TEXT
     n_frames    frames handed out, error frames included
     n_other     objects or lines that are whole and carry no frame (comments, markers)
-    n_dropped   frames that the recording tool itself says it lost
+    n_dropped   frames that the recording tool itself reports as lost
     counts      number of damages per kind; `damages` lists the first 100 of all
     """
 

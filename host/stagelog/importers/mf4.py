@@ -1,8 +1,8 @@
 """Reads MF4 bus logs by asammdf, in a process of its own.
 
-Owns the guard: asammdf can run on without end or take all memory on a damaged file, so it works in
-a child with a limit on memory and on time, and hands its frames over in a file. Raises InputError
-if it gets nothing out.
+Owns the guard: asammdf can run without end or use all memory on a damaged file, so it works in
+a child process with limits of memory and time, which returns its frames in a file. Raises
+InputError if it gets nothing out.
 """
 
 import json
@@ -62,7 +62,7 @@ def _chunks(stream: FrameStream) -> Iterator[FrameTable]:
 
 
 def _run_worker(path: Path, folder: str, n_file: int) -> dict[str, Any]:
-    """Let the child read the file; return what it says of it."""
+    """Let the child process read the file; return its facts."""
     command = [sys.executable, "-m", "stagelog.importers.mf4_worker", str(real_path(path)), folder]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
     limit_s = _BASE_s + n_file / _BYTES_PER_s
@@ -75,9 +75,7 @@ def _run_worker(path: Path, folder: str, n_file: int) -> dict[str, Any]:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise InputError(
-            f"{path}: asammdf did not come to an end within {limit_s:.0f} s"
-        ) from None
+        raise InputError(f"{path}: asammdf did not finish within {limit_s:.0f} s") from None
     facts = Path(folder) / "facts.json"
     if done.returncode == 0 and facts.exists():
         return dict(json.loads(facts.read_text()))

@@ -40,7 +40,7 @@ def main(path: str, folder: str, max_bytes: int) -> None:
                 tables += list(tables_of(log, name, group, index, flag, start_us, damages))
             except (
                 Exception
-            ) as error:  # one group that asammdf cannot take; the others may be whole
+            ) as error:  # one group that asammdf cannot read; the others may be whole
                 damages.append((f"group {group}", f"{type(error).__name__}: {error}"))
     frames = join_frames(tables) if tables else np.empty(0, FRAME)
     if not tables and damages:

@@ -6,7 +6,7 @@
 Older versions and loggers leave `Dir` out, or `Bus` too (then all is one bus), or write `DLC` for
 `LEN`; the first data byte stands under `D1`. Times may lie before zero. Owns the grammar of a
 row: one that does not agree with the header, with its own length or with CAN is damage with its
-line, never bent into a frame. Raises InputError for a header without a column that is needed.
+line, never turned into a frame. Raises InputError for a header without a column that is needed.
 Source: SavvyCAN's own writer and GVRET-PC's; no library on PyPI reads it.
 """
 

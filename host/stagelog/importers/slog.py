@@ -50,9 +50,7 @@ def _chunks(stream: FrameStream, sessions: "Sequence[Session]") -> Iterator[Fram
         stream.diagnostics.times = "absolute"
         stream.diagnostics.clock = _CLOCK.get(first.source, LOGGER)
     elif len(boots) > 1:
-        stream.diagnostics.note(
-            f"{len(boots)} boots without a wall clock: times begin anew at each"
-        )
+        stream.diagnostics.note(f"{len(boots)} boots without a wall clock: times restart at each")
     n_buses = 0
     for boot in boots:
         timeline = boot.timeline if anchored else None

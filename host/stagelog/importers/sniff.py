@@ -1,4 +1,4 @@
-"""Tells what kind of log a file is by what stands in it; names are not looked at."""
+"""Recognises the kind of a log by its content; the file's name is not used."""
 
 import codecs
 import re

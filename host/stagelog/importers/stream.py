@@ -1,4 +1,4 @@
-"""The one shape of every importer: a stream of frame tables with diagnostics that grow beside it.
+"""The common form of every importer: a stream of frame tables, and diagnostics that grow with it.
 
 Owns FrameStream, LogFrames, the joining of chunks, and the reading of text in whole lines with
 bounded memory. Knows no format.
@@ -255,7 +255,7 @@ def line_chunks(
             )
             rest, skipping, n_cut = b"", True, n_cut + 1
     if rest:
-        diagnostics.note("the last line has no end; it is read as it stands")
+        diagnostics.note("the last line has no newline; it is read as it is")
         yield n_cut, rest + b"\n"
 
 

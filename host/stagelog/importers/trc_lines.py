@@ -1,4 +1,4 @@
-"""What a TRC line says beside what python-can takes of it: does it agree with itself.
+"""What python-can does not check in TRC lines: whether a line contradicts itself.
 
     1.1    1)  2.5  Rx  0251  8  40 00 ..          number, ms, type, identifier, length, data
     2.1    1   2.500 DT 1 0251 Rx - 8 40 00 ..     the columns are named in the header
@@ -14,11 +14,11 @@ from stagelog.model import FD_LENGTHS
 if TYPE_CHECKING:
     import can
 
-_LENGTH_AT = {101: 4, 103: 6}  # place of the length, by version; 1.0: 3
+_LENGTH_AT = {101: 4, 103: 6}  # index of the length, by version; 1.0: 3
 
 
 def fits(message: "can.Message", line: str, reader: "can.TRCReader") -> bool:
-    """Tell whether a message is all that its line says."""
+    """Return whether a message agrees with its line."""
     if message.is_remote_frame:
         return True
     if reader.columns:

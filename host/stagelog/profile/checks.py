@@ -28,7 +28,7 @@ _NEEDS = {
 
 
 def find_contradictions(profile: Profile) -> Contradictions:
-    """Yield what cannot be true together."""
+    """Yield contradictions."""
     yield from _find_lengths(profile)
     yield from _find_orders(profile)
     yield from _find_gates(profile)
@@ -37,7 +37,7 @@ def find_contradictions(profile: Profile) -> Contradictions:
 
 
 def find_simulation_contradictions(profile: Profile, simulation: Simulation) -> Contradictions:
-    """Yield what cannot be true together in [simulation], and between it and the vehicle."""
+    """Yield contradictions in [simulation], and between it and the vehicle."""
     for where, text in _find_in_simulation(profile, simulation):
         yield ("simulation", *where), text
 

@@ -24,7 +24,7 @@ DERIVED = ("vehicle_speed_kmh", "airborne", "engine_running")  # channels made o
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plausible:
-    """What the signals can be; stuck_s is 0 where a signal may stand still."""
+    """Plausible range of the signals; stuck_s is 0 where a signal may stay constant."""
 
     signals: tuple[str, ...]
     min: float = number(-1e6, 1e6)
@@ -102,7 +102,7 @@ class DiffModel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GearboxAbuse:
-    """What the host looks for in the raw log; see stagelog.events.gearbox."""
+    """Limits of the gearbox abuse that the host finds in the raw log; see events.gearbox."""
 
     gear_target: str
     shifting: str
@@ -122,7 +122,7 @@ class GearboxAbuse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Messages:
-    """How often alarms and the summary are told, and the context beside an alarm."""
+    """How often alarms and the summary are recorded, and the context stored with an alarm."""
 
     every_s: float = number(1, 3600)
     before_s: float = number(2, 600)

@@ -122,7 +122,7 @@ def _read(path: Path, seen: set[Path]) -> tuple[dict[str, Any], list[Source]]:
     except OSError as error:
         raise InputError(f"cannot read profile {path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"profile {path} is no TOML: {error}") from error
+        raise InputError(f"profile {path} is not TOML: {error}") from error
     lines = map_lines(text)
     sources: list[Source] = []
     base = data.pop("extends", None)
@@ -143,7 +143,7 @@ def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]
 
 
 class _Reader:
-    """Builds schema classes from TOML values and collects what is wrong with them."""
+    """Builds schema classes from TOML values and collects their defects."""
 
     def __init__(self, sources: Sequence[Source]) -> None:
         self.sources = sources

@@ -13,7 +13,7 @@ SECTIONS = ("engine", "driveline", "cooling", "brakes", "dampers", "tyres", "ele
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Component:
-    """A part of the car as the workshop knows it. `inspect` is what to look at after an alarm."""
+    """A part of the car as the workshop knows it. `inspect` is what to check after an alarm."""
 
     name: str
     section: str = one_of(*SECTIONS)

@@ -26,7 +26,7 @@ from stagelog.profile.report_parts import Report
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Car:
-    """Who this is and which DBC it speaks. `dbc` is a file name in the DBC folder."""
+    """Which car this is and which DBC it uses. `dbc` is a file name in the DBC folder."""
 
     name: str
     number: int = count(0, 511)
@@ -36,7 +36,7 @@ class Car:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mass:
-    """Masses and where they sit."""
+    """Masses and where they are."""
 
     without_fuel_kg: float = number(300, 20000)
     cg_behind_front_axle_m: float = number(0.2, 6)
@@ -135,7 +135,7 @@ class Fuel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImuSensor:
-    """Where the IMU sits."""
+    """Where the IMU is."""
 
     offset_m: tuple[float, ...] = numbers(-5, 5, 3)
 
@@ -157,7 +157,7 @@ class Sensors:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Roles:
-    """Which signal of the DBC plays which part."""
+    """Which signal of the DBC has which role."""
 
     acceleration: tuple[str, ...]
     acceleration_clip: str

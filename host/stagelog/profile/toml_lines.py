@@ -1,4 +1,4 @@
-"""Where an entry of a TOML file stands: tomllib does not say, so the lines are scanned beside it.
+"""The line of each entry of a TOML file: tomllib does not report it, so the lines are scanned.
 
 Owns the map from a path of keys to a line number. Knows headers, keys and values over several
 lines; an entry inside an inline table is found at the line of the key that holds it.
