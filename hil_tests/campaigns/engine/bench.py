@@ -141,7 +141,7 @@ class AckRing(BlockRing):
         self._is_given_up = False
 
     def watch(self, store):
-        """Tell blocks that the store gives up on a full card from those that it has stored."""
+        """Separate blocks that the store discards on a full card from those that it has stored."""
         discard = store._discard
 
         def give_up():

@@ -1,6 +1,6 @@
-"""tools/campaign bus-cases, parser, transfers: any number of cases, resumable, one case again.
+"""tools/campaign bus-cases, parser, transfers: run any number of cases, resume, repeat one case.
 
-Owns the options; what is run is in bus_campaign, parser_campaign and transfers.
+Owns the options; the campaigns are in engine/bus, engine/parsers and engine/link.
 """
 
 import sys
@@ -23,8 +23,8 @@ SEED = 20261120
 _SAVE_EVERY_s = 30
 _PATH = click.Path(path_type=Path)
 _seed = click.option("--seed", default=SEED, show_default=True)
-_seconds = click.option("--seconds", type=float, help="stop after this time; --resume goes on")
-_resume = click.option("--resume", type=_PATH, help="keep the tally here and go on with it")
+_seconds = click.option("--seconds", type=float, help="stop after this time; --resume continues")
+_resume = click.option("--resume", type=_PATH, help="keep the tally here and continue it")
 
 
 def _open(seed, path):
@@ -60,7 +60,7 @@ def _say_again(findings, seed, case):
 @_seconds
 @_resume
 def bus(cases, case, seed, seconds, resume):
-    """Every trouble of a CAN bus; the logger must store what a listener saw."""
+    """Every kind of fault of a CAN bus; the logger must store what a listener saw."""
     if case is not None:
         _say_again(bus_campaign.reproduce(seed, case), seed, case)
     tally = _open(seed, resume)
@@ -74,7 +74,7 @@ def bus(cases, case, seed, seconds, resume):
 @click.option("--guided", type=_PATH, help="by coverage (atheris); corpora stay in this folder")
 @click.option("--replay", is_flag=True, help="on MicroPython, what is the logger's own")
 @click.option("--case", help="run one case again: target:number")
-@click.option("--file", type=_PATH, help="give this file to the one --target")
+@click.option("--file", type=_PATH, help="run this file on the one --target")
 @_seed
 @_seconds
 @_resume
@@ -120,7 +120,7 @@ def parser(executions, names, guided, replay, case, file, seed, seconds, resume)
 @_seconds
 @_resume
 def fetches(n, kinds, case, seed, seconds, resume):
-    """Sessions fetched through every trouble of cable, logger and host."""
+    """Sessions fetched through every kind of fault of cable, logger and host."""
     if case is not None:
         _say_again(transfers.reproduce(seed, case), seed, case)
     tally = transfers.load(resume) if resume is not None and resume.exists() else Tally(seed)
@@ -131,7 +131,7 @@ def fetches(n, kinds, case, seed, seconds, resume):
 
     counts = transfers.plan(n)
     transfers.run(tally, {kind: counts[kind] for kind in kinds or counts}, seconds, keep)
-    click.echo(f"{transfers.n_faulted(tally):,} transfers to which something was done")
+    click.echo(f"{transfers.n_faulted(tally):,} transfers with a fault")
     _say(transfers.rows(tally), tally.findings, "transfers", tally.seed)
 
 

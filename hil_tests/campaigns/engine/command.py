@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 import areas
-from campaigns.engine import controls, more_commands
+from campaigns.engine import case_commands, controls
 from campaigns.engine.bus import campaign as bus_campaign
 from campaigns.engine.card import campaign as cards
 from campaigns.engine.card import nth_call as nth
@@ -158,10 +158,10 @@ for _name, _run in CAMPAIGNS.items():
 
 @main.command("power-cut")
 @click.option("--states", default=100_000, show_default=True, help="States to check.")
-@click.option("--seconds", type=float, help="Stop after this time; --resume goes on.")
+@click.option("--seconds", type=float, help="Stop after this time; --resume continues.")
 @click.option("--seed", default=SEED, show_default=True)
 @click.option(
-    "--resume", type=click.Path(path_type=Path), help="Keep the tally here, go on with it."
+    "--resume", type=click.Path(path_type=Path), help="Keep the tally here and continue it."
 )
 @click.option("--every", default=1, show_default=True, help="Cut one write in so many.")
 @click.option("--case", help="Reproduce one: scenario:write:variant or nested:chain:life.")
@@ -203,7 +203,7 @@ def judge_mutants(names, sample, case, seed):
     sys.exit(any(outcome.open(known) for outcome in outcomes))
 
 
-for _command in more_commands.COMMANDS:
+for _command in case_commands.COMMANDS:
     main.add_command(_command)
 
 

@@ -109,7 +109,7 @@ def overflow_counted_as_exact():
 
 @contextlib.contextmanager
 def resume_without_identity():
-    """A fetch goes on with whatever part file is there, and takes any good block at its place."""
+    """A fetch continues any part file that is there, and accepts any good block at its place."""
 
     def is_ours(self, block, index):
         position = struct.unpack_from("<I", block, codec.POSITION)[0]

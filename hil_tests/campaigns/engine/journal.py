@@ -1,4 +1,4 @@
-"""A card that keeps a journal of every write, and misbehaves exactly as it is told.
+"""A card that keeps a journal of every write, and misbehaves exactly as it is set to.
 
 Owns the image of the medium and the list of writes in the order in which the logger asked for
 them. The power-cut engine goes back to any of them; the card campaign looks at what the logger
@@ -119,7 +119,7 @@ class JournalCard:
         return self._finish(verdict.result, verdict.mask)
 
     def write_abort(self):
-        """Give up the write under way; what has landed by then stays landed."""
+        """Abort the write in progress; what is stored by then stays stored."""
         self._finish(-2, self._verdict.mask)
 
     def power_off(self):

@@ -97,7 +97,7 @@ def firmware_digest():
 
 
 def save_tally(tally, path):
-    """Write a tally so that `load_tally` goes on with it."""
+    """Write a tally so that `load_tally` continues it."""
     values = {name: getattr(tally, name) for name in Tally.__slots__}
     values["findings"] = [asdict(finding) for finding in tally.findings]
     values["firmware"] = firmware_digest()

@@ -1,4 +1,4 @@
-"""The state of a campaign in a file, so that it goes on where it was stopped: for the parser and
+"""The state of a campaign in a file, so that it continues where it was stopped: for the parser and
 the link campaign, whose counts belong to sources of their own.
 
 Owns the file and the digest of sources. Fails with InputError on a file that is no such state.

@@ -112,7 +112,7 @@ def record(tapes, settings=None, loop_us=1000, until_us=None, n_blocks=4096):
         args = {"card": path, "settings": settings, "loop_us": loop_us}
         logger = VirtualLogger(args, tape_events(joined))
         logger.world.run_tape()
-        logger.world.run_for(1_500_000)  # errors are told once a second
+        logger.world.run_for(1_500_000)  # errors are reported once a second
         if until_us is not None:
             logger.world.run_until(until_us)
         status = logger.app.status()
@@ -266,7 +266,7 @@ def power_of_sender(rng):
 
 
 def search(rng):
-    """The logger looks for the bit rate while the bus runs: it changes its own in the middle."""
+    """The logger searches the bit rate while the bus runs: it changes its own in the middle."""
     first, second = rng.permutation([125_000, 250_000, 500_000, 1_000_000])[:2].tolist()
     made = scene(rng, logger={"listen_only": True, "bitrate_bps": first})
     made.act = lambda made: made.logger.retime(second)
@@ -387,9 +387,9 @@ def check(made, log, outcome):
         if not ledger.closes:
             yield "C1", f"the ledger does not close: {ledger.breaks[0]}"
     n_errors = int((seen["kind"] == tape.ERROR).sum())
-    n_told = sum(record.values["n_errors"] for record in outcome.meta if record.name == "bus")
-    if n_told != n_errors:
-        yield "C9", f"{n_errors} errors on the bus, {n_told} told"
+    n_reported = sum(record.values["n_errors"] for record in outcome.meta if record.name == "bus")
+    if n_reported != n_errors:
+        yield "C9", f"{n_errors} errors on the bus, {n_reported} reported"
     if outcome.status["dropped0"] or outcome.status["at_least0"]:
         yield "C9", f"frames were dropped: {outcome.status['dropped0']}"
 
@@ -411,7 +411,7 @@ def run_case(seed, kind, number):
 
 
 def run(tally, n_cases, seconds=None, kinds=None):
-    """Go on with a Tally until it holds n_cases, kind by kind in turn."""
+    """Continue a Tally until it holds n_cases, kind by kind in turn."""
     kinds = list(kinds or KINDS)
     start = time.monotonic()
     while tally.states.total() < n_cases:

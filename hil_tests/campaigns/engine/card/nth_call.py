@@ -4,7 +4,7 @@ or from then on.
 Five scenarios that together use everything: recording, stopping and starting, erasing while
 recording, new settings, fetching. For each, one run counts the calls; then call n fails, for every
 n. The main loop must not raise, nothing false may be stored, the account must close, and where the
-failure passed, recording goes on by itself.
+failure passed, recording continues by itself.
 """
 
 import hashlib
@@ -104,7 +104,7 @@ def new_settings(bench):
 
 
 def fetch(bench):
-    """Blocks are read while recording goes on."""
+    """Blocks are read while recording continues."""
     bench.run_ms(700)
     session = bench.link.list_sessions()[0]
     positions = range(session["position"], session["position"] + session["n_blocks"])
@@ -149,7 +149,7 @@ def run_case(tally, scenario, n, for_good):
 
 
 def _check_recording(tally, bench, watch, scenario, case):
-    """Recording goes on, and what is stored since the last start is what was offered."""
+    """Recording continues, and what is stored since the last start is what was offered."""
     if not bench.app.hello()["nonce"]:
         bench.link.control(m.CONTROL_START, bench.app.boot)
         watch.run_ms(1500)

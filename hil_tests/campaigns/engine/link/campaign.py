@@ -117,7 +117,7 @@ def remembered_facts():
 
 @remembered_facts()
 def run(tally, counts, seconds=None, keep=lambda: None):
-    """Go on with a Tally until it holds the transfers of `counts`; `keep` may save it."""
+    """Continue a Tally until it holds the transfers of `counts`; `keep` may save it."""
     deadline = time.monotonic() + (1e9 if seconds is None else seconds)
     for kind, n in counts.items():
         while tally.states[kind] < n and time.monotonic() < deadline:
@@ -159,7 +159,7 @@ def reproduce(seed, case):
 
 
 def save(tally, path):
-    """Write a Tally so that `load` goes on with it."""
+    """Write a Tally so that `load` continues it."""
     tally_file.save(tally, path, tally_file.digest_of(_SOURCES))
 
 

@@ -130,7 +130,7 @@ def _kill_twice(tally, source, rng, archive, limit, case):
 
 def disk_full(tally, numbers):
     """Any one call that writes fails with "no space left"; the error names the file, the next run
-    goes on.
+    continues.
     """
     source = Source(tally.seed, 8)
     writing = (_WRITING, _opens_to_write)

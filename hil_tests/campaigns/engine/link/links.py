@@ -137,7 +137,7 @@ def fetch(link, session, archive):
 
 
 class Outcome:
-    """What one transfer took: bytes on the wire, virtual seconds, tries that gave up, and whether
+    """What one transfer took: bytes on the wire, virtual seconds, tries that failed, and whether
     the cable did anything to it.
     """
 
@@ -250,7 +250,7 @@ def rated_text(tally, name):
     per_byte = tally.worst[f"{name}: wire"] / tally.worst[f"{name}: bytes"]
     text = f"goodput {goodput(tally, name):.3f} MB/s of 1.00, {per_byte:.2f} bytes sent per byte"
     if n_failed := tally.worst[f"{name}: failed"]:
-        text += f", {n_failed:,} calls gave up"
+        text += f", {n_failed:,} calls failed"
     return text
 
 
@@ -261,7 +261,7 @@ def strided(number, n):
 
 
 def unplug(tally, numbers):
-    """Pull the cable at a byte of the transfer, plug it in under another name, go on."""
+    """Pull the cable at a byte of the transfer, plug it in under another name, continue."""
     source = Source(tally.seed)
     n_wire = source.n_wire
     limit = (WINDOW + 2) * (BLOCK_BYTES + 300)
@@ -277,7 +277,7 @@ def unplug(tally, numbers):
 
 
 def truncation(tally, numbers):
-    """Bytes from some byte on are missing, one to a whole frame; it goes on within a time-out."""
+    """One byte to a whole frame is missing somewhere; it continues within a time-out."""
     source = Source(tally.seed, 4)
     n_wire = source.n_wire
     for number in numbers:

@@ -17,7 +17,7 @@ from stagelog.errors import DeviceError
 
 
 def device_reset(tally, numbers):
-    """The logger loses power in mid-transfer; the host goes on with the boot after."""
+    """The logger loses power in mid-transfer; the host continues with the next boot."""
     for number in numbers:
         rng = random.Random(f"{tally.seed} reset {number}")
         source = Source(tally.seed + number, 8)

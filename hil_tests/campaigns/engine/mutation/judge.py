@@ -2,7 +2,7 @@
 see them too.
 
 Runs as a process of its own: a Task as JSON on stdin, a line of JSON for every outcome on stdout.
-The tests run once without any change; that tells their time and which file of tests calls which
+The tests run once without any change; that gives their time and which file of tests calls which
 function. Then every change is written to its file and judged in a fork by the files of tests that
 call its function or start a process, those that killed its neighbours first; the first failure is
 the verdict. Fails with exit code 1 if no test passes without any change.

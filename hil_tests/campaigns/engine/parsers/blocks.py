@@ -1,6 +1,6 @@
 """Targets of the parser campaign: files of blocks and cards.
 
-What comes out was in the file, damage is told, and content that nobody meant is no error.
+What comes out was in the file, damage is reported, and content that nobody meant is no error.
 """
 
 import json
@@ -48,7 +48,7 @@ def sample_session(n=700, seed=5, position=0):
 
 
 class Blocks(Target):
-    """The block reader and the ledger: what comes out was in the file, damage is told."""
+    """The block reader and the ledger: what comes out was in the file, damage is reported."""
 
     name = "blocks"
     share = 500

@@ -120,7 +120,7 @@ def shares(n_executions, names=None):
 
 
 def run(tally, n_executions, seconds=None, names=None, keep=lambda: None):
-    """Go on with a Tally until it holds n_executions, target by target in turn.
+    """Continue a Tally until it holds n_executions, target by target in turn.
 
     keep     called now and then: the tally may be saved
     Figures  executions per second, growth of the process in kB, slowest execution in ms

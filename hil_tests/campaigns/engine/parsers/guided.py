@@ -1,7 +1,7 @@
 """The parser campaign guided by coverage: atheris (libFuzzer) on the targets, one process each.
 
 Owns the process, its dictionary and its corpus; the targets are the campaign's. What reaches new
-code is kept in a folder and the next run goes on with it; what breaks a promise is a file beside
+code is kept in a folder and the next run continues with it; what breaks a promise is a file beside
 it, which `--file` runs again. Fails with UsageError where atheris is not installed.
 """
 
@@ -27,11 +27,11 @@ guided.become_fuzzer(atheris, *sys.argv[1:])
 _UNITS = re.compile(r"number_of_executed_units: (\d+)")
 _EDGES = re.compile(r" cov: (\d+) ")
 _MOST_BYTES = 16384
-_INTERRUPTED = 72  # libFuzzer was told to stop, and has counted what it did
+_INTERRUPTED = 72  # libFuzzer was asked to stop, and has counted what it did
 
 
 def run(tally, n_executions, folder, seconds=None, names=None, keep=lambda: None):
-    """Go on with a Tally until it holds n_executions by coverage, target by target.
+    """Continue a Tally until it holds n_executions by coverage, target by target.
 
     keep     called after each target
     folder   keeps corpus/NAME for each target; a finding is a file found/NAME-...

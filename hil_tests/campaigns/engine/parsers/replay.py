@@ -94,7 +94,7 @@ print(n, crc, counts[0], counts[1])
 
 
 def run(tally, n_executions, runtimes, corpora=None, names=NAMES, keep=lambda: None):
-    """Go on with a Tally until each runtime has taken n_executions, in parts by target.
+    """Continue a Tally until each runtime has taken n_executions, in parts by target.
 
     runtimes  {"unix64": path, "unix32": path}, or one of them
     corpora   folder of parser_guided; its inputs are taken first

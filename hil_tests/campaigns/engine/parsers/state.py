@@ -15,7 +15,7 @@ def digest_of(name):
 
 
 def save(tally, path):
-    """Write a Tally so that `load` goes on with it."""
+    """Write a Tally so that `load` continues it."""
     tally_file.save(tally, path, {name: digest_of(name) for name in TARGETS})
 
 

@@ -84,7 +84,7 @@ class Messages(Target):
 
 
 class Service(Target):
-    """The logger's service: no exception leaves it, nothing is erased, recording goes on.
+    """The logger's service: no exception leaves it, nothing is erased, recording continues.
 
     The input is a list of (type, payload): each is sent as a frame with a right CRC, or with a
     wrong one where the length byte's top bit is set.
@@ -141,7 +141,7 @@ class Service(Target):
 
 
 class Answers(Target):
-    """A logger that answers anything: the host ends with a StagelogError or with what it was told.
+    """A logger that answers anything: the host ends with a StagelogError or with what it received.
 
     The input is a list of (length u16, payload), each sent in a frame with a right CRC. When it is
     used up, nothing answers any more.

@@ -29,7 +29,7 @@ _KINDS = (
 def run(tally, n_states, seconds=None, save=None, every=1):
     """Check states until the tally has `n_states` or `seconds` have passed in this run.
 
-    save    a path: the tally is kept there after every scenario, to go on with
+    save    a path: the tally is kept there after every scenario, to continue it
     every   cut only one write in so many
     """
     start = time.monotonic()
@@ -50,7 +50,7 @@ def run(tally, n_states, seconds=None, save=None, every=1):
 
 
 def open_tally(seed, path=None):
-    """Return the Tally to go on with: that of `path` if it exists, else a new one."""
+    """Return the Tally to continue: that of `path` if it exists, else a new one."""
     if path is not None and path.exists():
         return load_tally(path)
     return Tally(seed)

@@ -93,7 +93,7 @@ def _check_session(session, log, versions):
     if missing != sum(last.stored) - len(frames):
         text = f"{missing} frames reported missing, {sum(last.stored) - len(frames)} are"
         yield "L6", f"session {session.identity.name}: {text}"
-    told = sum(gap.n for gap in ledger.gaps if gap.n and gap.exact)
+    reported = sum(gap.n for gap in ledger.gaps if gap.n and gap.exact)
     dropped = sum(last.dropped)
-    if told < missing + dropped:
-        yield "L6", f"gaps tell of {told} frames, {missing + dropped} are not there"
+    if reported < missing + dropped:
+        yield "L6", f"gaps report {reported} frames, {missing + dropped} are not there"

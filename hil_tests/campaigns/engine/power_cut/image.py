@@ -2,7 +2,7 @@
 
 Owns sectors, the versions that were ever written to each place, and which places hold whole
 blocks. A faulted state is the image and an overlay {sector: bytes, or BAD for one that can't be
-read}; looking at one changes nothing.
+read}; reading one changes nothing.
 """
 
 from bisect import insort
@@ -176,7 +176,7 @@ class Image:
         return View(touched, mark, mark[1] if mark else 0, fiction)
 
     def is_protected(self, position, version, floor):
-        """Tell whether the version at a place is the newest sent there and not erased."""
+        """Return whether the version at a place is the newest sent there and not erased."""
         return version.block.seq >= floor and self.versions[position][-1] is version
 
     def at_stake(self, position, floor):

@@ -22,7 +22,7 @@ _RING = BlockRing(1)
 class QuickExtent(Extent):
     """The shipped extent, which remembers what it saw at places that the fault does not touch.
 
-    They are looked at by the shipped code the first time; a remembered one counts as read. Sampled
+    They are read by the shipped code the first time; a remembered one counts as read. Sampled
     states are mounted without it and must come out the same.
     """
 
@@ -89,9 +89,9 @@ def _position(item):
 
 
 def mount(image, overlay, when_full=OVERWRITE_OLDEST, touched=None):
-    """Return (store, card) after the shipped code has looked at a state.
+    """Return (store, card) after the shipped code has read a state.
 
-    touched   places whose content the overlay changes: others are looked at in a quicker way
+    touched   places whose content the overlay changes: others are checked in a quicker way
     """
     layout = image.layout
     card = StateCard(image.sectors, layout.sector(layout.n_blocks), overlay)

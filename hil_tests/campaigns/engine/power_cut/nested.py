@@ -107,7 +107,7 @@ class Chain:
         return N_LIVES
 
     def _is_signed(self, overlay):
-        """Tell whether a signature is left; misdirected writes of two lives may strike both."""
+        """Return whether a signature is left; misdirected writes of two lives may strike both."""
         copies = (self.layout.sector(0), self.layout.sector(self.layout.copy))
         found = [overlay.get(at, self.image.sectors[at]) for at in copies]
         return self.layout.signature() in found

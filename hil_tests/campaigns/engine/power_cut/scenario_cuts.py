@@ -195,7 +195,7 @@ class Campaign:
             yield from check_host(image, state.overlay, view)
 
     def _judge(self, write, state, view):
-        """Return (findings, where the shipped code goes on or None) of a state that it mounts."""
+        """Return (findings, where the shipped code continues or None) of a state it mounts."""
         image = self.image
         store, card = invariants.mount(image, state.overlay, self.bench.when_full, view.touched)
         self.tally.note_worst("reads", card.n_reads)

@@ -64,7 +64,7 @@ def wrap(rng, seed):
 
 
 def full(rng, seed):
-    """A card that fills up, stops, is erased session by session and goes on."""
+    """A card that fills up, stops, is erased session by session and continues."""
     bench = _bench(rng, seed, rng.randrange(20, 32), "stop")
     for _ in range(3):
         bench.power_on()

@@ -252,7 +252,7 @@ def _drive(ring, store, clock, card, witness, rng, numbers, drive_s, rate_Hz, st
 
 
 def same_bytes(seed, n_frames=5000):
-    """Tell whether the bulk path leaves the same memory as `put_frame` for every frame."""
+    """Return whether the bulk path leaves the same memory as `put_frame` for every frame."""
     numbers = np.random.default_rng(seed)
     words = numbers.integers(0, 1 << 32, n_frames, np.uint32)
     payload = numbers.integers(0, 1 << 32, (n_frames, 2), np.uint32)
