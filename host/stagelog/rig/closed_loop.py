@@ -3,8 +3,8 @@
     log -> schedule -> player, virtual clock -> bus, by the bit -> logger -> download -> log again
 
 Owns the comparison. The bus adds delays of its own where the log has frames closer together than
-it can carry them; they are told apart from those that the logger would add, which are none. Fails
-with UsageError for frames that two buses of classic CAN cannot carry.
+it can carry them; they are counted apart from those that the logger would add, which are none.
+Fails with UsageError for frames that two buses of classic CAN cannot carry.
 """
 
 from dataclasses import asdict, dataclass
@@ -34,7 +34,7 @@ _SAME = ("can_id", "flags", "dlc", "n_bytes", "data")
 
 
 class VirtualClock:
-    """A clock that passes 100 ns whenever it is looked at, and sleeps exactly."""
+    """A clock that advances 100 ns whenever it is read, and sleeps exactly."""
 
     def __init__(self):
         self.ns = 0
@@ -54,7 +54,7 @@ class Comparison:
     """What came back of what was sent.
 
     n_missing, n_extra   frames by content, bus by bus
-    n_moved     frames that came back in another place of their bus's order
+    n_moved     frames that came back at another position in their bus's order
     bus_worst_us   longest that the bus itself delayed a frame, waiting until it was free
     bus_p99_us
     logger_worst_us   largest distance of a time stamp from the end of its frame on the bus
@@ -170,7 +170,7 @@ def _log_again(tape, folder, bitrate_bps, seed):
 
 
 def _content(frames):
-    """Return what makes frames equal, one opaque value each."""
+    """Return a key for each frame; equal frames have equal keys."""
     table = np.zeros(len(frames), [(name, *_field(frames, name)) for name in _SAME])
     for name in _SAME:
         table[name] = frames[name]

@@ -45,7 +45,7 @@ class HardwareTarget:
 
     name = "hardware"
     is_on = True
-    drove_dominant = None  # nobody can see who drives a bus
+    drove_dominant = None  # it cannot be seen who drives a bus
 
     def __init__(self, path, **args):
         import can
@@ -110,12 +110,12 @@ class HardwareTarget:
         time.sleep(us / 1e6)
 
     def close(self):
-        """Put everything away."""
+        """Release everything."""
         self.link.close()
         self._bus.shutdown()
 
     def _open(self):
-        """Open the port, which may still be on its way."""
+        """Open the port, which may not be there yet."""
         port = self._rig["logger"]["port"]
         deadline = time.monotonic() + _PORT_S
         while True:

@@ -18,7 +18,7 @@ PASS_S = 0.001
 
 
 class PtyLink:
-    """The logger's end of a pseudo-terminal. Invariant: never blocks; what nobody reads waits in
+    """The logger's end of a pseudo-terminal. Invariant: never blocks; unread bytes wait in
     the terminal's buffer.
     """
 
@@ -56,7 +56,7 @@ class PtyLink:
 
 @contextlib.contextmanager
 def announced(port, name):
-    """Leave a link to `port` where `stagelog loggers` looks, as long as the context lasts; yield
+    """Make a link to `port` where `stagelog loggers` searches, as long as the context lasts; yield
     its path.
     """
     folder = simulator_folder()
@@ -73,7 +73,7 @@ def announced(port, name):
 
 
 class LiveLogger(VirtualLogger):
-    """A logger that keeps to the wall clock. `args` as in `rig.sim.device.DEFAULTS`; `events` is
+    """A logger that follows the wall clock. `args` as in `rig.sim.device.DEFAULTS`; `events` is
     played as time goes by.
     """
 
@@ -93,7 +93,7 @@ class LiveLogger(VirtualLogger):
             time.sleep(PASS_S)
 
     def close(self):
-        """Unplug and put the card away."""
+        """Unplug and close the card."""
         self.cable.close()
         super().close()
 

@@ -1,5 +1,5 @@
-"""A simulated logger to hold in the hand: in this process in virtual time, or as a MicroPython
-process on pipes.
+"""A simulated logger: in this process in virtual time, or as a MicroPython process on pipes.
+
 
 Both offer a byte stream that `stagelog.link.Link` takes, so that the ordinary host code talks to
 them.
@@ -127,7 +127,7 @@ class LoggerProcess:
             time.sleep(0.02)
 
     def close(self):
-        """Hang up; it ends."""
+        """Close the stream; the process ends."""
         self._process.stdin.close()
         try:
             self._process.wait(5)

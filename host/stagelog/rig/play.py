@@ -1,6 +1,4 @@
-"""Frames that ought to be sent become what a listener on the bus sees: a tape, bit times,
-arbitration and all.
-"""
+"""Turn frames to be sent into the tape of a listener on the bus, with bit times and arbitration."""
 
 import numpy as np
 
@@ -51,7 +49,7 @@ def saturated_tape(bitrate_bps, duration_us, n_bytes=8, seed=0):
 
 
 def same_frames(tape, frames):
-    """Tell whether a frame table holds the frames of a tape, in their order, times aside."""
+    """Return whether a frame table holds the frames of a tape, in their order, times aside."""
     sent = tape[tape["kind"] == FRAME]
     if len(sent) != len(frames):
         return False

@@ -8,10 +8,10 @@ A runtime is taken from the path in STAGELOG_UNIX64 (STAGELOG_PICO_1_25 and so o
 port only), the cache, and else built from Debian's sources into the cache: no root, about 20 s for
 a unix port and 45 s for an image. An image that can't be built is downloaded from its maker. What
 is built has its sources pinned by SHA-256, a download itself where `flash.base_image` knows it; of
-another the SHA-256 is said, to be compared with the maker's. The cache is STAGELOG_CACHE, or
+another the SHA-256 is printed, to be compared with the maker's. The cache is STAGELOG_CACHE, or
 stagelog in XDG_CACHE_HOME or ~/.cache.
 `python -m stagelog.rig.runtimes NAME...` makes them ready and prints their paths; without a name
-it lists what is there. Fails with RuntimeUnavailable, which says what to do.
+it lists what is there. Fails with RuntimeUnavailable, whose hint says what to do.
 """
 
 import hashlib

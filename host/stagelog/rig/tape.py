@@ -108,19 +108,19 @@ def read_tape(path):
     if len(raw) % RECORD_BYTES:
         raise InputError(
             f"{path} has {len(raw)} bytes, no multiple of {RECORD_BYTES}",
-            "it is cut short or no tape",
+            "it is cut short or not a tape",
         )
     tape = np.frombuffer(raw, TAPE)
     foreign = (tape["kind"] > STATE) | (tape["zero"] != 0) | (tape["dlc"] > 15)
     if foreign.any():
         raise InputError(
-            f"{path}: record {int(np.argmax(foreign))} is none of a tape",
-            "it is damaged or no tape",
+            f"{path}: record {int(np.argmax(foreign))} is not a record of a tape",
+            "it is damaged or not a tape",
         )
     late = _first_step_back(tape)
     if late is not None:
         raise InputError(
-            f"{path}: record {late} is earlier than the one before", "it is damaged or no tape"
+            f"{path}: record {late} is earlier than the one before", "it is damaged or not a tape"
         )
     return tape
 

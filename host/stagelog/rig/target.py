@@ -1,7 +1,7 @@
-"""What a test asks of a rig, whatever stands behind it: play a bus, cut the power, talk to the
+"""The interface of a rig to its tests, for every target: play a bus, cut the power, talk to the
 logger.
 
-    target          behind it
+    target          what it runs
     sim             the application in this process, models of everything, virtual time
     rp2040          the shipped firmware on an emulated chip (`rig.rp2040.target`)
     hardware        a board on a cable and a python-can interface (`rig.hardware`)
@@ -46,7 +46,7 @@ class Target(Protocol):
     link: Link
     is_on: bool
     now_us: int  # since the target was made, or since power-on
-    drove_dominant: bool | None  # the logger has touched its bus; None: nobody can see that
+    drove_dominant: bool | None  # the logger has driven its bus; None: that cannot be seen
 
     def play(self, tape: np.ndarray) -> None:
         """Play a tape from now on, up to its last event."""
@@ -58,7 +58,7 @@ class Target(Protocol):
         """Let time pass on a silent bus."""
 
     def close(self) -> None:
-        """Put everything away."""
+        """Release everything."""
 
 
 def tape_events(tape, offset_us=0, chunk=65536):
@@ -70,8 +70,8 @@ def tape_events(tape, offset_us=0, chunk=65536):
 
 
 def light_of(steps):
-    """Return the steps of a light, a number of LIGHT_STEPS bits, turned to its least value: equal
-    for two looks at the same pattern.
+    """Return the steps of a light, a number of LIGHT_STEPS bits, rotated to its least value: equal
+    for two samples of the same pattern.
     """
     turned = (steps >> n | steps << LIGHT_STEPS - n for n in range(LIGHT_STEPS))
     return min(value & (1 << LIGHT_STEPS) - 1 for value in turned)
@@ -104,7 +104,7 @@ class SimTarget:
 
     @property
     def app(self):
-        """The application, for what only this target can look at."""
+        """The application, for tests that only this target can run."""
         return self._logger.app
 
     @property
@@ -128,7 +128,7 @@ class SimTarget:
         self.link = Link(self._logger, "sim", self._logger.clock)
 
     def power_cut(self):
-        """Take the power away: memory is gone, so is the write under way, the card stays."""
+        """Cut the power: memory and the write in progress are lost, the card stays."""
         self._logger.close()
         self._logger = None
 
@@ -167,7 +167,7 @@ class SimTarget:
         card.swap(FileImage(path))
 
     def card_protect(self):
-        """Let the card lock itself for ever, as worn ones do."""
+        """Lock the card for ever, as worn ones do."""
         self.app.board.card.read_only = True
 
     def controller_remove(self):
@@ -191,7 +191,7 @@ class SimTarget:
         self._logger.world.run_for(us)
 
     def close(self):
-        """Put everything away."""
+        """Release everything."""
         if self._logger is not None:
             self._logger.close()
 

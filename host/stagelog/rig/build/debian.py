@@ -17,7 +17,7 @@ from stagelog.errors import StagelogError
 
 MIRROR_VARIABLE = "STAGELOG_DEBIAN_MIRROR"
 _APT_HELPER = Path("/usr/lib/apt/apt-helper")
-# Never unpacked: beside the machine's own loader another C library would break every program.
+# Never unpacked: a second C library beside the machine's own loader would break every program.
 _NEVER_UNPACKED = ("libc6_", "libc-bin_")
 
 
@@ -104,7 +104,7 @@ def _refreshed_options(folder, log):
     options = [f"Dir::State::lists={lists}", "Dir::Cache::pkgcache=", "Dir::Cache::srcpkgcache="]
     options += ["APT::Sandbox::User=root", "Debug::NoLocking=1", "Acquire::Languages=none"]
     options = [word for option in options for word in ("-o", option)]
-    # A third party's source that does not answer must not stop us: what counts is asked below.
+    # A third party's source that does not answer must not stop us; needed ones are checked below.
     _run(["apt-get", "-qq", *options, "update"], log)
     return options
 

@@ -122,13 +122,13 @@ def build(name, target, cache, say):
 
 @contextlib.contextmanager
 def locked(path, say):
-    """Hold an inter-process lock; say so if another process has it."""
+    """Hold an inter-process lock; report it if another process has it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            say("waiting for another process that is at it")
+            say("waiting for another process that builds it")
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

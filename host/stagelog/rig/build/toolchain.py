@@ -1,7 +1,7 @@
 """Compilers for a build: the machine's own where they work, else unpacked from packages.
 
 `build_environment` returns the variables that unix.sh and pico.sh run with. Whether a compiler is
-there is asked by compiling with it, not by its name. Fails with RuntimeUnavailable.
+there is tested by compiling with it, not by its name. Fails with RuntimeUnavailable.
 """
 
 import os
@@ -125,7 +125,7 @@ def _unpack(name, packages, folder, log, say, exclude=()):
 
 
 def _compiles(command, program, env, log):
-    """Say whether the compiler makes a program of this source."""
+    """Return whether the compiler makes a program of this source."""
     command = [*command, "-", "-lm", "-o", os.devnull]
     try:
         done = subprocess.run(

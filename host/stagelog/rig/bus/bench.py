@@ -1,6 +1,6 @@
 """How fast the simulated bus is: `python -m stagelog.rig.bus.bench` prints frames per second.
 
-Owns the figures for people to look at. No test holds them: they depend on the machine.
+Owns the figures for people to read. No test checks them: they depend on the machine.
 """
 
 from time import process_time
@@ -9,7 +9,7 @@ from stagelog.rig.bus import Bus, nodes
 
 
 def throughput(duration_s=2):
-    """Return frames per second of processor time for each path, for people to look at.
+    """Return frames per second of processor time for each path, for people to read.
 
     duration_s   bus time of the arithmetic runs; the slower paths get a tenth and a hundredth
     """

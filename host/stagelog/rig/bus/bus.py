@@ -62,7 +62,7 @@ def simulate(sources, until_ns, bitrate_bps=500_000, index=0):
 
 
 class Bus:
-    """A CAN bus. Invariant: all that happened up to now_ns has been given out, nothing later."""
+    """A CAN bus. Invariant: all that happened up to now_ns has been returned, nothing later."""
 
     def __init__(self, bitrate_bps=500_000, index=0, every_bit=False):
         """Make an empty bus; with `every_bit` it takes no short cut: slow, the tests' oracle."""
@@ -216,7 +216,7 @@ class Bus:
     # frame by frame
 
     def _run_frames(self, until_ps):
-        """Pass clean frames one by one; returns at `until_ps` or where bits must be looked at."""
+        """Pass clean frames one by one; returns at `until_ps` or where bits must be simulated."""
         medium = self._medium
         nodes = self._active()
         missed_by = self._missed_by()
@@ -300,7 +300,7 @@ class Bus:
         rows["missed_by"] = self._missed_by()
         return rows
 
-    # small things
+    # helpers
 
     def _check_free(self, name):
         if any(node.name == name for node in self.nodes):

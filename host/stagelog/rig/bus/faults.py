@@ -4,8 +4,8 @@ Owns the meaning of each effect and when it applies. Does not own the wire (`bus
 frames that suffer. Time is nanoseconds of bus time; everything random takes its seed. A fault that
 makes no sense is a UsageError.
 
-A fault bends levels, it never writes frames: error flags, counters and lost frames follow from the
-protocol.
+A fault changes levels, it never writes frames: error flags, counters and lost frames follow from
+the protocol.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,7 +24,7 @@ class Effect(Enum):
     """What a window does to levels: WIRE_* to the whole bus, the others to one node."""
 
     WIRE_DOMINANT = "wire dominant"  # shorted, or a transceiver stuck on
-    WIRE_RECESSIVE = "wire recessive"  # CANH and CANL together: nobody is heard
+    WIRE_RECESSIVE = "wire recessive"  # CANH and CANL shorted: no node is received
     WIRE_INVERT = "wire inverted"  # a disturbance that all nodes see
     OPEN = "connector open"  # the node hears itself alone
     SEND_RECESSIVE = "sends nothing"  # its dominant bits do not reach the wire

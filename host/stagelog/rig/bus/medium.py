@@ -1,4 +1,4 @@
-"""The wire, bit by bit: each node's own clock, the wired AND between them, faults that bend it.
+"""The wire, bit by bit: each node's own clock, the wired AND between them, faults that change it.
 
 Owns when each node begins and samples a bit (hard and soft synchronisation), and what level it
 sees. Does not own the protocol (`bus.controller`) nor the decision to go down to bits (`bus`).
@@ -42,7 +42,7 @@ class Medium:
 
         Returns (events, leave_ps): events [(t_ps, node, report, due_ps)] in time order, the last
         ones up to a bit time past `until_ps`; leave_ps is the bit boundary from which clean frames
-        may go on, or None.
+        may continue, or None.
         """
         events = []
         nodes = self._join(now_ps)
@@ -242,7 +242,7 @@ class Medium:
         return min((queue.head_key, queue.head_bits) for queue in heads)[1] - 3
 
     def _rest(self, until_ps, may_leave):
-        """Account for busy time; return the bit boundary from which clean frames may go on."""
+        """Account for busy time; return the bit boundary from which clean frames may continue."""
         nodes = self._online
         settled = True
         for node in nodes:

@@ -201,7 +201,7 @@ class Node:
         self.controller.integrate()
 
     def switch(self, on):
-        """Take its power, or give it back: then it starts with zero counters and integrates."""
+        """Cut its power or restore it: then it starts with zero counters and integrates."""
         if on and not self.online:
             self.controller.reset()
             self.t_event = -1

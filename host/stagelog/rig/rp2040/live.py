@@ -39,7 +39,7 @@ class EmulatedLogger:
         self._cable.serve(until)
 
     def close(self):
-        """Unplug and put the card away."""
+        """Unplug and close the card."""
         self._cable.stop()
         self._board.close()
         self._image.close()

@@ -21,7 +21,7 @@ from stagelog.rig.rp2040.engine import FS_PER_US
 from stagelog.rig.rp2040.spi_wire import SpiWire
 from stagelog.rig.rp2040.tape_player import TapePlayer
 
-# What became of a frame.
+# Outcome of a frame.
 WAITING, DELIVERED, LOST, FILTERED, INACTIVE, FORGOTTEN = range(6)
 
 _OSCILLATOR_RESET_clk = 128
@@ -44,7 +44,7 @@ class SentFrame(NamedTuple):
 class Mcp2515:
     """One controller. Invariant: every frame offered to it has exactly one outcome.
 
-    bitrate_bps       of the bus it hangs on
+    bitrate_bps       of the bus it is connected to
     crystal_Hz        its own crystal
     interrupt, rx0bf, rx1bf   pins of the board that INT, RX0BF and RX1BF go to, or None
     release_ns        chip select to the rise of a pin whose buffer was released; None: drawn by
@@ -114,7 +114,7 @@ class Mcp2515:
         self._deaf_until_us = self._clock.t_us + self._crystal_start_us
 
     def power_off(self):
-        """All is forgotten; the bus goes on without it."""
+        """All state is lost; the bus continues without it."""
         self._reset()
         self._deaf_until_us = float("inf")
 

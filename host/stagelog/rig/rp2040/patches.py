@@ -51,7 +51,7 @@ class PatchedUsb(usb.RPUSBController):
         self._wire = chip.clock.create_alarm(self._packet_done)
 
     def reset(self):
-        """Registers to their reset state; what was armed is forgotten."""
+        """Registers to their reset state; what was armed is discarded."""
         super().reset()
         if hasattr(self, "_armed"):
             self._armed.clear()
@@ -86,7 +86,9 @@ class PatchedUsb(usb.RPUSBController):
         self.serve()
 
     def serve(self):
-        """Put the next packet on the wire, if there is one; the host calls it when it has news."""
+        """Put the next packet on the wire, if there is one; the host calls it when its state
+        changes.
+        """
         if self._in_flight or not self.host:
             return
         for buffer in sorted(self._armed, key=lambda item: item[0] != 0):

@@ -1,4 +1,4 @@
-"""An SD card in SPI mode, byte by byte: what a driver relies on, and what goes wrong with cards.
+"""An SD card in SPI mode, byte by byte: what drivers rely on, and the faults of cards.
 
 Owns the protocol of Physical Layer Simplified Specification 6.00, chapter 7, for SDHC and SDXC
 cards, the time things take and the faults below. Does not own the sectors (card_image).
