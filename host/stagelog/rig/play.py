@@ -1,4 +1,4 @@
-"""Turn frames to be sent into the tape of a listener on the bus, with bit times and arbitration."""
+"""Turn frames to be sent into the tape of a bus listener, with bit times and arbitration."""
 
 import numpy as np
 
