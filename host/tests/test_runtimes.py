@@ -163,7 +163,7 @@ def test_image_that_cannot_be_built_is_downloaded(tmp_path, offline):
 @pytest.mark.parametrize(
     ("name", "file", "what"),
     [
-        ("pico-1.25", "RPI_PICO-20250415-v1.25.0.uf2", "no UF2"),
+        ("pico-1.25", "RPI_PICO-20250415-v1.25.0.uf2", "not a UF2"),
         ("pico-1.29", "RPI_PICO-20260824-v1.29.0.uf2", "SHA-256 .* is wanted"),
     ],
 )

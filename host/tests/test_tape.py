@@ -88,8 +88,8 @@ def test_tapes_of_two_buses_are_joined_by_time(log):
     ("spoil", "words"),
     [
         (lambda raw: raw[:-1], "no multiple of 32"),
-        (lambda raw: raw[:8] + b"\x09" + raw[9:], "record 0 is none of a tape"),
-        (lambda raw: raw[:95] + b"\x01" + raw[96:], "record 2 is none of a tape"),
+        (lambda raw: raw[:8] + b"\x09" + raw[9:], "record 0 is not a record of a tape"),
+        (lambda raw: raw[:95] + b"\x01" + raw[96:], "record 2 is not a record of a tape"),
         (lambda raw: raw[64:96] + raw, "record 1 is earlier"),
     ],
 )

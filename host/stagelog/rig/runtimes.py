@@ -191,10 +191,10 @@ def _find_unix_defect(name, path):
 def _find_uf2_defect(name, path):
     image = path.read_bytes()
     if not image or len(image) % 512:
-        return f"{len(image)} bytes are no UF2 image"
+        return f"{len(image)} bytes are not a UF2 image"
     first = _UF2_BLOCK.unpack_from(image)
     if first[:2] != _UF2_MAGIC or first[7] != _RP2040_FAMILY:
-        return "it is no UF2 image for the RP2040"
+        return "it is not a UF2 image for the RP2040"
     flash = b"".join(image[at + 32 : at + 288] for at in range(0, len(image), 512))
     version = name.removeprefix("pico-")
     return None if f"v{version}.".encode() in flash else f"it is not MicroPython {version}"
