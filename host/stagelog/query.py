@@ -19,15 +19,22 @@ Fails with InputError (no archive, a file that is not ours, SQL that DuckDB refu
 
 import json
 import shutil
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
-from stagelog.archive import find_sessions, superseded
+from stagelog.archive import Entry, find_sessions, superseded
 from stagelog.errors import InputError
 from stagelog.export.files import writing
 from stagelog.export.parquet import SCHEMA
 from stagelog.extras import need
+
+if TYPE_CHECKING:
+    from stagelog.dbc import Database
+    from stagelog.decode import Plan
+    from stagelog.verdict import Verdict
 
 HIVE = ("event", "car", "stage", "session")
 SESSION_FIELDS = {
@@ -45,6 +52,10 @@ SESSION_FIELDS = {
 }
 
 
+# (column, scale, offset) of each column of a file, None where it is no signal
+Layout: TypeAlias = tuple[tuple[str, str | None, str | None], ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """A column of a view."""
@@ -53,7 +64,9 @@ class Column:
     unit: str
 
 
-def decode_archive(root, database, force=False):
+def decode_archive(
+    root: str | Path, database: "Database", force: bool = False
+) -> Iterator[tuple[Entry, int, str | None]]:
     """Decode the sessions below `root` that are not, or were with another DBC.
 
     Yields (Entry, number of messages, None) of each session decoded now, and (Entry, 0, reason)
@@ -71,7 +84,7 @@ def decode_archive(root, database, force=False):
                 yield entry, 0, str(error)
 
 
-def _counted(root):
+def _counted(root: str | Path) -> list[Entry]:
     """Return the [Entry] of the sessions below `root`, of copies of one session the one that
     counts.
     """
@@ -80,11 +93,11 @@ def _counted(root):
     return [entry for entry in entries if entry.path not in copies]
 
 
-def _folder_of(entry):
+def _folder_of(entry: Entry) -> Path:
     return entry.folder / f"session={entry.path.stem}"
 
 
-def _is_fresh(folder, entry, database):
+def _is_fresh(folder: Path, entry: Entry, database: "Database") -> bool:
     first = next(iter(sorted(folder.glob("*.parquet"))), None)
     if first is None:
         return False
@@ -95,7 +108,7 @@ def _is_fresh(folder, entry, database):
     )
 
 
-def _decode(entry, folder, plan, database):
+def _decode(entry: Entry, folder: Path, plan: "Plan", database: "Database") -> int:
     """Decode one session file into `folder`; return the number of messages."""
     from stagelog.archive.manifest import sha256_of
     from stagelog.decode import iter_decode
@@ -108,7 +121,7 @@ def _decode(entry, folder, plan, database):
     if len(judged.accounts) != 1:
         raise InputError(f"{entry.path} holds {len(judged.accounts)} sessions")
     session, timeline = judged.accounts[0].session, judged.accounts[0].timeline
-    metadata = {
+    metadata: dict[str, Any] = {
         "session": session.identity.name,
         "source_sha256": sha256_of(entry.path),
         "verdict": judged.verdict_of(judged.accounts[0]).as_dict(),
@@ -137,7 +150,7 @@ class Archive:
     Views are made when a query names them: an archive of a season has thousands of files.
     """
 
-    def __init__(self, root):
+    def __init__(self, root: str | Path) -> None:
         duckdb = need("duckdb", "query")
         need("pyarrow.parquet", "query")
         self.root = Path(root).resolve()
@@ -146,22 +159,22 @@ class Archive:
         offline = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
         self.connection = duckdb.connect(config=offline)
         self._error = duckdb.Error
-        self._made = set()
+        self._made: set[str] = set()
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self.close()
 
-    def close(self):
+    def close(self) -> None:
         """Close the connection."""
         self.connection.close()
 
     @cached_property
-    def files(self):
+    def files(self) -> dict[str, list[Path]]:
         """Return {message: [Path]} of all decoded files, without those of copies of a session."""
-        found = {}
+        found: dict[str, list[Path]] = {}
         copies = {_folder_of(entry) for entry in superseded(find_sessions(self.root))}
         for path in sorted(self.root.rglob("session=*/*.parquet")):
             if path.parent in copies:
@@ -170,14 +183,14 @@ class Archive:
                 found.setdefault(path.stem, []).append(path)
         return found
 
-    def columns(self, message):
+    def columns(self, message: str) -> list[Column]:
         """Return the [Column] of a message's view, as its newest file has them."""
         self._need(message)
         fields = _schema(self.files[message][-1])[0]
         hive = [Column(name, "") for name in (*HIVE, "time")]
         return hive + [Column(name, about.get("unit", "")) for name, about in fields.items()]
 
-    def sql(self, text):
+    def sql(self, text: str) -> Any:
         """Run SQL and return DuckDB's relation: .fetchall(), .df(), .pl(), .columns.
 
         Raises InputError with DuckDB's message; None for a statement without a result.
@@ -193,7 +206,7 @@ class Archive:
         except self._error as error:
             raise InputError(_reason(error), self._known()) from None
 
-    def rows(self, text):
+    def rows(self, text: str) -> tuple[list[str], list[tuple[Any, ...]]]:
         """Run SQL and return (column names, rows as tuples); InputError with DuckDB's message."""
         relation = self.sql(text)
         if relation is None:
@@ -204,7 +217,7 @@ class Archive:
             raise InputError(_reason(error)) from None
 
     @property
-    def verdicts(self):
+    def verdicts(self) -> "dict[str, Verdict]":
         """Return {session: verdict.Verdict} of the sessions behind the views that were named."""
         from stagelog.verdict import Verdict
 
@@ -214,27 +227,27 @@ class Archive:
         return found
 
     @property
-    def undecoded(self):
+    def undecoded(self) -> list[Entry]:
         """Return the [Entry] of sessions that no view holds: they were never decoded."""
         return [entry for entry in _counted(self.root) if not _folder_of(entry).is_dir()]
 
-    def _known(self):
+    def _known(self) -> str:
         if not self.files:
             return "nothing is decoded here yet: add --dbc"
         return f"views: {', '.join(sorted(self.files))}, sessions"
 
-    def _need(self, message):
+    def _need(self, message: str) -> None:
         if message not in self.files:
             raise InputError(f'{self.root} holds nothing of "{message}"', self._known())
 
-    def _make(self, message):
+    def _make(self, message: str) -> None:
         """Create the view of a message: files of the same layout together, each scaled by its
         own.
         """
         if message in self._made:
             return
-        groups = {}
-        clocks = {}
+        groups: dict[tuple[tuple[str, ...], str, Layout], list[Path]] = {}
+        clocks: dict[str, dict[str, Any]] = {}
         for path in self.files[message]:
             fields, facts = _schema(path)
             hive = tuple(part.partition("=")[0] for part in path.parts[:-1] if "=" in part)
@@ -251,7 +264,7 @@ class Archive:
         )
         self._made.add(message)
 
-    def _make_sessions(self):
+    def _make_sessions(self) -> None:
         if "sessions" in self._made:
             return
         columns = ", ".join(f"{_name(n)} VARCHAR" for n in HIVE)
@@ -267,12 +280,20 @@ class Archive:
         self._made.add("sessions")
 
 
-def _select(paths, hive, form, layout, clocks):
+def _select(
+    paths: Sequence[Path],
+    hive: tuple[str, ...],
+    form: str,
+    layout: Layout,
+    clocks: Mapping[str, Mapping[str, Any]],
+) -> str:
     """Return the SELECT over files that have the same columns and scales."""
     columns = [_name(name) for name in hive if name in HIVE]
     columns.append(f"{_time(paths, clocks)} as time")
     for name, scale, offset in layout:
-        if scale is None or form == "tool" or (float(scale) == 1 and float(offset) == 0):
+        if scale is None or offset is None or form == "tool":
+            columns.append(_name(name))
+        elif float(scale) == 1 and float(offset) == 0:
             columns.append(_name(name))
         else:
             value = f"{_name(name)}::DOUBLE * {_text(scale)}::DOUBLE"
@@ -283,7 +304,7 @@ def _select(paths, hive, form, layout, clocks):
     return f"select {', '.join(columns)} from {source}"
 
 
-def _time(paths, clocks):
+def _time(paths: Sequence[Path], clocks: Mapping[str, Mapping[str, Any]]) -> str:
     """Return the expression of the wall clock: one branch per session, computed when asked for."""
     branches = []
     for session in dict.fromkeys(path.parent.name.removeprefix("session=") for path in paths):
@@ -298,7 +319,7 @@ def _time(paths, clocks):
     return f"case session {' '.join(branches)} end"
 
 
-def _schema(path):
+def _schema(path: Path) -> tuple[dict[str, dict[str, str]], dict[str, Any]]:
     """Return ({column: its metadata}, the file's own metadata); InputError if it is not ours."""
     import pyarrow.parquet as pq
 
@@ -316,13 +337,13 @@ def _schema(path):
     return fields, facts
 
 
-def _reason(error):
+def _reason(error: Exception) -> str:
     return f"the query fails: {' '.join(str(error).split())}"
 
 
-def _name(text):
+def _name(text: object) -> str:
     return '"' + str(text).replace('"', '""') + '"'
 
 
-def _text(value):
+def _text(value: object) -> str:
     return "'" + str(value).replace("'", "''") + "'"

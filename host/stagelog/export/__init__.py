@@ -23,11 +23,15 @@ Nothing appears under its final name before it is complete; an existing file is 
 installed). What a format cannot hold is counted in `sink.n_left_out`.
 """
 
+from collections.abc import Sequence
+from pathlib import Path
+
 from stagelog.errors import UsageError
 from stagelog.export.blf import BlfSink
 from stagelog.export.can_text import CanTextSink
 from stagelog.export.candump import CandumpSink
 from stagelog.export.csv import CsvSink, ResampledCsvSink
+from stagelog.export.files import FrameSink
 from stagelog.export.mcap import McapSink
 from stagelog.export.mf4 import Mf4FrameSink, Mf4SignalSink
 from stagelog.export.motec import MotecSink
@@ -36,7 +40,9 @@ from stagelog.export.parquet import ParquetSink, load_parquet
 FRAME_KINDS = ("candump", "blf", "asc", "trc", "mf4")
 
 
-def open_frame_sink(path, kind, ifaces=(), overwrite=False):
+def open_frame_sink(
+    path: str | Path, kind: str, ifaces: Sequence[str] = (), overwrite: bool = False
+) -> FrameSink:
     """Return a writer of frames; `kind` is one of FRAME_KINDS."""
     if kind == "candump":
         return CandumpSink(path, ifaces, overwrite=overwrite)

@@ -9,15 +9,17 @@ import datetime
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from stagelog.export.files import Sink, writing
-from stagelog.model import BRS, EARLIEST_US, ERR, ESI, EXT, FD, RTR
+from stagelog.export.files import FrameSink, writing
+from stagelog.model import BRS, EARLIEST_US, ERR, ESI, EXT, FD, RTR, FrameTable
 
 CONTAINER_BYTES = 128 << 10
 _LEVEL = 3
-_HEAD = [
+_HEAD: list[Any] = [
     ("mark", "S4"),
     ("n_head", "<u2"),
     ("version", "<u2"),
@@ -60,14 +62,14 @@ _ERROR = np.dtype(
 )
 
 
-class BlfSink(Sink):
+class BlfSink(FrameSink):
     """Writes frame table after frame table into one file."""
 
-    def __init__(self, path, *, overwrite=False):
+    def __init__(self, path: str | Path, *, overwrite: bool = False) -> None:
         super().__init__(overwrite)
         self._path = Path(path)
         self._buffer = bytearray()
-        self._start_us = None
+        self._start_us: int | None = None
         self._last_us = 0
         self._n_objects = 0
         self._n_inflated = 144
@@ -76,7 +78,7 @@ class BlfSink(Sink):
             self._file = open(part, "wb")
             self._file.write(bytes(144))
 
-    def write(self, frames):
+    def write(self, frames: FrameTable) -> None:
         """Add the frames of one table."""
         if not len(frames):
             return
@@ -92,7 +94,7 @@ class BlfSink(Sink):
         while len(self._buffer) >= CONTAINER_BYTES:
             self._write_container(CONTAINER_BYTES)
 
-    def _write_container(self, n):
+    def _write_container(self, n: int) -> None:
         piece = bytes(self._buffer[:n])
         del self._buffer[:n]
         data = zlib.compress(piece, _LEVEL)
@@ -101,7 +103,7 @@ class BlfSink(Sink):
             self._file.write(head + data + bytes(len(data) % 4))
         self._n_inflated += 32 + len(piece)
 
-    def finish(self):
+    def finish(self) -> None:
         """Write what is left and the header."""
         if self._buffer:
             self._write_container(len(self._buffer))
@@ -114,12 +116,12 @@ class BlfSink(Sink):
         self._file.write(head)
         self._file.close()
 
-    def release(self):
+    def release(self) -> None:
         """Close the file."""
         self._file.close()
 
 
-def _system_time(t_us):
+def _system_time(t_us: int) -> bytes:
     """Return a SYSTEMTIME in UTC; zeros for a time that is not a wall-clock time."""
     if t_us < EARLIEST_US:
         return bytes(16)
@@ -129,7 +131,7 @@ def _system_time(t_us):
     return struct.pack("<8H", t.year, t.month, *day, t.hour, t.minute, t.second, ms)
 
 
-def objects_of(frames, start_us):
+def objects_of(frames: FrameTable, start_us: int) -> bytes:
     """Return the BLF objects of a frame table in its order."""
     flags = frames["flags"]
     is_error, is_fd = (flags & ERR) != 0, (flags & FD) != 0
@@ -148,7 +150,7 @@ def objects_of(frames, start_us):
     return text.tobytes()
 
 
-def _new(frames, dtype, kind, start_us):
+def _new(frames: FrameTable, dtype: np.dtype[Any], kind: int, start_us: int) -> NDArray[Any]:
     objects = np.zeros(len(frames), dtype)
     objects["mark"], objects["n_head"], objects["version"] = b"LOBJ", 32, 1
     objects["n"], objects["type"], objects["time_flags"] = dtype.itemsize, kind, 2
@@ -162,13 +164,13 @@ def _new(frames, dtype, kind, start_us):
     return objects
 
 
-def _can(frames, start_us):
+def _can(frames: FrameTable, start_us: int) -> NDArray[Any]:
     objects = _new(frames, _CAN, 1, start_us)
     objects["flags"] = np.where(frames["flags"] & RTR, 0x80, 0)
     return objects
 
 
-def _fd(frames, start_us):
+def _fd(frames: FrameTable, start_us: int) -> NDArray[Any]:
     objects = _new(frames, _CAN_FD, 100, start_us)
     flags = frames["flags"]
     objects["fd"] = 1 | ((flags & BRS) != 0) * 2 | ((flags & ESI) != 0) * 4
@@ -176,5 +178,5 @@ def _fd(frames, start_us):
     return objects
 
 
-def _error(frames, start_us):
+def _error(frames: FrameTable, start_us: int) -> NDArray[Any]:
     return _new(frames, _ERROR, 73, start_us)

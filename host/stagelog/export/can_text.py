@@ -11,24 +11,24 @@ import datetime
 from pathlib import Path
 
 from stagelog.can_messages import messages_of
-from stagelog.export.files import Sink, writing
+from stagelog.export.files import FrameSink, writing
 from stagelog.extras import need
-from stagelog.model import EARLIEST_US, ERR, FD, RTR
+from stagelog.model import EARLIEST_US, ERR, FD, RTR, FrameTable
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
-class CanTextSink(Sink):
+class CanTextSink(FrameSink):
     """Writes frame table after frame table into one file. `kind` is "asc" or "trc"."""
 
-    def __init__(self, path, kind, *, overwrite=False):
+    def __init__(self, path: str | Path, kind: str, *, overwrite: bool = False) -> None:
         super().__init__(overwrite)
         can = need("can", "can")
         self._path = Path(path)
         self._unable = {"asc": 0, "trc": FD | RTR | ERR}[kind]
         self._begin = {"asc": self._begin_asc, "trc": self._begin_trc}[kind]
-        self._start_us = None
+        self._start_us: int | None = None
         part = self.new(self._path)
         with writing(self._path):
             self._file = open(part, "w", encoding="ascii", errors="replace")
@@ -37,7 +37,7 @@ class CanTextSink(Sink):
                 self._file.seek(0)
                 self._file.truncate()
 
-    def write(self, frames):
+    def write(self, frames: FrameTable) -> None:
         """Add the frames of one table."""
         if self._unable:
             is_unable = (frames["flags"] & self._unable) != 0
@@ -54,26 +54,26 @@ class CanTextSink(Sink):
             for message in messages_of(self.not_before(frames, self._start_us), channel_of=_BUS):
                 self._writer.on_message_received(message)
 
-    def _begin_asc(self, start_us):
+    def _begin_asc(self, start_us: int) -> None:
         text = _date_text(start_us)
         self._file.write(f"date {text}\nbase hex  timestamps absolute\ninternal events logged\n")
         self._file.write(f"Begin Triggerblock {text}\n 0.000000 Start of measurement\n")
         self._writer.header_written = True
         self._writer.started = self._writer.last_timestamp = start_us / 1e6
 
-    def _begin_trc(self, start_us):
+    def _begin_trc(self, start_us: int) -> None:
         self._writer.filepath = self._path.name
         self._writer.msgnr = 1
         self._writer.first_timestamp = start_us / 1e6
         self._writer.write_header(start_us / 1e6)
 
-    def finish(self):
+    def finish(self) -> None:
         """Close the file."""
         if self._start_us is None:
             self._begin(0)
         self._writer.stop()
 
-    def release(self):
+    def release(self) -> None:
         """Close the file."""
         self._file.close()
 
@@ -81,7 +81,7 @@ class CanTextSink(Sink):
 _BUS = {k: k for k in range(256)}  # as numbers: the writers add 1, and never see a name
 
 
-def _date_text(t_us):
+def _date_text(t_us: int) -> str:
     """Return `Tue Nov 14 22:13:20.000 2023`, UTC, in English on every machine."""
     t = datetime.datetime.fromtimestamp(t_us // 1000 / 1000, datetime.UTC)
     clock = f"{t:%H:%M:%S}.{t_us // 1000 % 1000:03d}"

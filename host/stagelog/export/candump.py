@@ -7,12 +7,18 @@ and a mask of those that are used. The grammar is drawn in importers/candump.py.
 OutputError.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
-from stagelog.export.files import Sink, writing
-from stagelog.model import BRS, ERR, ESI, EXT, FD, RTR
+from stagelog.export.files import FrameSink, writing
+from stagelog.model import BRS, ERR, ESI, EXT, FD, RTR, FrameTable
+
+Names: TypeAlias = tuple[NDArray[np.uint8], NDArray[np.int64]]  # of names_of()
+Piece: TypeAlias = tuple[NDArray[np.uint8], NDArray[np.bool_]]  # characters, those in use
 
 ROWS = 1 << 15
 _DIGITS = np.array([list(f"{k:04d}".encode()) for k in range(10_000)], np.uint8)
@@ -20,13 +26,15 @@ _HEX = np.array([list(f"{k:02X}".encode()) for k in range(256)], np.uint8)
 _NIBBLE = np.frombuffer(b"0123456789ABCDEF", np.uint8)
 
 
-class CandumpSink(Sink):
+class CandumpSink(FrameSink):
     """Writes frame table after frame table into one file.
 
     `ifaces` names the buses, can0 and so on.
     """
 
-    def __init__(self, path, ifaces=(), *, overwrite=False):
+    def __init__(
+        self, path: str | Path, ifaces: Iterable[str] = (), *, overwrite: bool = False
+    ) -> None:
         super().__init__(overwrite)
         self._path = Path(path)
         self._names = names_of(ifaces)
@@ -34,21 +42,21 @@ class CandumpSink(Sink):
         with writing(self._path):
             self._file = open(part, "wb")
 
-    def write(self, frames):
+    def write(self, frames: FrameTable) -> None:
         """Add the frames of one table."""
         frames = self.not_before(frames, 0)
         with writing(self._path):
             for at in range(0, len(frames), ROWS):
                 self._file.write(candump_text(frames[at : at + ROWS], self._names))
 
-    def finish(self):
+    def finish(self) -> None:
         """Close the file."""
         self._file.close()
 
     release = finish
 
 
-def names_of(ifaces):
+def names_of(ifaces: Iterable[str]) -> Names:
     """Return a uint8[256, width] table of interface names and their lengths.
 
     No name holds a space.
@@ -64,7 +72,7 @@ def names_of(ifaces):
     return table, np.array([len(n) for n in names])
 
 
-def candump_text(frames, names):
+def candump_text(frames: FrameTable, names: Names) -> bytes:
     """Return the lines of a frame table as bytes."""
     table, lengths = names
     flags = frames["flags"]
@@ -94,12 +102,12 @@ def candump_text(frames, names):
     return text[np.concatenate([p[1] for p in pieces], axis=1)].tobytes()
 
 
-def _constant(text, n):
+def _constant(text: bytes, n: int) -> Piece:
     characters = np.frombuffer(text, np.uint8)
     return np.broadcast_to(characters, (n, len(characters))), np.ones((n, len(text)), bool)
 
 
-def _times(t_us):
+def _times(t_us: NDArray[np.int64]) -> list[Piece]:
     """Return the pieces of `(0000000012.345678)`: ten digits of seconds or more."""
     t_us = np.maximum(t_us, 0)
     seconds, micros = np.divmod(t_us, 1_000_000)

@@ -9,9 +9,14 @@ resampled form is for it.
 import csv
 from decimal import Decimal
 from pathlib import Path
+from typing import Any, TextIO
 
 import numpy as np
+from numpy.typing import NDArray
 
+from stagelog.dbc.model import Signal
+from stagelog.decode.plan import Plan
+from stagelog.decode.tables import Decoded, MessageTable
 from stagelog.export.files import FileNames, Sink, plain_text, writing
 from stagelog.export.resample import Resampler, column_names
 
@@ -25,14 +30,16 @@ class CsvSink(Sink):
 
     mode = "phys"
 
-    def __init__(self, folder, *, with_labels=False, overwrite=False):
+    def __init__(
+        self, folder: str | Path, *, with_labels: bool = False, overwrite: bool = False
+    ) -> None:
         super().__init__(overwrite)
         self._folder = Path(folder)
         self._with_labels = with_labels
         self._names = FileNames()
-        self._open = {}
+        self._open: dict[str, TextIO] = {}
 
-    def write(self, decoded):
+    def write(self, decoded: Decoded) -> None:
         """Add the rows of one Decoded."""
         for name, table in decoded.messages.items():
             if name not in self._open:
@@ -46,12 +53,15 @@ class CsvSink(Sink):
                 names += [header_of(s.name, s.unit) for s in signals]
                 csv.writer(file).writerow(names)
             _, *of_frames = table.of_frames().values()
-            columns = [_seconds(table.t_us), *(values.tolist() for values in of_frames)]
+            columns: list[list[Any]] = [
+                _seconds(table.t_us),
+                *(values.tolist() for values in of_frames),
+            ]
             columns += [self._column(table, s) for s in table.signals]
             with writing(self._folder):
                 csv.writer(self._open[name]).writerows(zip(*columns, strict=True))
 
-    def _column(self, table, name):
+    def _column(self, table: MessageTable, name: str) -> list[Any]:
         signal = table.message.signal(name)
         values, rows = table.signals[name], table.rows.get(name)
         cells = _cells(values, signal, self._with_labels)
@@ -62,7 +72,7 @@ class CsvSink(Sink):
             column[row] = cell
         return column
 
-    def finish(self):
+    def finish(self) -> None:
         """Close the files."""
         for file in self._open.values():
             file.close()
@@ -75,7 +85,9 @@ class ResampledCsvSink(Sink):
 
     mode = "phys"
 
-    def __init__(self, path, plan, rate_Hz, *, overwrite=False):
+    def __init__(
+        self, path: str | Path, plan: Plan, rate_Hz: float, *, overwrite: bool = False
+    ) -> None:
         super().__init__(overwrite)
         self._path = Path(path)
         self._resampler = Resampler(column_names(plan), rate_Hz)
@@ -88,32 +100,32 @@ class ResampledCsvSink(Sink):
         header = [header_of(name, signal.unit) for name, signal in named]
         csv.writer(self._file).writerow(["t_s", *header])
 
-    def write(self, decoded):
+    def write(self, decoded: Decoded) -> None:
         """Add the rows that one Decoded completes."""
         t_us, values = self._resampler.feed(decoded)
-        columns = [_seconds(t_us)]
+        columns: list[list[Any]] = [_seconds(t_us)]
         for column, signal in zip(values.T, self._signals, strict=True):
             columns.append(_cells(column, signal, False))
         with writing(self._path):
             csv.writer(self._file).writerows(zip(*columns, strict=True))
 
-    def finish(self):
+    def finish(self) -> None:
         """Close the file."""
         self._file.close()
 
     release = finish
 
 
-def header_of(name, unit):
+def header_of(name: str, unit: str) -> str:
     """Return a column header: `EngSpd [rpm]`."""
     return plain_text(f"{name} [{unit}]" if unit else name)
 
 
-def _seconds(t_us):
+def _seconds(t_us: NDArray[np.int64]) -> list[str]:
     return [f"{t // 1_000_000}.{t % 1_000_000:06d}" for t in t_us.tolist()]
 
 
-def _cells(values, signal, with_labels):
+def _cells(values: NDArray[Any], signal: Signal, with_labels: bool) -> list[Any]:
     """Return the cells of one signal: the digits that its scale and offset have, NaN empty."""
     n_digits = digits_of(signal)
     if n_digits == 0:
@@ -128,10 +140,10 @@ def _cells(values, signal, with_labels):
     return cells
 
 
-def digits_of(signal):
+def digits_of(signal: Signal) -> int | None:
     """Return how many decimals a signal's values can have, None if that is not bounded by 9."""
     if signal.is_float:
         return None
     numbers = (Decimal(repr(signal.scale)), Decimal(repr(signal.offset)))
-    n_digits = max(0, *(-d.normalize().as_tuple().exponent for d in numbers))
+    n_digits = max(0, *(-int(d.normalize().as_tuple().exponent) for d in numbers))
     return n_digits if n_digits <= 9 else None

@@ -6,10 +6,15 @@ exists, a folder that cannot be written, a full disk; then nothing of the export
 
 import contextlib
 import os
+from abc import abstractmethod
+from collections.abc import Iterator
 from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self
 
 from stagelog.archive.names import safe_name
 from stagelog.errors import OutputError
+from stagelog.model import FrameTable
 
 
 class Sink:
@@ -21,28 +26,33 @@ class Sink:
 
     n_left_out = 0  # what the format cannot hold
 
-    def __init__(self, overwrite=False):
+    def __init__(self, overwrite: bool = False) -> None:
         self.overwrite = overwrite
-        self.paths = []  # the written files, after the end
-        self._parts = []  # (part, final)
+        self.paths: list[Path] = []  # the written files, after the end
+        self._parts: list[tuple[Path, Path]] = []  # (part, final)
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind, error, trace):
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> Literal[False]:
         if kind is None:
             self.close()
         else:
             self.abort()
         return False
 
-    def finish(self):
+    def finish(self) -> None:
         """Write what is left and close the files."""
 
-    def release(self):
+    def release(self) -> None:
         """Close the files, whatever is in them."""
 
-    def new(self, path):
+    def new(self, path: str | Path) -> Path:
         """Return the path to write to for a file that will be `path`; its folder is made."""
         path = Path(path)
         if path.exists() and not self.overwrite:
@@ -53,14 +63,14 @@ class Sink:
         self._parts.append((part, path))
         return part
 
-    def not_before(self, frames, start_us):
+    def not_before(self, frames: FrameTable, start_us: int) -> FrameTable:
         """Return the frames of `start_us` or later; count the others as left out."""
         is_before = frames["t_us"] < start_us
         n = int(is_before.sum())
         self.n_left_out += n
         return frames[~is_before] if n else frames
 
-    def close(self):
+    def close(self) -> None:
         """Complete the files and give them their names."""
         try:
             with writing(self._parts[0][1] if self._parts else "nothing"):
@@ -75,7 +85,7 @@ class Sink:
             raise
         self._parts = []
 
-    def abort(self):
+    def abort(self) -> None:
         """Remove what was begun."""
         with contextlib.suppress(Exception):
             self.release()
@@ -85,8 +95,16 @@ class Sink:
         self._parts = []
 
 
+class FrameSink(Sink):
+    """Takes frame table after frame table."""
+
+    @abstractmethod
+    def write(self, frames: FrameTable) -> None:
+        """Add the frames of one table."""
+
+
 @contextlib.contextmanager
-def writing(path):
+def writing(path: object) -> Iterator[None]:
     """Turn an OSError in the body into an OutputError that names the file."""
     try:
         yield
@@ -102,10 +120,10 @@ class FileNames:
     Two messages never share one, on any file system.
     """
 
-    def __init__(self):
-        self._taken = {}
+    def __init__(self) -> None:
+        self._taken: dict[str, str] = {}
 
-    def of(self, name):
+    def of(self, name: str) -> str:
         """Return a safe name without suffix, the same for the same message."""
         if name not in self._taken:
             safe = base = safe_name(name, "message")
@@ -118,7 +136,7 @@ class FileNames:
         return self._taken[name]
 
 
-def plain_text(text):
+def plain_text(text: object) -> str:
     """Return text that no spreadsheet reads as a formula: such a beginning gets an apostrophe."""
     text = "".join(c if c.isprintable() else " " for c in str(text))
     return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text

@@ -9,9 +9,11 @@ OutputError.
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from stagelog.decode.tables import Decoded, MessageTable
 from stagelog.export.files import Sink, writing
 from stagelog.extras import need
 
@@ -21,13 +23,15 @@ class McapSink(Sink):
 
     mode = "phys"
 
-    def __init__(self, path, *, compression="zstd", overwrite=False):
+    def __init__(
+        self, path: str | Path, *, compression: str = "zstd", overwrite: bool = False
+    ) -> None:
         super().__init__(overwrite)
         need("mcap", "export")
         from mcap.writer import CompressionType, Writer
 
         self._path = Path(path)
-        self._channels = {}
+        self._channels: dict[str, int] = {}
         part = self.new(self._path)
         with writing(self._path):
             self._file = open(part, "wb")
@@ -35,7 +39,7 @@ class McapSink(Sink):
         self._writer = Writer(self._file, compression=kind)
         self._writer.start(profile="", library="stagelog")
 
-    def write(self, decoded):
+    def write(self, decoded: Decoded) -> None:
         """Add the messages of one Decoded."""
         tables = [t for t in decoded.messages.values() if len(t)]
         if not tables:
@@ -54,7 +58,7 @@ class McapSink(Sink):
                 at_ns = max(at_us, 0) * 1000
                 add(channels[k], at_ns, texts[k][j].encode(), at_ns)
 
-    def _channel(self, table):
+    def _channel(self, table: MessageTable) -> int:
         name = table.name
         if name not in self._channels:
             data = json.dumps(schema_of(table)).encode()
@@ -62,17 +66,17 @@ class McapSink(Sink):
             self._channels[name] = self._writer.register_channel(f"/{name}", "json", schema)
         return self._channels[name]
 
-    def finish(self):
+    def finish(self) -> None:
         """Write the index and close the file."""
         self._writer.finish()
         self._file.close()
 
-    def release(self):
+    def release(self) -> None:
         """Close the file."""
         self._file.close()
 
 
-def schema_of(table):
+def schema_of(table: MessageTable) -> dict[str, Any]:
     """Return the JSON schema of a message."""
     properties = {}
     for name in table.signals:
@@ -83,7 +87,7 @@ def schema_of(table):
     return {"type": "object", "title": table.name, "properties": properties}
 
 
-def json_rows(table):
+def json_rows(table: MessageTable) -> list[str]:
     """Return one JSON text per row of a table."""
     names = [json.dumps(name) for name in table.signals]
     if not table.rows and all(np.isfinite(v).all() for v in table.signals.values()):
@@ -95,10 +99,10 @@ def json_rows(table):
             if columns
             else ["{}"] * len(table)
         )
-    rows = [[] for _ in range(len(table))]
+    rows: list[list[str]] = [[] for _ in range(len(table))]
     for text, (name, values) in zip(names, table.signals.items(), strict=True):
-        where = table.rows.get(name)
-        where = range(len(table)) if where is None else where.tolist()
+        present = table.rows.get(name)
+        where = range(len(table)) if present is None else present.tolist()
         for row, value in zip(where, values.tolist(), strict=True):
             rows[row].append(f"{text}:{value!r}" if math.isfinite(value) else f"{text}:null")
     return ["{" + ",".join(parts) + "}" for parts in rows]

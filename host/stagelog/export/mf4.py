@@ -7,13 +7,18 @@ CAN_ErrorFrame; BusChannel from 1). Fails with OutputError.
 """
 
 import datetime
+from collections.abc import Hashable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from stagelog.export.files import Sink, writing
+from stagelog.dbc.model import Signal as DbcSignal
+from stagelog.decode.tables import Decoded, MessageTable
+from stagelog.export.files import FrameSink, Sink, writing
 from stagelog.extras import need
-from stagelog.model import BRS, EARLIEST_US, ERR, ESI, EXT, FD, RTR
+from stagelog.model import BRS, EARLIEST_US, ERR, ESI, EXT, FD, RTR, FrameTable
 
 
 class _Mf4Sink(Sink):
@@ -22,7 +27,7 @@ class _Mf4Sink(Sink):
     compression   0 none, 1 deflate, 2 transposed and deflated
     """
 
-    def __init__(self, path, compression, overwrite):
+    def __init__(self, path: str | Path, compression: int, overwrite: bool) -> None:
         super().__init__(overwrite)
         need("asammdf", "mf4")
         from asammdf import MDF
@@ -30,18 +35,18 @@ class _Mf4Sink(Sink):
         self._path = Path(path)
         # asammdf needs its own extension; the file is renamed at the end as for every writer
         self._part = self.new(self._path)
-        self._mdf = MDF(version="4.10")
+        self._mdf: Any = MDF(version="4.10")
         self._compression = compression
-        self._start_us = None
-        self._groups = {}
+        self._start_us: int | None = None
+        self._groups: dict[Hashable, Any] = {}
 
-    def _begin(self, t_us):
+    def _begin(self, t_us: int) -> None:
         if self._start_us is None:
             self._start_us = t_us if t_us >= EARLIEST_US else 0
             start = datetime.datetime.fromtimestamp(self._start_us / 1e6, datetime.UTC)
             self._mdf.header.start_time = start
 
-    def _put(self, key, signals, name):
+    def _put(self, key: Hashable, signals: list[Any], name: str) -> None:
         """Append samples to the group of a key, which is made at the first call."""
         if key not in self._groups:
             self._groups[key] = self._mdf.append(signals, acq_name=name, common_timebase=True)
@@ -49,7 +54,7 @@ class _Mf4Sink(Sink):
         pairs = [(signals[0].timestamps, None), *((s.samples, None) for s in signals)]
         self._mdf.extend(self._groups[key], pairs)
 
-    def finish(self):
+    def finish(self) -> None:
         """Save the file."""
         temporary = self._part.with_suffix(".mf4")
         try:
@@ -59,7 +64,7 @@ class _Mf4Sink(Sink):
             temporary.unlink(missing_ok=True)
             self._mdf.close()
 
-    def release(self):
+    def release(self) -> None:
         """Close the files of asammdf."""
         self._mdf.close()
 
@@ -69,10 +74,10 @@ class Mf4SignalSink(_Mf4Sink):
 
     mode = "raw"
 
-    def __init__(self, path, *, compression=2, overwrite=False):
+    def __init__(self, path: str | Path, *, compression: int = 2, overwrite: bool = False) -> None:
         super().__init__(path, compression, overwrite)
 
-    def write(self, decoded):
+    def write(self, decoded: Decoded) -> None:
         """Add the samples of one Decoded."""
         tables = [t for t in decoded.messages.values() if len(t)]
         if tables:
@@ -88,10 +93,12 @@ class Mf4SignalSink(_Mf4Sink):
                         signals = self._signals(table, [name], t_us)
                         self._put((table.name, name), signals, f"{table.name}.{name}")
 
-    def _signals(self, table, names, t_us):
+    def _signals(
+        self, table: MessageTable, names: list[str], t_us: NDArray[np.int64]
+    ) -> list[Any]:
         from asammdf import Signal
 
-        seconds = (t_us - self._start_us) / 1e6
+        seconds = (t_us - (self._start_us or 0)) / 1e6
         return [
             Signal(
                 table.signals[name],
@@ -105,24 +112,24 @@ class Mf4SignalSink(_Mf4Sink):
         ]
 
 
-def conversion_of(signal):
+def conversion_of(signal: DbcSignal) -> dict[str, Any] | None:
     """Return asammdf's conversion of a signal: texts, a line, or None."""
     is_identity = signal.scale == 1 and signal.offset == 0
     if signal.choices and is_identity and not signal.is_float:
-        table = {}
+        table: dict[str, Any] = {}
         for k, (value, text) in enumerate(sorted(signal.choices.items())):
             table[f"val_{k}"], table[f"text_{k}"] = value, text.encode()
         return {**table, "default_addr": b""}
     return None if is_identity else {"a": float(signal.scale), "b": float(signal.offset)}
 
 
-class Mf4FrameSink(_Mf4Sink):
+class Mf4FrameSink(_Mf4Sink, FrameSink):
     """Writes frame table after frame table as a bus log."""
 
-    def __init__(self, path, *, compression=2, overwrite=False):
+    def __init__(self, path: str | Path, *, compression: int = 2, overwrite: bool = False) -> None:
         super().__init__(path, compression, overwrite)
 
-    def write(self, frames):
+    def write(self, frames: FrameTable) -> None:
         """Add the frames of one table."""
         if not len(frames):
             return
@@ -134,7 +141,7 @@ class Mf4FrameSink(_Mf4Sink):
             self._put_frames("CAN_RemoteFrame", frames[is_remote & ~is_error])
             self._put_frames("CAN_ErrorFrame", frames[is_error])
 
-    def _put_frames(self, name, frames):
+    def _put_frames(self, name: str, frames: FrameTable) -> None:
         if not len(frames):
             return
         from asammdf import Signal
@@ -142,7 +149,7 @@ class Mf4FrameSink(_Mf4Sink):
         from asammdf.blocks.v4_constants import BUS_TYPE_CAN, SOURCE_BUS
 
         source = SourceInformation(source_type=SOURCE_BUS, bus_type=BUS_TYPE_CAN)
-        seconds = (frames["t_us"] - self._start_us) / 1e6
+        seconds = (frames["t_us"] - (self._start_us or 0)) / 1e6
         for width in (8, 64):
             fits = (frames["n_bytes"] <= 8) == (width == 8)
             if fits.any():
@@ -151,9 +158,9 @@ class Mf4FrameSink(_Mf4Sink):
                 self._put((name, width), [signal], name)
 
 
-def bus_records(frames, name, width):
+def bus_records(frames: FrameTable, name: str, width: int) -> NDArray[Any]:
     """Return frames as the records of an ASAM bus log, payloads of 8 or 64 bytes."""
-    fields = [
+    fields: list[Any] = [
         ("BusChannel", "<u1"),
         ("ID", "<u4"),
         ("IDE", "<u1"),

@@ -29,18 +29,31 @@ addresses cannot hold.
 import datetime
 import struct
 import tempfile
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 from xml.sax.saxutils import quoteattr
 
 import numpy as np
+from numpy.typing import NDArray
 
+from stagelog.dbc.model import Message
+from stagelog.decode.plan import Plan
+from stagelog.decode.tables import Decoded
 from stagelog.errors import OutputError
 from stagelog.export.files import Sink, writing
-from stagelog.export.resample import Resampler, column_names, span_of
+from stagelog.export.resample import Columns, Resampler, column_names, span_of
 
 RATES_Hz = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 _EVENT, _VENUE, _VEHICLE, _CHANNELS = 1762, 5078, 8180, 11336
 _CHANNEL = struct.Struct("<IIIIHHHHhhhh32s8s12s40x")
+
+
+class _ChannelData(NamedTuple):
+    name: str
+    unit: str
+    rate_Hz: float
+    data: NDArray[np.float32]
 
 
 class MotecSink(Sink):
@@ -53,7 +66,16 @@ class MotecSink(Sink):
 
     mode = "phys"
 
-    def __init__(self, path, plan, rate_Hz=None, *, about=None, markers=(), overwrite=False):
+    def __init__(
+        self,
+        path: str | Path,
+        plan: Plan,
+        rate_Hz: int | None = None,
+        *,
+        about: Mapping[str, object] | None = None,
+        markers: Iterable[tuple[int, str]] = (),
+        overwrite: bool = False,
+    ) -> None:
         super().__init__(overwrite)
         self._path = Path(path)
         self._part = self.new(self._path)
@@ -63,12 +85,13 @@ class MotecSink(Sink):
         self._rate_Hz = rate_Hz
         self._messages = {p.message.name: p.message for p in plan.messages}
         self._signals = column_names(plan)
-        self._resamplers = None
+        self._resamplers: list[Resampler] | None = None
         self._last_us = 0
         self._spool = tempfile.TemporaryFile()
-        self._pieces = {name: [] for name in self._signals.values()}  # (place, n) in the spool
+        # (place, n) in the spool
+        self._pieces: dict[str, list[tuple[int, int]]] = {n: [] for n in self._signals.values()}
 
-    def write(self, decoded):
+    def write(self, decoded: Decoded) -> None:
         """Add the samples of one Decoded."""
         span = span_of(decoded)
         if span is None:
@@ -86,14 +109,14 @@ class MotecSink(Sink):
                     self._pieces[name].append((self._spool.tell(), len(column)))
                     self._spool.write(column.tobytes())
 
-    def _make_resamplers(self, decoded, t0_us):
-        groups = {}
+    def _make_resamplers(self, decoded: Decoded, t0_us: int) -> list[Resampler]:
+        groups: dict[int, Columns] = {}
         for (message, signal), name in self._signals.items():
             rate_Hz = self._rate_Hz or rate_of(self._messages[message], decoded)
             groups.setdefault(rate_Hz, {})[message, signal] = name
         return [Resampler(group, rate_Hz, t0_us) for rate_Hz, group in groups.items()]
 
-    def finish(self):
+    def finish(self) -> None:
         """Assemble the channels."""
         channels = []
         for resampler in self._resamplers or ():
@@ -101,17 +124,21 @@ class MotecSink(Sink):
                 data = self._data_of(name)
                 if data is not None:
                     unit = self._messages[message].signal(signal).unit
-                    channels.append((name, unit, resampler.rate_Hz, data))
+                    channels.append(_ChannelData(name, unit, resampler.rate_Hz, data))
         self._write_ld(channels)
-        t0_us = self._resamplers[0].t0_us if self._resamplers else 0
+        t0_us = self._t0_us()
         self._ldx.write_text(ldx_text(self._markers, t0_us, self._about), encoding="utf-8")
         self._spool.close()
 
-    def release(self):
+    def _t0_us(self) -> int:
+        """Return where the grid of all channels begins, 0 before the first sample."""
+        return (self._resamplers[0].t0_us or 0) if self._resamplers else 0
+
+    def release(self) -> None:
         """Delete the spool file."""
         self._spool.close()
 
-    def _data_of(self, name):
+    def _data_of(self, name: str) -> NDArray[np.float32] | None:
         """Return float32 samples of a channel, None if it never had a value."""
         parts = []
         for place, n in self._pieces[name]:
@@ -124,13 +151,13 @@ class MotecSink(Sink):
         data[: known[0]] = data[known[0]]
         return data
 
-    def _write_ld(self, channels):
+    def _write_ld(self, channels: list[_ChannelData]) -> None:
         first_data = _CHANNELS + _CHANNEL.size * len(channels)
-        if first_data + 4 * sum(len(c[3]) for c in channels) >= 1 << 32:
+        if first_data + 4 * sum(len(c.data) for c in channels) >= 1 << 32:
             raise OutputError(
                 f"{self._path}: more than 4 GiB", "choose a lower rate or fewer signals"
             )
-        t0_us = self._resamplers[0].t0_us if self._resamplers else 0
+        t0_us = self._t0_us()
         with open(self._part, "wb") as file:
             file.write(header_bytes(self._about, t0_us, len(channels), first_data))
             data_at = first_data
@@ -160,14 +187,14 @@ class MotecSink(Sink):
                 file.write(data.tobytes())
 
 
-def rate_of(message, decoded):
+def rate_of(message: Message, decoded: Decoded) -> int:
     """Return the rate in RATES_Hz that keeps up with a message: as seen, else as specified,
     else 10.
     """
     table = decoded.messages.get(message.name)
     n = 0 if table is None else len(table)
-    step_us = (message.cycle_ms or 0) * 1000
-    if n >= 5 or (n >= 2 and not step_us):
+    step_us: float = (message.cycle_ms or 0) * 1000
+    if table is not None and (n >= 5 or (n >= 2 and not step_us)):
         step_us = float(np.median(np.diff(table.t_us)))
     if step_us <= 0:
         return 10
@@ -175,12 +202,12 @@ def rate_of(message, decoded):
     return next((r for r in RATES_Hz if r >= wanted_Hz), RATES_Hz[-1])
 
 
-def header_bytes(about, t0_us, n_channels, first_data):
+def header_bytes(about: Mapping[str, str], t0_us: int, n_channels: int, first_data: int) -> bytes:
     """Return everything before the channels."""
     start = datetime.datetime.fromtimestamp(max(t0_us, 0) / 1e6, datetime.UTC)
     text = bytearray(_CHANNELS)
 
-    def put(at, code, *values):
+    def put(at: int, code: str, *values: int | bytes) -> None:
         struct.pack_into("<" + code, text, at, *values)
 
     put(0, "I", 0x40)
@@ -203,13 +230,13 @@ def header_bytes(about, t0_us, n_channels, first_data):
     return bytes(text)
 
 
-def _text(text, n):
+def _text(text: str, n: int) -> bytes:
     """Return text as a field of n bytes, plain ASCII, with a zero at its end."""
     plain = text.replace("\N{DEGREE SIGN}", "deg").encode("ascii", "replace")
     return plain[: n - 1].ljust(n, b"\0")
 
 
-def ldx_text(markers, t0_us, about):
+def ldx_text(markers: Iterable[tuple[int, str]], t0_us: int, about: Mapping[str, str]) -> str:
     """Return the .ldx: markers in microseconds from the start, and details."""
     lines = [
         '<?xml version="1.0"?>',

@@ -13,13 +13,21 @@ groups of 128 Ki, never more than 64 MB in memory.
 """
 
 import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from stagelog.dbc.model import Database
+from stagelog.decode.tables import Decoded, MessageTable
 from stagelog.errors import InputError
 from stagelog.export.files import FileNames, Sink, writing
 from stagelog.extras import need
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 SCHEMA = "stagelog.parquet/1"
 ROWS_PER_GROUP = 1 << 17
@@ -36,14 +44,14 @@ class ParquetSink(Sink):
 
     def __init__(
         self,
-        folder,
-        form="tool",
+        folder: str | Path,
+        form: str = "tool",
         *,
-        database=None,
-        metadata=None,
-        file_name="{message}.parquet",
-        overwrite=False,
-    ):
+        database: Database | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        file_name: str = "{message}.parquet",
+        overwrite: bool = False,
+    ) -> None:
         need("pyarrow.parquet", "parquet")
         super().__init__(overwrite)
         self.form = form
@@ -54,9 +62,9 @@ class ParquetSink(Sink):
         if database is not None:
             self._metadata["database_sha256"] = database.sha256
         self._names = FileNames()
-        self._writers = {}
+        self._writers: dict[str, _MessageWriter] = {}
 
-    def write(self, decoded):
+    def write(self, decoded: Decoded) -> None:
         """Add the rows of one Decoded."""
         for name, table in decoded.messages.items():
             writer = self._writers.get(name)
@@ -69,12 +77,12 @@ class ParquetSink(Sink):
             for writer in self._writers.values():
                 writer.flush()
 
-    def finish(self):
+    def finish(self) -> None:
         """Write what is left."""
         for writer in self._writers.values():
             writer.close()
 
-    def describe(self, table):
+    def describe(self, table: MessageTable) -> dict[str, Any]:
         """Return the file metadata of a message."""
         message = table.message
         return {
@@ -91,16 +99,16 @@ class ParquetSink(Sink):
 class _MessageWriter:
     """One file, one message."""
 
-    def __init__(self, path, table, sink):
+    def __init__(self, path: Path, table: MessageTable, sink: ParquetSink) -> None:
         self.path = path
         self.sink = sink
         self.schema = _schema(table, sink)
-        self.file = None
-        self.batches = []
+        self.file: Any = None
+        self.batches: list[pa.RecordBatch] = []
         self.n_rows = 0
         self.n_bytes = 0
 
-    def add(self, table):
+    def add(self, table: MessageTable) -> None:
         batch = _batch(table, self.schema)
         self.batches.append(batch)
         self.n_rows += batch.num_rows
@@ -108,7 +116,7 @@ class _MessageWriter:
         if self.n_rows >= ROWS_PER_GROUP:
             self.flush()
 
-    def flush(self):
+    def flush(self) -> None:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -121,13 +129,13 @@ class _MessageWriter:
                 )
         self.batches, self.n_rows, self.n_bytes = [], 0, 0
 
-    def close(self):
+    def close(self) -> None:
         self.flush()
         with writing(self.path):
             self.file.close()
 
 
-def _schema(table, sink):
+def _schema(table: MessageTable, sink: ParquetSink) -> "pa.Schema":
     """Return the Arrow schema of a message with all metadata."""
     import pyarrow as pa
 
@@ -151,7 +159,7 @@ def _schema(table, sink):
     return pa.schema(fields, metadata)
 
 
-def _encodings(schema):
+def _encodings(schema: "pa.Schema") -> dict[str, Any]:
     """Return writer options: DELTA for integers, dictionary or BYTE_STREAM_SPLIT for floats."""
     import pyarrow as pa
 
@@ -171,7 +179,7 @@ def _encodings(schema):
     }
 
 
-def _batch(table, schema):
+def _batch(table: MessageTable, schema: "pa.Schema") -> "pa.RecordBatch":
     """Return one Arrow batch; columns without gaps share memory with the table."""
     import pyarrow as pa
 
@@ -189,7 +197,9 @@ def _batch(table, schema):
     return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
-def load_parquet(path, columns=None):
+def load_parquet(
+    path: str | Path, columns: Iterable[str] | None = None
+) -> tuple[NDArray[np.int64], dict[str, NDArray[np.float64]], dict[str, Any]]:
     """Load a file that ParquetSink wrote, of either form: (t_us int64[m], name -> float64[m],
     facts).
 
@@ -215,5 +225,5 @@ def load_parquet(path, columns=None):
     return table.column("t_us").to_numpy(), signals, facts
 
 
-def _text_metadata(field):
+def _text_metadata(field: "pa.Field") -> dict[str, str]:
     return {k.decode(): v.decode() for k, v in (field.metadata or {}).items()}

@@ -4,9 +4,16 @@ Owns the state between chunks. A point of the grid holds the newest value at or 
 before a signal's first. No interpolation: a value that was never sent is never shown.
 """
 
-import numpy as np
+from typing import TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
+
+from stagelog.decode.plan import Plan
+from stagelog.decode.tables import Decoded
 from stagelog.errors import InputError, UsageError
+
+Columns: TypeAlias = dict[tuple[str, str], str]  # (message, signal): column name
 
 MAX_ROWS = 5_000_000  # per chunk; more means that the log's times jump
 
@@ -18,7 +25,7 @@ class Resampler:
     t0_us     where the grid begins; by default with the first frame
     """
 
-    def __init__(self, signals, rate_Hz, t0_us=None):
+    def __init__(self, signals: Columns, rate_Hz: float, t0_us: int | None = None) -> None:
         if not 0 < rate_Hz <= 1_000_000:
             raise UsageError(f"a rate of {rate_Hz} Hz", "give one above 0 and up to 1,000,000 Hz")
         self.rate_Hz = rate_Hz
@@ -28,7 +35,7 @@ class Resampler:
         self.t0_us = t0_us
         self.n_done = 0  # rows given so far
 
-    def feed(self, decoded):
+    def feed(self, decoded: Decoded) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Return (t_us int64[k], values float64[k, names]) of the rows that this chunk completes.
 
         A row is complete when a frame later than it has been seen.
@@ -44,11 +51,13 @@ class Resampler:
                 f"the times of the log jump: {n - self.n_done} rows at {self.rate_Hz} Hz",
                 "choose a window of time, or a lower rate",
             )
-        return self._rows(decoded, n)
+        return self._rows(decoded, n, self.t0_us)
 
-    def _rows(self, decoded, n):
+    def _rows(
+        self, decoded: Decoded, n: int, t0_us: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         numbers = np.arange(self.n_done, max(n, self.n_done))
-        t_us = self.t0_us + np.rint(numbers * (1e6 / self.rate_Hz)).astype(np.int64)
+        t_us = t0_us + np.rint(numbers * (1e6 / self.rate_Hz)).astype(np.int64)
         values = np.empty((len(t_us), len(self.names)))
         for column, (message, signal) in enumerate(self.signals):
             table = decoded.messages.get(message)
@@ -65,16 +74,16 @@ class Resampler:
         return t_us, values
 
 
-def span_of(decoded):
+def span_of(decoded: Decoded) -> tuple[int, int] | None:
     """Return (first, last) t_us of all messages, or None if there are none."""
     ends = [(t.t_us[0], t.t_us[-1]) for t in decoded.messages.values() if len(t)]
     return (int(min(e[0] for e in ends)), int(max(e[1] for e in ends))) if ends else None
 
 
-def column_names(plan):
+def column_names(plan: Plan) -> Columns:
     """Return {(message, signal): column name}, unique and short."""
     pairs = [(p.message.name, name) for p in plan.messages for name in p.columns]
-    count = {}
+    count: dict[str, int] = {}
     for _, name in pairs:
         count[name] = count.get(name, 0) + 1
     return {(m, s): s if count[s] == 1 else f"{m}.{s}" for m, s in pairs}
