@@ -24,6 +24,7 @@ from stagelog.archive import (
     store_session,
     superseded,
 )
+from stagelog.archive.manifest import put_entry
 from stagelog.blocks import Identity, pack_session, read_log, seal
 from stagelog.card import prepare_raw, read_card
 from stagelog.errors import DeviceError, InputError, OutputError
@@ -376,6 +377,18 @@ def test_of_copies_of_a_session_the_one_with_the_most_blocks_counts(tmp_path):
     assert superseded([holed, whole]) == [holed]  # 49 good blocks
     assert superseded([whole, other_card]) == []  # numbers 100 to 149, and 150 to 169
     assert superseded([whole, entry_with(tmp_path, 20, first_seq=149, stage="S5")]) != []
+
+
+@pytest.mark.parametrize("longest", ["S1", "S2"])
+def test_the_longest_copy_of_a_session_is_the_one_that_is_found(tmp_path, longest):
+    """Of copies with 20 and 50 blocks that with 50, whichever folder comes first."""
+    for stage in ("S1", "S2"):
+        entry = entry_with(tmp_path, 50 if stage == longest else 20, stage=stage)
+        entry.folder.mkdir()
+        values = {"file": "x.slog", "sha256": "0" * 64, "n_bytes": 1, "complete": True}
+        put_entry(entry.folder, entry.values | values)
+    assert find_session(tmp_path, "ab" * 8, 1, 7).folder.name == longest
+    assert find_session(tmp_path, "ab" * 8, 1, 7, 101) is None
 
 
 @pytest.mark.parametrize("value", [None, "7", [], {}, 1e400, True])

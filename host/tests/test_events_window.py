@@ -56,3 +56,17 @@ def test_disagreements_count_inside_the_window_only():
     assert compare_events([early], [], window=window) == [Disagreement("car only", early, None)]
     assert compare_events([], [early], window=window) == [Disagreement("host only", None, early)]
     assert len(compare_events([early, late], [], window=None)) == 2
+
+
+@pytest.mark.parametrize(("lag_s", "n_late"), [(0, 0), (0.4, 0), (1, 0), (1.1, 1), (-0.4, 1)])
+def test_the_car_lags_behind_the_host_and_never_leads(lag_s, n_late):
+    """A record of the car may come up to 1 s after the frame that the host sees, not before it."""
+    found = compare_events([event(30 + lag_s)], [event(30)])
+    assert [one.what for one in found] == ["late"] * n_late
+
+
+def test_what_the_host_finds_up_to_the_last_event_of_the_car_counts():
+    """The car's log ends at 30 s: an event at 30 s counts, one at 31 s does not."""
+    early, last, behind = event(10), event(30, 2), event(31, 3)
+    found = compare_events([early], [early, last, behind], until_us=30 * S)
+    assert found == [Disagreement("host only", None, last)]

@@ -1,5 +1,7 @@
 """The ledger closes to the frame, and every hole is told once, in words."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -31,10 +33,14 @@ from stagelog.ledger import (
     OPEN_END,
     POWER_CUT,
     RING_FULL,
+    BusLedger,
+    Gap,
+    Ledger,
     account,
     describe,
 )
 from stagelog.timeline import find_boots, fit
+from stagelog.verdict import COMPLETE, INCOMPLETE, OPEN_LOG, Verdict, judge_session, worst
 
 DEVICE = b"\xe6\x60\x38\xb7\x13\x0f\x2e\x29"
 LOW = (1 << 28) - 1
@@ -319,3 +325,22 @@ def test_without_an_anchor_there_is_no_wall_clock(tmp_path):
     log = recorder.stop(t_us).log(tmp_path)
     (boot,) = find_boots(log.sessions)
     assert boot.timeline is None and boot.boot == 1
+
+
+def test_frames_lost_in_hardware_count_in_the_verdict():
+    """3 not in the file, 7 dropped and 5 or more lost: 15 or more."""
+    bus = BusLedger(0, n_stored=100, n_held=97, n_missing=3, n_dropped=7, n_at_least=5)
+    gaps = (Gap(0, 1, 2, 3, True, BLOCK), Gap(0, 3, 4, 5, False, CONTROLLER))
+    ledger = Ledger("x", (bus,), gaps, (), 4, 1, End(ending.STOPPED), 250)
+    session = SimpleNamespace(device_id="ab" * 8)
+    text = judge_session(session, ledger).text
+    assert text.startswith("INCOMPLETE: 15 or more frames are not here")
+
+
+def test_the_worst_of_several_verdicts_stands_for_all():
+    """Missing frames are worse than an open end; each bad one beside it is a finding more."""
+    whole, cut = Verdict(COMPLETE, "fine"), Verdict(OPEN_LOG, "no end")
+    holed = Verdict(INCOMPLETE, "holes")
+    assert worst([whole, cut]) == cut
+    assert worst([cut, holed]) == Verdict(INCOMPLETE, "holes (and 1 more finding)")
+    assert worst([cut, holed, holed]).text == "holes (and 2 more findings)"

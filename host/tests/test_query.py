@@ -151,6 +151,17 @@ def test_files_of_different_scales_are_put_together_right(archive, database, tmp
     assert rows == [("C03", 1398 * 0.25, 400, 0), ("C07", 2398 * 0.5, 0, 200)]
 
 
+def test_columns_are_those_of_the_newest_file(archive, database, tmp_path):
+    """C03 was decoded with `Count`, C07, the last in the order of the folders, with `Turns`."""
+    other = tmp_path / "other.dbc"
+    other.write_text(DBC.format(scale=0.5).replace(" SG_ Count", " SG_ Turns"))
+    list(decode_archive(archive / "event=DAKAR26" / "car=C03", database))
+    list(decode_archive(archive / "event=DAKAR26" / "car=C07", load_database(other)))
+    with Archive(archive) as opened:
+        names = [column.name for column in opened.columns("Engine")]
+    assert "Turns" in names and "Count" not in names
+
+
 def test_part_of_the_archive_can_be_asked(decoded):
     with Archive(decoded / "event=DAKAR26" / "car=C07") as opened:
         _, rows = opened.rows("select distinct event, car from Engine")
