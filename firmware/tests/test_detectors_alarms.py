@@ -390,6 +390,15 @@ def test_no_alarm_comes_while_its_gate_is_not_known_and_it_shuts_after_the_bridg
     assert car.of(ALARM) == [] and car.events.alarms.level[0] == 0
 
 
+@pytest.mark.parametrize(("falls", "states"), [(1, [ev.CRITICAL]), (0, [])])
+def test_the_gate_of_flight_is_that_of_the_ground_on_the_ground(falls, states):
+    """0 on the ground, 1000 in the air: a gate below 500 is open all the time, one above never."""
+    gate = {"source": st.OF_AIRBORNE, "limit": 500, "falls": falls}
+    car = car_of({**ABOVE, "gates": 1}, gates=[gate])
+    car.drive(3, s0=150)
+    assert car.states(ALARM) == states
+
+
 def test_the_gate_of_flight_shuts_in_the_air():
     car = car_of(
         {**ABOVE, "gates": 1}, gates=[{"source": st.OF_AIRBORNE, "limit": 500, "falls": 1}]

@@ -227,6 +227,39 @@ def test_fifo_of_32_is_read_whole_and_one_more_is_lost_and_told():
     assert rig.ring.state[AT_LEAST] == 1, "told twice"
 
 
+@pytest.mark.parametrize("dlc", [9, 15])
+def test_a_frame_with_a_code_above_8_has_8_bytes(dlc):
+    """ISO 11898-1 allows the codes 9 to 15 in a classic frame; 15 in a record is not a frame."""
+    rig = Rig()
+    rig.receive(dlc=dlc)
+    rig.can.drain()
+    assert [frame[3:] for frame in rig.ring.frames] == [(8, b"\1\2\3\4\5\6\7\10")]
+
+
+def test_nothing_is_taken_beyond_an_object_that_is_refused():
+    """28 objects, then 8: 4 at the end of the memory and 4 at its start. The first is refused
+    once; what lies behind it waits for it.
+    """
+    rig = Rig(head_errors=0)
+    for _ in range(28):
+        rig.receive()
+    assert rig.can.drain() == 28
+    rig.can._newest += 1 << 26  # as after a wrong reading of the time base
+    for i in range(8):
+        rig.receive(0x200 + i)
+    assert rig.can.drain() == 0 and rig.can.doubts == 1
+    rig.can.drain()
+    assert [frame[1] for frame in rig.ring.frames[28:]] == [*range(0x200, 0x208)]
+
+
+def test_error_counters_are_told_apart():
+    """Register 5-18: CiTREC has REC in byte 0, TEC in byte 1."""
+    rig = Rig()
+    rig.chip._memory[0x034:0x036] = bytes((5, 9))
+    rig.poll()
+    assert rig.can.get_counters()[:2] == [9, 5]
+
+
 @given(ids=st.sets(IDS, min_size=1, max_size=60), others=st.lists(IDS, max_size=20))
 @settings(deadline=None, max_examples=50)
 def test_filters_let_pass_what_is_wanted(ids, others):

@@ -402,6 +402,12 @@ def test_a_card_pulled_out_is_absent(polls):
     assert result == store.ERROR_ABSENT
 
 
+def test_a_card_that_is_gone_before_the_write_is_absent():
+    port, card = make()
+    port.present = False
+    assert write(card, 8, BLOCK)[0] == store.ERROR_ABSENT
+
+
 def test_a_stall_that_is_given_up_is_ended_before_the_next_write():
     port, card = make()
     port.busy = 10**6
@@ -561,6 +567,15 @@ def test_reading_ahead_stops_at_the_end_of_the_card():
     for sector in range(16380, 16384):
         assert read_sector(card, sector) == sector
     assert port.log[-1] == "CMD12" and read_sector(card, 0) == 0
+
+
+def test_nothing_is_read_ahead_beyond_the_last_sector():
+    """16,384 sectors: after the last two there is no next one."""
+    port, card = make()
+    numbered(port)
+    del port.log[:]
+    assert [read_sector(card, sector) for sector in (16382, 16383)] == [16382, 16383]
+    assert port.log == ["CMD17"] * 2
 
 
 def test_a_card_pulled_out_while_reading_ahead_is_an_error():

@@ -1,5 +1,8 @@
 """What a board keeps and shows: settings through power cuts, a light that tells faults apart."""
 
+import struct
+import zlib
+
 import pytest
 
 from boards import files as board_files
@@ -100,6 +103,22 @@ def test_a_damaged_copy_gives_the_other(tmp_path, monkeypatch):
             path.write_bytes(whole[:at])
             assert Settings(str(tmp_path / "s")).load(0) in (b"old", b"new")
         path.write_bytes(whole)
+
+
+def test_a_first_save_that_does_not_read_back_is_an_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(board_files, "_generation", lambda path: 0)
+    with pytest.raises(OSError, match="read back"):
+        Settings(str(tmp_path / "s")).save(0, b"new")
+    monkeypatch.undo()
+    assert Settings(str(tmp_path / "s")).load(0) is None
+
+
+def test_a_copy_that_is_shorter_than_it_says_is_none(tmp_path):
+    """Generation 1, 5 bytes, the right CRC-32 of what is there: three."""
+    head = struct.pack("<II", 1, 5)
+    crc = zlib.crc32(head + b"abc")
+    (tmp_path / "0a").write_bytes(head + struct.pack("<I", crc) + b"abc")
+    assert Settings(str(tmp_path)).load(0) is None
 
 
 def rotations(pattern):

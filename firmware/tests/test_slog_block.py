@@ -64,6 +64,22 @@ def test_a_header_with_more_records_than_fit_is_none(n_records):
     assert not is_header(block, 7)
 
 
+def test_a_header_is_as_the_specification_draws_it():
+    """SPEC.md: "SL", version 1, n, device, boot 3, nonce 0x1234, seq 99 = 0x63, position 7; flags
+    from byte 56, "partial" is bit 0, and two reserved bytes of zero.
+    """
+    block = sealed()
+    assert bytes(block[:12]) == b"SL\x01\x0a" + DEVICE
+    assert block[12:28].hex() == "03000000" + "34120000" + "63000000" + "07000000"
+    assert block[56:60].hex() == "01000000"
+
+
+def test_a_header_of_another_version_is_none():
+    block = sealed()
+    block[2] = layout.VERSION + 1
+    assert not is_header(block, 7)
+
+
 def test_a_torn_block_is_bad_at_every_sector():
     old, new = sealed(252, filler=1), sealed(252, filler=2)
     for n in range(1, 8):

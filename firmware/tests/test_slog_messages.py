@@ -169,5 +169,6 @@ def test_every_status_state_and_fault_has_a_text():
 
     statuses = range(messages.REFUSED + 1)
     assert set(messages.STATUS_TEXT) == set(statuses)
+    assert len(set(messages.STATUS_TEXT.values())) == len(statuses)  # told apart
     codes = {v for k, v in vars(faults).items() if k.isupper() and isinstance(v, int)}
     assert codes == set(faults.TEXT)

@@ -228,6 +228,16 @@ def test_sessions_are_listed_newest_first(make, image, read):
         assert (session.first_seq, session.boot, session.nonce) == (seq, boot, nonce)
 
 
+def test_sessions_that_are_known_are_not_read_again(make, image):
+    for nonce, n_blocks in ((1, 4), (2, 9)):
+        logger = Logger(make, image, nonce).mount().record(n_blocks)
+    sessions = Sessions(logger.store)
+    listed = [sessions.get(index) for index in range(3)]
+    assert listed[2] is None and [session[3] for session in listed[:2]] == [2, 1]
+    logger.card.read = None  # a read would be a TypeError
+    assert [sessions.get(index) for index in range(3)] == listed
+
+
 def test_a_card_that_was_not_prepared_is_refused(make):
     logger = Logger(make, bytearray(40 * layout.BLOCK_BYTES))
     assert not logger.store.mount() and logger.store.fault == faults.CARD_UNPREPARED

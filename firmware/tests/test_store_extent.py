@@ -104,6 +104,15 @@ def test_the_newest_mark_of_this_card_counts():
     assert marked((*own, 1, 70), (b"STAGELOG releasf", b"12345678", 5, 90)).released_seq == 70
 
 
+@pytest.mark.parametrize(("generations", "place"), [((1, 2), 3072), ((3, 2), 2048)])
+def test_the_next_mark_goes_where_the_older_one_is(generations, place):
+    """An odd generation lies in release_b, 3072. The older one may tear, never the newest."""
+    by_place = sorted(generations, key=lambda n: n & 1)
+    extent = marked(*((RELEASE_MAGIC, b"12345678", n, 70) for n in by_place))
+    sector, _ = extent.make_release(71, 4100)
+    assert sector == place * 8
+
+
 def test_a_torn_mark_does_not_count():
     extent = marked((RELEASE_MAGIC, b"12345678", 1, 70), (RELEASE_MAGIC, b"12345678", 2, 90))
     assert extent.released_seq == 90

@@ -45,6 +45,23 @@ def test_a_new_session_counts_from_nothing_and_is_listed():
     assert [session["boot"] for session in bench.link.list_sessions()] == [boot, boot]
 
 
+def test_a_session_that_was_listed_before_its_first_block_is_listed_after_it():
+    bench = Bench(5, 200)
+    bench.power_on()
+    bench.run_ms(2000)
+    boot = bench.app.boot
+    bench.app.control(m.CONTROL_STOP)
+    while bench.app.is_busy:
+        bench.run_ms(1)
+    sessions = bench.app.sessions
+    first = sessions.get(0)
+    bench.app.control(m.CONTROL_START)
+    assert sessions.get(0) == first and sessions.get(1) is None  # no block of the second yet
+    bench.run_ms(1500)
+    assert sessions.get(1) == first
+    assert sessions.get(0)[3:] == (boot, bench.app.store.nonce)
+
+
 def recording(n_places=200, run_ms=1500, **settings):
     bench = Bench(5, n_places, settings)
     bench.power_on()

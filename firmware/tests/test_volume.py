@@ -175,6 +175,28 @@ def test_a_file_that_comes_back_in_two_pieces_is_foreign(card):
     assert mounted(card) == faults.CARD_FOREIGN
 
 
+def test_a_fat32_partition_without_lba_in_its_type_is_read_as_well(card):
+    """Types of FAT32: 0x0B, and 0x0C with LBA; byte 4 of the first entry at 446."""
+    with open(card, "r+b") as file:
+        file.seek(446 + 4)
+        assert file.read(1) == b"\x0c"
+        file.seek(446 + 4)
+        file.write(b"\x0b")
+    assert mounted(card) == faults.NONE
+
+
+def test_an_entry_that_is_a_label_is_no_file(card):
+    """Attribute 0x08, byte 11 of an entry, marks a label and the pieces of a long name."""
+    directory = fat32.plan(CARD_BYTES).data * 512
+    with open(card, "r+b") as file:
+        file.seek(directory)
+        entries = bytearray(file.read(512))
+        entries[entries.index(b"STAGELOGBIN") + 11] |= 0x08
+        file.seek(directory)
+        file.write(entries)
+    assert mounted(card) == faults.CARD_FOREIGN
+
+
 def test_a_partition_elsewhere_is_foreign(card, tmp_path):
     """A laptop's new partition starts at 1 MiB; ours stays readable at 4 MiB, boot sector too."""
     change(card, "vfs.VfsFat.mkfs(disk)\n", tmp_path, MiB)
