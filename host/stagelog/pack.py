@@ -14,12 +14,12 @@ import numpy as np
 from slog.layout import N_BUSES
 from stagelog.blocks import NO_LOGGER, Identity, pack_session
 from stagelog.errors import UsageError
-from stagelog.export.files import Sink, writing
-from stagelog.model import ERR, FD, FRAME
+from stagelog.export.files import FrameSink, writing
+from stagelog.model import ERR, FD, FRAME, FrameTable
 from stagelog.timeline import STAMPS
 
 
-class SlogSink(Sink):
+class SlogSink(FrameSink):
     """Takes frame table after frame table and writes one session file; a context, complete at its
     end.
 
@@ -28,16 +28,18 @@ class SlogSink(Sink):
     n_left_out   error frames, which carry no data
     """
 
-    def __init__(self, path, *, from_epoch, source=STAMPS, overwrite=False):
+    def __init__(
+        self, path: str | Path, *, from_epoch: bool, source: int = STAMPS, overwrite: bool = False
+    ) -> None:
         super().__init__(overwrite)
         self.from_epoch = from_epoch
         self.n_left_out = 0
         self._source = source
         self._path = Path(path)
         self._part = self.new(path)
-        self._tables = []
+        self._tables: list[FrameTable] = []
 
-    def write(self, frames):
+    def write(self, frames: FrameTable) -> None:
         """Add frames (FRAME or FRAME_FD); a copy is kept."""
         is_error = frames["flags"] & ERR != 0
         if is_error.any():
@@ -45,7 +47,7 @@ class SlogSink(Sink):
             frames = frames[~is_error]
         self._tables.append(_classic(frames, self._path))
 
-    def finish(self):
+    def finish(self) -> None:
         """Pack and write all frames."""
         frames = np.concatenate([np.empty(0, FRAME), *self._tables])
         frames = frames[np.argsort(frames["t_us"], kind="stable")]
@@ -62,7 +64,7 @@ class SlogSink(Sink):
             self._part.write_bytes(blocks.tobytes())
 
 
-def _classic(frames, path):
+def _classic(frames: FrameTable, path: Path) -> FrameTable:
     """Return a copy as FRAME; UsageError for what a record cannot hold."""
     for is_foreign, what in (
         (frames["flags"] & FD != 0, "a CAN FD frame"),
@@ -75,7 +77,7 @@ def _classic(frames, path):
                 f"a session file holds classic CAN of {N_BUSES} buses; choose another format",
             )
     table = np.empty(len(frames), FRAME)
-    for name in FRAME.names:
+    for name in FRAME.names or ():
         table[name] = frames["data"][:, :8] if name == "data" else frames[name]
     table["dlc"] = np.minimum(table["dlc"], 8)
     return table

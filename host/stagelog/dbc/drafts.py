@@ -46,7 +46,7 @@ class DraftSignal:
     line: int
     original_name: str = ""
 
-    def text(self):
+    def text(self) -> str:
         """Return the statement as DBC text."""
         limits = f"[{self.minimum}|{self.maximum}]"
         conversion = f"({self.scale},{self.offset})"
@@ -77,7 +77,7 @@ class DraftMessage:
                 return signal
         return None
 
-    def text(self):
+    def text(self) -> str:
         """Return the statements as DBC text."""
         head = f"BO_ {self.dbc_id} {self.name}: {self.n_bytes} {self.sender}"
         return "\n".join([head, *(s.text() for s in self.signals)]) + "\n"

@@ -9,10 +9,12 @@ import codecs
 import hashlib
 import logging
 import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
-from stagelog.dbc.model import Database, Defect, Message, Signal
-from stagelog.dbc.repair import repair
+from stagelog.dbc.model import Condition, Database, Defect, Message, Ranges, Signal
+from stagelog.dbc.repair import Repaired, repair
 from stagelog.errors import InputError
 from stagelog.pipes import real_path
 
@@ -20,7 +22,7 @@ _KINDS = {".dbc": "dbc", ".arxml": "arxml", ".kcd": "kcd", ".sym": "sym"}
 _MAX_TRIES = 50
 
 
-def load_database(path):
+def load_database(path: str | Path) -> Database:
     """Load a database file (DBC, ARXML, KCD, SYM) and return a Database.
 
     Defective parts of a DBC are repaired or left out one by one and listed in `defects`. Raises
@@ -51,7 +53,7 @@ def load_database(path):
     return _load_dbc(path, text, sha256, encoding, defects)
 
 
-def decode_text(data):
+def decode_text(data: bytes) -> tuple[str, str, list[Defect]]:
     """Return (text, encoding, defects) of a file's bytes: UTF-8, UTF-16 with a mark, else cp1252.
 
     Newlines are LF.
@@ -74,7 +76,9 @@ def decode_text(data):
     return text.replace("\r\n", "\n").replace("\r", "\n"), encoding, defects
 
 
-def _load_dbc(path, text, sha256, encoding, defects):
+def _load_dbc(
+    path: Path, text: str, sha256: str, encoding: str, defects: list[Defect]
+) -> Database:
     repaired = repair(text)
     defects += repaired.defects
     if not repaired.messages:
@@ -88,7 +92,8 @@ def _load_dbc(path, text, sha256, encoding, defects):
         raise InputError(f"{path}: no message can be read from this DBC")
     is_j1939 = _is_j1939(cantools)
     lines = {m.dbc_id: m.line for m in repaired.messages}
-    messages, taken = [], set()
+    messages: list[Message] = []
+    taken: set[str] = set()
     for source in cantools.messages:
         name = source.name
         if name in taken:
@@ -105,7 +110,7 @@ def _load_dbc(path, text, sha256, encoding, defects):
     )
 
 
-def _parse(text):
+def _parse(text: str) -> tuple[Any, str]:
     """Return (cantools database, "") or (None, why not)."""
     import cantools
 
@@ -116,7 +121,7 @@ def _parse(text):
         return None, str(error)
 
 
-def _parse_stepwise(repaired, defects):
+def _parse_stepwise(repaired: Repaired, defects: list[Defect]) -> Any:
     """Parse repaired text.
 
     What cantools still rejects is left out, first by line, then message by message.
@@ -147,7 +152,7 @@ def _parse_stepwise(repaired, defects):
     return _parse("\n".join(good))[0] if good else None
 
 
-def _load_other(path, text, kind):
+def _load_other(path: Path, text: str, kind: str) -> Any:
     import cantools
 
     logging.getLogger("cantools").setLevel(logging.ERROR)
@@ -158,14 +163,19 @@ def _load_other(path, text, kind):
         raise InputError(f"{path}: not a {kind.upper()} database: {reason[:200]}") from None
 
 
-def _is_j1939(cantools):
+def _is_j1939(cantools: Any) -> bool:
     """Return whether an attribute of the database says that it is J1939."""
     values = getattr(cantools.dbc, "attributes", None) or {}
     texts = [str(values[k].value) for k in ("ProtocolType", "BusType") if k in values]
     return any("J1939" in t.upper() for t in texts)
 
 
-def _message(source, ranges, name=None, is_j1939=False):
+def _message(
+    source: Any,
+    ranges: Mapping[tuple[int, str], Condition],
+    name: str | None = None,
+    is_j1939: bool = False,
+) -> Message:
     number = source.frame_id | (0x80000000 if source.is_extended_frame else 0)
     signals = tuple(_signal(s, ranges.get((number, s.name))) for s in source.signals)
     return Message(
@@ -182,7 +192,7 @@ def _message(source, ranges, name=None, is_j1939=False):
     )
 
 
-def _signal(source, entry):
+def _signal(source: Any, entry: Condition | None) -> Signal:
     selector, ranges = entry or (source.multiplexer_signal, _ranges(source.multiplexer_ids or ()))
     choices = source.choices
     return Signal(
@@ -205,9 +215,9 @@ def _signal(source, entry):
     )
 
 
-def _ranges(ids):
+def _ranges(ids: Iterable[int]) -> Ranges:
     """Return sorted numbers as (low, high) ranges."""
-    ranges = []
+    ranges: list[tuple[int, int]] = []
     for k in sorted(ids):
         if ranges and k == ranges[-1][1] + 1:
             ranges[-1] = (ranges[-1][0], k)

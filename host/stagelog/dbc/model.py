@@ -9,6 +9,10 @@ drawing 2 of dbc/README.md.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeAlias
+
+Ranges: TypeAlias = tuple[tuple[int, int], ...]  # (low, high) of a selector's values
+Condition: TypeAlias = tuple[str, Ranges]  # the selector's name, and where it has to lie
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +55,7 @@ class Signal:
     choices: dict[int, str] | None = field(default=None, hash=False)
     is_selector: bool = False
     selector: str | None = None
-    selector_ranges: tuple[tuple[int, int], ...] = ()
+    selector_ranges: Ranges = ()
     comment: str | None = None
 
     @property

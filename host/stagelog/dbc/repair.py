@@ -9,9 +9,9 @@ import re
 from dataclasses import dataclass
 
 from stagelog.dbc import attributes
-from stagelog.dbc.drafts import INDEPENDENT, NUMBER, parse_message, parse_signal
+from stagelog.dbc.drafts import INDEPENDENT, NUMBER, DraftMessage, parse_message, parse_signal
 from stagelog.dbc.layout import repair_layouts
-from stagelog.dbc.model import Defect
+from stagelog.dbc.model import Condition, Defect
 from stagelog.dbc.statements import RESERVED, split_statements
 
 _TEXT = r'"(?:\\"|[^"])*"'
@@ -38,12 +38,12 @@ class Repaired:
 
     text: str
     defects: list[Defect]
-    messages: list
-    ranges: dict
+    messages: list[DraftMessage]
+    ranges: dict[tuple[int, str], Condition]
     is_changed: bool
 
 
-def repair(text):
+def repair(text: str) -> Repaired:
     """Return Repaired for any text."""
     return _Repairer(text).run()
 

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stagelog.decode.plan import Group, MessagePlan, Plan, Ranges, WordKey
+from stagelog.dbc.model import Ranges
+from stagelog.decode.plan import Group, MessagePlan, Plan, WordKey
 from stagelog.decode.tables import Decoded, MessageTable
 from stagelog.errors import UsageError
 from stagelog.model import FrameTable

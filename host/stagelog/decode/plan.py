@@ -21,15 +21,13 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from stagelog.dbc.model import Database, Message, Signal, last_byte
+from stagelog.dbc.model import Condition, Database, Message, Ranges, Signal, last_byte
 from stagelog.decode.lookup import Lookup
 from stagelog.errors import UsageError
 
 _FLOATS: dict[int, type[np.floating[Any]]] = {16: np.float16, 32: np.float32, 64: np.float64}
 
 
-Ranges: TypeAlias = tuple[tuple[int, int], ...]  # (low, high) of a selector's values
-Condition: TypeAlias = tuple[str, Ranges]  # the selector's name, and where it has to lie
 WordKey: TypeAlias = tuple[int, bool, bool]  # word, is_motorola, is_split
 
 

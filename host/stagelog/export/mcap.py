@@ -36,7 +36,7 @@ class McapSink(Sink):
         with writing(self._path):
             self._file = open(part, "wb")
         kind = getattr(CompressionType, compression.upper())
-        self._writer = Writer(self._file, compression=kind)
+        self._writer: Any = Writer(self._file, compression=kind)
         self._writer.start(profile="", library="stagelog")
 
     def write(self, decoded: Decoded) -> None:
