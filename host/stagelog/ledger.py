@@ -3,7 +3,7 @@
     seen = stored + dropped exactly + lost at least          per bus, by the counters in each block
     stored = held + missing                                  missing: in blocks that are not here
 
-Every block has cumulative counters, so the next one tells what was in lost blocks. Owns the
+Every block has cumulative counters, so the next one shows what was in lost blocks. Owns the
 arithmetic and the words; reads nothing by itself. Counters that contradict the records
 are not an error but a line in `Ledger.breaks` that names the block.
 """

@@ -23,7 +23,7 @@ _folders: list[tempfile.TemporaryDirectory[str]] = []
 
 
 def is_pipe(path: object) -> bool:
-    """Tell whether a path names a pipe, a socket or a terminal."""
+    """Return whether a path names a pipe, a socket or a terminal."""
     return _identity(path) is not None
 
 

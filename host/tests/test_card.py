@@ -281,7 +281,7 @@ def test_remains_on_a_disk_without_signature_are_found(tmp_path):
 def test_what_is_no_card_is_refused(tmp_path):
     path = tmp_path / "letter.txt"
     path.write_text("dear reader" * 1000)
-    with pytest.raises(OutputError, match="no stagelog card"):
+    with pytest.raises(OutputError, match="not a stagelog card"):
         prepare(path)
     with pytest.raises(InputError):
         read_card(path)
@@ -296,5 +296,5 @@ def test_what_is_no_card_is_refused(tmp_path):
     session_file.write_bytes(session_blocks()[1].tobytes())
     with pytest.raises(InputError, match="session file"):
         read_card(session_file)
-    with pytest.raises(OutputError, match="no stagelog card"):
+    with pytest.raises(OutputError, match="not a stagelog card"):
         prepare_raw(session_file, 64)

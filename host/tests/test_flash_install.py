@@ -13,7 +13,7 @@ from slog import messages as m
 from stagelog.errors import ContractError, DeviceError
 from stagelog.flash import flash, leave_logger
 from stagelog.flash.build import App, FlashError, pack_app
-from stagelog.flash.install import app_for, install, look
+from stagelog.flash.install import app_for, install, read_state
 
 _SPEC = importlib.util.spec_from_file_location(
     "main_world", Path(__file__).parents[2] / "firmware" / "tests" / "main_world.py"
@@ -113,7 +113,7 @@ def boots(files):
 
 def count_operations(files):
     board = FakeBoard(files)
-    install(board, look(board), NEW)
+    install(board, read_state(board), NEW)
     return board.n_operations
 
 
@@ -128,7 +128,7 @@ STARTS = {
 @pytest.mark.parametrize("files", STARTS.values(), ids=STARTS)
 def test_the_new_firmware_starts(files):
     board = FakeBoard(files)
-    slot = install(board, look(board), NEW)
+    slot = install(board, read_state(board), NEW)
     assert boots(board.files) == NEW.content
     assert slot == ("b" if "/slot.a" in files else "a")
     assert board.memory[0x4005800C] == 0, "tries of the slot's former firmware count"
@@ -143,10 +143,10 @@ def test_a_power_cut_leaves_the_old_or_the_new(files, torn):
     for cut in range(1, n + 1):
         board = FakeBoard(files, cut, torn)
         with pytest.raises(PowerCut):
-            install(board, look(board), NEW)
+            install(board, read_state(board), NEW)
         assert boots(board.files) == boots(files), f"cut at operation {cut}"
         again = FakeBoard(board.files)
-        install(again, look(again), NEW)
+        install(again, read_state(again), NEW)
         assert boots(again.files) == NEW.content, f"repeated after a cut at operation {cut}"
 
 
@@ -154,7 +154,7 @@ def test_what_reads_back_wrong_is_not_started():
     board = FakeBoard(running(OLD))
     board.spoil = "/b.new"
     with pytest.raises(FlashError, match="b.new reads back as"):
-        install(board, look(board), NEW)
+        install(board, read_state(board), NEW)
     assert boots(board.files) == OLD.content
 
 
@@ -162,7 +162,7 @@ def test_a_board_that_nobody_knows_is_named():
     board = FakeBoard()
     board.implementation = type("i", (), {"_machine": "Toaster", "_mpy": 4870, "version": (1,)})
     with pytest.raises(FlashError, match="'Toaster'.*--board"):
-        app_for(look(board))
+        app_for(read_state(board))
 
 
 @pytest.mark.parametrize("name", [None, "pico_mcp2515"])
@@ -172,13 +172,13 @@ def test_a_pico_w_is_refused(name):
     machine = "Raspberry Pi Pico W with RP2040"
     board.implementation = type("i", (), {"_machine": machine, "_mpy": 4870, "version": (1,)})
     with pytest.raises(FlashError, match="Pico W"):
-        app_for(look(board), name)
+        app_for(read_state(board), name)
 
 
 def test_a_watchdog_that_a_start_left_on_is_stopped():
     """RP2040 data sheet, 4.7: CTRL at 0x40058000, atomic clear 0x3000 above, bit 30 enables."""
     board = FakeBoard()
-    look(board)
+    read_state(board)
     assert board.memory[0x4005B000] == 1 << 30
 
 
@@ -188,7 +188,7 @@ def test_what_is_no_micropython_is_said():
             return "login: "
 
     with pytest.raises(FlashError, match="'login: '"):
-        look(Strange())
+        read_state(Strange())
 
 
 class FakeLink:

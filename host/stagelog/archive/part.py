@@ -294,7 +294,7 @@ def _journal_text(session: Mapping[str, Any]) -> bytes:
 
 
 def _holds(values: Mapping[str, Any], session: Mapping[str, Any], again: bool) -> bool:
-    """Tell whether an entry holds all that LIST names now; `again`: and no damaged place."""
+    """Return whether an entry holds all that LIST names now; `again`: and no damaged place."""
     if values["n_blocks"] < session["n_blocks"] or (again and values.get("n_damaged")):
         return False
     return session["running"] or not values.get("running")

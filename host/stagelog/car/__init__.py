@@ -26,7 +26,7 @@ __all__ = ["Drive", "Event", "Truth", "drive", "iter_drive", "list_scenarios"]
 
 @dataclass(frozen=True, slots=True)
 class Drive:
-    """A piece of a drive, or all of it. Times are microseconds since the drive's start."""
+    """A minute of a drive, or all of it. Times are microseconds since the drive's start."""
 
     frames: np.ndarray
     truth: Truth

@@ -220,7 +220,7 @@ class Driver:
         train.shift(self.in_rpm, self.pedal, STEP_s)
 
     def _lever(self, running, leg):
-        """Set what the gearbox tells of its gear."""
+        """Set the gear that the gearbox reports."""
         self.shifting = self.train.shift_left_s > 0.0
         self.gear, self.gear_target = self.train.gear, self.train.gear_target
         if leg.kind == "tow" or (running and self.v_ms < 0.2 and leg.kind not in _ROADS):

@@ -8,14 +8,14 @@ Messages that the logger itself would send, and those the profile lists as not f
 import numpy as np
 
 from stagelog.car.encode import make_encoders
-from stagelog.car.piece import Sampler
+from stagelog.car.minute import Sampler
 from stagelog.model import EXT, FRAME
 
 _SPREAD_us = 370  # steps between the offsets of messages, so that they do not all fall on one tick
 
 
 class Emitter:
-    """Encodes pieces of a drive; `messages` are those the car sends."""
+    """Encodes minutes of a drive; `messages` are those the car sends."""
 
     def __init__(self, dbc, profile, faults, seed):
         skipped = set(profile.car.not_fitted)
@@ -31,10 +31,10 @@ class Emitter:
         self.faults, self.seed = faults, seed
         self._layouts = {}
 
-    def frames(self, piece, columns, end_us):
-        """Return the FRAME table of a piece, cut at end_us (us since the drive's start)."""
-        t0_us = round(piece.t0_s * 1e6)
-        span_us = min(end_us - t0_us, piece.seconds * 1_000_000)
+    def frames(self, minute, columns, end_us):
+        """Return the FRAME table of a minute, cut at end_us (us since the drive's start)."""
+        t0_us = round(minute.t0_s * 1e6)
+        span_us = min(end_us - t0_us, minute.seconds * 1_000_000)
         due, order = self._layout(span_us)
         total = sum(len(t) for t in due.values())
         frames = np.zeros(total, FRAME)
@@ -46,11 +46,11 @@ class Emitter:
             t_us = due[encoder.name]
             part = slice(at, at + len(t_us))
             at += len(t_us)
-            words[part] = self._encode(encoder, piece, columns, t_us)
+            words[part] = self._encode(encoder, minute, columns, t_us)
             times[part] = t_us + t0_us
             ids[part], lengths[part] = encoder.can_id, encoder.n_bytes
             flags[part] = EXT if encoder.extended else 0
-            keep[part] = self.faults.sent(encoder, piece, t_us)
+            keep[part] = self.faults.sent(encoder, minute, t_us)
         frames["t_us"], frames["can_id"] = times[order], ids[order]
         frames["dlc"] = frames["n_bytes"] = lengths[order]
         frames["flags"] = flags[order]
@@ -58,11 +58,11 @@ class Emitter:
         kept = keep[order]
         return frames if kept.all() else frames[kept]
 
-    def _encode(self, encoder, piece, columns, t_us):
+    def _encode(self, encoder, minute, columns, t_us):
         n = len(t_us)
-        sampler = Sampler(t_us * 1e-6, self.seed, encoder.can_id, piece.number)
+        sampler = Sampler(t_us * 1e-6, self.seed, encoder.can_id, minute.number)
         cycle_us = encoder.cycle_ms * 1000
-        first = round(piece.t0_s * 1e6) // cycle_us
+        first = round(minute.t0_s * 1e6) // cycle_us
         count = first + np.arange(n)
         mux = None
         if encoder.mux is not None and len(encoder.mux_values):
@@ -74,11 +74,11 @@ class Emitter:
                 values[name] = sampler.read(column)
             elif layout.measures:
                 values[name] = np.full(n, np.nan)  # the car has no such sensor
-        self.faults.apply(encoder, values, piece, t_us)
+        self.faults.apply(encoder, values, minute, t_us)
         return encoder.encode(values, n, mux, count)
 
     def _layout(self, span_us):
-        """Return ({message: due times in the piece}, order of time); the same each minute."""
+        """Return ({message: due times in the minute}, order of time); the same each minute."""
         if span_us not in self._layouts:
             due = {
                 e.name: np.arange(self.offset_us[e.name], span_us, e.cycle_ms * 1000)

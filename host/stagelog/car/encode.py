@@ -40,7 +40,7 @@ class SignalLayout:
     """Where one signal's bits go and how a physical value becomes a raw one.
 
     shift counts from bit 0 of the little-endian word (Intel) or of the big-endian one (Motorola);
-    measures tells a quantity, which has a unit and a code for "not available", from a state.
+    measures is True for a quantity (with a unit and a code for "not available"), not for a state.
     """
 
     name: str

@@ -1,7 +1,7 @@
 """True exceedances: when a quantity itself, not its sensor, was beyond an alarm's limit.
 
 Owns the judge's view of alarms of kind "above" and "below": the limit and the gate's condition,
-without debounce, hysteresis or sensor faults, looked at twice a second. Gaps under ten seconds are
+without debounce, hysteresis or sensor faults, sampled twice a second. Gaps under ten seconds are
 closed. Detectors never see it.
 """
 
@@ -28,14 +28,14 @@ class Exceedances:
         ]
         self._open = {}
 
-    def feed(self, piece, columns, last):
-        """Return the exceedances that are over by the end of a piece."""
-        n = piece.seconds * 2
-        t_s = piece.t0_s + np.arange(n) * STEP_s
-        km = np.interp(np.arange(n) * STEP_s, np.arange(len(piece.slow["s_m"])) * 0.05,
-                       piece.slow["s_m"]) * 1e-3  # fmt: skip
+    def feed(self, minute, columns, last):
+        """Return the exceedances that are over by the end of a minute."""
+        n = minute.seconds * 2
+        t_s = minute.t0_s + np.arange(n) * STEP_s
+        km = np.interp(np.arange(n) * STEP_s, np.arange(len(minute.slow["s_m"])) * 0.05,
+                       minute.slow["s_m"]) * 1e-3  # fmt: skip
         read = {name: _read(columns[name], n) for _, name, *_ in self.limits if name in columns}
-        gates = {key: self._gate(gate, piece, columns, n) for key, gate in self.gates.items()}
+        gates = {key: self._gate(gate, minute, columns, n) for key, gate in self.gates.items()}
         done = []
         for number, (_, name, _, limit, alarm) in enumerate(self.limits):
             if name not in read:
@@ -73,11 +73,11 @@ class Exceedances:
         end_us = round(float(last_s + STEP_s) * 1e6)
         return Event("exceedance", round(float(first_s) * 1e6), end_us, round(float(km), 4), facts)
 
-    def _gate(self, gate, piece, columns, n):
+    def _gate(self, gate, minute, columns, n):
         if gate.signal == "vehicle_speed_kmh":
-            value = piece.motion.v_ms[::250] * 3.6
+            value = minute.motion.v_ms[::250] * 3.6
         elif gate.signal == "airborne":
-            value = (piece.motion.load[::250] < 0.05).astype(float)
+            value = (minute.motion.load[::250] < 0.05).astype(float)
         elif gate.signal in columns:
             value = _read(columns[gate.signal], n)
         else:

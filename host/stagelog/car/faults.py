@@ -1,4 +1,4 @@
-"""Electrical faults: what a signal says when its sensor, wire or node is broken.
+"""Electrical faults: the value of a signal when its sensor, wire or node is broken.
 
 Owns the step from a true reading to a false one, just before encoding, and silent nodes. Faults:
 
@@ -41,10 +41,10 @@ class Faults:
                 if status is not None and code is not None:
                     self._by_signal.setdefault(status[0], []).append((incident, code))
 
-    def apply(self, encoder, values, piece, t_us):
+    def apply(self, encoder, values, minute, t_us):
         """Replace what is faulty in `values`, the readings of one message at t_us."""
         self._index()
-        t_s = piece.t0_s + t_us * 1e-6
+        t_s = minute.t0_s + t_us * 1e-6
         for name in sorted(encoder.signals.keys() & self._by_signal.keys()):
             for incident, code in self._by_signal[name]:
                 when = (t_s >= incident.at_s) & (t_s < end_s(incident))
@@ -81,11 +81,11 @@ class Faults:
         else:
             raise KeyError(f"signal fault {fault!r} is not known")
 
-    def sent(self, encoder, piece, t_us):
+    def sent(self, encoder, minute, t_us):
         """Return bool[n]: whether the node was powered and not silent when each frame was due."""
-        power = piece.slow["power"]
+        power = minute.slow["power"]
         sent = power[np.minimum((t_us // 50_000), len(power) - 1)] > 0.0
-        t_s = piece.t0_s + t_us * 1e-6
+        t_s = minute.t0_s + t_us * 1e-6
         for incident in self.incidents.of("node_silent"):
             if set(encoder.senders) & set(incident.extra["nodes"]):
                 sent &= (t_s < incident.at_s) | (t_s >= end_s(incident))

@@ -35,7 +35,7 @@ class Jump:
 
 
 class TrueFlights:
-    """Finds flights in a stream of motion; keeps what is not finished between pieces."""
+    """Finds flights in a stream of motion; keeps what is not finished between minutes."""
 
     def __init__(self):
         self._t = self._load = self._force = self._s = self._v = self._pitch = None

@@ -15,7 +15,7 @@ FANS, RADIATORS = 4, 3
 
 
 class Heat:
-    """Temperatures of one car between pieces."""
+    """Temperatures of one car between minutes."""
 
     def __init__(self, profile, build, ambient_degC, warm, incidents):
         self.profile, self.build, self.incidents = profile, build, incidents

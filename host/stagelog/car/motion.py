@@ -18,7 +18,7 @@ _LIFT_m = 0.35  # how far jacks raise the body
 
 @dataclass(slots=True)
 class Motion:
-    """500 Hz columns of one piece of the drive; t_s starts at the piece's start."""
+    """500 Hz columns of one minute of the drive; t_s starts at the minute's start."""
 
     t_s: np.ndarray
     s_m: np.ndarray
@@ -32,7 +32,7 @@ class Motion:
 
 
 class Mover:
-    """Runs the suspension over the route, piece after piece."""
+    """Runs the suspension over the route, minute by minute."""
 
     def __init__(self, profile, suspension, route, legs, seed):
         self.profile, self.suspension, self.route = profile, suspension, route

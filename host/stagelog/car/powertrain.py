@@ -66,7 +66,7 @@ class Powertrain:
         return pedal > 0.97 and torque * rpm * 0.10472 > 0.97 * self.power_W
 
     def shift(self, in_rpm, pedal, step_s):
-        """Go on with a shift, or begin one if the engine's speed asks for it."""
+        """Continue a shift, or begin one if the engine's speed requires it."""
         g = self.box
         self.hold_s -= step_s
         if self.shift_left_s > 0.0:

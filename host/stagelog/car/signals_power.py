@@ -3,28 +3,28 @@
 import numpy as np
 
 from stagelog.car.build import NODES
+from stagelog.car.minute import Column
 from stagelog.car.noise import key, low_pass, smooth
-from stagelog.car.piece import Column
 from stagelog.car.powertrain import RUNNING
 
 _KPA_AMBIENT = 101.3
 
 
-def power_columns(piece, lags):
+def power_columns(minute, lags):
     """Return {signal: Column}. lags: dict kept by the caller, states of the slow filters."""
     columns = {}
-    columns |= _engine(piece, lags)
-    columns |= _air(piece, lags)
-    columns |= _gearbox(piece)
-    columns |= _fuel(piece)
-    columns |= _cooling(piece)
-    columns |= _electrics(piece)
-    columns |= _outside(piece)
+    columns |= _engine(minute, lags)
+    columns |= _air(minute, lags)
+    columns |= _gearbox(minute)
+    columns |= _fuel(minute)
+    columns |= _cooling(minute)
+    columns |= _electrics(minute)
+    columns |= _outside(minute)
     return columns
 
 
-def _noise(piece, name, n, dt_s, wave_s):
-    return smooth(key(piece.seed, name), piece.t0_s + np.arange(n) * dt_s, wave_s)
+def _noise(minute, name, n, dt_s, wave_s):
+    return smooth(key(minute.seed, name), minute.t0_s + np.arange(n) * dt_s, wave_s)
 
 
 def _lag(lags, name, values, dt_s, tau_s):
@@ -33,37 +33,37 @@ def _lag(lags, name, values, dt_s, tau_s):
     return out
 
 
-def _engine(piece, lags):
-    slow, profile = piece.slow, piece.profile
-    n = piece.seconds * 100
+def _engine(minute, lags):
+    slow, profile = minute.slow, minute.profile
+    n = minute.seconds * 100
     at, t = np.arange(len(slow["rpm"])) * 0.05, np.arange(n) * 0.01
     rpm = np.interp(t, at, slow["rpm"])
     wheel = np.interp(t, at, slow["wheel_ms"])
     ratio = rpm / np.maximum(wheel, 1.0)
-    race = piece.wheels["race_ms"]
+    race = minute.wheels["race_ms"]
     rpm = np.clip(rpm + race * np.where(wheel > 3.0, ratio, 0.0), 0.0, 7500.0)
-    rpm *= 1.0 + 0.002 * _noise(piece, "rpm", n, 0.01, 0.08)
-    torque = piece.flight["torque_Nm"]
-    pedal = 100.0 * np.interp(t, at, slow["pedal"]) * piece.flight["foot"]
+    rpm *= 1.0 + 0.002 * _noise(minute, "rpm", n, 0.01, 0.08)
+    torque = minute.flight["torque_Nm"]
+    pedal = 100.0 * np.interp(t, at, slow["pedal"]) * minute.flight["foot"]
     limit = np.interp(t, at, slow["limit"]).round()
-    limit = np.where(piece.flight["cut_Nm"] > 20.0, 4.0, limit)
-    hot = piece.heat["temp"][:, NODES.index("engine")]
-    oil = piece.heat["temp"][:, NODES.index("engine_oil")]
+    limit = np.where(minute.flight["cut_Nm"] > 20.0, 4.0, limit)
+    hot = minute.heat["temp"][:, NODES.index("engine")]
+    oil = minute.heat["temp"][:, NODES.index("engine_oil")]
     warm = np.interp(t, np.arange(len(oil)) * 0.5, oil)
     e = profile.engine
     pressure = np.interp(rpm, e.oil_pressure_rpm, e.oil_pressure_kPa)
     pressure *= np.clip(1.0 - 0.0022 * (warm - 100.0), 0.75, 1.5)
     pressure = np.where(rpm > 150.0, pressure, 0.0)
-    dip = piece.during("oil_dip", 0.01, n)
-    for incident in piece.incidents.of("oil_dip"):
+    dip = minute.during("oil_dip", 0.01, n)
+    for incident in minute.incidents.of("oil_dip"):
         pressure -= dip * incident.extra["kPa"]
-    airless = np.minimum(piece.motion.load[::5], 1.0)
+    airless = np.minimum(minute.motion.load[::5], 1.0)
     pressure -= 0.30 * pressure * np.clip(0.25 - airless, 0.0, 0.25) * 4.0
     pressure = _lag(lags, "oil_kPa", np.maximum(pressure, 0.0), 0.01, 0.12)
-    ambient = piece.heat["ambient_degC"]
+    ambient = minute.heat["ambient_degC"]
     load = np.clip(torque / max(e.torque_Nm), 0.0, 1.1)
     knock = (
-        np.clip(_noise(piece, "knock", n, 0.01, 2.5) - 0.75, 0.0, 1.0)
+        np.clip(_noise(minute, "knock", n, 0.01, 2.5) - 0.75, 0.0, 1.0)
         * 4.0
         * e.knock_deg
         * (load > 0.6)
@@ -75,11 +75,11 @@ def _engine(piece, lags):
         "ThrPos": Column(
             0.01, np.clip(100.0 * load * (rpm > 300) + 2.5, 0.0, 100.0), clip=(0.0, 100.0)
         ),
-        "EngState": piece.slow_column(slow["engine"], hold=True),
+        "EngState": minute.slow_column(slow["engine"], hold=True),
         "EngLimitActive": Column(0.01, limit, hold=True),
         "CoolantTemp": Column(0.5, hot),
         "EngOilTemp": Column(0.5, oil),
-        "EcuTemp": Column(0.5, piece.heat["cabin_degC"] + 12.0),
+        "EcuTemp": Column(0.5, minute.heat["cabin_degC"] + 12.0),
         "AmbTemp": Column(0.5, np.full(2, ambient)),
         "FuelTemp": Column(0.5, np.full(2, ambient + 9.0)),
         "EngOilPres": Column(0.01, pressure, noise=2.0, clip=(0.0, 1200.0)),
@@ -91,8 +91,8 @@ def _engine(piece, lags):
     return columns
 
 
-def _air(piece, lags):
-    slow, e, gas = piece.slow, piece.profile.engine, piece.profile.gas
+def _air(minute, lags):
+    slow, e, gas = minute.slow, minute.profile.engine, minute.profile.gas
     running = slow["engine"] == RUNNING
     limit = np.interp(slow["rpm"], e.boost_rpm, e.boost_max_kPa)
     wanted = np.where(running, 45.0 + (limit - 45.0) * slow["pedal"] ** 1.3, _KPA_AMBIENT)
@@ -100,7 +100,7 @@ def _air(piece, lags):
     power = np.maximum(slow["torque_Nm"], 0.0) * slow["rpm"] * 0.10472e-3
     hot = gas.exhaust_idle_degC + gas.exhaust_degC_per_kW * power
     egt = _lag(lags, "egt", np.where(running, hot, 60.0), 0.05, gas.exhaust_lag_s)
-    ambient = piece.heat["ambient_degC"]
+    ambient = minute.heat["ambient_degC"]
     airflow = np.maximum(slow["v_ms"], 4.0)
     over_kPa = np.maximum(boost - _KPA_AMBIENT, 0.0)
     aim = ambient + gas.charge_above_ambient_degC + gas.charge_degC_per_kPa * over_kPa
@@ -109,7 +109,7 @@ def _air(piece, lags):
     lam = np.where(slow["pedal"] > 0.9, e.full_load_lambda, 1.0)
     lam = np.where(running & (slow["flow_l_h"] < 0.1), 2.0, lam)
     lam = _lag(lags, "lambda", lam, 0.05, 0.15)
-    column = piece.slow_column
+    column = minute.slow_column
     load = power / e.power_limit_kW
     after = gas.exhaust_after_turbine
     return {
@@ -140,24 +140,24 @@ def _baro_kPa(above_start_m):
     return _KPA_AMBIENT * (1.0 - 2.2557e-5 * (450.0 + above_start_m)) ** 5.2559
 
 
-def _gearbox(piece):
-    slow, g = piece.slow, piece.profile.gearbox
-    temp = piece.heat["seen_degC"][:, NODES.index("gearbox")]
-    ambient = piece.heat["ambient_degC"]
+def _gearbox(minute):
+    slow, g = minute.slow, minute.profile.gearbox
+    temp = minute.heat["seen_degC"][:, NODES.index("gearbox")]
+    ambient = minute.heat["ambient_degC"]
     ratios = np.array(g.ratios)
     gear = slow["gear"]
     ratio = ratios[np.clip(gear.astype(int), 1, len(ratios)) - 1]
     turning = np.where((gear >= 1) & (gear <= len(ratios)), slow["in_rpm"], slow["rpm"])
-    out_rpm = slow["wheel_ms"] / piece.build.circumference_m * 60.0 * g.final_drive
-    torque = slow["drive_N"] * piece.profile.tyres.circumference_m / (2.0 * np.pi) / g.final_drive
+    out_rpm = slow["wheel_ms"] / minute.build.circumference_m * 60.0 * g.final_drive
+    torque = slow["drive_N"] * minute.profile.tyres.circumference_m / (2.0 * np.pi) / g.final_drive
     torque = torque / g.efficiency
     shaft = torque * g.final_drive * g.efficiency
-    front = piece.profile.driveline.front_torque_share
-    column, noise = piece.slow_column, piece.profile.sensors.temperature.noise_degC
+    front = minute.profile.driveline.front_torque_share
+    column, noise = minute.slow_column, minute.profile.sensors.temperature.noise_degC
     state = np.where(slow["lockup"] > 0, 2.0, np.where(slow["rpm"] > 0, 1.0, 0.0))
     prot = np.interp(np.arange(len(gear)) * 0.05, np.arange(len(temp)) * 0.5, temp)
-    cooled = temp - (temp - ambient) * piece.profile.losses.gearbox_cooler_drop
-    meter_kW = np.maximum(shaft * slow["wheel_ms"] / piece.profile.tyres.circumference_m, 0.0)
+    cooled = temp - (temp - ambient) * minute.profile.losses.gearbox_cooler_drop
+    meter_kW = np.maximum(shaft * slow["wheel_ms"] / minute.profile.tyres.circumference_m, 0.0)
     return {
         "GearAct": column(gear, hold=True),
         "GearTgt": column(slow["gear_target"], hold=True),
@@ -176,59 +176,59 @@ def _gearbox(piece):
     }
 
 
-def _fuel(piece):
-    slow, ambient = piece.slow, piece.heat["ambient_degC"]
+def _fuel(minute):
+    slow, ambient = minute.slow, minute.heat["ambient_degC"]
     running = slow["engine"] > 0
-    flow = slow["flow_l_h"] * piece.build.flow_scale
-    column = piece.slow_column
-    nominal = piece.profile.engine.fuel_pressure_kPa
+    flow = slow["flow_l_h"] * minute.build.flow_scale
+    column = minute.slow_column
+    nominal = minute.profile.engine.fuel_pressure_kPa
     n = len(flow)
-    ripple = 4.0 * _noise(piece, "fuel_kPa", n, 0.05, 1.3) - 0.04 * slow["flow_l_h"]
+    ripple = 4.0 * _noise(minute, "fuel_kPa", n, 0.05, 1.3) - 0.04 * slow["flow_l_h"]
     return {
         "FuelFlow": column(flow),
-        "FuelUsedTot": column(piece.fuel["used_l"]),
+        "FuelUsedTot": column(minute.fuel["used_l"]),
         "FuelPresLo": column(np.where(running, nominal + ripple, 0.0), noise=1.0),
-        "FuelLvlA": column(piece.senders_mm[:, 0]),
-        "FuelLvlB": column(piece.senders_mm[:, 1]),
+        "FuelLvlA": column(minute.senders_mm[:, 0]),
+        "FuelLvlB": column(minute.senders_mm[:, 1]),
         "TankPres": column(np.full(2, 1.2), noise=0.03),
         "TankTemp": column(np.full(2, ambient + 6.0)),
         "LiftPumpOn": column(running, hold=True),
-        "RefuelFlap": column(piece.fuel["flap"], hold=True),
+        "RefuelFlap": column(minute.fuel["flap"], hold=True),
     }
 
 
-def _cooling(piece):
-    heat, columns = piece.heat, {}
-    for i in range(piece.profile.cooling.radiators):
+def _cooling(minute):
+    heat, columns = minute.heat, {}
+    for i in range(minute.profile.cooling.radiators):
         columns[f"Rad{i + 1}In"] = Column(0.5, heat["radiator"][:, i, 0], noise=0.2)
         columns[f"Rad{i + 1}Out"] = Column(0.5, heat["radiator"][:, i, 1], noise=0.2)
-    for i in range(piece.profile.cooling.fans):
+    for i in range(minute.profile.cooling.fans):
         columns[f"Fan{i + 1}Duty"] = Column(0.5, heat["duty"][:, i])
         columns[f"Fan{i + 1}Curr"] = Column(0.5, heat["current"][:, i], clip=(0.0, 63.0))
     return columns
 
 
-def _electrics(piece):
-    slow, e = piece.slow, piece.profile.electrics
+def _electrics(minute):
+    slow, e = minute.slow, minute.profile.electrics
     running = slow["engine"] == RUNNING
     n = len(running)
     fans = np.interp(
         np.arange(n) * 0.05,
-        np.arange(len(piece.heat["current"])) * 0.5,
-        piece.heat["current"].sum(axis=1),
+        np.arange(len(minute.heat["current"])) * 0.5,
+        minute.heat["current"].sum(axis=1),
     )
     amps = e.base_A + running * e.fuel_pump_A + fans
     volts = np.where(running, e.nominal_V - 0.002 * amps, e.rest_V - 0.008 * amps)
     volts = np.where(slow["engine"] == 1.0, e.cranking_V, volts)
-    t = piece.t0_s + np.arange(n) * 0.05
-    for incident in piece.incidents.of("alternator"):
+    t = minute.t0_s + np.arange(n) * 0.05
+    for incident in minute.incidents.of("alternator"):
         end = np.inf if incident.duration_s is None else incident.at_s + incident.duration_s
         volts = np.where((t >= incident.at_s) & (t < end), incident.extra["V"], volts)
-    column = piece.slow_column
+    column = minute.slow_column
     columns = {
         "BattVolt": column(volts, noise=0.02),
         "TotCurr": column(amps, noise=0.3),
-        "PdmTemp": Column(0.5, piece.heat["cabin_degC"] + 15.0),
+        "PdmTemp": Column(0.5, minute.heat["cabin_degC"] + 15.0),
         "FuelPumpCurr": column(running * e.fuel_pump_A, noise=0.1, clip=(0.0, 60.0)),
         "AltDuty": column(running * np.minimum(amps * 0.45, 100.0)),
     }
@@ -239,11 +239,11 @@ def _electrics(piece):
     return columns
 
 
-def _outside(piece):
-    slow = piece.slow
+def _outside(minute):
+    slow = minute.slow
     km = slow["s_m"] * 1e-3
     north = 0.009 * km * np.cos(km * 0.01)
-    column = piece.slow_column
+    column = minute.slow_column
     heading = np.mod(np.degrees(np.cumsum(slow["bend"] * slow["v_ms"]) * 0.05), 360.0)
     up = slow["v_ms"] * np.sin(slow["slope"])
     return {

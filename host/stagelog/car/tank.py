@@ -1,4 +1,4 @@
-"""What is in the tank, and what two senders say about it.
+"""What is in the tank, and what its two senders report.
 
 Slosh is a lightly damped surface driven by the car's acceleration, and a bias besides: while the
 car shakes, the fuel stands elsewhere than at the senders, so the mean reading is wrong too, as in
@@ -13,13 +13,13 @@ from stagelog.car.route import G_ms2
 
 
 class Tank:
-    """The surface of the fuel between pieces."""
+    """The surface of the fuel between minutes."""
 
     def __init__(self, profile, build, seed):
         self.profile, self.build, self.seed = profile, build, seed
         self.tilt = self.tilt_rate = self.swell = self.swell_rate = self.shake = 0.0
 
-    def run(self, piece, volume_l, ax, ay, az):
+    def run(self, minute, volume_l, ax, ay, az):
         """Return sender heights A and B in mm, float[n, 2], at 20 Hz.
 
         ax, ay, az  specific force in m/s2 at 20 Hz; volume_l the truth at 20 Hz
@@ -44,7 +44,7 @@ class Tank:
         seen = volume_l + self.build.slosh_bias * np.minimum(np.array(shakes), 4.0)
         half = 0.5e3 * fuel.sender_spacing_m
         tilt, swell = np.clip(tilts, -0.5, 0.5), np.clip(swells, -0.4, 0.4)
-        noise = generator(self.seed, "sender", piece).standard_normal((2, len(ax)))
+        noise = generator(self.seed, "sender", minute).standard_normal((2, len(ax)))
         heights = np.empty((len(ax), 2))
         for i, (table, sign) in enumerate(((fuel.sender_a_mm, -1.0), (fuel.sender_b_mm, 1.0))):
             level = np.interp(seen, fuel.sender_volume_l, table)

@@ -16,7 +16,7 @@ from stagelog.car.terrain import NAMES
 from stagelog.model import FRAME
 
 RATE_Hz = 20
-_NOT_TOLD = ("limit", "stop_here")  # what the driver does of his own will is no event
+_NOT_EVENTS = ("limit", "stop_here")  # what the driver does on purpose is not an event
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +53,11 @@ class Truth:
         }
 
 
-def truth_arrays(piece, end_us):
-    """Return (t_us, arrays) of a piece at 20 Hz."""
-    n = min(piece.seconds * RATE_Hz, -(-(end_us - round(piece.t0_s * 1e6)) // 50_000))
-    t_us = round(piece.t0_s * 1e6) + np.arange(n, dtype=np.int64) * 50_000
-    slow, motion = piece.slow, piece.motion
+def truth_arrays(minute, end_us):
+    """Return (t_us, arrays) of a minute at 20 Hz."""
+    n = min(minute.seconds * RATE_Hz, -(-(end_us - round(minute.t0_s * 1e6)) // 50_000))
+    t_us = round(minute.t0_s * 1e6) + np.arange(n, dtype=np.int64) * 50_000
+    slow, motion = minute.slow, minute.motion
     arrays = {
         "distance_m": slow["s_m"],
         "speed_kmh": slow["v_ms"] * 3.6,
@@ -74,16 +74,16 @@ def truth_arrays(piece, end_us):
         "load": motion.load.reshape(-1, 25).min(axis=1),
         "force_z_ms2": motion.force_ms2[::25, 2],
     }
-    at, grid = np.arange(n) * 0.05, np.arange(len(piece.heat["temp"])) * 0.5
+    at, grid = np.arange(n) * 0.05, np.arange(len(minute.heat["temp"])) * 0.5
     for name in NODES:
-        arrays[f"{name}_degC"] = np.interp(at, grid, piece.heat["temp"][:, NODES.index(name)])
+        arrays[f"{name}_degC"] = np.interp(at, grid, minute.heat["temp"][:, NODES.index(name)])
     for i, wheel in enumerate(("fl", "fr", "rl", "rr")):
         arrays[f"travel_{wheel}_mm"] = motion.travel_m[::25, i] * 1e3
     return t_us, {k: np.asarray(v[:n], np.float32) for k, v in arrays.items()}
 
 
 class Diary:
-    """Writes down legs and incidents as events while the drive goes on."""
+    """Records legs and incidents as events during the drive."""
 
     def __init__(self, scenario, route, incidents):
         self.scenario, self.route, self.incidents = scenario, route, incidents
@@ -97,10 +97,10 @@ class Diary:
         leg = min(leg, len(self.scenario.legs) - 1)
         return terrain, self.scenario.legs[leg].note
 
-    def feed(self, piece, last):
-        """Return the events that begin in a piece."""
-        events, slow = [], piece.slow
-        n = piece.seconds * RATE_Hz
+    def feed(self, minute, last):
+        """Return the events that begin in a minute."""
+        events, slow = [], minute.slow
+        n = minute.seconds * RATE_Hz
         legs = slow["leg"][:n].astype(int)
         for step in np.flatnonzero(np.diff(legs, prepend=-1 if self._leg is None else self._leg)):
             leg = self.scenario.legs[legs[step]]
@@ -108,7 +108,7 @@ class Diary:
             facts |= {"note": leg.note, "power": leg.power, "engine": leg.engine}
             facts |= {"number": int(legs[step]), "refuel_l": leg.refuel_l}
             end = round(leg.duration_s * 1e6) if leg.duration_s else None
-            t_us = round((piece.t0_s + step * 0.05) * 1e6)
+            t_us = round((minute.t0_s + step * 0.05) * 1e6)
             kind = {"jacks": "on_jacks", "roll": "roll_over", "stuck": "stuck_in_sand"}.get(
                 leg.kind, "leg"
             )
@@ -116,36 +116,36 @@ class Diary:
             at_km = round(float(slow["s_m"][step]) * 1e-3, 4)
             events.append(Event(kind, t_us, None if end is None else t_us + end, at_km, facts))
         self._leg = int(legs[-1])
-        events += self._incidents(piece)
+        events += self._incidents(minute)
         return events
 
-    def _incidents(self, piece):
-        t0, t1 = piece.t0_s, piece.t0_s + piece.seconds
+    def _incidents(self, minute):
+        t0, t1 = minute.t0_s, minute.t0_s + minute.seconds
         for kind, incidents in self.incidents.by_kind.items():
-            if kind in _NOT_TOLD:
+            if kind in _NOT_EVENTS:
                 continue
             for incident in incidents:
                 if not t0 <= incident.at_s < t1:
                     continue
                 end = end_s(incident)
-                step = min(int((incident.at_s - t0) * RATE_Hz), len(piece.slow["s_m"]) - 1)
+                step = min(int((incident.at_s - t0) * RATE_Hz), len(minute.slow["s_m"]) - 1)
                 yield Event(
                     kind,
                     round(incident.at_s * 1e6),
                     None if np.isinf(end) else round(end * 1e6),
-                    round(float(piece.slow["s_m"][step]) * 1e-3, 4),
+                    round(float(minute.slow["s_m"][step]) * 1e-3, 4),
                     dict(incident.extra),
                 )
 
-    def add_noise_frames(self, frames, piece, end_us):
-        """Merge frames with identifiers that no DBC knows into a piece, where a burst lasts."""
+    def add_noise_frames(self, frames, minute, end_us):
+        """Merge frames with identifiers that no DBC knows into a minute, where a burst lasts."""
         extra = []
         for n, incident in enumerate(self.incidents.of("burst")):
-            low = max(round(incident.at_s * 1e6), round(piece.t0_s * 1e6))
-            high = min(end_s(incident) * 1e6, end_us, (piece.t0_s + piece.seconds) * 1e6)
+            low = max(round(incident.at_s * 1e6), round(minute.t0_s * 1e6))
+            high = min(end_s(incident) * 1e6, end_us, (minute.t0_s + minute.seconds) * 1e6)
             count = int(max(high - low, 0) * 1e-6 * incident.extra["per_s"])
             if count:
-                extra.append(_burst(low, high, count, generator(7, "burst", n, piece.number)))
+                extra.append(_burst(low, high, count, generator(7, "burst", n, minute.number)))
         if not extra:
             return frames
         both = np.concatenate([frames, *extra])

@@ -11,10 +11,10 @@ DT_s = 0.01
 _EVERY = RATE_Hz // 100
 
 
-def wheel_columns(piece, flight_mode):
-    """Fill piece.flight; return {speed_kmh [n, 4], axle_kmh [n, 2], centre_kmh [n]} at 100 Hz."""
-    motion, slow, profile = piece.motion, piece.slow, piece.profile
-    n = piece.seconds * 100
+def wheel_columns(minute, flight_mode):
+    """Fill minute.flight; return {speed_kmh [n, 4], axle_kmh [n, 2], centre_kmh [n]} at 100 Hz."""
+    motion, slow, profile = minute.motion, minute.slow, minute.profile
+    n = minute.seconds * 100
     t = np.arange(n) * DT_s
     at = np.arange(len(slow["v_ms"])) * 0.05
 
@@ -28,10 +28,10 @@ def wheel_columns(piece, flight_mode):
     wheel, bend = column("wheel_ms"), column("bend")
     ratio = column("rpm") * np.pi / 30.0 * (profile.tyres.circumference_m / (2.0 * np.pi))
     ratio = np.clip(ratio / np.maximum(wheel, 0.5), 0.0, 25.0)
-    piece.flight = flight_mode.run(
+    minute.flight = flight_mode.run(
         load.tolist(), v.tolist(), column("torque_Nm").tolist(), ratio.tolist()
     )
-    race = piece.flight["race_ms"]
+    race = minute.flight["race_ms"]
     half = 0.5 * profile.mass.track_m
     kinematic = v[:, None] * (1.0 + np.array([-half, half, -half, half]) * bend[:, None])
     slip = np.where(v > 0.3, wheel - v, wheel)
@@ -41,8 +41,8 @@ def wheel_columns(piece, flight_mode):
     speed = kinematic + slip[:, None] * share + race[:, None]
     locked = column("handbrake") > 0.4
     speed[:, 2:] *= np.where(locked, 0.0, 1.0)[:, None]
-    scale = profile.tyres.circumference_m / piece.build.circumference_m
-    flat = piece.heat["flat"] if "flat" in piece.heat else np.zeros(4)
+    scale = profile.tyres.circumference_m / minute.build.circumference_m
+    flat = minute.heat["flat"] if "flat" in minute.heat else np.zeros(4)
     speed = np.maximum(speed, 0.0) * (3.6 * scale) * (1.0 + 0.03 * flat)
     axle = np.stack([speed[:, 0] - speed[:, 1], speed[:, 2] - speed[:, 3]], axis=1)
     centre = 0.5 * (speed[:, 0] + speed[:, 1] - speed[:, 2] - speed[:, 3])

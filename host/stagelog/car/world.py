@@ -14,9 +14,9 @@ from stagelog.car.faults import Faults
 from stagelog.car.flight import FlightMode, TrueFlights
 from stagelog.car.heat import Heat, losses
 from stagelog.car.incidents import Incidents
+from stagelog.car.minute import SECONDS, Minute
 from stagelog.car.motion import Mover
 from stagelog.car.noise import generator, low_pass
-from stagelog.car.piece import SECONDS, Piece
 from stagelog.car.route import Route
 from stagelog.car.signals_chassis import chassis_columns
 from stagelog.car.signals_power import power_columns
@@ -66,24 +66,24 @@ class World:
                 yield self._sleep(number, t0_s, seconds, slow, end_us, ended)
                 number += 1
                 continue
-            piece = self._piece(number, t0_s, seconds, slow)
-            events = self.flights.feed(t0_s, piece.motion, self.diary.name_at, last=ended)
-            events += self.diary.feed(piece, ended)
-            columns = chassis_columns(piece, self._lags) | power_columns(piece, self._lags)
-            events += self.exceedances.feed(piece, columns, ended)
-            frames = self.emitter.frames(piece, columns, end_us)
-            frames = self.diary.add_noise_frames(frames, piece, end_us)
-            yield frames, truth_arrays(piece, end_us), sorted(events, key=lambda e: e.t_us)
+            minute = self._minute(number, t0_s, seconds, slow)
+            events = self.flights.feed(t0_s, minute.motion, self.diary.name_at, last=ended)
+            events += self.diary.feed(minute, ended)
+            columns = chassis_columns(minute, self._lags) | power_columns(minute, self._lags)
+            events += self.exceedances.feed(minute, columns, ended)
+            frames = self.emitter.frames(minute, columns, end_us)
+            frames = self.diary.add_noise_frames(frames, minute, end_us)
+            yield frames, truth_arrays(minute, end_us), sorted(events, key=lambda e: e.t_us)
             number += 1
 
     def _sleep(self, number, t0_s, seconds, slow, end_us, ended):
         """A minute without power: the car cools, nothing is sent."""
-        piece = self._bare(number, t0_s, seconds, slow, self.mover.parked(slow, seconds))
-        piece.wheels = {"axle_kmh": np.zeros((seconds * 100, 2))}
-        self._warm(piece)
-        events = self.flights.feed(t0_s, piece.motion, self.diary.name_at, last=ended)
-        events += self.diary.feed(piece, ended)
-        return np.zeros(0, FRAME), truth_arrays(piece, end_us), events
+        minute = self._bare(number, t0_s, seconds, slow, self.mover.parked(slow, seconds))
+        minute.wheels = {"axle_kmh": np.zeros((seconds * 100, 2))}
+        self._warm(minute)
+        events = self.flights.feed(t0_s, minute.motion, self.diary.name_at, last=ended)
+        events += self.diary.feed(minute, ended)
+        return np.zeros(0, FRAME), truth_arrays(minute, end_us), events
 
     def _drive(self, number, t0_s):
         """Run the driver one minute on, with one more row: where the next minute begins."""
@@ -102,18 +102,18 @@ class World:
             rows = {k: np.concatenate((v, np.repeat(v[-1:], short))) for k, v in rows.items()}
         return rows, ended
 
-    def _piece(self, number, t0_s, seconds, slow):
+    def _minute(self, number, t0_s, seconds, slow):
         fuel_kg = float(slow["fuel_l"].mean()) * self.profile.fuel.density_kg_per_l
         motion = self.mover.run(slow, self.build.mass_kg + fuel_kg, fuel_kg, seconds)
-        piece = self._bare(number, t0_s, seconds, slow, motion)
-        piece.heat["flat"] = self._flat()
-        piece.wheels = wheel_columns(piece, self.flight_mode)
-        self._warm(piece)
-        self._fill_tank(piece)
-        return piece
+        minute = self._bare(number, t0_s, seconds, slow, motion)
+        minute.heat["flat"] = self._flat()
+        minute.wheels = wheel_columns(minute, self.flight_mode)
+        self._warm(minute)
+        self._fill_tank(minute)
+        return minute
 
     def _bare(self, number, t0_s, seconds, slow, motion):
-        return Piece(
+        return Minute(
             number=number,
             seconds=seconds,
             t0_s=t0_s,
@@ -130,18 +130,18 @@ class World:
         lost = self.heat.lost_kPa[:4] / self.profile.tyres.cold_kPa
         return np.clip(lost, 0.0, 1.0)
 
-    def _warm(self, piece):
-        slow, seconds = piece.slow, piece.seconds
-        speed = np.diff(piece.motion.travel_m, axis=0, prepend=piece.motion.travel_m[:1]) * 500.0
+    def _warm(self, minute):
+        slow, seconds = minute.slow, minute.seconds
+        speed = np.diff(minute.motion.travel_m, axis=0, prepend=minute.motion.travel_m[:1]) * 500.0
         s = self.profile.suspension
         bump = np.array(s.bump_damping_Ns_per_m), np.array(s.rebound_damping_Ns_per_m)
         watts = speed * speed * np.where(speed > 0.0, *bump)
         damper = watts.reshape(seconds * 2, 250, 4).mean(axis=1)
         rows = {k: v[: seconds * RATE_Hz] for k, v in slow.items()}
-        power = losses(self.profile, rows, damper, piece.wheels["axle_kmh"][::5])
+        power = losses(self.profile, rows, damper, minute.wheels["axle_kmh"][::5])
         every = slice(0, seconds * RATE_Hz, RATE_Hz // 2)
         heat = self.heat.run(
-            piece.t0_s,
+            minute.t0_s,
             power,
             rows["v_ms"][every],
             rows["rpm"][every],
@@ -152,20 +152,20 @@ class World:
         start = self._lags.get("seen", heat["temp"][0])
         seen = low_pass(heat["temp"], 0.5, lag, start)
         self._lags["seen"] = seen[-1]
-        piece.heat |= heat
-        piece.heat["seen_degC"] = seen
-        piece.heat["ambient_degC"] = float(self.heat.ambient)
+        minute.heat |= heat
+        minute.heat["seen_degC"] = seen
+        minute.heat["ambient_degC"] = float(self.heat.ambient)
         engine = heat["temp"][:, NODES.index("engine")]
-        piece.heat["cabin_degC"] = self.heat.ambient + 0.15 * np.maximum(engine - 40.0, 0.0)
+        minute.heat["cabin_degC"] = self.heat.ambient + 0.15 * np.maximum(engine - 40.0, 0.0)
 
-    def _fill_tank(self, piece):
-        n = piece.seconds * RATE_Hz
-        force = piece.motion.force_ms2.reshape(n, 25, 3).mean(axis=1)
-        volume = piece.slow["fuel_l"][:n]
-        piece.senders_mm = self.tank.run(piece.number, volume, *force.T)
-        flow = piece.slow["flow_l_h"] * self.build.flow_scale * STEP_s / 3600.0
+    def _fill_tank(self, minute):
+        n = minute.seconds * RATE_Hz
+        force = minute.motion.force_ms2.reshape(n, 25, 3).mean(axis=1)
+        volume = minute.slow["fuel_l"][:n]
+        minute.senders_mm = self.tank.run(minute.number, volume, *force.T)
+        flow = minute.slow["flow_l_h"] * self.build.flow_scale * STEP_s / 3600.0
         used = self._used_l + np.concatenate(([0.0], np.cumsum(flow[:-1])))
         self._used_l = used[-1]
-        piece.fuel["used_l"] = used
+        minute.fuel["used_l"] = used
         legs = self.scenario.legs
-        piece.fuel["flap"] = np.array([legs[int(i)].refuel_l > 0.0 for i in piece.slow["leg"]])
+        minute.fuel["flap"] = np.array([legs[int(i)].refuel_l > 0.0 for i in minute.slow["leg"]])

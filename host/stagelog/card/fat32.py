@@ -105,7 +105,7 @@ def _table(fat32):
 
 
 def _mbr(fat32, volume_id):
-    beyond = b"\xfe\xff\xff"  # beyond what cylinders, heads and sectors can say
+    beyond = b"\xfe\xff\xff"  # beyond what cylinders, heads and sectors can express
     entry = b"\0" + beyond + b"\x0c" + beyond
     entry += struct.pack("<II", ALIGN, fat32.n_sectors - ALIGN)
     return bytes(440) + volume_id + bytes(2) + entry + bytes(48) + b"\x55\xaa"

@@ -34,11 +34,11 @@ from stagelog.errors import InputError, OutputError, UsageError
 MIN_BLOCKS = 16
 _MOUNTS = Path("/proc/self/mounts")
 _BLOCK_DEVICES = Path("/sys/class/block")
-_SAMPLE = 64  # one place in so many is looked at for remains
+_SAMPLE = 64  # one place in so many is checked for remains
 _SECTORS_PER_BLOCK = BLOCK_BYTES // SECTOR_BYTES
 # (blocks of the extent at least, positions of release marks and second signature, first of data).
 # A power cut may cost a card a whole erase group, 4 MiB on large ones, 64 KiB on small ones; the
-# logger looks for signatures at multiples of 4 MiB only.
+# logger searches signatures at multiples of 4 MiB only.
 _LAYOUTS = (
     (1 << 15, (1024, 2048, 3072, 4096)),
     (1 << 13, (16, 32, 1024, 1040)),
@@ -74,7 +74,7 @@ def prepare(path, size_bytes=None, *, extent_id=None, force=False):
 
     size_bytes  of a new image; a device and an existing image keep their size
     extent_id   8 bytes; random if left out
-    force       also if blocks on it were never released, or the file is no card
+    force       also if blocks on it were never released, or the file is not a card
     """
     path = Path(path)
     size_bytes, released_seq = _check(path, size_bytes, force)
@@ -111,7 +111,7 @@ def _check(path, size_bytes, force):
     """Return (size in bytes, released_seq) if the path may be written, else raise."""
     if not path.exists():
         if size_bytes is None:
-            raise UsageError(f"{path} does not exist", "say how large the image is to be (--size)")
+            raise UsageError(f"{path} does not exist", "give the size of the image (--size)")
         return size_bytes, 1
     is_disk = path.is_block_device()
     if is_disk:
@@ -128,7 +128,7 @@ def _check(path, size_bytes, force):
         return n_bytes, _seq_after_remains(path, buf, force)
     if not force:
         raise OutputError(
-            f"{path} exists and is no stagelog card",
+            f"{path} exists and is not a stagelog card",
             "choose another name, or --force",
         )
     return n_bytes, 1
@@ -150,7 +150,7 @@ def _released_seq(path, force):
 def _seq_after_remains(path, buf, force):
     """Return a number above those of blocks that a preparation, now gone, left on a disk.
 
-    Looks at the first places of the ring and then at one in 64: what was written is one stretch
+    Checks the first places of the ring and then one in 64: what was written is one stretch
     from its beginning on, whose newest block is at most 64 numbers above one that is seen.
     """
     newest = 0
@@ -211,8 +211,8 @@ def _write(file, sector, content):
 
 
 def _wipe(file):
-    """Take every signature away that an older preparation left where the logger looks, then what
-    else stands at such places: as long as there is a signature, its file system is whole.
+    """Erase every signature that an older preparation left where the logger searches, then what
+    else is at such places: as long as there is a signature, its file system is whole.
     """
     n_bytes = file.seek(0, os.SEEK_END)
     step = fat32.ALIGN * SECTOR_BYTES

@@ -27,20 +27,20 @@ _ALIKE = ("difference", "cooler")  # kinds that subtract one signal from another
 _AGE = 8 / 7.5  # the oldest of eight intervals is seven to eight intervals old
 
 
-def alarm_sections(profile, book, problem):
+def alarm_sections(profile, builder, problem):
     """Return ({number: (key, signal, unit)}, {tag: rows}) of gates, alarms and their tables."""
     gates = {name: n for n, name in enumerate(profile.gate)}
-    gate_rows = [_gate(name, gate, book, profile) for name, gate in profile.gate.items()]
+    gate_rows = [_gate(name, gate, builder, profile) for name, gate in profile.gate.items()]
     names, rows, points = {}, [], []
     for group, (key, alarm) in enumerate(profile.alarm.items()):
         for n, signal_name in enumerate(alarm.signals):
-            if not book.has(signal_name):
+            if not builder.has(signal_name):
                 continue
             entry = ("alarm", key, "signals")
-            signal = book.signal(signal_name, entry)
+            signal = builder.signal(signal_name, entry)
             names[alarm.id + n] = (key, signal_name, alarm.unit)
             x_name = alarm.x_signals[n] if alarm.x_signals else alarm.x_signal
-            x = None if x_name is None else book.signal(x_name, ("alarm", key, "x_signal"))
+            x = None if x_name is None else builder.signal(x_name, ("alarm", key, "x_signal"))
             if alarm.kind in _ALIKE and (x.scale, x.offset) != (signal.scale, signal.offset):
                 text = f"alarm {key}: {signal_name} and {x_name} differ in scale or offset"
                 raise problem(profile, ("alarm", key, "signals"), text)
@@ -51,8 +51,8 @@ def alarm_sections(profile, book, problem):
                 [
                     alarm.id + n,
                     _KINDS[alarm.kind],
-                    book.index(signal_name, entry),
-                    -1 if x is None else book.index(x_name, entry),
+                    builder.index(signal_name, entry),
+                    -1 if x is None else builder.index(x_name, entry),
                     *limits,
                     *(_n_samples(s) for s in (*alarm.debounce_s, alarm.debounce_out_s)),
                     sum(1 << gates[gate] for gate in alarm.gates),
@@ -73,7 +73,7 @@ def _n_samples(seconds):
     return math.ceil(seconds * 10 - 1e-6) + 1
 
 
-def _gate(name, gate, book, profile):
+def _gate(name, gate, builder, profile):
     falls = gate.below is not None
     limit = gate.below if falls else gate.above
     steps = round(gate.for_s * 10)
@@ -82,10 +82,10 @@ def _gate(name, gate, book, profile):
         if source == st.OF_ENGINE:
             factor = profile.engine.idle_rpm
         return [source, -1, round(limit * factor), int(falls), steps]
-    signal = book.signal(gate.signal, ("gate", name, "signal"))
+    signal = builder.signal(gate.signal, ("gate", name, "signal"))
     raw = to_raw(signal, limit)
     raw = math.ceil(raw - 1e-6) if falls else math.floor(raw + 1e-6)
-    return [st.OF_SIGNAL, book.index(gate.signal), raw, int(falls), steps]
+    return [st.OF_SIGNAL, builder.index(gate.signal), raw, int(falls), steps]
 
 
 def _limits(alarm, signal, x):

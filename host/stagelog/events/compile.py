@@ -72,7 +72,7 @@ def compile_table(profile, dbc, bus=0):
     Raises   TableProblem; InputError if the DBC can't be read.
     """
     database = dbc if hasattr(dbc, "messages") else load_database(dbc)
-    book = _Book(profile, database)
+    builder = _TableBuilder(profile, database)
     roles = []
     for role, entry, n, unit, factor in _ROLES:
         given = getattr(profile.roles, entry)
@@ -80,39 +80,39 @@ def compile_table(profile, dbc, bus=0):
         if len(names) != n:
             raise TableProblem(profile, ("roles", entry), f"roles.{entry} needs {n} signals")
         for k, name in enumerate(names):
-            if not book.has(name):
+            if not builder.has(name):
                 continue
-            signal = book.signal(name, ("roles", entry))
+            signal = builder.signal(name, ("roles", entry))
             if signal.unit != unit:
                 text = f"roles.{entry}: {name} is in '{signal.unit}', expected '{unit}'"
                 raise TableProblem(profile, ("roles", entry), text)
             mul = round(signal.scale * factor * (1 << st.SCALE_BITS))
             add = round(signal.offset * factor)
-            roles.append([role + k, book.index(name), mul, add])
-    alarms, alarm_parts = alarm_sections(profile, book, TableProblem)
+            roles.append([role + k, builder.index(name), mul, add])
+    alarms, alarm_parts = alarm_sections(profile, builder, TableProblem)
     try:
         sections = {
             st.ROLES: roles,
             **alarm_parts,
-            st.FLIGHT: rows_of.flight(profile, book),
+            st.FLIGHT: rows_of.flight(profile, builder),
             st.FUEL: rows_of.fuel(profile),
             st.HEAT: rows_of.heat(profile),
-            st.WATCH: rows_of.watch(profile, book),
+            st.WATCH: rows_of.watch(profile, builder),
         }
     except rows_of.Contradiction as problem:
         raise TableProblem(profile, problem.entry, str(problem)) from problem
-    slots, signal_rows = book.finish()
+    slots, signal_rows = builder.finish()
     sections[st.SLOTS] = slots
     sections[st.SIGNALS] = signal_rows
     data = st.pack(bus, sections)
     if len(data) > MAX_CONFIG_BYTES:
         text = f"the signal table has {len(data)} bytes, at most {MAX_CONFIG_BYTES} fit"
         raise TableProblem(profile, ("alarm",), text)
-    units = [book.found[name][1].unit for name in book.names]
-    return SignalTable(data, list(book.names), units, alarms, list(book.slot_names))
+    units = [builder.found[name][1].unit for name in builder.names]
+    return SignalTable(data, list(builder.names), units, alarms, list(builder.slot_names))
 
 
-class _Book:
+class _TableBuilder:
     """Signals in the order in which they were requested, and the messages that carry them."""
 
     def __init__(self, profile, database):

@@ -17,10 +17,10 @@ class Contradiction(ValueError):
         self.entry = entry
 
 
-def flight(profile, book):
+def flight(profile, builder):
     """Return the rows of FLIGHT in the order of slog.signal_table.FLIGHT_ROWS."""
     p, imu, mass = profile.airborne, profile.sensors.imu, profile.mass
-    mm = _damper_mm(profile, book)
+    mm = _damper_mm(profile, builder)
     fuel_kg = 0.5 * profile.fuel.start_l * profile.fuel.density_kg_per_l
     total_kg = mass.without_fuel_kg + fuel_kg
     shift_m = fuel_kg * (mass.tank_behind_front_axle_m - mass.cg_behind_front_axle_m) / total_kg
@@ -56,7 +56,7 @@ def flight(profile, book):
         "inhibit": 100 * p.inhibit_below_kmh,
         "back": 1000 * p.lag_ms,
         "only_back": 1000 * p.lag_ms,
-        "airborne_code": _code_of(book, profile.roles.flight_state, "airborne"),
+        "airborne_code": _code_of(builder, profile.roles.flight_state, "airborne"),
         "stop": s.bump_stop_N_per_m2 * (16 * mm * 1e-3) ** 2 * load,
         "drift": profile.sensors.damper.zero_drift_mm / mm,
     }
@@ -142,7 +142,7 @@ def heat(profile):
     return rows + [[round(1000 * ms**0.8)] for ms in range(61)]
 
 
-def watch(profile, book):
+def watch(profile, builder):
     """Return the rows of WATCH."""
     t, m = profile.trouble, profile.messages
     values = {
@@ -151,7 +151,7 @@ def watch(profile, book):
         "roll_n": 10 * t.roll_over_s,
         "spin_speed": 100 * t.stuck_kmh,
         "spin_n": 10 * t.stuck_s,
-        "spin_move": t.stuck_mm_per_s / 10 / _damper_mm(profile, book),
+        "spin_move": t.stuck_mm_per_s / 10 / _damper_mm(profile, builder),
         "hand_kPa": t.handbrake_kPa,
         "hand_speed": 100 * t.handbrake_kmh,
         "hand_n": 10 * t.handbrake_s,
@@ -167,18 +167,18 @@ def watch(profile, book):
     return _column(values, st.WATCH_ROWS)
 
 
-def _damper_mm(profile, book):
+def _damper_mm(profile, builder):
     """Return what one unit of the four damper signals is, mm."""
-    scales = {book.signal(name, ("roles", "damper")).scale for name in profile.roles.damper}
+    scales = {builder.signal(name, ("roles", "damper")).scale for name in profile.roles.damper}
     if len(scales) > 1:
         raise Contradiction(("roles", "damper"), "the four damper signals differ in scale")
     return scales.pop()
 
 
-def _code_of(book, name, word):
-    if not book.has(name):
+def _code_of(builder, name, word):
+    if not builder.has(name):
         return -1
-    choices = book.signal(name, ("roles", "flight_state")).choices or {}
+    choices = builder.signal(name, ("roles", "flight_state")).choices or {}
     codes = [code for code, text in choices.items() if str(text).lower() == word]
     if not codes:
         raise Contradiction(("roles", "flight_state"), f"{name} has no value '{word}' in the DBC")

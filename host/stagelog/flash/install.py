@@ -66,7 +66,7 @@ class BoardState:
         return "a" if "slot.a" in self.files else None
 
 
-def look(board):
+def read_state(board):
     """Return the BoardState of a board."""
     text = board.exec(_HELPERS + _STATE)
     try:

@@ -36,7 +36,7 @@ def washboard(at_m, length_m, wave_m, height_m, kmh):
 
 
 def slip_face(at_m, length_m, kmh, face_rad=0.52):
-    """A dune's steep side, 30 degrees unless told, taken at walking pace over the lip."""
+    """A dune's steep side, 30 degrees by default, taken at walking pace over the lip."""
     return Feature(
         "slip_face", at_m, length_m, speed_kmh=kmh, extra={"face_rad": face_rad, "flat": True}
     )

@@ -48,7 +48,7 @@ _USB_BYTES = 4096
 
 
 class GuestFault(StagelogError):
-    """The firmware on the emulated chip crashed so that it can't go on."""
+    """The firmware on the emulated chip crashed and cannot continue."""
 
 
 class _Quiet:

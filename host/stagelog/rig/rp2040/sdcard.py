@@ -144,7 +144,7 @@ class SdCard:
     # SPI
 
     def selected(self, is_selected):
-        """Chip select changed; an unfinished command is forgotten, what the card does goes on."""
+        """Chip select changed; an unfinished command is dropped, a running operation continues."""
         self._command.clear()
         if not is_selected:
             self._wire.stop_stream()
@@ -253,7 +253,7 @@ class SdCard:
         self._reply(0, status)
 
     def _stop(self, argument):
-        """CMD12: the byte after it is stuffing, whatever it looks like (7.3.1.1)."""
+        """CMD12: the byte after it is a stuff byte of any value (7.3.1.1)."""
         self._state = _COMMAND
         n = self._rng.randint(1, self.timing.reply_bytes)
         reply = bytes((self._rng.randrange(256),)) + b"\xff" * n + b"\0"

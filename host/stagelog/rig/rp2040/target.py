@@ -18,7 +18,7 @@ from stagelog.rig.target import CAPABILITIES, LIGHT_STEPS, light_of
 
 _SLICE_us = 500
 _READ_us = 50_000
-_BOOT_us = 20_000_000  # with a slowed core, and a card that has to be looked through
+_BOOT_us = 20_000_000  # with a slowed core, and a card that has to be searched
 _LIGHT_STEP_us = 1 << 17  # of boards.rp2_board
 
 
@@ -170,7 +170,7 @@ class Rp2040Target:
         return self.can.n_dominant > 0
 
     def light(self, tape=()):
-        """Look at the light for one round of it while the bus carries the tape; return what it
+        """Sample the light for one round of it while the bus carries the tape; return what it
         shows, see light_of.
         """
         if len(tape):

@@ -1,4 +1,4 @@
-"""One minute of the car's truth, and columns that can be asked at any time in it.
+"""One minute of the car's truth, and columns that can be read at any time in it.
 
 Owns the shapes that the signal modules share: no physics.
 """
@@ -14,7 +14,7 @@ SECONDS = 60
 
 @dataclass(slots=True)
 class Column:
-    """A quantity on its own regular grid from the piece's start.
+    """A quantity on its own regular grid from the minute's start.
 
     hold    take the last value instead of interpolating (states, counters)
     noise   standard deviation of white noise added at each reading: a float or a Column
@@ -29,8 +29,8 @@ class Column:
 
 
 @dataclass(slots=True)
-class Piece:
-    """The truth of `seconds` seconds from t0_s on, as the signal modules see it."""
+class Minute:
+    """The truth of `seconds` (60, fewer at the end) from t0_s on, as the signal modules see it."""
 
     number: int
     seconds: int
@@ -63,11 +63,11 @@ class Piece:
 
 
 class Sampler:
-    """Reads columns at the due times of one message; finds its place in each grid once."""
+    """Reads columns at the due times of one message; finds its indices in each grid once."""
 
-    def __init__(self, t_s, seed, message, piece):
+    def __init__(self, t_s, seed, message, minute):
         self.t_s = t_s
-        self._rng = generator(seed, "noise", message, piece)
+        self._rng = generator(seed, "noise", message, minute)
         self._grids = {}
 
     def read(self, column):
