@@ -14,7 +14,6 @@ exist, no DBC given, a library that is not installed).
 
 import warnings
 from collections.abc import Iterable
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
@@ -208,16 +207,14 @@ class Drive:
     @property
     def gaps(self) -> "list[Gap]":
         """Return the [ledger.Gap] of all sessions, on the same clock as `frames`."""
+        from stagelog.ledger import on_clock
+
         found = []
         for each in self.accounts:
             for gap in each.ledger.gaps:
                 timeline = each.timeline
                 if timeline is not None and self.times == "absolute":
-                    start_us, end_us = (
-                        None if t_us is None else timeline.to_unix_us(t_us)
-                        for t_us in (gap.t_start_us, gap.t_end_us)
-                    )
-                    gap = replace(gap, t_start_us=start_us, t_end_us=end_us)
+                    gap = on_clock(gap, timeline)
                 found.append(gap)
         return found
 

@@ -9,7 +9,7 @@ are not an error but a line in `Ledger.breaks` that names the block.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,7 @@ from slog.layout import (
     META_SESSION,
     N_BUSES,
 )
-from stagelog.blocks import BadBlock, Session
+from stagelog.blocks import GAP_COPIED, BadBlock, Session
 from stagelog.blocks.records import decode_meta
 from stagelog.ending import CUT, OPEN, STOPPED, End, find_end
 from stagelog.timeline import Timeline
@@ -38,12 +38,13 @@ CARD = "card full or failed"
 BLOCK = "block missing"
 HEAD = "start missing"
 BUS_IS_OFF = "bus off"
+IN_SOURCE = "not in its source"
 POWER_CUT = "power cut"
 OPEN_END = "open end"
 
 AT_LEAST_STOPS = 65535
 _HEALTH_WRITE_WORST = 2
-_CAUSES = {1: RING_FULL, 2: CONTROLLER, 3: CARD}
+_CAUSES = {1: RING_FULL, 2: CONTROLLER, 3: CARD, GAP_COPIED: IN_SOURCE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +212,8 @@ def _recorded_gaps(meta: NDArray[Any]) -> list[Gap]:
         n = record.values["n"]
         if cause == CONTROLLER and not n:
             cause, n = AWAY, None
+        elif cause == IN_SOURCE and not n:
+            n, exact = None, False
         gaps.append(Gap(record.bus, start_us, record.t_us, n, exact, cause, detail))
     states = meta[meta["kind"] == META_BUS]
     for bus in range(N_BUSES):
@@ -352,6 +355,15 @@ def _power_cut(session: Session, damaged: Sequence[BadBlock], tail_ms: int | Non
     return Gap(None, session.t_last_us, None, None, False, POWER_CUT, detail)
 
 
+def on_clock(gap: Gap, timeline: Timeline) -> Gap:
+    """Return a gap with its times from the epoch."""
+    start_us, end_us = (
+        None if t_us is None else timeline.to_unix_us(t_us)
+        for t_us in (gap.t_start_us, gap.t_end_us)
+    )
+    return replace(gap, t_start_us=start_us, t_end_us=end_us)
+
+
 def describe(gap: Gap, timeline: Timeline | None = None) -> str:
     """Return a gap in words: when, which bus, how many, for how long, why."""
     words = [clock_of(gap, timeline)]
@@ -372,6 +384,7 @@ def describe(gap: Gap, timeline: Timeline | None = None) -> str:
         BLOCK: "missing:",
         HEAD: "missing at the start:",
         BUS_IS_OFF: "may be lost: the controller was bus-off",
+        IN_SOURCE: "not in the log that this file was made of",
     }.get(gap.cause, f"lost: {gap.cause}")
     words.append(why)
     if gap.detail:

@@ -7,16 +7,64 @@ if it cannot be written.
 """
 
 import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from slog.layout import N_BUSES
-from stagelog.blocks import NO_LOGGER, Identity, pack_session
+from slog.layout import GAP_CONTROLLER, N_BUSES
+from stagelog.blocks import GAP_COPIED, NO_LOGGER, GapRecord, Identity, pack_session
 from stagelog.errors import UsageError
 from stagelog.export.files import FrameSink, writing
+from stagelog.ledger import OPEN_END, POWER_CUT, Gap, on_clock
 from stagelog.model import ERR, FD, FRAME, FrameTable
 from stagelog.timeline import STAMPS
+from stagelog.verdict import INCOMPLETE, OPEN_LOG, Account, Losses, Verdict
+
+_UNCOUNTED = Gap(None, None, None, None, False, "")
+_LONGEST_US = (1 << 32) - 1  # before its own time that a gap record can name
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known to be missing from a log that is packed, on the clock of its frames."""
+
+    gaps: tuple[Gap, ...] = ()
+    is_end_known: bool = True
+
+
+def known_of_ours(accounts: Iterable[Account], problems: Iterable[Verdict], times: str) -> Known:
+    """Return what is Known of sessions of ours.
+
+    problems  Verdicts on their file
+    times     "absolute" or "relative", as the stream of their frames has them
+    """
+    gaps: list[Gap] = []
+    is_end_known = True
+    for each in accounts:
+        timeline = each.timeline if times == "absolute" else None
+        for gap in each.ledger.gaps:
+            if gap.cause == OPEN_END:
+                is_end_known = False
+            elif gap.cause != POWER_CUT:
+                gaps.append(gap if timeline is None else on_clock(gap, timeline))
+        if not each.ledger.closes:
+            gaps.append(_UNCOUNTED)
+    kinds = {problem.kind for problem in problems}
+    if INCOMPLETE in kinds:
+        gaps.append(_UNCOUNTED)
+    return Known(tuple(gaps), is_end_known and OPEN_LOG not in kinds)
+
+
+def known_of_foreign(diagnostics: Losses) -> Known:
+    """Return what is Known of a log of another recorder (importers.Diagnostics)."""
+    gaps = []
+    if diagnostics.n_damages:
+        gaps.append(_UNCOUNTED)
+    if diagnostics.n_dropped:
+        gaps.append(Gap(None, None, None, diagnostics.n_dropped, True, ""))
+    return Known(tuple(gaps))
 
 
 class SlogSink(FrameSink):
@@ -26,6 +74,7 @@ class SlogSink(FrameSink):
     from_epoch   True: t_us count from 1970, and the file has an anchor of the wall clock
     source       of that anchor: timeline.STAMPS or timeline.HEADER of the log that it was in
     n_left_out   error frames, which carry no data
+    known        what is known to be missing, which the file states too; to be set before the end
     """
 
     def __init__(
@@ -34,6 +83,7 @@ class SlogSink(FrameSink):
         super().__init__(overwrite)
         self.from_epoch = from_epoch
         self.n_left_out = 0
+        self.known = Known()
         self._source = source
         self._path = Path(path)
         self._part = self.new(path)
@@ -51,17 +101,37 @@ class SlogSink(FrameSink):
         """Pack and write all frames."""
         frames = np.concatenate([np.empty(0, FRAME), *self._tables])
         frames = frames[np.argsort(frames["t_us"], kind="stable")]
-        anchors = []
+        anchors: list[tuple[int, int]] = []
+        zero_us = 0
         if len(frames) and self.from_epoch:
             t0_unix_us = int(frames["t_us"][0])
-            frames["t_us"] -= t0_unix_us
+            zero_us = t0_unix_us
             anchors.append((0, t0_unix_us))
-        if len(frames) and frames["t_us"][0] < 0:
-            frames["t_us"] -= frames["t_us"][0]
+        elif len(frames):
+            zero_us = min(0, int(frames["t_us"][0]))
+        frames["t_us"] -= zero_us
         identity = Identity(NO_LOGGER, 1, zlib.crc32(frames.tobytes()))
-        blocks = pack_session(frames, identity, anchors=anchors, source=self._source)
+        span = (int(frames["t_us"][0]), int(frames["t_us"][-1])) if len(frames) else (0, 0)
+        blocks = pack_session(
+            frames,
+            identity,
+            anchors=anchors,
+            source=self._source,
+            gaps=[_record(gap, zero_us, *span) for gap in self.known.gaps],
+            stopped=self.known.is_end_known,
+        )
         with writing(self._path):
             self._part.write_bytes(blocks.tobytes())
+
+
+def _record(gap: Gap, zero_us: int, first_us: int, last_us: int) -> GapRecord:
+    """Return a gap as a record between the first frame and the last one."""
+    start_us = first_us if gap.t_start_us is None else gap.t_start_us - zero_us
+    end_us = last_us if gap.t_end_us is None else gap.t_end_us - zero_us
+    end_us = min(max(end_us, first_us), last_us)
+    start_us = min(max(start_us, first_us, end_us - _LONGEST_US), end_us)
+    cause = GAP_COPIED if gap.exact or gap.n is None else GAP_CONTROLLER
+    return GapRecord(gap.bus or 0, start_us, end_us, min(gap.n or 0, 0xFFFFFFFF), cause)
 
 
 def _classic(frames: FrameTable, path: Path) -> FrameTable:

@@ -5,8 +5,8 @@ two. Fails with InputError on frames that a record cannot hold.
 """
 
 import zlib
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +17,13 @@ from slog.layout import (
     FLAG_FIRST,
     FLAG_LAST,
     FLAG_PARTIAL,
+    GAP_AT_LEAST,
     HEADER_BYTES,
     MAGIC,
     META_ANCHOR,
     META_DLC,
     META_END,
+    META_GAP,
     META_SESSION,
     N_BUSES,
     RECORD_BYTES,
@@ -38,6 +40,17 @@ from stagelog.model import EXT, RTR, FrameTable
 
 _MASK = (1 << TIME_BITS) - 1
 _HOST = 1  # usual source of an anchor
+GAP_COPIED = 4  # the log that a session file was made of lacked them: exact; 0: nobody counted
+
+
+class GapRecord(NamedTuple):
+    """Frames lost between two times, as a gap record states them; `cause` is its arg."""
+
+    bus: int
+    t_first_us: int
+    t_us: int
+    n: int
+    cause: int = GAP_COPIED
 
 
 def pack_session(
@@ -49,19 +62,24 @@ def pack_session(
     first_seq: int = 1,
     position: int = 0,
     flush_us: int = 250_000,
+    gaps: Sequence[GapRecord] = (),
+    stopped: bool = True,
 ) -> NDArray[np.uint8]:
-    """Return the blocks of a session that was stopped properly, uint8[n, 4096].
+    """Return the blocks of a session, uint8[n, 4096].
 
     frames    FRAME, times rising, buses 0 and 1, no CAN FD
     identity  placement.Identity
     anchors   pairs (t_us, t_unix_us)
     source    of the anchors, as in timeline
+    gaps      what is lost, between the first time and the last one of the frames
+    stopped   False: no END record, for nothing reports that the session ended here
     """
-    t_us, head, data, bus = _records(frames, anchors, source)
+    t_us, head, data, bus = _records(frames, anchors, source, gaps, stopped)
     starts = _block_starts(t_us, flush_us)
     ends = np.append(starts[1:], len(t_us))
     n = len(starts)
-    data[-1] = _payload(META_END, n_blocks=n)
+    if stopped:
+        data[-1] = _payload(META_END, n_blocks=n)
     blocks = np.zeros((n, BLOCK_BYTES), np.uint8)
     words = blocks[:, HEADER_BYTES:].view("<u8").reshape(n, RECORDS_PER_BLOCK, 2)
     row = np.repeat(np.arange(n), ends - starts)
@@ -81,9 +99,13 @@ def pack_session(
     headers["t0_hi"] = t_us[starts] >> TIME_BITS
     for i in range(N_BUSES):
         headers[f"stored{i}"] = np.cumsum(bus == i)[ends - 1]
+        exact, at_least = _lost(head, data, bus, i)
+        headers[f"dropped{i}"] = np.cumsum(exact)[ends - 1]
+        headers[f"at_least{i}"] = np.minimum(np.cumsum(at_least)[ends - 1], 0xFFFF)
     headers["flags"] = np.where(ends - starts < RECORDS_PER_BLOCK, FLAG_PARTIAL, 0)
     headers["flags"][0] |= FLAG_FIRST
-    headers["flags"][-1] |= FLAG_LAST
+    if stopped:
+        headers["flags"][-1] |= FLAG_LAST
     seal(blocks)
     return blocks
 
@@ -96,8 +118,23 @@ def seal(blocks: NDArray[np.uint8]) -> None:
         block[codec.CRC : codec.CRC + 4] = np.frombuffer(crc.to_bytes(4, "little"), np.uint8)
 
 
+def _lost(
+    head: NDArray[Any], data: NDArray[Any], bus: NDArray[Any], number: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the frames of one bus that each record reports as lost: (exactly, at least)."""
+    w1 = head >> 32
+    is_gap = (bus == N_BUSES) & (w1 & 0xFF == META_GAP) & (w1 >> 29 & 1 == number)
+    n = np.where(is_gap, data & 0xFFFFFFFF, 0).astype(np.int64)
+    is_exact = ~np.isin(w1 >> 8 & 0x1FFFFF, GAP_AT_LEAST)
+    return n * is_exact, n * ~is_exact
+
+
 def _records(
-    frames: FrameTable, anchors: Iterable[tuple[int, int]], source: int
+    frames: FrameTable,
+    anchors: Iterable[tuple[int, int]],
+    source: int,
+    gaps: Sequence[GapRecord],
+    stopped: bool,
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
     """Return (t_us, first word, second word, bus) of all records; a meta one has bus N_BUSES."""
     if (frames["dlc"] > 8).any() or (frames["bus"] >= N_BUSES).any():
@@ -107,6 +144,9 @@ def _records(
     for anchor_us, t_unix_us in anchors:
         payload = _payload(META_ANCHOR, t_unix_us=t_unix_us)
         metas.append((anchor_us, META_ANCHOR, source, payload))
+    for gap in gaps:
+        payload = _payload(META_GAP, n=gap.n, t_first=gap.t_first_us & 0xFFFFFFFF)
+        metas.append((gap.t_us, META_GAP, gap.cause | gap.bus << 21, payload))
     metas.append((last, META_END, 1, 0))
     n = len(metas) - 1
     t_us = np.empty(n + len(frames) + 1, np.int64)
@@ -124,7 +164,7 @@ def _records(
     bus[n:-1] = frames["bus"]
     head |= t_us.astype(np.uint64) & _MASK
     order = np.argsort(t_us[1:-1], kind="stable") + 1
-    order = np.concatenate([[0], order, [len(t_us) - 1]])
+    order = np.concatenate([[0], order, [len(t_us) - 1] if stopped else []]).astype(np.intp)
     return t_us[order], head[order], data[order], bus[order]
 
 

@@ -39,6 +39,23 @@ def on_buses(tables, buses):
             yield chosen
 
 
+def judge_stream(stream, session=None):
+    """Return (Verdict, pack.Known) on a FrameStream that was read to its end.
+
+    session  the start of a name, if not all sessions of the log were read
+    """
+    from stagelog.archive import entry_of
+    from stagelog.pack import known_of_foreign, known_of_ours
+    from stagelog.verdict import judge_foreign, judge_log, worst
+
+    if stream.kind != "slog":
+        return judge_foreign(stream.diagnostics), known_of_foreign(stream.diagnostics)
+    judged = judge_log(stream.path, entry_of(stream.path))
+    chosen = [a for a in judged.accounts if a.session.identity.name.startswith(session or "")]
+    verdict = worst([*judged.problems, *(account.verdict for account in chosen)])
+    return verdict, known_of_ours(chosen, judged.problems, stream.diagnostics.times)
+
+
 def session_facts(session, timeline):
     """Return the facts of a session as JSON types."""
     from slog.layout import META_HASH, META_SESSION

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from stagelog.cli._common import json_option, print_json, size_text
-from stagelog.cli._logs import on_buses
+from stagelog.cli._logs import judge_stream, on_buses
 from stagelog.errors import InputError, UsageError
 
 FRAME_KINDS = {
@@ -75,10 +75,10 @@ def command(log, out, dbc, signals, rate_Hz, kind, buses, session, force, as_jso
             sink, counts = _signals(stream, plan, origins.names(), make_sink)
             counts["warnings"] = origins.warnings("written apart, as in Engine@bus1")
         else:
-            sink, counts = _frames(stream, target, suffix, buses, force)
+            sink, counts = _frames(stream, target, suffix, buses, session, force)
         if to_stdout:
             _copy_to_stdout(target)
-    verdict = _judge(path, stream, session)
+    verdict = judge_stream(stream, session)[0]
     facts = {
         "out": [STDOUT] if to_stdout else [str(path) for path in sink.paths],
         **counts,
@@ -92,18 +92,6 @@ def command(log, out, dbc, signals, rate_Hz, kind, buses, session, force, as_jso
     else:
         _print(facts)
     raise SystemExit(1 if facts["n_left_out"] else verdict.exit_code)
-
-
-def _judge(path, stream, session):
-    """Return the Verdict on what was read; `session` as --session names it."""
-    from stagelog.archive import entry_of
-    from stagelog.verdict import judge_foreign, judge_log, worst
-
-    if stream.kind != "slog":
-        return judge_foreign(stream.diagnostics)
-    judged = judge_log(path, entry_of(path))
-    chosen = [a for a in judged.accounts if a.session.identity.name.startswith(session or "")]
-    return worst([*judged.problems, *(account.verdict for account in chosen)])
 
 
 def _suffix(out, kind, dbc):
@@ -134,7 +122,7 @@ def _check(suffix, dbc, signals, rate_Hz):
         raise UsageError(f"--rate-Hz for {suffix}", "leave it out")
 
 
-def _frames(stream, out, suffix, buses, force):
+def _frames(stream, out, suffix, buses, session, force):
     chunks = on_buses(stream, buses)
     first = next(chunks, None)  # sets the names of the buses and the zero of the times
     if first is None:
@@ -146,6 +134,8 @@ def _frames(stream, out, suffix, buses, force):
             if shift_us:
                 frames["t_us"] += shift_us
             sink.write(frames)
+        if suffix == ".slog":
+            sink.known = judge_stream(stream, session)[1]
     return sink, {"n_frames": stream.diagnostics.n_frames, "shift_us": shift_us}
 
 
