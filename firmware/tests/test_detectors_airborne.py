@@ -338,6 +338,13 @@ def test_load_on_the_ground_is_the_weight():
     assert car.events.flight.load == 1001
 
 
+def test_load_of_three_dampers_stands_for_four():
+    """3 x 250 x 4 / 3."""
+    car = car_of()
+    go(car, 3, s6=MISSING)
+    assert car.events.flight.load == 1000
+
+
 def test_contact_shorter_than_150_ms_belongs_to_the_flight():
     """14 ticks on soft ground are bridged, 15 are a landing."""
     soft = {"s2": 1000, **{f"s{i}": 1300 for i in range(3, 7)}}
@@ -535,6 +542,19 @@ def test_a_pause_ends_a_flight():
     go(car, 0.1, **GROUND)
     assert car.events.flight.state == airborne.GROUND
     assert [f[1] for f in flights(car)] == [ev.TAKEN_OFF]
+
+
+def test_after_a_pause_four_ticks_pass_before_anything_is_judged():
+    """Rates of change need two ticks of old values. A frame is seen a tick later; then four ticks
+    and ten to confirm: airborne after 15 frames.
+    """
+    car = car_of()
+    car.pause(3)
+    n = 0
+    while car.events.flight.state != airborne.AIRBORNE and n < 50:
+        go(car, 0.01, **AIR)
+        n += 1
+    assert n == 15
 
 
 def test_root_is_the_whole_part():

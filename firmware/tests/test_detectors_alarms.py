@@ -599,6 +599,18 @@ def test_two_fans_of_a_group_are_critical():
     assert list(car.events.alarms.level) == [1, 1]
 
 
+@pytest.mark.parametrize("seconds", [2, 2.5, 3])
+def test_two_fans_that_turn_again_are_critical_for_their_whole_debounce(seconds):
+    """A fan has no critical limit of its own: the way back begins when it turns. 11 looks."""
+    fan = {**FAN, "x": 2, "out": 11}
+    car = car_of(fan, {**fan, "signal": 1, "number": 2}, n_signals=3)
+    car.drive(seconds, s0=0, s1=0, s2=80)
+    car.drive(1, s0=90, s1=90)
+    assert list(car.events.alarms.level) == [2, 2]
+    car.drive(0.2)
+    assert list(car.events.alarms.level) == [0, 0]
+
+
 def test_difference_is_the_signal_less_the_other():
     car = car_of({**ABOVE, "kind": st.DIFFERENCE, "x": 1}, n_signals=2)
     for raw, x, level in ((1120, 1000, 0), (1121, 1000, 1), (1140, 1000, 1), (1141, 1000, 2)):

@@ -223,6 +223,39 @@ def test_a_rise_that_goes_on_is_told_once_at_its_end():
     assert car.of(ev.REFUEL)[0][2] == pytest.approx(22000, abs=8)
 
 
+def test_a_rise_seen_before_the_car_drove_off_confirms_nothing():
+    """27.5 l more: seen at 30 s, then driven off from 32 to 34 s. At rest from tick 3410 on, the
+    200th step is at tick 5400 and sees it anew; the 300th, at 6400, confirms it.
+    """
+    car = standing(seconds=25)
+    car.drive(7, **level(HALF + 2000))
+    car.drive(2, s3=2000)
+    car.drive(40, s3=0)
+    assert [tick for tick, _, _ in car.of(ev.REFUEL)] == [6400]
+
+
+def test_a_first_level_far_off_is_replaced_and_the_next_fall_is_a_leak():
+    """27.5 l less is more than three sigmas of 4 l x sqrt(2), 17 l, twice. The first time nothing
+    but one level is known; the second time the volume had been confirmed at a rest.
+    """
+    car = standing(seconds=19)
+    for fall, n in ((2000, 0), (4000, 1)):
+        car.drive(2, s3=2000)
+        car.drive(30, s3=0, **level(HALF - fall))
+        assert len(car.of(ev.LEAK)) == n
+        assert car.events.fuel.volume() == pytest.approx(27500 - fall * 55000 // 40000, abs=8)
+
+
+def test_after_a_refuel_the_level_is_known_as_well_as_at_rest():
+    """Variance 400^2 after it. Driven off and back, 5.50 l more: half of it is taken over."""
+    car = standing(seconds=25)
+    car.drive(20, **level(HALF + 2000))
+    assert len(car.of(ev.REFUEL)) == 1
+    car.drive(2, s3=2000)
+    car.drive(30, s3=0, **level(HALF + 2400))
+    assert car.events.fuel.volume() == pytest.approx(30250 + 275, abs=8)
+
+
 def test_a_fall_at_rest_is_a_leak():
     """11 l fall while nothing burns: 8.00 mm."""
     car = standing(seconds=25)

@@ -168,6 +168,17 @@ def test_more_than_10_K_above_the_model_for_30_s_is_told_and_so_is_its_end():
     assert said == [(ev.ON, 1001, 1), (ev.OFF, 499, 1)]
 
 
+def test_a_residual_of_just_30_s_is_over_30_s_later():
+    """Frames 11 to 310: the thirtieth second ends at tick 3095, the first without at 3195."""
+    car = car_of()
+    car.drive(30, s1=6001)
+    car.drive(40, s1=5000)
+    assert [(tick, state) for tick, state, _ in car.of(ev.DIFF_MODEL)] == [
+        (3095, ev.ON),
+        (3095 + 30 * 100, ev.OFF),
+    ]
+
+
 def test_10_K_are_not_more_than_10_K_and_a_moment_is_no_residual():
     car = car_of()
     car.drive(60, s0=6000)

@@ -148,6 +148,7 @@ def test_stuck_is_wheels_that_turn_while_nothing_shakes():
         wheels(6, 6, 6, 6),  # not faster than 6
         {"s4": 430},
         {"s11": lambda k: 5000 + 40 * (k % 2)},  # 40 a step of four dampers: the mean is 10
+        {"s11": MISSING, "s12": lambda k: 5000 + 30 * (k % 2)},  # 30 a step of three: 10 each
         {"s11": MISSING, "s12": MISSING},
     ],
 )

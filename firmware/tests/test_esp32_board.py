@@ -208,6 +208,24 @@ def test_board_leaves_its_loop_when_asked(world):
         board.feed()
 
 
+def test_the_watchdog_is_fed_by_the_loop_and_waits_an_hour_at_the_prompt(world, monkeypatch):
+    """8 s while it records; it can't be stopped, so 3,600 s are set before the prompt."""
+    timeouts_ms, fed = [], []
+
+    def watchdog(timeout):
+        timeouts_ms.append(timeout)
+        return types.SimpleNamespace(feed=lambda: fed.append(timeout))
+
+    monkeypatch.setattr(world.module.machine, "WDT", watchdog)
+    board = world.module.Esp32Board(255)
+    board.link = types.SimpleNamespace(close=lambda: None)
+    for _ in range(3):
+        board.feed()
+    assert fed == [8000] * 3
+    board.close()
+    assert timeouts_ms == [8000, 3_600_000]
+
+
 @pytest.mark.parametrize(("crash_us", "tries"), [(1_000_000, 2), (4_900_000, 2), (5_200_000, 0)])
 def test_five_seconds_of_work_prove_the_firmware(world, monkeypatch, crash_us, tries):
     """`main.py` has counted the try; only from 5 s on is it taken back."""

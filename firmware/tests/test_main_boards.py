@@ -141,6 +141,23 @@ def test_the_light_tells_what_matters_apart():
         assert alike == [name]
 
 
+def test_faults_flash_as_often_as_the_list_says():
+    """Flashes in two seconds, as in the list of `boards.light`: one bit each; a quick flicker is
+    eight, slow blinking two of half a second.
+    """
+    flashes = {
+        2: (faults.BUS_SILENT, faults.BUS_ERRORS, faults.BUS_OFF),
+        3: (faults.CONTROLLER_ABSENT,),
+        4: (faults.RING_OVERFLOW, faults.CONTROLLER_OVERRUN),
+        5: (faults.WIRE_FULL, faults.WIRE_INTERRUPT, faults.WIRES, faults.SPI_NOISE),
+        8: (faults.CARD_ABSENT, faults.CARD_WRITE, faults.CARD_LIES, faults.CARD_FOREIGN),
+    }
+    for n, listed in flashes.items():
+        for fault in listed:
+            pattern = pattern_of(m.STATE_RECORDING, fault)
+            assert (pattern.bit_count(), pattern & pattern >> 1) == (n, 0), faults.TEXT[fault]
+
+
 @pytest.mark.parametrize("fault", list(faults.TEXT))
 def test_every_fault_shows_while_recording(fault):
     pattern = pattern_of(m.STATE_RECORDING, fault)

@@ -183,6 +183,29 @@ def test_a_card_that_lied_is_reported_as_lying_after_a_stretch_of_bad_places_too
     assert store.fault == faults.CARD_LIES
 
 
+def test_a_new_session_does_not_take_over_that_the_card_lied():
+    bench = Bench(5, 200)
+    verdicts = [Verdict(3000, 0, 0)]
+    bench.card.judge = lambda write: verdicts.pop() if verdicts else None
+    bench.power_on()
+    bench.run_ms(1500)
+    assert bench.app.store.verify_errors == 1
+    bench.link.control(m.CONTROL_STOP, bench.app.boot)
+    bench.link.control(m.CONTROL_START, bench.app.boot)
+    bench.run_ms(1500)
+    assert bench.app.store.blocks_written and bench.app.store.verify_errors == 0
+    assert bench.app.store.fault == faults.NONE
+
+
+def test_a_session_ends_though_its_card_refuses_every_write():
+    """Five looks at the card, one a second, and four bad places each."""
+    bench = recording()
+    bench.card.judge = lambda write: Verdict(3000, -1, 0)
+    bench.app.control(m.CONTROL_STOP)
+    bench.run_ms(8000)
+    assert not bench.app.is_busy and not bench.app.board.ring.n_waiting()
+
+
 def test_a_card_that_refuses_to_begin_a_write_is_asked_again():
     bench = recording()
     start, refusals = bench.card.write_start, [True]
@@ -211,6 +234,14 @@ def test_a_block_that_is_also_a_power_of_two_below_its_place_tells_a_fake_card(p
         starts_like=lambda at, view: looked.append(at) or at == sector - (1 << power),
     )
     assert store._is_aliased(b"") and looked[-1] == sector - (1 << power)
+
+
+def test_a_block_at_a_power_of_two_that_is_also_at_the_start_tells_a_fake_card():
+    store = Store(None, None, None, b"WITNESS1")
+    store.extent = SimpleNamespace(
+        sector_of=lambda position: 1 << 15, starts_like=lambda at, view: at == 0
+    )
+    assert store._is_aliased(b"")
 
 
 def test_a_full_ring_stays_full_while_it_goes_round():
