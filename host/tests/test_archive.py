@@ -96,6 +96,20 @@ def test_a_fetched_session_is_verbatim_and_entered(tmp_path):
     assert not check_sha256(find_sessions(tmp_path))
 
 
+def test_blocks_are_flushed_to_the_disk_on_the_way(tmp_path, monkeypatch):
+    """One flush for each 8 blocks: 2 for the first 17 of them, before the part is closed."""
+    monkeypatch.setattr("stagelog.archive.part.SYNC_EVERY", 8)
+    flushed = []
+    blocks = card_blocks()
+    with PartFile.open(tmp_path, listed(blocks)) as part:
+        monkeypatch.setattr(
+            "stagelog.archive.part.os.fsync", lambda file: flushed.append(part.n_held)
+        )
+        for position in part.missing()[:17]:
+            part.put(position, blocks[position])
+        assert flushed == [8, 16]
+
+
 def test_a_fetch_goes_on_where_it_stopped(tmp_path):
     blocks = card_blocks()
     fetch(tmp_path, blocks, most=7)

@@ -133,3 +133,17 @@ def test_a_message_that_is_not_fitted_is_not_watched():
     profile = load_profile("d7xr_mule")
     table = compile_table(profile, dbc_file(profile))
     assert "TRQ_Shaft" not in table.slots
+
+
+def test_a_sensor_that_says_whether_it_works_names_that_signal(table):
+    """[status] of the profile: DiffSensStatF is good at 0, ImuStatus at 1; EngSpd has none: -1."""
+    rows = st.load(table.data)[1][st.SIGNALS]
+    n = len(st.COLUMNS[st.SIGNALS])
+    found = {
+        name: dict(zip(st.COLUMNS[st.SIGNALS], rows[k * n : (k + 1) * n], strict=True))
+        for k, name in enumerate(table.signals)
+    }
+    for name, status, good in (("DiffOilTempF", "DiffSensStatF", 0), ("AccX", "ImuStatus", 1)):
+        assert table.signals[found[name]["status"]] == status
+        assert found[name]["status_good"] == good
+    assert found["EngSpd"]["status"] == -1

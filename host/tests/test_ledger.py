@@ -18,12 +18,14 @@ from slog.layout import (
     META_BUS,
     META_END,
     META_GAP,
+    META_HASH,
     META_HEALTH,
     META_SESSION,
     meta_table,
     pack,
 )
 from stagelog import ending
+from stagelog.archive.facts import facts_of_blocks
 from stagelog.blocks import read_log, seal
 from stagelog.ending import End
 from stagelog.ledger import (
@@ -344,3 +346,17 @@ def test_the_worst_of_several_verdicts_stands_for_all():
     assert worst([whole, cut]) == cut
     assert worst([cut, holed]) == Verdict(INCOMPLETE, "holes (and 1 more finding)")
     assert worst([cut, holed, holed]).text == "holes (and 2 more findings)"
+
+
+def test_the_hashes_of_a_session_stand_under_their_names(tmp_path):
+    """Hash 1 is that of the settings, 2 of the signals, 3 of the firmware."""
+    recorder = Recorder()
+    for number in (1, 2, 3):
+        recorder.meta(0, META_HASH, number, sha256_head=bytes([number]) * 8)
+    recorder.frames(0, 10)
+    recorder.stop(10_000)
+    path = recorder.log(tmp_path).path
+    facts = facts_of_blocks(path, {"device_id": DEVICE.hex(), "boot": 1, "nonce": 7})
+    assert facts["settings_sha256_head"] == "01" * 8
+    assert facts["signals_sha256_head"] == "02" * 8
+    assert facts["firmware_sha256_head"] == "03" * 8

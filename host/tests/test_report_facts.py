@@ -92,6 +92,13 @@ def test_fuel_against_the_plan(sections, cl_per_km):
     assert found["note"] == ("Plan, l/100 km: liaison 26, track 55, mixed 70, rock 76, dunes 115.")
 
 
+def test_half_a_litre_of_plan_is_enough_to_compare(sections):
+    """Of mode Stage, 70 l/100 km, are planned 0.7 l on 1 km; nothing is driven otherwise."""
+    used = {"FuelUsedTot": lambda t_s: 100 + t_s * 0.02 * 0.77}
+    found = sections(fuel_events(77, 1), seconds=60, DriveMode=1, **used)["fuel"]
+    assert "BEHIND PLAN: 0.8 l used, 0.7 l planned for this terrain (+10.0 %)" in found["lines"]
+
+
 def test_fuel_of_each_terrain_has_its_own_plan(sections):
     """5 km of Stage at 60 cl per km, then 5 km of Sand at 130: 3.0 and 6.5 l; planned are
     5 * 0.70 + 5 * 1.15 = 9.25 l, used 9.5 l: 2.7 % more.
