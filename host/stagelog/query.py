@@ -10,6 +10,11 @@
                     bus       of the logger
                     EngSpd    and every other signal: physical values, null where absent
     view "sessions" what the manifests say: session, n_frames, complete, t_first_unix_us, ...
+                    complete is false where the file is not what its manifest says
+
+The session files behind a view are compared with the manifest by their size, by their SHA-256
+only where they were written since. A file that no manifest names is not decoded and not in
+"sessions"; the verdicts name it.
 
 Owns the decoded folders and the views. DuckDB runs in this process, loads no extension and needs
 no network. The same files are read by polars, Spark or Trino, which apply the scale themselves.
@@ -25,16 +30,23 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
-from stagelog.archive import Entry, find_sessions, superseded
+from stagelog.archive import Entry, find_sessions, find_unlisted, superseded
 from stagelog.errors import InputError
 from stagelog.export.files import writing
 from stagelog.export.parquet import SCHEMA
 from stagelog.extras import need
+from stagelog.verdict import (
+    INCOMPLETE,
+    Verdict,
+    judge_entry,
+    judge_file,
+    judge_log,
+    judge_unlisted,
+)
 
 if TYPE_CHECKING:
     from stagelog.dbc import Database
     from stagelog.decode import Plan
-    from stagelog.verdict import Verdict
 
 HIVE = ("event", "car", "stage", "session")
 SESSION_FIELDS = {
@@ -75,7 +87,7 @@ def decode_archive(
     from stagelog.decode import compile_plan
 
     plan = compile_plan(database)
-    for entry in _counted(root):
+    for entry in _counted(find_sessions(root)):
         folder = _folder_of(entry)
         if force or not _is_fresh(folder, entry, database):
             try:
@@ -84,11 +96,8 @@ def decode_archive(
                 yield entry, 0, str(error)
 
 
-def _counted(root: str | Path) -> list[Entry]:
-    """Return the [Entry] of the sessions below `root`, of copies of one session the one that
-    counts.
-    """
-    entries = find_sessions(root)
+def _counted(entries: list[Entry]) -> list[Entry]:
+    """Return those of the [Entry] that count, one of the copies of a session."""
     copies = {entry.path for entry in superseded(entries)}
     return [entry for entry in entries if entry.path not in copies]
 
@@ -113,7 +122,6 @@ def _decode(entry: Entry, folder: Path, plan: "Plan", database: "Database") -> i
     from stagelog.archive.manifest import sha256_of
     from stagelog.decode import iter_decode
     from stagelog.export import ParquetSink
-    from stagelog.verdict import judge_log
 
     if not entry.path.is_file():
         raise InputError(f"{entry.path}: the file is missing")
@@ -172,10 +180,19 @@ class Archive:
         self.connection.close()
 
     @cached_property
+    def _entries(self) -> list[Entry]:
+        return find_sessions(self.root)
+
+    @cached_property
+    def _judged(self) -> list[tuple[Entry, Verdict]]:
+        """Return [(Entry, Verdict)] of the sessions that count."""
+        return [(entry, judge_entry(entry)) for entry in _counted(self._entries)]
+
+    @cached_property
     def files(self) -> dict[str, list[Path]]:
         """Return {message: [Path]} of all decoded files, without those of copies of a session."""
         found: dict[str, list[Path]] = {}
-        copies = {_folder_of(entry) for entry in superseded(find_sessions(self.root))}
+        copies = {_folder_of(entry) for entry in superseded(self._entries)}
         for path in sorted(self.root.rglob("session=*/*.parquet")):
             if path.parent in copies:
                 continue
@@ -217,19 +234,47 @@ class Archive:
             raise InputError(_reason(error)) from None
 
     @property
-    def verdicts(self) -> "dict[str, Verdict]":
-        """Return {session: verdict.Verdict} of the sessions behind the views that were named."""
-        from stagelog.verdict import Verdict
+    def verdicts(self) -> dict[Path, Verdict]:
+        """Return {Path of the session file: Verdict} of the sessions behind the views that were
+        named, and of the files that these lack because no manifest names them.
+        """
+        if not self._made:
+            return {}
+        found = self._verdicts_of_rows()
+        if "sessions" in self._made:
+            found = {entry.path: verdict for entry, verdict in self._judged} | found
+        return found | self.unlisted
 
-        found = {}
-        for path in (path for message in self._made for path in self.files.get(message, ())):
-            found[path.parent.name] = Verdict.from_dict(_schema(path)[1].get("verdict"))
+    def _verdicts_of_rows(self) -> dict[Path, Verdict]:
+        """Return {Path: Verdict} of the sessions whose decoded rows are in the views."""
+        messages = self._made - {"sessions"}
+        decoded = {path.parent: path for message in messages for path in self.files[message]}
+        entries = {_folder_of(entry): entry for entry in self._entries}
+        found: dict[Path, Verdict] = {}
+        for folder, path in decoded.items():
+            entry = entries.get(folder)
+            source = folder.with_name(folder.name.removeprefix("session=") + ".slog")
+            found[source] = Verdict.from_dict(_schema(path)[1].get("verdict"))
+            if entry is not None and not entry.is_unchanged():
+                found[source] = judge_file(source, entry)
+            elif entry is None and not source.is_file():
+                found[source] = Verdict(INCOMPLETE, f"INCOMPLETE: {source}: the file is missing")
         return found
+
+    @cached_property
+    def unlisted(self) -> dict[Path, Verdict]:
+        """Return {Path: Verdict} of the session files that no manifest names."""
+        return {path: judge_unlisted(path) for path in find_unlisted(self.root, self._entries)}
 
     @property
     def undecoded(self) -> list[Entry]:
-        """Return the [Entry] of sessions that no view holds: they were never decoded."""
-        return [entry for entry in _counted(self.root) if not _folder_of(entry).is_dir()]
+        """Return the [Entry] of sessions that the views of messages lack: they were never decoded.
+
+        Empty if no such view was named.
+        """
+        if not self._made - {"sessions"}:
+            return []
+        return [entry for entry in _counted(self._entries) if not _folder_of(entry).is_dir()]
 
     def _known(self) -> str:
         if not self.files:
@@ -270,11 +315,13 @@ class Archive:
         columns = ", ".join(f"{_name(n)} VARCHAR" for n in HIVE)
         columns += "".join(f", {_name(n)} {kind}" for n, kind in SESSION_FIELDS.items())
         self.connection.execute(f"create table sessions ({columns})")
-        for entry in _counted(self.root):
+        for entry, verdict in self._judged:
+            values = {**entry.values}
+            values["complete"] = values["complete"] and not verdict.exit_code
             hive = dict(p.split("=", 1) for p in entry.folder.parts if "=" in p)
             hive["session"] = entry.path.stem
             row = [hive.get(name) for name in HIVE]
-            row += [entry.values.get(name) for name in SESSION_FIELDS]
+            row += [values.get(name) for name in SESSION_FIELDS]
             marks = ", ".join("?" * len(row))
             self.connection.execute(f"insert into sessions values ({marks})", row)
         self._made.add("sessions")

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from stagelog.blocks import NO_LOGGER, BadBlock, Identity, Session, read_log
 from stagelog.ending import CUT, OPEN, POWER_OFF, find_end
+from stagelog.errors import InputError
 from stagelog.ledger import OPEN_END, POWER_CUT, Ledger, account, clock_of
 from stagelog.timeline import Timeline, find_boots
 
@@ -141,6 +142,30 @@ def judge_log(path: str | Path, entry: "Entry | None" = None) -> LogAccount:
     return LogAccount(path, tuple(accounts), tuple(problems), damaged=tuple(log.damaged))
 
 
+def judge_entry(entry: "Entry") -> Verdict:
+    """Return the Verdict on a session of the archive: that of its entry where the file is what was
+    entered, else that of the file, which is read only then.
+    """
+    known = entry.values.get("verdict")
+    if isinstance(known, dict) and entry.is_unchanged():
+        return Verdict.from_dict(known)
+    return judge_file(entry.path, entry)
+
+
+def judge_unlisted(path: Path) -> Verdict:
+    """Return the Verdict on a session file in an archive whose manifest does not name it."""
+    text = f"{path} is not in the archive's manifest; the file alone: {judge_file(path).text}"
+    return Verdict(INCOMPLETE, f"INCOMPLETE: {text}")
+
+
+def judge_file(path: Path, entry: "Entry | None" = None) -> Verdict:
+    """Return the Verdict on a log of ours as a whole; one that cannot be read is INCOMPLETE."""
+    try:
+        return judge_log(path, entry).verdict
+    except InputError as error:
+        return Verdict(INCOMPLETE, f"INCOMPLETE: {error}")
+
+
 def judge_logs(logs: Iterable[tuple[Path, "Entry | None"]]) -> list[LogAccount]:
     """Account for several logs of ours that are read together: no block counts twice.
 
@@ -220,14 +245,18 @@ def judge_foreign(diagnostics: Losses) -> Verdict:
     """
     known = []
     if diagnostics.n_damages:
-        places = "place" if diagnostics.n_damages == 1 else "places"
-        known.append(f"the log is damaged in {diagnostics.n_damages:,} {places}")
+        known.append(damages_text(diagnostics.n_damages))
     if diagnostics.n_dropped:
         known.append(f"its recorder lost {diagnostics.n_dropped:,} frames")
     if known:
         text = f"INCOMPLETE: {', '.join(known)}; what else was lost cannot be known"
         return Verdict(INCOMPLETE, text)
     return Verdict(FOREIGN, f"{FOREIGN}: {_NOBODY_COUNTED}")
+
+
+def damages_text(n: int) -> str:
+    """Return in words that a log is damaged in `n` places."""
+    return f"the log is damaged in {n:,} place{'s' * (n != 1)}"
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict:

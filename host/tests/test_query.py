@@ -1,12 +1,14 @@
 """SQL over the archive: views with physical values, over files of different scales, offline."""
 
 import json
+import os
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from stagelog.archive import find_sessions, stage_folder, store_session
+from stagelog.archive.manifest import put_entry
 from stagelog.blocks import Identity, pack_session, read_log
 from stagelog.cli import group
 from stagelog.dbc import load_database
@@ -238,3 +240,123 @@ def test_command_decodes_and_answers(archive, database):
         group, ["query", "--archive", str(archive), "--csv", "select 1 as a, null as b"]
     )
     assert table.output.splitlines() == ["a,b", "1,"]
+
+
+SESSIONS = "select count(*) as n from sessions"
+ENGINE = "select count(*) as n from Engine"
+
+
+def asked(archive, sql, *more):
+    """Return (exit code, rows, what JSON says of the log, stderr) of a query."""
+    words = ["query", "--archive", str(archive), "--json", *more, sql]
+    done = CliRunner().invoke(group, words)
+    facts = json.loads(done.stdout)
+    return done.exit_code, facts["rows"], facts.get("complete"), done.stderr
+
+
+def first_file(archive):
+    return find_sessions(archive)[0].path
+
+
+def cut(path):
+    """Keep one block of a file: 252 of its 400 frames at most."""
+    path.write_bytes(path.read_bytes()[:4096])
+
+
+def test_a_whole_archive_is_vouched_for(decoded):
+    for sql in (SESSIONS, ENGINE):
+        code, _, complete, err = asked(decoded, sql)
+        assert (code, complete, err) == (0, True, "")
+
+
+@pytest.mark.parametrize("sql", [SESSIONS, ENGINE])
+def test_a_file_that_was_cut_or_removed_is_named(decoded, sql):
+    """Its rows, decoded earlier, are still there; the file that proves them is not."""
+    path = first_file(decoded)
+    cut(path)
+    code, _, complete, err = asked(decoded, sql)
+    assert (code, complete) == (1, False)
+    (line,) = err.splitlines()
+    assert line.startswith(f"{path.stem}: INCOMPLETE: ")
+    path.unlink()
+    code, _, complete, err = asked(decoded, sql)
+    assert (code, complete) == (1, False)
+    assert f"{path}: the file is missing" in err
+
+
+def test_a_file_of_the_same_size_is_read_where_it_was_written_since(decoded):
+    path = first_file(decoded)
+    content, t_ns = bytearray(path.read_bytes()), path.stat().st_mtime_ns
+    content[1000] ^= 1
+    path.write_bytes(content)
+    os.utime(path, ns=(t_ns + 1, t_ns + 1))
+    code, _, _, err = asked(decoded, SESSIONS)
+    assert code == 1 and err.startswith(f"{path.stem}: INCOMPLETE: ")
+    content[1000] ^= 1
+    path.write_bytes(content)
+    assert asked(decoded, SESSIONS)[0] == 0
+
+
+def test_a_file_that_was_not_written_since_is_not_read(decoded, monkeypatch):
+    def never(path):
+        raise AssertionError(f"{path} was read")
+
+    monkeypatch.setattr("stagelog.archive.manifest.sha256_of", never)
+    monkeypatch.setattr("stagelog.verdict.read_log", never)
+    assert asked(decoded, SESSIONS)[0] == asked(decoded, ENGINE)[0] == 0
+
+
+def test_a_session_that_was_cut_is_not_complete_in_its_row(archive):
+    cut(first_file(archive))
+    sql = "select complete from sessions order by boot"
+    assert [row["complete"] for row in asked(archive, sql)[1]] == [False, True, True]
+
+
+def test_a_session_that_was_running_is_named_and_the_exit_code_is_1(archive):
+    """What the manifest says of it: nobody knows its end."""
+    entry = find_sessions(archive)[0]
+    verdict = {"kind": "open end", "text": "open end: cannot know what is missing", "complete": 0}
+    put_entry(entry.folder, {**entry.values, "complete": False, "verdict": verdict})
+    code, rows, complete, err = asked(archive, SESSIONS)
+    assert (code, rows, complete) == (1, [{"n": 3}], False)
+    assert err == f"{entry.path.stem}: open end: cannot know what is missing\n"
+
+
+@pytest.mark.parametrize("sql", [SESSIONS, ENGINE])
+def test_a_file_without_a_manifest_is_named(decoded, sql):
+    path = first_file(decoded)
+    (path.parent / "manifest.json").unlink()
+    code, _, complete, err = asked(decoded, sql)
+    assert (code, complete) == (1, False)
+    (line,) = err.splitlines()
+    assert f"{path} is not in the archive's manifest" in line
+    assert "COMPLETE: every frame that was seen is here" in line
+
+
+def test_an_archive_of_files_without_a_manifest_is_not_empty(tmp_path, archive, database):
+    folder = tmp_path / "bare"
+    folder.mkdir()
+    first_file(archive).rename(folder / "x.slog")
+    cut(folder / "x.slog")
+    (folder / "y.slog").write_bytes(b"no block")
+    code, rows, complete, err = asked(folder, SESSIONS)
+    assert (code, rows, complete) == (1, [{"n": 0}], False)
+    assert "open end: " in err and "x.slog" in err and "y.slog" in err
+    done = CliRunner().invoke(
+        group, ["query", "--archive", str(folder), "--dbc", str(database.path)]
+    )
+    assert done.exit_code == 1 and "x.slog is not in the archive's manifest" in done.stderr
+
+
+def test_rows_without_their_session_file_are_named(decoded):
+    path = first_file(decoded)
+    path.unlink()
+    (path.parent / "manifest.json").unlink()
+    code, rows, _, err = asked(decoded, ENGINE)
+    assert (code, rows) == (1, [{"n": 600}])
+    assert f"{path}: the file is missing" in err
+
+
+def test_a_question_about_no_session_ends_with_0(decoded):
+    first_file(decoded).unlink()
+    assert asked(decoded, "select 1 as n") == (0, [{"n": 1}], None, "")

@@ -430,6 +430,7 @@ def test_what_was_lost_is_named_for_what_it_is():
     assert lost_text(health) == (
         "7 dropped, 5 or more lost in hardware, 3 missing from the file, 2 damaged blocks"
     )
+    assert lost_text(Health([WHOLE], damaged=["one"])) == "1 damaged block"
 
 
 def test_a_car_that_reacts_long_before_the_onset_did_not_react_to_it(make_stage, table):

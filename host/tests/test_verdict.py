@@ -303,9 +303,11 @@ def test_decode_that_leaves_out_a_damaged_block_says_so(run, dbc, tmp_path):
     path = write(tmp_path / "hole.slog", blocks)
     code, out, _ = run("decode", path, "--dbc", dbc, "-o", tmp_path / "o")
     assert code == 1 and "59,748 of 59,748 frames decoded" in out
-    assert "damaged in 1 places" in out and says(out) == ["INCOMPLETE: 252 frames are not here"]
+    assert "damaged in 1 place;" in out and says(out) == ["INCOMPLETE: 252 frames are not here"]
     code, out, _ = run("convert", path, tmp_path / "hole.log")
     assert code == 1 and says(out) == ["INCOMPLETE: 252 frames are not here"]
+    assert "damaged in 1 place;" in out
+    assert "1 damaged place\n" in run("info", path)[1]
     whole = write(tmp_path / "whole.slog", drive_blocks())
     assert run("decode", whole, "--dbc", dbc, "-o", tmp_path / "w")[0] == 0
 

@@ -126,6 +126,15 @@ def find_sessions(root: str | Path) -> list[Entry]:
     return [entry for folder in folders for entry in load_manifest(folder)]
 
 
+def find_unlisted(root: str | Path, entries: Iterable[Entry]) -> list[Path]:
+    """Return the Paths of session files in a folder and below it that none of its entries names.
+
+    entries  of find_sessions(root)
+    """
+    listed = {entry.path for entry in entries}
+    return sorted(path for path in Path(root).rglob("*.slog") if path not in listed)
+
+
 def find_session(
     root: str | Path, device_id: str, boot: int, nonce: int, first_seq: int | None = None
 ) -> Entry | None:

@@ -8,14 +8,13 @@ from stagelog.errors import InputError
 
 def find_logs(path):
     """Return [(Path, archive entry or None)] of a log, or of all session files in a folder."""
-    from stagelog.archive import entry_of, find_sessions
+    from stagelog.archive import entry_of, find_sessions, find_unlisted
 
     path = Path(path)
     if not path.is_dir():
         return [(path, entry_of(path))]
     entries = find_sessions(path)
-    known = {entry.path for entry in entries}
-    others = sorted(found for found in path.rglob("*.slog") if found not in known)
+    others = find_unlisted(path, entries)
     if not entries and not others:
         raise InputError(f"{path} holds no session file", "name a folder of the archive or a log")
     return [(entry.path, entry) for entry in entries] + [(found, None) for found in others]

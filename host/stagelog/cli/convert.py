@@ -191,6 +191,8 @@ def _signal_sink(suffix, out, plan, rate_Hz, force):
 
 def _print(facts):
     """Print what was written; beside it, on standard error, if that went to standard output."""
+    from stagelog.verdict import damages_text
+
     echo = partial(click.echo, err=facts["out"] == [STDOUT])
     for path in facts["out"]:
         echo(path if path == STDOUT else f"{path}  {size_text(Path(path).stat().st_size)}")
@@ -203,5 +205,5 @@ def _print(facts):
     if facts["n_left_out"]:
         echo(f"{facts['n_left_out']:,} left out: the format cannot hold them")
     if facts["n_damages"]:
-        echo(f"the log is damaged in {facts['n_damages']:,} places; the rest was converted")
+        echo(f"{damages_text(facts['n_damages'])}; the rest was converted")
     echo(facts["verdict"]["text"])

@@ -178,6 +178,8 @@ def _decode(tables, plan, sink, names):
 
 
 def _print(report):
+    from stagelog.verdict import damages_text
+
     folder = Path(report["files"][0]).parent if report["files"] else None
     click.echo(
         f"session {report['session']}: {report['n_decoded']:,} of {report['n_frames']:,} frames "
@@ -192,5 +194,5 @@ def _print(report):
     if report["n_short"]:
         click.echo(f"  {report['n_short']:,} values are missing: their frames were too short")
     if report["n_damages"]:
-        click.echo(f"  the log is damaged in {report['n_damages']:,} places; the rest was decoded")
+        click.echo(f"  {damages_text(report['n_damages'])}; the rest was decoded")
     click.echo(f"  {report['verdict']['text']}")

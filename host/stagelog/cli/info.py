@@ -121,7 +121,7 @@ def _print_head(log):
     if log.n_erased:
         text += f", {log.n_erased:,} erased blocks"
     if log.damaged:
-        text += f", {len(log.damaged):,} damaged places"
+        text += f", {len(log.damaged):,} damaged place{'s' * (len(log.damaged) != 1)}"
     click.echo(text)
     for note in log.diagnostics[:20]:
         click.echo(f"  {note}")

@@ -28,7 +28,8 @@ def command(sql, archive, dbc, view, as_csv, as_json):
 
     A view has event, car, stage, session, time (UTC), t_us (since power-on), bus and the signals
     in their units. Without SQL the views are listed. Exit 1 if a session that was queried is not
-    complete, or if one below the archive is not decoded.
+    complete, if its file is missing or not what the manifest says, if one below the archive is
+    not decoded, or if a session file there is in no manifest.
     """
     from stagelog.extras import need
     from stagelog.query import Archive
@@ -47,11 +48,11 @@ def command(sql, archive, dbc, view, as_csv, as_json):
         else:
             columns = ["view", "files"]
             rows = [(name, len(paths)) for name, paths in sorted(opened.files.items())]
-        verdicts = opened.verdicts
-        undecoded = opened.undecoded if verdicts else []
-    for session, verdict in verdicts.items():
+        verdicts = opened.verdicts | (opened.unlisted if dbc else {})
+        undecoded = opened.undecoded
+    for path, verdict in verdicts.items():
         if verdict.exit_code:
-            click.echo(f"{session}: {verdict.text}", err=True)
+            click.echo(f"{path.stem}: {verdict.text}", err=True)
     for entry in undecoded:
         click.echo(f"{entry.path.stem} is not decoded and not counted: add --dbc", err=True)
     verdict = worst(verdicts.values()) if verdicts else None

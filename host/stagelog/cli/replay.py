@@ -96,11 +96,13 @@ def command(
 
 
 def _notes(diagnostics, schedule):
+    from stagelog.verdict import damages_text
+
     notes = []
     if schedule.n_errors:
         notes.append(f"{schedule.n_errors:,} error frames of the log are not played")
     if diagnostics.damages:
-        notes.append(f"the log is damaged in {len(diagnostics.damages):,} places")
+        notes.append(damages_text(len(diagnostics.damages)))
     return notes
 
 

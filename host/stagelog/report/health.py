@@ -39,7 +39,8 @@ def lost_text(health):
         if n:
             parts.append(f"{n:,} {words}")
     if health.damaged:
-        parts.append(f"{len(health.damaged):,} damaged blocks")
+        n = len(health.damaged)
+        parts.append(f"{n:,} damaged block{'s' * (n != 1)}")
     return ", ".join(parts)
 
 
