@@ -98,6 +98,18 @@ def test_a_run_that_leaves_the_ring_ends_there(target):
     ]
 
 
+def test_settings_end_the_records_that_are_pushed(target):
+    """They are collected where the records lie, which must not be pushed as records."""
+    play(target)
+    target.link.ask(m.LIVE, {"on": 1})
+    stop(target)
+    assert target.app.service._tap is not None
+    values = {"item": m.CONFIG_SETTINGS, "total": 9, "at": 0, "crc": 1}
+    target.link.send(m.CONFIG_SET, m.build(m.CONFIG_SET_REQUEST, values, b"{}"))
+    assert answers(target, m.CONFIG_SET, 1)[0][0]["status"] == m.PENDING
+    assert target.app.service._tap is None
+
+
 def test_places_before_and_after_the_ring_are_out_of_range(target):
     stop(target)
     extent = target.app.store.extent

@@ -197,6 +197,27 @@ def test_an_entry_that_is_a_label_is_no_file(card):
     assert mounted(card) == faults.CARD_FOREIGN
 
 
+def test_a_file_that_goes_on_after_its_last_cluster_is_foreign(card):
+    """The upper four bits of an entry are reserved: 0x10000005 leads to cluster 5, no end."""
+    plan = fat32.plan(CARD_BYTES)
+    last = plan.file_cluster + plan.n_blocks * 4096 // (plan.cluster * 512) - 1
+    with open(card, "r+b") as file:
+        file.seek((fat32.ALIGN + plan.reserved) * 512 + 4 * last)
+        file.write(0x10000005.to_bytes(4, "little"))
+    assert mounted(card) == faults.CARD_FOREIGN
+
+
+@pytest.mark.parametrize("at", range(67, 71))
+def test_a_volume_of_another_id_is_foreign(card, at):
+    """Four bytes from 67 of the boot sector."""
+    with open(card, "r+b") as file:
+        file.seek(AT + at)
+        (byte,) = file.read(1)
+        file.seek(AT + at)
+        file.write(bytes((byte ^ 1,)))
+    assert mounted(card) == faults.CARD_FOREIGN
+
+
 def test_a_partition_elsewhere_is_foreign(card, tmp_path):
     """A laptop's new partition starts at 1 MiB; ours stays readable at 4 MiB, boot sector too."""
     change(card, "vfs.VfsFat.mkfs(disk)\n", tmp_path, MiB)
