@@ -271,6 +271,18 @@ def test_frames_that_the_hardware_loses_are_no_silence(target):
     assert status["bus_state0"] != 5 and status["fault"] != faults.BUS_SILENT
 
 
+@pytest.mark.parametrize("quiet", [0, 1])
+def test_frames_that_one_bus_loses_are_no_sound_of_the_other(tmp_path, quiet):
+    """Each bus has its own overruns: silent is 5, active 1."""
+    rig = SimTarget(tmp_path, card_blocks=64, settings={"buses": [{"bitrate_bps": 500_000}] * 2})
+    for _ in range(5):
+        rig.run_for(SECOND_US)
+        rig.app.board.ring.count_lost(1 - quiet, 1)
+    status = rig.link.status()
+    assert (status[f"bus_state{quiet}"], status[f"bus_state{1 - quiet}"]) == (5, 1)
+    rig.close()
+
+
 def test_silence_is_two_seconds_without_a_frame(target):
     play(target, SECOND_US // 10)
     target.run_for(1_900_000)
