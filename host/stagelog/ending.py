@@ -14,10 +14,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from slog.layout import N_BUSES
 
 if TYPE_CHECKING:
     from stagelog.blocks import Session
+
+_MOST_TORN = 1  # block that a power cut damages: the one being written
+_MOST_SEARCHED = 4096  # places behind the last block: 16 MiB
+_PLACES_KEPT = 1  # that a logger leaves free on a full card, for a session's last block
 
 STOPPED = "stopped"
 POWER_OFF = "power off"
@@ -63,7 +69,7 @@ def find_end(
         return End(STOPPED, "its END record")
     if listed is not None and _is_of(listed, session):
         return _by_manifest(session, listed)
-    return _by_next(session, sessions) or _by_card(session)
+    return _by_next(session, sessions) or _by_card(session, sessions)
 
 
 def _is_of(listed: Mapping[str, Any], session: "Session") -> bool:
@@ -107,14 +113,15 @@ def _by_next(session: "Session", sessions: Sequence["Session"]) -> End | None:
         return None
     n_between = following.first_seq - session.last_seq - 1
     witness = f"the session that follows, {following.identity.name}"
-    if n_between <= 1:
+    on_card = session.medium.extent is not None
+    if n_between <= on_card:
         return End(POWER_OFF, witness)
-    if session.medium.extent is None:
-        return None  # files were put together: sessions may be missing between
+    if not on_card:
+        return None  # files were put together: blocks or whole sessions may be missing between
     return End(CUT, witness, n_between)
 
 
-def _by_card(session: "Session") -> End:
+def _by_card(session: "Session", sessions: Sequence["Session"]) -> End:
     """Return the End by what lies behind the last block on the card."""
     medium = session.medium
     if medium.extent is None:
@@ -123,4 +130,39 @@ def _by_card(session: "Session") -> End:
     behind = first + (int(session.rows[-1]) - first + 1) % (end - first)
     if not medium.ring[0] <= behind < medium.ring[1]:
         return End(OPEN, n_blocks=None, why="the image of the card is cut off there")
+    n_later = _later_number(session, behind) - session.last_seq
+    if n_later > _MOST_TORN:
+        return End(CUT, "what is left of their headers on the card", n_later)
+    oldest = _oldest_place(sessions or [session])
+    if oldest is not None and (oldest - behind) % (end - first) == _PLACES_KEPT:
+        return End(OPEN, n_blocks=None, why="the card was full: what came then was not stored")
     return End(POWER_OFF, "the card, which holds no later block")
+
+
+def _later_number(session: "Session", behind: int) -> int:
+    """Return the highest number of this session in headers behind its last block, which may be
+    those of damaged blocks; the session's own last number if there is none.
+
+    Such a header must name the session and the place where it lies.
+    """
+    medium = session.medium
+    places = np.arange(behind, min(behind + _MOST_SEARCHED, medium.ring[1]))
+    headers = medium.headers(places)
+    last = session.headers[-1]
+    same = headers["position"] == places
+    for name in ("boot", "nonce"):
+        same &= headers[name] == last[name]
+    same &= (headers["device_id"] == last["device_id"]).all(1)
+    numbers = headers["seq"][same].astype(np.int64)
+    near = numbers[(numbers > session.last_seq) & (numbers <= session.last_seq + len(places))]
+    return int(near.max(initial=session.last_seq))
+
+
+def _oldest_place(sessions: Sequence["Session"]) -> int | None:
+    """Return where the oldest block lies that was not released, None if all were."""
+    released_seq = sessions[0].medium.released_seq
+    kept = [session for session in sessions if session.last_seq >= released_seq]
+    if not kept:
+        return None
+    session = min(kept, key=lambda each: each.first_seq)
+    return int(session.rows[np.searchsorted(session.headers["seq"], released_seq)])

@@ -5,11 +5,12 @@ One block has 252 records. In `drive_blocks` the first holds 2 meta records (ses
 """
 
 import json
+import zlib
 
 import numpy as np
 import pytest
 
-from slog.layout import BLOCK_BYTES
+from slog.layout import BLOCK_BYTES, RELEASE, RELEASE_MAGIC, pack
 from stagelog.archive import stage_folder, store_session
 from stagelog.blocks import Identity, pack_session, read_log, seal
 from stagelog.card import prepare, prepare_raw, read_card
@@ -456,3 +457,62 @@ def test_places_before_the_next_session_are_copied_with_the_session(run, card, t
     assert path.stat().st_size == 11 * BLOCK_BYTES
     code, out, _ = run("verify", path)
     assert code == 1 and "4 damaged places behind the last block" in out
+
+
+def spoil(image, places):
+    """Change four bytes in each of these places of the extent; headers stay readable."""
+    start = read_card(image).extent["lba"] * 512
+    with open(image, "r+b") as file:
+        for place in places:
+            file.seek(start + place * BLOCK_BYTES + 70)
+            file.write(b"XXXX")
+
+
+@pytest.mark.parametrize(("n_damaged", "code"), [(0, 0), (1, 0), (2, 1), (5, 1)])
+def test_more_than_one_damaged_block_at_the_end_is_no_power_cut(run, card, n_damaged, code):
+    """9 blocks, their last `n_damaged` with a wrong CRC: a power cut damages one."""
+    lay(card, 4, drive_blocks(2600)[:9])
+    spoil(card, range(13 - n_damaged, 13))
+    found, out, _ = run("verify", card)
+    expected = f"INCOMPLETE: {n_damaged} blocks at the end missing"
+    assert found == code
+    assert says(out)[0].startswith(expected if code else "COMPLETE up to power-off")
+
+
+@pytest.mark.parametrize(("n_free", "code"), [(0, 0), (1, 1), (2, 0), (50, 0)])
+def test_a_full_card_is_no_witness_of_the_end(run, card, n_free, code):
+    """A logger that may not overwrite keeps one of the 196 places of the ring free (SPEC 7): then
+    what came later was dropped. With none free it overwrites, so the oldest block is no limit.
+    """
+    blocks = drive_blocks(60_000)[: 196 - n_free]
+    lay(card, 4, blocks)
+    found, out, _ = run("verify", card)
+    assert found == code
+    assert ("the card was full" in out) == bool(code)
+    assert says(out)[0].startswith("open end" if code else "COMPLETE up to power-off")
+
+
+def test_a_released_block_does_not_make_a_card_full(run, card):
+    """Alice was erased: her places are free although Bob ends one place before them."""
+    lay(card, 4, drive_blocks(60_000)[:20])
+    lay(card, 24, drive_blocks(60_000, BOB, first_seq=21)[:175])
+    assert run("verify", card)[0] == 1
+    log = read_card(card)
+    fields = {"extent_id": log.extent["extent_id"], "generation": 1}
+    fields |= {"released_seq": 21, "position": 24, "magic": RELEASE_MAGIC, "crc": 0}
+    packed = pack(RELEASE, fields)
+    packed = packed[:-4] + zlib.crc32(packed[:-4]).to_bytes(4, "little")
+    with open(card, "r+b") as file:
+        file.seek(log.extent["lba"] * 512 + log.extent["release_b"] * BLOCK_BYTES)
+        file.write(packed)
+    found, out, _ = run("verify", card)
+    assert found == 0 and says(out)[0].startswith("COMPLETE up to power-off")
+
+
+def test_a_block_missing_between_sessions_in_one_file_is_an_open_end(run, tmp_path):
+    """Two sessions put together: number 11 of the first is not there, and no card says why."""
+    first = drive_blocks(2600)
+    second = drive_blocks(1000, BOB, first_seq=len(first) + 1)
+    path = write(tmp_path / "both.slog", np.concatenate([first[:-1], second]))
+    code, out, _ = run("verify", path)
+    assert code == 1 and says(out)[0].startswith("open end")
