@@ -186,6 +186,7 @@ def boot(firmware):
     class Machine:
         mem32 = {0x4005800C: 0}
         reset = staticmethod(lambda: None)
+        WDT = staticmethod(lambda timeout: None)
 
     class Sys:
         path = []
