@@ -183,6 +183,17 @@ def test_a_card_that_lied_is_reported_as_lying_after_a_stretch_of_bad_places_too
     assert store.fault == faults.CARD_LIES
 
 
+def test_a_card_that_never_took_a_block_is_no_usable_card():
+    """STATE_CARD_FAULT is for a card that has stored something in this session."""
+    bench = Bench(5, 200)
+    bench.card.judge = lambda write: Verdict(3000, -1, 0)
+    bench.power_on()
+    while not bench.app.store.slots_skipped or bench.app.store.extent is not None:
+        bench.run_ms(1)
+    bench.run_ms(200)
+    assert bench.app.store.extent is None and bench.app.state == m.STATE_NO_CARD
+
+
 def test_a_new_session_does_not_take_over_that_the_card_lied():
     bench = Bench(5, 200)
     verdicts = [Verdict(3000, 0, 0)]
