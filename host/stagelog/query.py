@@ -66,6 +66,7 @@ SESSION_FIELDS = {
 
 # (column, scale, offset) of each column of a file, None where it is no signal
 Layout: TypeAlias = tuple[tuple[str, str | None, str | None], ...]
+_ROWS_PER_INSERT = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,15 +316,18 @@ class Archive:
         columns = ", ".join(f"{_name(n)} VARCHAR" for n in HIVE)
         columns += "".join(f", {_name(n)} {kind}" for n, kind in SESSION_FIELDS.items())
         self.connection.execute(f"create table sessions ({columns})")
+        rows = []
         for entry, verdict in self._judged:
             values = {**entry.values}
             values["complete"] = values["complete"] and not verdict.exit_code
             hive = dict(p.split("=", 1) for p in entry.folder.parts if "=" in p)
             hive["session"] = entry.path.stem
             row = [hive.get(name) for name in HIVE]
-            row += [values.get(name) for name in SESSION_FIELDS]
-            marks = ", ".join("?" * len(row))
-            self.connection.execute(f"insert into sessions values ({marks})", row)
+            rows.append(row + [values.get(name) for name in SESSION_FIELDS])
+        for start in range(0, len(rows), _ROWS_PER_INSERT):
+            some = rows[start : start + _ROWS_PER_INSERT]
+            marks = ", ".join([f"({', '.join('?' * len(some[0]))})"] * len(some))
+            self.connection.execute(f"insert into sessions values {marks}", sum(some, []))
         self._made.add("sessions")
 
 

@@ -120,7 +120,9 @@ def test_time_is_the_wall_clock_and_null_without_one(decoded):
     ]
 
 
-def test_sessions_come_from_the_manifests(decoded):
+@pytest.mark.parametrize("n_per_insert", [1, 2, 3, 100])
+def test_sessions_come_from_the_manifests(decoded, monkeypatch, n_per_insert):
+    monkeypatch.setattr("stagelog.query._ROWS_PER_INSERT", n_per_insert)
     with Archive(decoded) as opened:
         _, rows = opened.rows(
             "select car, stage, n_frames, complete, boot from sessions order by boot"
