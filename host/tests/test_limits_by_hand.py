@@ -9,6 +9,7 @@ from stagelog.api import Drive
 from stagelog.decode.origins import Origin, Origins
 from stagelog.decode.tables import Decoded, MessageTable
 from stagelog.export.csv import digits_of
+from stagelog.export.mcap import schema_of
 from stagelog.importers.candump import read_candump
 from stagelog.importers.diagnostics import Diagnostics
 from stagelog.report.health import health as health_section
@@ -54,3 +55,13 @@ def test_a_log_of_an_hour_is_said_in_hours(seconds, text):
         SimpleNamespace(key_cycles=[cycle]), Health([Verdict(COMPLETE, "COMPLETE")])
     )
     assert section["lines"][0].startswith(f"{text} in one key cycle")
+
+
+def test_the_unit_stands_in_the_schema_of_mcap():
+    units = {"EngSpd": "rpm", "Count": ""}
+    message = SimpleNamespace(signal=lambda name: SimpleNamespace(unit=units[name]))
+    table = SimpleNamespace(name="Engine", signals=units, message=message)
+    assert schema_of(table)["properties"] == {
+        "EngSpd": {"type": "number", "description": "rpm"},
+        "Count": {"type": "number"},
+    }

@@ -71,6 +71,19 @@ def test_frames_go_out_when_due_and_never_earlier():
     assert report.p99_us < 1
 
 
+def test_of_a_hundred_frames_five_late_ones_are_in_p99_and_not_in_p50():
+    """Each 20th sleep ends 1 ms late, 100 us of it are the guard: 5 frames are 900 us late."""
+
+    class Sleepy(FakeClock):
+        def sleep_ns(self, n):
+            self.late_ns = 20_000 if self.n_sleeps % 20 else 1_000_000
+            super().sleep_ns(n)
+
+    schedule = make_schedule(frames_at(*range(0, 1_000_000, 10_000)))
+    report, _ = play_on(Sleepy(), schedule)
+    assert report.p50_us < 1 and report.p99_us == pytest.approx(900, abs=1)
+
+
 def test_sleep_ends_a_guard_before_the_frame():
     clock = FakeClock(late_ns=GUARD_NS - 1000)
     report, _ = play_on(clock, make_schedule(frames_at(0, 10_000, 20_000)))
