@@ -1,48 +1,19 @@
 """Flights of an ideal car: free fall with known lift-off and landing, computed by hand.
 
-Signals 0 to 2 are accelerations (mg), 3 to 6 dampers (0.01 mm), 7 to 10 wheels (0.01 km/h), 11 the
-car's own flight state, 12 to 14 rates (1024 is 1 rad/s), 15 the pedal (0.1 %). Forces are not
-filtered. Frames come every 10 ms, frame k at 10 k ms + 1 us, and tick k + 1 sees it.
+The car and its signals are those of `hand_flight`.
 """
 
 import math
 
 import pytest
-from hand_table import MISSING, Car
+from hand_flight import AIR, GROUND, car_of, flights, go
+from hand_table import MISSING
 
 from detectors import airborne
 from detectors.airborne import root
 from slog import events as ev
-from slog import signal_table as st
 
-ROLES = {
-    **{st.ACC_X + i: i for i in range(3)},
-    **{st.DAMPER + i: 3 + i for i in range(4)},
-    **{st.WHEEL + i: 7 + i for i in range(4)},
-    st.FLIGHT_STATE: 11,
-    **{st.RATE_X + i: 12 + i for i in range(3)},
-    st.PEDAL: 15,
-}
 FAULTY = 0x8000  # no acceleration: -32768
-SIGNED = {"kind": st.S16, "signed": 1, "low": -32000, "high": 32000}
-GROUND = {"s0": 0, "s1": 0, "s2": 1000, **{f"s{i}": 8000 for i in range(3, 7)}}
-AIR = {"s2": 0, **{f"s{i}": 0 for i in range(3, 7)}}
-SPEED = {f"s{i}": 6000 for i in range(7, 11)}
-
-
-def car_of(speed=SPEED, **flight):
-    """Five seconds on the ground at 60 km/h: the next frame is the 500th."""
-    car = Car(16, signals=dict.fromkeys((0, 1, 2, 12, 13, 14), SIGNED), roles=ROLES, flight=flight)
-    car.drive(5, every_ms=10, **GROUND, **speed)
-    return car
-
-
-def go(car, seconds, **values):
-    car.drive(seconds, every_ms=10, **values)
-
-
-def flights(car):
-    return [(e.tick, e.state, e.value, e.extra) for e in car.said if e.code == ev.FLIGHT]
 
 
 def test_free_fall_of_half_a_second():
@@ -447,92 +418,6 @@ def test_what_the_car_alone_calls_a_flight_is_told(frames, said):
     go(car, frames / 100, s11=2)
     go(car, 1, s11=1)
     assert [value for _, _, value in car.of(ev.CAR_FLIGHT)] == said
-
-
-def test_turning_about_the_yaw_axis_is_taken_out():
-    """1 m ahead of the centre (arm 1000 / 9.80665 = 102), 1 rad/s: 1 m/s^2 backwards, -102 mg."""
-    car = car_of(arm_x=102)
-    go(car, 0.5, s0=-102, s14=1024)
-    assert car.events.flight._f[0] == 0
-    assert car.events.flight._spin2 == 1024
-
-
-def test_turning_faster_is_taken_out():
-    """Pitch grows by 20 in 20 ms, 0.98 rad/s^2. 1 m ahead (1275) it pulls down by 20 x 1275 /
-    256 = 99.6 mg, 1 m above it pushes forward by as much.
-    """
-    car = car_of(spin_x=1275)
-    go(car, 0.02, s13=0)
-    go(car, 0.01, s13=10)
-    go(car, 0.01, s13=20)
-    go(car, 0.01, s13=30)  # read a tick later
-    assert car.events.flight._f[2] == 1100
-    car = car_of(spin_z=1275)
-    for rate in (0, 10, 20, 30):
-        go(car, 0.01, s13=rate)
-    assert car.events.flight._f[0] == -99
-
-
-def cross(a, b):
-    return (
-        a[1] * b[2] - a[2] * b[1],
-        a[2] * b[0] - a[0] * b[2],
-        a[0] * b[1] - a[1] * b[0],
-    )
-
-
-@pytest.mark.parametrize("w", [(1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 2, -1), (-2, 1, 3)])
-def test_turning_about_any_axis_is_taken_out(w):
-    """A point at r of a body that turns by w is accelerated by w x (w x r)."""
-    r = (1.0, -0.5, 0.25)
-    g = 9.80665
-    felt = [1000 / g * x for x in cross(w, cross(w, r))]
-    arm = dict(zip(("arm_x", "arm_y", "arm_z"), (round(1000 * x / g) for x in r), strict=True))
-    car = car_of(**arm)
-    rates = {f"s{12 + i}": 1024 * w[i] for i in range(3)}
-    go(car, 0.5, **{f"s{i}": round(felt[i]) for i in range(3)}, **rates)
-    assert car.events.flight._f == pytest.approx([0, 0, 0], abs=3)
-
-
-@pytest.mark.parametrize("a", [(1, 0, 0), (0, 1, 0), (0, 0, 1), (2, -1, 1)])
-def test_angular_acceleration_about_any_axis_is_taken_out(a):
-    """A point at r of a body whose rate grows by a is accelerated by a x r: 50 rad/s^2 here, as
-    rates are differences over 20 ms; at a rate of about 0 nothing else is there.
-    """
-    r = (1.0, -0.5, 0.25)
-    g = 9.80665
-    felt = [1000 / g * x for x in cross([50 * x for x in a], r)]
-    spin = {
-        f"spin_{axis}": round(1000 * x / g / 0.02 / 1024 * 256)
-        for axis, x in zip("xyz", r, strict=True)
-    }
-    car = car_of(**spin)
-    go(car, 0.02, **{f"s{i}": round(felt[i]) for i in range(3)})
-    flight = car.events.flight
-    for i in range(3):
-        flight._rate[i] = -1024 * a[i]  # 20 ms ago
-    flight._acceleration()
-    assert flight._f == pytest.approx([0, 0, 0], abs=12)
-
-
-def test_a_force_beyond_20_g_counts_as_20_g():
-    car = car_of()
-    go(car, 0.1, s2=25000)
-    assert car.events.flight.acc_z == 20000
-
-
-def test_a_force_beyond_20_g_the_other_way_counts_as_20_g():
-    for axis in range(3):
-        car = car_of()
-        go(car, 0.1, **{f"s{axis}": -25000})
-        assert car.events.flight._f[axis] == -20000, axis
-
-
-def test_the_filter_moves_by_its_share():
-    """64 / 256: 1000, then towards 2000 by a quarter: 1250, 1437.5 down to 1437."""
-    car = car_of(filter=64)
-    go(car, 0.03, s2=2000)
-    assert car.events.flight.acc_z == 1437
 
 
 def test_a_pause_ends_a_flight():
