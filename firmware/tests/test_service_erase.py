@@ -1,0 +1,103 @@
+"""Sessions are erased as a host asks for it: the oldest one, with its digest, and no other."""
+
+import hashlib
+
+from rig_play import SECOND_US, play
+from service_requests import answers, block_on_card, stop
+
+from slog import messages as m
+from stagelog.link import positions_of
+
+
+def erase(rig, session, digest, **changes):
+    fields = ("device_id", "boot", "nonce", "first_seq", "n_blocks")
+    values = {name: session[name] for name in fields}
+    values.update(digest=digest, **changes)
+    rig.link.send(m.ERASE, m.build(m.ERASE_REQUEST, values))
+    return answers(rig, m.ERASE, 1)[0][0]
+
+
+def digest_of(rig, session):
+    headers = [block_on_card(rig, position)[:64] for position in positions_of(session)]
+    return hashlib.sha256(b"".join(headers)).digest()
+
+
+def until_done(rig, session, digest):
+    for _ in range(50):
+        reply = erase(rig, session, digest)
+        if reply["status"] != m.PENDING:
+            return reply
+        rig.run_for(100_000)
+    return reply
+
+
+def test_an_erase_needs_the_digest_of_the_oldest_session(target):
+    for _ in range(2):
+        play(target, SECOND_US // 2)
+        stop(target)
+        target.app.control(m.CONTROL_START)
+    stop(target)
+    sessions = target.link.list_sessions()
+    newest, oldest = sessions[0], sessions[-1]
+    right = digest_of(target, oldest)
+    assert until_done(target, oldest, bytes(32))["status"] == m.WRONG_DIGEST
+    assert until_done(target, newest, digest_of(target, newest))["status"] == m.WRONG_SESSION
+    assert erase(target, oldest, right, device_id=b"another!")["status"] == m.REFUSED
+    assert (
+        erase(target, oldest, right, n_blocks=oldest["n_blocks"] + 1)["status"] == m.WRONG_SESSION
+    )
+    assert len(target.link.list_sessions()) == len(sessions)
+    free = target.app.store.n_free
+    reply = until_done(target, oldest, right)
+    assert (reply["status"], reply["done_pct"]) == (m.OK, 100)
+    assert reply["released_seq"] == oldest["first_seq"] + oldest["n_blocks"]
+    assert target.app.store.n_free == free + oldest["n_blocks"]
+    left = target.link.list_sessions()
+    assert [x["nonce"] for x in left] == [x["nonce"] for x in sessions[:-1]]
+    assert erase(target, oldest, right)["status"] == m.OK  # asked again: it is done
+
+
+def test_sessions_are_erased_one_after_the_other(target):
+    """The second begins with the very number up to which the first was released."""
+    for _ in range(2):
+        play(target, SECOND_US // 2)
+        stop(target)
+        target.app.control(m.CONTROL_START)
+    stop(target)
+    while sessions := target.link.list_sessions():
+        oldest = sessions[-1]
+        assert until_done(target, oldest, digest_of(target, oldest))["status"] == m.OK
+        assert len(target.link.list_sessions()) == len(sessions) - 1
+
+
+def test_an_erase_of_a_card_that_cannot_be_read_ends_and_can_be_asked_again(target):
+    play(target)
+    stop(target)
+    (session,) = target.link.list_sessions()
+    digest = digest_of(target, session)
+    card = target.app.store.card
+    real = card.read
+
+    def fail(sector, buf):
+        raise OSError("a bad sector")
+
+    erase(target, session, digest)
+    card.read = fail
+    target.run_for(100_000)
+    card.read = real
+    assert erase(target, session, digest)["status"] == m.READ_ERROR
+    assert until_done(target, session, digest)["status"] == m.OK
+
+
+def test_the_running_session_is_not_erased(target):
+    play(target)
+    session = target.link.list_sessions()[0]
+    assert erase(target, session, digest_of(target, session))["status"] == m.REFUSED
+
+
+def test_the_only_session_is_erased_whole(target):
+    play(target)
+    stop(target)
+    (session,) = target.link.list_sessions()
+    assert until_done(target, session, digest_of(target, session))["status"] == m.OK
+    assert target.link.list_sessions() == [] and target.app.store.n_used == 0
