@@ -5,10 +5,13 @@ says must not depend on where the laptop stands.
 """
 
 import os
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
+sys.path.append(str(Path(__file__).parent))  # tests import helpers, such as `stage_values`
 ZONES = ("Asia/Riyadh", "UTC")
 TWICE = (
     "test_api_convert",
@@ -101,4 +104,34 @@ def make_stage():
         return Stage(Decoded("phys", tables), profile, name, (), stuck, flights)
 
     make.calm = CALM
+    return make
+
+
+@pytest.fixture(scope="session")
+def facts_of_stage(make_stage):
+    """Return a function that gives the facts of a Stage, with events, of a log that is whole."""
+    from stagelog.dbc import load_database
+    from stagelog.events import compile_table
+    from stagelog.profile import dbc_file, load_profile
+    from stagelog.report.build import plain_facts, stage_facts
+    from stagelog.report.source import Health, Source
+    from stagelog.verdict import COMPLETE, Verdict
+
+    profile = load_profile("d7xr")
+    table = compile_table(profile, load_database(dbc_file(profile)))
+    whole = Verdict(COMPLETE, "COMPLETE: every frame that was seen is here")
+
+    def facts_of(stage, found=()):
+        return plain_facts(stage_facts(Source(stage, Health([whole]), list(found), table, None)))
+
+    return facts_of
+
+
+@pytest.fixture
+def sections(make_stage, facts_of_stage):
+    """Return a function of what make_stage takes, and of events, that gives the sections."""
+
+    def make(found=(), **given):
+        return facts_of_stage(make_stage(**given), found)["sections"]
+
     return make
