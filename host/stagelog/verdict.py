@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from stagelog.blocks import NO_LOGGER, BadBlock, Identity, Session, read_log
+from stagelog.blocks import NO_LOGGER, BadBlock, Identity, Log, Session, read_log
 from stagelog.ending import CUT, OPEN, POWER_OFF, find_end
 from stagelog.errors import InputError
 from stagelog.ledger import OPEN_END, POWER_CUT, Ledger, account, clock_of
@@ -94,6 +94,7 @@ class LogAccount:
     problems  Verdicts on the file: changed, missing, cut off
     copies    Verdicts on sessions that count elsewhere: all their blocks lie in another file too
     damaged   places that should hold a block
+    log       what was read, None where the file is not there
     """
 
     path: Path
@@ -101,6 +102,7 @@ class LogAccount:
     problems: tuple[Verdict, ...] = ()
     copies: tuple[Verdict, ...] = ()
     damaged: tuple[BadBlock, ...] = ()
+    log: Log | None = None
 
     @property
     def verdict(self) -> Verdict:
@@ -139,7 +141,8 @@ def judge_log(path: str | Path, entry: "Entry | None" = None) -> LogAccount:
             ledger = account(session, log.damaged, end)
             verdict = judge_session(session, ledger, boot.timeline)
             accounts.append(Account(path, session, ledger, boot.timeline, verdict))
-    return LogAccount(path, tuple(accounts), tuple(problems), damaged=tuple(log.damaged))
+    damaged = tuple(log.damaged)
+    return LogAccount(path, tuple(accounts), tuple(problems), damaged=damaged, log=log)
 
 
 def judge_entry(entry: "Entry") -> Verdict:

@@ -117,3 +117,18 @@ def test_the_copy_of_a_whole_log_has_no_gap(run, tmp_path):
     ledger = account(session)
     assert (ledger.gaps, ledger.closes, ledger.end.kind) == ((), True, "stopped")
     assert verify(run, tmp_path / "copy.slog")[0] == 0
+
+
+def test_info_and_replay_report_the_verdict(run, tmp_path):
+    path, data = tmp_path / "x.slog", blocks_of()
+    path.write_bytes(data[: 2 * BLOCK_BYTES] + data[3 * BLOCK_BYTES :])
+    verdict = "INCOMPLETE: 252 frames are not here"
+    code, out, _ = run("info", path)
+    assert code == 0 and out.endswith(f"  {verdict}\n")
+    code, out, _ = run("info", path, "--json")
+    assert code == 0 and json.loads(out)["logs"][0]["verdict"]["text"] == verdict
+    code, out, err = run("replay", path, "--closed-loop")
+    assert code == 0 and err == f"{verdict}\n"
+    path.write_bytes(data)
+    assert run("info", path)[1].endswith("  COMPLETE: every frame that was seen is here\n")
+    assert run("replay", path, "--closed-loop")[2] == ""

@@ -66,6 +66,7 @@ def log(tmp_path):
     return path
 
 
+SOURCES = "warning: EEC1 comes from J1939 sources 00 and 03: "
 WARNING = "warning: Engine comes on buses 0 and 1: "
 
 
@@ -102,6 +103,75 @@ def test_a_bus_can_be_chosen(run, tmp_path, log, dbc):
     assert code == 5 and "no frame of bus 7" in err
 
 
+@pytest.mark.parametrize(
+    "verb",
+    [
+        "info LOG",
+        "decode LOG --dbc DBC --out out",
+        "convert LOG OUT.slog",
+        "convert LOG OUT.csv --dbc DBC",
+        "plot LOG --dbc DBC --strip Speed --out OUT.svg",
+        "report LOG --out OUT.html",
+        "dbc check DBC --log LOG",
+        "replay LOG --closed-loop",
+    ],
+)
+def test_a_bus_that_is_not_in_the_log_is_refused_with_those_that_are(
+    run, tmp_path, log, dbc, verb
+):
+    words = {"LOG": log, "DBC": dbc, "out": tmp_path / "out"}
+    args = [words.get(w, w.replace("OUT", f"{tmp_path}/y")) for w in verb.split()]
+    option = "--only-bus" if verb.startswith("replay") else "--bus"
+    code, out, err = run(*args, option, "7")
+    assert (code, out) == (5, "")
+    assert f"{log} holds no frame of bus 7" in err and "it has frames of bus 0, 1" in err
+    assert err.count("\n") <= 2 and not (tmp_path / "out").exists()
+
+
+def test_a_report_warns_of_two_buses_and_takes_one(run, tmp_path):
+    # the message of the car's first wheel speed, 30 times on each of two buses
+    can_id, name = _wheel_message()
+    lines = [
+        f"({1_700_000_000 + k / 10:.6f}) can{bus} {can_id}#000000000000000{bus}\n"
+        for k in range(30)
+        for bus in (0, 1)
+    ]
+    path, page = tmp_path / "two.log", tmp_path / "r.html"
+    path.write_text("".join(lines))
+    code, _, err = run("report", path, "-o", page)
+    wanted = f"{name} comes on buses 0 and 1: one signal in this report"
+    assert code == 0 and f"warning: {wanted}" in err and wanted in page.read_text("utf-8")
+    code, _, err = run("report", path, "-o", page, "--force", "--bus", "1")
+    assert code == 0 and not err and wanted not in page.read_text("utf-8")
+
+
+def _wheel_message():
+    """Return (identifier, name) of the message with the first wheel speed of the profile d7xr."""
+    from stagelog.profile import dbc_file, load_profile
+
+    profile = load_profile("d7xr")
+    wheel = profile.roles.wheel_speed[0]
+    messages = load_database(dbc_file(profile)).messages
+    found = next(m for m in messages if any(signal.name == wheel for signal in m.signals))
+    return f"{found.can_id:0{8 if found.is_ext else 3}X}", found.name
+
+
+def test_dbc_check_warns_of_two_buses_and_takes_one(run, log, dbc):
+    _, out, err = run("dbc", "check", dbc, "--log", log)
+    assert WARNING + "compared together; --bus takes one of them\n" in err
+    assert SOURCES + "compared together\n" in err
+    _, out, err = run("dbc", "check", dbc, "--log", log, "--bus", "1", "--json")
+    assert json.loads(out)["log"]["n_frames"] == N and not err
+    assert run("dbc", "check", dbc, "--bus", "1")[0] == 2
+
+
+def test_j1939_sources_are_reported(run, tmp_path, log, dbc):
+    out = tmp_path / "out"
+    assert SOURCES in run("decode", log, "--dbc", dbc, "--out", out)[2]
+    err = run("convert", log, tmp_path / "y.csv", "--dbc", dbc, "--bus", "0")[2]
+    assert err == SOURCES + "written apart, as in EEC1@sa03\n"
+
+
 RESAMPLED = ["t_s", "Engine@bus0.Speed [rpm]", "Engine@bus1.Speed [rpm]"]
 RESAMPLED += ["EEC1@sa00.Rpm [rpm]", "EEC1@sa03.Rpm [rpm]"]
 
@@ -130,7 +200,8 @@ def test_mf4_has_a_group_for_each(run, tmp_path, log, dbc):
     code, out, _ = run("convert", log, tmp_path / "y.mf4", "--dbc", dbc, "--json")
     assert code == 0
     assert [w.partition(":")[0] for w in json.loads(out)["warnings"]] == [
-        "Engine comes on buses 0 and 1"
+        "Engine comes on buses 0 and 1",
+        "EEC1 comes from J1939 sources 00 and 03",
     ]
     with asammdf.MDF(tmp_path / "y.mf4") as measured:
         found = {
@@ -164,7 +235,8 @@ def test_a_plot_has_a_line_for_each(run, tmp_path, log, dbc):
     code, out, err = run(
         "plot", log, "--dbc", dbc, *strips, "--bus", "0", "-o", tmp_path / "z.svg"
     )
-    assert code == 0 and not err and f"3 signals, {4 * N:,} samples" in out
+    assert code == 0 and f"3 signals, {4 * N:,} samples" in out
+    assert err == SOURCES + "a line for each\n"
 
 
 def test_a_split_table_keeps_its_gaps(tmp_path, dbc):

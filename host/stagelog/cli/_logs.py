@@ -38,6 +38,24 @@ def on_buses(tables, buses):
             yield chosen
 
 
+def check_buses(log, buses, tables):
+    """Fail with InputError if no frame of a log (frame tables) is of one of the buses.
+
+    Reads on only until it finds one; nothing if no bus is named.
+    """
+    import numpy as np
+
+    found = set()
+    for frames in tables if buses else ():
+        found.update(np.unique(frames["bus"]).tolist())
+        if found.intersection(buses):
+            return
+    if buses:
+        asked, held = (", ".join(map(str, sorted(numbers))) for numbers in (buses, found))
+        hint = f"it has frames of bus {held}" if found else "it has none of any bus"
+        raise InputError(f"{log} holds no frame of bus {asked}", hint)
+
+
 def judge_stream(stream, session=None):
     """Return (Verdict, pack.Known) on a FrameStream that was read to its end.
 

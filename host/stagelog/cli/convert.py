@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from stagelog.cli._common import json_option, print_json, size_text
-from stagelog.cli._logs import judge_stream, on_buses
+from stagelog.cli._logs import check_buses, judge_stream, on_buses
 from stagelog.errors import InputError, UsageError
 
 FRAME_KINDS = {
@@ -65,6 +65,7 @@ def command(log, out, dbc, signals, rate_Hz, kind, buses, session, force, as_jso
     if session is not None and sniff(path) != "slog":
         raise UsageError(f"--session with {path}", "only logs of stagelog have sessions")
     open_stream = partial(stream_slog, path, session) if session else partial(stream_frames, path)
+    check_buses(path, buses, open_stream() if buses else ())
     stream = open_stream()
     with tempfile.TemporaryDirectory(prefix="stagelog-") as folder:
         target = Path(folder) / f"stdout{suffix}" if to_stdout else out
@@ -73,7 +74,9 @@ def command(log, out, dbc, signals, rate_Hz, kind, buses, session, force, as_jso
             origins = find_origins(iter_decode(open_stream(), plan, "raw"))
             make_sink = partial(_signal_sink, suffix, target, rate_Hz=rate_Hz, force=force)
             sink, counts = _signals(stream, plan, origins.names(), make_sink)
-            counts["warnings"] = origins.warnings("written apart, as in Engine@bus1")
+            counts["warnings"] = origins.warnings(
+                "written apart, as in Engine@bus1", "written apart, as in EEC1@sa03"
+            )
         else:
             sink, counts = _frames(stream, target, suffix, buses, session, force)
         if to_stdout:
@@ -126,8 +129,7 @@ def _frames(stream, out, suffix, buses, session, force):
     chunks = on_buses(stream, buses)
     first = next(chunks, None)  # sets the names of the buses and the zero of the times
     if first is None:
-        of_bus = f" of bus {', '.join(map(str, buses))}" if buses else ""
-        raise InputError(f"{stream.path} holds no frame{of_bus}", "'stagelog info' lists them")
+        raise InputError(f"{stream.path} holds no frame", "'stagelog info' lists them")
     shift_us = max(0, -int(first["t_us"].min()))  # no format here has times before zero
     with _frame_sink(FRAME_KINDS[suffix], out, stream, force) as sink:
         for frames in chain([first], chunks):

@@ -3,6 +3,8 @@
 import click
 
 from stagelog.cli._common import json_option, print_json, print_table
+from stagelog.cli._logs import check_buses, on_buses
+from stagelog.errors import UsageError
 
 
 @click.group()
@@ -13,22 +15,27 @@ def command():
 @command.command()
 @click.argument("file", type=click.Path())
 @click.option("--log", type=click.Path(), help="Also compare with this log, of any kind.")
+@click.option("--bus", "buses", type=int, multiple=True, help="Only this bus; may be repeated.")
 @json_option
-def check(file, log, as_json):
+def check(file, log, buses, as_json):
     """List the defects of FILE, each with its line and what was done about it.
 
-    Exit code 1 if there are any, or if the log contradicts FILE.
+    --bus compares with the frames of that bus of the log only. Exit code 1 if there are any
+    defects, or if the log contradicts FILE.
     """
     from stagelog.dbc import load_database
     from stagelog.decode.doctor import check_database, check_log
 
+    if buses and not log:
+        raise UsageError("--bus without --log", "add --log")
     database = load_database(file)
     facts = check_database(database)
     if log:
         from stagelog.importers import stream_frames
 
+        check_buses(log, buses, stream_frames(log) if buses else ())
         stream = stream_frames(log)
-        facts["log"] = {"path": str(log), **check_log(database, stream)}
+        facts["log"] = {"path": str(log), **check_log(database, on_buses(stream, buses))}
         facts["log"]["damages"] = [str(damage) for damage in stream.diagnostics.damages]
     if as_json:
         print_json("stagelog.dbc.check/1", facts)
@@ -97,6 +104,8 @@ def _print_database(facts):
 
 
 def _print_log(facts):
+    for warning in facts["warnings"]:
+        click.echo(f"warning: {warning}", err=True)
     click.echo(f"{facts['path']}: {facts['n_frames']:,} frames")
     for row in facts["unknown_ids"]:
         click.echo(f"  {row['can_id']} is not in the database: {row['n_frames']:,} frames")

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import click
 
 from stagelog.cli._common import json_option, print_json
+from stagelog.cli._logs import check_buses
 from stagelog.errors import UsageError
 
 
@@ -42,6 +43,7 @@ def command(log, dbc, out, as_csv, rate_Hz, raw, signals, buses, force, as_json)
     database = load_database(dbc)
     plan = compile_plan(database, list(signals) or None, list(buses) or None)
     recordings, empty = _recordings(log)
+    check_buses(log, buses, (frames for each in recordings for frames in each.ahead()))
     reports, bad = [], max((verdict.exit_code for verdict in empty), default=0)
     for recording in recordings:
         folder = Path(out) / recording.name if len(recordings) > 1 else Path(out)
@@ -171,7 +173,8 @@ def _decode(tables, plan, sink, names):
             for (can_id, is_ext), n in most
         ],
         "warnings": origins.warnings(
-            "written apart, as in Engine@bus1" if names else "the column bus says which"
+            "written apart, as in Engine@bus1" if names else "the column bus says which",
+            "written apart, as in EEC1@sa03" if names else "the column source says which",
         ),
         "files": [str(path) for path in sink.paths],
     }

@@ -20,21 +20,30 @@ from stagelog.cli._common import (
 @json_option
 def command(log, with_ids, with_meta, buses, as_json):
     """Show what LOG holds: a session file, a card, its image, a folder of the archive, or a log of
-    another recorder (candump, BLF, ASC, TRC, MF4, SavvyCAN).
+    another recorder (candump, BLF, ASC, TRC, MF4, SavvyCAN). The last line of each log is what
+    'stagelog verify' says of it; the exit code is 0 whatever that is.
     """
     from stagelog.blocks import read_log
-    from stagelog.cli._logs import find_logs
-    from stagelog.importers import sniff
+    from stagelog.cli._logs import check_buses, find_logs
+    from stagelog.importers import sniff, stream_frames
+    from stagelog.verdict import judge_logs
 
-    reports = []
-    for path, _ in find_logs(log):
+    reports, own = [], []
+    logs = find_logs(log)
+    check_buses(log, buses, (frames for path, _ in logs for frames in stream_frames(path)))
+    for path, entry in logs:
         if not path.is_block_device() and sniff(path) != "slog":
             reports.append(_foreign(path, with_ids, buses, as_json))
-            continue
-        found = read_log(path)
+        else:
+            own.append((path, entry))
+    for judged in judge_logs(own):
+        found = judged.log or read_log(judged.path)
         if not as_json:
             _print_head(found)
-        reports.append(_report(found, with_ids, with_meta, buses, as_json))
+        report = _report(found, with_ids, with_meta, buses, as_json)
+        reports.append({**report, "verdict": judged.verdict.as_dict()})
+        if not as_json:
+            click.echo(f"  {judged.verdict.text}")
     if as_json:
         print_json("stagelog.info/1", {"logs": reports})
 

@@ -5,7 +5,7 @@ import os
 import click
 
 from stagelog.cli._common import json_option, print_json
-from stagelog.cli._logs import one_log
+from stagelog.cli._logs import check_buses, one_log
 from stagelog.errors import InputError, OutputError, UsageError
 
 
@@ -45,6 +45,7 @@ def command(log, dbc, out, strips, buses, title, force, as_json):
     database = load_database(dbc)
     wanted = [name for strip in names for name in strip]
     frames = load_frames(one_log(log)).frames
+    check_buses(log, buses, [frames])
     decoded = decode(frames, compile_plan(database, wanted, list(buses) or None))
     origins = find_origins([decoded])
     decoded = split(decoded, origins.names())

@@ -59,15 +59,18 @@ def command(
 
     LOG is any log that stagelog reads. No frame is sent before it is due.
     """
-    from stagelog.cli._logs import one_log
-    from stagelog.importers import load_frames
+    from stagelog.cli._logs import check_buses, judge_stream, one_log
+    from stagelog.importers import stream_frames
+    from stagelog.importers.stream import collect
     from stagelog.replay import make_schedule
 
     if closed_loop == bool(targets):
         raise UsageError("one target is needed", "give --bus, or --closed-loop")
     if closed_loop and n_loops != 1:
         raise UsageError("--closed-loop with --loop", "leave one out")
-    loaded = load_frames(one_log(log))
+    stream = stream_frames(one_log(log))
+    loaded = collect(stream)
+    check_buses(log, buses, [loaded.frames])
     schedule = make_schedule(
         loaded.frames,
         speed=speed,
@@ -78,6 +81,9 @@ def command(
         max_gap_s=max_gap_s,
         n_loops=n_loops,
     )
+    verdict, _ = judge_stream(stream)
+    if verdict.exit_code:
+        click.echo(verdict.text, err=True)
     notes = _notes(loaded.diagnostics, schedule)
     if closed_loop:
         facts, lines, good = _loop(schedule, bitrate_bps)

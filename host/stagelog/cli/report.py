@@ -19,17 +19,20 @@ from stagelog.errors import OutputError, UsageError
     help="Car profile: name or .toml; one for all LOGS, or one for each.  [default: d7xr]",
 )
 @click.option("--dbc", type=click.Path(), help="Database.  [default: the profile's]")
+@click.option("--bus", "buses", type=int, multiple=True, help="Only this bus; may be repeated.")
 @click.option("--out", "-o", default="report.html", show_default=True, type=click.Path())
 @click.option("--title", help="Heading.  [default: the folders of the archive]")
 @click.option("--force", is_flag=True, help="Replace an existing page.")
 @json_option
 @click.pass_context
-def command(context, logs, profiles, dbc, out, title, force, as_json):
+def command(context, logs, profiles, dbc, buses, out, title, force, as_json):
     """Write the report of a stage: one HTML file. Several LOGS are cars, compared by distance.
 
     A LOG is a session file, a card or its image, a folder of the archive, or a log of another
     recorder (candump, ASC, BLF, TRC, MF4). With --json the same facts go to stdout; a page is
-    written then only if --out is given. Exit 1 if a log is not complete.
+    written then only if --out is given. A message that comes on two buses, or from two J1939
+    sources, is one signal there, with a warning; --bus takes one bus, but the detectors watch
+    bus 0 always. Exit 1 if a log is not complete.
     """
     from stagelog.report.build import SCHEMA, compare_facts, plain_facts, stage_facts
 
@@ -45,9 +48,11 @@ def command(context, logs, profiles, dbc, out, title, force, as_json):
     if wants_page and out.exists() and not force:
         raise OutputError(f"{out} exists", "choose another name, or --force to replace it")
     each = profiles if len(profiles) == len(logs) else profiles * len(logs)
-    sources = [_read(*pair, dbc, title) for pair in zip(logs, each, strict=True)]
+    sources = [_read(*pair, dbc, title, buses) for pair in zip(logs, each, strict=True)]
     note = f"From {', '.join(map(str, logs))} with profile {', '.join(profiles)}."
     facts = stage_facts(sources[0], note) if len(sources) == 1 else compare_facts(sources, note)
+    for warning in (line for source in sources for line in source.health.mixed):
+        click.echo(f"warning: {warning}", err=True)
     size = _write_page(out, facts) if wants_page else None
     if as_json:
         print_json(SCHEMA, plain_facts(facts))
@@ -69,16 +74,19 @@ def _write_page(out, facts):
     return len(page)
 
 
-def _read(log, profile, dbc, title):
+def _read(log, profile, dbc, title, buses):
     """Return the Source of one car."""
-    from stagelog.cli._logs import find_logs
+    from stagelog.cli._logs import check_buses, find_logs
+    from stagelog.importers import stream_frames
     from stagelog.profile import dbc_file, load_profile
     from stagelog.report.source import read_source
 
     loaded = load_profile(profile, dbc)
     paths = [path for path, _ in find_logs(log)]
+    check_buses(log, buses, (frames for path in paths for frames in stream_frames(path)))
     with _progress() as progress:
-        return read_source(paths, loaded, dbc or dbc_file(loaded), title or _title(log), progress)
+        database = dbc or dbc_file(loaded)
+        return read_source(paths, loaded, database, title or _title(log), progress, buses)
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from stagelog.dbc.model import Database, Signal
 from stagelog.decode.engine import decode
+from stagelog.decode.origins import Origins
 from stagelog.decode.plan import compile_plan
 from stagelog.decode.tables import MessageTable
 from stagelog.model import FrameTable
@@ -77,6 +78,7 @@ class LogCheck:
         self.database = database
         self.plan = compile_plan(database)
         self.n_frames = 0
+        self.origins = Origins()
         self.unknown: dict[tuple[int, bool], int] = {}
         self.messages = {p.message.name: _MessageFacts() for p in self.plan.messages}
         self.signals: dict[tuple[str, str], _SignalFacts] = {}
@@ -87,6 +89,7 @@ class LogCheck:
         """Take one frame table."""
         self.n_frames += len(frames)
         decoded = decode(frames, self.plan)
+        self.origins.add(decoded)
         for key, n in decoded.unknown.items():
             self.unknown[key] = self.unknown.get(key, 0) + n
         self._feed_lengths(frames)
@@ -138,6 +141,7 @@ class LogCheck:
         """Return the facts as JSON types; `ok` if nothing contradicts the database."""
         facts: dict[str, Any] = {
             "n_frames": self.n_frames,
+            "warnings": self.origins.warnings("compared together"),
             "unknown_ids": [
                 {"can_id": f"{can_id:08X}" if is_ext else f"{can_id:03X}", "n_frames": n}
                 for (can_id, is_ext), n in sorted(self.unknown.items(), key=lambda i: -i[1])

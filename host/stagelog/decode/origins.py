@@ -62,15 +62,27 @@ class Origins:
                 }
         return named
 
-    def warnings(self, what: str) -> list[str]:
-        """Return a line for each message that comes on several buses; `what` was done with it."""
+    def warnings(self, what: str, what_of_sources: str = "") -> list[str]:
+        """Return a line for each message that comes on several buses, or from several sources.
+
+        what, what_of_sources  what was done with it; by default the same
+        """
         lines = []
         for name in self._keys:
-            buses = sorted({origin.bus for origin in self.of(name)})
+            origins = self.of(name)
+            buses = sorted({str(origin.bus) for origin in origins}, key=int)
+            sources = sorted({f"{o.source:02X}" for o in origins if o.source is not None})
             if len(buses) > 1:
-                listed = ", ".join(map(str, buses[:-1])) + f" and {buses[-1]}"
-                lines.append(f"{name} comes on buses {listed}: {what}; --bus takes one of them")
+                on = f"{name} comes on buses {_listed(buses)}"
+                lines.append(f"{on}: {what}; --bus takes one of them")
+            if len(sources) > 1:
+                by = f"{name} comes from J1939 sources {_listed(sources)}"
+                lines.append(f"{by}: {what_of_sources or what}")
         return lines
+
+
+def _listed(words: list[str]) -> str:
+    return ", ".join(words[:-1]) + f" and {words[-1]}"
 
 
 def find_origins(decoded: Iterable[Decoded]) -> Origins:

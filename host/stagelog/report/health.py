@@ -59,6 +59,7 @@ def _lines(stage, health):
             if health.n_said
             else "the car recorded no events on board"
         )
+    lines += health.mixed
     if health.n_unknown:
         share = 100 * health.n_unknown / max(health.n_frames, 1)
         lines.append(f"{share:.1f} % of the frames are not in the DBC")

@@ -16,7 +16,7 @@ from slog.layout import META_HASH
 from stagelog.archive import entry_of
 from stagelog.blocks import NO_LOGGER
 from stagelog.dbc import load_database
-from stagelog.decode import compile_plan, decode
+from stagelog.decode import Origins, compile_plan, decode
 from stagelog.decode.tables import Decoded, MessageTable
 from stagelog.errors import InputError
 from stagelog.events import (
@@ -53,6 +53,7 @@ class Health:
     recorder      what made the log
     n_said        events that the car recorded on board
     same_table    False if it watched the bus with another signal table than the profile's
+    mixed         messages that come from several buses or sources, in words
     n_compared    events in a part of the log that both sides saw whole
     not_compared  why that is not all of it
     """
@@ -68,6 +69,7 @@ class Health:
     n_compared: int = 0
     not_compared: list = field(default_factory=list)
     same_table: bool = True
+    mixed: list = field(default_factory=list)
     n_unknown: int = 0
     n_frames: int = 0
 
@@ -98,16 +100,17 @@ class Source:
         return StageEvents(self.stage, self.found, self.table)
 
 
-def read_source(paths, profile, dbc, title="", progress=None):
+def read_source(paths, profile, dbc, title="", progress=None, buses=()):
     """Return the Source of one car.
 
     paths     logs of one car: session files, cards, or one log of another recorder
     profile   checked car profile; dbc the path to decode with
     progress  called with a share of 1 from time to time
+    buses     only their signals; the detectors watch the bus of the signal table, bus 0
     """
     database = load_database(dbc)
     table = compile_table(profile, database)
-    plan = compile_plan(database, _wanted(profile, database))
+    plan = compile_plan(database, _wanted(profile, database), list(buses) or None)
     reading = _Reading(database, plan, table, progress)
     own = [path for path in paths if sniff(path) == "slog"]
     others = [path for path in paths if path not in own]
@@ -115,6 +118,7 @@ def read_source(paths, profile, dbc, title="", progress=None):
         reading.add_own(own)
     for path in others:
         reading.add_other(path)
+    reading.health.mixed = reading.origins.warnings("one signal in this report")
     decoded = _merge(reading.parts)
     stuck = stuck_spans(reading.found, int(profile.trouble.stuck_s * 1e6))
     flights = [
@@ -166,6 +170,7 @@ class _Reading:
         self.parts, self.key_cycles, self.found = [], [], []
         self.disagreed = None
         self.health = Health()
+        self.origins = Origins()
 
     def add_own(self, paths):
         """Add the sessions of our logger, key cycle by key cycle."""
@@ -277,6 +282,7 @@ class _Reading:
         self.health.n_unknown += sum(n for key, n in part.unknown.items() if key not in self.known)
         for found in part.messages.values():
             found.t_us += shift_us
+        self.origins.add(part)
         self.parts.append(part)
 
     def _add_gap(self, gap: Gap, text, shift_us):
