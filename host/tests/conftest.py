@@ -135,3 +135,17 @@ def sections(make_stage, facts_of_stage):
         return facts_of_stage(make_stage(**given), found)["sections"]
 
     return make
+
+
+@pytest.fixture
+def run(capsys):
+    """Return a function of words that runs a verb: (exit code, what it printed, its errors)."""
+    from stagelog.cli import main
+
+    def call(*words):
+        with pytest.raises(SystemExit) as ended:
+            main([str(word) for word in words])
+        out, err = capsys.readouterr()
+        return ended.value.code or 0, out, err
+
+    return call

@@ -1,20 +1,17 @@
 """COMPLETE needs a witness of the end: what each verb says of a log that was cut at a known place.
 
-One block has 252 records. In `drive_blocks` the first holds 2 meta records (session, anchor) and
-250 frames, each further one 252 frames, 500 us apart; the last record of all is END.
+The drives are those of `cut_drives`.
 """
 
 import json
-import zlib
 
 import numpy as np
 import pytest
+from cut_drives import ALICE, BOB, T_UNIX_US, drive_blocks, says, write
 
-from slog.layout import BLOCK_BYTES, RELEASE, RELEASE_MAGIC, pack
+from slog.layout import BLOCK_BYTES
 from stagelog.archive import stage_folder, store_session
-from stagelog.blocks import Identity, pack_session, read_log, seal
-from stagelog.card import prepare, prepare_raw, read_card
-from stagelog.cli import main
+from stagelog.blocks import pack_session, read_log
 from stagelog.download import facts_of, fetch_session, finish_running
 from stagelog.ending import CUT, POWER_OFF, STOPPED, End
 from stagelog.ending import OPEN as OPEN_KIND
@@ -23,52 +20,6 @@ from stagelog.model import FRAME
 from stagelog.rig.play import saturated_tape
 from stagelog.rig.target import SimTarget
 from stagelog.verdict import judge_foreign
-
-ALICE = Identity("e66038b7130f2e29", 12, 0x9F3C2A11)
-BOB = Identity("e66038b7130f2e29", 13, 0x77)
-T_UNIX_US = 1_768_658_602_120_000  # 2026-01-17 14:03:22.120 UTC
-
-
-@pytest.fixture
-def run(capsys):
-    def call(*args):
-        with pytest.raises(SystemExit) as ended:
-            main([str(arg) for arg in args])
-        out, err = capsys.readouterr()
-        return ended.value.code, out, err
-
-    return call
-
-
-def drive_blocks(n_frames=60_000, identity=ALICE, **more):
-    frames = np.zeros(n_frames, FRAME)
-    frames["t_us"] = 1_000_000 + np.arange(n_frames) * 500
-    frames["can_id"] = 0x100
-    frames["dlc"] = frames["n_bytes"] = 8
-    return pack_session(frames, identity, anchors=[(1_000_000, T_UNIX_US)], **more)
-
-
-def write(path, blocks):
-    path.write_bytes(blocks.tobytes())
-    return path
-
-
-def lay(image, first, blocks):
-    """Write blocks onto a card image, from place `first` of its extent on."""
-    log = read_card(image)
-    blocks = blocks.copy()
-    places = first + np.arange(len(blocks), dtype="<u4")
-    blocks[:, 24:28] = places.view("u1").reshape(-1, 4)
-    seal(blocks)
-    with open(image, "r+b") as file:
-        file.seek(log.extent["lba"] * 512 + first * BLOCK_BYTES)
-        file.write(blocks.tobytes())
-
-
-def says(out):
-    """Return the lines of a verdict."""
-    words = ("COMPLETE", "INCOMPLETE", "open end", "foreign log")
-    return [line.strip() for line in out.splitlines() if line.strip().startswith(words)]
 
 
 def test_half_a_file_is_an_open_end(run, tmp_path):
@@ -185,73 +136,6 @@ def test_a_running_session_is_not_complete(run, target, tmp_path):
     assert "still being recorded" in out
 
 
-@pytest.fixture
-def card(tmp_path):
-    """A card of 200 places whose ring starts at place 4."""
-    path = tmp_path / "card.img"
-    prepare_raw(path, 200)
-    return path
-
-
-def test_the_next_session_on_the_card_is_a_witness(run, card):
-    """Ten blocks of Alice without her last one, then Bob with the number behind it."""
-    blocks = drive_blocks(2600)
-    lay(card, 4, blocks[:-1])
-    lay(card, 4 + len(blocks) - 1, drive_blocks(1000, BOB, first_seq=len(blocks)))
-    code, out, _ = run("verify", card)
-    assert code == 0 and says(out)[0].startswith("COMPLETE up to power-off at 14:03:23.")
-
-
-def test_numbers_missing_before_the_next_session_are_blocks_missing(run, card):
-    """Alice has 11 blocks; her last 4 are zeros on the card, Bob begins with number 12."""
-    blocks = drive_blocks(2600)
-    assert len(blocks) == 11
-    lay(card, 4, blocks[:7])
-    lay(card, 4 + 11, drive_blocks(1000, BOB, first_seq=12))
-    code, out, _ = run("verify", card)
-    assert code == 1
-    assert says(out)[0] == "INCOMPLETE: 4 blocks at the end missing"
-    assert "4 blocks behind the last one, says the session that follows" in out
-
-
-def test_space_behind_the_last_block_is_a_witness(run, card):
-    lay(card, 4, drive_blocks(2600)[:7])
-    code, out, _ = run("verify", card)
-    assert code == 0 and says(out)[0].startswith("COMPLETE up to power-off")
-
-
-def test_an_image_that_is_cut_off_is_never_complete(run, card):
-    lay(card, 4, drive_blocks(20_000))
-    with open(card, "r+b") as file:
-        file.truncate(40 * BLOCK_BYTES)
-    code, out, _ = run("verify", card)
-    assert code == 1 and says(out)[0].startswith("open end: cannot know what is missing after 14:")
-    assert "160 places of the card are not in it" in out
-
-
-def test_the_image_of_a_prepared_card_cut_off_behind_a_session(run, tmp_path):
-    """62 MB cut to what holds the session and no more: others may have followed."""
-    image = tmp_path / "card.img"
-    made = prepare(image, 62_000_000)
-    first = read_card(image).extent["data_first"]
-    blocks = drive_blocks(2600)
-    lay(image, first, blocks)
-    code, out, _ = run("verify", image)
-    assert code == 0 and says(out) == ["COMPLETE: every frame that was seen is here"]
-    with open(image, "r+b") as file:
-        file.truncate(made.lba * 512 + (first + len(blocks)) * BLOCK_BYTES)
-    code, out, _ = run("verify", image)
-    assert code == 1 and says(out)[-1].startswith("open end: cannot know what is missing,")
-
-
-def test_a_session_copied_from_a_card_is_complete_in_the_archive(run, card, tmp_path):
-    lay(card, 4, drive_blocks(2600)[:7])
-    code, _, _ = run("card", "read", card, "--archive", tmp_path / "a")
-    assert code in (0, None)
-    code, out, _ = run("verify", tmp_path / "a")
-    assert code == 0 and says(out)[0].startswith("COMPLETE up to power-off")
-
-
 def test_a_converted_log_is_foreign(run, tmp_path):
     log = tmp_path / "x.log"
     log.write_text("(1768658602.120000) can0 100#0011223344556677\n" * 2000)
@@ -352,42 +236,6 @@ def test_the_python_api_knows_the_verdict(half, tmp_path):
     assert stagelog.open(log).verdict.complete is None
 
 
-@pytest.mark.parametrize(("n_between", "code"), [(0, 0), (1, 0), (2, 1)])
-def test_one_number_may_be_missing_before_the_next_session(run, card, n_between, code):
-    """Alice's numbers end with 7; the block that was being written may have had number 8."""
-    lay(card, 4, drive_blocks(2600)[:7])
-    lay(card, 4 + 7 + n_between, drive_blocks(1000, BOB, first_seq=8 + n_between))
-    found, out, _ = run("verify", card)
-    expected = "INCOMPLETE: 2 blocks at the end missing" if code else "COMPLETE up to power-off"
-    assert found == code and says(out)[0].startswith(expected)
-
-
-def test_behind_the_end_of_the_ring_comes_its_start(run, card):
-    """The last block lies on the last of 200 places; place 4, the first of the ring, is empty."""
-    lay(card, 193, drive_blocks(2600)[:7])
-    code, out, _ = run("verify", card)
-    assert code == 0 and says(out)[0].startswith("COMPLETE up to power-off")
-
-
-def test_older_blocks_behind_the_last_one_are_a_witness(run, card):
-    lay(card, 4, drive_blocks(2600, first_seq=500)[:7])
-    lay(card, 11, drive_blocks(2600, BOB, first_seq=100))
-    code, out, _ = run("verify", card)
-    assert code == 0 and says(out)[1].startswith("COMPLETE up to power-off")
-
-
-@pytest.mark.parametrize(("n_places", "word"), [(11, "open end"), (12, "COMPLETE up to")])
-def test_the_place_behind_the_last_block_must_be_in_the_image(run, card, n_places, word):
-    """The blocks lie on the places 4 to 10."""
-    lay(card, 4, drive_blocks(2600)[:7])
-    with open(card, "r+b") as file:
-        file.truncate(n_places * BLOCK_BYTES)
-    code, out, _ = run("verify", card, "--json")
-    (log,) = json.loads(out)["logs"]
-    assert code == 1 and log["verdict"]["kind"] == "open end"
-    assert log["sessions"][0]["verdict"]["text"].startswith(word)
-
-
 def test_files_put_together_witness_only_what_follows_at_once(run, tmp_path):
     """cat a.slog b.slog: with a number missing between, other sessions may have lain there."""
     alice = drive_blocks(2600)[:7]
@@ -437,76 +285,6 @@ def test_an_older_manifest_is_a_witness_if_the_logger_listed_the_session(
     path.write_text(json.dumps(content))
     code, out, _ = run("verify", entry.path)
     assert says(out)[0].startswith(word) and code == (source is not None)
-
-
-def test_a_next_session_without_its_start_counts_no_blocks(run, card):
-    """Bob's first two blocks are gone: whose the two places behind Alice are, nobody knows."""
-    lay(card, 4, drive_blocks(2600)[:7])
-    lay(card, 4 + 7 + 2, drive_blocks(2600, BOB, first_seq=8)[2:])
-    code, out, _ = run("verify", card)
-    assert code == 1 and "2 damaged places behind the last block" in out
-    assert says(out)[0] == "INCOMPLETE: frames may be missing, and nobody counted them"
-
-
-def test_places_before_the_next_session_are_copied_with_the_session(run, card, tmp_path):
-    """Alice's last 4 of 11 blocks are zeros on the card: the copy holds 11 places."""
-    lay(card, 4, drive_blocks(2600)[:7])
-    lay(card, 4 + 11, drive_blocks(1000, BOB, first_seq=12))
-    run("card", "read", card, "--archive", tmp_path / "a")
-    (path,) = (tmp_path / "a").rglob(f"{ALICE.name}.slog")
-    assert path.stat().st_size == 11 * BLOCK_BYTES
-    code, out, _ = run("verify", path)
-    assert code == 1 and "4 damaged places behind the last block" in out
-
-
-def spoil(image, places):
-    """Change four bytes in each of these places of the extent; headers stay readable."""
-    start = read_card(image).extent["lba"] * 512
-    with open(image, "r+b") as file:
-        for place in places:
-            file.seek(start + place * BLOCK_BYTES + 70)
-            file.write(b"XXXX")
-
-
-@pytest.mark.parametrize(("n_damaged", "code"), [(0, 0), (1, 0), (2, 1), (5, 1)])
-def test_more_than_one_damaged_block_at_the_end_is_no_power_cut(run, card, n_damaged, code):
-    """9 blocks, their last `n_damaged` with a wrong CRC: a power cut damages one."""
-    lay(card, 4, drive_blocks(2600)[:9])
-    spoil(card, range(13 - n_damaged, 13))
-    found, out, _ = run("verify", card)
-    expected = f"INCOMPLETE: {n_damaged} blocks at the end missing"
-    assert found == code
-    assert says(out)[0].startswith(expected if code else "COMPLETE up to power-off")
-
-
-@pytest.mark.parametrize(("n_free", "code"), [(0, 0), (1, 1), (2, 0), (50, 0)])
-def test_a_full_card_is_no_witness_of_the_end(run, card, n_free, code):
-    """A logger that may not overwrite keeps one of the 196 places of the ring free (SPEC 7): then
-    what came later was dropped. With none free it overwrites, so the oldest block is no limit.
-    """
-    blocks = drive_blocks(60_000)[: 196 - n_free]
-    lay(card, 4, blocks)
-    found, out, _ = run("verify", card)
-    assert found == code
-    assert ("the card was full" in out) == bool(code)
-    assert says(out)[0].startswith("open end" if code else "COMPLETE up to power-off")
-
-
-def test_a_released_block_does_not_make_a_card_full(run, card):
-    """Alice was erased: her places are free although Bob ends one place before them."""
-    lay(card, 4, drive_blocks(60_000)[:20])
-    lay(card, 24, drive_blocks(60_000, BOB, first_seq=21)[:175])
-    assert run("verify", card)[0] == 1
-    log = read_card(card)
-    fields = {"extent_id": log.extent["extent_id"], "generation": 1}
-    fields |= {"released_seq": 21, "position": 24, "magic": RELEASE_MAGIC, "crc": 0}
-    packed = pack(RELEASE, fields)
-    packed = packed[:-4] + zlib.crc32(packed[:-4]).to_bytes(4, "little")
-    with open(card, "r+b") as file:
-        file.seek(log.extent["lba"] * 512 + log.extent["release_b"] * BLOCK_BYTES)
-        file.write(packed)
-    found, out, _ = run("verify", card)
-    assert found == 0 and says(out)[0].startswith("COMPLETE up to power-off")
 
 
 def test_a_block_missing_between_sessions_in_one_file_is_an_open_end(run, tmp_path):
