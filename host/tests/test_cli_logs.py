@@ -12,24 +12,13 @@ from slog.layout import BLOCK_BYTES
 from stagelog.archive import stage_folder, store_session
 from stagelog.blocks import Identity, pack_session, read_log
 from stagelog.card import prepare_raw
-from stagelog.cli import VERBS, main
+from stagelog.cli import VERBS
 from stagelog.model import FRAME
 from stagelog.resources import dbc_path
 
 ALICE = Identity("e66038b7130f2e29", 12, 0x9F3C2A11)
 T_UNIX_US = 1_768_658_602_120_000  # 2026-01-17 14:03:22.120 UTC
 DBC = str(dbc_path() / "d7xr.dbc")
-
-
-@pytest.fixture
-def run(capsys):
-    def call(*args):
-        with pytest.raises(SystemExit) as ended:
-            main([str(arg) for arg in args])
-        out, err = capsys.readouterr()
-        return ended.value.code, out, err
-
-    return call
 
 
 def session_blocks(n_frames=3000, can_id=0x100, identity=ALICE):

@@ -12,7 +12,6 @@ from slog.messages import CONTROL_STOP, STATE_IDLE
 from stagelog.archive import find_sessions, stage_folder
 from stagelog.archive.manifest import put_entry
 from stagelog.blocks import read_log
-from stagelog.cli import main
 from stagelog.rig.play import saturated_tape
 from stagelog.rig.tape import FRAME
 from stagelog.rig.target import SimTarget
@@ -34,17 +33,6 @@ def target(tmp_path, monkeypatch):
     monkeypatch.setattr("stagelog.ports.open_link", lambda port: rig.link)
     yield rig
     rig.close()
-
-
-@pytest.fixture
-def run(capsys):
-    def call(*args):
-        with pytest.raises(SystemExit) as ended:
-            main([str(arg) for arg in args])
-        out, err = capsys.readouterr()
-        return ended.value.code or 0, out, err
-
-    return call
 
 
 @pytest.fixture

@@ -7,26 +7,13 @@ session record and 251 frames), so the third block holds frames 503 to 754, whic
 import json
 
 import numpy as np
-import pytest
 
 from slog.layout import BLOCK_BYTES
 from stagelog.blocks import Identity, pack_session, read_log
-from stagelog.cli import main
 from stagelog.ledger import account
 from stagelog.model import FRAME
 
 T0_UNIX_US = 1_700_000_000_000_000
-
-
-@pytest.fixture
-def run(capsys):
-    def call(*args):
-        with pytest.raises(SystemExit) as stopped:
-            main([str(arg) for arg in args])
-        captured = capsys.readouterr()
-        return stopped.value.code or 0, captured.out, captured.err
-
-    return call
 
 
 def blocks_of(n=1000, step_us=100):

@@ -12,7 +12,6 @@ import warnings
 import numpy as np
 import pytest
 
-from stagelog.cli import main
 from stagelog.dbc import load_database
 from stagelog.decode import compile_plan, decode, find_origins, split
 from stagelog.importers import load_frames
@@ -30,17 +29,6 @@ BA_DEF_ "ProtocolType" STRING ;
 BA_ "ProtocolType" "J1939";
 """
 N = 20
-
-
-@pytest.fixture
-def run(capsys):
-    def call(*args):
-        with pytest.raises(SystemExit) as ended:
-            main([str(arg) for arg in args])
-        out, err = capsys.readouterr()
-        return ended.value.code or 0, out, err
-
-    return call
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from stagelog.blocks import Identity, pack_session, read_log, seal
 from stagelog.car import drive
 from stagelog.car.scenarios.parts import start
 from stagelog.car.story import Incident, Leg, Scenario
-from stagelog.cli import main
 from stagelog.download import facts_of, fetch_session, finish_running
 from stagelog.events import compile_table, load_events
 from stagelog.profile import dbc_file, load_profile
@@ -25,17 +24,6 @@ SHORT = Scenario(
     legs=(start(2.0), Leg("drive", "track", 900.0, natural=False, rough=0.6)),
     incidents=(Incident("signal", 4.0, 2.0, HOT), Incident("signal", 10.0, 2.0, HOT)),
 )
-
-
-@pytest.fixture
-def run(capsys):
-    def call(*args):
-        with pytest.raises(SystemExit) as ended:
-            main([str(arg) for arg in args])
-        out, err = capsys.readouterr()
-        return ended.value.code or 0, out, err
-
-    return call
 
 
 @pytest.fixture(scope="module")
