@@ -299,6 +299,16 @@ def test_an_anchor_weighs_level_and_volume_by_their_variances():
     assert car.events.fuel.volume() == pytest.approx(27500 + 275, abs=4)
 
 
+def test_a_level_within_three_sigmas_is_weighed_and_not_taken_whole():
+    """Both have a variance of 400^2: 3 x sqrt(320,000) is 1,697 cl. 1,000 raw less are 1,375 cl:
+    half of it, 687, is taken over.
+    """
+    car = standing(seconds=19)
+    car.drive(2, s3=2000)
+    car.drive(30, s3=0, **level(HALF - 1000))
+    assert car.events.fuel.volume() == pytest.approx(27500 - 687, abs=8)
+
+
 def test_an_anchor_learns_the_scale():
     """60 l metered, 57 l gone by the level (both sigmas as in ROWS). Flow 6000 cl, sigma of the
     scale 0.018: by scale 6000 x 0.000324 = 1.944, x 6000 = 11,664; with 160,000 of the first level

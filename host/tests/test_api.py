@@ -145,6 +145,19 @@ def test_folder_of_the_archive_is_all_its_sessions(tmp_path, dbc):
     assert one.ledger.complete and len(one.frames) == 400
 
 
+def test_the_start_of_a_name_must_fit_one_session(tmp_path):
+    """Boots 1 and 2 of one logger in one file: their names begin alike."""
+    each = [write_session(tmp_path / f"{boot}.slog", frames_of(400), boot) for boot in (1, 2)]
+    both = tmp_path / "both.slog"
+    both.write_bytes(b"".join(path.read_bytes() for path in each))
+    with pytest.raises(InputError, match="is the start of 2 sessions: .*-1-.*, .*-2-"):
+        _ = stagelog.open(both, session="ab" * 8).accounts
+    with pytest.raises(InputError, match="cd is the start of 0 sessions: none"):
+        _ = stagelog.open(both, session="cd").accounts
+    (one,) = stagelog.open(both, session=f"{'ab' * 8}-2").accounts
+    assert one.session.boot == 2
+
+
 def test_foreign_log_has_signals_but_no_ledger(tmp_path, dbc):
     path = tmp_path / "drive.log"
     with open_frame_sink(path, "candump", ["can0"]) as sink:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from slog import messages as m
+from slog.layout import BUS_ACTIVE, BUS_SILENT
 from stagelog.archive import find_sessions
 from stagelog.blocks import read_log
 from stagelog.download import (
@@ -142,6 +143,46 @@ def test_running_session_is_closed_only_when_silent(target):
     target.run_for(3_000_000)
     assert finish_running(target.link) == 1
     assert target.link.hello()["state"] == m.STATE_IDLE
+
+
+@pytest.mark.parametrize(("second", "stops"), [(BUS_ACTIVE, False), (BUS_SILENT, True)])
+def test_a_logger_of_two_buses_is_silent_when_both_are(second, stops):
+    class TwoBuses:
+        stopped = ()
+
+        def hello(self):
+            return {"state": m.STATE_RECORDING, "boot": 7}
+
+        def status(self):
+            return {"n_buses": 2, "bus_state0": BUS_SILENT, "bus_state1": second}
+
+        def control(self, *words):
+            self.stopped = words
+
+    link = TwoBuses()
+    assert finish_running(link) == (7 if stops else None)
+    assert link.stopped == ((m.CONTROL_STOP, 7) if stops else ())
+
+
+def test_a_fetch_counts_the_blocks_that_came_and_those_that_are_held(target, tmp_path):
+    """Half of the blocks come, then the cable is pulled; the rest comes, then nothing."""
+    session = stop(target)[0]
+    n, half = session["n_blocks"], session["n_blocks"] // 2
+    seen = []
+
+    def pull(held, n_all):
+        seen.append((held, n_all))
+        if held == half:
+            raise DeviceError("the cable is gone")
+
+    with pytest.raises(DeviceError):
+        fetch_session(target.link, session, tmp_path / "a", progress=pull)
+    assert seen == [(k, n) for k in range(1, half + 1)]
+    seen.clear()
+    one = fetch_session(target.link, session, tmp_path / "a", progress=lambda *k: seen.append(k))
+    assert one.n_new == n - half and seen == [(k, n) for k in range(half + 1, n + 1)]
+    again = fetch_session(target.link, session, tmp_path / "a", progress=pull)
+    assert (again.verdict, again.n_new, again.n_unread) == (HELD, 0, 0)
 
 
 def test_choosing_a_boot_that_is_not_there(target):

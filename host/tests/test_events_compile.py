@@ -92,6 +92,29 @@ def _database(text, path, load):
         return load(copy)
 
 
+def test_a_message_without_a_cycle_is_stale_after_five_seconds(profile, table):
+    """The DBC of message 160, 10 ms: no cycle, so 1,000 ms; 5 cycles of the profile in 10 ms."""
+    from stagelog.dbc import load_database
+
+    path = dbc_file(profile)
+    text = path.read_text()
+    for old, new in (
+        ('BA_DEF_DEF_  "GenMsgCycleTime" 100;', 'BA_DEF_DEF_  "GenMsgCycleTime" 0;'),
+        ('BA_ "GenMsgCycleTime" BO_ 160 10;\n', ""),
+    ):
+        assert old in text
+        text = text.replace(old, new)
+    without = compile_table(profile, _database(text, path, load_database))
+    assert _stale_of(table, 160) == 5 and _stale_of(without, 160) == 500
+
+
+def _stale_of(table, can_id):
+    """Return the 10 ms after which a message is stale: third column of its row in SLOTS."""
+    row = st.load(table.data)[1][st.SLOTS]
+    n = len(st.COLUMNS[st.SLOTS])
+    return next(row[at + 2] for at in range(0, len(row), n) if row[at] == can_id)
+
+
 def test_missing_limit_of_a_differential_is_named_with_its_line(tmp_path):
     kind = '[alarm.diff_oil]\nid = 1\nsignals = ["DiffOilTempF", "DiffOilTempR", "TrfOilTemp"]'
     profile, lines = changed(

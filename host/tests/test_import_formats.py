@@ -189,6 +189,16 @@ def test_savvycan(tmp_path):
     assert [d.place for d in log.diagnostics.damages] == ["line 5", "line 6", "line 7"]
 
 
+def test_lines_of_savvycan_behind_a_cut_one_keep_their_number(tmp_path):
+    """Line 3 has no end for 2 MB and is cut out; the row that is no frame is line 5."""
+    header, good = SAVVYCAN.splitlines()[:2]
+    path = tmp_path / "x.csv"
+    path.write_text("\n".join([header, good, "x" * 2_000_000, good, "rubbish", ""]))
+    diagnostics = load_frames(path).diagnostics
+    assert diagnostics.counts == {"line too long": 1, "not a frame": 1}
+    assert diagnostics.damages[1].place == "line 5"
+
+
 GVRET_HEADERS = {  # as SavvyCAN and the loggers that write for it have had them over the years
     "Time Stamp,ID,Extended,Dir,Bus,LEN,D1,D2,D3,D4,D5,D6,D7,D8": "{t},{id},{x},Rx,{bus},{n},{d}",
     "Time Stamp,ID,Extended,Bus,LEN,D1,D2,D3,D4,D5,D6,D7,D8": "{t},{id},{x},{bus},{n},{d}",

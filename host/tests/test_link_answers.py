@@ -377,3 +377,21 @@ def test_control_does_not_wait_for_ever():
     with pytest.raises(DeviceError, match="does not finish its session"):
         link.control(2, 3)
     assert script.now_s - 100 == pytest.approx(31, abs=2)
+
+
+def test_a_silent_logger_is_asked_six_times_for_its_blocks_with_growing_patience():
+    """1.0 s after the first READ, then 1.5, 2.0, 2.5, 3.0 and 3.5: 13.5 s in all."""
+    script, link = linked(lambda *_: b"")
+    with pytest.raises(DeviceError, match="stopped answering at block 10"):
+        list(link.read_blocks([10, 11]))
+    assert [at_s for at_s, *_ in script.asked] == pytest.approx([0, 1, 2.5, 4.5, 7, 10], abs=0.1)
+    assert script.now_s - 100 == pytest.approx(13.5, abs=0.2)
+
+
+def test_the_shortest_frame_has_a_type_a_request_and_a_crc():
+    """Six bytes are an answer without fields; five, with a CRC that fits, are none."""
+    script, link = linked(lambda *_: b"")
+    one_byte = b"\x82" + struct.pack("<I", zlib.crc32(b"\x82"))
+    script.line = b"\0" + cobs.encode(one_byte) + framed(0x82, 1, b"")
+    kind, request, payload = link.receive(script.now_s + 1)
+    assert (kind, request, bytes(payload)) == (0x82, 1, b"") and link.n_bad == 1
