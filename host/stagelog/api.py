@@ -27,11 +27,12 @@ from stagelog.model import FrameTable
 from stagelog.pipes import is_pipe
 
 if TYPE_CHECKING:
+    from stagelog.accounts import Account, LogAccount
     from stagelog.dbc import Database
     from stagelog.decode import MessageTable
     from stagelog.importers import Diagnostics
     from stagelog.ledger import Gap, Ledger
-    from stagelog.verdict import Account, LogAccount, Verdict
+    from stagelog.verdict import Verdict
 
 
 class Series(NamedTuple):
@@ -161,17 +162,17 @@ class Drive:
 
     @cached_property
     def _judged(self) -> "list[LogAccount]":
-        """Return the verdict.LogAccount of each log of ours."""
+        """Return the accounts.LogAccount of each log of ours."""
+        from stagelog.accounts import judge_logs
         from stagelog.archive import entry_of
         from stagelog.importers import sniff
-        from stagelog.verdict import judge_logs
 
         own = [path for path in self.paths if sniff(path) == "slog"]
         return judge_logs([(path, entry_of(path)) for path in own])
 
     @cached_property
     def accounts(self) -> "tuple[Account, ...]":
-        """Return the verdict.Account of each session of ours, in order; empty for foreign logs."""
+        """Return the Account of each session of ours, in order; empty for foreign logs."""
         each = (account for log in self._judged for account in log.accounts)
         name = self._session or ""
         found = tuple(one for one in each if one.session.identity.name.startswith(name))

@@ -14,13 +14,14 @@ from pathlib import Path
 import numpy as np
 
 from slog.layout import GAP_CONTROLLER, N_BUSES
+from stagelog.accounts import Account
 from stagelog.blocks import GAP_COPIED, NO_LOGGER, GapRecord, Identity, pack_session
 from stagelog.errors import UsageError
 from stagelog.export.files import FrameSink, writing
 from stagelog.ledger import OPEN_END, POWER_CUT, Gap, on_clock
 from stagelog.model import ERR, FD, FRAME, FrameTable
 from stagelog.timeline import STAMPS
-from stagelog.verdict import INCOMPLETE, OPEN_LOG, Account, Losses, Verdict
+from stagelog.verdict import INCOMPLETE, OPEN_LOG, Losses, Verdict
 
 _UNCOUNTED = Gap(None, None, None, None, False, "")
 _LONGEST_US = (1 << 32) - 1  # before its own time that a gap record can name

@@ -30,19 +30,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
+from stagelog.accounts import judge_entry, judge_file, judge_log, judge_unlisted
 from stagelog.archive import Entry, find_sessions, find_unlisted, superseded
 from stagelog.errors import InputError
 from stagelog.export.files import writing
 from stagelog.export.parquet import SCHEMA
 from stagelog.extras import need
-from stagelog.verdict import (
-    INCOMPLETE,
-    Verdict,
-    judge_entry,
-    judge_file,
-    judge_log,
-    judge_unlisted,
-)
+from stagelog.verdict import INCOMPLETE, Verdict
 
 if TYPE_CHECKING:
     from stagelog.dbc import Database

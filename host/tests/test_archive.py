@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slog.layout import BLOCK_BYTES, HEADER_BYTES
+from stagelog.accounts import judge_log
 from stagelog.archive import (
     Entry,
     PartFile,
@@ -29,7 +30,6 @@ from stagelog.blocks import Identity, pack_session, read_log, seal
 from stagelog.card import prepare_raw, read_card
 from stagelog.errors import DeviceError, InputError, OutputError
 from stagelog.model import FRAME
-from stagelog.verdict import judge_log
 
 ALICE = Identity("e66038b7130f2e29", 12, 0x9F3C2A11)
 BOB = Identity("e66038b7130f2e29", 13, 0x77)

@@ -233,23 +233,23 @@ def test_every_module_of_a_verb_is_in_the_list():
 
 
 def test_ctrl_c_is_exit_code_130(run, monkeypatch, log):
-    import stagelog.verdict
+    import stagelog.accounts
 
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(stagelog.verdict, "read_log", interrupted)
+    monkeypatch.setattr(stagelog.accounts, "read_log", interrupted)
     code, _, err = run("info", log)
     assert code == 130 and "interrupted" in err
 
 
 def test_a_full_disk_is_exit_code_6(run, monkeypatch, log):
-    import stagelog.verdict
+    import stagelog.accounts
 
     def full(*_):
         raise OSError(28, "No space left on device", "out.parquet")
 
-    monkeypatch.setattr(stagelog.verdict, "read_log", full)
+    monkeypatch.setattr(stagelog.accounts, "read_log", full)
     code, _, err = run("info", log)
     assert code == 6 and err == "stagelog: out.parquet: No space left on device\n"
 

@@ -33,7 +33,7 @@ ROWS = (
         "timeline",
         "verdict",
     },
-    {"profile"},
+    {"accounts", "profile"},
     {"importers"},
     {"decode", "download", "events", "export", "flash"},
     {"api", "pack", "plugins", "query", "replay", "report"},

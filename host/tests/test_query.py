@@ -304,7 +304,7 @@ def test_a_file_that_was_not_written_since_is_not_read(decoded, monkeypatch):
         raise AssertionError(f"{path} was read")
 
     monkeypatch.setattr("stagelog.archive.manifest.sha256_of", never)
-    monkeypatch.setattr("stagelog.verdict.read_log", never)
+    monkeypatch.setattr("stagelog.accounts.read_log", never)
     assert asked(decoded, SESSIONS)[0] == asked(decoded, ENGINE)[0] == 0
 
 

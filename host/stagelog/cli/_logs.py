@@ -61,9 +61,10 @@ def judge_stream(stream, session=None):
 
     session  the start of a name, if not all sessions of the log were read
     """
+    from stagelog.accounts import judge_log
     from stagelog.archive import entry_of
     from stagelog.pack import known_of_foreign, known_of_ours
-    from stagelog.verdict import judge_foreign, judge_log, worst
+    from stagelog.verdict import judge_foreign, worst
 
     if stream.kind != "slog":
         return judge_foreign(stream.diagnostics), known_of_foreign(stream.diagnostics)

@@ -84,11 +84,11 @@ def _recordings(log):
     """Return ([_Recording] in a log of any kind or in a folder of the archive, [Verdict] on files
     in which there is none).
     """
+    from stagelog.accounts import judge_logs
     from stagelog.archive import safe_name
     from stagelog.cli._logs import find_logs
     from stagelog.importers import sniff, stream_frames
     from stagelog.pipes import STDIN
-    from stagelog.verdict import judge_logs
 
     found, own = [], []
     for path, entry in find_logs(log):

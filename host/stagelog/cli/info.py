@@ -23,10 +23,10 @@ def command(log, with_ids, with_meta, buses, as_json):
     another recorder (candump, BLF, ASC, TRC, MF4, SavvyCAN). The last line of each log is what
     'stagelog verify' says of it; the exit code is 0 whatever that is.
     """
+    from stagelog.accounts import judge_logs
     from stagelog.blocks import read_log
     from stagelog.cli._logs import check_buses, find_logs
     from stagelog.importers import sniff, stream_frames
-    from stagelog.verdict import judge_logs
 
     reports, own = [], []
     logs = find_logs(log)

@@ -18,8 +18,9 @@ def command(log, show_all, as_json):
     with the SHA-256 in its manifest too. seen = stored + dropped exactly + lost at least.
     COMPLETE needs a witness of the end: the record of a stop, the manifest, or the card.
     """
+    from stagelog.accounts import judge_logs
     from stagelog.cli._logs import find_logs
-    from stagelog.verdict import judge_logs, worst
+    from stagelog.verdict import worst
 
     judged = judge_logs(find_logs(log))
     verdict = worst(one.verdict for one in judged)

@@ -13,6 +13,7 @@ import numpy as np
 
 from slog import events as ev
 from slog.layout import META_HASH
+from stagelog.accounts import judge_logs
 from stagelog.archive import entry_of
 from stagelog.blocks import NO_LOGGER
 from stagelog.dbc import load_database
@@ -34,7 +35,7 @@ from stagelog.ledger import Gap, describe
 from stagelog.report.events import StageEvents
 from stagelog.report.stage import KeyCycle, Stage
 from stagelog.timeline import SOURCE_TEXT, find_boots
-from stagelog.verdict import OPEN_LOG, Verdict, judge_foreign, judge_logs, worst
+from stagelog.verdict import OPEN_LOG, Verdict, judge_foreign, worst
 
 APART_US = 3_600_000_000  # a log of another recorder that is silent for so long is two
 PAUSE_US = 5_000_000  # what is left of the time without power between two key cycles
