@@ -128,9 +128,11 @@ def test_settings_of_a_bus_filter_its_identifiers(tmp_path):
     rig.close()
 
 
-def test_late_control_of_another_boot_does_nothing(target):
+@pytest.mark.parametrize("away", [-1, 1, 98])
+def test_late_control_of_another_boot_does_nothing(target, away):
+    boot = target.link.hello()["boot"]
     with pytest.raises(RequestError, match="refused"):
-        target.link.control(m.CONTROL_STOP, 99)
+        target.link.control(m.CONTROL_STOP, boot + away)
     assert target.link.hello()["state"] == m.STATE_RECORDING
 
 
