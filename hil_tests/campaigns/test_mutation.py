@@ -118,11 +118,15 @@ def test_outcomes_are_those_that_one_can_work_out(tmp_path, monkeypatch):
     (tmp_path / "test_m.py").write_text(TESTS.replace("\\\\", "\\"))
     (tmp_path / "test_other.py").write_text("def test_other():\n    pass\n")
     (tmp_path / "test_bad.py").write_text("def test_bad():\n    assert 0\n")
+    (tmp_path / "test_none.py").write_text("import there_is_no_such_module\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "m", raising=False)
-    judged = judge.Judge(tmp_path, ["m.py"], ["test_m.py", "test_other.py", "test_bad.py"])
+    judged = judge.Judge(
+        tmp_path, ["m.py"], ["test_m.py", "test_none.py", "test_other.py", "test_bad.py"]
+    )
+    assert judged.not_collected == ["test_none.py"]
     assert judged.tests["test_bad.py"].failed == ["test_bad.py::test_bad"]
     outcomes = {}
     for change in changes_of("m.py", SOURCE):
@@ -133,3 +137,17 @@ def test_outcomes_are_those_that_one_can_work_out(tmp_path, monkeypatch):
     assert survived == {(6, "Lt -> LtE"), (6, "Gt -> GtE"), (6, "1 -> 2"), (9, "1 -> 2")}
     timed_out = {key for key, outcome in outcomes.items() if outcome == judge.TIMED_OUT}
     assert (9, "removed: x -= 1") in timed_out and (9, "Sub -> Add") in timed_out
+
+
+def test_the_copy_has_all_that_the_tests_import(tmp_path, monkeypatch):
+    """Folders of the product named like those of a build among them, but no caches."""
+    product = ("host/stagelog/rig/build/base.py", "host/tests/out/kept.txt", "conftest.py")
+    for name in (*product, ".venv/x.py", "host/__pycache__/x.pyc", ".ruff_cache/x"):
+        path = tmp_path / "checkout" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("")
+    monkeypatch.setattr(areas, "ROOT", tmp_path / "checkout")
+    copy = campaign._copy(tmp_path / "copy")
+    found = {path.relative_to(copy).as_posix() for path in copy.rglob("*") if path.is_file()}
+    assert {name for name in found if "__pycache__" not in name} == set(product)
+    assert (copy / ".venv").is_symlink()

@@ -47,7 +47,7 @@ AREAS = (  # the slowest first
 SURVIVED_PATH = "hil_tests/campaigns/mutants_survived.toml"
 _N_WORKERS = 2
 _LEFT_OUT = shutil.ignore_patterns(
-    ".git", ".venv", ".cache", "typings", "__pycache__", ".*_cache", ".hypothesis", "out", "build"
+    ".git", ".venv", ".cache", "typings", "__pycache__", ".*_cache", ".hypothesis"
 )
 _SHARED = (".venv", ".cache", "typings")
 

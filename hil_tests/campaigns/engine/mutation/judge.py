@@ -73,6 +73,7 @@ class Observer:
         self._files = {str(root / file): file for file in files}
         self.tests = {}
         self.at_import = set()
+        self.n_not_collected = 0
         self._calls = self.at_import
         self._test = None
         self._n_calls = 0
@@ -111,6 +112,11 @@ class Observer:
         self._test.clock_s += report.duration
         if report.failed:
             self._test.failed.append(report.nodeid)
+
+    def pytest_collectreport(self, report):
+        """Note a file of tests that can't be imported."""
+        if report.failed:
+            self.n_not_collected += 1
 
     def pytest_sessionfinish(self):
         """Stop following."""
@@ -182,18 +188,21 @@ class Judge:
         self._n_written = 0
         self.at_import = set()
         self.tests = {}
+        self.not_collected = []
         for test in tests:
             found, cpu_s = in_fork(lambda test=test: self._observe(files, test))
-            if isinstance(found, list) and found[0] is not None:
-                self.tests[test] = TestFile(
-                    cpu_s, found[1], set(map(tuple, found[0])), *found[2:4]
-                )
-                self.at_import.update(map(tuple, found[4]))
+            if not isinstance(found, list):
+                self.not_collected.append(test)
+                continue
+            self.tests[test] = TestFile(cpu_s, found[1], set(map(tuple, found[0])), *found[2:4])
+            self.at_import.update(map(tuple, found[4]))
 
     def _observe(self, files, test):
         observer = Observer(self._root, files)
         observer.start()
         run_pytest([test], plugins=[observer], options=[o for o in _OPTIONS if o != "-x"])
+        if observer.n_not_collected:
+            return None
         seen = observer.tests.get(test, TestFile())
         return [
             list(seen.calls),
@@ -274,6 +283,7 @@ def main():
         importlib.import_module(name)
     judge = Judge(Path.cwd(), task["files"], task["tests"])
     failed = [test for name in judge.tests for test in judge.tests[name].failed]
+    failed += judge.not_collected
     print(json.dumps({"unchanged": failed, "n_files": len(judge.tests)}), flush=True)
     if not judge.tests:
         return 1
