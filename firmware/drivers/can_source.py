@@ -72,8 +72,11 @@ class CanSource:
     def restart(self):
         """Set the chip up again and forget the counters."""
         self.counters[:] = [0] * 8
+        self._end()
         self.init(self.bitrate_bps)
         self.set_filters(self._filters)
+        if self._ring is not None:
+            self._begin()
 
     def deinit(self):
         """Stop receiving."""

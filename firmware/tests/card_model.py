@@ -10,8 +10,9 @@ BLOCK = bytes(range(256)) * 16
 class FakePort:
     """A card behind the port's calls, from the simplified specification. Time is bytes clocked.
 
-    `busy` is how many bytes each thing takes that the card does; `responses` overrides the data
-    responses to come; `present` and `stuck` are the slot.
+    `busy` is how many bytes each thing takes that the card does, `access` how many it needs to
+    find a sector; `responses` overrides the data responses to come; `present` and `stuck` are the
+    slot.
     """
 
     has_crc = True
@@ -24,6 +25,7 @@ class FakePort:
         self.stuck = False
         self.csd_flags = 0
         self.busy = 0
+        self.access = 0
         self.responses = []
         self.status = (0, 0)
         self.bad_crcs = 0
@@ -66,7 +68,10 @@ class FakePort:
             self._busy_left -= 1
             return 0
         if self._mode == "read":
-            self._out = [0xFE]
+            self._access_left -= 1
+            if self._access_left < 0:
+                self._access_left = self.access
+                self._out = [0xFE]
         return 0xFF
 
     def wait_while(self, value, n):
@@ -116,6 +121,7 @@ class FakePort:
         elif index in (17, 18):
             self._at = sector
             self._mode = "read"
+            self._access_left = self.access
         elif index == 25:
             self._at = sector
             self._mode = "write"

@@ -174,8 +174,25 @@ def test_timing_is_exact(crystal_Hz, bitrate_bps):
     assert crystal_Hz == 2 * ((cnf1 & 63) + 1) * quanta * bitrate_bps
     assert 0.75 <= (1 + prop + ps1) / quanta <= 0.82
     if quanta >= 8:
-        assert prop + ps1 >= ps2 >= 2 and ps2 > cnf1 >> 6
+        assert prop + ps1 >= ps2 >= 2 and ps2 > (cnf1 >> 6) + 1
     assert rig.can.get_timings() == [bitrate_bps, (cnf1 >> 6) + 1, prop + ps1, ps2, None, None]
+
+
+@pytest.mark.parametrize(
+    ("crystal_Hz", "bitrate_bps", "cnf"),
+    [
+        # 16 quanta: 1, PRSEG 6, PS1 6, PS2 3; SJW 2; each register holds one less
+        (16_000_000, 500_000, (0x02, 0xAD, 0x40)),
+        (16_000_000, 125_000, (0x02, 0xAD, 0x43)),  # quanta four times as long
+        (8_000_000, 250_000, (0x02, 0xAD, 0x40)),
+        # 8 quanta: 1, PRSEG 2, PS1 3, PS2 2; SJW 1
+        (16_000_000, 1_000_000, (0x01, 0x91, 0x00)),
+    ],
+)
+def test_timing_registers_are_those_worked_out_by_hand(crystal_Hz, bitrate_bps, cnf):
+    """CNF3, CNF2 (BTLMODE set), CNF1: data sheet DS20001801, 5.0."""
+    rig = Rig(bitrate_bps=bitrate_bps, crystal_Hz=crystal_Hz)
+    assert tuple(rig.port.registers[0x28:0x2B]) == cnf
 
 
 def test_timing_that_is_not_exact_is_refused():
@@ -387,6 +404,62 @@ def test_a_chip_that_was_reset_is_set_up_again():
     rig.port._reset()
     rig.poll()
     assert rig.port.mode == 3 and rig.port.accepts(0x123, False)
+
+
+def test_the_filters_last_set_are_those_of_a_chip_that_comes_back():
+    rig = Rig()
+    rig.can.set_filters([(0x123, 0x7FF, 0)])
+    rig.port._reset()
+    rig.poll()
+    assert rig.port.accepts(0x123, False) and not rig.port.accepts(0x124, False)
+    rig.can.restart()
+    assert rig.port.accepts(0x123, False) and not rig.port.accepts(0x124, False)
+
+
+def test_a_restart_receives_on_and_forgets_the_counters():
+    """The interrupt is off meanwhile: the wires are tested."""
+    rig = Rig()
+    rig.port.registers[0x2D] = 0x80
+    rig.poll()
+    assert rig.can.get_counters()[7] == 1
+    rig.can.restart()
+    assert rig.port.started and rig.port.resets == 2 and rig.can.get_counters() == [0] * 8
+    rig.can.deinit()
+    assert not rig.port.started and rig.can.state() == BUS_STOPPED
+    rig.can.restart()
+    assert not rig.port.started, "receives without a ring"
+
+
+@pytest.mark.parametrize(("mode", "operation"), [(0x00, 0), (0x40, 2), (0x60, 3), (None, 3)])
+def test_modes_are_those_of_the_data_sheet(mode, operation):
+    """REQOP: 0 normal, 2 loopback, 3 listen only."""
+    rig = Rig()
+    rig.can.stop()
+    rig.can.init(500_000, mode)
+    rig.can.set_filters(None)
+    assert rig.port.mode == operation and rig.can.listen_only == (operation == 3)
+    rig.can.restart()
+    assert rig.port.mode == operation
+
+
+def test_doubts_of_the_handler_are_those_of_the_controller():
+    """Its answers to the handler and to the polls count in one number."""
+    rig = Rig()
+    rig.port.doubts = 3
+    rig.port.wrong_once = (0x0C, 1)
+    rig.poll()
+    assert rig.can.doubts == 4
+
+
+def test_ids_of_both_kinds_are_shared_out_by_their_numbers():
+    """Two of one kind and four of the other, whichever is more."""
+    for standard, extended in (
+        ([1, 2, 3, 4], [0x800, 0x801]),
+        ([1, 2], [0x800 + i for i in range(4)]),
+    ):
+        exact = [(x, 0x7FF, 0) for x in standard]
+        exact += [(x, 0x1FFFFFFF, FLAG_EXT_ID) for x in extended]
+        assert sorted(cover_ids(standard + extended)) == sorted(exact)
 
 
 def test_a_bus_that_never_is_idle_keeps_the_chip_from_its_mode():

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mcp2518fd_rig import Rig
 
 from drivers.can_filters import FLAG_EXT_ID
-from drivers.mcp2518fd import DEPTH, Mcp2518fd, find_timing
+from drivers.mcp2518fd import DEPTH, find_timing
 from drivers.polled_ring import PolledRing
-from logger.clock import Clock
-from logger.ring import AT_LEAST, BlockRing
+from logger.ring import AT_LEAST
 from slog.layout import BUS_ACTIVE, BUS_STOPPED, BUS_WARNING
 from stagelog.blocks import read_log
 from stagelog.card import prepare_raw
@@ -24,7 +24,6 @@ from stagelog.ledger import account
 from stagelog.resources import firmware_path
 from stagelog.rig.play import same_frames, saturated_tape
 from stagelog.rig.runtimes import find_runtime
-from stagelog.rig.sim.mcp2518fd import Mcp2518fdModel
 from stagelog.rig.sim.polled import make_world
 from stagelog.rig.tape import write_tape
 from stagelog.rig.target import tape_events
@@ -32,38 +31,6 @@ from stagelog.rig.target import tape_events
 HOST = Path(__file__).resolve().parents[2] / "host"
 EXT, RTR = 4, 2
 IDS = st.one_of(st.integers(0, 0x7FF), st.integers(0x800, 0x1FFFFFFF))
-
-
-class Recorder(BlockRing):
-    """A ring that keeps what it was given."""
-
-    def __init__(self):
-        super().__init__(2)
-        self.frames = []
-
-    def put_frame(self, lo, hi, can_id, kind, dlc, data):
-        self.frames.append((hi << 28 | lo, can_id, kind, dlc, bytes(data)))
-
-
-class Rig:
-    def __init__(self, ids=None, bitrate_bps=500_000, t0_us=0, **options):
-        self.t_us = t0_us
-        self.chip = Mcp2518fdModel(lambda: self.t_us, **options)
-        self.ring = Recorder()
-        clock = Clock(lambda: self.t_us & 0x3FFFFFFF)
-        self.can = Mcp2518fd(self.chip, clock, self.chip.crystal_Hz)
-        self.can.set_up({"bitrate_bps": bitrate_bps, "ids": ids})
-        self.can.start(self.ring)
-
-    def receive(self, can_id=0x123, kind=0, dlc=8, data=b"\1\2\3\4\5\6\7\10", after_us=222):
-        self.t_us += after_us
-        self.chip.receive(self.t_us, can_id, kind, dlc, data)
-        return self.t_us
-
-    def poll(self, after_us=100_000):
-        self.t_us += after_us
-        self.can.drain()
-        self.can.poll(self.ring)
 
 
 @pytest.mark.parametrize("crystal_Hz", [4_000_000, 20_000_000, 40_000_000])

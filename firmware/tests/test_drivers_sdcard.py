@@ -230,6 +230,51 @@ def test_a_read_of_a_card_that_stays_busy_ends():
         card.read(0, bytearray(4096))
 
 
+@pytest.mark.parametrize(
+    ("n", "log"), [(1, ["CMD17"]), (2, ["CMD18", "CMD12"]), (3, ["CMD18", "CMD12"])]
+)
+def test_a_read_of_several_sectors_is_ended(n, log):
+    """CMD12 stops a transfer of CMD18; the card then takes other commands."""
+    port, card = make()
+    port.image[40 * SECTOR : 44 * SECTOR] = bytes(range(256)) * 8
+    del port.log[:]
+    buf = bytearray(n * SECTOR)
+    card.read(40, buf)
+    assert port.log == log and buf == port.image[40 * SECTOR : (40 + n) * SECTOR]
+    assert not port.selected
+    assert write(card, 8, BLOCK)[0] == store.WRITE_DONE
+
+
+@pytest.mark.parametrize(("busy_s", "n_errors"), [(0.45, 0), (0.6, 1)])
+def test_a_card_may_be_busy_for_half_a_second(busy_s, n_errors):
+    """Specification, 4.6.2.2: 500 ms for a write of SDXC; at 12 MHz 1,500,000 bytes a second."""
+    port, card = make()
+    port._busy_left = int(busy_s * 1_500_000)
+    buf = bytearray(SECTOR)
+    card.read(0, buf)
+    assert card.n_read_errors == n_errors
+    card.write_start(8, memoryview(BLOCK))
+    card.write_poll()
+    card.write_abort()
+    port._busy_left = int(0.45 * 1_500_000)
+    card.read(0, buf)
+    assert card.n_read_errors == n_errors
+
+
+@pytest.mark.parametrize(("access_s", "comes"), [(0.09, True), (0.15, False)])
+def test_a_sector_may_take_a_tenth_of_a_second(access_s, comes):
+    """Specification, 4.6.2.1: 100 ms for a read."""
+    port, card = make()
+    port.access = int(access_s * 1_500_000)
+    if comes:
+        card.read(0, bytearray(2 * SECTOR))
+        assert card.n_read_errors == 0
+        return
+    with pytest.raises(OSError, match="no data"):
+        card.read(0, bytearray(SECTOR))
+    assert card.n_read_errors == 1
+
+
 def test_a_wrong_crc_is_read_again_once():
     port, card = make()
     port.bad_crcs = 1

@@ -45,6 +45,7 @@ class World:
         self.next = None
         self.light = []
         self.rates_Hz = []
+        self.spi_Hz = {}
 
     def now_us(self):
         return int(self.emulator.t_us)
@@ -106,6 +107,7 @@ class World:
         class SPI:
             def __init__(self, number, baudrate, **pins):
                 self.is_card = number == 2
+                world.spi_Hz[number] = baudrate
 
             def init(self, baudrate):
                 world.rates_Hz.append(baudrate)
@@ -244,6 +246,115 @@ def test_five_seconds_of_work_prove_the_firmware(world, monkeypatch, crash_us, t
     with pytest.raises(RuntimeError, match="a crash"):
         world.module.run(0, memory, 0, hole)
     assert memory == [tries] and hole == []
+
+
+def started(world):
+    """Return a board that receives, without the application."""
+    board = world.module.Esp32Board(0)
+    board.can.set_up({"bitrate_bps": BITRATE_BPS})
+    board.can.start(board.ring)
+    board.card.init()
+    return board
+
+
+def test_frames_are_fetched_while_the_card_is_read(world):
+    """64 sectors take 13 ms on the wire, the FIFO of 32 lasts 7 ms of a full bus."""
+    board = started(world)
+    world.play(saturated_tape(BITRATE_BPS, 30_000))
+    t0_us = world.now_us()
+    board.card.read(0, bytearray(64 * 512))
+    assert world.now_us() - t0_us > 13_000
+    board.can.drain()
+    assert world.chip.n_lost == 0 and board.ring.state[4] > 13_000 // 222
+
+
+def test_a_record_of_the_logger_comes_after_the_frames_before_it(world):
+    board = started(world)
+    world.chip.receive(world.now_us(), 0x123, 0, 0, b"")
+    world.pass_us(500)
+    board.clock.read()
+    board.ring.put_meta(board.clock.lo, board.clock.hi, 1, 0, 0, bytes(8))
+    words = [int.from_bytes(board.ring.blocks[0][at : at + 4], "little") for at in (64, 80)]
+    assert [word >> 28 for word in words] == [0, 15]
+    assert 500 <= (words[1] - words[0] & 0xFFFFFFF) < 700
+
+
+def test_the_pass_feeds_fetches_and_lights(world):
+    """A pass fetches what waits; the light has steps of 2^17 us: while stopped all but the first
+    of sixteen.
+    """
+    board = started(world)
+    world.chip.receive(world.now_us(), 0x123, 0, 0, b"")
+    board.feed()
+    assert board.ring.state[4] == 1
+    board.show(m.STATE_IDLE, 0)
+    t0_us = board.clock.t_us()
+    seen = []
+    for step in range(32):
+        world.pass_us(t0_us + (32 + step << 17) + 60_000 - board.clock.t_us() - t0_us % (1 << 21))
+        board.clock.read()
+        board.feed()
+        seen.append(world.pins[2])
+    first = seen.index(0)
+    assert [seen[(first + i) % 32] for i in range(32)] == ([0] + [1] * 15) * 2
+
+
+def test_the_controller_has_the_crystal_of_the_wiring(world):
+    """WIRING.md: 40 MHz; at 500 kbit/s 80 quanta, 1 + 63 before the sample point."""
+    assert started(world).can.get_timings()[2:4] == [63, 16]
+
+
+def test_the_controllers_spi_stays_below_its_limit(world):
+    """DS20006027B, table 7-6: 0.85 / 2 of the clock of 40 MHz. An ESP32 divides 80 MHz."""
+    board = started(world)
+    asked_Hz = world.spi_Hz[1]
+    assert max(80e6 / n for n in range(2, 100) if 80e6 / n <= asked_Hz) == 16e6 < 0.85 / 2 * 40e6
+    assert world.spi_Hz[2] == 400_000, "faster than a card allows before it is set up"
+    assert board.card.n_sectors
+
+
+def test_random_numbers_have_32_bits(world):
+    seen = [world.module.Esp32Board(0).random_u32() for _ in range(40)]
+    assert 1 << 31 <= max(seen) < 1 << 32 and len(set(seen)) == 40
+
+
+@pytest.mark.parametrize(
+    ("action", "end"),
+    [
+        (m.CONTROL_RESET, ["reset"]),
+        (m.CONTROL_BOOTLOADER, ["boot loader"]),
+        (m.CONTROL_REPL, []),
+    ],
+)
+def test_the_loop_ends_with_what_was_asked_for(world, monkeypatch, action, end):
+    """0.2 s later, when the answer is out: the controller has left the bus, the port is free."""
+    log, boards = [], []
+    machine = world.module.machine
+    monkeypatch.setattr(machine, "reset", lambda: log.append("reset"), raising=False)
+    monkeypatch.setattr(machine, "bootloader", lambda: log.append("boot loader"), raising=False)
+    monkeypatch.setattr(Link, "close", lambda self: log.append("link closed"), raising=False)
+
+    class Asked:
+        def __init__(self, board):
+            boards.append(board)
+
+        def start(self):
+            boards[0].can.set_up({"bitrate_bps": BITRATE_BPS})
+            boards[0].can.start(boards[0].ring)
+            world.pass_us(1_000_000)
+            boards[0].control(action)
+            self.t0_us = world.now_us()
+
+        def step(self):
+            world.pass_us(10_000)
+            boards[0].feed()
+
+    monkeypatch.setattr(world.module, "App", Asked)
+    t0_us = world.now_us()
+    world.module.run(1, None, None, [])
+    assert log == ["link closed", *end]
+    assert 1_190_000 <= world.now_us() - t0_us <= 1_260_000
+    assert world.chip._mode == 4, "the controller still receives"
 
 
 def test_it_compiles_for_the_chip():

@@ -158,6 +158,23 @@ def test_faults_flash_as_often_as_the_list_says():
             assert (pattern.bit_count(), pattern & pattern >> 1) == (n, 0), faults.TEXT[fault]
 
 
+def test_states_show_what_the_list_says():
+    """Bit 0 is the first step of sixteen. Recording: one flash; stopped: one gap; full: half a
+    second, four steps, on and off; starting: on; without a card: quick flicker.
+    """
+    shown = {
+        m.STATE_RECORDING: "1000000000000000",
+        m.STATE_IDLE: "0111111111111111",
+        m.STATE_FULL: "1111000011110000",
+        m.STATE_BOOT: "1" * 16,
+        m.STATE_NO_CARD: "10" * 8,
+        m.STATE_CARD_FAULT: "10" * 8,
+    }
+    for state, steps in shown.items():
+        assert f"{pattern_of(state, faults.NONE):016b}"[::-1] == steps
+    assert pattern_of(m.STATE_RECORDING, faults.CARD_FULL) == pattern_of(m.STATE_FULL, 0)
+
+
 @pytest.mark.parametrize("fault", list(faults.TEXT))
 def test_every_fault_shows_while_recording(fault):
     pattern = pattern_of(m.STATE_RECORDING, fault)
