@@ -4,15 +4,25 @@ A port that another program holds is a DeviceError; a port that answers nothing 
 is skipped.
 """
 
+import contextlib
 import errno
 import os
+import re
+import socket
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from stagelog.errors import ContractError, DeviceError, PortBusy
 from stagelog.link import Link
+from stagelog.platform.files import user_folder
+
+SOCKET = "socket://"
+_READ_S = 0.02
+_WRITE_S = 2.0
+_CONNECT_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +37,46 @@ class LoggerPort:
     problem: str | None = None
 
 
+class SocketStream:
+    """A TCP port as Link wants it, named as pyserial names it: socket://HOST:PORT."""
+
+    def __init__(self, url: str) -> None:
+        host, _, number = url.removeprefix(SOCKET).strip("/").rpartition(":")
+        if not host or not number.isdigit():
+            raise DeviceError(f"{url} names no port", "give one as in socket://127.0.0.1:7000")
+        try:
+            self._socket = socket.create_connection((host, int(number)), _CONNECT_S)
+        except (OSError, OverflowError, UnicodeError) as error:
+            raise DeviceError(f"cannot open {url}: {error}", "is its simulator running?") from None
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._url = url
+
+    def write(self, data: bytes) -> None:
+        """Send all of `data`."""
+        try:
+            self._socket.settimeout(_WRITE_S)
+            self._socket.sendall(data)
+        except OSError as error:
+            raise _gone(self._url, error) from None
+
+    def read(self, n: int) -> bytes:
+        """Return what has come, at most `n` bytes; waits up to 20 ms for the first."""
+        try:
+            self._socket.settimeout(_READ_S)
+            data = self._socket.recv(n)
+        except TimeoutError:
+            return b""
+        except OSError as error:
+            raise _gone(self._url, error) from None
+        if not data:
+            raise _gone(self._url, "it was closed")
+        return data
+
+    def close(self) -> None:
+        """Close the port."""
+        self._socket.close()
+
+
 class SerialStream:
     """A serial port as Link wants it. Invariant: at most one process holds the port."""
 
@@ -35,7 +85,11 @@ class SerialStream:
 
         try:
             self._serial = serial.Serial(
-                port, 115200, timeout=0.02, write_timeout=2, exclusive=os.name == "posix" or None
+                port,
+                115200,
+                timeout=_READ_S,
+                write_timeout=_WRITE_S,
+                exclusive=os.name == "posix" or None,
             )
         except serial.SerialException as error:
             raise _refusal(port, error) from None
@@ -47,24 +101,30 @@ class SerialStream:
         try:
             self._serial.write(data)
         except (self._error, OSError) as error:
-            raise self._gone(error) from None
+            raise _gone(self._port, error) from None
 
     def read(self, n: int) -> bytes:
         """Return what has come, at most `n` bytes; waits up to 20 ms for the first."""
         try:
             return bytes(self._serial.read(min(n, self._serial.in_waiting) or 1))
         except (self._error, OSError, TypeError) as error:
-            raise self._gone(error) from None
+            raise _gone(self._port, error) from None
 
     def close(self) -> None:
         """Close the port."""
         self._serial.close()
 
-    def _gone(self, error: Exception) -> DeviceError:
-        return DeviceError(
-            f"{self._port} is gone: {error}",
-            "plug the cable in and repeat the command: what was received is kept",
-        )
+
+def _gone(port: str, error: object) -> DeviceError:
+    return DeviceError(
+        f"{port} is gone: {error}",
+        "plug the cable in and repeat the command: what was received is kept",
+    )
+
+
+def open_stream(port: str) -> SerialStream | SocketStream:
+    """Open a serial port, or the TCP port that socket://HOST:PORT names."""
+    return SocketStream(port) if port.startswith(SOCKET) else SerialStream(port)
 
 
 def open_link(port: str | None) -> Link:
@@ -83,7 +143,7 @@ def open_link(port: str | None) -> Link:
             names = ", ".join(entry.port for entry in found)
             raise DeviceError(f"{len(found)} loggers answer ({names})", "name the port")
         port = found[0].port
-    link = Link(SerialStream(port), str(port))
+    link = Link(open_stream(str(port)), str(port))
     try:
         link.hello()
     except BaseException:
@@ -110,21 +170,47 @@ def list_ports() -> list[str]:
 
 def simulator_folder() -> str:
     """Return the folder in which running simulators leave a link to their port."""
-    base = os.environ.get("XDG_RUNTIME_DIR") or f"/tmp/stagelog-{os.getuid()}"
-    return os.path.join(base, "stagelog-sim")
+    return str(user_folder() / "stagelog-sim")
 
 
 def simulator_ports() -> list[str]:
-    """Return the links of simulators that still run."""
-    folder = simulator_folder()
-    if not os.path.isdir(folder):
-        return []
-    return [entry.path for entry in os.scandir(folder) if os.path.exists(entry.path)]
+    """Return the ports of simulators that still run; removes what others left behind.
+
+    A simulator that was killed leaves the name of its terminal here, and the system gives this
+    terminal to somebody else.
+    """
+    folder = Path(simulator_folder())
+    ports = []
+    for entry in folder.iterdir() if folder.is_dir() else ():
+        if not _is_running(entry):
+            with contextlib.suppress(OSError):
+                entry.unlink()
+        elif entry.is_symlink():
+            ports += [str(entry)] if entry.exists() else []
+        else:
+            ports.append(entry.read_text(encoding="ascii"))
+    return ports
+
+
+def _is_running(entry: Path) -> bool:
+    """Return whether the process that made an entry is there: its number ends the name."""
+    import psutil
+
+    match = re.search(r"-(\d+)$", entry.name)
+    if not match:
+        return True
+    try:
+        begun_s = psutil.Process(int(match[1])).create_time()
+    except psutil.NoSuchProcess:
+        return False
+    except psutil.Error:
+        return True
+    return begun_s <= entry.lstat().st_mtime + 1
 
 
 def _probe(port: str) -> LoggerPort | None:
     try:
-        link = Link(SerialStream(port), port, tries=2)
+        link = Link(open_stream(port), port, tries=2)
     except PortBusy as error:
         return LoggerPort(port, None, str(error))
     except DeviceError:

@@ -1,6 +1,7 @@
 """The archive holds what was fetched, verbatim and checked, whatever happens meanwhile."""
 
 import hashlib
+import io
 import json
 import os
 from pathlib import Path
@@ -253,15 +254,15 @@ def test_two_processes_do_not_fetch_one_session_at_once(tmp_path):
 
 def test_a_full_disk_is_told_and_keeps_what_is_there(tmp_path, monkeypatch):
     blocks = card_blocks()
-    real = os.pwrite
 
-    def full(handle, content, at):
-        if at >= 5 * BLOCK_BYTES:
-            raise OSError(28, "No space left on device")
-        return real(handle, content[:1000], at)
+    class Full(io.FileIO):
+        def write(self, content):
+            if self.tell() >= 5 * BLOCK_BYTES:
+                raise OSError(28, "No space left on device")
+            return super().write(content[:1000])
 
     with monkeypatch.context() as patch:
-        patch.setattr(os, "pwrite", full)
+        patch.setattr(io, "FileIO", Full)
         with pytest.raises(OutputError, match="No space left.*what is there is kept"):
             fetch(tmp_path, blocks)
     with PartFile.open(tmp_path, listed(blocks)) as part:

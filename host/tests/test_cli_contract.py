@@ -16,7 +16,7 @@ import pytest
 
 from slog import messages
 from stagelog import flash as flash_package
-from stagelog import listen, ports
+from stagelog import ports
 from stagelog.blocks import Identity, pack_session, seal
 from stagelog.card import prepare_raw
 from stagelog.cli import group, main
@@ -298,8 +298,7 @@ def target(folder, monkeypatch):
     rig = SimTarget(folder / "logger")
     rig.play(saturated_tape(500_000, 200_000))
     monkeypatch.setattr(Cable, "target", rig)
-    for module in (ports, listen):
-        monkeypatch.setattr(module, "SerialStream", Cable)
+    monkeypatch.setattr(ports, "SerialStream", Cable)
     monkeypatch.setattr(ports, "list_ports", lambda: [PORT])
     yield rig
     rig.close()
@@ -347,7 +346,7 @@ class State:
 
     def runs(self):
         """Let the simulator end as soon as it has said its port."""
-        self.patch(FastLogger, "run", lambda self, is_over: None)
+        self.patch(FastLogger, "run", lambda self: None)
 
     def board(self):
         """Let the installation itself succeed, into slot B; test_flash_install.py tests it."""

@@ -1,13 +1,12 @@
-"""Files that appear whole or not at all, and folders that one process changes at a time."""
+"""Files that appear whole or not at all."""
 
 import contextlib
-import errno
-import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from stagelog.errors import OutputError
+from stagelog.platform.files import is_full, replace, sync_folder
 
 
 @contextlib.contextmanager
@@ -17,7 +16,7 @@ def writing(what: object) -> Iterator[None]:
         yield
     except OSError as error:
         hint = None
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if is_full(error):
             hint = "free some space and repeat the command: what is there is kept"
         raise OutputError(f"{what}: {error.strerror or error}", hint) from error
 
@@ -27,29 +26,14 @@ def write_atomic(path: str | Path, content: bytes) -> None:
     path = Path(path)
     temporary = path.with_name(f".{path.name}.tmp")
     with writing(path):
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        try:
+            with open(temporary, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            replace(temporary, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise
         sync_folder(path.parent)
-
-
-def sync_folder(folder: str | Path) -> None:
-    """Flush the renames in a folder to the disk."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-@contextlib.contextmanager
-def locked_folder(folder: str | Path) -> Iterator[None]:
-    """Lock a folder: no other process is in this block for the same folder meanwhile."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from stagelog.archive.files import locked_folder, write_atomic
+from stagelog.archive.files import write_atomic
 from stagelog.archive.names import is_safe_name
 from stagelog.errors import InputError
+from stagelog.platform.files import locked_folder
 
 MANIFEST = "manifest.json"
 SCHEMA = "stagelog.manifest/1"

@@ -10,7 +10,7 @@ session was overwritten meanwhile).
 """
 
 import contextlib
-import fcntl
+import io
 import json
 import os
 import shutil
@@ -18,16 +18,17 @@ import struct
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import Any, Self
 
 from slog.block import DEVICE_ID, POSITION, SEQ
 from slog.layout import BLOCK_BYTES
 from stagelog.archive.facts import complete_session
-from stagelog.archive.files import locked_folder, sync_folder, write_atomic, writing
+from stagelog.archive.files import write_atomic, writing
 from stagelog.archive.manifest import Entry, load_manifest
 from stagelog.blocks import Identity
 from stagelog.blocks.medium import is_good
 from stagelog.errors import DeviceError, OutputError
+from stagelog.platform.files import lock_file, locked_folder, replace, sync_folder
 
 SYNC_EVERY = 1024  # blocks; what a laptop's own power cut may cost is fetched again
 JOURNAL_SCHEMA = "stagelog.part/1"
@@ -48,7 +49,7 @@ class PartFile:
         self.entry: Entry | None = None
         self._held = bytearray(self.n_blocks)
         self._bad: set[int] = set()
-        self._file: BinaryIO | None = None
+        self._file: io.FileIO | None = None
         self._n_unsynced = 0
         self._first: int = session["data_first"]
         self._ring: int = session["data_end"] - session["data_first"]
@@ -125,10 +126,10 @@ class PartFile:
                 f"{self.n_held:,} blocks of it are kept in {self._part}",
             )
         with writing(self._part):
-            at, left = index * BLOCK_BYTES, memoryview(block)
+            left = memoryview(block)
+            self._disk.seek(index * BLOCK_BYTES)
             while left:
-                n = os.pwrite(self._disk.fileno(), left, at)
-                at, left = at + n, left[n:]
+                left = left[self._disk.write(left) :]
         self._held[index] = good
         self._bad.discard(index)
         if not good:
@@ -163,10 +164,10 @@ class PartFile:
         if len(self.missing()):
             raise OutputError(f"{self._part} does not hold what was written", "replace the disk")
         with writing(self.path), locked_folder(self.folder):
-            os.replace(self._part, self.path)
+            self.close()
+            replace(self._part, self.path)
             sync_folder(self.folder)
         self.entry = complete_session(self.path, self.session, facts)
-        self.close()
         self._journal.unlink(missing_ok=True)
         return self.entry
 
@@ -190,7 +191,7 @@ class PartFile:
         self.close()
 
     @property
-    def _disk(self) -> BinaryIO:
+    def _disk(self) -> io.FileIO:
         if self._file is None:
             raise ValueError(f"{self._part} is not open")
         return self._file
@@ -209,18 +210,24 @@ class PartFile:
 
     def _open(self) -> None:
         write_atomic(self._journal, _journal_text(self.session))
-        with writing(self._part):
+        with writing(self._part), locked_folder(self.folder):
             if not self._part.exists() and self.path.exists():
-                copy = self._part.with_name(f".{self._part.name}.tmp")
-                shutil.copyfile(self.path, copy)
-                os.replace(copy, self._part)
-            self._file = open(self._part, "r+b" if self._part.exists() else "w+b")
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._file.close()
-            raise OutputError(f"{self._part} is being written by another stagelog") from None
+                self._copy_finished()
+            self._file = io.FileIO(self._part, "rb+" if self._part.exists() else "wb+")
+            if not lock_file(self._file.fileno()):
+                self._file.close()
+                raise OutputError(f"{self._part} is being written by another stagelog")
         self._load()
+
+    def _copy_finished(self) -> None:
+        copy = self._part.with_name(f".{self._part.name}.tmp")
+        try:
+            shutil.copyfile(self.path, copy)
+            replace(copy, self._part)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                copy.unlink()
+            raise
 
     def _load(self) -> None:
         """Check what the file holds."""

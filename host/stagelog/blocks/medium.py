@@ -40,6 +40,7 @@ from slog.layout import (
 from stagelog.blocks.layouts import HEADER
 from stagelog.errors import InputError
 from stagelog.pipes import real_path
+from stagelog.platform.files import advise
 
 SESSION_FILE = "session file"
 EXTENT = "extent"
@@ -128,7 +129,7 @@ def _mapped(buf: memoryview) -> mmap.mmap:
 def forget_pages(buf: memoryview) -> None:
     """Release the pages of a mapped file; they are read again when needed."""
     if isinstance(buf.obj, mmap.mmap):
-        buf.obj.madvise(mmap.MADV_DONTNEED)
+        advise(buf.obj, "MADV_DONTNEED")
 
 
 def _headers(buf: memoryview, view: View, places: NDArray[Any]) -> NDArray[Any]:
@@ -409,9 +410,9 @@ def places_to_look_at(medium: Medium, least_seq: int) -> NDArray[Any]:
     first, end = medium.ring
     if end - first <= _ALL_PLACES:
         return np.arange(first, end)
-    _mapped(medium.buf).madvise(mmap.MADV_RANDOM)  # else read-ahead reads most of the card
+    advise(_mapped(medium.buf), "MADV_RANDOM")  # else read-ahead reads most of the card
     places = _sampled(medium, least_seq)
-    _mapped(medium.buf).madvise(mmap.MADV_NORMAL)
+    advise(_mapped(medium.buf), "MADV_NORMAL")
     return places
 
 

@@ -6,17 +6,21 @@ stderr and its exit code; a bug keeps its traceback.
 
 import errno
 import importlib
-import os
 import sys
 from pathlib import Path
 
 import click
 
 from stagelog import __version__
-from stagelog.errors import OutputError, StagelogError, UsageError
+from stagelog.errors import InputError, OutputError, StagelogError, UsageError
+from stagelog.platform import terminal
 
 INTERRUPTED = 130
-_CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+_CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+_OF_A_NAME = (
+    *(errno.EACCES, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOENT, errno.ENOTDIR),
+    *(errno.EPERM, errno.EIO),
+)
 
 VERBS = {
     "loggers": "List the ports on which a logger answers.",
@@ -72,8 +76,10 @@ def group():
 
 def main(args=None):
     """Run the command line and exit."""
+    terminal.prepare_output()
     try:
         code = group.main(args=args, prog_name="stagelog", standalone_mode=False)
+        sys.stdout.flush()
     except StagelogError as error:
         code = _fail(error)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -84,14 +90,22 @@ def main(args=None):
     except (click.Abort, KeyboardInterrupt):
         click.echo("stagelog: interrupted", err=True)
         code = INTERRUPTED
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 1
     except OSError as error:
-        if error.errno not in _CANNOT_WRITE:
-            raise
-        code = _fail(OutputError(f"{error.filename or 'output'}: {error.strerror}"))
+        code = _fail_of_system(error)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail_of_system(error):
+    """Report what the system refuses; raise again what only a bug of ours can cause."""
+    if terminal.is_closed_pipe(error):
+        terminal.discard_output()
+        return 1
+    text = f"{error.filename or 'output'}: {error.strerror}"
+    if error.errno in _CANNOT_WRITE:
+        return _fail(OutputError(text))
+    if error.filename is None or error.errno not in _OF_A_NAME:
+        raise error
+    return _fail(InputError(text, "check the name and who may read it"))
 
 
 def _as_ours(error):

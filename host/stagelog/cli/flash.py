@@ -74,11 +74,11 @@ def _flash(port, board, contents, archive, despite_sessions):
     from stagelog.flash import flash
     from stagelog.flash.remote import Remote
     from stagelog.link import Link
-    from stagelog.ports import SerialStream
+    from stagelog.ports import open_stream
 
     return flash(
         port,
-        lambda tries: Link(SerialStream(port), port, tries=tries),
+        lambda tries: Link(open_stream(port), port, tries=tries),
         Remote(port),
         kind=board,
         settings=contents[0],

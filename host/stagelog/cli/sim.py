@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import signal
 import sys
 import tempfile
 
@@ -10,6 +9,7 @@ import click
 
 from stagelog.cli._common import json_option, print_json, signal_table
 from stagelog.errors import UsageError
+from stagelog.platform.terminal import interrupt_on_ending
 
 LINGER_US = 3_000_000  # after the tape, until the logger reports its bus as silent
 
@@ -69,6 +69,13 @@ LINGER_US = 3_000_000  # after the tape, until the logger reports its bus as sil
     help="sim: the application among models; rp2040: stock MicroPython on an emulated Pico.",
 )
 @click.option("--blank", is_flag=True, help="With --target rp2040: no firmware on it yet.")
+@click.option(
+    "--tcp",
+    type=click.IntRange(0, 65535),
+    metavar="PORT",
+    help="Serve on this TCP port, 0 for any free one.  [default: a pseudo-terminal, where there "
+    "is one]",
+)
 @json_option
 def command(
     log,
@@ -86,6 +93,7 @@ def command(
     runtime,
     target,
     blank,
+    tcp,
     as_json,
 ):
     """Start a simulated logger and print its port; Ctrl-C ends it.
@@ -99,8 +107,16 @@ def command(
         raise UsageError("--fast, --profile or --stall with --target rp2040", "leave them out")
     if blank and target != "rp2040":
         raise UsageError("--blank without --target rp2040", "add it")
+    if tcp is None and os.name == "nt":
+        tcp = 0
+    if tcp is not None and (target == "rp2040" or runtime != "cpython"):
+        raise UsageError(
+            f"--tcp with --{'target rp2040' if target == 'rp2040' else f'runtime {runtime}'}",
+            "only the simulated logger of --target sim in Python serves a TCP port",
+        )
     if runtime != "cpython" and not fast:
         raise UsageError(f"--runtime {runtime} in real time", "add --fast")
+    interrupt_on_ending()
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="stagelog-sim-"))
         args = {
@@ -116,16 +132,14 @@ def command(
         if target == "rp2040":
             logger = _emulate(args["card"], tape, bitrate_bps, seed, blank)
         else:
-            logger = _start(args, tape, folder, fast, runtime)
+            logger = _start(args, tape, folder, fast, runtime, tcp)
         stack.callback(logger.close)
         from stagelog.rig.live import announced
 
         path = stack.enter_context(announced(logger.port, f"sim-{os.getpid()}"))
+        stack.enter_context(contextlib.suppress(KeyboardInterrupt))
         _tell(path, args["card"], tape, as_json)
-        stopped = []
-        signal.signal(signal.SIGTERM, lambda *_: stopped.append(True))
-        with contextlib.suppress(KeyboardInterrupt):
-            logger.run(lambda: stopped)
+        logger.run()
 
 
 def _emulate(card, tape, bitrate_bps, seed, blank):
@@ -137,12 +151,15 @@ def _emulate(card, tape, bitrate_bps, seed, blank):
     return EmulatedLogger(card, tape, bitrate_bps, seed, blank)
 
 
-def _start(args, tape, folder, fast, runtime):
+def _start(args, tape, folder, fast, runtime, tcp):
     from stagelog.rig.live import FastLogger, LiveLogger
     from stagelog.rig.target import tape_events
 
-    if not fast:
-        return LiveLogger(args, tape_events(tape) if tape is not None else ())
+    if tcp is not None or not fast:
+        logger = LiveLogger(args, tape_events(tape) if tape is not None else (), tcp)
+        if fast and tape is not None:
+            logger.play_until(int(tape["t_us"][-1]) + LINGER_US)
+        return logger
     if tape is None:
         return FastLogger(args, _binary(runtime))
     from stagelog.rig.tape import write_tape

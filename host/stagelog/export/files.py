@@ -15,6 +15,7 @@ from typing import Literal, Self
 from stagelog.archive.names import safe_name
 from stagelog.errors import OutputError
 from stagelog.model import FrameTable
+from stagelog.platform.files import is_full, replace
 
 
 class Sink:
@@ -78,7 +79,7 @@ class Sink:
                 for part, path in self._parts:
                     with open(part, "rb+") as file:
                         os.fsync(file.fileno())
-                    os.replace(part, path)
+                    replace(part, path)
                     self.paths.append(path)
         except BaseException:
             self.abort()
@@ -109,8 +110,7 @@ def writing(path: object) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        full = error.errno == 28
-        hint = "free some space and repeat the command" if full else None
+        hint = "free some space and repeat the command" if is_full(error) else None
         raise OutputError(f"cannot write {path}: {error.strerror or error}", hint) from error
 
 

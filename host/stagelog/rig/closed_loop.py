@@ -92,11 +92,8 @@ def closed_loop(schedule, bitrate_bps=BITRATE_BPS, seed=1):
     report, sent = _play(schedule)
     with TemporaryDirectory(prefix="stagelog-loop-") as folder:
         tape, _ = play_on_bus(sent, bitrate_bps, START_US)
-        log = _log_again(tape, Path(folder), bitrate_bps, seed)
-        session = log.sessions[0]
-        logged = session.read_frames()
-        ledger = account(session, log.damaged)
-    return report, compare(sent, tape, logged, ledger.complete)
+        logged, ledger_closes = _log_again(tape, Path(folder), bitrate_bps, seed)
+    return report, compare(sent, tape, logged, ledger_closes)
 
 
 def compare(sent, tape, logged, ledger_closes=True):
@@ -152,7 +149,9 @@ def _play(schedule):
 
 
 def _log_again(tape, folder, bitrate_bps, seed):
-    """Let a simulated logger record a tape; return the Log that was downloaded from it."""
+    """Let a simulated logger record a tape; return (frames, does the ledger close) of what was
+    downloaded from it.
+    """
     n_blocks = len(tape) // FRAMES_PER_BLOCK + int(tape["t_us"][-1]) * BLOCKS_PER_s // 10**6 + 1024
     n_buses = int(tape["bus"].max()) + 1
     settings = {"car": "LOOP", "buses": [{"bitrate_bps": bitrate_bps, "ids": None}] * n_buses}
@@ -166,7 +165,9 @@ def _log_again(tape, folder, bitrate_bps, seed):
         fetch_session(link, link.list_sessions()[0], folder / "archive", facts_of(hello))
     finally:
         target.close()
-    return read_log(find_sessions(folder)[0].path)
+    log = read_log(find_sessions(folder)[0].path)
+    session = log.sessions[0]
+    return session.read_frames(), account(session, log.damaged).complete
 
 
 def _content(frames):

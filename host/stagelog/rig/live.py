@@ -1,20 +1,25 @@
 """A simulated logger as a live process: real time, its service link is a pseudo-terminal, like a
-board on a cable.
+board on a cable, or a TCP port where there is no such terminal.
 """
 
 import contextlib
 import errno
 import os
+import socket
 import subprocess
 import time
-import tty
+from pathlib import Path
 
 from stagelog.errors import DeviceError
 from stagelog.link import Link
-from stagelog.ports import SerialStream, simulator_folder
+from stagelog.ports import SOCKET, SerialStream, simulator_folder
 from stagelog.rig.logger import VirtualLogger, spawn
 
 PASS_S = 0.001
+_STEP_US = 200_000
+
+
+LOCALHOST = "127.0.0.1"
 
 
 class PtyLink:
@@ -23,10 +28,8 @@ class PtyLink:
     """
 
     def __init__(self):
-        self._master, self._slave = os.openpty()
-        tty.setraw(self._slave)
+        self._master, self._slave, self.port = open_pty()
         os.set_blocking(self._master, False)
-        self.port = os.ttyname(self._slave)
 
     def read(self, buf):
         """Fill `buf` with what has come; return how much."""
@@ -54,19 +57,95 @@ class PtyLink:
         os.close(self._slave)
 
 
+class TcpLink:
+    """The logger's end of a TCP port of this computer, which one host at a time may open.
+
+    Invariant: never blocks; what is sent while nobody is connected is lost, as on a cable.
+    """
+
+    def __init__(self, port=0):
+        try:
+            self._server = socket.create_server((LOCALHOST, port))
+        except (OSError, OverflowError) as error:
+            raise DeviceError(
+                f"TCP port {port}: {error}", "choose another, or 0 for any"
+            ) from None
+        self._server.setblocking(False)
+        self._host = None
+        self.port = f"socket://{LOCALHOST}:{self._server.getsockname()[1]}"
+
+    def read(self, buf):
+        """Fill `buf` with what has come; return how much."""
+        if self._host is None:
+            with contextlib.suppress(BlockingIOError):
+                self._host, _ = self._server.accept()
+                self._host.setblocking(False)
+            return 0
+        try:
+            n = self._host.recv_into(buf)
+        except BlockingIOError:
+            return 0
+        except OSError:
+            n = 0
+        if not n:
+            self._hang_up()
+        return n
+
+    def write(self, buf, at, n):
+        """Send what fits of `n` bytes of `buf` from `at`; return how much."""
+        if self._host is None:
+            return n
+        try:
+            return self._host.send(memoryview(buf)[at : at + n])
+        except BlockingIOError:
+            return 0
+        except OSError:
+            self._hang_up()
+            return n
+
+    def close(self):
+        """Unplug."""
+        self._hang_up()
+        self._server.close()
+
+    def _hang_up(self):
+        if self._host is not None:
+            self._host.close()
+            self._host = None
+
+
+def open_pty():
+    """Return (master, slave, name) of a new pseudo-terminal that changes no byte; DeviceError
+    where there is none.
+    """
+    try:
+        import tty
+
+        master, slave = os.openpty()
+    except (ImportError, AttributeError, OSError) as error:
+        raise DeviceError(
+            f"no pseudo-terminal on this system: {error}", "use a TCP port: 'stagelog sim --tcp 0'"
+        ) from None
+    tty.setraw(slave)
+    return master, slave, os.ttyname(slave)
+
+
 @contextlib.contextmanager
 def announced(port, name):
-    """Make a link to `port` where `stagelog loggers` searches, as long as the context lasts; yield
-    its path.
+    """Make `port` known where `stagelog loggers` searches, as long as the context lasts; yield the
+    name under which other commands open it.
     """
     folder = simulator_folder()
     os.makedirs(folder, mode=0o700, exist_ok=True)
     path = os.path.join(folder, name)
     with contextlib.suppress(FileNotFoundError):
         os.unlink(path)
-    os.symlink(port, path)
+    if port.startswith(SOCKET):
+        Path(path).write_text(port, encoding="ascii")
+    else:
+        os.symlink(port, path)
     try:
-        yield path
+        yield port if port.startswith(SOCKET) else path
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
@@ -75,10 +154,21 @@ def announced(port, name):
 class LiveLogger(VirtualLogger):
     """A logger that follows the wall clock. `args` as in `rig.sim.device.DEFAULTS`; `events` is
     played as time goes by.
+
+    tcp  number of the TCP port to serve instead of a pseudo-terminal, 0 for any
     """
 
-    def __init__(self, args, events=()):
-        super().__init__(args, events, PtyLink())
+    def __init__(self, args, events=(), tcp=None):
+        super().__init__(args, events, PtyLink() if tcp is None else TcpLink(tcp))
+
+    def play_until(self, t_us, show=None):
+        """Run in virtual time, as fast as this machine can, until `t_us`; `show` is called with
+        (done, in all) in microseconds.
+        """
+        while (now_us := self.world.clock.now_us) < t_us:
+            self.world.run_until(min(t_us, now_us + _STEP_US))
+            if show:
+                show(self.world.clock.now_us, t_us)
 
     @property
     def port(self):
@@ -104,9 +194,7 @@ class FastLogger:
     """
 
     def __init__(self, args, runtime=None):
-        self._master, self._slave = os.openpty()
-        tty.setraw(self._slave)
-        self.port = os.ttyname(self._slave)
+        self._master, self._slave, self.port = open_pty()
         self._process = spawn(args, runtime, self._master, self._master)
 
     def wait_until(self, t_us, timeout_s=600):

@@ -1,0 +1,10 @@
+"""What differs between Linux, macOS and Windows; the rest of stagelog asks here.
+
+    files      renames, locks, flushes, hints to the memory of a mapped file
+    drives     disks in this computer's reader: size, model, where they are mounted, ejecting
+    terminal   output that the console cannot show, a closed pipe, signals that end a program
+
+No other module of the host asks for os.name or imports a module that only one system has. What
+needs a pseudo-terminal or a compiler stays in `rig`. host/tests/windows_like.py runs
+the verbs without what Windows lacks; no real Windows or macOS has run them yet.
+"""

@@ -1,0 +1,88 @@
+"""Renames, locks and flushes that mean the same on every system.
+
+All raise OSError; `archive.files.writing` makes an OutputError of it.
+"""
+
+import contextlib
+import errno
+import mmap
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_LOCK_NAME = ".stagelog.lock"
+_REPLACE_TRIES = 20
+_REPLACE_WAIT_s = 0.05
+
+
+def is_full(error: OSError) -> bool:
+    """Return whether the disk, the quota or the largest size of a file is used up."""
+    return error.errno in _FULL
+
+
+def replace(source: str | Path, target: str | Path) -> None:
+    """Give `source` the name `target`, at once, also if a file of this name exists.
+
+    On Windows a virus scanner or an indexer may hold either file for a moment: tries for a second.
+    """
+    for n_left in reversed(range(_REPLACE_TRIES)):
+        try:
+            return os.replace(source, target)
+        except PermissionError:
+            if os.name != "nt" or not n_left:
+                raise
+            time.sleep(_REPLACE_WAIT_s)
+
+
+def sync_folder(folder: str | Path) -> None:
+    """Flush the renames in a folder to the disk; NTFS does so by itself."""
+    if os.name == "nt":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def lock_file(handle: int) -> bool:
+    """Lock an open file for this process until it is closed; False if another one has it."""
+    from filelock import lock_descriptor
+
+    return lock_descriptor(handle, blocking=False)
+
+
+@contextlib.contextmanager
+def locked_folder(folder: str | Path) -> Iterator[None]:
+    """Lock a folder: no other process is in this block for the same folder meanwhile.
+
+    Windows cannot open a folder: there a small file in it is locked.
+    """
+    from filelock import lock_descriptor
+
+    if os.name == "nt":
+        handle = os.open(Path(folder) / _LOCK_NAME, os.O_RDWR | os.O_CREAT)
+    else:
+        handle = os.open(folder, os.O_RDONLY)
+    try:
+        lock_descriptor(handle)
+        yield
+    finally:
+        os.close(handle)
+
+
+def user_folder() -> Path:
+    """Return a folder for what running programs of this user leave to each other; not made."""
+    if os.name == "nt":
+        return Path(tempfile.gettempdir()) / "stagelog"
+    base = os.environ.get("XDG_RUNTIME_DIR")
+    return Path(base or f"/tmp/stagelog-{os.getuid()}")
+
+
+def advise(mapped: mmap.mmap, advice: str) -> None:
+    """Give the system a hint on how a mapped file is read ("MADV_RANDOM"), where it takes any."""
+    if hasattr(mapped, "madvise") and hasattr(mmap, advice):
+        mapped.madvise(getattr(mmap, advice))

@@ -1,0 +1,43 @@
+"""Output and signals of a program that a terminal, a pipe or a script runs.
+
+A character that the console cannot show becomes "?"; a reader that goes away early ends the
+program without a message; a terminal that is closed ends it as Ctrl-C does, cleaning up included.
+"""
+
+import contextlib
+import errno
+import os
+import signal
+import sys
+from typing import Any
+
+_ENDINGS = ("SIGTERM", "SIGHUP", "SIGBREAK")
+
+
+def prepare_output() -> None:
+    """Let stdout and stderr replace what their encoding lacks."""
+    streams: tuple[Any, ...] = (sys.stdout, sys.stderr)
+    for stream in streams:
+        with contextlib.suppress(AttributeError, ValueError, OSError):
+            stream.reconfigure(errors="replace")
+
+
+def is_closed_pipe(error: OSError) -> bool:
+    """Return whether a write failed because its reader has gone; Windows reports EINVAL."""
+    return isinstance(error, BrokenPipeError) or (os.name == "nt" and error.errno == errno.EINVAL)
+
+
+def discard_output() -> None:
+    """Send what stdout still holds to nowhere: its reader has gone."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def interrupt_on_ending() -> None:
+    """Raise KeyboardInterrupt, as Ctrl-C does, also when the program is asked to end and when its
+    terminal is closed.
+    """
+    for name in _ENDINGS:
+        number = getattr(signal, name, None)
+        if number is not None:
+            signal.signal(number, signal.default_int_handler)
