@@ -1,0 +1,13 @@
+"""A second virtual car, written without sight of the first: the detectors' judge.
+
+cars       parameters of a car, drawn anew for every drive around the profile, near or far
+terrain    ground by kind, and which kinds are for tuning and which only for scoring
+dynamics   seven degrees of freedom, many cars at once
+truth      flights and landing peaks, from the contact forces alone
+sensors    what IMU, dampers and wheel sensors read
+frames     the readings as CAN frames of the shipped DBC
+faults     sensors that are gone, stuck, frozen, noisy
+drives     drives made and kept in the cache
+scores     what the detectors found beside what was
+tables     the scores as tables
+"""

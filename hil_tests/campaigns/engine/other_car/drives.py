@@ -1,0 +1,142 @@
+"""Drives of the second virtual car: made many at once, kept in the cache.
+
+A drive is fully named by (kind, distance, number); tuning and scoring never share one.
+"""
+
+import functools
+import hashlib
+import json
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from campaigns.engine.other_car import cars as car_parameters
+from campaigns.engine.other_car import dynamics, frames, sensors, terrain, truth
+from campaigns.engine.other_car.world import World
+from stagelog.profile import dbc_file, load_profile
+from stagelog.rig.runtimes import cache_path
+
+_SOURCES = ("cars", "dynamics", "frames", "sensors", "terrain", "truth", "world")
+_BATCH = 160  # an array of 40 costs a step nearly what one of 160 does
+_SLICE = 40
+
+
+class Name(NamedTuple):
+    """Which drive: kind of terrain, near or far, number."""
+
+    kind: str
+    distance: str
+    number: int
+
+    @property
+    def seed(self):
+        """Return what car, ground and sensors are drawn from."""
+        first = terrain.FIRST_SEED[terrain.set_of(self.kind)]
+        place = 2 * terrain.KINDS.index(self.kind) + (self.distance == "far")
+        return first + 10_000 * place + self.number
+
+
+@dataclass(slots=True)
+class Drive:
+    """Frames of the car's bus and what truly happened."""
+
+    name: Name
+    frames: np.ndarray
+    flights: list
+    km: float
+    seconds: float
+
+
+def names_of(kinds, distances, n_drives):
+    """Return the Names of a set; of kinds in which the car stands a quarter is enough."""
+    names = []
+    for kind in kinds:
+        stands = kind in ("ferry", "trailer", "crane", "jack_spin")
+        count = max(1, n_drives // 4) if stands else n_drives
+        names += [Name(kind, d, i) for d in distances for i in range(count)]
+    return names
+
+
+def load_drive(name, profile="d7xr"):
+    """Return a Drive that `make_drives` has made."""
+    with np.load(_path(name, profile)) as kept:
+        facts = json.loads(str(kept["facts"]))
+        flights = [truth.Flight(*row) for row in facts["flights"]]
+        return Drive(name, kept["frames"], flights, facts["km"], facts["seconds"])
+
+
+def make_drives(names, jobs=1, profile="d7xr", progress=lambda done, of: None):
+    """Make the drives that the cache lacks."""
+    missing = [name for name in names if not _path(name, profile).exists()]
+    batches = [missing[i : i + _BATCH] for i in range(0, len(missing), _BATCH)]
+    if not batches:
+        return
+    if jobs == 1 or len(batches) == 1:
+        for done, batch in enumerate(batches, 1):
+            _make_batch(profile, batch)
+            progress(done, len(batches))
+        return
+    with ProcessPoolExecutor(jobs) as pool:
+        run = functools.partial(_make_batch, profile)
+        for done, _ in enumerate(pool.map(run, batches), 1):
+            progress(done, len(batches))
+
+
+def _make_batch(profile, names):
+    seeds = [name.seed for name in names]
+    cars = car_parameters.draw_cars(seeds, [name.distance for name in names], profile)
+    seconds = terrain.DRIVE_s
+    grounds = [terrain.make_ground(name.kind, name.seed) for name in names]
+    kept = dynamics.simulate(cars, World(grounds, cars, seconds, seeds), seconds)
+    for first in range(0, len(names), _SLICE):
+        some = slice(first, first + _SLICE)
+        part = {column: array[..., some] for column, array in kept.items()}
+        _finish(profile, names[some], cars.take(some), part)
+
+
+def _finish(profile, names, cars, kept):
+    """Add sensors and truth to simulated drives, and save them."""
+    rng = np.random.default_rng([name.seed for name in names])
+    car = load_profile(profile)
+    force = sensors.specific_force(kept)
+    smooth = np.linalg.norm(truth.low_pass(force, car.airborne.acc_filter_Hz), axis=-1)
+    acc, rates = sensors.imu(cars, kept, force, rng)
+    damper = sensors.dampers(cars, kept, rng)
+    wheel = sensors.wheels(cars, kept, rng, car.tyres.circumference_m)
+    weight = (cars.sprung_kg + cars.unsprung_kg.sum(0)) * car_parameters.G_ms2
+    for i, name in enumerate(names):
+        steps = truth.valid_steps(kept["pitch"][:, i], kept["roll"][:, i])
+        carried = kept["tyres"][:steps, i] + kept["other"][:steps, i]
+        found = truth.flights(carried, weight[i], smooth[:, i])
+        readings = frames.readings_of(cars, i, profile, acc, rates, damper, wheel, kept)
+        table = frames.frames_of(readings, steps, name.seed, profile)
+        way = kept["at"][:steps, i]
+        _save(name, profile, table, found, float(way[-1] - way[0]) / 1e3, steps)
+
+
+def _save(name, profile, table, found, km, steps):
+    path = _path(name, profile)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    facts = {"flights": found, "km": km, "seconds": steps * dynamics.STEP_s}
+    part = path.with_suffix(f".{name.seed}.part.npz")
+    np.savez_compressed(part, frames=table, facts=json.dumps(facts))
+    part.replace(path)
+
+
+def _path(name, profile):
+    file = f"{name.kind}-{name.distance}-{name.number}.npz"
+    return cache_path() / "other_car" / _digest(profile) / file
+
+
+@functools.cache
+def _digest(profile):
+    """Return a name for these drives: of the sources, the profile and the DBC."""
+    car = load_profile(profile)
+    files = [Path(__file__).parent / f"{name}.py" for name in _SOURCES]
+    digest = hashlib.sha256()
+    for path in (*files, Path(car.path), Path(dbc_file(car))):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]

@@ -1,0 +1,253 @@
+"""What the detectors found beside what truly was, over many drives.
+
+A found flight and a true one are the same, one to one, if they overlap by at least SAME of the
+longer union of both; the best pairs first. A flight is false if it was reported with its landing
+and no moment without contact force (KEEP_s and longer) lies within NEAR_s of it.
+"""
+
+import functools
+import math
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from campaigns.engine.other_car import drives, faults, terrain, truth
+from campaigns.engine.other_car.frames import START_us
+from stagelog.events import compile_table, read_events, recompute
+from stagelog.events.reading import flights_of
+from stagelog.profile import dbc_file, load_profile
+
+BANDS = {
+    "0.1-0.2 s": (0.1, 0.2),
+    "0.2-0.4 s": (0.2, 0.4),
+    "0.4-0.8 s": (0.4, 0.8),
+    "0.8-1.5 s": (0.8, 1.5),
+    "> 1.5 s": (1.5, 99.0),
+}
+SAME = 0.3
+NEAR_s = 0.1
+
+
+@dataclass(slots=True)
+class Score:
+    """Sums over drives. Errors in s, found less true."""
+
+    n_drives: int = 0
+    km: float = 0.0
+    hours: float = 0.0
+    true: Counter = field(default_factory=Counter)
+    found: Counter = field(default_factory=Counter)
+    overlapped: Counter = field(default_factory=Counter)
+    n_false: int = 0
+    onset: list = field(default_factory=list)
+    landing: list = field(default_factory=list)
+    peak: list = field(default_factory=list)
+    confidence: list = field(default_factory=list)
+    false_confidence: list = field(default_factory=list)
+    told: Counter = field(default_factory=Counter)
+
+    def add(self, other: "Score") -> None:
+        """Add the sums of another."""
+        for name in self.__slots__:
+            value = getattr(other, name)
+            if isinstance(value, Counter):
+                getattr(self, name).update(value)
+            else:
+                setattr(self, name, getattr(self, name) + value)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A reported flight. Times in s since the start of the drive."""
+
+    onset_s: float
+    landing_s: float
+    peak_g: float
+    confidence_pct: int
+
+
+def wilson(hits: int, n: int, z: float = 1.96) -> tuple[float, float]:
+    """Return the 95 % interval of a share, in per cent, by Wilson's score."""
+    if not n:
+        return 0.0, 100.0
+    p, zz = hits / n, z * z / n
+    middle = (p + zz / 2) / (1 + zz)
+    half = z / (1 + zz) * math.sqrt(p * (1 - p) / n + zz / (4 * n))
+    return 100 * max(0.0, middle - half), 100 * min(1.0, middle + half)
+
+
+@functools.cache
+def signal_table(profile: str):
+    """Return the profile's signal table without the alarms that flights do not need."""
+    car = load_profile(profile)
+    oils = set(car.roles.diff_temperature)  # the diff model asks for their limits
+    needed = {key: alarm for key, alarm in car.alarm.items() if oils & set(alarm.signals)}
+    return compile_table(replace(car, alarm=needed), dbc_file(car))
+
+
+def detect(frames, profile: str = "d7xr"):
+    """Return ([Found], events in words) of frames: the host's recomputation, as in a report."""
+    table = signal_table(profile)
+    events = recompute(frames, table)
+    found = []
+    for flight in flights_of(events):
+        onset = (flight["onset_us"] - START_us) / 1e6
+        landing = onset + flight["airtime_ms"] / 1e3
+        found.append(Found(onset, landing, flight["peak_g"], flight["confidence_pct"]))
+    return found, read_events(events, table)
+
+
+def score_drive(true, found, km: float = 0.0, seconds: float = 0.0) -> Score:
+    """Return the Score of one drive; `true` holds truth.Flight, `found` holds Found."""
+    score = Score(n_drives=1, km=km, hours=seconds / 3600)
+    asked = [f for f in true if f.airtime_s >= truth.MIN_FLIGHT_s and f.landing_s < seconds]
+    found = [f for f in found if f.onset_s < seconds - 0.3]
+    for flight in asked:
+        score.true[band_of(flight)] += 1
+        score.overlapped[band_of(flight)] += any(_overlap(flight, f) > 0 for f in found)
+    pairs = [(_share(t, f), i, j) for i, t in enumerate(asked) for j, f in enumerate(found)]
+    used_true, used_found = set(), set()
+    for share, i, j in sorted(pairs, reverse=True):
+        if share < SAME or i in used_true or j in used_found:
+            continue
+        used_true.add(i)
+        used_found.add(j)
+        t, f = asked[i], found[j]
+        score.found[band_of(t)] += 1
+        score.onset.append(f.onset_s - t.onset_s)
+        score.landing.append(f.landing_s - t.landing_s)
+        score.peak.append(f.peak_g / t.peak_g)
+        score.confidence.append(f.confidence_pct)
+    for j, f in enumerate(found):
+        near = (
+            t.onset_s - NEAR_s < f.landing_s and f.onset_s < t.landing_s + NEAR_s for t in true
+        )
+        if j not in used_found and not any(near):
+            score.n_false += 1
+            score.false_confidence.append(f.confidence_pct)
+    return score
+
+
+def band_of(flight) -> str:
+    """Return the name of the duration class of a true flight."""
+    return next(name for name, (low, high) in BANDS.items() if low <= flight.airtime_s < high)
+
+
+def _overlap(t, f):
+    return min(t.landing_s, f.landing_s) - max(t.onset_s, f.onset_s)
+
+
+def _share(t, f):
+    both = _overlap(t, f)
+    all_of = max(t.landing_s, f.landing_s) - min(t.onset_s, f.onset_s)
+    return both / all_of if both > 0 else 0.0
+
+
+def judge(name, profile="d7xr", fault=None, rules=()):
+    """Return {detector: Score} of one drive, with a sensor fault if one is named.
+
+    rules  {name: function of (t, acc)}: detectors of others, on the same accelerations
+    """
+    drive = drives.load_drive(name, profile)
+    table, since_s = drive.frames, 0.0
+    if fault:
+        since_s = faults.SINCE_s
+        table = faults.apply(fault, table, name.seed)
+    found, events = detect(table, profile)
+    true = [f for f in drive.flights if f.onset_s >= since_s]
+    found = [f for f in found if f.onset_s >= since_s - NEAR_s]
+    scores = {"stagelog": score_drive(true, found, drive.km, drive.seconds)}
+    scores["stagelog"].told = told(events, since_s)
+    for rule, run in dict(rules).items():
+        spans = run(*_accelerations(table))
+        others = [Found(a, b, math.nan, 0) for a, b, _ in spans]
+        scores[rule] = score_drive(true, others, drive.km, drive.seconds)
+    return scores
+
+
+def told(events, since_s):
+    """Return which sensors and messages were named as bad after a time, each once a drive."""
+    names = {
+        str(fact.get("signal") or fact.get("message"))
+        for fact in events
+        if fact["name"] in ("sensor", "message")
+        and fact["state"] not in ("good", "back", "present")
+        and fact["t_us"] >= START_us + since_s * 1e6
+    }
+    return Counter(names)
+
+
+def _accelerations(table):
+    """Return (t s, m/s^2 [n, 3]) at 100 Hz, as the rules of others take them."""
+    rows = table[table["can_id"] == 0x80][::2]
+    raw = rows["data"][:, :6].copy().view("<i2").reshape(-1, 3)
+    return (rows["t_us"] - START_us) / 1e6, raw * 0.005
+
+
+def judge_all(names, jobs=1, profile="d7xr", fault=None, rules=()):
+    """Return {(detector, kind, distance): Score}."""
+    run = functools.partial(judge, profile=profile, fault=fault, rules=rules)
+    if jobs == 1:
+        results = map(run, names)
+        return _sum(names, results)
+    with ProcessPoolExecutor(jobs) as pool:
+        return _sum(names, pool.map(run, names, chunksize=4))
+
+
+def _sum(names, results):
+    sums = {}
+    for name, found in zip(names, results, strict=True):
+        for detector, score in found.items():
+            key = (detector, name.kind, name.distance)
+            sums.setdefault(key, Score()).add(score)
+    return sums
+
+
+def total(scores, wanted) -> Score:
+    """Return the sum of the scores whose key `wanted` accepts."""
+    out = Score()
+    for key, score in scores.items():
+        if wanted(*key):
+            out.add(score)
+    return out
+
+
+def row(score: Score) -> dict:
+    """Return the figures of a Score; None where nothing was asked."""
+    out = {"drives": score.n_drives, "km": round(score.km, 1), "hours": round(score.hours, 2)}
+    for band in BANDS:
+        n, hits = score.true[band], score.found[band]
+        out[band] = {
+            "true": n,
+            "found": hits,
+            "pct": round(100 * hits / n, 1) if n else None,
+            "interval_pct": [round(x, 1) for x in wilson(hits, n)] if n else None,
+            "overlapped": score.overlapped[band],
+        }
+    for name in ("onset", "landing"):
+        errors = np.abs(getattr(score, name)) * 1e3
+        for label, q in (("median", 50), ("p95", 95)):
+            value = float(np.percentile(errors, q)) if len(errors) else None
+            out[f"{name}_{label}_ms"] = None if value is None else round(value)
+    ratio = np.array(score.peak)
+    for label, q in (("p5", 5), ("p50", 50), ("p95", 95)):
+        known = len(ratio) and not np.isnan(ratio).any()
+        out[f"peak_{label}"] = round(float(np.percentile(ratio, q)), 2) if known else None
+    out["false"] = score.n_false
+    out["false_per_100km"] = round(100 * score.n_false / score.km, 2) if score.km > 1 else None
+    most = _poisson_upper(score.n_false)
+    out["false_at_most_per_100km"] = round(100 * most / score.km, 2) if score.km > 1 else None
+    return out
+
+
+def _poisson_upper(n):
+    """Return the upper end of the 95 % interval of a Poisson count (Byar's approximation)."""
+    m = n + 1
+    return m * (1 - 1 / (9 * m) + 1.96 / (3 * math.sqrt(m))) ** 3
+
+
+def kinds_of(which: str) -> tuple[str, ...]:
+    """Return the kinds of "tuning", "scoring" or "all"."""
+    return {"tuning": terrain.TUNING, "scoring": terrain.SCORING, "all": terrain.KINDS}[which]

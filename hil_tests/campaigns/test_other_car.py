@@ -1,0 +1,254 @@
+"""The second virtual car's physics against hand computation, and its scores against small cases.
+
+Every expected value is worked out in the test's docstring; nothing comes from the first car.
+"""
+
+import numpy as np
+import pytest
+
+from campaigns.engine.other_car import (
+    cars,
+    drives,
+    dynamics,
+    faults,
+    frames,
+    scores,
+    terrain,
+    truth,
+)
+from campaigns.engine.other_car.terrain import Ground
+from campaigns.engine.other_car.world import World
+
+G = 9.80665
+CELLS = round(terrain.LENGTH_m / terrain.GRID_m)
+
+
+def flat(**more):
+    return Ground(
+        left=np.zeros(CELLS),
+        right=np.zeros(CELLS),
+        speed_ms=np.zeros(round(terrain.LENGTH_m)),
+        yaw_rads=np.zeros(round(terrain.LENGTH_m)),
+        **more,
+    )
+
+
+def drive(ground, car=None, seconds=4.0, speed0=None):
+    car = car or cars.nominal_car()
+    return dynamics.simulate(car, World([ground], car, seconds, [0]), seconds, speed0)
+
+
+def test_a_car_at_rest_stands_as_deep_as_its_weight_and_springs_say():
+    """Moments about the rear axle: front axle carries ms*g*rear/(front+rear), each spring half of
+    it, less the preload: c = (F - P)/k. The tyres carry (ms + mu)*g.
+    """
+    car = cars.nominal_car()
+    kept = drive(flat(parked=True), car, 2.0)
+    ms, a, b = car.sprung_kg[0], car.front_m[0], car.rear_m[0]
+    front = ms * G * b / (a + b) / 2
+    rear = ms * G * a / (a + b) / 2
+    c = kept["damper"][-1, :, 0]
+    assert c[:2] == pytest.approx((front - 1200) / 40000, abs=0.0005)
+    assert c[2:] == pytest.approx((rear - 1200) / 45000, abs=0.0005)
+    assert kept["tyres"][-1, 0] == pytest.approx((ms + 390) * G, rel=1e-3)
+    assert kept["fz"][-1, 0] == pytest.approx(G, abs=0.01)
+
+
+@pytest.mark.parametrize("height", [0.3, 1.2])
+def test_a_dropped_car_falls_for_the_square_root_of_2_h_by_g(height):
+    """Held by a crane with hanging wheels, let go, wheels h above the ground: t = sqrt(2h/g),
+    0.247 s for 0.3 m and 0.495 s for 1.2 m. While the hooks hold, nothing flies.
+    """
+    car = cars.nominal_car()
+    hold = [(0.0, -1.0), (0.5, -0.4), (4.0, 1.9), (6.0, 1.9), (6.005, -1.0), (9.0, -1.0)]
+    ground = flat(parked=True, hold=[(1.3, hold), (-1.3, hold)])
+    kept = drive(ground, car, 7.5)
+    before = kept["other"][5900, 0]
+    assert before == pytest.approx((car.sprung_kg[0] + 390) * G, rel=0.02)
+    assert kept["tyres"][5900, 0] == 0
+    # A second world, lifted less, so that the wheels hang `height` above the ground.
+    clear = _clearance(kept, car)
+    lift = 1.9 - (clear - height)
+    hold = [(t, min(z, lift) if z > 0 else z) for t, z in hold]
+    kept = drive(flat(parked=True, hold=[(1.3, hold), (-1.3, hold)]), car, 7.5)
+    carried = kept["tyres"][:, 0] + kept["other"][:, 0]
+    smooth = np.abs(kept["fz"][:, 0])
+    found = truth.flights(carried, (car.sprung_kg[0] + 390) * G, smooth)
+    assert found[0].onset_s == pytest.approx(6.0, abs=0.01)
+    assert found[0].airtime_s == pytest.approx((2 * height / G) ** 0.5, rel=0.04)
+
+
+def _clearance(kept, car):
+    """Return how high the wheels hang, from where the hooks hold the body.
+
+    The hook's spring gives by weight/stiffness; the stop stretches by (P + mu g)/k_stop.
+    """
+    give = (car.sprung_kg[0] + 390) * G / 2 / 4.0e5
+    droop = (car.sprung_kg[0] * G / 4 - 1200) / car.spring[:, 0].mean()
+    hang = (1200 + 97.5 * G) / dynamics.DROOP_STOP
+    return 1.9 - droop - give - hang
+
+
+def test_a_hanging_wheel_rings_on_its_stop_with_the_root_of_k_by_m():
+    """Full droop, body held: sqrt((6.0e5 + 4.0e4)/95) / 2 pi = 13.06 Hz for a front wheel."""
+    car = cars.nominal_car()
+    c, v, crossings = np.full((4, 1), -0.0005), np.zeros((4, 1)), []
+    rest = -(1200 + 95 * G) / (dynamics.DROOP_STOP + 40000)
+    for k in range(1000):
+        force = dynamics.spring_force(car, c)
+        v = v + dynamics.STEP_s * (-force / car.unsprung_kg - G)
+        before, c = c, c + dynamics.STEP_s * v
+        if (before[0, 0] - rest) * (c[0, 0] - rest) < 0 and v[0, 0] > 0:
+            crossings.append(k)
+    period_s = np.diff(crossings).mean() * dynamics.STEP_s
+    assert 1 / period_s == pytest.approx(13.06, rel=0.02)
+
+
+def test_the_damper_gives_what_the_profile_says_at_its_rated_speed():
+    """4,800 Ns/m at 1 m/s is 4,800 N against extension, 3,400 N against compression."""
+    car = cars.nominal_car()
+    car.after_knee[:] = 0.6
+    speed = np.full((4, 1), 1.0)
+    assert dynamics.damper_force(car, -speed)[0, 0] == pytest.approx(-4800)
+    assert dynamics.damper_force(car, speed)[0, 0] == pytest.approx(3400)
+    # Below the knee of 0.25 m/s: 0.25 + 0.6 * 0.75 = 0.70, so 1/0.70 of the rated slope.
+    assert dynamics.damper_force(car, 0.1 * speed)[0, 0] == pytest.approx(340 / 0.70)
+
+
+def test_in_the_air_the_centre_of_gravity_falls_freely_and_no_energy_appears():
+    """No force from outside: the body's and the wheels' momentum together change by g only, and
+    kinetic + spring + potential energy can only fall by the dampers.
+    """
+    car = cars.nominal_car()
+    hold = [(0.0, 1.5), (2.0, 1.5), (2.005, -9.0), (9.0, -9.0)]
+    kept = drive(flat(parked=True, hold=[(1.3, hold), (-1.3, hold)]), car, 2.4)
+    air = slice(2040, 2300)
+    assert (kept["tyres"][air, 0] + kept["other"][air, 0] == 0).all()
+    # Wheel acceleration = body acceleration + second difference of compression (level body).
+    fz, c = kept["fz"][:, 0].astype(float), kept["damper"][:, :, 0].astype(float)
+    cdd = np.zeros_like(c)
+    cdd[1:-1] = (c[2:] - 2 * c[1:-1] + c[:-2]) / 1e-6
+    body = fz - G
+    pitch_acc = np.gradient(kept["pitch_rate"][:, 0].astype(float), 1e-3)
+    x = np.array([car.front_m[0]] * 2 + [-car.rear_m[0]] * 2)
+    wheels = body[:, None] - pitch_acc[:, None] * x + cdd
+    total = car.sprung_kg[0] * body + (car.unsprung_kg[:, 0] * wheels).sum(1)
+    mass = car.sprung_kg[0] + 390
+    assert np.mean(total[air]) / mass == pytest.approx(-G, abs=0.05)
+
+
+def test_a_tyre_gives_back_the_momentum_that_it_took():
+    """A wheel alone on an undamped tyre leaves with the speed it came with: 2 m/s down, 2 m/s up.
+    sqrt(k/m) = 58.04/s; half a period 54.1 ms and, since it rests 2.9 mm deep and goes 34.5 mm,
+    2*atan(2.9/34.5)/58.04 = 2.9 ms more.
+    """
+    car = cars.nominal_car()
+    car.tyre_damping[:] = 0.0
+    z, v, touched = np.zeros((4, 1)), np.full((4, 1), -2.0), 0
+    while z[0, 0] <= 0:
+        v = v + dynamics.STEP_s * (dynamics.tyre_force(car, -z, -v) / car.unsprung_kg - G)
+        z = z + dynamics.STEP_s * v
+        touched += 1
+    assert v[0, 0] == pytest.approx(2.0, rel=0.02)
+    assert touched == pytest.approx(57, abs=2)
+    assert dynamics.tyre_force(car, -z, -v)[0, 0] == 0
+
+
+def test_wheels_spin_up_only_without_load():
+    """On the ground slip stays below 30 %; torque in the air turns wheels faster than the road."""
+    ground = flat()
+    ground.speed_ms[:] = 15.0
+    ground.left[2000:2300] = ground.right[2000:2300] = np.linspace(0, 1.5, 300)
+    kept = drive(ground, seconds=14.0, speed0=[15.0])
+    on = kept["tyres"][:, 0] > 20e3
+    air = kept["tyres"][:, 0] == 0
+    slip = kept["wheel"][:, :, 0].max(1) / np.maximum(kept["speed"][:, 0], 1)
+    assert air.sum() > 200
+    assert np.median(slip[on]) < 1.1
+    assert slip[air].max() > slip[on & (kept["at"][:, 0] < 95)].max()
+
+
+def test_tuning_and_scoring_share_neither_kind_nor_seed():
+    assert not set(terrain.TUNING) & set(terrain.SCORING)
+    seeds = {which: set() for which in ("tuning", "scoring")}
+    for name in drives.names_of(terrain.KINDS, cars.DISTANCES, 50):
+        seeds[terrain.set_of(name.kind)].add(name.seed)
+    assert not seeds["tuning"] & seeds["scoring"]
+    assert sum(map(len, seeds.values())) == len(drives.names_of(terrain.KINDS, cars.DISTANCES, 50))
+
+
+def test_near_and_far_cars_stay_within_what_the_issue_names():
+    """Near: springs within 10 %; far: springs to 18 % (and sides 5 % of that), friction 0.5-2."""
+    near = cars.draw_cars(list(range(200)), ["near"] * 200)
+    far = cars.draw_cars(list(range(200)), ["far"] * 200)
+    nominal = np.array([40000, 40000, 45000, 45000.0])[:, None]
+    assert np.abs(near.spring / nominal - 1).max() < 0.10
+    assert 0.15 < np.abs(far.spring / nominal - 1).max() < 0.25
+    assert far.friction_N.max() / far.friction_N.min() > 3
+
+
+def test_a_flight_ends_with_a_real_touch_and_not_with_a_brush():
+    """100 ms free, 20 ms with 5 % of the weight, 100 ms free: one flight of 220 ms. With 20 % of
+    the weight: two of 100 ms. Half a weight of belly: no flight.
+    """
+    weight, smooth = 30000.0, np.full(1000, 2 * G)
+    forces = np.full(1000, weight)
+    forces[300:400] = forces[420:520] = 0
+    forces[400:420] = 0.05 * weight
+    assert [round(f.airtime_s, 3) for f in truth.flights(forces, weight, smooth)] == [0.22]
+    forces[400:420] = 0.20 * weight
+    found = truth.flights(forces, weight, smooth)
+    assert [round(f.airtime_s, 3) for f in found] == [0.1, 0.1]
+    assert found[0].peak_g == pytest.approx(2.0)
+    assert truth.flights(forces + weight / 2, weight, smooth) == []
+
+
+def test_scores_of_a_hand_made_drive():
+    """True: 10.0-10.3, 20.0-20.6 s. Found: 10.05-10.32 (share 0.25/0.32), 20.5-20.65 (0.1/0.65,
+    too little, but no invention), 30.0-30.3 (false).
+    """
+    true = [truth.Flight(10.0, 10.3, 2.0), truth.Flight(20.0, 20.6, 4.0)]
+    found = [
+        scores.Found(10.05, 10.32, 2.2, 90),
+        scores.Found(20.5, 20.65, 4.0, 90),
+        scores.Found(30.0, 30.3, 1.0, 40),
+    ]
+    score = scores.score_drive(true, found, 1.0, 60.0)
+    assert score.found == {"0.2-0.4 s": 1}
+    assert score.overlapped == {"0.2-0.4 s": 1, "0.4-0.8 s": 1}
+    assert score.n_false == 1
+    assert score.onset == pytest.approx([0.05])
+    assert score.peak == pytest.approx([1.1])
+
+
+def test_wilson_as_in_the_books():
+    """8 of 10: 49.0 to 94.3 % (Brown, Cai, DasGupta 2001, by hand); 0 of 10: 0 to 27.8 %."""
+    assert scores.wilson(8, 10) == pytest.approx((49.0, 94.3), abs=0.1)
+    assert scores.wilson(0, 10) == pytest.approx((0.0, 27.8), abs=0.1)
+
+
+def test_frames_carry_what_the_dbc_says():
+    """AccZ 9.805 m/s^2 by 0.005 is raw 1961; a damper of 123.45 mm raw 12345; 200 IMU and 500
+    damper frames in a second.
+    """
+    readings = {"AccX": 0.0, "AccY": 0.0, "AccZ": 9.805, "ImuStatus": 1, "DmpPosFL": 123.45}
+    table = frames.frames_of(readings, 1000, seed=1)
+    imu, dampers = table[table["can_id"] == 0x80], table[table["can_id"] == 0x90]
+    assert (len(imu), len(dampers)) == (200, 500)
+    assert imu["data"][0].view("<i2")[2] == 1961
+    assert dampers["data"][0].view("<u2")[0] == 12345
+    assert (np.diff(table["t_us"]) >= 0).all()
+
+
+def test_faults_change_what_they_name_and_nothing_before():
+    readings = {f"DmpPos{c}": 100.0 for c in ("FL", "FR", "RL", "RR")}
+    table = frames.frames_of(readings | {"AccX": 0.0, "AccY": 0.0, "AccZ": 9.8}, 20000, seed=1)
+    before = table["t_us"] < frames.START_us + faults.SINCE_s * 1e6
+    for fault in faults.FAULTS:
+        changed = faults.apply(fault, table, 1)
+        early = changed[changed["t_us"] < frames.START_us + faults.SINCE_s * 1e6]
+        assert (early == table[before]).all(), fault
+    gone = faults.apply("damper_gone", table, 1)
+    late = gone[(gone["can_id"] == 0x90) & (gone["t_us"] > frames.START_us + 16e6)]
+    assert (late["data"].view("<u2")[:, 0] == 0xFFFF).all()
+    assert not (faults.apply("wheels_gone", table, 1)["can_id"][-500:] == 0xA0).any()
