@@ -109,6 +109,18 @@ def test_health_is_written_every_ten_seconds(target):
     assert times == pytest.approx([10e6, 20e6, 30e6], abs=3000)
 
 
+def test_health_of_the_next_session_comes_ten_seconds_after_its_start(target):
+    """The session before had its last at 10 s and ended at 17 s."""
+    target.run_for(17 * SECOND_US)
+    target.app.control(m.CONTROL_STOP)
+    target.run_for(SECOND_US)
+    target.app.control(m.CONTROL_START)
+    t0_us = target.app.board.clock.t_us()
+    target.run_for(12 * SECOND_US)
+    health = session_of(target).decoded_meta(layout.META_HEALTH)
+    assert [x.t_us - t0_us for x in health] == pytest.approx([10e6, 10e6], abs=3000)
+
+
 def bus_records(session):
     return [
         (x.bus, x.arg, x.values["tec"], x.values["rec"], x.values["n_errors"])

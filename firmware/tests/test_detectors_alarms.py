@@ -370,6 +370,21 @@ def test_each_gap_of_a_gate_is_bridged_for_itself():
     assert [at for at, _, _ in car.of(ALARM)] == [910]
 
 
+def test_a_gate_whose_time_was_not_over_is_shut_in_a_gap():
+    """More than 3 looks open it, 4 that it is shut end the alarm. Shut for one look, open for
+    two, then missing: that is the 3rd look of the gate and the 4th without it.
+    """
+    car = car_of(
+        {**ABOVE, "gates": 1, "out": 4},
+        n_signals=2,
+        gates=[{"source": st.OF_SIGNAL, "signal": 1, "limit": 500, "steps": 3}],
+    )
+    car.drive(3, s0=150, s1=800)
+    assert car.events.alarms.level[0] == 2
+    car.drive(1, s1=lambda k: (0, 800, 800, *[MISSING] * 7)[k])
+    assert car.events.alarms.level[0] == 0
+
+
 def test_no_alarm_comes_while_its_gate_is_not_known_and_it_shuts_after_the_bridge():
     """The engine's messages end: what follows, a pressure that falls, is no alarm."""
     car = car_of(

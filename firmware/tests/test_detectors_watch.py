@@ -1,7 +1,9 @@
 """The watch against frames worked out by hand: which frames it takes, and what their bits mean."""
 
+import random
 import struct
 
+import cantools
 import pytest
 from hand_table import Car
 
@@ -124,6 +126,52 @@ def test_bits_of_a_payload(what, column, value):
     assert watch.raw(0) == value, what
     watch.decode(0, 1)
     assert watch.raws[0] == value, what
+
+
+def row_of(start, length, is_intel):
+    """Return the columns of a signal, by the bit numbers of a DBC: a Motorola signal starts at its
+    highest bit and goes on at bit 7 of the next byte, an Intel one starts at its lowest.
+    """
+    if is_intel:
+        first = (start + length - 1) // 8
+        return {"first": first, "step": -1, "n": first - start // 8 + 1, "shift": start % 8}
+    n = (7 - start % 8 + length + 7) // 8
+    return {
+        "first": start // 8,
+        "step": 1,
+        "n": n,
+        "shift": 8 * n - (7 - start % 8) - length,
+    }
+
+
+def signals_of_cantools(count):
+    """Return `count` random signals of up to 24 bits that lie within 8 bytes."""
+    dice = random.Random(20261121)
+    found = []
+    while len(found) < count:
+        is_intel, signed = dice.random() < 0.5, dice.random() < 0.5
+        start, length = dice.randrange(64), dice.randrange(2, 25)
+        order = "little_endian" if is_intel else "big_endian"
+        signal = cantools.database.can.Signal("s", start, length, order, signed)
+        try:
+            message = cantools.database.can.Message(1, "m", 8, [signal])
+        except cantools.database.Error:
+            continue
+        found.append((start, length, is_intel, signed, message))
+    return found
+
+
+def test_signals_of_both_byte_orders_are_what_cantools_says():
+    dice = random.Random(1)
+    for start, length, is_intel, signed, message in signals_of_cantools(300):
+        row = {**row_of(start, length, is_intel), "bits": length, "signed": int(signed)}
+        car = Car(1, signals={0: {"kind": st.ANY, "low": -(1 << 29), "high": 1 << 29, **row}})
+        for data in (dice.randbytes(8), b"\xff" * 8, DATA):
+            car.frame(1, 0x100, data)
+            expected = message.decode(data)["s"]
+            watch = car.events.watch
+            watch.decode(0, 1)
+            assert (watch.raw(0), watch.raws[0]) == (expected, expected), (start, length, row)
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,6 @@
 a download across the end of the ring, settings in pieces, and what is refused.
 """
 
-import binascii
-
 import pytest
 from rig_play import SECOND_US, play
 from service_requests import answers, block_on_card, read, stop
@@ -290,81 +288,6 @@ def test_time_sets_an_anchor_only_if_it_is_given(target):
     assert anchors == []
     target.link.set_time(1_700_000_000_000_000)
     assert anchors == [1_700_000_000_000_000]
-
-
-def give(rig, item, data, at, piece, crc=None):
-    crc = binascii.crc32(data) if crc is None else crc
-    values = {"item": item, "total": len(data), "at": at, "crc": crc}
-    rig.link.send(m.CONFIG_SET, m.build(m.CONFIG_SET_REQUEST, values, piece))
-    return answers(rig, m.CONFIG_SET, 1)[0][0]
-
-
-def test_an_item_comes_in_pieces_and_a_repeated_piece_changes_nothing(target):
-    stop(target)
-    data = bytes(range(256)) * 6
-    assert give(target, m.CONFIG_SIGNALS, data, 0, data[:700])["at"] == 700
-    assert give(target, m.CONFIG_SIGNALS, data, 0, data[:700])["at"] == 700
-    missing = give(target, m.CONFIG_SIGNALS, data, 900, data[900:1000])
-    assert (missing["at"], missing["status"]) == (700, m.PENDING)
-    last = give(target, m.CONFIG_SIGNALS, data, 700, data[700:])
-    assert (last["at"], last["status"]) == (1536, m.OK)
-    assert target.app.board.nv.load(m.CONFIG_SIGNALS) == data
-    assert target.link.get_config(m.CONFIG_SIGNALS) == data
-
-
-def test_no_piece_is_taken_while_it_records(target):
-    """They would lie where blocks are: the memory of the ring stays as it is."""
-    play(target, SECOND_US // 10)
-    memory = target.app.board.ring.memory
-    before = bytes(memory[:700])
-    reply = give(target, m.CONFIG_SIGNALS, b"x" * 2000, 0, b"x" * 700)
-    assert (reply["status"], reply["at"]) == (m.BUSY, 0)
-    assert bytes(memory[:700]) == before
-
-
-def test_pieces_of_another_item_begin_anew(target):
-    stop(target)
-    first, second = b"a" * 1000, b"b" * 1000
-    give(target, m.CONFIG_SIGNALS, first, 0, first[:400])
-    assert give(target, m.CONFIG_SIGNALS, second, 400, second[400:800])["at"] == 0
-    give(target, m.CONFIG_SIGNALS, second, 0, second[:500])
-    assert give(target, m.CONFIG_SIGNALS, second, 500, second[500:])["status"] == m.OK
-    assert target.app.board.nv.load(m.CONFIG_SIGNALS) == second
-
-
-def test_an_item_with_a_wrong_crc_is_refused(target):
-    stop(target)
-    assert give(target, m.CONFIG_SIGNALS, b"data", 0, b"data", crc=1)["status"] == m.REFUSED
-    assert target.app.board.nv.load(m.CONFIG_SIGNALS) is None
-
-
-def test_more_than_there_is_room_for_is_a_bad_request(target):
-    stop(target)
-    for item, total, status in (
-        (m.CONFIG_SIGNALS, m.MAX_CONFIG_BYTES, m.PENDING),
-        (m.CONFIG_SIGNALS, m.MAX_CONFIG_BYTES + 1, m.BAD_REQUEST),
-        (m.CONFIG_SIGNALS + 1, 10, m.BAD_REQUEST),
-    ):
-        values = {"item": item, "total": total, "at": 0, "crc": 0}
-        target.link.send(m.CONFIG_SET, m.build(m.CONFIG_SET_REQUEST, values, b"x"))
-        assert answers(target, m.CONFIG_SET, 1)[0][0]["status"] == status
-
-
-def test_an_item_is_given_back_in_pieces_of_1_kB(target):
-    stop(target)
-    data = bytes(range(250)) * 10
-    target.link.set_config(m.CONFIG_SIGNALS, data)
-    found = b""
-    for at in (0, 1024, 2048):
-        fields, rest = target.link.ask(m.CONFIG_GET, {"item": m.CONFIG_SIGNALS, "at": at})
-        assert (fields["total"], fields["crc"]) == (2500, binascii.crc32(data))
-        assert len(rest) == min(1024, 2500 - at)
-        found += bytes(rest)
-    assert found == data
-    _, rest = target.link.ask(m.CONFIG_GET, {"item": m.CONFIG_SIGNALS, "at": 9999})
-    assert bytes(rest) == b""
-    fields, rest = target.link.ask(m.CONFIG_GET, {"item": 7, "at": 0})
-    assert (fields["total"], bytes(rest)) == (0, b"")
 
 
 def live(rig, on):

@@ -101,3 +101,38 @@ def test_the_only_session_is_erased_whole(target):
     (session,) = target.link.list_sessions()
     assert until_done(target, session, digest_of(target, session))["status"] == m.OK
     assert target.link.list_sessions() == [] and target.app.store.n_used == 0
+
+
+def test_the_card_is_not_read_while_it_is_written(target):
+    """An older session is listed and its erase asked for while the next is recorded: what needs
+    the card waits for the end of a write. A card in a write answers no read.
+    """
+    play(target, SECOND_US // 2)
+    stop(target)
+    (session,) = target.link.list_sessions()
+    digest = digest_of(target, session)
+    target.app.control(m.CONTROL_START)
+    store, asked, read_amid = target.app.store, [], []
+    real, answer = store.card.read, target.app.service._take
+
+    def read(sector, buf):
+        read_amid.append(store.is_writing)
+        real(sector, buf)
+
+    def take(kind, request, payload):
+        asked.append(store.is_writing)
+        answer(kind, request, payload)
+
+    store.card.read = read
+    target.app.service._take = take
+    fields = ("device_id", "boot", "nonce", "first_seq", "n_blocks")
+    values = {**{name: session[name] for name in fields}, "digest": digest}
+    requests = ((m.ERASE, m.build(m.ERASE_REQUEST, values)), (m.LIST, b"\0\0"))
+    found = []
+    for i in range(60):
+        target.link.send(*requests[i % 2])
+        play(target, 29_000 + 317 * i)
+        found += answers(target, m.ERASE, 1, 0.0)
+    assert {True, False} == set(asked), "no request came amid a write"
+    assert read_amid and not any(read_amid)
+    assert found[-1][0]["status"] == m.OK

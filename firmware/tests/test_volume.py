@@ -66,8 +66,9 @@ class FileCard:
     read_only = False
     background = None
 
-    def __init__(self, path):
+    def __init__(self, path, bad=()):
         self.file = open(path, "r+b")
+        self.bad = bad
         self.n_sectors = self.file.seek(0, 2) // 512
         self.n_writes = 0
 
@@ -75,6 +76,8 @@ class FileCard:
         """There is nothing to set up."""
 
     def read(self, lba, buf):
+        if lba in self.bad:
+            raise OSError("a bad sector")
         self.file.seek(lba * 512)
         assert self.file.readinto(buf) == len(buf)
 
@@ -95,9 +98,11 @@ class ZeroClock:
         return 0
 
 
-def mounted(path):
-    """Return the fault that the logger finds on a card, writing if it finds none."""
-    card = FileCard(path)
+def mounted(path, bad=()):
+    """Return the fault that the logger finds on a card, writing if it finds none. Sectors in `bad`
+    can't be read.
+    """
+    card = FileCard(path, bad)
     store = Store(card, BlockRing(2), ZeroClock(), bytes(8))
     is_ready = store.mount()
     assert is_ready == (store.fault == faults.NONE)
@@ -183,6 +188,39 @@ def test_a_fat32_partition_without_lba_in_its_type_is_read_as_well(card):
         file.seek(446 + 4)
         file.write(b"\x0b")
     assert mounted(card) == faults.NONE
+
+
+def places(card):
+    """Return the sectors that are looked at, by name."""
+    plan = fat32.plan(CARD_BYTES)
+    fat = fat32.ALIGN + plan.reserved
+    clusters = plan.n_blocks * 4096 // (plan.cluster * 512)
+    last = fat + (plan.file_cluster + clusters - 1) // 128
+    return {"partitions": 0, "boot": fat32.ALIGN, "directory": plan.data, "end of FAT": last}
+
+
+@pytest.mark.parametrize("name", ["partitions", "boot", "directory", "end of FAT"])
+def test_a_worn_sector_alone_ends_no_recording(card, name):
+    assert mounted(card, {places(card)[name]}) == faults.NONE
+
+
+def test_a_worn_sector_of_the_directory_hides_no_partition_elsewhere(card):
+    """What can be read still counts: the boot sector is another's."""
+    with open(card, "r+b") as file:
+        file.seek(AT + 67)
+        file.write(b"????")
+    assert mounted(card, {places(card)["directory"]}) == faults.CARD_FOREIGN
+
+
+def test_a_worn_sector_of_the_fat_hides_no_other_of_its_sectors(card):
+    """The first sector of our chain can't be read; in its last the file goes on."""
+    plan = fat32.plan(CARD_BYTES)
+    fat = fat32.ALIGN + plan.reserved
+    clusters = plan.n_blocks * 4096 // (plan.cluster * 512)
+    with open(card, "r+b") as file:
+        file.seek(fat * 512 + 4 * (plan.file_cluster + clusters - 1))
+        file.write((5).to_bytes(4, "little"))
+    assert mounted(card, {fat + plan.file_cluster // 128}) == faults.CARD_FOREIGN
 
 
 def test_an_entry_that_is_a_label_is_no_file(card):
