@@ -32,9 +32,13 @@ class FakePort:
         self.starts_after = 3
         self.selected = False
         self.log = []
+        self.arguments = {}  # of each command, the last
+        self.refused = ()  # commands that are illegal to it
+        self.echo = (1, 0xAA)  # of CMD8: 2.7 to 3.6 V, and the pattern
         self._mode = None
         self._out = []
         self._busy_left = 0
+        self._starting = 0
         self._is_app = False
         self._sending = None
         self._arrives_in = 0
@@ -95,7 +99,11 @@ class FakePort:
         if self._mode == "write" and index != 12:
             return 0xFF
         is_app, self._is_app = self._is_app, False
-        self.log.append(f"ACMD{index}" if is_app else f"CMD{index}")
+        name = f"ACMD{index}" if is_app else f"CMD{index}"
+        self.log.append(name)
+        self.arguments[name] = high << 16 | low
+        if name in self.refused:
+            return 4 | int(self._starting > 0)
         sector = high << 16 | low
         if not self.high_capacity and index in (17, 18, 25):
             assert sector % SECTOR == 0
@@ -106,7 +114,7 @@ class FakePort:
             self._starting = self.starts_after
             return 1
         if index == 8:
-            self._out = [0, 0, 1, 0xAA]
+            self._out = [0, 0, *self.echo]
             return 1 if self.version == 2 else 5
         if index == 55:
             self._is_app = True

@@ -240,6 +240,21 @@ def test_ids_of_both_kinds_are_shared_out_by_their_numbers():
         assert sorted(cover_ids(standard + extended)) == sorted(exact)
 
 
+def test_a_set_up_forgets_the_errors_and_takes_all_without_a_list():
+    rig = Rig([0x123])
+    rig.can.n_errors, rig.can.counters[7] = 5, 9
+    for ids in (None, []):
+        rig.can.set_up({"bitrate_bps": 500_000, "ids": ids})
+        assert rig.can.n_errors == 0 and rig.can.get_counters()[7] == 0
+        rig.can.start(rig.ring)
+        assert rig.port.accepts(0x124, False) and rig.port.accepts(0x1ABCDEF, True)
+
+
+def test_the_highest_standard_identifier_is_one():
+    assert cover_ids([0x7FF]) == [(0x7FF, 0x7FF, 0)]
+    assert cover_ids([0x800]) == [(0x800, 0x1FFFFFFF, FLAG_EXT_ID)]
+
+
 def test_a_bus_that_never_is_idle_keeps_the_chip_from_its_mode():
     rig = Rig()
     rig.can.stop()

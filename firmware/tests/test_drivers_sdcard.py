@@ -136,6 +136,74 @@ def test_a_write_announces_its_length_and_is_checked():
     assert port.image[4096:8192] == BLOCK and not port.selected
 
 
+@pytest.mark.parametrize(
+    ("version", "high_capacity", "ocr", "last"),
+    [
+        (1, False, 0, (16384 - 8) * 512),  # counts bytes; knows nothing of HCS
+        (2, False, 0x40000000, (16384 - 8) * 512),
+        (2, True, 0x40000000, 16384 - 8),  # counts sectors
+    ],
+)
+def test_the_arguments_of_the_commands_are_those_of_the_specification(
+    version, high_capacity, ocr, last
+):
+    """CMD8: 2.7 to 3.6 V and a pattern; ACMD41: HCS; CMD59: CRC on; CMD16: 512, only for a card of
+    standard capacity; ACMD23: 8 sectors.
+    """
+    port, card = make(version=version, high_capacity=high_capacity)
+    assert write(card, 16384 - 8, BLOCK)[0] == store.WRITE_DONE
+    wanted = {"CMD0": 0, "CMD8": 0x1AA, "CMD59": 1, "ACMD41": ocr, "ACMD23": 8, "CMD25": last}
+    assert {name: port.arguments[name] for name in wanted} == wanted
+    assert port.arguments.get("CMD16") == (None if high_capacity else 512)
+
+
+@pytest.mark.parametrize("echo", [(0, 0xAA), (1, 0x55), (0, 0)])
+def test_a_card_that_does_not_work_at_our_voltage_is_refused(echo):
+    port = FakePort()
+    port.echo = echo
+    with pytest.raises(OSError, match="3.3 V"):
+        SdCard(port).init()
+    assert not port.selected
+
+
+def test_a_card_that_refuses_to_check_is_refused():
+    port = FakePort()
+    port.refused = ("CMD59",)
+    with pytest.raises(OSError, match="CRC"):
+        SdCard(port).init()
+    SdCard(port, use_crc=False).init()
+    assert port.log.count("CMD59") == 1
+
+
+def test_a_card_that_knows_no_erase_before_a_write_is_written_all_the_same():
+    port, card = make()
+    port.refused = ("CMD55",)
+    assert write(card, 8, BLOCK)[0] == store.WRITE_DONE
+    assert "ACMD23" not in port.log and port.image[4096:8192] == BLOCK
+
+
+def test_the_card_is_clocked_74_times_before_its_first_command():
+    """Specification, 6.4.1: with chip select high; eight clocks a byte."""
+    port, n_clocked = FakePort(), []
+    exchange = port.exchange
+    port.exchange = lambda byte: (
+        n_clocked.append(not port.selected and not port.log) or exchange(byte)
+    )
+    SdCard(port).init()
+    assert 8 * sum(n_clocked) >= 74
+
+
+def test_something_else_is_done_while_each_sector_is_on_its_way():
+    """The ESP32 fetches frames meanwhile: 8 sectors of a block written, 5 read."""
+    port, card = make()
+    calls = []
+    card.background = lambda: calls.append(port.selected)
+    assert write(card, 8, BLOCK)[0] == store.WRITE_DONE
+    assert calls == [True] * 8
+    card.read(8, bytearray(5 * SECTOR))
+    assert calls == [True] * 13
+
+
 def test_a_busy_card_costs_polls_not_time():
     port, card = make()
     port.busy = 100_000
@@ -151,8 +219,13 @@ def test_a_refused_sector_is_an_error_and_the_next_write_works(at, response):
     port.responses = [0xE5] * at + [response]
     assert write(card, 8, BLOCK)[0] == store.ERROR_REJECTED
     assert not port.selected
+    del port.log[:]
+    sent, exchange = [], port.exchange
+    port.exchange = lambda byte: sent.append(byte) or exchange(byte)
     assert write(card, 8, BLOCK)[0] == store.WRITE_DONE
     assert port.image[4096:8192] == BLOCK
+    assert port.log == ["CMD55", "ACMD23", "CMD25", "stop token", "CMD13"]
+    assert sent.count(0xFD) == 1, "CMD12 has ended the write before"
 
 
 def test_a_card_that_locks_itself_in_a_write_is_read_only():
