@@ -99,8 +99,9 @@ def test_a_sender_at_its_lower_end_or_missing_says_nothing(raw):
 
 def test_a_full_tank_is_at_least_what_it_starts_with():
     """391.01 mm is within 1 mm of the end: 392.00 mm would be 539.0 l; 540 is the start."""
-    car = standing(39101)
-    assert car.events.fuel.volume() == 54000
+    for raw in (39101, 39200, 40000):  # beyond its end a sender may say anything
+        assert standing(raw).events.fuel.volume() == 54000
+    assert standing(40000, start=50000).events.fuel.volume() == 53900  # that of its end
     car = standing(39100)  # 391.00 mm still says what it holds
     assert car.events.fuel.volume() == 39100 * 55000 // 40000
 
@@ -126,6 +127,20 @@ def test_a_counter_that_starts_again_burns_nothing():
     for count, used in ((1000, 100), (0, 100), (500, 150), (20499, 2149), (40499, 2149)):
         car.drive(0.5, s0=count)
         assert car.events.fuel.used_cl == used, count
+
+
+def test_what_was_burned_before_a_refuel_is_still_burned():
+    """1,000 ml at rest, 27.5 l more in the tank, then 500 ml: 150 cl in all, but for what the rest
+    has taught of the scale, below 1 %.
+    """
+    car = standing()
+    car.drive(22, s0=1000)
+    car.drive(20, **level(HALF + 2000))
+    assert len(car.of(ev.REFUEL)) == 1 and car.events.fuel.used_cl == pytest.approx(100, abs=1)
+    car.drive(0.5, s0=1500)
+    assert car.events.fuel.used_cl == pytest.approx(150, abs=1)
+    assert car.events.fuel.metered_ml == 1500
+    assert car.events.fuel.volume() == pytest.approx(30250 - 50, abs=8)
 
 
 def test_a_counter_that_is_missing_burns_nothing_and_goes_on():
@@ -276,6 +291,16 @@ def test_a_fall_of_less_than_10_l_or_by_the_flow_is_no_leak():
     car.drive(1, s0=5000)
     car.drive(60, **level(HALF - 800))  # 11 l, 5 of them burned
     assert car.of(ev.LEAK) == []
+
+
+def test_an_engine_that_idles_at_rest_is_neither_refuel_nor_leak():
+    """2 l in 60 s by the injectors and by the senders, 1.45 mm."""
+    car = standing(seconds=25)
+    fall = {f"s{i}": lambda k: HALF - 145 * k // 600 for i in (1, 2)}
+    car.drive(60, s0=lambda k: 2000 * k // 600, **fall)
+    car.drive(60, s0=2000, **level(HALF - 145))
+    assert car.of(ev.REFUEL) == [] and car.of(ev.LEAK) == []
+    assert car.events.fuel.volume() == pytest.approx(27300, abs=60)
 
 
 def test_a_fall_over_more_than_15_minutes_is_no_leak():

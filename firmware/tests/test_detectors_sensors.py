@@ -135,6 +135,40 @@ def test_a_signal_whose_status_is_bad_is_not_valid():
     assert car.of(SENSOR) == [(150, ev.STATUS_BAD, 500)]
 
 
+def test_a_status_counts_from_its_own_frame_on():
+    """Signal 1 is looked at at ticks 101, 111.. after frames 10, 11..; its status, signal 0, comes
+    in the same frames and has its own turn a tick before them. The fifth look is tick 141.
+    """
+    car = Car(2, signals={1: {"status": 0, "status_good": 3}})
+    car.drive(1, s0=3, s1=500)
+    car.drive(1, s0=2)
+    assert car.of(SENSOR, 2) == [(141, ev.STATUS_BAD, 500)]
+
+
+def test_a_pause_begins_the_time_of_a_stuck_value_anew():
+    """19 looks are not yet stuck. After the pause look 1 is new, 20 more count, then five are bad:
+    the 26th of them.
+    """
+    car = stuck_car()
+    car.drive(2, s0=500, s1=2000)
+    car.pause(3)
+    n = car.events.watch.tick
+    car.drive(10)
+    ((tick, state, _),) = car.of(SENSOR)
+    assert state == ev.STUCK_VALUE and tick - n in (250, 260, 270)
+
+
+def test_signals_that_fail_together_are_each_judged_once_in_ten_ticks():
+    """All are bad from frame 10 on: signal i is looked at at ticks 100 + i, 110 + i..; signals 0
+    and 10 at 110, 120.. The fifth bad look is the fault.
+    """
+    car = Car(22)
+    car.drive(1, **{f"s{i}": 500 for i in range(22)})
+    car.drive(1, **{f"s{i}": MISSING for i in range(22)})
+    ticks = {e.code - SENSOR: e.tick for e in car.said if SENSOR <= e.code < ev.MESSAGE}
+    assert ticks == {i: 140 + (i % 10 or 10) for i in range(22)}
+
+
 def test_an_old_value_is_not_valid_and_no_fault():
     """stale_ticks 50: the last frame came after tick 90; at 140 it is 50 old, at 150 stale."""
     car = Car(2)
@@ -165,6 +199,13 @@ def test_a_message_that_never_came_is_told_after_the_grace():
     car = Car(12, watch={"grace_s": 5})
     car.drive(8, s10=None, s11=None)
     assert car.of(ev.MESSAGE, 12) == [(500, ev.STALE, 0x10A), (501, ev.STALE, 0x10B)]
+
+
+def test_a_slow_message_that_never_came_is_told_after_the_grace_as_well():
+    """It may be 30 s old; but it was not there at all within 5 s."""
+    car = Car(2, watch={"grace_s": 5}, slots={1: {"stale_ticks": 3000}})
+    car.drive(8, s1=None)
+    assert car.of(ev.MESSAGE, 2) == [(501, ev.STALE, 0x101)]
 
 
 def test_a_pause_of_the_bus_is_no_end_of_a_message():

@@ -158,6 +158,12 @@ def test_what_is_not_stuck(but):
     assert car.of(ev.STUCK) == []
 
 
+def test_three_dampers_are_enough_to_see_it():
+    car = car_of()
+    car.drive(30, **STUCK, s11=MISSING)
+    assert car.states(ev.STUCK) == [ev.ON]
+
+
 def test_dampers_that_move_a_little_do_not_hide_it():
     car = car_of()
     car.drive(30, **STUCK, s11=lambda k: 5000 + 39 * (k % 2))

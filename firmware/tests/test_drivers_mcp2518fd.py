@@ -290,6 +290,20 @@ def test_meta_record_comes_after_the_frames_that_ended_before_it():
     assert [word & 0xFFFFFFF for word in words] == [90, 100, 100, 100]
 
 
+def test_records_do_not_go_back_across_the_wrap_of_the_time():
+    """28 bits of a time are in a record; the newest, with what is above them, is the least."""
+    ring = PolledRing(2)
+    ring.put_frame(0xFFFFFF0, 0, 1, 0, 0, bytes(8))
+    ring.put_frame(5, 1, 2, 0, 0, bytes(8))  # 0.02 ms later
+    ring.put_meta(0xFFFFFFE, 0, 1, 0, 0, bytes(8))  # before that
+    ring.put_frame(4, 1, 3, 0, 0, bytes(8))
+    ring.put_frame(6, 1, 4, 0, 0, bytes(8))
+    ring.put_frame(1, 2, 5, 0, 0, bytes(8))
+    ring.put_frame(9, 1, 6, 0, 0, bytes(8))
+    words = [int.from_bytes(ring.blocks[0][at : at + 4], "little") for at in range(64, 176, 16)]
+    assert [word & 0xFFFFFFF for word in words] == [0xFFFFFF0, 5, 5, 5, 6, 1, 1]
+
+
 def recorded(tmp_path, loop_us, us=500_000, n_bytes=8, bitrate_bps=500_000):
     """Return (tape, model, session) of a full bus recorded with a main loop of `loop_us`."""
     card = tmp_path / "card.img"
