@@ -293,6 +293,24 @@ def test_a_fall_of_less_than_10_l_or_by_the_flow_is_no_leak():
     assert car.of(ev.LEAK) == []
 
 
+def test_refuels_are_summed():
+    """27.5 l, and 27.5 l more."""
+    car = standing(seconds=25)
+    for more in (2000, 4000):
+        car.drive(20, **level(HALF + more))
+        car.drive(10)
+    assert len(car.of(ev.REFUEL)) == 2
+    assert car.events.fuel.added_cl == pytest.approx(5500, abs=16)
+
+
+def test_a_sender_at_its_end_corrects_nothing():
+    """540 l full; 5 l are burned, and the senders still stand at their end: 535 l."""
+    car = standing(40000, seconds=25)
+    car.drive(5, s0=5000, s3=2000)
+    car.drive(40, s3=0)
+    assert car.events.fuel.volume() == 53500 and car.events.fuel.scale == 1_000_000
+
+
 def test_an_engine_that_idles_at_rest_is_neither_refuel_nor_leak():
     """2 l in 60 s by the injectors and by the senders, 1.45 mm."""
     car = standing(seconds=25)
