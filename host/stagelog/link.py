@@ -21,6 +21,7 @@ from stagelog.errors import ContractError, DeviceError
 
 TIMEOUT_S = 0.5
 TRIES = 6
+PATIENCE_S = 30  # while the logger answers PENDING or BUSY
 READ_TRIES = 3  # of a place that the card reports as unreadable
 MAX_SESSIONS = 1 << 16  # LIST counts them in 16 bits
 RUN = 32  # places that one READ asks for
@@ -102,19 +103,26 @@ class Link:
 
     def list_sessions(self) -> list[Fields]:
         """Return the sessions on the card, newest first, as dicts of LIST_REPLY."""
-        sessions = []
-        for index in range(MAX_SESSIONS):
-            answer, _ = self.ask(
-                m.LIST, {"index": index}, accept=(m.OK, m.OUT_OF_RANGE, m.NO_CARD)
-            )
-            if answer["status"] != m.OK:
+        sessions: list[Fields] = []
+        deadline = self.clock() + PATIENCE_S
+        while len(sessions) < MAX_SESSIONS:
+            accept = (m.OK, m.PENDING, m.OUT_OF_RANGE, m.NO_CARD)
+            answer, _ = self.ask(m.LIST, {"index": len(sessions)}, accept=accept)
+            if answer["status"] == m.OK:
+                sessions.append(answer)
+                deadline = self.clock() + PATIENCE_S
+            elif answer["status"] != m.PENDING:
                 break
-            sessions.append(answer)
+            elif self.clock() > deadline:
+                raise DeviceError(
+                    f"{self.name} does not finish the list of its sessions",
+                    "see 'stagelog status'",
+                )
         return sessions
 
     def control(self, action: int, boot: int) -> int:
         """Ask for a CONTROL action and wait until it is carried out; return the state after it."""
-        deadline = self.clock() + 30
+        deadline = self.clock() + PATIENCE_S
         while True:
             answer, _ = self.ask(
                 m.CONTROL, {"action": action, "boot": boot}, accept=(m.OK, m.PENDING, m.BUSY)

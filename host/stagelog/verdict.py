@@ -132,7 +132,9 @@ def most_serious(verdicts: Iterable[Verdict]) -> Verdict:
 def _lost(ledger: Ledger) -> str:
     """Return what is known to be missing in words, "" if nothing is."""
     if not ledger.closes:
-        return f"{len(ledger.breaks):,} blocks contradict their counters"
+        n_breaks = len(ledger.breaks)
+        words = "block contradicts its" if n_breaks == 1 else "blocks contradict their"
+        return f"{n_breaks:,} {words} counters"
     gaps = [gap for gap in ledger.gaps if gap.cause not in (POWER_CUT, OPEN_END)]
     if not gaps:
         return ""

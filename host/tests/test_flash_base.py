@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from stagelog.errors import DeviceError, InputError
+from stagelog.errors import DeviceError, InputError, UsageError
 from stagelog.flash.base_image import (
     RELEASES,
     checked_image,
@@ -129,5 +129,6 @@ def test_a_missing_tool_is_told():
 
 
 def test_an_unknown_chip_is_named():
-    with pytest.raises(FlashError, match="'esp8266'; known: esp32"):
+    with pytest.raises(UsageError, match="'esp8266'; known: esp32") as refused:
         write_esp(b"", "P", "esp8266")
+    assert refused.value.exit_code == 2

@@ -1,5 +1,6 @@
 """The ledger's words, its JSON, and logs whose counters contradict their records."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,6 +11,7 @@ from slog.layout import BUS_OFF, META_BUS, META_DLC
 from stagelog import ledger
 from stagelog.blocks import read_log
 from stagelog.ending import STOPPED, End
+from stagelog.verdict import INCOMPLETE, Verdict, judge_session
 
 
 @pytest.mark.parametrize(
@@ -70,6 +72,10 @@ def test_counters_that_contradict_the_records_are_named(tmp_path):
         "block 2: bus 0 counts +2 frames more than it holds",
         "block 3: bus 0 counts +4 unreported drops",
     )
+    two = judge_session(session, found)
+    assert two == Verdict(INCOMPLETE, "INCOMPLETE: 2 blocks contradict their counters")
+    one = judge_session(session, replace(found, breaks=found.breaks[:1]))
+    assert one.text == "INCOMPLETE: 1 block contradicts its counters"
 
 
 def test_a_lost_block_that_held_drops_alone_is_a_gap_and_no_break(tmp_path):

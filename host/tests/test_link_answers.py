@@ -192,6 +192,32 @@ def test_a_logger_without_a_card_lists_none():
     assert link.list_sessions() == []
 
 
+def test_a_list_that_is_still_made_is_asked_for_again():
+    """Two PENDING before the second session; then each for 30 s, when it is given up."""
+    asked = []
+
+    def answer(script, kind, request, payload):
+        (index,) = struct.unpack("<H", payload)
+        asked.append(index)
+        status = (
+            PENDING if index == 1 and asked.count(1) < 3 else OK if index < 2 else OUT_OF_RANGE
+        )
+        return framed(LIST | 0x80, request, listed(index, status))
+
+    _, link = linked(answer)
+    assert [session["first_seq"] for session in link.list_sessions()] == [100, 101]
+    assert asked == [0, 1, 1, 1, 2]
+
+    def never(script, kind, request, payload):
+        script.now_s += 1
+        return framed(LIST | 0x80, request, listed(0, PENDING))
+
+    script, link = linked(never)
+    with pytest.raises(DeviceError, match="C03 does not finish the list of its sessions"):
+        link.list_sessions()
+    assert script.now_s - 100 == pytest.approx(31, abs=0.5)
+
+
 # READ
 
 

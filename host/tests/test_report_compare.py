@@ -206,3 +206,48 @@ def test_channels_lie_over_each_other_by_distance(cars):
     assert used["title"] == "Fuel used"
     km, low, high = curve(used["channels"][1])  # from 0 on, whatever the counter showed
     assert low.min() == pytest.approx(0, abs=0.01) and high.max() == pytest.approx(0.8, abs=0.01)
+
+
+def test_a_signal_has_one_row_and_the_lowest_where_a_table_is_below(cars):
+    """Coolant has two alarms; oil pressure is judged by a table that it should not be below."""
+    b = {"EngOilPres": lambda t_s: 400.0 - 100.0 * (t_s == 50)}
+    facts = plain_facts(compare_facts(cars(b=b)))
+    rows = facts["sections"]["limits"]["tables"][0]["rows"]
+    names = [row["signal"] for row in rows]
+    assert len(names) == len(set(names)) and "CoolantTemp" in names
+    (oil,) = (row for row in rows if row["signal"] == "EngOilPres")
+    assert (oil["A"], oil["B"], oil["unit"], oil["level"]) == (400.0, 300.0, "kPa", "good")
+    (tyre,) = (row for row in rows if row["signal"] == "TyrPresFL")
+    assert tyre["A"] == 220.0
+
+
+def test_consumption_needs_fifty_metres(cars):
+    """B drives 10 m/s for 4.9 s or 5.1 s, then stands; it slows down with 15 m/s2: 3 m more."""
+    used = {"FuelUsedTot": lambda t_s: 1.0 + t_s / 1000}
+    for seconds, is_enough in ((4.4, False), (5.1, True)):
+        speed = dict.fromkeys(WHEELS, lambda t_s, s=seconds: 36.0 * (t_s < s))
+        driven = rows_of(compare_facts(cars(b=speed | used)), "cars", 1)
+        assert (driven["consumption"]["B"] is not None) == is_enough
+        assert driven["fuel used"]["B"] == pytest.approx(0.1)
+    assert driven["moving"]["B"] * 60 == pytest.approx(seconds + 0.65, abs=0.15)
+
+
+def test_a_car_without_a_counter_of_fuel(cars):
+    driven = rows_of(compare_facts(cars(b={"FuelUsedTot": None})), "cars", 1)
+    assert (driven["fuel used"]["B"], driven["consumption"]["B"]) == (None, None)
+    assert driven["fuel used"]["A"] == pytest.approx(1.0)
+
+
+def test_temperatures_with_a_limit_have_a_chart_each(cars):
+    names = [one["id"] for one in compare_facts(cars())["charts"]]
+    assert names[:2] == ["k-behind", "k-speed"] and names[2] == "k-EngSpd"
+    assert {"k-CoolantTemp", "k-DiscTempRR", "k-DmpPosFL", "k-FuelUsedTot"} < set(names)
+    assert not {"k-BattVolt", "k-FuelPresLo", "k-EngOilPres", "k-Rad1Out"} & set(names)
+    assert len(names) == len(set(names))
+
+
+def test_the_head_says_what_the_tiles_of_each_car_say(cars):
+    overview = rows_of(compare_facts(cars()), "cars")
+    assert list(overview) == ["verdict", "the log", "exceedances", "jumps"]
+    assert overview["the log"]["A"] == "complete (the log)"
+    assert overview["jumps"]["B"] == "0 (jumps, 0 landed hard or worse)"

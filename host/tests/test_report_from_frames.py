@@ -10,7 +10,7 @@ import cantools
 import numpy as np
 import pytest
 
-from stagelog.blocks import Identity, pack_session
+from stagelog.blocks import Identity, pack_session, read_log
 from stagelog.cli import main
 from stagelog.model import FRAME
 from stagelog.resources import dbc_path
@@ -146,3 +146,32 @@ def test_an_exceedance_is_found_judged_and_measured(facts):
     over = rows_of(facts, "life", "signal", 0)["DiffOilTempF"]
     assert over["over_warning_min"] == pytest.approx(21.1 / 60, abs=1e-5)
     assert over["over_critical_min"] == 0.0
+
+
+def on_bus(log, path, bus):
+    """Write the frames of a log again, as of another bus."""
+    frames = np.concatenate(list(read_log(log).sessions[0].iter_frames()))
+    frames["bus"] = bus
+    path.write_bytes(pack_session(frames, Identity("0a" * 8, 4, 7)).tobytes())
+    return path
+
+
+def test_the_detectors_watch_the_bus_that_is_named(run, log, tmp_path):
+    """The same drive on bus 1: without a word its alarm is not found, with --bus 1 it is."""
+    other = on_bus(log, tmp_path / "bus1.slog", 1)
+    for words, n in (((), 0), (("--bus", "1"), 1)):
+        found = json.loads(run("report", other, "--json", *words)[1])["sections"]
+        assert len(found["exceedances"]["tables"][0]["rows"]) == n, words
+    (row,) = found["exceedances"]["tables"][0]["rows"]
+    assert (row["signal"], row["severity"]) == ("DiffOilTempF", "warning")
+    assert row["t_s"] == pytest.approx(29.5, abs=0.3)
+
+
+def test_a_third_bus_is_not_the_first(run, log, tmp_path):
+    """A foreign log may have a bus 2: the detectors watch it only where it is named."""
+    stream = tmp_path / "two.log"
+    assert run("convert", on_bus(log, tmp_path / "x.slog", 0), stream)[0] == 0
+    stream.write_text(stream.read_text().replace("can0", "can2"))
+    for words, n in (((), 0), (("--bus", "2"), 1)):
+        found = json.loads(run("report", stream, "--json", *words)[1])["sections"]
+        assert len(found["exceedances"]["tables"][0]["rows"]) == n, words

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+from stage_values import WHEELS
 
 from stagelog.report import tables as t
 from stagelog.report.health import _duration as duration
-from stagelog.report.stage import KeyCycle, Series
+from stagelog.report.stage import KeyCycle, Series, Stage
 
 SERIES = Series("S", "u", np.array([0, 1_000_000, 5_000_000]), np.array([1.0, 2.0, 3.0]))
 
@@ -99,3 +100,114 @@ def test_the_key_of_a_column_ends_with_its_unit(name, unit, key):
 def test_a_number_that_is_none_becomes_none():
     cells = t.row(1.5, float("nan"), float("inf"), 0, "x")["cells"]
     assert cells == [1.5, None, None, 0, "x"]
+
+
+def test_values_outside_of_either_range_are_left_out(make_stage):
+    """Damper: the profile believes 0 to 345 mm, the DBC 0 to 400; speed: 0 to 260 of the profile.
+
+    Both ends belong to the range.
+    """
+    given = [0.0, 345.0, 345.01, 399.0, -0.01, 200.0]
+    stage = make_stage(
+        0.5, DmpPosFL=lambda t_s: given, CoolantTemp=lambda t_s: [-35, 180, 181] * 2
+    )
+    damper = stage.find_valid("DmpPosFL")
+    assert damper.values.tolist() == [0.0, 345.0, 200.0] and damper.n_out == 3
+    assert damper.t_us.tolist() == [0, 100_000, 500_000] and damper.unit == "mm"
+    assert stage.find_valid("CoolantTemp").values.tolist() == [-35, 180, -35, 180]
+    assert stage.find("DmpPosFL").values.tolist() == given
+    assert make_stage(0.5, DmpPosFL=500.0).find_valid("DmpPosFL") is None
+    assert make_stage(DmpPosFL=None).find_valid("DmpPosFL") is None
+
+
+def test_the_stage_is_from_the_first_frame_to_the_last(make_stage):
+    stage = make_stage(10)
+    for name, message in stage.decoded.messages.items():
+        if "DmpPosFL" in message.signals:
+            rows = slice(20, 50)
+            stage.decoded.messages[name] = type(message)(
+                message.message,
+                message.t_us[rows],
+                message.bus[rows],
+                None,
+                {signal: values[rows] for signal, values in message.signals.items()},
+            )
+    again = Stage(stage.decoded, stage.profile)
+    assert (again.start_us, again.end_us) == (0, 10_000_000)
+    assert again.on_grid("DmpPosFL")[39:41].tolist()[1] == 150.0
+    assert np.isnan(again.on_grid("DmpPosFL")[39])
+
+
+def wheels(**changed):
+    return dict.fromkeys(WHEELS, 36.0) | changed
+
+
+def test_one_wheel_that_spins_does_not_drive(make_stage):
+    """36, 36, 40 and 200 km/h: the median is 38."""
+    stage = make_stage(10, **wheels(WhlSpdFL=200.0, WhlSpdFR=40.0))
+    assert stage.speed_kmh[100] == 38.0
+
+
+def gone_after(stage, name, t_us):
+    """Take the samples of a signal's message after a moment away."""
+    for key, message in stage.decoded.messages.items():
+        if name in message.signals:
+            rows = message.t_us <= t_us
+            stage.decoded.messages[key] = type(message)(
+                message.message,
+                message.t_us[rows],
+                message.bus[rows],
+                None,
+                {signal: values[rows] for signal, values in message.signals.items()},
+            )
+
+
+def test_wheels_that_are_silent_for_two_seconds_stand(make_stage):
+    """The last sample at 10 s holds to 12 s, then 15 m/s2 down: 10 m/s are gone after 0.7 s."""
+    stage = make_stage(30, **wheels())
+    gone_after(stage, "WhlSpdFL", 10_000_000)
+    grid_s = stage.grid_us / 1e6
+    assert stage.speed_kmh[grid_s <= 12.0].min() == 36.0
+    assert stage.speed_kmh[grid_s == 12.05] == pytest.approx(36 - 0.05 * 15 * 3.6)
+    assert stage.speed_kmh[grid_s > 12.75].max() == 0.0
+    # 12.05 s at 10 m/s, each step to its end, and what is left while it slows down
+    assert stage.km(30_000_000) == pytest.approx(0.1205 + 0.0029, abs=0.0004)
+
+
+def test_a_slow_signal_is_silent_after_five_of_its_steps(make_stage):
+    """One sample each 2 s: 10 s until it is silent. At 20 s the last one."""
+    stage = make_stage(40)
+    slow = {"BattVolt"}
+    for key, message in stage.decoded.messages.items():
+        if slow & set(message.signals):
+            rows = (message.t_us % 2_000_000 == 0) & (message.t_us <= 20_000_000)
+            stage.decoded.messages[key] = type(message)(
+                message.message,
+                message.t_us[rows],
+                message.bus[rows],
+                None,
+                {signal: values[rows] for signal, values in message.signals.items()},
+            )
+    found, grid_s = stage.on_grid("BattVolt"), stage.grid_us / 1e6
+    assert np.isfinite(found[grid_s <= 30.0]).all() and np.isnan(found[grid_s > 30.0]).all()
+    assert stage.on_grid("EngSpd")[-1] == 3000.0 and stage.on_grid("ThrPos") is None
+
+
+def test_in_flight_the_speed_of_the_take_off_holds(make_stage):
+    """Wheels turn 108 km/h from 20 s to 21 s, after 72: the car flies, and lands at 21 s."""
+    speed = dict.fromkeys(WHEELS, lambda t_s: np.where((t_s > 19.95) & (t_s < 21.05), 108.0, 72.0))
+    stage = make_stage(40, flights=[(20_000_000, 21_000_000)], **speed)
+    grid_s = stage.grid_us / 1e6
+    assert (stage.speed_kmh[grid_s <= 21.0] == 72.0).all()
+    # behind it the wheels count again: the sample at 21.0 s holds until 21.1 s
+    assert stage.speed_kmh[grid_s == 21.05] == pytest.approx(72 + 0.05 * 8 * 3.6)
+    from_start = make_stage(10, flights=[(0, 1_000_000)])
+    assert from_start.speed_kmh[0] == 72.0
+
+
+def test_the_way_begins_at_zero(make_stage):
+    """72 km/h, a metre each 50 ms: nothing at the start, 2 km after 100 s."""
+    stage = make_stage()
+    assert stage.distance_km[:3].tolist() == pytest.approx([0.0, 0.001, 0.002])
+    assert stage.distance_km[-1] == pytest.approx(2.0, abs=1e-9)
+    assert stage.km(np.array([0, 25_000])).tolist() == pytest.approx([0.0, 0.0005])

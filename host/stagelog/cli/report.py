@@ -31,8 +31,8 @@ def command(context, logs, profiles, dbc, buses, out, title, force, as_json):
     A LOG is a session file, a card or its image, a folder of the archive, or a log of another
     recorder (candump, ASC, BLF, TRC, MF4). With --json the same facts go to stdout; a page is
     written then only if --out is given. A message that comes on two buses, or from two J1939
-    sources, is one signal there, with a warning; --bus takes one bus, but the detectors watch
-    bus 0 always. Exit 1 if a log is not complete.
+    sources, is one signal there, with a warning; --bus takes one bus, also for the detectors,
+    which watch the first that is named, else bus 0. Exit 1 if a log is not complete.
     """
     from stagelog.report.build import SCHEMA, compare_facts, plain_facts, stage_facts
 

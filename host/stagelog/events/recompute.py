@@ -86,14 +86,14 @@ def records_of(frames):
     """Return frames as the records that the ring holds, a structured array of 16 bytes each.
 
     What a classic controller can't store (error frames, CAN FD) keeps its place as a record that
-    no detector watches.
+    no detector watches. The ring has two buses: each but bus 0 is bus 1 there.
     """
     out = np.empty(len(frames), _RECORD)
     flags = frames["flags"].astype(np.uint32)
     odd = (flags & (ERR | FD)) != 0
     dlc = np.minimum(frames["dlc"], 8).astype(np.uint32)
     out["w0"] = (frames["t_us"] & _LOW).astype(np.uint32) | dlc << 28
-    kind = frames["bus"].astype(np.uint32) & 1
+    kind = (frames["bus"] != 0).astype(np.uint32)
     kind |= np.where(flags & RTR, 2, 0).astype(np.uint32)
     kind |= np.where((flags & EXT) | odd, 4, 0).astype(np.uint32)
     out["w1"] = frames["can_id"] | kind << 29

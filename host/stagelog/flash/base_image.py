@@ -4,7 +4,7 @@ An image is accepted only with its SHA-256: that of `RELEASES`, by the name on t
 (resources/firmware), or one that the user gives or has beside the file. The RP2040's boot loader
 is in ROM, the ESP32's too: a cable pulled at any moment leaves a board that accepts the image at
 the next try. esptool is GPL and is run as a program, `python -m esptool`. Fails with FlashError
-(image), InputError (no such file), DeviceError (no drive, no tool).
+(image), InputError (no such file), DeviceError (no drive, no tool), UsageError (no such chip).
 """
 
 import hashlib
@@ -15,7 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from stagelog.errors import DeviceError, InputError
+from stagelog.errors import DeviceError, InputError, UsageError
 from stagelog.flash.build import FlashError
 
 # 1.29 as two unrelated projects published it, 1.28 as one did; we had neither file.
@@ -103,7 +103,7 @@ def write_uf2(content, drive=None, roots=None):
 def write_esp(content, port, chip="esp32s3", tool=(sys.executable, "-m", "esptool")):
     """Erase an ESP32 and write an image of MicroPython; all that was on it is lost."""
     if chip not in _ESP_OFFSETS:
-        raise FlashError(f"no chip is called '{chip}'", hint=f"known: {', '.join(_ESP_OFFSETS)}")
+        raise UsageError(f"no chip is called '{chip}'", f"known: {', '.join(_ESP_OFFSETS)}")
     with tempfile.TemporaryDirectory() as folder:
         image = Path(folder, "image.bin")
         image.write_bytes(content)

@@ -150,9 +150,7 @@ def agreement(stage, disagreed, health):
     """Return how the events recorded on board compare with those of the raw log."""
     made = {"id": "agreement", "title": "Car and laptop", "lines": health.not_compared}
     if disagreed is None and health.not_compared:
-        return made | {
-            "note": "The car's events cannot be compared: frames that it saw are missing."
-        }
+        return made | {"note": "None of the car's events can be compared; the reasons are below."}
     if disagreed is None:
         return made | {
             "note": "The car recorded no events on board: it had no signal table, or the log is "

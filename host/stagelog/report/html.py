@@ -107,8 +107,9 @@ def _section(section):
     details = section.get("details")
     if details:
         lines = "".join(f"<li>{escape(line)}</li>" for line in details)
+        blocks = f"block{'s' * (len(details) != 1)}"
         parts.append(
-            _fold(f"{len(details):,} damaged or contradicting blocks", f"<ul>{lines}</ul>")
+            _fold(f"{len(details):,} damaged or contradicting {blocks}", f"<ul>{lines}</ul>")
         )
     return "".join(parts) + "</section>"
 

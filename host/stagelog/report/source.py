@@ -107,12 +107,12 @@ def read_source(paths, profile, dbc, title="", progress=None, buses=()):
     paths     logs of one car: session files, cards, or one log of another recorder
     profile   checked car profile; dbc the path to decode with
     progress  called with a share of 1 from time to time
-    buses     only their signals; the detectors watch the bus of the signal table, bus 0
+    buses     only their signals; the detectors watch the first of them, bus 0 if none is named
     """
     database = load_database(dbc)
     table = compile_table(profile, database)
     plan = compile_plan(database, _wanted(profile, database), list(buses) or None)
-    reading = _Reading(database, plan, table, progress)
+    reading = _Reading(database, plan, table, progress, buses[0] if buses else 0)
     own = [path for path in paths if sniff(path) == "slog"]
     others = [path for path in paths if path not in own]
     if own:
@@ -162,8 +162,9 @@ def _wanted(profile, database):
 class _Reading:
     """Logs are added in order of time; the axis grows with them."""
 
-    def __init__(self, database, plan, table, progress):
+    def __init__(self, database, plan, table, progress, bus):
         self.plan = plan
+        self.bus = bus
         self.known = {(message.can_id, message.is_ext) for message in database.messages}
         self.table = table
         self.digest = hashlib.sha256(table.data).digest()
@@ -220,7 +221,7 @@ class _Reading:
             for frames in session.iter_frames():
                 self._feed(run, frames, shift_us)
                 if not is_only:
-                    alone.feed(frames)
+                    alone.feed(_watched(frames, self.bus))
                 self.progress(self.health.n_frames / total)
             self._compare(session, ledger, boot.timeline, alone.events, shift_us)
         self.found += [_moved(event, shift_us) for event in run.events]
@@ -230,6 +231,10 @@ class _Reading:
         said = load_events(session)
         self.health.n_said += len(said)
         if not said:
+            return
+        if self.bus:
+            why = f"the car watched bus 0, this report watches bus {self.bus}"
+            self.health.not_compared.append(f"session {session.identity.name}: {why}")
             return
         window = find_window(ledger, said, timeline)
         if window.why:
@@ -277,7 +282,7 @@ class _Reading:
         return shift_us
 
     def _feed(self, run, frames, shift_us):
-        run.feed(frames)
+        run.feed(_watched(frames, self.bus))
         self.health.n_frames += len(frames)
         part = decode(frames, self.plan)
         self.health.n_unknown += sum(n for key, n in part.unknown.items() if key not in self.known)
@@ -290,6 +295,17 @@ class _Reading:
         start = None if gap.t_start_us is None else gap.t_start_us + shift_us
         end = None if gap.t_end_us is None else gap.t_end_us + shift_us
         self.health.gaps.append((gap, text, start, end))
+
+
+def _watched(frames, bus):
+    """Return frames as the detectors take them, which watch bus 0: those of `bus` there, others
+    elsewhere.
+    """
+    if not bus:
+        return frames
+    frames = frames.copy()
+    frames["bus"] = frames["bus"] != bus
+    return frames
 
 
 def _moved(event, shift_us):

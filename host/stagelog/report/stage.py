@@ -173,8 +173,11 @@ class Stage:
 
     @cached_property
     def distance_km(self):
-        """Distance from the start on the grid, float64[n]."""
-        return np.cumsum(self.speed_kmh) * (GRID_US / 1e6 / 3600)
+        """Distance from the start on the grid, float64[n]: zero at the start, then each speed
+        until the next moment.
+        """
+        driven = np.concatenate(([0.0], np.cumsum(self.speed_kmh[:-1])))
+        return driven * (GRID_US / 1e6 / 3600)
 
     def km(self, t_us):
         """Return the distance at `t_us` (number or array)."""
