@@ -142,7 +142,7 @@ def _draw(seed, distance, profile):
     oil = any_of(0.0, 1.0, plain=0.5)  # cold to hot: thick oil damps more
     thick = 1 + width["damping"] * 0.6 * (1 - 2 * oil)
     low = 1.0 / width["friction"] if width["friction"] else 0.0
-    friction = 150.0 * np.exp(rng.uniform(np.log(low), -np.log(low))) if low else 0.0
+    friction = 180.0 * np.exp(rng.uniform(np.log(low), -np.log(low))) if low else 0.0
     ends = np.array([es.anti_roll_N_per_m[0]] * 2 + [es.anti_roll_N_per_m[1]] * 2)
     damping = 0.7 * width["damping"] * rng.uniform(-1, 1, 2)
     arm = np.array(car.sensors.imu.offset_m) + [shift, 0, 0]
@@ -163,7 +163,7 @@ def _draw(seed, distance, profile):
         * (1 + damping[1]) * thick * by("side", 4),
         "knee_ms": any_of(0.15, 0.40, plain=0.25),
         "after_knee": any_of(0.5, 0.85, plain=1.0),
-        "rated_ms": any_of(0.8, 1.3, plain=1.0),
+        "rated_ms": any_of(1.0, 1.5, plain=1.0),
         "friction_N": friction * any_of(0.8, 1.2, 4, plain=0.0),
         "bump_from_m": np.array(s.bump_stop_from_mm) / 1e3 + 0.1 * off("stop"),
         "bump_stop": s.bump_stop_N_per_m2 * by("stop"),

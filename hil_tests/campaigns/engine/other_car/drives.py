@@ -54,8 +54,7 @@ def names_of(kinds, distances, n_drives):
     """Return the Names of a set; of kinds in which the car stands a quarter is enough."""
     names = []
     for kind in kinds:
-        stands = kind in ("ferry", "trailer", "crane", "jack_spin")
-        count = max(1, n_drives // 4) if stands else n_drives
+        count = max(1, n_drives // 4) if kind in terrain.STANDING else n_drives
         names += [Name(kind, d, i) for d in distances for i in range(count)]
     return names
 

@@ -99,10 +99,15 @@ def detect(frames, profile: str = "d7xr"):
     return found, read_events(events, table)
 
 
-def score_drive(true, found, km: float = 0.0, seconds: float = 0.0) -> Score:
-    """Return the Score of one drive; `true` holds truth.Flight, `found` holds Found."""
+def score_drive(true, found, km=0.0, seconds=1e9, stands=False) -> Score:
+    """Return the Score of one drive.
+
+    true    truth.Flight of all moments without force;  found  Found of a detector
+    stands  the car does not drive: a fall from the jack is neither asked for nor false
+    """
     score = Score(n_drives=1, km=km, hours=seconds / 3600)
     asked = [f for f in true if f.airtime_s >= truth.MIN_FLIGHT_s and f.landing_s < seconds]
+    asked = [] if stands else asked
     found = [f for f in found if f.onset_s < seconds - 0.3]
     for flight in asked:
         score.true[band_of(flight)] += 1
@@ -158,12 +163,13 @@ def judge(name, profile="d7xr", fault=None, rules=()):
     found, events = detect(table, profile)
     true = [f for f in drive.flights if f.onset_s >= since_s]
     found = [f for f in found if f.onset_s >= since_s - NEAR_s]
-    scores = {"stagelog": score_drive(true, found, drive.km, drive.seconds)}
+    about = drive.km, drive.seconds, name.kind in terrain.STANDING
+    scores = {"stagelog": score_drive(true, found, *about)}
     scores["stagelog"].told = told(events, since_s)
     for rule, run in dict(rules).items():
         spans = run(*_accelerations(table))
         others = [Found(a, b, math.nan, 0) for a, b, _ in spans]
-        scores[rule] = score_drive(true, others, drive.km, drive.seconds)
+        scores[rule] = score_drive(true, others, *about)
     return scores
 
 

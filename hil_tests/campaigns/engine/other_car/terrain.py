@@ -4,6 +4,7 @@ the car. And the law of the drives: which kinds are for tuning and which are onl
 Whoever tunes a detector may see drives of TUNING alone. SCORING is separate by kind and by seed.
 """
 
+import functools
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,6 +23,7 @@ TUNING = TUNING_FLIGHTS + TUNING_TRAPS
 SCORING = SCORING_FLIGHTS + SCORING_TRAPS
 TRAPS = TUNING_TRAPS + SCORING_TRAPS
 KINDS = TUNING + SCORING
+STANDING = ("ferry", "jack_spin", "trailer", "crane")  # the car does not drive by itself
 # Seeds of a kind begin here, so that no drive of one set repeats numbers of the other.
 FIRST_SEED = {"tuning": 1_000, "scoring": 500_000}
 
@@ -61,9 +63,20 @@ def make_ground(kind: str, seed: int) -> Ground:
         speed_ms=np.full(round(LENGTH_m), 20.0),
         yaw_rads=np.zeros(round(LENGTH_m)),
     )
+    _winding(ground, rng)
     _MAKERS[kind](ground, rng)
     _slow_start(ground)
     return ground
+
+
+def _winding(ground, rng):
+    """Let the way wind: up to some 3 m/s^2 to the side at 15 m/s."""
+    n = len(ground.yaw_rads)
+    span = int(rng.uniform(25, 70))
+    noise = rng.normal(0, 1, n // span + 3)
+    ground.yaw_rads = rng.uniform(0, 0.1) * np.interp(
+        np.arange(n) / span, range(len(noise)), noise
+    )
 
 
 def _slow_start(ground):
@@ -226,12 +239,12 @@ def _whoops(ground, rng):
     _features(ground, rng, make, (35, 70), (9, 24))
 
 
-def _crest(rng, v):
-    """Return a crest that leaves 0.3 to 0.6 g at speed v for 0.4 to 1.3 s: no flight."""
-    bend = (1 - rng.uniform(0.3, 0.6)) * 9.81 / v**2
+def _crest(rng, v, least_g=0.3):
+    """Return a crest that leaves least_g to 0.6 g at speed v for 0.4 to 1.3 s: no flight."""
+    bend = (1 - rng.uniform(least_g, 0.6)) * 9.81 / v**2
     top = v * rng.uniform(0.4, 1.3)
     foot = top * rng.uniform(0.9, 1.5)
-    ease = 0.3 * v  # the curvature begins over so much way
+    ease = 0.22 * v  # the curvature begins over so much way
     rise = 0.5 * bend * top / foot
     points = [(0, 0), (ease, rise), (foot - ease, rise), (foot, 0)]
     points += [(foot + ease, -bend), (foot + top - ease, -bend), (foot + top, 0)]
@@ -254,8 +267,9 @@ def _crest_smooth(ground, rng):
 
 
 def _crest_rough(ground, rng):
-    _rough(rng, ground, rng.uniform(0.008, 0.02), longest_m=12)
-    _features(ground, rng, _crest, (30, 60), (18, 33))
+    """Lighter, too, down to 0.1 g: the wheels still carry, the body knows little of it."""
+    _rough(rng, ground, rng.uniform(0.006, 0.016), longest_m=12)
+    _features(ground, rng, functools.partial(_crest, least_g=0.1), (30, 60), (18, 33))
 
 
 def _see_saw(ground, rng):
