@@ -370,6 +370,23 @@ def test_each_gap_of_a_gate_is_bridged_for_itself():
     assert [at for at, _, _ in car.of(ALARM)] == [910]
 
 
+@pytest.mark.parametrize(("pause_s", "ticks"), [(2, (700, 720)), (5, (1190, 1220))])
+def test_a_pause_counts_for_a_gate_as_a_gap_of_its_signal(pause_s, ticks):
+    """Open after 90 looks, tick 910. 2 s at 3 s are 20 looks less to come; 5 s are more than the
+    30 that are bridged, and 90 looks begin anew at tick 300.
+    """
+    car = car_of(
+        {"warning": 120, "gates": 1},
+        n_signals=2,
+        gates=[{"source": st.OF_SIGNAL, "signal": 1, "limit": 500, "steps": 90}],
+    )
+    car.drive(3, s0=150, s1=800)
+    car.pause(pause_s)
+    car.drive(20)
+    ((tick, _, _),) = car.of(ALARM)
+    assert ticks[0] <= tick <= ticks[1]
+
+
 def test_a_gate_whose_time_was_not_over_is_shut_in_a_gap():
     """More than 3 looks open it, 4 that it is shut end the alarm. Shut for one look, open for
     two, then missing: that is the 3rd look of the gate and the 4th without it.

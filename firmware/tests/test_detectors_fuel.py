@@ -371,6 +371,15 @@ def test_an_anchor_learns_the_scale():
     assert scale.extra == 17600
 
 
+@pytest.mark.parametrize(("burned_ml", "n"), [(5000, 0), (9990, 0), (10_010, 1)])
+def test_the_scale_is_said_after_more_than_10_l(burned_ml, n):
+    """Anchored before and after; a level of 1.375 cl per 0.01 mm that agrees."""
+    car = standing(seconds=25)
+    car.drive(5, s0=burned_ml, s3=2000)
+    car.drive(30, s3=0, **level(HALF - burned_ml * 10 // 1375))
+    assert len(car.of(ev.FLOW_SCALE)) == n
+
+
 def test_every_km_the_volume_and_every_five_the_range_are_told():
     """36 km/h; 1 ml a step is 1,000 ml/km, plan 700. After km 1 the mean is 700 + 300 / 20 = 715,
     and so on. Range: volume less 15 l unusable and 15 l reserve.

@@ -309,6 +309,14 @@ def test_the_light_follows_its_pattern(world):
         assert len(world.lit) <= 4
 
 
+def test_the_light_of_the_start_goes_off_in_the_first_pass_that_says_so(world):
+    board = board_of(world)
+    board.show(m.STATE_IDLE, faults.NONE)
+    assert world.pins[25] == 1
+    board.feed()
+    assert world.pins[25] == 0
+
+
 def test_the_watchdog_is_fed_in_each_pass_and_stopped_at_the_end(world):
     """RP2040 data sheet, 4.7.6: CTRL at 0x40058000, bit 30 enables it; 2.1.2: what is written
     0x3000 above a register is cleared in it.
@@ -398,5 +406,5 @@ def test_the_board_file_runs_its_own_board(world, monkeypatch):
     """`start.py` calls run(slot, memory, at, hole)."""
     asked = []
     monkeypatch.setattr(world.pico, "run_board", lambda *words: asked.append(words))
-    world.pico.run(1, [2], 0, ["hole"])
-    assert asked == [(world.pico.make_board, 1, [2], 0, ["hole"])]
+    world.pico.run(1, [2, 9], 1, ["hole"])
+    assert asked == [(world.pico.make_board, 1, [2, 9], 1, ["hole"])]

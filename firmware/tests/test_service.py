@@ -262,6 +262,28 @@ def test_eight_requests_wait_and_the_ninth_is_not_heard(target):
     assert len(answers(target, m.STATUS, 12)) == 8
 
 
+def test_reads_and_other_requests_wait_in_one_line(target):
+    stop(target)
+    request = {"position": target.app.store.extent.first, "at": 0, "n": 16, "n_blocks": 1}
+    payload = m.build(m.READ_REQUEST, request)
+    sent = b"".join(frame(m.READ, i, payload) + frame(m.STATUS, i, b"") for i in range(12))
+    service = target.app.service
+    service._receiver.feed(memoryview(sent), service._take)
+    assert (len(service._waiting), len(service._reads)) == (4, 4)
+    assert len(answers(target, m.STATUS, 12)) == 4
+
+
+def test_list_says_when_a_session_began_after_a_wrap_of_the_time(target):
+    """A record's time has 28 bits, 268 s; the rest is told as well."""
+    stop(target)
+    target.app.board.clock.hi += 3
+    t0_us = target.app.board.clock.t_us()
+    target.app.control(m.CONTROL_START)
+    play(target)
+    assert target.link.list_sessions()[0]["t0_us"] == pytest.approx(t0_us, abs=100_000)
+    assert t0_us >> 28 == 3
+
+
 def test_list_says_where_a_session_is(target):
     play(target)
     stop(target)

@@ -7,6 +7,7 @@ from rig_play import SECOND_US, play
 from service_requests import answers, stop
 
 from slog import messages as m
+from stagelog.rig.target import SimTarget
 
 
 def give(rig, item, data, at, piece, crc=None):
@@ -37,6 +38,19 @@ def test_no_piece_is_taken_while_it_records(target):
     reply = give(target, m.CONFIG_SIGNALS, b"x" * 2000, 0, b"x" * 700)
     assert (reply["status"], reply["at"]) == (m.BUSY, 0)
     assert bytes(memory[:700]) == before
+
+
+@pytest.mark.parametrize("without", ["card", "room"])
+def test_no_piece_is_taken_while_it_records_in_vain(tmp_path, without):
+    """The ring holds frames, though there is no card for them, or no room on it."""
+    rig = SimTarget(tmp_path, card_blocks=16)
+    if without == "card":
+        rig.app.board.card.present = False
+    play(rig, 3 * SECOND_US)
+    state = rig.link.status()["state"]
+    assert state == m.STATE_FULL if without == "room" else state != m.STATE_RECORDING
+    assert give(rig, m.CONFIG_SIGNALS, b"x" * 9, 0, b"x" * 5)["status"] == m.BUSY
+    rig.close()
 
 
 def test_pieces_from_before_a_recording_are_forgotten(target):
