@@ -454,6 +454,14 @@ def test_before_and_after_are_said_beside_the_alarm():
     ]
 
 
+def test_a_speed_or_engine_speed_beyond_what_fits_is_the_most_that_does():
+    """9 bits of km/h and 10 of 10 rpm: 600 km/h and 20,000 rpm are 511 and 1,023."""
+    car = car_of(ABOVE, n_signals=3, roles={**WHEELS, st.RPM: 2})
+    car.drive(2, s0=130, s1=60000, s2=20000)
+    (alarm,) = [e for e in car.said if e.code == ALARM]
+    assert (alarm.extra & 511, alarm.extra >> 9) == (511, 1023)
+
+
 def test_seconds_at_each_level_are_summed():
     car = car_of(ABOVE, {**ABOVE, "number": 2})
     car.drive(3, s0=130)  # judged at ticks 10 to 300

@@ -110,6 +110,14 @@ def test_drop_is_in_per_mille_of_the_mean_of_the_first_window():
     assert car.of(ALARM)[0][:2] == (610, ev.WARNING)
 
 
+def test_the_reference_of_a_drop_weighs_all_looks_of_its_window_alike():
+    """1000 three times, then 1200: 1050. 924 is 12 % under it."""
+    car = car_of({"kind": st.DROP, "window": 4, "warning": 119, "critical": 121})
+    car.drive(0.4, s0=lambda k: (1000, 1000, 1000, 1200)[k])
+    car.drive(2, s0=924)
+    assert car.states(ALARM) == [ev.WARNING]
+
+
 def test_a_rise_by_a_quarter_is_a_new_reference():
     """200, then pumped up to 251: 25.5 % more. 15 % under 251 is 213.35."""
     for pumped, level in ((250, 0), (251, 1)):

@@ -184,6 +184,23 @@ def test_32_bits_are_cut_at_30(data, value):
     assert car.events.watch.raws[0] == value
 
 
+@pytest.mark.parametrize("hi", [0, 7])
+def test_a_time_that_begins_anew_between_a_record_and_the_first_frame(hi):
+    """The logger's own record 10 us before the wrap of the 28 bits, the frame 5 us after it. `hi`
+    is that of the first record; ticks go on from the frame.
+    """
+    car = Car(1)
+    own = struct.pack("<II8x", (1 << 28) - 10 | 15 << 28, 1)
+    frame = struct.pack("<IIH6x", 5 | 2 << 28, 0x100, 777)
+    car.events.scan(own + frame, 0, 2, hi)
+    watch = car.events.watch
+    assert (watch.lo, watch.hi, watch.raw(0)) == (5, hi + 1, 777)
+    car.frame((hi + 1 << 28) + 20_006, 0x7FF, b"")
+    assert watch.tick == 2 and watch.t_us() == ((hi + 1 << 28) + 20_005) & 0xFFFFFFFF
+    car.frame((hi + 1 << 28) + 90_000, 0x7FF, b"")
+    assert not [e for e in car.said if e.code == 10], "a pause was seen"
+
+
 def test_every_stepth_signal_is_decoded():
     car = Car(5)
     for i in range(5):

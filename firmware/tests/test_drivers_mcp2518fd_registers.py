@@ -17,6 +17,7 @@ from slog.layout import (
     GAP_CONTROLLER,
     META_GAP,
 )
+from stagelog.rig.sim.mcp2518fd import Mcp2518fdModel
 
 CON, TSCON, INT, TREC, BDIAG0, FIFOCON1 = 0x000, 0x014, 0x01C, 0x034, 0x038, 0x05C
 FIFOSTA1 = 0x060
@@ -40,6 +41,12 @@ def register(rig, address):
 )
 def test_timing_is_that_worked_out_by_hand(crystal_Hz, bitrate_bps, timing):
     assert find_timing(crystal_Hz, bitrate_bps) == timing
+
+
+@pytest.mark.parametrize("bitrate_bps", [300_000, 333_333, 7_000_000])
+def test_timing_that_is_not_exact_is_refused(bitrate_bps):
+    with pytest.raises(ValueError, match=str(bitrate_bps)):
+        find_timing(40_000_000, bitrate_bps)
 
 
 @pytest.mark.parametrize(
@@ -93,6 +100,45 @@ def test_new_filters_replace_those_before():
     assert not passes(rig, 0x12345, 4) and not passes(rig, 0x300, 4)
     rig.can.set_filters(None)
     assert passes(rig, 0x100) and passes(rig, 0x12345, 4)
+
+
+def test_as_many_filters_as_the_chip_has_are_set():
+    rig = Rig()
+    rig.can.set_filters([(0x100 + i, 0x7FF, 0) for i in range(32)])
+    assert all(passes(rig, 0x100 + i) for i in range(32)) and not passes(rig, 0x120)
+
+
+class SlowModes(Mcp2518fdModel):
+    """A chip that enters configuration when the bus is idle: after `n_reads` looks at its mode."""
+
+    n_reads = 0
+    _left = None
+
+    def _write(self, address, value):
+        if address == 0x003 and value & 7 == 4 and self.n_reads:
+            self._memory[0x003], self._left = value & 0x0F, self.n_reads
+        else:
+            super()._write(address, value)
+
+    def _read(self, address, view, n):
+        if self._left is not None and address == 0:
+            self._left -= 1
+            if self._left <= 0:
+                self._left = None
+                super()._write(0x003, 4)
+        super()._read(address, view, n)
+
+
+@pytest.mark.parametrize("n_reads", [0, 3])
+def test_the_chip_is_set_up_when_it_has_reached_its_mode(monkeypatch, n_reads):
+    """A reset and most registers are allowed in configuration only."""
+    monkeypatch.setattr("mcp2518fd_rig.Mcp2518fdModel", SlowModes)
+    rig = Rig()
+    rig.chip.n_reads = n_reads
+    rig.can.start(rig.ring)
+    assert rig.can.answers and not rig.chip.violations
+    rig.receive()
+    assert rig.can.drain() == 1
 
 
 def test_the_filters_last_set_are_those_of_a_chip_that_comes_back():

@@ -284,6 +284,7 @@ def test_the_pass_feeds_fetches_and_lights(world):
     of sixteen.
     """
     board = started(world)
+    assert world.light == [1] and board.captures == [board.can]
     world.chip.receive(world.now_us(), 0x123, 0, 0, b"")
     board.feed()
     assert board.ring.state[4] == 1
@@ -310,6 +311,7 @@ def test_the_controllers_spi_stays_below_its_limit(world):
     asked_Hz = world.spi_Hz[1]
     assert max(80e6 / n for n in range(2, 100) if 80e6 / n <= asked_Hz) == 16e6 < 0.85 / 2 * 40e6
     assert world.spi_Hz[2] == 400_000, "faster than a card allows before it is set up"
+    assert world.rates_Hz[-1] <= 25_000_000, "faster than a card allows"
     assert board.card.n_sectors
 
 

@@ -150,7 +150,15 @@ def test_faults_flash_as_often_as_the_list_says():
         3: (faults.CONTROLLER_ABSENT,),
         4: (faults.RING_OVERFLOW, faults.CONTROLLER_OVERRUN),
         5: (faults.WIRE_FULL, faults.WIRE_INTERRUPT, faults.WIRES, faults.SPI_NOISE),
-        8: (faults.CARD_ABSENT, faults.CARD_WRITE, faults.CARD_LIES, faults.CARD_FOREIGN),
+        8: (
+            faults.CARD_ABSENT,
+            faults.CARD_UNPREPARED,
+            faults.CARD_READ_ONLY,
+            faults.CARD_WRITE,
+            faults.CARD_STALL,
+            faults.CARD_LIES,
+            faults.CARD_FOREIGN,
+        ),
     }
     for n, listed in flashes.items():
         for fault in listed:

@@ -108,6 +108,7 @@ class World:
         class HotClock(Clock):
             def __init__(self):
                 super().__init__(lambda: world.t_us & 0x3FFFFFFF)
+                self._tick = 0  # the chip's timer counts from power-on
 
         class HotPort:
             has_full_pins = True

@@ -262,6 +262,21 @@ def test_eight_requests_wait_and_the_ninth_is_not_heard(target):
     assert len(answers(target, m.STATUS, 12)) == 8
 
 
+def test_a_reset_of_the_service_forgets_what_was_asked(target):
+    stop(target)
+    service, position = target.app.service, target.app.store.extent.first
+    values = {"position": position, "at": 0, "n": 4096, "n_blocks": 9}
+    asked = m.build(m.READ_REQUEST, values)
+    sent = b"".join(frame(m.READ, i, asked) + frame(m.STATUS, i, b"") for i in range(2))
+    for n_steps in (0, 1, 3):
+        service._receiver.feed(memoryview(sent), service._take)
+        for _ in range(n_steps):
+            target.app.step()
+        service.reset()
+        answers(target, m.READ, 99, 0.05)  # what was on its way
+        assert answers(target, m.READ, 1, 0.1) == [] and not service._waiting
+
+
 def test_reads_and_other_requests_wait_in_one_line(target):
     stop(target)
     request = {"position": target.app.store.extent.first, "at": 0, "n": 16, "n_blocks": 1}

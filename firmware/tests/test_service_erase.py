@@ -1,6 +1,7 @@
 """Sessions are erased as a host asks for it: the oldest one, with its digest, and no other."""
 
 import hashlib
+import random
 
 from rig_play import SECOND_US, play
 from service_requests import answers, block_on_card, stop
@@ -129,12 +130,70 @@ def test_the_card_is_not_read_while_it_is_written(target):
     target.app.service._take = take
     fields = ("device_id", "boot", "nonce", "first_seq", "n_blocks")
     values = {**{name: session[name] for name in fields}, "digest": digest}
-    requests = ((m.ERASE, m.build(m.ERASE_REQUEST, values)), (m.LIST, b"\0\0"))
-    found = []
-    for i in range(60):
-        target.link.send(*requests[i % 2])
-        play(target, 29_000 + 317 * i)
+    place = {"position": session["position"], "at": 0, "n": 4096, "n_blocks": 2}
+    requests = (
+        (m.ERASE, m.build(m.ERASE_REQUEST, values)),
+        (m.LIST, b"\0\0"),
+        (m.READ, m.build(m.READ_REQUEST, place)),
+    )
+    found, dice = [], random.Random(1)
+    for i in range(90):
+        target.link.send(*requests[i % 3])
+        play(target, dice.randrange(20_000, 40_000))
         found += answers(target, m.ERASE, 1, 0.0)
-    assert {(m.ERASE, True), (m.LIST, True)} < set(asked), "no request came amid a write"
+    amid = {kind for kind, is_writing in asked if is_writing}
+    assert amid == {m.ERASE, m.LIST, m.READ}, "no request came amid a write"
     assert read_amid and not any(read_amid)
     assert found[-1][0]["status"] == m.OK
+
+
+def stopped_with_one_session(target):
+    """Return the eraser and what an ERASE of the only session asks."""
+    play(target)
+    stop(target)
+    (session,) = target.link.list_sessions()
+    fields = ("device_id", "boot", "nonce", "first_seq", "n_blocks")
+    asked = {name: session[name] for name in fields}
+    return target.app.service._eraser, {**asked, "digest": digest_of(target, session)}
+
+
+def test_an_erase_reads_eight_headers_a_step_and_tells_how_far_it_is(target):
+    """Of n blocks 8 are 99 x 8 / n per cent; 100 is said only of what is erased."""
+    eraser, asked = stopped_with_one_session(target)
+    n = asked["n_blocks"]
+    assert n > 16
+    reply = eraser.answer(asked)
+    assert (reply["status"], reply["done_pct"]) == (m.PENDING, 0) and eraser.has_work
+    for done in range(8, n, 8):
+        eraser.step()
+        reply = eraser.answer(asked)
+        assert (reply["status"], reply["done_pct"]) == (m.PENDING, 99 * done // n)
+    eraser.step()
+    for _ in range(2):  # the mark waits for the store
+        reply = eraser.answer(asked)
+        assert (reply["status"], reply["done_pct"]) == (m.PENDING, 99)
+        assert target.app.store.release_waits and not eraser.has_work
+    target.run_for(SECOND_US // 10)
+    reply = eraser.answer(asked)
+    assert (reply["status"], reply["done_pct"]) == (m.OK, 100)
+
+
+def test_an_erase_of_something_else_amid_a_check_is_judged_for_itself(target):
+    eraser, asked = stopped_with_one_session(target)
+    eraser.answer(asked)
+    eraser.step()
+    for name in ("boot", "nonce", "first_seq", "n_blocks"):
+        assert eraser.answer({**asked, name: asked[name] + 1})["status"] == m.WRONG_SESSION, name
+    assert eraser.answer(asked)["status"] == m.PENDING
+
+
+def test_a_wrong_digest_ends_its_check(target):
+    """Asked again with the right one, all headers are read anew."""
+    eraser, asked = stopped_with_one_session(target)
+    wrong = {**asked, "digest": bytes(32)}
+    eraser.answer(wrong)
+    for _ in range(asked["n_blocks"] // 8 + 1):
+        eraser.step()
+    assert eraser.answer(wrong)["status"] == m.WRONG_DIGEST and not eraser.has_work
+    reply = eraser.answer(asked)
+    assert (reply["status"], reply["done_pct"]) == (m.PENDING, 0)
