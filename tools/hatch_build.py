@@ -5,6 +5,8 @@
 * uPlot, which draws the charts of the report, from its npm package into the report's folder, with
   its licence. tools/setup comes by here through the editable install. A source archive carries the
   files, so that building from it needs no npm.
+* The detectors compiled for this machine, if STAGELOG_COMPILED=1: such a wheel is for this Python
+  and this kind of machine alone, and needs what tools/setup installs (--no-build-isolation).
 
 Ends the build with the reason and what to do if the files cannot be had.
 """
@@ -14,6 +16,8 @@ import hashlib
 import os
 import shutil
 import subprocess
+import sys
+import sysconfig
 import tarfile
 import tempfile
 from pathlib import Path
@@ -30,6 +34,7 @@ FILES = {
     "package/dist/uPlot.min.css": "uplot.css",
     "package/LICENSE": "uplot.LICENSE",
 }
+COMPILED = "host/stagelog/events/compiled"
 VENDOR = "host/stagelog/report/page/vendor"
 SOURCE = f"{PACKAGE} {INTEGRITY}\n"  # written last: says that all files are there, and which
 
@@ -42,11 +47,25 @@ class BuildHook(BuildHookInterface):
         if self.target_name == "wheel" and version == "standard":
             for package in ("slog", "detectors"):
                 build_data["force_include"][f"firmware/{package}"] = package
+            if os.environ.get("STAGELOG_COMPILED") == "1":
+                self._put_detectors(build_data)
         build_data["artifacts"].append(f"/{VENDOR}/*")
         try:
             put_uplot(Path(self.root, VENDOR))
         except UplotError as error:
             self.app.abort(f"stagelog: {error}")
+
+    def _put_detectors(self, build_data):
+        paths = os.pathsep.join(str(Path(self.root, name)) for name in ("host", "firmware"))
+        command = [sys.executable, "-m", "stagelog.events.compiled.build"]
+        if subprocess.run(command, env={**os.environ, "PYTHONPATH": paths}).returncode:
+            self.app.abort("stagelog: build without STAGELOG_COMPILED")
+        suffix = sysconfig.get_config_var("EXT_SUFFIX")
+        (made,) = Path(self.root, COMPILED).glob(f"_detectors_*{suffix}")
+        package = COMPILED.removeprefix("host/")
+        build_data["force_include"][str(made)] = f"{package}/{made.name}"
+        build_data["pure_python"] = False
+        build_data["infer_tag"] = True
 
 
 class UplotError(Exception):

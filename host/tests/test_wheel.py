@@ -16,6 +16,7 @@ import pytest
 
 from stagelog import resources
 from stagelog.errors import InputError
+from stagelog.events.compiled import build
 
 pytest.importorskip("hatchling", reason="hatchling builds the wheel (extra dev)")
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,13 +29,19 @@ UPLOT = {
 }
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("wheel")
+def build_wheel(folder, **environment):
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, stdin=subprocess.DEVNULL)
+    env = {**os.environ, **environment}
+    subprocess.run(
+        command, cwd=ROOT, check=True, capture_output=True, stdin=subprocess.DEVNULL, env=env
+    )
     (path,) = folder.glob("*.whl")
     return path
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    return build_wheel(tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +80,20 @@ def test_nothing_else_is_in_the_wheel(names):
         "stagelog",
     }
     assert not [name for name in names if "tests/" in name or name.endswith(".pyc")]
+
+
+def test_a_wheel_is_for_every_machine_unless_it_carries_compiled_detectors(wheel, tmp_path):
+    try:
+        build.build()
+    except build.NoCompiler as why:
+        pytest.skip(str(why))
+    assert wheel.name.endswith("-py3-none-any.whl")
+    assert not [name for name in zipfile.ZipFile(wheel).namelist() if "_detectors_" in name]
+    path = build_wheel(tmp_path, STAGELOG_COMPILED="1")
+    version = f"cp{sys.version_info[0]}{sys.version_info[1]}"
+    assert f"-{version}-{version}-" in path.name
+    held = [name for name in zipfile.ZipFile(path).namelist() if "_detectors_" in name]
+    assert [name.rpartition("/")[0] for name in held] == ["stagelog/events/compiled"]
 
 
 def test_uplot_is_in_the_wheel_with_its_licence(wheel):

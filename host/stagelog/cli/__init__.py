@@ -64,8 +64,26 @@ class LazyGroup(click.Group):
             formatter.write_dl([(verb, VERBS[verb]) for verb in self.list_commands(ctx)])
 
 
+def _show_version(ctx, _option, wanted):
+    if not wanted or ctx.resilient_parsing:
+        return
+    from stagelog.events.compiled import find_form
+
+    form = find_form()
+    click.echo(f"stagelog {__version__}")
+    click.echo("detectors: " + ("compiled" if form.is_compiled else f"as Python ({form.why})"))
+    ctx.exit()
+
+
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, message="stagelog %(version)s")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help="Show the version and exit.",
+)
 def group():
     """Know what a rally-raid car went through.
 

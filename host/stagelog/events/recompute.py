@@ -1,17 +1,19 @@
 """The car's own detectors, run again on the host over the frames of a log.
 
 Owns the step from a frame table to the 16-byte records that the firmware scans. The detectors are
-the firmware's files; nothing is written twice. A table that they reject is an InputError.
+the firmware's files, or what `compiled` makes of them; nothing is written twice. A table that they
+reject is an InputError.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from detectors.events import Events
+from slog import signal_table as st
 from slog.layout import TIME_BITS
 from slog.signal_table import TableError, load
 from stagelog.errors import InputError
+from stagelog.events.compiled import find_form
 from stagelog.model import ERR, EXT, FD, RTR
 
 __all__ = ["Detected", "Recomputation", "recompute", "records_of"]
@@ -38,15 +40,20 @@ class Detected:
 
 
 class Recomputation:
-    """Detectors that get frames table by table; `events` grows. Times never go back."""
+    """Detectors that get frames table by table; `events` grows. Times never go back.
 
-    def __init__(self, data):
+    wants_compiled  False: the pure form, though the compiled one is here
+    """
+
+    def __init__(self, data, wants_compiled=True):
         self.events = []
-        self._started = False
         self._last_us = None
         self.detectors = None
         try:
-            self.detectors = Events(load(data), self._take)
+            table = load(data)
+            form = find_form(wants_compiled and not _is_wide(table))
+            self.is_compiled = form.is_compiled
+            self.detectors = form.events(table, self._take)
         except TableError as error:
             raise InputError(f"the signal table can't be used: {error}") from error
 
@@ -61,8 +68,15 @@ class Recomputation:
         records = records_of(frames)
         edges = [0, *(int(cut) for cut in cuts if cut), len(frames)]
         for first, end in zip(edges, edges[1:], strict=False):
-            block = bytes(records[first:end].tobytes())
-            self.detectors.scan(block, 0, end - first, int(t_us[first]) >> TIME_BITS)
+            part = records[first:end]
+            block = part.view(np.uint8) if self.is_compiled else part.tobytes()
+            try:
+                self.detectors.scan(block, 0, end - first, int(t_us[first]) >> TIME_BITS)
+            except OverflowError as error:
+                raise InputError(
+                    f"the detectors calculate beyond 64 bits: {error}",
+                    "correct the profile's limits" + self.is_compiled * ", or set STAGELOG_PURE=1",
+                ) from error
 
     def _take(self, code, state, value, extra):
         watch = self.detectors.watch if self.detectors else None
@@ -70,12 +84,20 @@ class Recomputation:
         self.events.append(Detected(t_us, code, state, value, extra))
 
 
-def recompute(frames, table):
+def _is_wide(table):
+    """Return whether a signal takes eight bytes, more than the compiled form calculates with."""
+    columns = st.COLUMNS[st.SIGNALS]
+    n_bytes = table[1][st.SIGNALS][columns.index("n") :: len(columns)]
+    return any(n >= 8 for n in n_bytes)
+
+
+def recompute(frames, table, wants_compiled=True):
     """Return the events (Detected, in order) of a frame table, or of an iterable of them.
 
-    table   bytes of a signal table, or a SignalTable
+    table           bytes of a signal table, or a SignalTable
+    wants_compiled  as Recomputation has it
     """
-    run = Recomputation(getattr(table, "data", table))
+    run = Recomputation(getattr(table, "data", table), wants_compiled)
     pieces = [frames] if isinstance(frames, np.ndarray) else frames
     for piece in pieces:
         run.feed(piece)

@@ -28,13 +28,7 @@ def shrink(sources, readable=True):
     sources   {module name: source} of all that goes onto the board
     readable  False: the names that are left are made short, see `names`
     """
-    trees = {name: ast.parse(source) for name, source in sources.items()}
-    values = {name: _constants(name, tree) for name, tree in trees.items()}
-    rows = _places_of_rows()
-    for name, tree in trees.items():
-        if name == "slog.messages":
-            _put_hash(tree)
-        trees[name] = _Folder(name, tree, values, rows).visit(tree)
+    trees = fold(sources)
     for tree in trees.values():
         _drop_const(tree)
         _Untold().visit(tree)
@@ -45,12 +39,27 @@ def shrink(sources, readable=True):
     return {name: ast.unparse(ast.fix_missing_locations(tree)) for name, tree in trees.items()}
 
 
-def _constants(name, tree):
+def fold(sources, private=False):
+    """Return {module name: tree} of sources in which constants and indices are inserted.
+
+    private   also those that a module marks `_NAME = const(...)`, which a board's compiler inserts
+    """
+    trees = {name: ast.parse(source) for name, source in sources.items()}
+    values = {name: _constants(name, tree, private) for name, tree in trees.items()}
+    rows = _places_of_rows()
+    for name, tree in trees.items():
+        if name == "slog.messages":
+            _put_hash(tree)
+        trees[name] = _Folder(name, tree, values, rows).visit(tree)
+    return trees
+
+
+def _constants(name, tree, private):
     """Return {name: value} of what a module assigns once, as the module itself computes it."""
     assigned = [
         target.id
         for node in tree.body
-        if isinstance(node, ast.Assign) and not _is_private_const(node)
+        if isinstance(node, ast.Assign) and (private or not _is_private_const(node))
         for target in getattr(node.targets[0], "elts", node.targets)
         if isinstance(target, ast.Name)
     ]
