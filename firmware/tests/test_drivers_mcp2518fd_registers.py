@@ -334,6 +334,18 @@ def test_a_remote_frame_has_no_data():
     assert rig.ring.frames[-1][1:] == (0x321, 2, 8, bytes(8))
 
 
+def test_the_first_frame_after_a_long_silence_is_taken_at_once():
+    """ "Later" has a meaning for 134 s; the time that was empty is noted at each poll."""
+    rig = Rig(head_errors=0)
+    rig.receive()
+    rig.can.drain()
+    for _ in range(20):
+        rig.poll(10_000_000)
+    sent = rig.receive()
+    assert rig.can.drain() == 1 and rig.can.doubts == 0
+    assert rig.ring.frames[-1][0] == pytest.approx(sent, abs=1)
+
+
 def test_a_frame_that_comes_late_into_the_fifo_is_taken():
     """The chip was found empty 0.4 ms after the end of the frame, which appears then."""
     rig = Rig()

@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 
-from slog import event_names, faults, layout, table_names
+from slog import event_names, events, faults, layout, table_names
 from slog import messages as m
 
 
@@ -92,3 +92,12 @@ def test_a_code_of_an_event_has_its_kind_and_its_number_within_it(code, kind, nu
     found = event_names.describe(code)
     assert found[:2] == (kind, number)
     assert (found[2] is not None) == (kind != "unknown")
+
+
+def test_packed_extras_have_the_bits_that_logs_were_written_with():
+    """LANDED: 12 bits of peak, 7 of confidence, 2 of the car, 3 of severity, side by side; ALARM
+    and CONTEXT: 9 bits of km/h, then 10 rpm.
+    """
+    assert (events.PEAK_MASK, events.CONFIDENCE_SHIFT) == (0xFFF, 12)
+    assert (events.CAR_SHIFT, events.SEVERITY_SHIFT) == (12 + 7, 12 + 7 + 2)
+    assert events.RPM_SHIFT == 9

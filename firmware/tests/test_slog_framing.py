@@ -180,3 +180,15 @@ def test_a_frame_takes_whole_sectors():
     for sector in sectors:
         writer.put_sector(sector)
     assert bytes(writer.wire[: writer.end()]).startswith(frame(5, 7, b"".join(sectors)))
+
+
+@pytest.mark.parametrize("n_more", [1, 7, 100])
+def test_a_frame_with_bytes_beyond_the_buffer_is_none_though_its_start_is_one(n_more):
+    """What fits is a whole frame with a right CRC; but it goes on."""
+    whole = frame(3, 9, b"abc").strip(b"\0")
+    found = []
+    receiver = Receiver(max_wire=len(whole))
+    receiver.feed(b"\0" + whole + b"\x05" * n_more + b"\0", lambda *words: found.append(words))
+    assert found == [] and receiver.n_bad == 1
+    receiver.feed(whole + b"\0", lambda kind, request, data: found.append((kind, bytes(data))))
+    assert found == [(3, b"abc")] and receiver.n_bad == 1

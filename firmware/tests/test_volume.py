@@ -223,6 +223,50 @@ def test_a_worn_sector_of_the_fat_hides_no_other_of_its_sectors(card):
     assert mounted(card, {fat + plan.file_cluster // 128}) == faults.CARD_FOREIGN
 
 
+def test_a_chain_that_is_broken_in_its_middle_is_foreign(card):
+    """The first and the last sector of our part of the FAT are as they were, all others empty."""
+    plan = fat32.plan(CARD_BYTES)
+    fat = fat32.ALIGN + plan.reserved
+    first, last = fat + plan.file_cluster // 128, places(card)["end of FAT"]
+    assert last - first > 16
+    with open(card, "r+b") as file:
+        file.seek((first + 1) * 512)
+        file.write(bytes((last - first - 1) * 512))
+    assert mounted(card) == faults.CARD_FOREIGN
+
+
+def entries_of(card, change):
+    """Change the directory's first four sectors; `own` is the entry of our file."""
+    with open(card, "r+b") as file:
+        file.seek(fat32.plan(CARD_BYTES).data * 512)
+        entries = bytearray(file.read(2048))
+        at = entries.index(b"STAGELOGBIN")
+        own = bytes(entries[at : at + 32])
+        file.seek(fat32.plan(CARD_BYTES).data * 512)
+        file.write(change(own))
+
+
+DELETED = b"\xe5" + b"OTHER  TXT" + bytes(21)
+
+
+@pytest.mark.parametrize("n_before", [0, 15, 16, 40, 63])
+def test_our_file_may_stand_anywhere_in_the_first_cluster_of_the_directory(card, n_before):
+    """Sixteen entries in a sector; those before it are deleted ones."""
+    entries_of(card, lambda own: (DELETED * n_before + own).ljust(2048, b"\0"))
+    assert mounted(card) == faults.NONE
+
+
+def test_nothing_counts_behind_the_end_of_the_directory(card):
+    """An entry that begins with 0 is the end: what follows was never cleared."""
+    entries_of(card, lambda own: (DELETED + bytes(32) + own).ljust(2048, b"\0"))
+    assert mounted(card) == faults.CARD_FOREIGN
+
+
+def test_a_deleted_entry_is_no_file(card):
+    entries_of(card, lambda own: (b"\xe5" + own[1:]).ljust(2048, b"\0"))
+    assert mounted(card) == faults.CARD_FOREIGN
+
+
 def test_an_entry_that_is_a_label_is_no_file(card):
     """Attribute 0x08, byte 11 of an entry, marks a label and the pieces of a long name."""
     directory = fat32.plan(CARD_BYTES).data * 512
