@@ -46,6 +46,23 @@ def test_the_store_has_a_turn_for_each_block_that_waits(target, n_waiting, n_ste
     assert len(steps) == n_steps
 
 
+def test_only_the_last_block_of_a_session_says_that_it_is(target):
+    """Flag 4, also in the session after one that was stopped."""
+    app = target.app
+    for _ in range(2):
+        play(target, SECOND_US // 2)
+        target.run_for(SECOND_US)
+        running = target.link.list_sessions()[0]
+        flags = [b[56] for _, b in target.link.read_blocks(positions_of(running))]
+        assert len(flags) > 3 and not any(flag & 4 for flag in flags)
+        app.control(m.CONTROL_STOP)
+        target.run_for(SECOND_US)
+        ended = target.link.list_sessions()[0]
+        flags = [b[56] & 4 for _, b in target.link.read_blocks(positions_of(ended))]
+        assert flags == [0] * (len(flags) - 1) + [4]
+        app.control(m.CONTROL_START)
+
+
 def test_a_session_is_never_numbered_0(target):
     """The nonce 0 says that none runs."""
     app, drawn = target.app, [0, 0, 7]

@@ -6,6 +6,7 @@ from mcp2515_rig import Rig
 from drivers.can_filters import FLAG_EXT_ID, cover_ids
 from drivers.mcp2515 import Mcp2515
 from logger.ring import AT_LEAST, COUNT
+from slog import faults
 from slog.layout import (
     BUS_ACTIVE,
     BUS_OFF,
@@ -167,7 +168,7 @@ def test_a_chip_that_does_not_answer_is_tried_again():
     assert not rig.can.answers and not rig.port.started
     for _ in range(5):
         rig.poll()
-    assert rig.ring.state[COUNT] == 0
+    assert rig.ring.state[COUNT] == 0 and rig.can.state() == BUS_STOPPED
     rig.port.dead = False
     for _ in range(10):
         rig.poll()
@@ -238,6 +239,43 @@ def test_ids_of_both_kinds_are_shared_out_by_their_numbers():
         exact = [(x, 0x7FF, 0) for x in standard]
         exact += [(x, 0x1FFFFFFF, FLAG_EXT_ID) for x in extended]
         assert sorted(cover_ids(standard + extended)) == sorted(exact)
+
+
+@pytest.mark.parametrize("needs_us", [0, 3000])
+def test_a_crystal_that_starts_slowly_is_waited_for(needs_us):
+    """It may take some milliseconds after power-on; until then the chip reads as zeros."""
+    rig = Rig()
+    rig.can.stop()
+    waited_us, transfer = [0], rig.port.transfer
+
+    def transfer_early(buf, n):
+        transfer(buf, n)
+        if buf[0] == 0x03 and waited_us[0] < needs_us:
+            buf[2:n] = bytes(n - 2)
+
+    rig.port.transfer = transfer_early
+    rig.port.wait_us = lambda us: waited_us.__setitem__(0, waited_us[0] + us)
+    rig.can.start(rig.ring)
+    assert rig.can.answers and rig.port.mode == 3
+
+
+@pytest.mark.parametrize(
+    ("low", "fault", "used"),
+    [
+        (1, faults.WIRE_INTERRUPT, (True, False)),
+        (2, faults.WIRE_FULL, (False, True)),
+        (4, faults.WIRE_FULL, (False, True)),
+        (7, faults.WIRES, (False, False)),
+    ],
+)
+def test_a_wire_that_lies_on_ground_is_named_and_not_used(low, fault, used):
+    """Bit 0 INT, 1 RX0BF, 2 RX1BF: these read low all the time."""
+    rig = Rig()
+    rig.can.stop()
+    low_pins = rig.port.low_pins
+    rig.port.low_pins = lambda: low_pins() | low
+    rig.can.start(rig.ring)
+    assert (rig.can.wire_fault, rig.port.used) == (fault, used)
 
 
 def test_a_set_up_forgets_the_errors_and_takes_all_without_a_list():

@@ -7,7 +7,7 @@ import pytest
 
 from logger.extent import Extent, ExtentError
 from logger.sessions import Sessions
-from logger.store import ERROR_REJECTED, OVERWRITE_OLDEST
+from logger.store import ERROR_ABSENT, ERROR_REJECTED, OVERWRITE_OLDEST, WRITE_BUSY
 from slog import faults, layout
 from stagelog.blocks import read_log
 from stagelog.card import prepare_raw
@@ -249,3 +249,78 @@ def test_a_write_protected_card_is_told(make, image):
     logger = Logger(make, image)
     logger.card.read_only = True
     assert not logger.store.mount() and logger.store.fault == faults.CARD_READ_ONLY
+
+
+def until_absent(logger, *results):
+    """Let the next writes end with `results` after they landed, the last being ERROR_ABSENT."""
+    results, real = list(results), logger.card.write_poll
+
+    def poll():
+        landed = real()
+        return landed if landed == WRITE_BUSY or not results else results.pop(0)
+
+    logger.card.write_poll = poll
+    while logger.store.extent is not None:
+        logger.store.step()
+    logger.card.write_poll = real
+
+
+def test_numbers_begin_above_what_was_erased(make, image, read):
+    """The mark says 100, as after an erase on another card: lower numbers would be erased ones."""
+    store = Logger(make, image, 1).mount().record(6).store
+    store.request_release(100, store.next_position)
+    while store.release_waits:
+        store.step()
+    again = Logger(make, image, 2).mount()
+    assert (again.store.next_seq, again.store.n_used) == (100, 0)
+    again.record(3)
+    (session,) = read(image).sessions
+    assert session.first_seq == 100 and ids_in(session) == expected_ids(0, 3)
+
+
+def test_a_block_that_landed_though_its_card_was_pulled_is_written_again(make, image, read):
+    """Its number and its place are used once; three blocks are in use, then four."""
+    logger = Logger(make, image, 1).mount().record(3).record(1, store=False)
+    store, place = logger.store, logger.store.next_position
+    until_absent(logger, ERROR_ABSENT)
+    logger.mount()
+    assert (store.next_position, store.next_seq, store.n_used) == (place, 4, 3)
+    logger.made.store_all()
+    assert (store.n_used, store.blocks_written, store.next_seq) == (4, 4, 5)
+    log = read(image)
+    assert ids_in(log.sessions[0]) == expected_ids(0, 4) and not log.damaged
+    assert account(log.sessions[0]).closes
+
+
+def test_a_place_has_its_three_tries_after_the_card_comes_back(make, image):
+    logger = Logger(make, image, 1).mount().record(3).record(1, store=False)
+    until_absent(logger, ERROR_REJECTED, ERROR_REJECTED, ERROR_ABSENT)
+    logger.mount()
+    for n_rejected, n_skipped in ((1, 0), (2, 0), (3, 1)):
+        n = logger.store.write_errors
+        logger.card.write_poll, real = (lambda: ERROR_REJECTED), logger.card.write_poll
+        while logger.store.write_errors == n:
+            logger.store.step()
+        logger.card.write_poll = real
+        assert logger.store.slots_skipped == n_skipped, n_rejected
+
+
+@pytest.mark.parametrize("bad", [0, 3, 11, 17, 26, 33])
+def test_a_block_left_over_from_an_earlier_round_is_no_session(make, image, bad):
+    """A ring that was filled by one session and overwritten by the next, but for a place that can
+    no longer be written: a block of the first lies amid the second.
+    """
+    n = Logger(make, image, 1, OVERWRITE_OLDEST).mount().record(35).store.extent.n
+    logger = Logger(make, image, 2, OVERWRITE_OLDEST).mount()
+    store, real = logger.store, logger.card.write_poll
+    place = store.extent.sector_of(store.extent.first + bad) * layout.SECTOR_BYTES
+
+    def poll():
+        return ERROR_REJECTED if logger.card._write[0] == place else real()
+
+    logger.card.write_poll = poll
+    logger.record(n + 9)
+    assert store.n_used == n and store.slots_skipped in (1, 2)
+    for found in (Sessions(store), Sessions(Logger(make, image, 3, 1).mount().store)):
+        assert found.get(0)[3:] == (store.boot, 2) and found.get(1) is None
+        assert found.get(0)[1] == n
