@@ -93,6 +93,12 @@ def test_distance_is_speed_by_time_and_top_speed_the_highest():
     assert car.events.trouble.top_speed == 3600
 
 
+def test_the_top_speed_is_that_of_the_car_and_not_of_a_wheel():
+    car = car_of()
+    car.drive(1, **wheels(50, 50, 50, 90))
+    assert (car.events.trouble.top_speed, car.events.trouble.fastest) == (5000, 9000)
+
+
 def test_distance_below_a_metre_a_step_is_not_lost():
     """9 km/h: 0.25 m a step; 40 steps are 10 m."""
     car = car_of()
