@@ -134,7 +134,7 @@ class Fuel:
     def _is_quiet(self, level):
         rows = self._rows
         f = self._force
-        new = self._flight._f
+        new = self._flight.body.force
         for k in (0, 1, 2):
             f[k] += new[k] - (f[k] >> 3)
         quiet = rows["quiet_mg"]

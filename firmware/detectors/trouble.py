@@ -128,7 +128,7 @@ class Trouble:
         rows = self._rows
         if not self._sensors.valid[self._signal[st.ACC_Z]]:
             return
-        over = self._flight.acc_z < rows["roll_mg"]
+        over = self._flight.body.force[2] < rows["roll_mg"]
         if over == self._rolled:
             self._n_rolled = 0
             return
@@ -136,7 +136,7 @@ class Trouble:
         if self._n_rolled >= rows["roll_n"]:
             self._rolled = over
             self._n_rolled = 0
-            self._emit(ev.ROLL_OVER, ev.ON if over else ev.OFF, self._flight.acc_z, 0)
+            self._emit(ev.ROLL_OVER, ev.ON if over else ev.OFF, self._flight.body.force[2], 0)
 
     def _find_handbrake(self):
         rows = self._rows

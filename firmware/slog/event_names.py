@@ -66,13 +66,13 @@ EVENTS = (
         FLIGHT,
         "flight",
         "ms",
-        "airtime; taken_off: from onset to confirmation, + 65536 x speed in km/h",
+        "airtime; taken_off: from onset to confirmation, + 65536 x speed in km/h, 511: unknown",
         "",
         (
             "taken_off: time of the onset since boot in us, bits 31 to 0; landed: peak in 0.01 g, "
             "bits 11 to 0, confidence in %, bits 18 to 12, the car's own flight mode, bits 20 "
             "and 19: 0 unknown, 1 agrees, 2 silent, severity, bits 23 to 21: limits of the "
-            "profile that the peak exceeds"
+            "profile that the peak exceeds, 7: nothing measured the peak"
         ),
         {TAKEN_OFF: "taken_off", LANDED: "landed", CANCELLED: "cancelled", TOO_LONG: "too_long"},
     ),

@@ -17,7 +17,7 @@ from array import array
 from slog.layout import const
 
 MAGIC = b"SLST"
-VERSION = const(2)
+VERSION = const(3)
 SCALE_BITS = const(14)  # mul of a signal or a weight is a factor times 2^14
 
 SLOTS = const(1)
@@ -147,11 +147,12 @@ FLIGHT_ROWS = (
     "filter",
     "acc_enter2",
     "acc_exit2",
-    "only_enter2",
-    "landing2",
+    "landing",
+    "unsprung",
+    "jump",
+    "gap",
     "droop",
     "droop_all",
-    "wheels",
     "load",
     "load_out",
     "mean",
@@ -159,7 +160,6 @@ FLIGHT_ROWS = (
     "mean_spin",
     "flare",
     "flare_pedal",
-    "suspect",
     "confirm",
     "only_confirm",
     "compress",
@@ -184,19 +184,10 @@ FLIGHT_ROWS = (
     "preload1",
     "preload2",
     "preload3",
-    "bump0",
-    "bump1",
-    "bump2",
-    "bump3",
     "rebound0",
     "rebound1",
     "rebound2",
     "rebound3",
-    "stop_from0",
-    "stop_from1",
-    "stop_from2",
-    "stop_from3",
-    "stop",
     "drift",
 )
 FUEL_ROWS = (
@@ -267,7 +258,7 @@ WATCH_ROWS = (
 
 
 # Where rows that belong together begin in them, and how many there are with a name.
-WHEEL_ROWS = FLIGHT_ROWS.index("spring0")  # five times four
+WHEEL_ROWS = FLIGHT_ROWS.index("spring0")  # three times four
 SEVERITY_ROWS = FLIGHT_ROWS.index("severity1")  # three
 N_FUEL = len(FUEL_ROWS)
 N_HEAT = len(HEAT_ROWS)

@@ -55,30 +55,30 @@ _WATCH = {
     "grace_s": 3600,
     "bridge_ds": 30,
 }
-# Forces are not filtered; a damper at 80.00 mm carries 250 per mille of the weight by its spring.
+# Forces are not filtered, and the wheels weigh nothing unless a test gives `unsprung`; a damper at
+# 80.00 mm carries 250 per mille of the weight by its spring.
 _FLIGHT = {
     "filter": 256,
     "acc_enter2": 350**2,
     "acc_exit2": 700**2,
-    "only_enter2": 250**2,
-    "landing2": 1500**2,
+    "landing": 1500,
+    "jump": 20000,
+    "gap": 1,
     "droop": 1200,
     "droop_all": 2000,
-    "wheels": 3,
     "load": 35,
     "load_out": 140,
-    "mean": 98,
-    "mean_end": 122,
+    "mean": 70,
+    "mean_end": 105,
     "flare": 150,
     "flare_pedal": 200,
-    "suspect": 4,
-    "confirm": 10,
+    "confirm": 7,
     "only_confirm": 18,
     "compress": 1400,
     "hold": 25,
-    "merge": 15,
-    "shortest": 15,
-    "shortest_slow": 30,
+    "merge": 6,
+    "shortest": 9,
+    "shortest_slow": 15,
     "slow": 4000,
     "longest": 300,
     "inhibit": 1500,
@@ -87,7 +87,6 @@ _FLIGHT = {
     "severity3": 8000,
     "airborne_code": 2,
     **{f"spring{i}": 512 for i in range(4)},
-    **{f"stop_from{i}": 25000 for i in range(4)},
 }
 _FUEL = {"start": 54000, "plan": 700, "ewma_m": 20000, "range_km": 5, "dead_high": 39200}
 _TANK = (0, 0, 0, 55000, 40000, 40000)  # two points: cl, 0.01 mm of A and B

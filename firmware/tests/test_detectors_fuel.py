@@ -5,6 +5,8 @@ Signal 0 counts ml, 1 and 2 are the senders (0.01 mm), 3 is every wheel (0.01 km
 Steps are at ticks 10, 20..; frame k is seen at tick 10 (k + 1).
 """
 
+from array import array
+
 import pytest
 from hand_table import MISSING, Car
 
@@ -191,7 +193,7 @@ def test_a_level_counts_only_at_rest(what, values, quiet):
 def test_a_car_that_is_not_level_does_not_rest(force, quiet):
     """The mean of eight steps counts: held long enough it is the force itself."""
     car = car_of()
-    car.events.flight._f[:] = type(car.events.flight._f)("i", force)
+    car.events.flight.body.force[:] = array("i", force)
     fuel = car.events.fuel
     fuel._force = [8 * x for x in force]
     car.drive(6, **level(HALF))

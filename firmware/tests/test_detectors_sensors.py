@@ -226,8 +226,8 @@ def test_a_role_without_a_signal_is_not_the_last_signal():
     car = Car(2)
     car.drive(5, s0=100, s1=30000)
     events = car.events
-    assert events.trouble.speed == 0 and events.flight.load == 1000
-    assert events.flight.acc_z == 1000
+    assert events.trouble.speed == 0 and events.flight.body.tyres == 1000
+    assert list(events.flight.body.force) == [0, 0, 1000]
     assert not events.sensors.valid[-1]
 
 

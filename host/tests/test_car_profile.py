@@ -134,7 +134,7 @@ FREE = ("[status]", "[fuel.plan_l_per_100km]", "[fuel.plan_of_mode]")  # any num
         ('first_terrain = "mixed"', 'first_terrain = "ice"', "is called ice"),
         ("floor = 8.0 ", "# floor = 8.0 ", "needs floor"),
         ('"Rad1Out", "Rad2Out", "Rad3Out"]\nx', '"Rad1Out", "Rad2Out"]\nx', "radiators is 3"),
-        ("suspect_ms = 40.0", "suspect_ms = 160.0", "not below"),
+        ("mean_share = 0.20", "mean_share = 0.27", "not below 8"),
         ("dbc = ", 'extends = "car.toml"\ndbc = ', "not a known entry"),
     ],
 )

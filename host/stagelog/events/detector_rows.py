@@ -31,19 +31,19 @@ def flight(profile, builder):
         "filter": 256 * (1 - math.exp(-2 * math.pi * p.acc_filter_Hz / 100)),
         "acc_enter2": (1000 * p.acc_enter_g) ** 2,
         "acc_exit2": (1000 * p.acc_exit_g) ** 2,
-        "only_enter2": (1000 * p.acc_only_enter_g) ** 2,
-        "landing2": (1000 * p.landing_g) ** 2,
+        "landing": 1000 * p.landing_g,
+        "unsprung": p.unsprung_share * mm * 1e-3 / _STEP_s**2 / G_ms2 * 1000 * 4096,
+        "jump": p.damper_jump_mm / mm,
+        "gap": p.gap_ms / 10,
         "droop": p.droop_mm / mm,
         "droop_all": p.droop_all_mm / mm,
-        "wheels": p.droop_wheels,
         "load": 1000 * p.load_share * p.acc_enter_g,
         "load_out": 4000 * p.load_share * p.acc_enter_g,
         "mean": 1000 * p.mean_share * p.acc_enter_g,
-        "mean_end": 1250 * p.mean_share * p.acc_enter_g,
+        "mean_end": 1500 * p.mean_share * p.acc_enter_g,
         "mean_spin": 1000 / G_ms2 * p.cg_error_m,
         "flare": 100 * p.flare_kmh_per_s / 10,
         "flare_pedal": 10 * p.flare_pedal_pct,
-        "suspect": p.suspect_ms / 10,
         "confirm": p.confirm_ms / 10,
         "only_confirm": p.acc_only_confirm_ms / 10,
         "compress": p.landing_compression_m_per_s * 1e3 * _STEP_s / mm,
@@ -57,7 +57,6 @@ def flight(profile, builder):
         "back": 1000 * p.lag_ms,
         "only_back": 1000 * p.lag_ms,
         "airborne_code": _code_of(builder, profile.roles.flight_state, "airborne"),
-        "stop": s.bump_stop_N_per_m2 * (16 * mm * 1e-3) ** 2 * load,
         "drift": profile.sensors.damper.zero_drift_mm / mm,
     }
     for axis, metres in zip("xyz", arm, strict=True):
@@ -66,11 +65,13 @@ def flight(profile, builder):
     for n, limit in enumerate(p.landing_severity_g[:3], 1):
         values[f"severity{n}"] = 1000 * limit
     for i in range(4):
-        values[f"spring{i}"] = s.spring_N_per_m[i] * mm * 1e-3 * load
-        values[f"preload{i}"] = s.preload_N[i] * load
-        values[f"bump{i}"] = s.bump_damping_Ns_per_m[i] * mm * 1e-3 / _STEP_s * load
-        values[f"rebound{i}"] = s.rebound_damping_Ns_per_m[i] * mm * 1e-3 / _STEP_s * load
-        values[f"stop_from{i}"] = s.bump_stop_from_mm[i] / mm
+        # Without forces: the softest spring and the hardest damper that such a car can have.
+        softest, hardest = 1 - p.spring_error, 1 + p.damping_error
+        values[f"spring{i}"] = softest * s.spring_N_per_m[i] * mm * 1e-3 * load
+        values[f"preload{i}"] = softest * s.preload_N[i] * load
+        values[f"rebound{i}"] = (
+            hardest * s.rebound_damping_Ns_per_m[i] * mm * 1e-3 / _STEP_s * load
+        )
     return _column(values, st.FLIGHT_ROWS)
 
 

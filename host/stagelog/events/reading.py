@@ -122,16 +122,18 @@ def _flight(event):
     value, extra = event.value, event.extra
     if event.state == ev.TAKEN_OFF:
         onset_us = event.t_us - ((event.t_us - extra) & 0xFFFFFFFF)
-        return {"onset_us": onset_us, "speed_kmh": value >> 16, "age_ms": value & 0xFFFF}
+        speed_kmh = None if value >> 16 == ev.NO_SPEED else value >> 16
+        return {"onset_us": onset_us, "speed_kmh": speed_kmh, "age_ms": value & 0xFFFF}
     if event.state != ev.LANDED:
         return {"airtime_ms": value}
     severity = extra >> ev.SEVERITY_SHIFT & 7
+    known = severity != ev.NO_SEVERITY
     return {
         "airtime_ms": value,
-        "peak_g": (extra & ev.PEAK_MASK) / 100,
+        "peak_g": (extra & ev.PEAK_MASK) / 100 if known else None,
         "confidence_pct": extra >> ev.CONFIDENCE_SHIFT & 127,
         "car_agrees": _CAR.get(extra >> ev.CAR_SHIFT & 3),
-        "severity": _SEVERITIES[min(severity, 3)],
+        "severity": _SEVERITIES[min(severity, 3)] if known else "unknown",
     }
 
 

@@ -162,8 +162,6 @@ def _find_orders(p: Profile) -> Contradictions:
         ("fuel", "unusable_l", "start_l"),
         ("airborne", "acc_enter_g", "acc_exit_g"),
         ("airborne", "min_airtime_ms", "max_airtime_ms"),
-        ("airborne", "acc_only_enter_g", "acc_enter_g"),
-        ("airborne", "suspect_ms", "confirm_ms"),
         ("fuel_estimate", "level_sigma_quiet_l", "level_sigma_moving_l"),
     )
     if p.fuel.start_l > p.fuel.capacity_l:
@@ -184,6 +182,10 @@ def _find_orders(p: Profile) -> Contradictions:
         if s.bump_stop_from_mm[i] >= s.travel_mm[i]:
             text = f"suspension.bump_stop_from_mm of {wheel} is not below its travel_mm"
             yield ("suspension", "bump_stop_from_mm"), text
+    air = p.airborne
+    if 1.5 * air.mean_share >= 4 * air.load_share:
+        text = f"airborne.mean_share is {air.mean_share:g}, not below 8 / 3 of airborne.load_share"
+        yield ("airborne", "mean_share"), text
     if p.airborne.droop_mm >= min(s.travel_mm):
         yield ("airborne", "droop_mm"), "airborne.droop_mm is not below suspension.travel_mm"
     yield from _find_plausible(p)

@@ -3,13 +3,13 @@
 Owns the declarations only; stagelog.profile enforces them.
 """
 
-from dataclasses import field
+from dataclasses import MISSING, field
 from typing import Any
 
 
-def number(low: float, high: float) -> Any:
-    """Declare a float within [low, high]."""
-    return field(metadata={"low": low, "high": high})
+def number(low: float, high: float, default: Any = MISSING) -> Any:
+    """Declare a float within [low, high]; with a default, profiles need not have it."""
+    return field(default=default, metadata={"low": low, "high": high})
 
 
 def count(low: int, high: int) -> Any:

@@ -46,17 +46,19 @@ class Validity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Airborne:
-    """Thresholds and times of the flight detector."""
+    """Thresholds and times of the flight detector. What may be None is of older profiles; nothing
+    reads it.
+    """
 
     acc_enter_g: float = number(0.05, 0.9)
     acc_exit_g: float = number(0.1, 1.5)
     acc_filter_Hz: float = number(1, 200)
     droop_mm: float = number(1, 100)
-    droop_wheels: int = count(1, 4)
+    droop_wheels: float | None = optional(1, 4)
     droop_all_mm: float = number(1, 100)
     flare_kmh_per_s: float = number(1, 500)
     flare_pedal_pct: float = number(0, 100)
-    suspect_ms: float = number(0, 1000)
+    suspect_ms: float | None = optional(0, 1000)
     confirm_ms: float = number(0, 2000)
     landing_compression_m_per_s: float = number(0.05, 10)
     landing_g: float = number(1.01, 20)
@@ -67,13 +69,18 @@ class Airborne:
     slow_kmh: float = number(0, 200)
     max_airtime_ms: float = number(100, 20000)
     inhibit_below_kmh: float = number(0, 100)
-    acc_only_enter_g: float = number(0.05, 0.9)
+    acc_only_enter_g: float | None = optional(0.05, 0.9)
     acc_only_confirm_ms: float = number(0, 2000)
     landing_severity_g: tuple[float, ...] = rising(1, 50)
     load_share: float = number(0.01, 1)
     mean_share: float = number(0.05, 2)
     cg_error_m: float = number(0, 2)
     lag_ms: float = number(0, 100)
+    unsprung_share: float = number(0.01, 0.5, default=0.14)
+    spring_error: float = number(0, 0.9, default=0.18)
+    damping_error: float = number(0, 2, default=0.33)
+    damper_jump_mm: float = number(1, 500, default=50.0)
+    gap_ms: float = number(0, 100, default=10.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,13 @@ from stagelog.events import add_lives, read_events, summarise
 from stagelog.events.reading import flights_of
 
 LEVELS = {"warning": "warn", "critical": "bad"}
-SEVERITIES = {"light": "good", "medium": "good", "hard": "warn", "severe": "bad"}
+SEVERITIES = {
+    "light": "good",
+    "medium": "good",
+    "hard": "warn",
+    "severe": "bad",
+    "unknown": "warn",  # nothing measured the landing
+}
 # name: (title, level, fact, unit)
 SINGLE = {
     "roll_over": ("Roll-over", "bad", "vertical_g", "g"),

@@ -1,0 +1,242 @@
+"""What the tyres carry, by Newton's law alone: the body's force and the wheels' acceleration.
+
+All that pushes a car up is its tyres, so their force is the sum over its parts of mass times
+specific force. Of the body the IMU measures it (corrected for rotation to the centre of gravity);
+the wheels' differs from it by the second derivative of the dampers' travel:
+
+    tyres / weight = force + unsprung share * travel''      (in g)
+
+Springs, dampers and friction do not appear: whatever they are, in the air this is nothing.
+
+Owns the sums and filters. All of it is integers: mg, 0.01 mm, ticks of 10 ms.
+"""
+
+from array import array
+
+from detectors.native import micropython
+from slog import signal_table as st
+from slog.layout import const
+
+DELAY = const(3)  # ticks: `tyres` is that of so long ago
+_BITS = st.SCALE_BITS
+_CAP = const(20000)  # mg
+_RING = const(8)  # vectors of force that are kept
+_OUTLIERS = const(3)  # in a row: it did jump
+
+
+class Body:
+    """acc_ok, gyro_ok, n_dampers: what may be used. tyres: mg, of the weight. force: filtered."""
+
+    def __init__(self, watch, sensors, roles, rows):
+        self.acc_ok = False
+        self.gyro_ok = False
+        self.n_dampers = 0
+        self.tyres = 1000
+        self.across2 = 0
+        self.spin2 = 0
+        self.n_hang = 0
+        self.n_free = 0
+        self.n_rest = 0
+        self.n_compress = 0
+        self.force = array("i", [0, 0, 1000])
+        self.zero = array("i", [rows["drift"]] * 4)
+        self._watch = watch
+        self._sensors = sensors
+        self._signal, self._mul, self._add = roles
+        self._rows = rows
+        self._wheel = []
+        for i in range(4):
+            # spring, preload, rebound
+            self._wheel.append(array("i", [rows[st.WHEEL_ROWS + 4 * n + i] for n in range(3)]))
+        self._x = array("i", [0] * 8)  # two ticks of four positions
+        self._outliers = bytearray(4)
+        self._sum = array("i", [0] * 4)  # of positions, four ticks
+        self._bend = array("i", [0, 0])  # second differences of it, two ticks
+        self._used = 0
+        self._rate = array("i", [0] * 6)  # two ticks of three rates
+        self._acc = array("i", [0, 0, 1000])  # of the tick before
+        self._ring = array("i", [0, 0, 1000] * _RING)
+        self._at = 0
+
+    def resume(self):
+        """Begin anew after a pause."""
+        self._used = 0
+
+    @micropython.native
+    def step(self, learn):
+        """Do one tick. learn: the car is in the air, so what hangs shows the end of its travel."""
+        valid = self._sensors.valid
+        signal = self._signal
+        self.acc_ok = (
+            valid[signal[st.ACC_X]] and valid[signal[st.ACC_Y]] and valid[signal[st.ACC_Z]]
+        )
+        self.gyro_ok = (
+            valid[signal[st.RATE_X]] and valid[signal[st.RATE_Y]] and valid[signal[st.RATE_Z]]
+        )
+        bend = self._dampers(learn)
+        old = self._bend
+        total = bend + old[0] + old[1]
+        old[0] = old[1]
+        old[1] = bend
+        if not self.acc_ok:
+            return
+        self._forces()
+        ring = self._ring
+        at = self._at + 2  # of z
+        z = ring[at] + 3 * (ring[(at + 21) % 24] + ring[(at + 15) % 24])
+        z += 4 * ring[(at + 18) % 24] + ring[(at + 12) % 24]
+        self.tyres = (z >> 2) // 3
+        if self.n_dampers > 2:
+            self.tyres += (total * self._rows["unsprung"] >> 12) // (3 * self.n_dampers)
+        f = self.force
+        self.across2 = f[0] * f[0] + f[1] * f[1]
+
+    @micropython.native
+    def peak2(self):
+        """Return the square of half the force DELAY ticks ago, without what rings or shakes: flat
+        up to 20 Hz, nothing at 50 Hz.
+        """
+        ring = self._ring
+        total = 0
+        for axis in range(3):
+            at = self._at + axis
+            f = 10 * ring[(at + 18) % 24] + 4 * (ring[(at + 21) % 24] + ring[(at + 15) % 24])
+            f = f - ring[at] - ring[(at + 12) % 24] >> 5
+            total += f * f
+        return total
+
+    @micropython.native
+    def _forces(self):
+        """Put the force at the centre of gravity a tick ago into the ring, and filter it."""
+        watch = self._watch
+        rows = self._rows
+        signal = self._signal
+        mul = self._mul
+        acc = self._acc
+        ax = acc[0]
+        ay = acc[1]
+        az = acc[2]
+        acc[0] = watch.raw(signal[st.ACC_X]) * mul[st.ACC_X] >> _BITS
+        acc[1] = watch.raw(signal[st.ACC_Y]) * mul[st.ACC_Y] >> _BITS
+        acc[2] = watch.raw(signal[st.ACC_Z]) * mul[st.ACC_Z] >> _BITS
+        if self.gyro_ok:
+            old = self._rate
+            p = watch.raw(signal[st.RATE_X]) * mul[st.RATE_X] >> _BITS
+            q = watch.raw(signal[st.RATE_Y]) * mul[st.RATE_Y] >> _BITS
+            r = watch.raw(signal[st.RATE_Z]) * mul[st.RATE_Z] >> _BITS
+            dp = p - old[0]
+            dq = q - old[1]
+            dr = r - old[2]
+            old[0] = old[3]
+            old[1] = old[4]
+            old[2] = old[5]
+            old[3] = p
+            old[4] = q
+            old[5] = r
+            p = old[0]
+            q = old[1]
+            r = old[2]
+            x = rows["spin_x"]
+            y = rows["spin_y"]
+            z = rows["spin_z"]
+            ax -= (dq * z - dr * y) >> 8
+            ay -= (dr * x - dp * z) >> 8
+            az -= (dp * y - dq * x) >> 8
+            x = rows["arm_x"]
+            y = rows["arm_y"]
+            z = rows["arm_z"]
+            pq = p * q >> 10
+            pr = p * r >> 10
+            qr = q * r >> 10
+            pp = p * p >> 10
+            qq = q * q >> 10
+            rr = r * r >> 10
+            self.spin2 = pp + qq + rr
+            ax -= (pq * y + pr * z - (qq + rr) * x) >> 10
+            ay -= (pq * x + qr * z - (pp + rr) * y) >> 10
+            az -= (pr * x + qr * y - (pp + qq) * z) >> 10
+        at = self._at = (self._at + 3) % 24
+        ring = self._ring
+        ring[at] = ax = max(-_CAP, min(_CAP, ax))
+        ring[at + 1] = ay = max(-_CAP, min(_CAP, ay))
+        ring[at + 2] = az = max(-_CAP, min(_CAP, az))
+        f = self.force
+        k = rows["filter"]
+        f[0] += (ax - f[0]) * k >> 8
+        f[1] += (ay - f[1]) * k >> 8
+        f[2] += (az - f[2]) * k >> 8
+
+    @micropython.native
+    def _dampers(self, learn):
+        """Count what the dampers do; return the second difference of their sum over 20 ms."""
+        watch = self._watch
+        valid = self._sensors.valid
+        signal = self._signal
+        rows = self._rows
+        old = self._x
+        jump = rows["jump"]
+        bound = rows["compress"]
+        hang_below = rows["droop"]
+        rest_below = rows["droop_all"]
+        model = not self.acc_ok
+        zeros = self.zero
+        outliers = self._outliers
+        anew = False
+        used = total = n = n_hang = n_free = n_rest = n_compress = 0
+        for i in range(4):
+            s = signal[st.DAMPER + i]
+            if not valid[s]:
+                continue
+            n += 1
+            used += 1 << i
+            x = watch.raw(s)
+            before = old[i]
+            last = old[i + 4]
+            guess = last + last - before
+            if not self._used >> i & 1:
+                before = last = x
+            elif guess - jump <= x <= guess + jump:
+                outliers[i] = 0
+            elif outliers[i] < _OUTLIERS:
+                outliers[i] += 1
+                x = guess
+            else:
+                before = last = x
+                anew = True
+            old[i] = last
+            old[i + 4] = x
+            total += x
+            v = x - before
+            if v > bound:
+                n_compress += 1
+            x -= zeros[i]
+            if x < rest_below:
+                n_rest += 1
+            if x < hang_below:
+                n_hang += 1
+                n_free += 1
+                if learn:
+                    zeros[i] = max(0, zeros[i] + (x >> 4))
+            elif v < 0:
+                n_hang += 1
+                if model:
+                    c = self._wheel[i]
+                    if x * c[0] + c[1] + v * c[2] >> _BITS < rows["load"]:
+                        n_free += 1
+        self.n_dampers = n
+        self.n_hang = n_hang
+        self.n_free = n_free
+        self.n_rest = n_rest
+        self.n_compress = n_compress
+        h = self._sum
+        if anew or used != self._used:
+            self._used = used
+            for i in range(4):
+                h[i] = total
+            return 0
+        bend = total - 2 * h[2] + h[0]
+        h[0] = h[1]
+        h[1] = h[2]
+        h[2] = h[3]
+        h[3] = total
+        return bend
