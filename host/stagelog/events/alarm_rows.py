@@ -155,6 +155,9 @@ def _points(alarm, signal, x):
     for at, y in zip(alarm.table_x, alarm.table_y, strict=True):
         row = [round(to_raw(x, at))]
         for level in (alarm.warning, alarm.critical):
+            if level is None:
+                row.append(_NEVER)
+                continue
             off = level if alarm.unit != "%" else y * level / 100
             row.append(_below(signal, y - off) if falls else _above(signal, y + off))
         rows.append(row)
