@@ -302,6 +302,16 @@ def test_a_gate_lets_an_alarm_come_only_while_it_is_open(name):
     assert car.events.alarms.level[0] == 0
 
 
+def test_the_gate_of_the_engine_is_in_its_unit():
+    """A quarter of a revolution per bit: 2,880 are 720 1/min, 2,884 are 721."""
+    gate = {"source": st.OF_ENGINE, "limit": 720}
+    car = car_of({**ABOVE, "gates": 1}, n_signals=2, gates=[gate], roles={st.RPM: (1, 0.25, 0)})
+    car.drive(5, s0=150, s1=2880)
+    assert car.of(ALARM) == []
+    car.drive(1, s1=2884)
+    assert car.states(ALARM) == [ev.CRITICAL]
+
+
 def test_a_gate_opens_after_its_time():
     """for_s 2 is 20 steps: more than 20 looks, the 21st at 10 (100 + 21) lets it come."""
     car = car_of(

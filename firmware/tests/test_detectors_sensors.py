@@ -145,6 +145,18 @@ def test_a_status_counts_from_its_own_frame_on():
     assert car.of(SENSOR, 2) == [(141, ev.STATUS_BAD, 500)]
 
 
+def test_nothing_is_valid_after_a_pause_until_it_was_looked_at():
+    """A frame of another message ends the pause; signal 0 has had no turn since."""
+    car = Car(2)
+    car.drive(1, s0=500, s1=500)
+    assert list(car.events.sensors.valid[:2]) == [1, 1]
+    car.pause(3)
+    car.frame(car._t_us + 1, 0x7FF, b"")
+    assert list(car.events.sensors.valid[:2]) == [0, 0]
+    car.drive(0.2)
+    assert list(car.events.sensors.valid[:2]) == [1, 1]
+
+
 def test_a_pause_begins_the_time_of_a_stuck_value_anew():
     """19 looks are not yet stuck. After the pause look 1 is new, 20 more count, then five are bad:
     the 26th of them.

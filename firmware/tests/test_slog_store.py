@@ -324,3 +324,15 @@ def test_a_block_left_over_from_an_earlier_round_is_no_session(make, image, bad)
     for found in (Sessions(store), Sessions(Logger(make, image, 3, 1).mount().store)):
         assert found.get(0)[3:] == (store.boot, 2) and found.get(1) is None
         assert found.get(0)[1] == n
+
+
+def test_a_card_whose_signature_is_gone_is_noticed_within_32_blocks(make, image):
+    """Formatted or exchanged while the logger ran: the next block that is read back tells it."""
+    logger = Logger(make, image, 1).mount().record(30)
+    image[: layout.SECTOR_BYTES] = bytes(layout.SECTOR_BYTES)
+    logger.record(2)
+    assert logger.store.fault == faults.NONE
+    logger.record(1, store=False)
+    for _ in range(6):
+        logger.store.step()
+    assert logger.store.fault == faults.CARD_LIES and logger.store.blocks_written == 32

@@ -148,6 +148,43 @@ def test_a_session_ends_though_its_card_is_gone():
     assert not bench.app._stopping and not bench.app.board.ring.n_waiting()
 
 
+def test_a_stopped_session_looks_five_times_for_its_card():
+    """Once a second: what waits is kept for more than three seconds and less than six."""
+    bench = recording()
+    bench.card.present = False
+    bench.run_ms(3000)
+    looks, mount = [], bench.app.store.mount
+    bench.app.store.mount = lambda: looks.append(bench.app.board.clock.t_us()) or mount()
+    bench.app.control(m.CONTROL_STOP)
+    t0_us = bench.app.board.clock.t_us()
+    while bench.app.is_busy:
+        bench.run_ms(10)
+    assert len(looks) == 5
+    assert 3.9e6 < bench.app.board.clock.t_us() - t0_us < 5.2e6
+
+
+def test_the_last_block_says_what_was_lost_after_it_was_full():
+    """The card is gone; all blocks wait, and frames are dropped. The last of them has the counts
+    of the end.
+    """
+    bench = recording(200, 1500)
+    bench.card.present = False
+    ring, clock = bench.app.board.ring, bench.app.board.clock
+    bench.run_ms(500)
+    for _ in range(30_000):
+        clock.read()
+        ring.put_frame(clock.lo, clock.hi, 0x10, 1, 8, bytes(8))
+    n_dropped = ring.state[7]
+    assert n_dropped > 10_000
+    bench.card.present = True
+    bench.app.control(m.CONTROL_STOP)
+    bench.run_ms(3000)
+    last = parse_block(bench.card.journal[-1].data)
+    data = bytes(bench.card.journal[-1].data)
+    assert last.flags & FLAG_LAST
+    assert int.from_bytes(data[48:52], "little") == ring.state[7] >= n_dropped  # dropped1
+
+
 def test_a_card_that_comes_back_after_the_stop_takes_what_waited():
     """Looks for a card while it recorded do not count: five after the stop, one a second, do."""
     bench = recording()
