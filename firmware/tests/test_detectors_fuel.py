@@ -99,6 +99,24 @@ def test_a_sender_at_its_lower_end_or_missing_says_nothing(raw):
     assert car.events.fuel.volume() < 20000
 
 
+def test_a_sender_that_is_silent_says_nothing_though_it_has_said_something():
+    """1 s is too short for a first level; then one sender's message ends."""
+    car = car_of()
+    car.drive(1, **level(HALF))
+    car.drive(10, s2=None)
+    assert car.events.fuel.volume() == 54000
+
+
+def test_a_level_at_rest_is_followed_by_an_eighth_a_step():
+    """Ten steps at 275.00 l, ten at 288.75 l: 1375 x (1 - (7/8)^10) = 1013 are followed, 60 of it
+    in a step; rounding down costs up to 7.
+    """
+    car = car_of()
+    car.drive(1, **level(HALF))
+    car.drive(1.5, **level(HALF + 1000))
+    assert car.events.fuel.volume() == pytest.approx(27500 + 1013, abs=68)
+
+
 def test_a_full_tank_is_at_least_what_it_starts_with():
     """391.01 mm is within 1 mm of the end: 392.00 mm would be 539.0 l; 540 is the start."""
     for raw in (39101, 39200, 40000):  # beyond its end a sender may say anything
@@ -207,6 +225,16 @@ def test_a_car_that_never_rests_takes_the_mean_level_after_300_m():
     assert car.events.fuel.volume() == 54000
     car.drive(0.5)
     assert car.events.fuel.volume() == 27500
+
+
+def test_the_mean_level_of_a_car_that_never_rests_is_that_of_some_seconds():
+    """A 64th a step: 36 km/h are 1 m a step, so 300 m are over after 31 steps with 13.75 l more:
+    1375 x (1 - (63/64)^31) = 531.
+    """
+    car = car_of()
+    car.drive(27, s3=3600, **level(HALF))
+    car.drive(6, **level(HALF + 1000))
+    assert car.events.fuel.volume() == pytest.approx(27500 + 531, abs=70)
 
 
 def test_a_refuel_is_told_when_it_stands_still_twice():

@@ -74,6 +74,16 @@ def test_a_header_is_as_the_specification_draws_it():
     assert block[56:60].hex() == "01000000"
 
 
+@pytest.mark.parametrize("at", [0, 1])
+def test_a_header_that_does_not_begin_with_its_mark_is_none(at):
+    """SL, in these two bytes; a CRC that fits does not help."""
+    block = sealed()
+    assert bytes(block[:2]) == b"SL"
+    block[at] ^= 0x20
+    struct.pack_into("<I", block, CRC, crc_of(block))
+    assert not is_header(block, 7) and not is_block(block, 7)
+
+
 def test_a_header_of_another_version_is_none():
     block = sealed()
     block[2] = layout.VERSION + 1
