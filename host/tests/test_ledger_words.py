@@ -120,3 +120,78 @@ def test_a_gap_is_told_at_the_time_of_day():
 
 def test_frames_seen_are_stored_dropped_and_lost_at_least():
     assert ledger.BusLedger(0, 50, 40, 10, 7, 3).n_seen == 60
+
+
+def gap_rows(*rows):
+    """Return meta of gap records: (bus, cause, n)."""
+    from slog.layout import META_GAP
+    from stagelog.blocks.records import META_TABLE
+
+    meta = np.zeros(len(rows), META_TABLE)
+    meta["kind"] = META_GAP
+    for row, (bus, cause, n) in zip(meta, rows, strict=True):
+        row["bus"], row["arg"] = bus, cause
+        row["data"][:4] = np.frombuffer(int(n).to_bytes(4, "little"), np.uint8)
+    return meta
+
+
+def test_overflows_that_no_record_names_are_a_gap_of_the_whole_session():
+    """The counter of bus 1 says 9 or more; records of that bus name 4 and 2 of them. Drops of a
+    full ring, cause 1, are counted exactly elsewhere and are none of them.
+    """
+    from slog.layout import GAP_CONTROLLER
+
+    meta = gap_rows(
+        (1, GAP_CONTROLLER, 4), (0, GAP_CONTROLLER, 100), (1, 1, 50), (1, GAP_CONTROLLER, 2)
+    )
+    session = SimpleNamespace(meta=meta, t_first_us=5, t_last_us=70)
+    (gap,) = ledger._uncounted(session, 1, 9)
+    wanted = ledger.Gap(1, 5, 70, 3, False, ledger.CONTROLLER, "known by a counter only")
+    assert gap == wanted
+    assert ledger._uncounted(session, 1, 6) == [] and ledger._uncounted(session, 1, 5) == []
+    assert ledger._uncounted(session, 0, 101)[0].n == 1
+    assert ledger.describe(gap) == (
+        "0.000 s after power-on bus 1: 3 or more frames in 65 us lost in the controller, whose "
+        "receive buffers overflowed (known by a counter only)"
+    )
+    whole = SimpleNamespace(meta=gap_rows(), t_first_us=5, t_last_us=70)
+    assert [gap.n for gap in ledger._uncounted(whole, 0, 7)] == [7]
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"cause": ledger.RING_FULL}, "dropped, counted exactly: the ring was full"),
+        ({"cause": ledger.AWAY, "n": None}, "frames may be lost: the controller did not answer"),
+        ({"cause": ledger.BLOCK, "detail": "block 7"}, "3 frames missing: block 7"),
+        ({"cause": ledger.HEAD, "detail": "before 7"}, "3 frames missing at the start: before 7"),
+        (
+            {"cause": ledger.BUS_IS_OFF, "n": None},
+            "frames may be lost: the controller was bus-off",
+        ),
+        ({"cause": ledger.IN_SOURCE}, "3 frames not in the log that this file was made of"),
+        ({"cause": "cause 9"}, "3 frames lost: cause 9"),
+        ({"cause": ledger.RING_FULL, "exact": False}, "bus 0: 3 or more frames dropped"),
+    ],
+)
+def test_every_cause_has_its_words(more, words):
+    gap = ledger.Gap(**{"bus": 0, "t_start_us": 5, "t_end_us": None, "n": 3, "exact": True} | more)
+    assert words in ledger.describe(gap)
+
+
+def test_the_end_in_words():
+    cut = ledger.Gap(None, 1_500_000, None, None, False, ledger.POWER_CUT, "at most 250 ms")
+    assert ledger.describe(cut) == (
+        "1.500 s after power-on: ended without a stop (power off): at most 250 ms"
+    )
+    opened = ledger.Gap(None, 1_500_000, None, None, False, ledger.OPEN_END, "cut off there")
+    words = "1.500 s after power-on: nothing says that the session ended here"
+    assert ledger.describe(opened) == f"{words}: cut off there"
+    assert ledger.describe(replace(opened, detail="")) == words
+
+
+def test_times_of_a_gap_on_the_clock():
+    timeline = SimpleNamespace(to_unix_us=lambda t_us: 1000 + t_us)
+    gap = ledger.Gap(0, 5, None, 3, True, ledger.CARD)
+    assert ledger.on_clock(gap, timeline) == replace(gap, t_start_us=1005)
+    assert ledger.on_clock(replace(gap, t_end_us=7), timeline).t_end_us == 1007

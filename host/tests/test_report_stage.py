@@ -109,12 +109,12 @@ def test_values_outside_of_either_range_are_left_out(make_stage):
     """
     given = [0.0, 345.0, 345.01, 399.0, -0.01, 200.0]
     stage = make_stage(
-        0.5, DmpPosFL=lambda t_s: given, CoolantTemp=lambda t_s: [-35, 180, 181] * 2
+        0.5, DmpPosFL=lambda t_s: given, CoolantTemp=lambda t_s: [-36, -35, 180, 181, -36, 20]
     )
     damper = stage.find_valid("DmpPosFL")
     assert damper.values.tolist() == [0.0, 345.0, 200.0] and damper.n_out == 3
     assert damper.t_us.tolist() == [0, 100_000, 500_000] and damper.unit == "mm"
-    assert stage.find_valid("CoolantTemp").values.tolist() == [-35, 180, -35, 180]
+    assert stage.find_valid("CoolantTemp").values.tolist() == [-35, 180, 20]
     assert stage.find("DmpPosFL").values.tolist() == given
     assert make_stage(0.5, DmpPosFL=500.0).find_valid("DmpPosFL") is None
     assert make_stage(DmpPosFL=None).find_valid("DmpPosFL") is None
