@@ -8,6 +8,7 @@ import pytest
 
 from campaigns.engine.other_car import (
     cars,
+    changes,
     drives,
     dynamics,
     faults,
@@ -289,3 +290,12 @@ def test_faults_change_what_they_name_and_nothing_before():
     late = gone[(gone["can_id"] == 0x90) & (gone["t_us"] > frames.START_us + 16e6)]
     assert (late["data"].view("<u2")[:, 0] == 0xFFFF).all()
     assert not (faults.apply("wheels_gone", table, 1)["can_id"][-500:] == 0xA0).any()
+
+
+def test_a_change_is_of_one_setting_and_of_its_own_drives_only():
+    """Seeds 1 and 2 near, seed 2 again with rebound x 1.2: only that column differs, by 1.2."""
+    three = changes.draw_cars([1, 2, 2], ["near", "near", "rebound x 1.2"])
+    assert three.rebound[:, 2] == pytest.approx(1.2 * three.rebound[:, 1])
+    assert three.spring[:, 2] == pytest.approx(three.spring[:, 1])
+    plain = cars.draw_cars([1], ["near"])
+    assert three.rebound[:, 0] == pytest.approx(plain.rebound[:, 0])

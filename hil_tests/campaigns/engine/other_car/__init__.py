@@ -7,6 +7,7 @@ truth      flights and landing peaks, from the contact forces alone
 sensors    what IMU, dampers and wheel sensors read
 frames     the readings as CAN frames of the shipped DBC
 faults     sensors that are gone, stuck, frozen, noisy
+changes    one setting of a near car changed
 drives     drives made and kept in the cache
 scores     what the detectors found beside what was
 tables     the scores as tables

@@ -1,4 +1,4 @@
-"""tools/campaign flights, flight-faults: the detectors on drives of the second virtual car.
+"""tools/campaign flights, flight-faults, flight-changes: detectors on drives of the second car.
 
 Owns the options; the drives are made once and kept in the cache.
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from campaigns.engine.other_car import drives, faults, scores, tables, terrain
+from campaigns.engine.other_car import changes, drives, faults, scores, tables, terrain
 from campaigns.engine.other_car.cars import DISTANCES
 
 _PEERS_FILE = Path(__file__).resolve().parents[4] / "host" / "benchmarks" / "event_peers.py"
@@ -100,4 +100,18 @@ def flight_faults(names, kind, n_drives, jobs, as_json):
         click.echo(tables.faults_markdown(found))
 
 
-COMMANDS = (flights, flight_faults)
+@click.command("flight-changes")
+@click.option("--kind", default="table_top", show_default=True, type=click.Choice(terrain.KINDS))
+@click.option("--drives", "n_drives", default=12, show_default=True)
+@_jobs
+@_as_json
+def flight_changes(kind, n_drives, jobs, as_json):
+    """Score flights of near cars with one setting changed at a time."""
+    names = drives.names_of((kind,), tuple(changes.CHANGES), n_drives)
+    _made(names, jobs)
+    sums = scores.judge_all(names, jobs)
+    rows = {label: scores.row(sums[tables.OURS, kind, label]) for label in changes.CHANGES}
+    click.echo(json.dumps(rows, indent=1) if as_json else tables.plain(rows))
+
+
+COMMANDS = (flights, flight_faults, flight_changes)

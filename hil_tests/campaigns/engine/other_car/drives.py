@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from campaigns.engine.other_car import cars as car_parameters
-from campaigns.engine.other_car import dynamics, frames, sensors, terrain, truth
+from campaigns.engine.other_car import cars as cars_module
+from campaigns.engine.other_car import changes, dynamics, frames, sensors, terrain, truth
 from campaigns.engine.other_car.world import World
 from stagelog.profile import dbc_file, load_profile
 from stagelog.rig.runtimes import cache_path
@@ -25,7 +25,7 @@ _SLICE = 40
 
 
 class Name(NamedTuple):
-    """Which drive: kind of terrain, near or far, number."""
+    """Which drive: kind of terrain, near or far (or a change to a near car), number."""
 
     kind: str
     distance: str
@@ -86,7 +86,7 @@ def make_drives(names, jobs=1, profile="d7xr", progress=lambda done, of: None):
 
 def _make_batch(profile, names):
     seeds = [name.seed for name in names]
-    cars = car_parameters.draw_cars(seeds, [name.distance for name in names], profile)
+    cars = changes.draw_cars(seeds, [name.distance for name in names], profile)
     seconds = terrain.DRIVE_s
     grounds = [terrain.make_ground(name.kind, name.seed) for name in names]
     kept = dynamics.simulate(cars, World(grounds, cars, seconds, seeds), seconds)
@@ -105,7 +105,7 @@ def _finish(profile, names, cars, kept):
     acc, rates = sensors.imu(cars, kept, force, rng)
     damper = sensors.dampers(cars, kept, rng)
     wheel = sensors.wheels(cars, kept, rng, car.tyres.circumference_m)
-    weight = (cars.sprung_kg + cars.unsprung_kg.sum(0)) * car_parameters.G_ms2
+    weight = (cars.sprung_kg + cars.unsprung_kg.sum(0)) * cars_module.G_ms2
     for i, name in enumerate(names):
         steps = truth.valid_steps(kept["pitch"][:, i], kept["roll"][:, i])
         carried = kept["tyres"][:steps, i] + kept["other"][:steps, i]
@@ -126,7 +126,7 @@ def _save(name, profile, table, found, km, steps):
 
 
 def _path(name, profile):
-    file = f"{name.kind}-{name.distance}-{name.number}.npz"
+    file = f"{name.kind}-{name.distance.replace(' ', '_')}-{name.number}.npz"
     return cache_path() / "other_car" / _digest(profile) / file
 
 
