@@ -3,6 +3,10 @@
 Every expected value is worked out in the test's docstring; nothing comes from the first car.
 """
 
+import json
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -14,11 +18,13 @@ from campaigns.engine.other_car import (
     faults,
     frames,
     scores,
+    sensors,
     terrain,
     truth,
 )
 from campaigns.engine.other_car.terrain import Ground
 from campaigns.engine.other_car.world import World
+from stagelog.export.candump import candump_text, names_of
 
 G = 9.80665
 CELLS = round(terrain.LENGTH_m / terrain.GRID_m)
@@ -299,3 +305,31 @@ def test_a_change_is_of_one_setting_and_of_its_own_drives_only():
     assert three.spring[:, 2] == pytest.approx(three.spring[:, 1])
     plain = cars.draw_cars([1], ["near"])
     assert three.rebound[:, 0] == pytest.approx(plain.rebound[:, 0])
+
+
+def test_a_score_sees_the_flights_that_a_report_shows(tmp_path):
+    """One jump of 1.5 m up and nothing after it, as candump text through `stagelog report`."""
+    name = drives.Name("kicker", "near", 0)
+    car = cars.draw_cars([name.seed], ["near"])
+    ground = flat()
+    ground.speed_ms[:] = 15.0
+    ground.left[2000:2300] = ground.right[2000:2300] = np.linspace(0, 1.5, 300)
+    kept = drive(ground, car, 14.0, speed0=[15.0])
+    rng = np.random.default_rng(0)
+    acc, rates = sensors.imu(car, kept, sensors.specific_force(kept), rng)
+    damper, wheel = sensors.dampers(car, kept, rng), sensors.wheels(car, kept, rng, 2.7)
+    readings = frames.readings_of(car, 0, "d7xr", acc, rates, damper, wheel, kept)
+    table = frames.frames_of(readings, len(kept["fx"]), name.seed)
+    found, _ = scores.detect(table)
+    assert found
+    log = tmp_path / "drive.log"
+    log.write_bytes(candump_text(table, names_of(["can0"])))
+    run = [sys.executable, "-c", "from stagelog.cli import main; main()"]
+    page = subprocess.run([*run, "report", str(log), "--json"], capture_output=True, check=True)
+    rows = json.loads(page.stdout)["sections"]["jumps"]["tables"][0]["rows"]
+    start_s = (frames.START_us - int(table["t_us"][0])) / 1e6
+    shown = [(row["t_s"] - start_s, row["airtime_ms"], row["landing_peak_g"]) for row in rows]
+    for (onset_s, airtime_ms, peak_g), one in zip(shown, found, strict=True):
+        assert onset_s == pytest.approx(one.onset_s, abs=0.011)
+        assert airtime_ms == round(1e3 * (one.landing_s - one.onset_s))
+        assert peak_g == one.peak_g
