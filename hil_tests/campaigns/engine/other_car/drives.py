@@ -16,7 +16,7 @@ import numpy as np
 from campaigns.engine.other_car import cars as cars_module
 from campaigns.engine.other_car import changes, dynamics, frames, sensors, terrain, truth
 from campaigns.engine.other_car.world import World
-from stagelog.profile import dbc_file, load_profile
+from stagelog.profile import dbc_file, load_profile, load_simulation
 from stagelog.rig.runtimes import cache_path
 
 _SOURCES = ("cars", "dynamics", "frames", "sensors", "terrain", "truth", "world")
@@ -101,7 +101,7 @@ def _finish(profile, names, cars, kept):
     rng = np.random.default_rng([name.seed for name in names])
     car = load_profile(profile)
     force = sensors.specific_force(kept)
-    smooth = np.linalg.norm(truth.low_pass(force, car.airborne.acc_filter_Hz), axis=-1)
+    smooth = np.linalg.norm(truth.low_pass(force, truth.PEAK_Hz), axis=-1)
     acc, rates = sensors.imu(cars, kept, force, rng)
     damper = sensors.dampers(cars, kept, rng)
     wheel = sensors.wheels(cars, kept, rng, car.tyres.circumference_m)
@@ -132,10 +132,17 @@ def _path(name, profile):
 
 @functools.cache
 def _digest(profile):
-    """Return a name for these drives: of the sources, the profile and the DBC."""
+    """Return a name for these drives: of the sources, the DBC, and what cars are drawn around.
+
+    The rest of the profile may change, the detectors' limits above all: the drives stay.
+    """
     car = load_profile(profile)
-    files = [Path(__file__).parent / f"{name}.py" for name in _SOURCES]
-    digest = hashlib.sha256()
-    for path in (*files, Path(car.path), Path(dbc_file(car))):
-        digest.update(path.read_bytes())
+    extra = load_simulation(car)
+    drawn = (
+        *(car.mass, car.suspension, car.fuel, car.tyres, car.sensors),
+        *(extra.mass, extra.suspension, extra.aero, extra.tyres),
+    )
+    digest = hashlib.sha256(repr(drawn).encode())
+    for path in (*(Path(__file__).parent / f"{name}.py" for name in _SOURCES), dbc_file(car)):
+        digest.update(Path(path).read_bytes())
     return digest.hexdigest()[:12]

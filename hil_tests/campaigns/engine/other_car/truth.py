@@ -7,8 +7,8 @@ Onset and landing are the first and the last step without force. Flights of MIN_
 scored; shorter ones are kept so that whoever reports them is not held to have invented them.
 
 Landing peak: the largest specific force (all three axes) at the centre of gravity of the body,
-behind a first-order low-pass at `acc_filter_Hz` of the profile, from the landing until PEAK_s
-after it. The sensors' errors have no part in it.
+behind a first-order low-pass of PEAK_Hz, from the landing until PEAK_s after it. The sensors'
+errors have no part in it.
 """
 
 from typing import NamedTuple
@@ -23,6 +23,7 @@ JOIN_SHARE = 0.10
 KEEP_s = 0.03
 MIN_FLIGHT_s = 0.1
 PEAK_s = 0.30
+PEAK_Hz = 25.0  # what the profile's detectors filter by; a number of the truth, not of theirs
 LOST_rad = 0.75  # beyond this pitch or roll the linear car is no car
 
 
