@@ -38,7 +38,7 @@ def test_a_read_of_a_silent_line_returns_after_20_ms(line):
     stream = SerialStream(line[1])
     begin_s = time.monotonic()
     assert stream.read(65536) == b""
-    assert 0.015 < time.monotonic() - begin_s < 1
+    assert 0.015 < time.monotonic() - begin_s < 10  # of a line that waits for ever
     stream.close()
 
 
