@@ -93,6 +93,7 @@ def test_limp_has_no_plan_and_is_not_compared(sections):
 def test_range_and_scale_are_the_last_ones(sections):
     found = [
         Detected(10_000_000, ev.RANGE, ev.ON, 9000, 8000),
+        Detected(10_000_001, ev.FLOW_SCALE, ev.ON, 980_000, 9_000),
         Detected(50_000_000, ev.RANGE, ev.ON, 4321, 3104),
         Detected(60_000_000, ev.FLOW_SCALE, ev.ON, 1_020_000, 5_000),
     ]
