@@ -323,6 +323,14 @@ def test_a_fall_of_less_than_10_l_or_by_the_flow_is_no_leak():
     assert car.of(ev.LEAK) == []
 
 
+def test_what_burns_while_it_is_refuelled_was_added_as_well():
+    """The level rises by 27.5 l while 3 l are metered: 30.5 l."""
+    car = standing(seconds=25)
+    car.drive(20, s0=3000, **level(HALF + 2000))
+    ((_, _, added),) = car.of(ev.REFUEL)
+    assert added == pytest.approx(3050, abs=8) and car.events.fuel.added_cl == added
+
+
 def test_refuels_are_summed():
     """27.5 l, and 27.5 l more."""
     car = standing(seconds=25)

@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mcp2515_rig import Rig
+from mcp2515_rig import FILTERS, MASKS, Rig
 
 from drivers.can_filters import FLAG_EXT_ID, cover_ids, filter_registers
 from drivers.mcp2515 import find_timing
@@ -126,6 +126,18 @@ def test_a_longer_list_is_covered(ids):
     port = Rig(sorted(ids)).port
     for can_id in ids:
         assert port.accepts(can_id, can_id > 0x7FF)
+
+
+def test_filters_and_masks_are_packed_as_the_data_sheet_draws_them():
+    """SIDH: id 28..21; SIDL: 20..18, EXIDE, 17..16; EID8; EID0. 0x1A2B3C4D >> 21 is 0xD1, its bits
+    20..18 are 2, 17..16 are 3. A standard identifier is in 28..18: 0x5A5 is B4 A0.
+    """
+    registers = dict(filter_registers([(0x1A2B3C4D, 0x1FFFFFFF, FLAG_EXT_ID), (0x5A5, 0x7FF, 0)]))
+    assert sorted(registers) == [0x00, 0x04, 0x08, 0x10, 0x14, 0x18, 0x20, 0x24]
+    extended, standard = bytes.fromhex("D14B3C4D"), bytes.fromhex("B4A00000")
+    masks = {registers[at]: places for at, places in zip(MASKS, FILTERS, strict=True)}
+    assert {registers[at] for at in masks[bytes.fromhex("FFE3FFFF")]} == {extended}
+    assert {registers[at] for at in masks[bytes.fromhex("FFE00000")]} == {standard}
 
 
 def test_a_cover_gives_up_few_bits():

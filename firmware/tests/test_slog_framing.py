@@ -192,3 +192,18 @@ def test_a_frame_with_bytes_beyond_the_buffer_is_none_though_its_start_is_one(n_
     assert found == [] and receiver.n_bad == 1
     receiver.feed(whole + b"\0", lambda kind, request, data: found.append((kind, bytes(data))))
     assert found == [(3, b"abc")] and receiver.n_bad == 1
+
+
+@pytest.mark.parametrize("n", [0, 1, 51, 52, 53, 54, 55, 56, 200])
+def test_zeros_fill_the_last_packet_whatever_the_buffer_held(n):
+    """Head 2, CRC 4, two code bytes of COBS at most and the zeros around it: whole packets."""
+    writer = FrameWriter()
+    for i in range(len(writer.wire)):
+        writer.wire[i] = 0xEE if i else 0
+    writer.begin(3, 9)
+    writer.put(b"x" * n, 0, n)
+    end = writer.end()
+    wire = bytes(writer.wire[:end])
+    whole = frame(3, 9, b"x" * n)
+    assert wire == whole.ljust(end, b"\0") and end % 64 == 0 and 0 <= end - len(whole) < 64
+    assert wire[-1] == 0
