@@ -283,6 +283,7 @@ def test_a_set_up_forgets_the_errors_and_takes_all_without_a_list():
     rig.can.n_errors, rig.can.counters[7] = 5, 9
     for ids in (None, []):
         rig.can.set_up({"bitrate_bps": 500_000, "ids": ids})
+        assert not rig.port.started and rig.port.mode == 4, "it still receives"
         assert rig.can.n_errors == 0 and rig.can.get_counters()[7] == 0
         rig.can.start(rig.ring)
         assert rig.port.accepts(0x124, False) and rig.port.accepts(0x1ABCDEF, True)
