@@ -418,12 +418,14 @@ def test_the_scale_is_said_after_more_than_10_l(burned_ml, n):
     assert len(car.of(ev.FLOW_SCALE)) == n
 
 
-def test_every_km_the_volume_and_every_five_the_range_are_told():
+@pytest.mark.parametrize("ml_per_km", [1000, 500])
+def test_every_km_the_volume_and_every_five_the_range_are_told(ml_per_km):
     """36 km/h; 1 ml a step is 1,000 ml/km, plan 700. After km 1 the mean is 700 + 300 / 20 = 715,
-    and so on. Range: volume less 15 l unusable and 15 l reserve.
+    and so on; less than the plan differs from it as well. Range: volume less 15 l unusable and
+    15 l reserve.
     """
     car = standing()
-    car.drive(505, s3=3600, s0=lambda k: k)
+    car.drive(505, s3=3600, s0=lambda k: k * ml_per_km // 1000)
     fuel = [(e.value, e.extra) for e in car.said if e.code == ev.FUEL]
     assert len(fuel) == 5
     per_km, spread, used = 700, 175, 0
@@ -432,14 +434,14 @@ def test_every_km_the_volume_and_every_five_the_range_are_told():
         off = burned - per_km
         per_km += off // 20
         spread += (abs(off) - spread) // 20
-    assert 990 <= burned <= 1010
+    assert burned == pytest.approx(ml_per_km, abs=10)
     assert [v + u for v, u in fuel] == [27500] * 5
     (ranged,) = [e for e in car.said if e.code == ev.RANGE]
     left = fuel[-1][0] - 3000
     assert ranged.value == left * 100 // per_km
     assert ranged.extra == left * 100 // (per_km + spread * 16 // 25)
-    # 240 l less 5 l burned at about 0.76 l/km: 316 km
-    assert ranged.value == pytest.approx(3150, rel=0.03)
+    # 240 l less what was burned, at about 0.76 l/km: 316 km; at 0.65 l/km: 367 km
+    assert ranged.value == pytest.approx({1000: 3150, 500: 3670}[ml_per_km], rel=0.03)
 
 
 def test_an_empty_tank_has_no_range():

@@ -124,8 +124,19 @@ def test_a_card_that_changed_since_it_was_woken_is_set_up_anew(is_there):
         card.init()
     if is_there:
         port.present = True
+        for _ in range(2):
+            del port.log[:]
+            card.init()
+            assert card.n_sectors == 16384 and port.log[0] == "CMD0"
+
+
+def test_a_card_that_is_gone_at_a_new_look_has_no_sectors():
+    port, card = make()
+    port.present = False
+    with pytest.raises(OSError):
         card.init()
-        assert card.n_sectors == 16384
+    port.present = True
+    assert card.n_sectors == 0 and write(card, 8, BLOCK)[0] == store.ERROR_ABSENT
 
 
 def test_a_write_announces_its_length_and_is_checked():

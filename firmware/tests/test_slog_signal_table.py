@@ -31,6 +31,27 @@ def every_section(**changes):
     return [changes.get(f"t{section[0]}", section) for section in made]
 
 
+def test_the_numbers_in_a_table_are_those_that_tables_were_written_with():
+    """Roles by number: accelerations and rates 0 to 5, four dampers, four wheels.. two axles each
+    of differential and slip. Kinds of signal, sources of a gate, kinds of alarm, sections.
+    """
+    assert (st.ACC_X, st.ACC_Y, st.ACC_Z, st.RATE_X, st.RATE_Y, st.RATE_Z) == (0, 1, 2, 3, 4, 5)
+    assert (st.DAMPER, st.WHEEL, st.FLIGHT_STATE, st.RPM, st.PEDAL, st.GEAR) == (
+        6,
+        10,
+        *range(14, 18),
+    )
+    assert (st.FUEL_USED, st.LEVEL, st.DIFF, st.SLIP, st.OUT_TORQUE) == (18, 19, 21, 23, 25)
+    assert (st.AMBIENT, st.HANDBRAKE, st.ACKNOWLEDGE, st.N_ROLES) == (26, 27, 28, 29)
+    assert (st.ANY, st.U8, st.U16, st.S16) == (0, 1, 2, 3)
+    assert (st.OF_SIGNAL, st.OF_SPEED, st.OF_AIRBORNE, st.OF_ENGINE) == (0, 1, 2, 3)
+    assert (st.ABOVE, st.BELOW, st.RATE, st.TIME_TO_LIMIT) == (0, 1, 2, 3)
+    assert (st.BELOW_TABLE, st.ABOVE_TABLE, st.FAN, st.DROP) == (4, 5, 6, 7)
+    assert (st.DIFFERENCE, st.COOLER, st.SCALE_BITS) == (8, 9, 14)
+    assert (st.SLOTS, st.SIGNALS, st.ROLES, st.GATES, st.ALARMS) == (1, 2, 3, 4, 5)
+    assert (st.POINTS, st.FLIGHT, st.FUEL, st.HEAT, st.WATCH) == (6, 7, 8, 9, 10)
+
+
 def test_a_table_is_read_as_it_was_written():
     bus, sections = st.load(table_of(every_section()))
     assert bus == 1 and sorted(sections) == list(SIZES)
