@@ -41,6 +41,8 @@ class FakePort:
         self._starting = 0
         self._is_app = False
         self._sending = None
+        self._sending_polls = 0
+        self._is_many = False  # it sends sector after sector until CMD12
         self._arrives_in = 0
 
     def set_rate(self, rate_Hz):
@@ -50,6 +52,7 @@ class FakePort:
         self.selected = True
 
     def release(self):
+        assert self._sending is None or self._sending_polls <= 0, "released amid a sector"
         self.selected = False
 
     def begin(self, index, high, low, n):
@@ -98,6 +101,10 @@ class FakePort:
             return 0xFF
         if self._mode == "write" and index != 12:
             return 0xFF
+        if self._is_many and index not in (0, 12):
+            self.log.append(f"CMD{index} amid a transfer")
+            return 4
+        self._is_many = index == 18
         is_app, self._is_app = self._is_app, False
         name = f"ACMD{index}" if is_app else f"CMD{index}"
         self.log.append(name)

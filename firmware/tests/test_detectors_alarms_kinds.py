@@ -110,6 +110,18 @@ def test_drop_is_in_per_mille_of_the_mean_of_the_first_window():
     assert car.of(ALARM)[0][:2] == (610, ev.WARNING)
 
 
+@pytest.mark.parametrize(
+    ("kind", "raws"), [(st.ABOVE, (140, 141)), (st.BELOW, (60, 59))], ids=["above", "below"]
+)
+def test_an_alarm_with_a_critical_limit_alone_comes_at_it(kind, raws):
+    """Without a warning: 140 is not above 140, nor 60 below 60."""
+    car = car_of({"kind": kind, "critical": 140 if kind == st.ABOVE else -60})
+    car.drive(2, s0=raws[0])
+    assert car.of(ALARM) == []
+    car.drive(1, s0=raws[1])
+    assert car.states(ALARM) == [ev.CRITICAL]
+
+
 def test_the_reference_of_a_drop_weighs_all_looks_of_its_window_alike():
     """1000 three times, then 1200: 1050. 924 is 12 % under it."""
     car = car_of({"kind": st.DROP, "window": 4, "warning": 119, "critical": 121})

@@ -223,7 +223,7 @@ def test_a_busy_card_costs_polls_not_time():
 
 
 @pytest.mark.parametrize("at", range(8))
-@pytest.mark.parametrize("response", [0xEB, 0xED])
+@pytest.mark.parametrize("response", [0xEB, 0xED, 0xF5])  # CRC, write error, no response
 def test_a_refused_sector_is_an_error_and_the_next_write_works(at, response):
     port, card = make()
     port.busy = 50
@@ -372,7 +372,7 @@ def test_a_wrong_crc_is_read_again_once():
 def test_a_logger_reset_in_a_write_finds_the_card():
     port, card = make()
     card.write_start(8, memoryview(BLOCK))
-    port._mode = "write"
+    port._mode, port._sending = "write", None
     again = SdCard(port)
     again.init()
     assert again.n_sectors == 16384
