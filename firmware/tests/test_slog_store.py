@@ -139,6 +139,7 @@ def test_a_full_card_stops_and_overwrites_nothing(make, image, read):
     for _ in range(50):
         logger.store.step()
     assert logger.store.fault == faults.CARD_FULL and image == before
+    assert logger.ring.n_waiting() == 2, "blocks were given up that a host may make room for"
     assert ids_in(read(image).sessions[0]) == expected_ids(0, n - 1)
 
 
