@@ -263,6 +263,7 @@ def test_scores_of_a_hand_made_drive():
     assert score.n_false == 1
     assert score.onset == pytest.approx([0.05])
     assert score.peak == pytest.approx([1.1])
+    assert score.notes == ["lost: 20.000 s, 600 ms, 4.0 g", "false: 30.000 s, 300 ms, 1.0 g"]
 
 
 def test_wilson_as_in_the_books():

@@ -61,10 +61,11 @@ def _made(names, jobs):
 @click.option("--distance", type=click.Choice((*DISTANCES, "both")), default="both")
 @click.option("--peers", is_flag=True, help="also free fall, PX4, ArduPilot, a jump app")
 @click.option("--markdown", type=click.Path(path_type=Path), help="write the table to this file")
+@click.option("--list", "listed", is_flag=True, help="name what was lost, false or late")
 @click.option("--make-only", is_flag=True, help="make the drives, judge nothing")
 @_jobs
 @_as_json
-def flights(kinds, n_drives, distance, peers, markdown, make_only, jobs, as_json):
+def flights(kinds, n_drives, distance, peers, markdown, listed, make_only, jobs, as_json):
     """Score flights on drives of another author's car, per kind and distance from the profile."""
     distances = DISTANCES if distance == "both" else (distance,)
     names = drives.names_of(_chosen(kinds), distances, n_drives)
@@ -73,6 +74,9 @@ def flights(kinds, n_drives, distance, peers, markdown, make_only, jobs, as_json
         return
     found = scores.judge_all(names, jobs, rules=_peers() if peers else ())
     rows = tables.rows_of(found)
+    if listed:
+        ours = (score for key, score in found.items() if key[0] == tables.OURS)
+        click.echo("\n".join(note for score in ours for note in score.notes), err=True)
     if markdown:
         markdown.write_text(tables.markdown(rows) + "\n", encoding="utf-8")
     click.echo(json.dumps(rows, indent=1) if as_json else tables.plain(rows))

@@ -28,6 +28,7 @@ BANDS = {
 }
 SAME = 0.3
 NEAR_s = 0.1
+LATE_ms = 80.0  # errors of onset or landing beyond it are noted
 
 
 @dataclass(slots=True)
@@ -47,6 +48,7 @@ class Score:
     confidence: list = field(default_factory=list)
     false_confidence: list = field(default_factory=list)
     told: Counter = field(default_factory=Counter)
+    notes: list = field(default_factory=list)
 
     def add(self, other: "Score") -> None:
         """Add the sums of another."""
@@ -125,14 +127,24 @@ def score_drive(true, found, km=0.0, seconds=1e9, stands=False) -> Score:
         score.landing.append(f.landing_s - t.landing_s)
         score.peak.append(f.peak_g / t.peak_g)
         score.confidence.append(f.confidence_pct)
+        errors = [1e3 * (f.onset_s - t.onset_s), 1e3 * (f.landing_s - t.landing_s)]
+        if max(map(abs, errors)) > LATE_ms:
+            score.notes.append(_note("off by {:.0f} and {:.0f} ms:".format(*errors), t))
+    score.notes += [_note("lost:", t) for i, t in enumerate(asked) if i not in used_true]
     for j, f in enumerate(found):
         near = (
             t.onset_s - NEAR_s < f.landing_s and f.onset_s < t.landing_s + NEAR_s for t in true
         )
         if j not in used_found and not any(near):
             score.n_false += 1
+            score.notes.append(_note("false:", f))
             score.false_confidence.append(f.confidence_pct)
     return score
+
+
+def _note(what, flight):
+    length_ms = 1e3 * (flight.landing_s - flight.onset_s)
+    return f"{what} {flight.onset_s:.3f} s, {length_ms:.0f} ms, {flight.peak_g:.1f} g"
 
 
 def band_of(flight) -> str:
@@ -166,6 +178,9 @@ def judge(name, profile="d7xr", fault=None, rules=()):
     about = drive.km, drive.seconds, name.kind in terrain.STANDING
     scores = {"stagelog": score_drive(true, found, *about)}
     scores["stagelog"].told = told(events, since_s)
+    scores["stagelog"].notes = [
+        f"{name.kind} {name.distance} {name.number}: {note}" for note in scores["stagelog"].notes
+    ]
     for rule, run in dict(rules).items():
         spans = run(*_accelerations(table))
         others = [Found(a, b, math.nan, 0) for a, b, _ in spans]
@@ -242,6 +257,7 @@ def row(score: Score) -> dict:
         known = len(ratio) and not np.isnan(ratio).any()
         out[f"peak_{label}"] = round(float(np.percentile(ratio, q)), 2) if known else None
     out["false"] = score.n_false
+    out["false_confidence_pct"] = sorted(score.false_confidence)
     out["false_per_100km"] = round(100 * score.n_false / score.km, 2) if score.km > 1 else None
     most = _poisson_upper(score.n_false)
     out["false_at_most_per_100km"] = round(100 * most / score.km, 2) if score.km > 1 else None
