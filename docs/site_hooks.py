@@ -21,6 +21,7 @@ PAGES = {
     "reference/dbc.md": "dbc/README.md",
     "explanation/design.md": "firmware/DESIGN.md",
     "explanation/promises.md": "hil_tests/RELIABILITY.md",
+    "explanation/results.md": "hil_tests/RESULTS.md",
     "explanation/event_scores.md": "host/benchmarks/EVENTS.md",
     "contributing.md": "CONTRIBUTING.md",
 }
