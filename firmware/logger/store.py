@@ -24,11 +24,11 @@ VERIFY_EVERY = const(32)  # blocks between two that are read back
 _TRIES = const(3)  # writes to one place before it is stepped over
 _SKIPS = const(4)  # places stepped over in a row before the card counts as failed
 _GROUP_BLOCKS = const(16)  # 64 KiB; a card that fails is tried again in its next erase group
-_MOST_SKIPPED = const(960)  # places; recovery looks no further than 1,088 ahead
+_MOST_SKIPPED = const(960)  # places; recovery reads no further than 1,088 ahead
 _STALL_US = const(1_000_000)
 _TIMEOUT_US = const(10_000_000)
 _REMOUNT_US = const(1_000_000)
-_VAIN = const(5)  # looks for a card before what a stopped session left in memory is given up
+_MOUNTS = const(5)  # failed mounts before a stopped session's unsaved blocks are discarded
 _ZEROS = bytes(64)
 _SMALLEST_CARD = const(8192)  # sectors, 4 MiB; a fake card wraps at a power of two of them
 
@@ -74,16 +74,16 @@ class Store:
         self._n_tries = 0
         self._n_skips = 0
         self._beyond = None  # (extent_id, position) where to go on after a stretch of bad places
-        self._counted = (0, 0)  # frames in the blocks taken from the ring in this session, per bus
+        self.counted = (0, 0)  # frames in the blocks taken from the ring in this session, per bus
         self._discarded = (0, 0)  # those of them that never went onto the card
         self._t_start = 0
         self._t_failed = None
         self._closing = False
-        self._n_vain = 0  # looks for a card since a block was stored or the session stopped
+        self._n_failed_mounts = 0  # since a block was stored or the session stopped
         self._first = True
 
     def mount(self):
-        """Look at the card; True if it can take blocks. Reads a bounded number of places, writes
+        """Read the card; True if it can take blocks. Reads a bounded number of places, writes
         nothing.
         """
         self.extent = None
@@ -148,13 +148,15 @@ class Store:
         self.n_used += min(n_ahead, n_free)
 
     def _lasting_fault(self):
-        """Return the fault that stays until the session ends: blocks were lost without a word."""
+        """Return the fault that stays until the session ends: the card lost blocks without an
+        error.
+        """
         return faults.CARD_LIES if self.verify_errors else faults.NONE
 
     def start_session(self, nonce):
         """Count from here on for a new session. Only when nothing waits in the ring."""
         self.nonce = nonce
-        self.stored = self._counted = self._discarded = (0, 0)
+        self.stored = self.counted = self._discarded = (0, 0)
         self.blocks_written = self.write_errors = self.write_retries = 0
         self.slots_skipped = self.verify_errors = self.write_worst_us = 0
         self.n_sessions += 1
@@ -166,7 +168,7 @@ class Store:
         comes.
         """
         self._closing = True
-        self._n_vain = 0
+        self._n_failed_mounts = 0
 
     @property
     def is_writing(self):
@@ -212,7 +214,7 @@ class Store:
         self.card.read(self.extent.sector_of(position), buf)
 
     def step(self):
-        """Start a write if one is due, or look after the one that is under way."""
+        """Start a write if one is due, or poll the one that is under way."""
         if self._writing is not None:
             self._poll()
         elif self.extent is None:
@@ -229,14 +231,14 @@ class Store:
         if self._t_failed is None or now - self._t_failed >= _REMOUNT_US:
             self.mount()
             self._t_failed = self.clock.t_us()
-            self._n_vain += 1
+            self._n_failed_mounts += 1
             if self.extent is None:
-                self._end_in_vain()
+                self._discard_if_stopped()
 
-    def _end_in_vain(self):
-        """Give up what a stopped session left in memory when no card has taken it for long."""
-        while self._closing and self._n_vain >= _VAIN and self.ring.n_waiting():
-            self._discard()
+    def _discard_if_stopped(self):
+        """Discard what a stopped session left in memory after mounts that failed in a row."""
+        while self._closing and self._n_failed_mounts >= _MOUNTS and self.ring.n_waiting():
+            self.discard()
 
     def _start_block(self):
         extent = self.extent
@@ -244,7 +246,7 @@ class Store:
         if self.is_full and not (is_last and self.n_used < extent.n):
             self.fault = faults.CARD_FULL
             if self._closing:
-                self._discard()
+                self.discard()
             return
         if self.n_used >= extent.n:
             self.tail = extent.after(self.tail)
@@ -267,20 +269,20 @@ class Store:
         )
         self._start(block, extent.sector_of(self.next_position), False)
 
-    def _discard(self):
-        """Give up a block of a session that ends on a full card; the counts of its last block
-        tell.
+    def discard(self):
+        """Discard a block of a session that ends on a full card, or without one; the counts of
+        the session's last block include its frames.
         """
-        before = self._counted
+        before = self.counted
         self._count()
         self._discarded = (
-            self._discarded[0] + self._counted[0] - before[0],
-            self._discarded[1] + self._counted[1] - before[1],
+            self._discarded[0] + self.counted[0] - before[0],
+            self._discarded[1] + self.counted[1] - before[1],
         )
         self.ring.release()
 
     def _count(self):
-        self._counted = struct.unpack_from("<II", self.ring.first_waiting(), STORED0)
+        self.counted = struct.unpack_from("<II", self.ring.first_waiting(), STORED0)
 
     def _start_release(self):
         """Write the mark from the check buffer: the heap may have no 4 KiB in one piece."""
@@ -326,8 +328,8 @@ class Store:
         self._failed(result)
 
     def _holds(self, view):
-        """Tell whether the card holds what was written, and still what it was prepared with; reads
-        back the first block and every 32nd, and release marks.
+        """Return whether the card holds what was written, and still what it was prepared with;
+        reads back the first block and every 32nd, and release marks.
         """
         if self._is_release:
             self.card.read(self._release[2], self._check)
@@ -349,8 +351,8 @@ class Store:
         return whole
 
     def _is_aliased(self, view):
-        """Tell whether the block also appears a power of two below its place: the card is smaller
-        than it says.
+        """Return whether the block also appears a power of two below its place: the card is
+        smaller than it says.
         """
         extent = self.extent
         sector = extent.sector_of(self.next_position)
@@ -374,12 +376,12 @@ class Store:
             self.first_stored_us = self.clock.t_us()
         self._count()
         self.stored = (
-            self._counted[0] - self._discarded[0],
-            self._counted[1] - self._discarded[1],
+            self.counted[0] - self._discarded[0],
+            self.counted[1] - self._discarded[1],
         )
         self.ring.release()
         self._beyond = None
-        self._n_vain = 0
+        self._n_failed_mounts = 0
         self.blocks_written += 1
         self._first = False
         self._advance()
@@ -392,7 +394,7 @@ class Store:
     def _failed(self, result):
         self.write_errors += 1
         if result == ERROR_READ_ONLY or result == ERROR_ABSENT:
-            self._give_up(
+            self._unmount(
                 faults.CARD_READ_ONLY if result == ERROR_READ_ONLY else faults.CARD_ABSENT
             )
             return
@@ -403,7 +405,7 @@ class Store:
         self._n_tries = 0
         if self._is_release:
             self._release = None
-            self._give_up(faults.CARD_WRITE)
+            self._unmount(faults.CARD_WRITE)
             return
         self.slots_skipped += 1
         self._n_skips += 1
@@ -412,10 +414,10 @@ class Store:
             offset = self.next_position - self.extent.first
             n_left = -offset % _GROUP_BLOCKS
             self._beyond = (self.extent.extent_id, self.extent.after(self.next_position, n_left))
-            self._give_up(self.fault or faults.CARD_WRITE)
-            self._end_in_vain()
+            self._unmount(self.fault or faults.CARD_WRITE)
+            self._discard_if_stopped()
 
-    def _give_up(self, fault):
+    def _unmount(self, fault):
         self.extent = None
         self.fault = fault
         self._t_failed = self.clock.t_us()

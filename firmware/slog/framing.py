@@ -126,8 +126,8 @@ class Receiver:
     """
 
     def __init__(self, decode=cobs_decode, max_wire=MAX_WIRE):
-        self._buf = bytearray(max_wire)
-        self._view = memoryview(self._buf)
+        self.wire = bytearray(max_wire)
+        self._view = memoryview(self.wire)
         self._decode = decode
         self._n = 0
         self._skip = False
@@ -140,8 +140,8 @@ class Receiver:
         """
         for byte in chunk:
             if byte:
-                if self._n < len(self._buf):
-                    self._buf[self._n] = byte
+                if self._n < len(self.wire):
+                    self.wire[self._n] = byte
                     self._n += 1
                 else:
                     self._skip = True
@@ -149,12 +149,12 @@ class Receiver:
                 self._finish(handle)
 
     def _finish(self, handle):
-        n = -1 if self._skip else self._decode(self._buf, self._n)
+        n = -1 if self._skip else self._decode(self.wire, self._n)
         self._n = 0
         self._skip = False
         if n >= 6:
-            want = struct.unpack_from("<I", self._buf, n - 4)[0]
+            want = struct.unpack_from("<I", self.wire, n - 4)[0]
             if binascii.crc32(self._view[: n - 4]) == want:
-                handle(self._buf[0], self._buf[1], self._view[2 : n - 4])
+                handle(self.wire[0], self.wire[1], self._view[2 : n - 4])
                 return
         self.n_bad += 1

@@ -138,22 +138,22 @@ class AckRing(BlockRing):
     def __init__(self, n_blocks, card):
         super().__init__(n_blocks)
         self._card = card
-        self._is_given_up = False
+        self._is_discarded = False
 
     def watch(self, store):
         """Separate blocks that the store discards on a full card from those that it has stored."""
-        discard = store._discard
+        discard = store.discard
 
-        def give_up():
-            self._is_given_up = True
+        def note_and_discard():
+            self._is_discarded = True
             discard()
-            self._is_given_up = False
+            self._is_discarded = False
 
-        store._discard = give_up
+        store.discard = note_and_discard
 
     def release(self):
-        """Give the block back: the store says that the card has it, or gives it up."""
-        if not self._is_given_up:
+        """Give the block back: the store says that the card has it, or discards it."""
+        if not self._is_discarded:
             self._card.journal[-1].t_acked_us = self._card.clock.now_us
         super().release()
 

@@ -50,7 +50,7 @@ class BulkRing(BlockRing):
         while i < n:
             room = RECORDS_PER_BLOCK - 1 - state[COUNT]
             if not state[COUNT] or room <= 0:
-                self._put_one(t_us, words, payload, i)
+                self.put_one(t_us, words, payload, i)
                 i += 1
                 continue
             stop = min(n, i + room)
@@ -65,7 +65,7 @@ class BulkRing(BlockRing):
             state[STORED + 1] += stop - i - n_first
             i = stop
 
-    def _put_one(self, t_us, words, payload, i):
+    def put_one(self, t_us, words, payload, i):
         t, word = int(t_us[i]), int(words[i])
         data = payload[i].tobytes()
         self.put_frame(t & 0xFFFFFFF, t >> 28, word & 0x1FFFFFFF, word >> 29, 8, data)
@@ -276,4 +276,4 @@ def same_bytes(seed, n_frames=5000):
 def _put_singly(ring, t_us, words, payload):
     start = sum(ring.state[STORED : STORED + 2]) + sum(ring.state[DROPPED : DROPPED + 2])
     for i in range(start, len(t_us)):
-        BulkRing._put_one(ring, t_us, words, payload, i)
+        BulkRing.put_one(ring, t_us, words, payload, i)
