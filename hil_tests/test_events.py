@@ -98,7 +98,7 @@ def give_table(target, data):
     if target.name == "rp2040":
         target.link.restart()
         target.run_for(_START_US)
-        assert target.link.status()["state"] == STATE_RECORDING
+        assert target.link.status().state == STATE_RECORDING
 
 
 @pytest.mark.needs("power", "virtual_time")
@@ -109,12 +109,12 @@ def test_events_of_the_target_equal_the_host_up_to_a_power_cut(target, tmp_path,
         frames = frames[frames["t_us"] < 13_000_000]  # emulation is slower than the car
     target.play(tape_of(frames))
     target.run_for(1_000_000)
-    boot = target.link.hello()["boot"]
+    boot = target.link.hello().boot
     target.power_cut()
     target.power_on()
     link = target.link
     path = tmp_path / "session.slog"
-    cut = next(session for session in link.list_sessions() if session["boot"] == boot)
+    cut = next(session for session in link.list_sessions() if session.boot == boot)
     path.write_bytes(b"".join(block for _, block in link.read_blocks(positions_of(cut))))
     session = read_log(path).sessions[0]
     assert sum(map(len, session.iter_frames())) == len(frames)

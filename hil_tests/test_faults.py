@@ -44,7 +44,7 @@ def play(target, us=SECOND_US // 4):
 def assert_says(target, state, fault, light=None):
     """Assert what STATUS and, if one is given, the light say."""
     status = target.link.status()
-    said = m.STATE_TEXT[status["state"]], faults.TEXT[status["fault"]]
+    said = m.STATE_TEXT[status.state], faults.TEXT[status.fault]
     assert said == (m.STATE_TEXT[state], faults.TEXT[fault])
     if light is not None and "light" in target.capabilities:
         assert f"{target.light():#06x}" == f"{light_of(light):#06x}"
@@ -75,7 +75,7 @@ def test_card_absent_at_power_on_and_put_in(target):
     sent += play(target)
     target.run_for(SECOND_US)
     assert_says(target, m.STATE_RECORDING, faults.NONE)
-    assert target.link.status()["stored0"] == sent
+    assert target.link.status().stored0 == sent
 
 
 @pytest.mark.needs("storage")
@@ -95,7 +95,7 @@ def test_unprepared_card_is_left_alone_until_another_comes(target, tmp_path):
     sent += play(target)
     target.run_for(SECOND_US)
     assert_says(target, m.STATE_RECORDING, faults.NONE)
-    assert target.link.status()["stored0"] == sent
+    assert target.link.status().stored0 == sent
     assert strange.read_bytes() == before
 
 
@@ -113,7 +113,7 @@ def test_card_that_locks_itself_is_replaced(target, tmp_path):
     sent += play(target)
     target.run_for(SECOND_US)
     assert_says(target, m.STATE_RECORDING, faults.NONE)
-    assert target.link.status()["stored0"] == sent
+    assert target.link.status().stored0 == sent
 
 
 @pytest.mark.needs("storage")
@@ -128,7 +128,7 @@ def test_card_pulled_while_recording_and_put_back(target):
     target.run_for(SECOND_US)
     assert_says(target, m.STATE_RECORDING, faults.RING_OVERFLOW)
     status = target.link.status()
-    assert status["stored0"] + status["dropped0"] == sent and status["dropped0"] > 0
+    assert status.stored0 + status.dropped0 == sent and status.dropped0 > 0
 
 
 @pytest.mark.needs("storage")
@@ -143,11 +143,11 @@ def test_full_card_keeps_what_it_holds_until_it_is_erased(target, fetch_log):
     assert ledger.closes and ledger.buses[0].n_seen == sent
     for _ in link.erase(link.list_sessions()[0], bytes.fromhex(erase_digest(log.path))):
         target.run_for(SECOND_US // 20)
-    link.control(m.CONTROL_START, link.hello()["boot"])
+    link.control(m.CONTROL_START, link.hello().boot)
     sent = play(target)
     target.run_for(SECOND_US)
     assert_says(target, m.STATE_RECORDING, faults.NONE)
-    assert link.status()["stored0"] == sent
+    assert link.status().stored0 == sent
 
 
 @pytest.mark.needs("controller", "power")
@@ -161,7 +161,7 @@ def test_controller_that_does_not_answer_and_comes_back(target, fetch_log):
     sent += play(target)
     target.run_for(SECOND_US // 2)
     assert_says(target, m.STATE_RECORDING, faults.NONE)
-    assert target.link.status()["stored0"] == sent
+    assert target.link.status().stored0 == sent
     session = fetch_log().sessions[0]
     assert [gap.cause for gap in account(session).gaps] == [AWAY]
     states = [record.arg for record in session.decoded_meta() if record.name == "bus"]
@@ -177,10 +177,10 @@ def test_wrong_bit_rate_is_told_and_leaves_the_bus_alone(target):
         sent = play(target)
         if bitrate_bps != BITRATE_BPS:
             assert_says(target, m.STATE_RECORDING, faults.BUS_ERRORS)
-            assert target.link.status()["stored0"] == 0
+            assert target.link.status().stored0 == 0
     target.run_for(SECOND_US // 2)
     assert_says(target, m.STATE_RECORDING, faults.NONE)
-    assert target.link.status()["stored0"] == sent
+    assert target.link.status().stored0 == sent
     assert not target.drove_dominant
 
 
@@ -218,11 +218,11 @@ def test_partners_that_turn_passive_and_go_off_the_bus(target, fetch_log):
 def test_power_cut_costs_the_tail_only(target, fetch_frames):
     tape = saturated_tape(BITRATE_BPS, SECOND_US)
     target.play(tape)
-    boot = target.link.hello()["boot"]
+    boot = target.link.hello().boot
     target.power_cut()
     target.power_on()
     target.run_for(SECOND_US)
-    assert target.link.hello()["boot"] == boot + 1
+    assert target.link.hello().boot == boot + 1
     frames = fetch_frames(boot)
     assert len(tape) - len(frames) <= 2 * 252
     assert (frames["data"] == tape["data"][: len(frames)]).all()
@@ -234,16 +234,16 @@ def test_garbage_on_the_data_port_changes_nothing(target, fetch_frames, request)
     is_whole = target.name == "sim" or request.config.getoption("--long")
     noise = random.Random(3)
     tape = saturated_tape(BITRATE_BPS, PIECE_US)[::4]
-    boot = target.link.hello()["boot"]
+    boot = target.link.hello().boot
     n_pieces = (1 << 20 if is_whole else 1 << 16) // PIECE_BYTES
     for _ in range(n_pieces):
         target.send(noise.randbytes(PIECE_BYTES) + b"AT\r\n\x03\x03\x01import os\r\n\x04\0")
         target.play(tape)
     target.run_for(SECOND_US)
     status = target.link.status()
-    assert status["stored0"] == n_pieces * len(tape) and status["dropped0"] == 0
-    assert status["bad_frames"] >= n_pieces
-    assert target.link.hello()["boot"] == boot
+    assert status.stored0 == n_pieces * len(tape) and status.dropped0 == 0
+    assert status.bad_frames >= n_pieces
+    assert target.link.hello().boot == boot
     assert same_frames(np.tile(tape, n_pieces), fetch_frames())
 
 
@@ -251,20 +251,20 @@ def test_garbage_on_the_data_port_changes_nothing(target, fetch_frames, request)
 def test_large_settings_item_is_refused_while_recording_and_taken_after(target):
     """12 KB, as a signal table has: more than the heap has in one piece."""
     link = target.link
-    boot = link.hello()["boot"]
+    boot = link.hello().boot
     item = random.Random(4).randbytes(12_000)
     sent = play(target, SECOND_US)
     with pytest.raises(RequestError, match="busy"):
         link.set_config(m.CONFIG_SIGNALS, item)
     sent += play(target)
     target.run_for(SECOND_US // 2)
-    assert link.status()["stored0"] == sent
+    assert link.status().stored0 == sent
     link.replace_config(m.CONFIG_SIGNALS, item)
     assert link.get_config(m.CONFIG_SIGNALS) == item
     sent = play(target)
     target.run_for(SECOND_US // 2)
     assert_says(target, m.STATE_RECORDING, faults.NONE)
-    assert link.status()["stored0"] == sent and link.hello()["boot"] == boot
+    assert link.status().stored0 == sent and link.hello().boot == boot
 
 
 @pytest.mark.needs("repl", "power")
@@ -273,8 +273,8 @@ def test_prompt_opens_by_a_request_only(target):
     sent = play(target)
     target.send(b"\r\x03\x03\x01machine.reset()\r\x04\x02\0")
     target.run_for(SECOND_US)
-    assert link.status()["stored0"] == sent
-    boot = link.hello()["boot"]
+    assert link.status().stored0 == sent
+    boot = link.hello().boot
     with pytest.raises(RequestError, match="refused"):
         link.control(m.CONTROL_REPL, boot)
     link.control(m.CONTROL_STOP, boot)
@@ -284,4 +284,4 @@ def test_prompt_opens_by_a_request_only(target):
     target.power_cut()
     target.power_on()
     assert_says(target, m.STATE_RECORDING, faults.NONE)
-    assert target.link.hello()["boot"] == boot + 1
+    assert target.link.hello().boot == boot + 1

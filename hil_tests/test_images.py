@@ -26,7 +26,7 @@ def test_image_records(name, tmp_path):
     tape = saturated_tape(BITRATE_BPS, 200_000)
     rig.play(tape)
     link = rig.link
-    link.control(CONTROL_STOP, link.hello()["boot"])
+    link.control(CONTROL_STOP, link.hello().boot)
     path = tmp_path / "session.slog"
     positions = positions_of(link.list_sessions()[0])
     path.write_bytes(b"".join(block for _, block in link.read_blocks(positions)))

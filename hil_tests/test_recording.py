@@ -16,7 +16,7 @@ def test_saturated_bus_is_stored_whole(target, fetch_frames):
     target.play(tape)
     status = target.link.status()
     assert same_frames(tape, fetch_frames())
-    assert status["dropped0"] == 0
+    assert status.dropped0 == 0
 
 
 @FULL_RATE
@@ -27,7 +27,7 @@ def test_card_stall_of_500_ms_loses_nothing(target, fetch_frames):
     target.play(tape)
     status = target.link.status()
     assert same_frames(tape, fetch_frames())
-    assert status["ring_worst"] > 10
+    assert status.ring_worst > 10
 
 
 @FULL_RATE
@@ -40,5 +40,5 @@ def test_longer_stall_drops_and_counts_to_the_frame(target, fetch_frames):
     target.run_for(SECOND_US)
     status = target.link.status()
     frames = fetch_frames()
-    assert 0 < status["dropped0"] < len(tape)
-    assert len(frames) + status["dropped0"] == len(tape)
+    assert 0 < status.dropped0 < len(tape)
+    assert len(frames) + status.dropped0 == len(tape)

@@ -46,7 +46,7 @@ def play(target, us=PLAYED_us, n_bytes=8):
 
 def recorded(target):
     """Stop; return the frames of the newest session on the card."""
-    target.link.control(CONTROL_STOP, target.link.hello()["boot"])
+    target.link.control(CONTROL_STOP, target.link.hello().boot)
     target.link.status()
     target.power_cut()
     session = read_log(target.card_path).sessions[-1]
@@ -78,8 +78,8 @@ def test_a_missing_wire_is_named_and_costs_no_frame(make_target, wiring, fault):
     target = make_target(wiring=wiring)
     tape = play(target)
     status = target.link.status()
-    assert faults.TEXT[status["fault"]] == faults.TEXT[fault]
-    assert status["at_least0"] == 0
+    assert faults.TEXT[status.fault] == faults.TEXT[fault]
+    assert status.at_least0 == 0
     assert same_frames(tape, recorded(target))
 
 
@@ -89,8 +89,8 @@ def test_without_any_wire_it_polls_and_says_what_is_lost(make_target):
     status = target.link.status()
     n_lost = target.can.count(LOST)
     assert n_lost < len(tape) / 5
-    assert (status["at_least0"] > 0) == (n_lost > 0)
-    assert status["fault"] == faults.WIRES
+    assert (status.at_least0 > 0) == (n_lost > 0)
+    assert status.fault == faults.WIRES
     assert not target.can.n_dominant
     assert len(recorded(target)) == target.can.count(DELIVERED) == len(tape) - n_lost
 
@@ -107,8 +107,8 @@ def test_a_wire_that_breaks_on_the_way_is_noticed(make_target, pins):
     target.run_for(400_000)
     play(target)
     status = target.link.status()
-    assert status["fault"] == faults.WIRE_FULL
-    assert (status["at_least0"] > 0) == (target.can.count(LOST) > 0)
+    assert status.fault == faults.WIRE_FULL
+    assert (status.at_least0 > 0) == (target.can.count(LOST) > 0)
     assert len(recorded(target)) == target.can.count(DELIVERED)
 
 
@@ -118,21 +118,21 @@ def test_a_bus_that_nobody_fetches_is_not_silent(make_target):
         target.can.cut_wire(pin)
     play(target, 3_000_000)
     status = target.link.status()
-    assert status["fault"] in (faults.WIRES, faults.CONTROLLER_OVERRUN)
-    assert status["at_least0"] > 0
+    assert status.fault in (faults.WIRES, faults.CONTROLLER_OVERRUN)
+    assert status.at_least0 > 0
 
 
 def test_noise_on_the_wires_is_counted_and_named(make_target):
     """4,192 frames of 13 bytes have 2 bits each that always read 0: 8 of those are wrong."""
     target = make_target()
     play(target)
-    assert target.link.status()["doubts0"] == 0
+    assert target.link.status().doubts0 == 0
     target.can.bit_errors = 1e-3
     play(target, 1_000_000)
     target.can.bit_errors = 0
     status = target.link.status()
-    assert 2 <= status["doubts0"] <= 25
-    assert status["fault"] == faults.SPI_NOISE
+    assert 2 <= status.doubts0 <= 25
+    assert status.fault == faults.SPI_NOISE
     n_delivered = target.can.count(DELIVERED)
     assert abs(len(recorded(target)) - n_delivered) < n_delivered / 100, "one answer in 1,000 bits"
 
@@ -149,5 +149,5 @@ def test_a_full_bus_from_power_on_waits_for_a_slow_card(make_target, init_ms, mo
     target.power_on()
     target.run_for(1_500_000)
     status = target.link.status()
-    assert status["stored0"] > 8000
-    assert status["dropped0"] <= most and status["at_least0"] == 0
+    assert status.stored0 > 8000
+    assert status.dropped0 <= most and status.at_least0 == 0

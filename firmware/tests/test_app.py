@@ -21,13 +21,13 @@ def test_card_that_is_missing_at_power_on_and_comes_later(tmp_path):
     rig.app.store.mount()
     n = play(rig, SECOND_US // 4)
     status = rig.link.status()
-    assert status["state"] == m.STATE_NO_CARD and status["fault"] == faults.CARD_ABSENT
+    assert status.state == m.STATE_NO_CARD and status.fault == faults.CARD_ABSENT
     assert rig.app.board.shown == (m.STATE_NO_CARD, faults.CARD_ABSENT)
     card.present = True
     rig.run_for(2 * SECOND_US)
     status = rig.link.status()
-    assert status["state"] == m.STATE_RECORDING
-    assert status["stored0"] + status["dropped0"] == n and status["dropped0"] == 0
+    assert status.state == m.STATE_RECORDING
+    assert status.stored0 + status.dropped0 == n and status.dropped0 == 0
     rig.close()
 
 
@@ -36,20 +36,20 @@ def test_card_pulled_while_recording_and_put_back(target):
     target.app.board.card.present = False
     second = play(target, 2 * SECOND_US)
     status = target.link.status()
-    assert status["state"] == m.STATE_CARD_FAULT and status["fault"] == faults.CARD_ABSENT
-    assert status["dropped0"] > 0
+    assert status.state == m.STATE_CARD_FAULT and status.fault == faults.CARD_ABSENT
+    assert status.dropped0 > 0
     target.app.board.card.present = True
     third = play(target, 2 * SECOND_US)
     target.run_for(2 * SECOND_US)
     status = target.link.status()
-    assert status["state"] == m.STATE_RECORDING
-    assert status["stored0"] + status["dropped0"] == first + second + third
+    assert status.state == m.STATE_RECORDING
+    assert status.stored0 + status.dropped0 == first + second + third
 
 
 def test_write_protected_card_raises_an_alarm(target):
     target.app.board.card.read_only = True
     play(target)
-    assert target.link.status()["fault"] == faults.CARD_READ_ONLY
+    assert target.link.status().fault == faults.CARD_READ_ONLY
 
 
 def test_unprepared_card_is_refused_and_left_alone(target):
@@ -59,7 +59,7 @@ def test_unprepared_card_is_refused_and_left_alone(target):
     target.power_cut()
     target.power_on()
     play(target)
-    assert target.link.status()["fault"] == faults.CARD_UNPREPARED
+    assert target.link.status().fault == faults.CARD_UNPREPARED
     assert target.card_path.read_bytes() == before
 
 
@@ -67,14 +67,14 @@ def test_full_card_stops_and_keeps_what_it_holds(tmp_path):
     rig = SimTarget(tmp_path, card_blocks=64)
     n = play(rig, 6 * SECOND_US)
     status = rig.link.status()
-    assert status["state"] == m.STATE_FULL and status["fault"] == faults.CARD_FULL
-    assert status["blocks_free"] == 0
+    assert status.state == m.STATE_FULL and status.fault == faults.CARD_FULL
+    assert status.blocks_free == 0
     rig.power_cut()
     rig.power_on()
     status = rig.link.status()
-    assert status["fault"] == faults.CARD_FULL
+    assert status.fault == faults.CARD_FULL
     sessions = rig.link.list_sessions()
-    assert len(sessions) == 1 and sessions[0]["first_seq"] == 1
+    assert len(sessions) == 1 and sessions[0].first_seq == 1
     assert n > 60 * 252
     rig.close()
 
@@ -88,18 +88,18 @@ def test_answering_the_host_costs_no_frame(target):
         target.link.status()
         session = target.link.list_sessions()[:1]
         for entry in session:
-            list(target.link.read_blocks([entry["position"]]))
+            list(target.link.read_blocks([entry.position]))
     target.run_for(SECOND_US)
     status = target.link.status()
-    assert status["stored0"] == n and status["dropped0"] == 0
+    assert status.stored0 == n and status.dropped0 == 0
 
 
 def test_silent_bus_is_noticed_and_a_frame_ends_it(target):
     target.run_for(3 * SECOND_US)
     status = target.link.status()
-    assert status["fault"] == faults.BUS_SILENT and status["bus_state0"] == 5
+    assert status.fault == faults.BUS_SILENT and status.bus_state0 == 5
     play(target)
-    assert target.link.status()["fault"] == faults.NONE
+    assert target.link.status().fault == faults.NONE
 
 
 def test_settings_are_taken_between_sessions_only(target):
@@ -109,11 +109,11 @@ def test_settings_are_taken_between_sessions_only(target):
     target.link.replace_config(m.CONFIG_SETTINGS, good)
     assert target.link.get_config(m.CONFIG_SETTINGS) == good
     hello = target.link.hello()
-    assert hello["car"].rstrip(b"\0") == b"C07" and hello["state"] == m.STATE_RECORDING
+    assert hello.car.rstrip(b"\0") == b"C07" and hello.state == m.STATE_RECORDING
     with pytest.raises(RequestError, match="refused"):
         target.link.replace_config(m.CONFIG_SETTINGS, b'{"flush_ms": 1}')
     assert target.link.get_config(m.CONFIG_SETTINGS) == good
-    assert target.link.hello()["state"] == m.STATE_RECORDING
+    assert target.link.hello().state == m.STATE_RECORDING
 
 
 def test_settings_of_a_bus_filter_its_identifiers(tmp_path):
@@ -124,20 +124,20 @@ def test_settings_of_a_bus_filter_its_identifiers(tmp_path):
         settings={"buses": [{"bitrate_bps": 500_000, "ids": [wanted]}]},
     )
     play(rig, SECOND_US // 10)
-    assert rig.link.status()["stored0"] == 0
+    assert rig.link.status().stored0 == 0
     rig.close()
 
 
 @pytest.mark.parametrize("away", [-1, 1, 98])
 def test_late_control_of_another_boot_does_nothing(target, away):
-    boot = target.link.hello()["boot"]
+    boot = target.link.hello().boot
     with pytest.raises(RequestError, match="refused"):
         target.link.control(m.CONTROL_STOP, boot + away)
-    assert target.link.hello()["state"] == m.STATE_RECORDING
+    assert target.link.hello().state == m.STATE_RECORDING
 
 
 def test_reset_and_repl_are_refused_while_recording(target):
-    boot = target.link.hello()["boot"]
+    boot = target.link.hello().boot
     for action in (m.CONTROL_RESET, m.CONTROL_REPL, m.CONTROL_BOOTLOADER):
         with pytest.raises(RequestError, match="refused"):
             target.link.control(action, boot)
@@ -166,8 +166,8 @@ def test_megabyte_of_garbage_on_the_link_changes_nothing(target):
         target._logger.write(b"AT\r\n\x03\x01import os\r\n\x04")
         play(target, SECOND_US // 20)
     status = target.link.status()
-    assert status["dropped0"] == 0 and status["state"] == m.STATE_RECORDING
-    assert status["bad_frames"] > 0
+    assert status.dropped0 == 0 and status.state == m.STATE_RECORDING
+    assert status.bad_frames > 0
     assert len(target.link.list_sessions()) == 1
 
 
@@ -178,7 +178,7 @@ def test_clock_of_the_world_that_began_earlier_is_not_the_loggers(tmp_path):
 
     rig = SimTarget(tmp_path, card_blocks=128, t0_us=(1 << 30) - 50_000)
     play(rig, SECOND_US // 10)
-    rig.link.control(CONTROL_STOP, rig.link.hello()["boot"])
+    rig.link.control(CONTROL_STOP, rig.link.hello().boot)
     session = rig.link.list_sessions()[0]
     path = tmp_path / "a.slog"
     path.write_bytes(b"".join(block for _, block in rig.link.read_blocks(positions_of(session))))
@@ -190,7 +190,7 @@ def test_clock_of_the_world_that_began_earlier_is_not_the_loggers(tmp_path):
 def test_logger_without_a_card_can_be_stopped(target):
     target.app.board.card.present = False
     play(target, 2 * SECOND_US)
-    boot = target.link.hello()["boot"]
+    boot = target.link.hello().boot
     assert target.link.control(m.CONTROL_STOP, boot) == m.STATE_IDLE
     target.link.control(m.CONTROL_REPL, boot)
     assert target.app.board.asked == m.CONTROL_REPL
@@ -198,7 +198,7 @@ def test_logger_without_a_card_can_be_stopped(target):
     target.link.control(m.CONTROL_START, boot)
     sent = play(target)
     target.run_for(SECOND_US)
-    assert target.link.status()["stored0"] == sent
+    assert target.link.status().stored0 == sent
 
 
 def stopping(rig):
@@ -249,8 +249,8 @@ def test_frames_that_are_dropped_are_no_silence(target):
     stored = target.app.board.ring.state[4]
     play(target, 3 * SECOND_US)
     status = target.link.status()
-    assert target.app.board.ring.state[4] == stored and status["dropped0"] > 0
-    assert status["bus_state0"] != 5 and status["fault"] != faults.BUS_SILENT
+    assert target.app.board.ring.state[4] == stored and status.dropped0 > 0
+    assert status.bus_state0 != 5 and status.fault != faults.BUS_SILENT
 
 
 def test_frames_that_the_hardware_loses_are_no_silence(target):
@@ -260,8 +260,8 @@ def test_frames_that_the_hardware_loses_are_no_silence(target):
         target.run_for(SECOND_US)
         app.board.ring.count_lost(0, 1)
     status = target.link.status()
-    assert status["at_least0"] == 6 and status["stored0"] == 0
-    assert status["bus_state0"] != 5 and status["fault"] != faults.BUS_SILENT
+    assert status.at_least0 == 6 and status.stored0 == 0
+    assert status.bus_state0 != 5 and status.fault != faults.BUS_SILENT
 
 
 @pytest.mark.parametrize("quiet", [0, 1])
@@ -272,7 +272,7 @@ def test_frames_that_one_bus_loses_are_no_sound_of_the_other(tmp_path, quiet):
         rig.run_for(SECOND_US)
         rig.app.board.ring.count_lost(1 - quiet, 1)
     status = rig.link.status()
-    assert (status[f"bus_state{quiet}"], status[f"bus_state{1 - quiet}"]) == (5, 1)
+    assert (status.buses[quiet].state, status.buses[1 - quiet].state) == (5, 1)
     rig.close()
 
 
@@ -304,10 +304,10 @@ def test_one_silent_bus_of_two_is_told(tmp_path, quiet):
     tape["bus"] = 1 - quiet
     rig.play(tape)
     status = rig.link.status()
-    assert status["n_buses"] == 2
-    assert status["fault"] == faults.BUS_SILENT
-    assert status[f"bus_state{quiet}"] == 5 and status[f"bus_state{1 - quiet}"] == 1
-    assert status[f"stored{quiet}"] == 0 and status[f"stored{1 - quiet}"] > 0
+    assert status.n_buses == 2
+    assert status.fault == faults.BUS_SILENT
+    assert status.buses[quiet].state == 5 and status.buses[1 - quiet].state == 1
+    assert status.buses[quiet].stored == 0 and status.buses[1 - quiet].stored > 0
     assert rig.app.board.shown == (m.STATE_RECORDING, faults.BUS_SILENT)
     rig.close()
 
@@ -386,7 +386,7 @@ def test_the_worst_fault_is_the_one_that_is_told(tmp_path):
 
 
 def test_a_logger_that_was_stopped_and_forgotten_records_again_after_a_minute(target):
-    target.link.control(m.CONTROL_STOP, target.link.hello()["boot"])
+    target.link.control(m.CONTROL_STOP, target.link.hello().boot)
     target.link.hello()
     target.run_for(59 * SECOND_US)
     assert target.app.state == m.STATE_IDLE
@@ -400,12 +400,12 @@ def test_a_logger_that_was_stopped_and_forgotten_records_again_after_a_minute(ta
 
 def test_hello_says_what_runs(target):
     hello = target.link.hello()
-    assert hello["state"] == m.STATE_RECORDING and hello["boot"] == 1
-    assert hello["nonce"] == target.app.store.nonce != 0
-    assert hello["firmware"] == 0x000100 and hello["version"] == 1
+    assert hello.state == m.STATE_RECORDING and hello.boot == 1
+    assert hello.nonce == target.app.store.nonce != 0
+    assert hello.firmware == 0x000100 and hello.version == 1
     target.app.control(m.CONTROL_STOP)
     target.run_for(SECOND_US)
-    assert target.link.hello()["nonce"] == 0
+    assert target.link.hello().nonce == 0
 
 
 def test_status_has_every_counter_of_its_own(tmp_path):

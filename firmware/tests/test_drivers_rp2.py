@@ -327,7 +327,7 @@ def test_a_slow_card_is_found(make_board, tmp_path, init_us):
     board = make_board(logger_files(), card=card)
     board.run_us(2_500_000)
     status = link_to(board).status()
-    assert status["state"] == m.STATE_RECORDING and status["write_errors"] == 0
+    assert status.state == m.STATE_RECORDING and status.write_errors == 0
     assert not card.violations
 
 
@@ -359,9 +359,9 @@ def test_the_logger_starts_soon_and_has_memory_to_spare(make_board):
     board = make_board(logger_files())
     board.run_us(2_000_000)
     status = link_to(board).status()
-    assert status["ring_blocks"] >= 20, "no room for half a second of a full bus"
+    assert status.ring_blocks >= 20, "no room for half a second of a full bus"
     assert board.led_changes[0][0] < 700_000
-    assert status["state"] == m.STATE_NO_CARD
+    assert status.state == m.STATE_NO_CARD
 
 
 def test_keys_do_nothing_until_the_host_asks_for_the_prompt(make_board, tmp_path):
@@ -371,7 +371,7 @@ def test_keys_do_nothing_until_the_host_asks_for_the_prompt(make_board, tmp_path
     board.usb.write(b"\x03\x03\x01\x04print(1)\r\n" * 10)
     board.run_us(200_000)
     link = link_to(board)
-    boot = link.hello()["boot"]
+    boot = link.hello().boot
     link.control(m.CONTROL_STOP, boot)
     link.control(m.CONTROL_REPL, boot)
     board.run_us(400_000)
@@ -383,7 +383,7 @@ def test_keys_do_nothing_until_the_host_asks_for_the_prompt(make_board, tmp_path
 def test_a_host_that_does_not_read_stops_nothing(make_board):
     board = make_board(logger_files())
     board.run_us(4_000_000)
-    worst_us = link_to(board).status()["loop_worst_us"]  # a look for the card that is not there
+    worst_us = link_to(board).status().loop_worst_us  # a look for the card that is not there
     board.usb.reading = False
     for _ in range(20):
         board.usb.write(framing.frame(m.STATUS, 1, b""))
@@ -391,7 +391,7 @@ def test_a_host_that_does_not_read_stops_nothing(make_board):
     board.usb.reading = True
     board.usb.received.clear()
     status = link_to(board).status()
-    assert status["loop_worst_us"] < worst_us + 20_000 < 250_000 and board.n_resets == 0
+    assert status.loop_worst_us < worst_us + 20_000 < 250_000 and board.n_resets == 0
 
 
 def test_a_host_that_stops_reading_in_mid_download_gets_all_of_it_later(make_board, tmp_path):
@@ -403,7 +403,7 @@ def test_a_host_that_stops_reading_in_mid_download_gets_all_of_it_later(make_boa
     board = make_board(logger_files(), card=SdCard(FileImage(tmp_path / "card")))
     board.run_us(2_000_000)
     link = link_to(board)
-    link.control(m.CONTROL_STOP, link.hello()["boot"])
+    link.control(m.CONTROL_STOP, link.hello().boot)
     request = {"position": 8, "at": 0, "n": 4096, "n_blocks": 32}
     link.send(m.READ, m.build(m.READ_REQUEST, request))
     for n_us in (3_000, 20_123, 50_456):
@@ -415,7 +415,7 @@ def test_a_host_that_stops_reading_in_mid_download_gets_all_of_it_later(make_boa
     frames = [link.receive(board.t_us / 1e6 + 1)[2] for _ in range(32)]
     assert b"".join(bytes(link.parse(m.READ, frame)[1]) for frame in frames) == content
     status = link.status()
-    assert link.n_bad == 0 and board.n_resets == 0 and status["loop_worst_us"] < 1_200_000
+    assert link.n_bad == 0 and board.n_resets == 0 and status.loop_worst_us < 1_200_000
 
 
 FAILING = "def run(slot, memory, at):\n    raise ValueError\n"
@@ -426,7 +426,7 @@ def test_three_failures_lead_to_the_other_slot(make_board):
     files.update({"b.app": logger_files()["a.app"], "slot.a": b""})
     board = make_board(files)
     board.run_us(4_000_000)
-    assert link_to(board).hello()["slot"] == 1
+    assert link_to(board).hello().slot == 1
     assert board.n_resets == 3
     board.power_off()
     assert "slot.b" in board.files() and "slot.a" not in board.files()
@@ -448,7 +448,7 @@ def test_three_crashes_after_a_second_of_work_lead_to_the_other_slot(make_board)
     board = make_board(files)
     board.run_us(10_000_000)
     assert board.n_resets == 3
-    assert link_to(board).hello()["slot"] == 1
+    assert link_to(board).hello().slot == 1
 
 
 def test_when_nothing_works_there_is_the_prompt(make_board):
@@ -467,7 +467,7 @@ def test_a_slot_that_hangs_gives_way_to_the_other(make_board):
     board = make_board({**files, "slot.b": b""})
     board.run_us(27_500_000)
     assert board.n_resets == 3
-    assert link_to(board).hello()["slot"] == 0
+    assert link_to(board).hello().slot == 0
 
 
 def test_a_board_whose_file_system_is_destroyed_takes_the_firmware_again(make_board):
@@ -483,4 +483,4 @@ def test_a_board_whose_file_system_is_destroyed_takes_the_firmware_again(make_bo
     board.install(logger_files())
     board.power_on()
     board.run_us(2_000_000)
-    assert link_to(board).hello()["slot"] == 0
+    assert link_to(board).hello().slot == 0

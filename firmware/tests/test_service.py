@@ -25,8 +25,8 @@ def test_a_download_goes_on_at_the_start_of_the_ring(tmp_path, stopped):
         stop(rig)
     (session,) = rig.link.list_sessions()
     positions = positions_of(session)
-    first, end = session["data_first"], session["data_end"]
-    assert session["n_blocks"] >= end - first - 1
+    first, end = session.data_first, session.data_end
+    assert session.n_blocks >= end - first - 1
     turn = positions.index(first)
     assert turn > 0 and positions[:turn] == list(range(positions[0], end))
     assert positions[turn:] == list(range(first, first + len(positions) - turn))
@@ -36,7 +36,7 @@ def test_a_download_goes_on_at_the_start_of_the_ring(tmp_path, stopped):
     if stopped:
         assert blocks == [block_on_card(rig, position) for position in positions]
     seqs = [int.from_bytes(block[SEQ : SEQ + 4], "little") for block in blocks]
-    wanted = list(range(session["first_seq"], session["first_seq"] + len(seqs)))
+    wanted = list(range(session.first_seq, session.first_seq + len(seqs)))
     assert seqs == wanted if stopped else seqs[5:] == wanted[5:]
     rig.close()
 
@@ -88,7 +88,7 @@ def test_a_part_of_a_block_is_those_bytes(target, stopped):
     play(target)
     if stopped:
         stop(target)
-    position = target.link.list_sessions()[0]["position"]
+    position = target.link.list_sessions()[0].position
     whole = block_on_card(target, position)
     for at, n in (
         (0, 1),
@@ -180,7 +180,7 @@ def test_a_question_amid_a_block_while_it_records_leaves_the_block_whole(target)
     in the buffer of the answer that was begun.
     """
     play(target)
-    position = target.link.list_sessions()[0]["position"]
+    position = target.link.list_sessions()[0].position
     service = target.app.service
     read(target, position)
     for _ in range(200):
@@ -196,7 +196,7 @@ def test_a_question_amid_a_block_while_it_records_leaves_the_block_whole(target)
 @pytest.mark.parametrize("i", [0, 3, 7])
 def test_a_sector_that_cannot_be_read_while_it_records_is_told(target, i):
     play(target)
-    position = target.link.list_sessions()[0]["position"]
+    position = target.link.list_sessions()[0].position
     card = target.app.store.card
     real, bad = card.read, target.app.store.extent.sector_of(position) + i
 
@@ -308,16 +308,16 @@ def test_list_says_where_a_session_is(target):
     stop(target)
     (session,) = target.link.list_sessions()
     store, extent = target.app.store, target.app.store.extent
-    assert session["position"] == extent.first and session["n_blocks"] == store.blocks_written
-    assert (session["boot"], session["nonce"], session["first_seq"]) == (1, store.nonce, 1)
-    assert (session["data_first"], session["data_end"]) == (extent.first, extent.end)
-    assert session["device_id"] == b"SIM00001" and not session["running"]
-    assert session["t0_us"] < 100_000
+    assert session.position == extent.first and session.n_blocks == store.blocks_written
+    assert (session.boot, session.nonce, session.first_seq) == (1, store.nonce, 1)
+    assert (session.data_first, session.data_end) == (extent.first, extent.end)
+    assert session.device_id == b"SIM00001" and not session.running
+    assert session.t0_us < 100_000
     target.app.control(m.CONTROL_START)
     play(target)
     new, old = target.link.list_sessions()
-    assert (new["running"], old["running"]) == (1, 0)
-    assert new["position"] == old["position"] + old["n_blocks"]
+    assert (new.running, old.running) == (1, 0)
+    assert new.position == old.position + old.n_blocks
 
 
 def test_time_sets_an_anchor_only_if_it_is_given(target):
@@ -365,7 +365,7 @@ def test_frames_with_a_wrong_crc_are_counted_and_not_answered(target):
     target.send(bytes(broken))
     target.run_for(10_000)
     status = target.link.status()
-    assert status["bad_frames"] == 1
+    assert status.bad_frames == 1
 
 
 def test_a_request_that_is_too_short_is_a_bad_request(target):

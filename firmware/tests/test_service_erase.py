@@ -12,7 +12,7 @@ from stagelog.link import positions_of
 
 def erase(rig, session, digest, **changes):
     fields = ("device_id", "boot", "nonce", "first_seq", "n_blocks")
-    values = {name: session[name] for name in fields}
+    values = {name: getattr(session, name) for name in fields}
     values.update(digest=digest, **changes)
     rig.link.send(m.ERASE, m.build(m.ERASE_REQUEST, values))
     return answers(rig, m.ERASE, 1)[0][0]
@@ -44,17 +44,15 @@ def test_an_erase_needs_the_digest_of_the_oldest_session(target):
     assert until_done(target, oldest, bytes(32))["status"] == m.WRONG_DIGEST
     assert until_done(target, newest, digest_of(target, newest))["status"] == m.WRONG_SESSION
     assert erase(target, oldest, right, device_id=b"another!")["status"] == m.REFUSED
-    assert (
-        erase(target, oldest, right, n_blocks=oldest["n_blocks"] + 1)["status"] == m.WRONG_SESSION
-    )
+    assert erase(target, oldest, right, n_blocks=oldest.n_blocks + 1)["status"] == m.WRONG_SESSION
     assert len(target.link.list_sessions()) == len(sessions)
     free = target.app.store.n_free
     reply = until_done(target, oldest, right)
     assert (reply["status"], reply["done_pct"]) == (m.OK, 100)
-    assert reply["released_seq"] == oldest["first_seq"] + oldest["n_blocks"]
-    assert target.app.store.n_free == free + oldest["n_blocks"]
+    assert reply["released_seq"] == oldest.first_seq + oldest.n_blocks
+    assert target.app.store.n_free == free + oldest.n_blocks
     left = target.link.list_sessions()
-    assert [x["nonce"] for x in left] == [x["nonce"] for x in sessions[:-1]]
+    assert [x.nonce for x in left] == [x.nonce for x in sessions[:-1]]
     assert erase(target, oldest, right)["status"] == m.OK  # asked again: it is done
 
 
@@ -129,8 +127,8 @@ def test_the_card_is_not_read_while_it_is_written(target):
     store.card.read = read
     target.app.service._take = take
     fields = ("device_id", "boot", "nonce", "first_seq", "n_blocks")
-    values = {**{name: session[name] for name in fields}, "digest": digest}
-    place = {"position": session["position"], "at": 0, "n": 4096, "n_blocks": 2}
+    values = {**{name: getattr(session, name) for name in fields}, "digest": digest}
+    place = {"position": session.position, "at": 0, "n": 4096, "n_blocks": 2}
     requests = (
         (m.ERASE, m.build(m.ERASE_REQUEST, values)),
         (m.LIST, b"\0\0"),

@@ -32,17 +32,17 @@ def test_a_new_session_counts_from_nothing_and_is_listed():
     bench.power_on()
     bench.run_ms(2000)
     before = bench.link.status()
-    assert before["slots_skipped"] == 1 and before["write_errors"] >= 1
-    assert before["write_worst_ms"] >= 3 and 0 < before["boot_to_frame_ms"] < 1500
+    assert before.slots_skipped == 1 and before.write_errors >= 1
+    assert before.write_worst_ms >= 3 and 0 < before.boot_to_frame_ms < 1500
     assert len(bench.link.list_sessions()) == 1
     boot = bench.app.boot
     bench.link.control(m.CONTROL_STOP, boot)
     bench.link.control(m.CONTROL_START, boot)
     after = bench.link.status()
     names = ("slots_skipped", "verify_errors", "write_errors", "write_retries", "stored0")
-    assert [after[name] for name in names] == [0] * 5 and after["blocks_written"] == 0
+    assert [getattr(after, name) for name in names] == [0] * 5 and after.blocks_written == 0
     bench.run_ms(1500)
-    assert [session["boot"] for session in bench.link.list_sessions()] == [boot, boot]
+    assert [session.boot for session in bench.link.list_sessions()] == [boot, boot]
 
 
 def test_a_session_that_was_listed_before_its_first_block_is_listed_after_it():

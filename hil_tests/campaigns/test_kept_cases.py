@@ -184,7 +184,7 @@ def test_a_worn_erase_group_does_not_end_the_recording():
     bench.card.judge = lambda write: Verdict(3000, -1, 0) if write.sector in bad else None
     bench.run_ms(20_000)
     assert max(blocks_on(bench)) > start + 40 - bench.layout.first
-    assert bench.link.status()["slots_skipped"] >= 8
+    assert bench.link.status().slots_skipped >= 8
     bench.power_cut()
     bench.power_on()
     assert bench.app.store.next_seq == max(b.seq for b in blocks_on(bench).values()) + 1
@@ -256,9 +256,9 @@ def test_a_read_error_in_verification_costs_a_retry_not_the_card():
     bench.power_on()
     bench.run_ms(1000)
     status = bench.link.status()
-    assert failed and status["write_errors"] == status["write_retries"] == 1
-    assert status["fault"] == faults.NONE
-    assert status["blocks_written"] >= 3
+    assert failed and status.write_errors == status.write_retries == 1
+    assert status.fault == faults.NONE
+    assert status.blocks_written >= 3
 
 
 def test_a_full_card_lets_the_session_end():
@@ -267,14 +267,14 @@ def test_a_full_card_lets_the_session_end():
     """
     bench = booted(20, 12_000, when_full="stop")
     status = bench.link.status()
-    assert status["fault"] == faults.CARD_FULL
+    assert status.fault == faults.CARD_FULL
     boot = bench.app.boot
     assert bench.link.control(m.CONTROL_STOP, boot) == m.STATE_IDLE
     offered = len([frame for frame in bench.lives[0].offered if frame[0] <= 12_000_000])
     last = max(blocks_on(bench).values(), key=lambda block: block.seq)
     assert last.flags & 4
     assert offered <= last.stored[0] + last.dropped[0] <= offered + 60
-    assert bench.link.status()["stored0"] == len(all_frames(bench))
+    assert bench.link.status().stored0 == len(all_frames(bench))
     bench.link.control(m.CONTROL_START, boot)
     assert erase_oldest(bench) or len(bench.link.list_sessions()) == 1
 
@@ -289,8 +289,8 @@ def test_sessions_behind_bad_first_places_are_listed():
     bench.power_on()
     bench.run_ms(2000)
     (session,) = bench.link.list_sessions()
-    assert (session["first_seq"], session["device_id"]) == (1, DEVICE_ID)
-    assert session["position"] == bench.layout.first + 3
+    assert (session.first_seq, session.device_id) == (1, DEVICE_ID)
+    assert session.position == bench.layout.first + 3
 
 
 def test_an_erased_session_leaves_no_block_behind():
@@ -325,12 +325,11 @@ def test_stale_blocks_of_an_earlier_round_do_not_split_the_session_list():
         for sector in range(at, at + 8):
             bench.card.sectors[sector] = sectors[sector]
     bench.power_on()
-    listed = {session["boot"]: session for session in bench.link.list_sessions()}
+    listed = {session.boot: session for session in bench.link.list_sessions()}
     newest = {place: block for place, block in blocks_on(bench).items() if block.boot == 2}
     session = listed[2]
     places = {
-        (session["position"] - bench.layout.first + step) % 40
-        for step in range(session["n_blocks"])
+        (session.position - bench.layout.first + step) % 40 for step in range(session.n_blocks)
     }
     assert set(newest) <= places
 
@@ -347,7 +346,7 @@ def test_fake_card_that_writes_over_its_own_signature_is_noticed():
     )
     bench.run_ms(30_000)
     assert bench.app.store.verify_errors
-    assert bench.link.status()["fault"] == faults.CARD_LIES
+    assert bench.link.status().fault == faults.CARD_LIES
 
 
 def test_a_garbled_number_in_a_torn_header_does_not_move_the_head():
@@ -378,7 +377,7 @@ def test_a_torn_header_is_no_session_of_its_own():
     bench.card.sectors[at] = bytes(sector)
     bench.power_on()
     bench.run_ms(1000)
-    assert [session["boot"] for session in bench.link.list_sessions()] == [2, 1]
+    assert [session.boot for session in bench.link.list_sessions()] == [2, 1]
 
 
 def test_blocks_that_survive_between_two_holes_stay_with_their_session():
@@ -399,9 +398,9 @@ def test_blocks_that_survive_between_two_holes_stay_with_their_session():
     for place, block in blocks_on(bench).items():
         if place <= last:
             owner = [
-                session["boot"]
+                session.boot
                 for session in listed
-                if 0 <= place + bench.layout.first - session["position"] < session["n_blocks"]
+                if 0 <= place + bench.layout.first - session.position < session.n_blocks
             ]
             assert owner == [block.boot]
 

@@ -281,14 +281,14 @@ def test_settings_with_half_a_character_are_refused():
     head = {"item": m.CONFIG_SETTINGS, "total": len(item), "crc": zlib.crc32(item)}
     status, _ = asked(bench, m.CONFIG_SET, m.build(m.CONFIG_SET_REQUEST, head, item))
     assert status in (m.BAD_REQUEST, m.REFUSED)
-    assert bench.link.hello()["car"] == bytes(8)
+    assert bench.link.hello().car == bytes(8)
 
 
 def test_a_card_that_cannot_be_read_while_an_erase_is_checked():
     """The main loop ended with an OSError; now ERASE says so, and may be asked again."""
     bench = stopped()
     (session,) = bench.link.list_sessions()
-    values = {name: session[name] for name in ("boot", "nonce", "first_seq", "n_blocks")}
+    values = {name: getattr(session, name) for name in ("boot", "nonce", "first_seq", "n_blocks")}
     request = m.build(m.ERASE_REQUEST, {"device_id": DEVICE_ID, **values, "digest": bytes(32)})
     n_reads = 0
 

@@ -78,7 +78,7 @@ class Bench:
         uncounted      those of them that the log does not account for, exactly or at least
         wrong          frames on the card that differ from what was on the bus, or out of order
         """
-        self.link.control(CONTROL_STOP, self.link.hello()["boot"])
+        self.link.control(CONTROL_STOP, self.link.hello().boot)
         status = self.link.status()
         self.board.power_off()
         log = read_log(self.card_path)
@@ -96,11 +96,11 @@ class Bench:
             "uncounted": abs(n_delivered - bus.n_stored - bus.n_dropped)
             + max(0, bus.n_at_least - n_overrun)
             + (not ledger.closes),
-            "ring_worst": status["ring_worst"],
-            "ring_blocks": status["ring_blocks"],
-            "heap_free_bytes": status["heap_free_bytes"],
-            "loop_worst_us": status["loop_worst_us"],
-            "write_worst_ms": status["write_worst_ms"],
+            "ring_worst": status.ring_worst,
+            "ring_blocks": status.ring_blocks,
+            "heap_free_bytes": status.heap_free_bytes,
+            "loop_worst_us": status.loop_worst_us,
+            "write_worst_ms": status.write_worst_ms,
         }
 
     def held_frames(self):

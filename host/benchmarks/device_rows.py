@@ -188,7 +188,7 @@ def download(speed, duration_us=20_000_000):
     """One session over USB, beside the raw rate of the same port and beside mpremote cp."""
     with Bench(speed) as bench:
         bench.play(steady_tape(BUSY_Hz, duration_us))
-        bench.link.control(CONTROL_STOP, bench.link.hello()["boot"])
+        bench.link.control(CONTROL_STOP, bench.link.hello().boot)
         session = bench.link.list_sessions()[0]
         start_us = bench.board.t_us
         n_bytes = sum(len(block) for _, block in bench.link.read_blocks(positions_of(session)))

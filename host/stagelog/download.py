@@ -16,7 +16,8 @@ from slog import messages as m
 from slog.layout import BLOCK_BYTES, BUS_SILENT
 from stagelog.archive import Entry, Key, PartFile, check_sha256, find_session, home_of
 from stagelog.errors import UsageError
-from stagelog.link import Fields, Link, RequestError
+from stagelog.link import Link, RequestError
+from stagelog.replies import Hello, ListedSession
 
 HELD = "held already"
 FETCHED = "fetched"
@@ -27,7 +28,7 @@ SO_FAR = "fetched so far, still being recorded"
 class Fetched:
     """One session after a download: n_new blocks came, n_unread places could not be read."""
 
-    session: Fields
+    session: ListedSession
     entry: Entry
     verdict: str
     n_new: int
@@ -41,18 +42,18 @@ def finish_running(link: Link, always: bool = False) -> int | None:
     None if nothing was stopped.
     """
     hello = link.hello()
-    if hello["state"] == m.STATE_IDLE:
+    if hello.state == m.STATE_IDLE:
         return None
     status = link.status()
-    silent = all(status[f"bus_state{bus}"] == BUS_SILENT for bus in range(status["n_buses"]))
+    silent = all(bus.state == BUS_SILENT for bus in status.buses)
     if not (silent or always):
         return None
-    link.control(m.CONTROL_STOP, hello["boot"])
-    return int(hello["boot"])
+    link.control(m.CONTROL_STOP, hello.boot)
+    return hello.boot
 
 
-def place_of(root: str | Path, session: Fields, folder: str | Path) -> Path:
-    """Return the folder of a session (fields of LIST_REPLY): where the archive below `root` has
+def place_of(root: str | Path, session: ListedSession, folder: str | Path) -> Path:
+    """Return the folder of a session: where the archive below `root` has
     some of it already, else `folder`.
     """
     return home_of(root, _key(session), folder)
@@ -60,13 +61,13 @@ def place_of(root: str | Path, session: Fields, folder: str | Path) -> Path:
 
 def fetch_session(
     link: Link,
-    session: Fields,
+    session: ListedSession,
     folder: str | Path,
     facts: Mapping[str, Any] | None = None,
     progress: Callable[[int, int], object] | None = None,
     again: bool = False,
 ) -> Fetched:
-    """Fetch one session (fields of LIST_REPLY) into `folder`; continue it if a part is there.
+    """Fetch one session into `folder`; continue it if a part is there.
 
     progress  called with (blocks held, blocks of the session) as they come
     again     read once more the places that were damaged in a finished session, and check the
@@ -82,13 +83,13 @@ def fetch_session(
             n_unread += block is None
             part.put(position, bytes(BLOCK_BYTES) if block is None else block)
             if progress:
-                progress(session["n_blocks"] - len(missing) + n, session["n_blocks"])
+                progress(session.n_blocks - len(missing) + n, session.n_blocks)
         entry = part.finish(facts)
-    verdict = SO_FAR if session["running"] else FETCHED
+    verdict = SO_FAR if session.running else FETCHED
     return Fetched(session, entry, verdict, len(missing), n_unread)
 
 
-def is_held(root: str | Path, session: Fields) -> Entry | None:
+def is_held(root: str | Path, session: ListedSession) -> Entry | None:
     """Return the Entry of a session that the archive holds whole, wherever, or None.
 
     Its file is checked: by its size, and by its SHA-256 if it was written since it was entered.
@@ -97,35 +98,35 @@ def is_held(root: str | Path, session: Fields) -> Entry | None:
     return entry if entry is not None and entry.is_unchanged() else None
 
 
-def _listed(root: str | Path, session: Fields) -> Entry | None:
+def _listed(root: str | Path, session: ListedSession) -> Entry | None:
     """Return the Entry that says that the archive holds all of a session, or None."""
     entry = find_session(root, *_key(session))
-    if entry is None or session["running"] or entry.values.get("running"):
+    if entry is None or session.running or entry.values.get("running"):
         return None
-    return entry if entry.values["n_blocks"] == session["n_blocks"] else None
+    return entry if entry.values["n_blocks"] == session.n_blocks else None
 
 
-def _key(session: Fields) -> Key:
-    return session["device_id"].hex(), session["boot"], session["nonce"], session["first_seq"]
+def _key(session: ListedSession) -> Key:
+    return session.device_id.hex(), session.boot, session.nonce, session.first_seq
 
 
-def facts_of(hello: Fields) -> dict[str, str]:
+def facts_of(hello: Hello) -> dict[str, str]:
     """Return the facts of a logger's HELLO for the manifest."""
-    version = hello["firmware"]
+    version = hello.firmware
     return {
-        "car": hello["car"].rstrip(b"\0").decode(errors="replace"),
-        "board": hello["board"].rstrip(b"\0").decode(errors="replace"),
+        "car": hello.car.rstrip(b"\0").decode(errors="replace"),
+        "board": hello.board.rstrip(b"\0").decode(errors="replace"),
         "firmware": f"{version >> 16}.{version >> 8 & 255}.{version & 255}",
-        "contract": hello["contract"].hex(),
+        "contract": hello.contract.hex(),
     }
 
 
 def erase_held(
     link: Link,
     root: str | Path,
-    sessions: Sequence[Fields],
-    progress: Callable[[Fields, int], object] | None = None,
-) -> Iterator[tuple[Fields, Entry | None, str]]:
+    sessions: Sequence[ListedSession],
+    progress: Callable[[ListedSession, int], object] | None = None,
+) -> Iterator[tuple[ListedSession, Entry | None, str]]:
     """Erase sessions from the oldest on, as far as the archive holds them whole.
 
     sessions  of LIST, newest first
@@ -133,7 +134,7 @@ def erase_held(
     Yields    (session, Entry or None, text): None where it stops, with the reason
     """
     for session in reversed(sessions):
-        if session["running"]:
+        if session.running:
             yield session, None, "it is being recorded"
             return
         entry = _listed(root, session)
@@ -161,14 +162,16 @@ def set_clock(link: Link, clock: Callable[[], int] = time.time_ns) -> int:
     return link.set_time(clock() // 1000)
 
 
-def choose_sessions(sessions: Sequence[Fields], boots: Collection[int]) -> Sequence[Fields]:
+def choose_sessions(
+    sessions: Sequence[ListedSession], boots: Collection[int]
+) -> Sequence[ListedSession]:
     """Return the sessions of the named boots, or all; UsageError for a boot without a session."""
     if not boots:
         return sessions
-    unknown = set(boots) - {session["boot"] for session in sessions}
+    unknown = set(boots) - {session.boot for session in sessions}
     if unknown:
         raise UsageError(
             f"no session of boot {min(unknown)} on the card",
             "'stagelog status' lists the sessions",
         )
-    return [session for session in sessions if session["boot"] in boots]
+    return [session for session in sessions if session.boot in boots]

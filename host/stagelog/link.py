@@ -18,6 +18,7 @@ from slog import messages as m
 from slog.framing import frame
 from slog.layout import BLOCK_BYTES
 from stagelog.errors import ContractError, DeviceError
+from stagelog.replies import Hello, ListedSession, Status
 
 TIMEOUT_S = 0.5
 TRIES = 6
@@ -81,8 +82,8 @@ class Link:
         """Close the stream."""
         self._stream.close()
 
-    def hello(self) -> Fields:
-        """Exchange HELLO; return the answer's fields. ContractError if the contracts differ."""
+    def hello(self) -> Hello:
+        """Exchange HELLO; return the answer. ContractError if the contracts differ."""
         contract = m.contract_hash()
         answer, _ = self.ask(m.HELLO, {"contract": contract})
         if answer["contract"] != contract:
@@ -91,25 +92,26 @@ class Link:
                 f"this stagelog {contract.hex()}",
                 "flash it ('stagelog flash'), or use the release it was flashed with",
             )
-        return answer
+        return Hello.of(answer)
 
-    def status(self) -> Fields:
-        """Return the fields of STATUS."""
-        return self.ask(m.STATUS, {})[0]
+    def status(self) -> Status:
+        """Return the health of the logger."""
+        return Status.of(self.ask(m.STATUS, {})[0])
 
     def set_time(self, t_unix_us: int) -> int:
         """Send the wall clock to the logger; return its time since boot in us."""
         return int(self.ask(m.TIME, {"t_unix_us": t_unix_us})[0]["t_us"])
 
-    def list_sessions(self) -> list[Fields]:
-        """Return the sessions on the card, newest first, as dicts of LIST_REPLY."""
-        sessions: list[Fields] = []
+    def list_sessions(self) -> list[ListedSession]:
+        """Return the sessions on the card, newest first."""
+        sessions: list[ListedSession] = []
         deadline = self.clock() + PATIENCE_S
         while len(sessions) < MAX_SESSIONS:
             accept = (m.OK, m.PENDING, m.OUT_OF_RANGE, m.NO_CARD)
             answer, _ = self.ask(m.LIST, {"index": len(sessions)}, accept=accept)
             if answer["status"] == m.OK:
-                sessions.append(answer)
+                is_running = bool(answer["running"])
+                sessions.append(ListedSession.of({**answer, "running": is_running}))
                 deadline = self.clock() + PATIENCE_S
             elif answer["status"] != m.PENDING:
                 break
@@ -134,14 +136,16 @@ class Link:
                     f"{self.name} does not finish its session", "see 'stagelog status'"
                 )
 
-    def erase(self, session: Mapping[str, Any], digest: bytes) -> Iterator[int]:
-        """Ask to erase a session (fields of LIST_REPLY) of which the archive holds `digest`; yield
-        percent done.
-        """
+    def erase(self, session: ListedSession, digest: bytes) -> Iterator[int]:
+        """Ask to erase a session of which the archive holds `digest`; yield percent done."""
         values = {
-            key: session[key] for key in ("device_id", "boot", "nonce", "first_seq", "n_blocks")
+            "device_id": session.device_id,
+            "boot": session.boot,
+            "nonce": session.nonce,
+            "first_seq": session.first_seq,
+            "n_blocks": session.n_blocks,
+            "digest": digest,
         }
-        values["digest"] = digest
         while True:
             answer, _ = self.ask(m.ERASE, values, accept=(m.OK, m.PENDING))
             yield answer["done_pct"]
@@ -184,7 +188,7 @@ class Link:
 
     def replace_config(self, item: int, data: bytes) -> None:
         """Send a recording logger an item between two sessions; it records again in any case."""
-        boot = self.hello()["boot"]
+        boot = self.hello().boot
         self.control(m.CONTROL_STOP, boot)
         try:
             self.set_config(item, data)
@@ -193,7 +197,7 @@ class Link:
 
     def restart(self) -> None:
         """Restart the logger, which makes room for a signal table. Its port disappears."""
-        boot = self.hello()["boot"]
+        boot = self.hello().boot
         self.control(m.CONTROL_STOP, boot)
         self.control(m.CONTROL_RESET, boot)
 
@@ -411,11 +415,11 @@ def runs_of(positions: Iterable[int], most: int = RUN) -> Iterator[list[int]]:
         yield run
 
 
-def positions_of(session: Mapping[str, Any], start: int = 0) -> list[int]:
-    """Return the positions of a session's blocks (fields of LIST_REPLY) from block `start` on."""
-    first, n = session["data_first"], session["data_end"] - session["data_first"]
-    offset = session["position"] - first
-    return [first + (offset + i) % n for i in range(start, session["n_blocks"])]
+def positions_of(session: ListedSession, start: int = 0) -> list[int]:
+    """Return the positions of a session's blocks from block `start` on."""
+    first, n = session.data_first, session.data_end - session.data_first
+    offset = session.position - first
+    return [first + (offset + i) % n for i in range(start, session.n_blocks)]
 
 
 def _tables(kind: int) -> tuple[str, Any, Any]:

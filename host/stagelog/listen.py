@@ -39,7 +39,7 @@ class LiveLink(Link):
     def start(self, clock_ns: Callable[[], int] = time.time_ns) -> None:
         """Ask for the frames from now on."""
         before_ns = clock_ns()
-        t_us = self.status()["t_us"]
+        t_us = self.status().t_us
         self.unix_offset_us = (before_ns + clock_ns()) // 2000 - t_us
         self.ask(m.LIVE, {"on": 1})
         self._renew_at = self.clock() + RENEW_S

@@ -9,15 +9,14 @@ import errno
 import os
 import re
 import socket
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from stagelog.errors import ContractError, DeviceError, PortBusy
 from stagelog.link import Link
 from stagelog.platform.files import user_folder
+from stagelog.replies import Hello
 
 SOCKET = "socket://"
 _READ_S = 0.02
@@ -29,11 +28,11 @@ _CONNECT_S = 3.0
 class LoggerPort:
     """A port on which a logger answers, or that cannot be asked.
 
-    hello     fields of HELLO_REPLY, None if there is a `problem`: another contract, a busy port
+    hello     None if there is a `problem`: another contract, a busy port
     """
 
     port: str
-    hello: Mapping[str, Any] | None
+    hello: Hello | None
     problem: str | None = None
 
 

@@ -31,6 +31,7 @@ from stagelog.blocks import Identity, pack_session, read_log, seal
 from stagelog.card import prepare_raw, read_card
 from stagelog.errors import DeviceError, InputError, OutputError
 from stagelog.model import FRAME
+from stagelog.replies import ListedSession
 
 ALICE = Identity("e66038b7130f2e29", 12, 0x9F3C2A11)
 BOB = Identity("e66038b7130f2e29", 13, 0x77)
@@ -53,17 +54,17 @@ def card_blocks(n_frames=5000, identity=ALICE, first_seq=100, position=50):
 
 
 def listed(blocks, identity=ALICE, first_seq=100, n_blocks=None, running=False):
-    return {
-        "device_id": bytes.fromhex(identity.device_id),
-        "boot": identity.boot,
-        "nonce": identity.nonce,
-        "first_seq": first_seq,
-        "position": next(iter(blocks)),
-        "n_blocks": n_blocks or len(blocks),
-        "data_first": FIRST,
-        "data_end": END,
-        "running": running,
-    }
+    return ListedSession(
+        device_id=bytes.fromhex(identity.device_id),
+        boot=identity.boot,
+        nonce=identity.nonce,
+        first_seq=first_seq,
+        position=next(iter(blocks)),
+        n_blocks=n_blocks or len(blocks),
+        data_first=FIRST,
+        data_end=END,
+        running=running,
+    )
 
 
 def fetch(folder, blocks, session=None, most=None):

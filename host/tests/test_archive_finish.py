@@ -8,6 +8,7 @@ from stagelog.archive import PartFile
 from stagelog.blocks import Identity, pack_session, seal
 from stagelog.errors import OutputError
 from stagelog.model import FRAME
+from stagelog.replies import ListedSession
 
 WHO = Identity("e66038b7130f2e29", 12, 0x9F3C2A11)
 FIRST, END = 4, 60
@@ -26,17 +27,17 @@ def blocks():
 
 
 def listed(blocks):
-    return {
-        "device_id": bytes.fromhex(WHO.device_id),
-        "boot": WHO.boot,
-        "nonce": WHO.nonce,
-        "first_seq": 0,
-        "position": FIRST,
-        "n_blocks": len(blocks),
-        "data_first": FIRST,
-        "data_end": END,
-        "running": False,
-    }
+    return ListedSession(
+        device_id=bytes.fromhex(WHO.device_id),
+        boot=WHO.boot,
+        nonce=WHO.nonce,
+        first_seq=0,
+        position=FIRST,
+        n_blocks=len(blocks),
+        data_first=FIRST,
+        data_end=END,
+        running=False,
+    )
 
 
 def test_a_block_that_the_disk_lost_is_fetched_again_before_the_file_gets_its_name(

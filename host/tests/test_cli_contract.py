@@ -8,6 +8,7 @@ here. A logger is a simulated one in virtual time behind the port PORT.
 import itertools
 import json
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -335,7 +336,7 @@ class State:
         """Turn a bit in the third block of the session, on the card."""
         (listed,) = self.target.link.list_sessions()
         with open(self.target.card_path, "r+b") as file:
-            file.seek((listed["position"] + 2) * 4096 + 100)
+            file.seek((listed.position + 2) * 4096 + 100)
             byte = file.read(1)[0]
             file.seek(-1, 1)
             file.write(bytes([byte ^ 1]))
@@ -350,7 +351,7 @@ class State:
 
     def board(self):
         """Let the installation itself succeed, into slot B; test_flash_install.py tests it."""
-        hello = {**self.target.link.hello(), "slot": 1}
+        hello = replace(self.target.link.hello(), slot=1)
         self.patch(flash_package, "flash", lambda *_, **__: hello)
 
     def refusing(self):

@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+from made_replies import reply
 
 from slog import messages as m
 from slog.layout import BUS_ACTIVE, BUS_SILENT
@@ -21,6 +22,7 @@ from stagelog.download import (
 )
 from stagelog.errors import DeviceError, UsageError
 from stagelog.link import RequestError, positions_of
+from stagelog.replies import Hello, Status
 from stagelog.rig.play import saturated_tape
 from stagelog.rig.target import SimTarget
 
@@ -45,7 +47,7 @@ def fetch(target, session, folder):
 def test_session_is_fetched_whole_and_once(target, tmp_path):
     session = stop(target)[0]
     one = fetch(target, session, tmp_path / "a")
-    assert one.verdict == FETCHED and one.n_new == session["n_blocks"] and one.n_unread == 0
+    assert one.verdict == FETCHED and one.n_new == session.n_blocks and one.n_unread == 0
     assert one.entry.values["complete"] and one.entry.values["board"] == "sim"
     assert fetch(target, session, tmp_path / "a").verdict == HELD
     assert is_held(tmp_path, session).path == one.entry.path
@@ -73,19 +75,19 @@ def test_fetch_goes_on_behind_a_pulled_cable(target, tmp_path):
     target._logger.read = whole_read
     assert n_reads > 2
     assert one.entry.path.read_bytes() == whole
-    assert one.n_new < session["n_blocks"]
+    assert one.n_new < session.n_blocks
 
 
 def test_running_session_grows_in_the_archive(target, tmp_path):
     session = target.link.list_sessions()[0]
-    assert session["running"]
+    assert session.running
     first = fetch(target, session, tmp_path / "a")
     assert not first.entry.values["complete"]
     target.play(saturated_tape(500_000, 500_000))
     session = stop(target)[0]
     second = fetch(target, session, tmp_path / "a")
     assert second.entry.path == first.entry.path
-    assert second.n_new == session["n_blocks"] - first.session["n_blocks"]
+    assert second.n_new == session.n_blocks - first.session.n_blocks
     assert second.entry.values["complete"]
     assert len(find_sessions(tmp_path)) == 1
 
@@ -132,7 +134,7 @@ def test_sessions_after_an_erase_are_found_and_old_ones_gone(target, tmp_path):
     target.power_on()
     target.play(saturated_tape(500_000, 100_000))
     session = stop(target)[0]
-    assert session["boot"] == 2 and len(target.link.list_sessions()) == 1
+    assert session.boot == 2 and len(target.link.list_sessions()) == 1
     path = fetch(target, session, tmp_path / "b").entry.path
     frames = np.concatenate(list(read_log(path).sessions[0].iter_frames()))
     assert len(frames) == len(saturated_tape(500_000, 100_000))
@@ -142,7 +144,7 @@ def test_running_session_is_closed_only_when_silent(target):
     assert finish_running(target.link) is None
     target.run_for(3_000_000)
     assert finish_running(target.link) == 1
-    assert target.link.hello()["state"] == m.STATE_IDLE
+    assert target.link.hello().state == m.STATE_IDLE
 
 
 @pytest.mark.parametrize(("second", "stops"), [(BUS_ACTIVE, False), (BUS_SILENT, True)])
@@ -151,10 +153,11 @@ def test_a_logger_of_two_buses_is_silent_when_both_are(second, stops):
         stopped = ()
 
         def hello(self):
-            return {"state": m.STATE_RECORDING, "boot": 7}
+            return reply(Hello, m.HELLO_REPLY, state=m.STATE_RECORDING, boot=7)
 
         def status(self):
-            return {"n_buses": 2, "bus_state0": BUS_SILENT, "bus_state1": second}
+            states = {"bus_state0": BUS_SILENT, "bus_state1": second}
+            return reply(Status, m.STATUS_REPLY, n_buses=2, **states)
 
         def control(self, *words):
             self.stopped = words
@@ -167,7 +170,7 @@ def test_a_logger_of_two_buses_is_silent_when_both_are(second, stops):
 def test_a_fetch_counts_the_blocks_that_came_and_those_that_are_held(target, tmp_path):
     """Half of the blocks come, then the cable is pulled; the rest comes, then nothing."""
     session = stop(target)[0]
-    n, half = session["n_blocks"], session["n_blocks"] // 2
+    n, half = session.n_blocks, session.n_blocks // 2
     seen = []
 
     def pull(held, n_all):
@@ -193,7 +196,7 @@ def test_choosing_a_boot_that_is_not_there(target):
 def test_logger_that_starts_anew_records(target):
     target.link.restart()
     target.run_for(500_000)
-    assert target.link.hello()["state"] == m.STATE_RECORDING
+    assert target.link.hello().state == m.STATE_RECORDING
     assert len(target.link.list_sessions()) == 2
 
 
@@ -209,7 +212,7 @@ def test_lost_answers_of_a_run_are_asked_for_again(target):
 
 
 def test_a_place_outside_of_the_card_ends_a_run(target):
-    end = stop(target)[0]["data_end"]
+    end = stop(target)[0].data_end
     with pytest.raises(RequestError, match=f"block {end}: position outside"):
         list(target.link.read_blocks(range(end - 3, end + 3)))
 
@@ -247,7 +250,7 @@ def test_a_card_that_is_pulled_out_while_it_is_read_is_told(target, n_reads):
     store.card.read = pull
     with pytest.raises(RequestError, match="no usable card"):
         list(target.link.read_blocks(positions_of(session)))
-    assert target.link.hello()["state"] == m.STATE_IDLE
+    assert target.link.hello().state == m.STATE_IDLE
 
 
 @pytest.mark.parametrize("request_", [(0, 4097, 1), (4000, 97, 1), (0, 64, 0), (0, 64, 65)])
@@ -260,7 +263,7 @@ def test_a_read_that_makes_no_sense_is_refused(target, request_):
 
 def test_pieces_of_several_blocks_are_read(target):
     session = stop(target)[0]
-    first = session["position"]
+    first = session.position
     blocks = [block for _, block in target.link.read_blocks([first, first + 1])]
     values = {"position": first, "at": 500, "n": 1000, "n_blocks": 2}
     target.link.send(m.READ, m.build(m.READ_REQUEST, values))
@@ -274,4 +277,4 @@ def test_pieces_of_several_blocks_are_read(target):
 def test_logger_that_was_forgotten_records_again(target):
     stop(target)
     target.run_for(61_000_000)
-    assert target.link.hello()["state"] == m.STATE_RECORDING
+    assert target.link.hello().state == m.STATE_RECORDING

@@ -234,10 +234,10 @@ def test_the_longer_copy_counts_wherever_it_lies(run, grown, archive):
 
 
 def test_a_logger_that_was_stopped_stays_stopped_after_a_download(run, target, archive):
-    target.link.control(CONTROL_STOP, target.link.hello()["boot"])
+    target.link.control(CONTROL_STOP, target.link.hello().boot)
     before = target.link.hello()
     code, out, _ = run("download", "x", "--archive", archive, "--stop", "--json")
     assert code == 0 and len(json.loads(out)["sessions"]) == 1
     after = target.link.hello()
-    assert before["state"] == after["state"] == STATE_IDLE
+    assert before.state == after.state == STATE_IDLE
     assert len(target.link.list_sessions()) == 1

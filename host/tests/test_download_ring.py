@@ -2,9 +2,11 @@
 
 import io
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from made_replies import reply
 
 from slog import messages as m
 from slog.layout import META_END
@@ -24,6 +26,7 @@ from stagelog.errors import DeviceError
 from stagelog.ledger import account
 from stagelog.link import positions_of
 from stagelog.model import FRAME
+from stagelog.replies import Hello, ListedSession, Status
 from stagelog.rig.play import saturated_tape
 from stagelog.rig.target import SimTarget
 
@@ -43,7 +46,7 @@ def stopped(target):
 
 
 def go_on(target):
-    target.link.control(m.CONTROL_START, target.link.hello()["boot"])
+    target.link.control(m.CONTROL_START, target.link.hello().boot)
 
 
 def fetch(target, session, folder, progress=None):
@@ -60,12 +63,12 @@ def test_a_session_round_the_end_of_the_ring_is_fetched_whole(target, tmp_path):
     go_on(target)
     target.play(tape)
     second = stopped(target)
-    assert second["position"] + second["n_blocks"] > 64 == second["data_end"]
+    assert second.position + second.n_blocks > 64 == second.data_end
     places = positions_of(second)
-    assert places[0] == second["position"] == 4 + first["n_blocks"]
+    assert places[0] == second.position == 4 + first.n_blocks
     assert 63 in places and places[places.index(63) + 1] == 4
     one = fetch(target, second, tmp_path / "a")
-    assert one.entry.values["complete"] and one.n_new == second["n_blocks"]
+    assert one.entry.values["complete"] and one.n_new == second.n_blocks
     frames = read_log(one.entry.path).sessions[0].read_frames()
     assert np.array_equal(frames["can_id"], tape["can_id"])
     assert np.array_equal(frames["data"], tape["data"])
@@ -76,7 +79,7 @@ def test_progress_goes_on_where_the_download_stopped(target, tmp_path):
     """The cable is pulled after 10 blocks of n: the next run counts 11, 12, ... n of n."""
     target.play(saturated_tape(500_000, 2_000_000))
     session = stopped(target)
-    n = session["n_blocks"]
+    n = session.n_blocks
     seen = []
 
     def pulled(done, total):
@@ -110,13 +113,13 @@ def test_a_shorter_copy_in_the_archive_is_not_the_session(target, tmp_path):
     """The archive has the first blocks only, as if they had been all: the rest is fetched."""
     target.play(saturated_tape(500_000, 1_000_000))
     session = stopped(target)
-    short = {**session, "n_blocks": session["n_blocks"] - 3}
+    short = replace(session, n_blocks=session.n_blocks - 3)
     fetch(target, short, tmp_path / "a")
     assert is_held(tmp_path, session) is None
     rows = list(erase_held(target.link, tmp_path, [session]))
     assert [(entry, text) for _, entry, text in rows] == [(None, "the archive does not hold it")]
     one = fetch(target, session, tmp_path / "a")
-    assert one.n_new == 3 and one.entry.values["n_blocks"] == session["n_blocks"]
+    assert one.n_new == 3 and one.entry.values["n_blocks"] == session.n_blocks
     assert len(find_sessions(tmp_path)) == 1
     assert [text for *_, text in erase_held(target.link, tmp_path, [session])] == ["erased"]
 
@@ -126,14 +129,14 @@ def test_the_oldest_session_goes_first_and_nothing_behind_one_that_stays(target,
         target.play(saturated_tape(500_000, 300_000))
         last = stopped(target)
         go_on(target)
-    sessions = [s for s in target.link.list_sessions() if not s["running"]]
-    assert sessions[0]["first_seq"] == last["first_seq"]  # newest first
+    sessions = [s for s in target.link.list_sessions() if not s.running]
+    assert sessions[0].first_seq == last.first_seq  # newest first
     fetch(target, sessions[2], tmp_path / "a")
     fetch(target, sessions[0], tmp_path / "a")  # not the one between
     rows = list(erase_held(target.link, tmp_path, sessions))
-    assert [(s["first_seq"], text) for s, _, text in rows] == [
-        (sessions[2]["first_seq"], "erased"),
-        (sessions[1]["first_seq"], "the archive does not hold it"),
+    assert [(s.first_seq, text) for s, _, text in rows] == [
+        (sessions[2].first_seq, "erased"),
+        (sessions[1].first_seq, "the archive does not hold it"),
     ]
 
 
@@ -152,16 +155,17 @@ def blocks_of(n_frames=2000):
     return pack_session(frames, Identity("0a" * 8, 3, 9), position=4)
 
 
-LISTED = {
-    "device_id": bytes.fromhex("0a" * 8),
-    "boot": 3,
-    "nonce": 9,
-    "first_seq": 1,
-    "position": 4,
-    "data_first": 4,
-    "data_end": 64,
-    "running": 0,
-}
+LISTED = ListedSession(
+    device_id=bytes.fromhex("0a" * 8),
+    boot=3,
+    nonce=9,
+    first_seq=1,
+    position=4,
+    data_first=4,
+    data_end=64,
+    running=False,
+    n_blocks=0,
+)
 
 
 @pytest.fixture
@@ -196,7 +200,7 @@ def test_data_is_on_the_disk_before_it_gets_its_name(tmp_path, calls):
     """The order that a power cut of the laptop needs: journal, blocks, name, folder, manifest."""
     blocks = blocks_of()
     folder = tmp_path / "stage"
-    with PartFile.open(folder, {**LISTED, "n_blocks": len(blocks)}) as part:
+    with PartFile.open(folder, replace(LISTED, n_blocks=len(blocks))) as part:
         for position in part.missing():
             part.put(position, blocks[position - 4].tobytes())
         entry = part.finish()
@@ -222,7 +226,7 @@ def test_what_was_fetched_is_brought_onto_the_disk_now_and_then(tmp_path, calls,
     """Every 3 blocks of 8 here, and when the fetch is left: after 3, 6 and 8."""
     monkeypatch.setattr("stagelog.archive.part.SYNC_EVERY", 3)
     blocks = blocks_of()
-    with PartFile.open(tmp_path, {**LISTED, "n_blocks": len(blocks)}) as part:
+    with PartFile.open(tmp_path, replace(LISTED, n_blocks=len(blocks))) as part:
         calls.clear()
         for position in part.missing()[:8]:
             part.put(position, blocks[position - 4].tobytes())
@@ -278,10 +282,11 @@ def test_one_bus_that_is_not_silent_goes_on_recording(target):
 
     class Two:
         def hello(self):
-            return {"state": m.STATE_RECORDING, "boot": 3}
+            return reply(Hello, m.HELLO_REPLY, state=m.STATE_RECORDING, boot=3)
 
         def status(self):
-            return {"n_buses": 2, "bus_state0": 5, "bus_state1": 1}  # 5 silent, 1 alive
+            states = {"bus_state0": 5, "bus_state1": 1}  # 5 silent, 1 alive
+            return reply(Status, m.STATUS_REPLY, n_buses=2, **states)
 
         def control(self, action, boot):
             raise AssertionError("stopped")

@@ -8,12 +8,14 @@ import json
 from pathlib import Path
 
 import pytest
+from made_replies import reply
 
 from slog import messages as m
 from stagelog.errors import ContractError, DeviceError
 from stagelog.flash import flash, leave_logger
 from stagelog.flash.build import App, FlashError, pack_app
 from stagelog.flash.install import app_for, install, read_state
+from stagelog.replies import Hello, ListedSession, Status
 
 _SPEC = importlib.util.spec_from_file_location(
     "main_world", Path(__file__).parents[2] / "firmware" / "tests" / "main_world.py"
@@ -195,22 +197,23 @@ class FakeLink:
     """A logger that answers."""
 
     def __init__(self, sessions=(), stored=0, contract=None, slot=0, refuses=False):
-        self.sessions = [dict(session) for session in sessions]
+        self.sessions = list(sessions)
         self.contract = contract or m.contract_hash()
         self.stored = stored
         self.slot = slot
         self.log = []
 
     def ask(self, kind, values):
-        return {"contract": self.contract, "boot": 7, "slot": self.slot}, b""
+        answer = {"contract": self.contract, "boot": 7, "slot": self.slot}
+        return m.parse(m.HELLO_REPLY, m.build(m.HELLO_REPLY, answer))
 
     def hello(self):
         if self.contract != m.contract_hash():
             raise ContractError("another contract")
-        return self.ask(m.HELLO, {})[0]
+        return Hello.of(self.ask(m.HELLO, {})[0])
 
     def status(self):
-        return {"stored0": self.stored, "stored1": 0}
+        return reply(Status, m.STATUS_REPLY, stored0=self.stored)
 
     def list_sessions(self):
         return self.sessions
@@ -228,8 +231,8 @@ class FakeLink:
         self.log.append("close")
 
 
-OLD_SESSION = {"running": 0, "boot": 6}
-RUNNING = {"running": 1, "boot": 7}
+OLD_SESSION = reply(ListedSession, m.LIST_REPLY, running=0, boot=6)
+RUNNING = reply(ListedSession, m.LIST_REPLY, running=1, boot=7)
 
 
 def leave(link, **options):
@@ -251,7 +254,7 @@ def test_sessions_that_nobody_holds_are_not_left_behind(link):
 
 
 def test_sessions_that_the_archive_holds_may_stay():
-    leave(FakeLink([RUNNING, OLD_SESSION]), is_held=lambda session: session["boot"] == 6)
+    leave(FakeLink([RUNNING, OLD_SESSION]), is_held=lambda session: session.boot == 6)
 
 
 def test_an_older_contract_needs_a_word():
@@ -307,7 +310,7 @@ class Bench:
 def test_flash_ends_with_hello_from_the_new_slot_and_its_settings():
     bench = Bench(running(OLD))
     hello = bench.flash(settings=b"{}", signals=b"SLST")
-    assert hello["slot"] == 1
+    assert hello.slot == 1
     assert bench.link.log == [
         (m.CONFIG_SETTINGS, b"{}"),
         (m.CONFIG_SIGNALS, b"SLST"),
@@ -338,7 +341,7 @@ def test_flash_compiles_the_signal_table_of_the_profile_that_is_named(monkeypatc
 
     def fake_flash(port, open_port, remote, **options):
         given.update(options)
-        return {"slot": 0, "firmware": 0x000100, "device_id": bytes(8)}
+        return reply(Hello, m.HELLO_REPLY, firmware=0x000100)
 
     monkeypatch.setattr(stagelog.flash, "flash", fake_flash)
     monkeypatch.setattr("stagelog.flash.remote.Remote", lambda port: None)

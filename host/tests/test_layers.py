@@ -17,7 +17,7 @@ FIRMWARE = ROOT / "firmware"
 
 # A part imports from its own row and those above it. All may import slog and detectors.
 ROWS = (
-    {"errors", "extras", "model", "platform", "resources"},
+    {"errors", "extras", "model", "platform", "replies", "resources"},
     {
         "archive",
         "blocks",

@@ -6,6 +6,7 @@ firmware/SPEC.md says, and not by slog.framing.
 
 import struct
 import zlib
+from dataclasses import replace
 
 import pytest
 from cobs import cobs
@@ -13,6 +14,7 @@ from cobs import cobs
 from stagelog.download import set_clock
 from stagelog.errors import ContractError, DeviceError
 from stagelog.link import Link, RequestError, positions_of
+from stagelog.replies import ListedSession
 
 STATUS, TIME, LIST, READ, CONFIG_GET, CONTROL = 0x02, 0x03, 0x04, 0x05, 0x07, 0x09
 OK, PENDING, NO_CARD, OUT_OF_RANGE, READ_ERROR, BUSY = 0, 1, 3, 4, 5, 8
@@ -172,7 +174,7 @@ def test_sessions_are_listed_until_there_are_no_more():
 
     script, link = linked(answer)
     sessions = link.list_sessions()
-    assert [session["first_seq"] for session in sessions] == [100, 101, 102]
+    assert [session.first_seq for session in sessions] == [100, 101, 102]
     assert len(script.asked) == 4
     names = (
         "boot",
@@ -184,7 +186,7 @@ def test_sessions_are_listed_until_there_are_no_more():
         "data_end",
         "t0_us",
     )
-    assert [sessions[0][name] for name in names] == [3, 9, b"abcdefgh", 10, 5, 4, 64, 777]
+    assert [getattr(sessions[0], name) for name in names] == [3, 9, b"abcdefgh", 10, 5, 4, 64, 777]
 
 
 def test_a_logger_without_a_card_lists_none():
@@ -357,10 +359,11 @@ def test_a_logger_that_stops_answering_names_the_block():
 
 def test_places_of_a_session_go_round_the_ring():
     """Ring of places 4 to 63; from 61 on: 61, 62, 63, then 4, 5."""
-    session = {"data_first": 4, "data_end": 64, "position": 61, "n_blocks": 5}
+    who = {"running": False, "boot": 3, "nonce": 9, "device_id": b"abcdefgh", "first_seq": 100}
+    session = ListedSession(**who, data_first=4, data_end=64, position=61, n_blocks=5)
     assert positions_of(session) == [61, 62, 63, 4, 5]
     assert positions_of(session, 2) == [63, 4, 5]
-    assert positions_of(session | {"position": 63, "n_blocks": 1}) == [63]
+    assert positions_of(replace(session, position=63, n_blocks=1)) == [63]
 
 
 # Settings and control

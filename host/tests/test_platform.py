@@ -117,13 +117,13 @@ def test_a_tcp_port_carries_what_a_cable_carries(tmp_path):
     try:
         for _ in range(2):
             link = Link(SocketStream(logger.port))
-            assert link.hello()["car"].rstrip(b"\0") == b"C07"
+            assert link.hello().car.rstrip(b"\0") == b"C07"
             link.close()
         stream = SocketStream(logger.port)
         stream.write(b"\x05half a")
         stream.close()
         link = Link(SocketStream(logger.port))
-        assert link.hello()["boot"] == 1
+        assert link.hello().boot == 1
         link.close()
     finally:
         ended.set()

@@ -141,15 +141,15 @@ def _overflows(tally):
     bench.run_ms(3000)
     status = bench.link.status()
     capture = bench.captures[0]
-    n_exact = status["stored0"] + status["dropped0"]
+    n_exact = status.stored0 + status.dropped0
     tally.states["overflow"] += capture.n_seen
     if capture.n_lost < 10:
         raise AssertionError("the controller lost nothing: the case shows nothing")
-    if status["dropped0"]:
-        text = f"{status['dropped0']} drops called exact, {capture.n_lost} frames were lost"
+    if status.dropped0:
+        text = f"{status.dropped0} drops called exact, {capture.n_lost} frames were lost"
         tally.add(Finding("L5", "overflow", "overflow", text))
-    if not 0 < status["at_least0"] <= capture.n_lost:
-        text = f"at least {status['at_least0']} lost, {capture.n_lost} were"
+    if not 0 < status.at_least0 <= capture.n_lost:
+        text = f"at least {status.at_least0} lost, {capture.n_lost} were"
         tally.add(Finding("L5", "overflow", "overflow", text))
     if n_exact > capture.n_seen:
         tally.add(Finding("L5", "overflow", "overflow", "more counted than seen"))

@@ -14,6 +14,7 @@ from stagelog.archive.manifest import Entry, put_entry, sha256_of
 from stagelog.blocks import read_log
 from stagelog.ending import find_end
 from stagelog.ledger import account
+from stagelog.replies import ListedSession
 from stagelog.timeline import find_timeline
 from stagelog.verdict import judge_session
 
@@ -21,14 +22,14 @@ _HASHES = {1: "settings_sha256_head", 2: "signals_sha256_head", 3: "firmware_sha
 
 
 def complete_session(
-    path: Path, session: Mapping[str, Any], facts: Mapping[str, Any] | None = None
+    path: Path, session: ListedSession, facts: Mapping[str, Any] | None = None
 ) -> Entry:
     """Enter a session file that has its final name into the manifest; return the Entry.
 
-    session  fields of LIST_REPLY, and `ended` if it comes from a copy: False where nothing says
-             that the session ended there
+    facts    more fields of the entry; `ended` of a session that comes from a copy: False where
+             nothing says that it ended there
     """
-    device_id = session["device_id"].hex()
+    device_id = session.device_id.hex()
     values = {
         "file": path.name,
         "sha256": sha256_of(path),
@@ -36,15 +37,15 @@ def complete_session(
         "mtime_ns": path.stat().st_mtime_ns,
         "format_version": VERSION,
         "device_id": device_id,
-        "boot": session["boot"],
-        "nonce": session["nonce"],
-        "first_seq": session["first_seq"],
-        "n_blocks": session["n_blocks"],
-        "position": session["position"],
-        "data_first": session["data_first"],
-        "data_end": session["data_end"],
-        "running": bool(session["running"]),
-        "ended": bool(session.get("ended", not session["running"])),
+        "boot": session.boot,
+        "nonce": session.nonce,
+        "first_seq": session.first_seq,
+        "n_blocks": session.n_blocks,
+        "position": session.position,
+        "data_first": session.data_first,
+        "data_end": session.data_end,
+        "running": bool(session.running),
+        "ended": not session.running,
         "erase_digest": erase_digest(path),
         "archived_unix_us": time.time_ns() // 1000,
         **(facts or {}),

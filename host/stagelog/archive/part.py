@@ -16,6 +16,7 @@ import os
 import shutil
 import struct
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -29,6 +30,7 @@ from stagelog.blocks import Identity
 from stagelog.blocks.medium import is_good
 from stagelog.errors import DeviceError, OutputError
 from stagelog.platform.files import lock_file, locked_folder, replace, sync_folder
+from stagelog.replies import ListedSession
 
 SYNC_EVERY = 1024  # blocks; what a laptop's own power cut may cost is fetched again
 JOURNAL_SCHEMA = "stagelog.part/1"
@@ -41,28 +43,26 @@ class PartFile:
     Invariant: a block that `missing` does not name is on its place in the file, checked.
     """
 
-    def __init__(self, folder: str | Path, name: str, session: Mapping[str, Any]) -> None:
+    def __init__(self, folder: str | Path, name: str, session: ListedSession) -> None:
         self.folder = Path(folder)
         self.name = name
         self.session = session
-        self.n_blocks: int = session["n_blocks"]
+        self.n_blocks: int = session.n_blocks
         self.entry: Entry | None = None
         self._held = bytearray(self.n_blocks)
         self._bad: set[int] = set()
         self._file: io.FileIO | None = None
         self._n_unsynced = 0
-        self._first: int = session["data_first"]
-        self._ring: int = session["data_end"] - session["data_first"]
-        self._offset: int = session["position"] - self._first
-        who = (session["device_id"], session["boot"], session["nonce"])
+        self._first: int = session.data_first
+        self._ring: int = session.data_end - session.data_first
+        self._offset: int = session.position - self._first
+        who = (session.device_id, session.boot, session.nonce)
         self._identity_bytes = struct.pack("<8sII", *who)
 
     @classmethod
-    def open(cls, folder: str | Path, session: Mapping[str, Any], again: bool = False) -> Self:
+    def open(cls, folder: str | Path, session: ListedSession, again: bool = False) -> Self:
         """Begin or continue the session that LIST names.
 
-        session   fields of LIST_REPLY: device_id (8 bytes), boot, nonce, first_seq, position,
-                  n_blocks, data_first, data_end, running
         again     fetch the damaged places of a finished session once more, and check all of it
         If the folder holds all of it, `is_finished` is true and `entry` says what it holds.
         """
@@ -250,30 +250,30 @@ class PartFile:
         return (
             block[DEVICE_ID:SEQ] != self._identity_bytes
             and is_good(block, 0)
-            and struct.unpack_from("<I", block, SEQ)[0] > self.session["first_seq"]
+            and struct.unpack_from("<I", block, SEQ)[0] > self.session.first_seq
         )
 
     def _position_of(self, index: int) -> int:
         return self._first + (self._offset + index) % self._ring
 
 
-def identity_of(session: Mapping[str, Any]) -> Identity:
+def identity_of(session: ListedSession) -> Identity:
     """Return the Identity of a session as LIST names it."""
-    return Identity(session["device_id"].hex(), session["boot"], session["nonce"])
+    return Identity(session.device_id.hex(), session.boot, session.nonce)
 
 
-def _check(session: Mapping[str, Any]) -> None:
+def _check(session: ListedSession) -> None:
     """Raise DeviceError if no card can hold what LIST names: sizes of memory follow from it."""
-    first, end = session["data_first"], session["data_end"]
+    first, end = session.data_first, session.data_end
     ring = end - first
-    if not (first <= session["position"] < end and 0 < session["n_blocks"] <= ring <= MAX_BLOCKS):
+    if not (first <= session.position < end and 0 < session.n_blocks <= ring <= MAX_BLOCKS):
         raise DeviceError(
-            f"session {identity_of(session).name} cannot be: {session['n_blocks']:,} blocks from "
-            f"place {session['position']:,} in a ring of places {first:,} to {end:,}",
+            f"session {identity_of(session).name} cannot be: {session.n_blocks:,} blocks from "
+            f"place {session.position:,} in a ring of places {first:,} to {end:,}",
         )
 
 
-def _name_for(folder: Path, session: Mapping[str, Any]) -> str:
+def _name_for(folder: Path, session: ListedSession) -> str:
     """Return the name of the session's files; what two cards hold of one gets two names."""
     name = identity_of(session).name
     listed = [entry.values for entry in load_manifest(folder)]
@@ -281,8 +281,8 @@ def _name_for(folder: Path, session: Mapping[str, Any]) -> str:
     journal = folder / f"{name}.part.json"
     if journal.exists():
         taken.append(_first_seq_in(journal))
-    if any(first_seq not in (None, session["first_seq"]) for first_seq in taken):
-        return f"{name}-{session['first_seq']}"
+    if any(first_seq not in (None, session.first_seq) for first_seq in taken):
+        return f"{name}-{session.first_seq}"
     return name
 
 
@@ -295,13 +295,13 @@ def _first_seq_in(journal: Path) -> int | None:
     return None
 
 
-def _journal_text(session: Mapping[str, Any]) -> bytes:
-    values = {**session, "device_id": session["device_id"].hex()}
+def _journal_text(session: ListedSession) -> bytes:
+    values = {**asdict(session), "device_id": session.device_id.hex()}
     return json.dumps({"schema": JOURNAL_SCHEMA, **values}, indent=2).encode() + b"\n"
 
 
-def _holds(values: Mapping[str, Any], session: Mapping[str, Any], again: bool) -> bool:
+def _holds(values: Mapping[str, Any], session: ListedSession, again: bool) -> bool:
     """Return whether an entry holds all that LIST names now; `again`: and no damaged place."""
-    if values["n_blocks"] < session["n_blocks"] or (again and values.get("n_damaged")):
+    if values["n_blocks"] < session.n_blocks or (again and values.get("n_damaged")):
         return False
-    return session["running"] or not values.get("running")
+    return session.running or not values.get("running")

@@ -16,6 +16,7 @@ from stagelog.archive.part import PartFile
 from stagelog.blocks import Log, Session
 from stagelog.ending import OPEN, find_end
 from stagelog.errors import InputError
+from stagelog.replies import ListedSession
 
 
 def store_session(
@@ -46,24 +47,24 @@ def store_session(
             f"{log.path}: blocks of session {session.identity.name} state that they lie on "
             f"{n_blocks:,} places, in a file of {len(medium.offsets):,}"
         )
-    listed = {
-        "device_id": bytes.fromhex(session.device_id),
-        "boot": session.boot,
-        "nonce": session.nonce,
-        "first_seq": session.first_seq,
-        "position": start,
-        "n_blocks": n_blocks,
-        "data_first": first,
-        "data_end": end,
-        "running": False,
-        "ended": find_end(session, log.sessions).kind != OPEN,
-    }
+    listed = ListedSession(
+        running=False,
+        boot=session.boot,
+        nonce=session.nonce,
+        device_id=bytes.fromhex(session.device_id),
+        first_seq=session.first_seq,
+        position=start,
+        n_blocks=n_blocks,
+        data_first=first,
+        data_end=end,
+    )
+    ended = find_end(session, log.sessions).kind != OPEN
     with PartFile.open(folder, listed) as part:
         for position in part.missing():
             row = row_of.get(position)
             block = bytes(BLOCK_BYTES) if row is None else content[row].tobytes()
             part.put(position, block)
-        return part.finish({"source": log.path.name, **(facts or {})})
+        return part.finish({"ended": ended, "source": log.path.name, **(facts or {})})
 
 
 def _first_of_next(log: Log, session: Session) -> int | None:

@@ -49,9 +49,7 @@ def command(port, archive, event, car, stage, boots, stop, again, as_json):
     try:
         hello = link.hello()
         facts = facts_of(hello)
-        folder = stage_folder(
-            archive, event, car or facts["car"] or hello["device_id"].hex(), stage
-        )
+        folder = stage_folder(archive, event, car or facts["car"] or hello.device_id.hex(), stage)
         set_clock(link)
         stopped = None if stop is False else finish_running(link, always=bool(stop))
         try:
@@ -62,7 +60,7 @@ def command(port, archive, event, car, stage, boots, stop, again, as_json):
                 if entry is not None:
                     fetched.append(Fetched(session, entry, HELD, 0, 0))
                     continue
-                with transfer_progress(f"boot {session['boot']}") as progress:
+                with transfer_progress(f"boot {session.boot}") as progress:
                     place = place_of(archive, session, folder)
                     fetched.append(fetch_session(link, session, place, facts, progress, again))
         finally:
@@ -73,7 +71,7 @@ def command(port, archive, event, car, stage, boots, stop, again, as_json):
     _print(fetched, as_json)
     new = [one for one in fetched if one.verdict != HELD]
     raise SystemExit(
-        0 if all(one.entry.values["complete"] or one.session["running"] for one in new) else 1
+        0 if all(one.entry.values["complete"] or one.session.running for one in new) else 1
     )
 
 
@@ -96,6 +94,6 @@ def _print(fetched, as_json):
     for one in fetched:
         values = one.entry.values
         whole = "complete" if values["complete"] else "NOT COMPLETE, see 'stagelog verify'"
-        if one.session["running"]:
+        if one.session.running:
             whole = one.verdict
         click.echo(f"{one.entry.path}  {size_text(values['n_bytes'])}  {whole}")

@@ -28,15 +28,15 @@ def command(port, archive, yes, as_json):
     link = open_link(port)
     try:
         sessions = link.list_sessions()
-        n = sum(not session["running"] for session in sessions)
+        n = sum(not session.running for session in sessions)
         if n:
             confirm(f"Erase up to {n} sessions from {link.name}?", yes)
         rows = [
             {
-                "boot": session["boot"],
-                "nonce": session["nonce"],
+                "boot": session.boot,
+                "nonce": session.nonce,
                 "erased": entry is not None,
-                "running": bool(session["running"]),
+                "running": bool(session.running),
                 "text": text,
             }
             for session, entry, text in erase_held(link, archive, sessions)

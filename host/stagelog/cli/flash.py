@@ -56,12 +56,12 @@ def command(
     ]
     confirm(f"Install the firmware on {port}?", yes)
     hello = _flash(port, board, contents, archive, despite_sessions)
-    version = hello["firmware"]
+    version = hello.firmware
     facts = {
         "port": port,
-        "slot": "AB"[hello["slot"]],
+        "slot": "AB"[hello.slot],
         "firmware": f"{version >> 16}.{version >> 8 & 255}.{version & 255}",
-        "device_id": hello["device_id"].hex(),
+        "device_id": hello.device_id.hex(),
     }
     if as_json:
         print_json("stagelog.flash/1", facts)

@@ -35,16 +35,16 @@ def _row(entry):
 
 
 def describe_hello(hello):
-    """Return HELLO_REPLY as readable values."""
+    """Return a replies.Hello as readable values."""
     from slog.messages import STATE_TEXT
 
-    version = hello["firmware"]
+    version = hello.firmware
     return {
-        "car": hello["car"].rstrip(b"\0").decode(errors="replace"),
-        "state": STATE_TEXT.get(hello["state"], f"state {hello['state']}"),
-        "device_id": hello["device_id"].hex(),
-        "boot": hello["boot"],
+        "car": hello.car.rstrip(b"\0").decode(errors="replace"),
+        "state": STATE_TEXT.get(hello.state, f"state {hello.state}"),
+        "device_id": hello.device_id.hex(),
+        "boot": hello.boot,
         "firmware": f"{version >> 16}.{version >> 8 & 255}.{version & 255}",
-        "board": hello["board"].rstrip(b"\0").decode(errors="replace"),
-        "contract": hello["contract"].hex(),
+        "board": hello.board.rstrip(b"\0").decode(errors="replace"),
+        "contract": hello.contract.hex(),
     }

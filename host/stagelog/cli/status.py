@@ -1,6 +1,7 @@
 """stagelog status: is it recording, what was lost, what is wrong."""
 
 import time
+from dataclasses import asdict
 
 import click
 
@@ -30,23 +31,23 @@ def command(port, as_json):
     facts = {
         "port": link.name,
         **describe_hello(hello),
-        "fault": TEXT.get(status["fault"], "unknown"),
+        "fault": TEXT.get(status.fault, "unknown"),
     }
     facts.update(
-        {key: value for key, value in status.items() if key not in ("status", "state", "fault")}
+        {key: value for key, value in asdict(status).items() if key not in ("state", "fault")}
     )
-    facts["fault_code"] = status["fault"]
+    facts["fault_code"] = status.fault
     facts["sessions"] = [
         {
-            "boot": s["boot"],
-            "nonce": s["nonce"],
-            "n_blocks": s["n_blocks"],
-            "running": bool(s["running"]),
+            "boot": s.boot,
+            "nonce": s.nonce,
+            "n_blocks": s.n_blocks,
+            "running": bool(s.running),
         }
         for s in sessions
     ]
     facts["t_unix_us"] = int(asked * 1e6)
-    healthy = status["state"] == STATE_RECORDING and not status["fault"]
+    healthy = status.state == STATE_RECORDING and not status.fault
     if as_json:
         print_json("stagelog.status/1", facts)
     else:
@@ -58,30 +59,30 @@ def _print(facts, status):
     from slog.layout import BLOCK_BYTES
 
     verdict = facts["state"].upper()
-    if status["fault"]:
+    if status.fault:
         verdict += f": {facts['fault']}"
     click.echo(f"{facts['port']}  car {facts['car'] or '-'}  {verdict}")
     click.echo(
-        f"  boot {facts['boot']}, on for {duration_text(status['t_us'])}, "
+        f"  boot {facts['boot']}, on for {duration_text(status.t_us)}, "
         f"firmware {facts['firmware']}, {facts['board']}"
     )
-    for bus in range(status["n_buses"]):
+    for number, bus in enumerate(status.buses):
         click.echo(
-            f"  bus {bus}: {BUS_TEXT.get(status[f'bus_state{bus}'], '?')}, "
-            f"{status[f'stored{bus}']:,} frames stored, {status[f'dropped{bus}']:,} dropped, "
-            f"{status[f'at_least{bus}']:,} or more lost in hardware, "
-            f"{status[f'doubts{bus}']:,} doubtful answers of the controller"
+            f"  bus {number}: {BUS_TEXT.get(bus.state, '?')}, "
+            f"{bus.stored:,} frames stored, {bus.dropped:,} dropped, "
+            f"{bus.at_least:,} or more lost in hardware, "
+            f"{bus.doubts:,} doubtful answers of the controller"
         )
     used = sum(s["n_blocks"] for s in facts["sessions"]) * BLOCK_BYTES
-    free = status["blocks_free"] * BLOCK_BYTES
+    free = status.blocks_free * BLOCK_BYTES
     click.echo(
         f"  card: {len(facts['sessions'])} sessions, {size_text(used)}, {size_text(free)} free; "
-        f"longest write {status['write_worst_ms']} ms, {status['write_errors']} errors, "
-        f"{status['write_retries']} retried, {status['slots_skipped']} places skipped"
+        f"longest write {status.write_worst_ms} ms, {status.write_errors} errors, "
+        f"{status.write_retries} retried, {status.slots_skipped} places skipped"
     )
     click.echo(
-        f"  memory: at most {status['ring_worst']} of {status['ring_blocks']} blocks waited; "
-        f"first frame stored {status['boot_to_frame_ms']} ms after power-on"
+        f"  memory: at most {status.ring_worst} of {status.ring_blocks} blocks waited; "
+        f"first frame stored {status.boot_to_frame_ms} ms after power-on"
     )
 
 

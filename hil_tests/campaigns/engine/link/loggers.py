@@ -30,9 +30,7 @@ def device_reset(tally, numbers):
         source.bench.run_ms(rng.randrange(1200))
         link, _ = source.link(rng, Faults())
         again = [
-            session
-            for session in link.list_sessions()
-            if session["nonce"] == source.session["nonce"]
+            session for session in link.list_sessions() if session.nonce == source.session.nonce
         ]
         error = fetch(link, again[0], archive) if again else "the session is not listed"
         if error is not None:
@@ -82,7 +80,7 @@ def hostile(tally, numbers):
         payload = rng.randbytes(rng.randrange(80))
         if kind == m.ERASE and rng.random() < 0.7:
             names = ("device_id", "boot", "nonce", "first_seq", "n_blocks")
-            values = {name: source.session[name] for name in names}
+            values = {name: getattr(source.session, name) for name in names}
             payload = m.build(m.ERASE_REQUEST, {**values, "digest": rng.randbytes(32)})
         bench.cable.host_write(frame(kind, rng.randrange(256), payload))
         if number % 8 == 0:
@@ -173,11 +171,11 @@ def asleep(tally, numbers):
             tally.add(Finding("T6", case, "asleep", str(error)))
         _note(tally, check_archive(archive, source.session, source.content), "asleep", number)
         status = link.status()
-        n_frames = status["stored0"] + status["dropped0"]
-        if status["dropped0"] or n_frames < 60_000:
-            text = f"{status['dropped0']} of {n_frames} frames dropped"
+        n_frames = status.stored0 + status.dropped0
+        if status.dropped0 or n_frames < 60_000:
+            text = f"{status.dropped0} of {n_frames} frames dropped"
             tally.add(Finding("T9", case, "asleep", text))
-        tally.note_worst("asleep: blocks", status["ring_worst"])
+        tally.note_worst("asleep: blocks", status.ring_worst)
         archive.close()
         tally.states["asleep: faulted"] += 1
 

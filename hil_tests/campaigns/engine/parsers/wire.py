@@ -46,7 +46,7 @@ class Framing(Target):
                 raise Violation("D7", f"frame {kind} was not on the wire")
         if receiver.n_bad > data.count(0):
             raise Violation("D2", "more bad frames than ends of frames")
-        if len(receiver._buf) != MAX_WIRE:
+        if len(receiver.wire) != MAX_WIRE:
             raise Violation("D3", "the receiver has grown")
         after = []
         receiver.feed(b"\0" + frame(5, 6, b"after"), lambda *a: after.append(bytes(a[2])))
@@ -136,7 +136,7 @@ class Service(Target):
             raise Violation("L1", "a stored block was changed")
         bench.cable.host_read()
         bench.run_ms(20)
-        if bench.link.status()["n_buses"] != 1:
+        if bench.link.status().n_buses != 1:
             raise Violation("D1", "the service does not answer any more")
 
 

@@ -202,8 +202,8 @@ def erase_oldest(bench):
     oldest = sessions[-1]
     digest = hashlib.sha256()
     layout = bench.layout
-    for step in range(oldest["n_blocks"]):
-        position = layout.first + (oldest["position"] - layout.first + step) % layout.n
+    for step in range(oldest.n_blocks):
+        position = layout.first + (oldest.position - layout.first + step) % layout.n
         sector = bench.card.sectors.get(layout.sector(position), bytes(512))
         digest.update(sector[:_HEADER_BYTES])
     try:

@@ -220,4 +220,4 @@ class Rp2040Target:
         listens = self.can.mode in (MODE_NORMAL, MODE_LISTEN_ONLY)
         if self.can.present and not listens:
             return False
-        return self.link.status()["state"] != STATE_BOOT
+        return self.link.status().state != STATE_BOOT
