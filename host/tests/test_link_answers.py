@@ -207,7 +207,7 @@ def test_a_list_that_is_still_made_is_asked_for_again():
         return framed(LIST | 0x80, request, listed(index, status))
 
     _, link = linked(answer)
-    assert [session["first_seq"] for session in link.list_sessions()] == [100, 101]
+    assert [session.first_seq for session in link.list_sessions()] == [100, 101]
     assert asked == [0, 1, 1, 1, 2]
 
     def never(script, kind, request, payload):
