@@ -299,7 +299,7 @@ def test_list_says_when_a_session_began_after_a_wrap_of_the_time(target):
     t0_us = target.app.board.clock.t_us()
     target.app.control(m.CONTROL_START)
     play(target)
-    assert target.link.list_sessions()[0]["t0_us"] == pytest.approx(t0_us, abs=100_000)
+    assert target.link.list_sessions()[0].t0_us == pytest.approx(t0_us, abs=100_000)
     assert t0_us >> 28 == 3
 
 

@@ -47,7 +47,7 @@ def test_no_piece_is_taken_while_it_records_in_vain(tmp_path, without):
     if without == "card":
         rig.app.board.card.present = False
     play(rig, 3 * SECOND_US)
-    state = rig.link.status()["state"]
+    state = rig.link.status().state
     assert state == m.STATE_FULL if without == "room" else state != m.STATE_RECORDING
     assert give(rig, m.CONFIG_SIGNALS, b"x" * 9, 0, b"x" * 5)["status"] == m.BUSY
     rig.close()
