@@ -151,7 +151,7 @@ def stopped_with_one_session(target):
     stop(target)
     (session,) = target.link.list_sessions()
     fields = ("device_id", "boot", "nonce", "first_seq", "n_blocks")
-    asked = {name: session[name] for name in fields}
+    asked = {name: getattr(session, name) for name in fields}
     return target.app.service._eraser, {**asked, "digest": digest_of(target, session)}
 
 
