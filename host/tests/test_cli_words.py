@@ -4,11 +4,14 @@ Logs are made here; what must be printed is worked out by hand.
 """
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from made_replies import reply
 
+from slog import messages as m
 from slog.layout import BLOCK_BYTES
 from stagelog import download as download_steps
 from stagelog import ports
@@ -18,6 +21,7 @@ from stagelog.cli import replay
 from stagelog.cli import report as report_verb
 from stagelog.model import EXT, FRAME
 from stagelog.replay.player import Report
+from stagelog.replies import Hello, ListedSession
 
 T0_UNIX_US = 1_768_658_602_120_000  # date -u -d @1768658602: 2026-01-17 14:03:22
 ALICE = Identity("e66038b7130f2e29", 12, 7)
@@ -339,20 +343,22 @@ class FakeLogger:
     def __init__(self, n=2):
         self.done = []
         self.sessions = [
-            {"boot": k, "running": 0, "nonce": k, "device_id": b"\1" * 8, "first_seq": 1}
+            reply(ListedSession, m.LIST_REPLY, boot=k, nonce=k, device_id=b"\1" * 8, first_seq=1)
             for k in range(n, 0, -1)
         ]
 
     def hello(self):
-        return {
-            "device_id": b"\1" * 8,
-            "car": b"C03\0\0",
-            "board": b"pico\0",
-            "firmware": 0x010203,
-            "contract": b"\2" * 8,
-            "state": 1,
-            "boot": 9,
-        }
+        return reply(
+            Hello,
+            m.HELLO_REPLY,
+            device_id=b"\1" * 8,
+            car=b"C03",
+            board=b"pico",
+            firmware=0x010203,
+            contract=b"\2" * 8,
+            state=1,
+            boot=9,
+        )
 
     def list_sessions(self):
         return self.sessions
@@ -384,15 +390,13 @@ def fake(run, here, monkeypatch):
         return SimpleNamespace(path=f"{boot}.slog", values=values)
 
     def fetch(link, session, place, facts, progress, again):
-        link.done.append(("fetch", session["boot"], str(place), again))
-        return download_steps.Fetched(
-            session, entry(session["boot"]), download_steps.FETCHED, 5, 3
-        )
+        link.done.append(("fetch", session.boot, str(place), again))
+        return download_steps.Fetched(session, entry(session.boot), download_steps.FETCHED, 5, 3)
 
     monkeypatch.setattr(download_steps, "finish_running", finish)
     monkeypatch.setattr(download_steps, "fetch_session", fetch)
     monkeypatch.setattr(
-        download_steps, "is_held", lambda root, s: entry(1) if s["boot"] in link.held else None
+        download_steps, "is_held", lambda root, s: entry(1) if s.boot in link.held else None
     )
     link.held = ()
 
@@ -445,7 +449,7 @@ def test_one_session_that_is_not_complete_ends_with_one(fake):
     fake.link.verdicts = {2: False}
     code, out, _, _ = fake()
     assert code == 1 and "2.slog  4.1 kB  NOT COMPLETE, see 'stagelog verify'" in out
-    fake.link.sessions[0]["running"] = 1
+    fake.link.sessions[0] = replace(fake.link.sessions[0], running=True)
     code, out, _, _ = fake()
     assert code == 0 and "2.slog  4.1 kB  fetched" in out
     fake.link.verdicts = {1: False}

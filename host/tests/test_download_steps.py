@@ -3,23 +3,19 @@
 from types import SimpleNamespace
 
 import pytest
+from made_replies import reply
 
 from slog import messages as m
 from slog.layout import BUS_ACTIVE, BUS_SILENT
 from stagelog import download
 from stagelog.errors import DeviceError, UsageError
 from stagelog.link import RequestError
+from stagelog.replies import Hello, ListedSession, Status
 
 
-def listed(boot, running=0, n_blocks=10, first_seq=100):
-    return {
-        "device_id": b"\xab" * 8,
-        "boot": boot,
-        "nonce": boot * 10,
-        "first_seq": first_seq,
-        "n_blocks": n_blocks,
-        "running": running,
-    }
+def listed(boot, running=0):
+    who = {"device_id": b"\xab" * 8, "boot": boot, "nonce": boot * 10, "first_seq": 100}
+    return reply(ListedSession, m.LIST_REPLY, n_blocks=10, running=running, **who)
 
 
 def entry(n_blocks=10, unchanged=True, **values):
@@ -65,18 +61,18 @@ class Link:
     def erase(self, session, digest):
         assert digest == b"\7" * 32
         yield 40
-        if session["boot"] in self.refusals:
-            raise RequestError("erase", self.refusals[session["boot"]])
+        if session.boot in self.refusals:
+            raise RequestError("erase", self.refusals[session.boot])
         yield 100
-        self.erased.append(session["boot"])
+        self.erased.append(session.boot)
 
 
 def erased(link, sessions):
     seen = []
     rows = [
-        (session["boot"], entry is not None, text)
+        (session.boot, entry is not None, text)
         for session, entry, text in download.erase_held(
-            link, "a", sessions, lambda session, pct: seen.append((session["boot"], pct))
+            link, "a", sessions, lambda session, pct: seen.append((session.boot, pct))
         )
     ]
     return rows, seen
@@ -128,11 +124,11 @@ class Running:
         self.stopped = []
 
     def hello(self):
-        return {"state": self.state, "boot": 9}
+        return reply(Hello, m.HELLO_REPLY, state=self.state, boot=9)
 
     def status(self):
         states = {f"bus_state{k}": state for k, state in enumerate(self.buses)}
-        return {"n_buses": len(self.buses), **states}
+        return reply(Status, m.STATUS_REPLY, n_buses=len(self.buses), **states)
 
     def control(self, action, boot):
         self.stopped.append((action, boot))
@@ -163,22 +159,18 @@ def test_a_session_is_closed_where_all_buses_are_silent(buses, always, stops):
 def test_sessions_of_boots():
     sessions = [listed(3), listed(2), listed(1)]
     assert download.choose_sessions(sessions, ()) == sessions
-    assert [s["boot"] for s in download.choose_sessions(sessions, (1, 3))] == [3, 1]
+    assert [s.boot for s in download.choose_sessions(sessions, (1, 3))] == [3, 1]
     with pytest.raises(UsageError, match="no session of boot 7"):
         download.choose_sessions(sessions, (9, 1, 7))
 
 
 def test_facts_of_a_logger():
     """Firmware 1.2.3 is 0x010203."""
-    hello = {
-        "firmware": 0x010203,
-        "car": b"C03\0\0\0\0\0",
-        "board": b"pico\0",
-        "contract": b"\1\2",
-    }
+    names = {"car": b"C03", "board": b"pico", "contract": b"\1\2\3\4\5\6\7\x08"}
+    hello = reply(Hello, m.HELLO_REPLY, firmware=0x010203, **names)
     assert download.facts_of(hello) == {
         "car": "C03",
         "board": "pico",
         "firmware": "1.2.3",
-        "contract": "0102",
+        "contract": "0102030405060708",
     }

@@ -7,11 +7,13 @@ import struct
 import zlib
 
 import pytest
+from made_replies import reply
 from test_link_answers import BUSY, CONTROL, OK, PENDING, framed, linked
 
 from slog import messages as m
 from stagelog.errors import ContractError, DeviceError
 from stagelog.link import RequestError
+from stagelog.replies import ListedSession
 
 HELLO, ERASE, CONFIG_GET, CONFIG_SET = 0x01, 0x06, 0x07, 0x08
 REFUSED, WRONG_DIGEST = m.REFUSED, m.WRONG_DIGEST
@@ -98,7 +100,8 @@ def test_settings_that_stop_short_are_named():
         linked(answer)[1].get_config(0)
 
 
-SESSION = {"device_id": b"abcdefgh", "boot": 3, "nonce": 9, "first_seq": 100, "n_blocks": 40}
+WHO = {"device_id": b"abcdefgh", "boot": 3, "nonce": 9, "first_seq": 100}
+SESSION = reply(ListedSession, m.LIST_REPLY, n_blocks=40, **WHO)
 
 
 def test_an_erase_is_asked_for_until_it_is_done():
@@ -165,7 +168,7 @@ def test_a_restart_closes_the_session_first():
 def test_another_contract_is_refused_with_both():
     with pytest.raises(ContractError, match=f"contract {'ab' * 8}, this stagelog"):
         linked(Logger(b"\xab" * 8))[1].hello()
-    assert linked(Logger())[1].hello()["boot"] == 7
+    assert linked(Logger())[1].hello().boot == 7
 
 
 def test_an_answer_to_an_older_request_is_too_late():
