@@ -176,6 +176,20 @@ def test_a_bad_verdict_or_frames_left_out_end_with_one(run, here):
     assert code == 1 and "the log is damaged in 1 place; the rest was converted" in out
 
 
+def test_a_log_of_which_nothing_can_be_written_is_refused(run, here):
+    """No frame at all, none of a session, or none that the database describes."""
+    (here / "empty.log").write_text("")
+    (here / "other.dbc").write_text(DBC.replace("256", "1").replace("257", "2"))
+    code, _, err = run("convert", "empty.log", "x.log")
+    assert code == 5 and "empty.log is empty" in err
+    (here / "blank.log").write_text("\n\n")
+    assert run("convert", "blank.log", "x.log")[0] == 5
+    code, _, err = run("convert", "one.slog", "x.csv", "--dbc", "other.dbc")
+    assert code == 5 and "one.slog holds no frame that the DBC describes" in err
+    assert run("convert", "one.slog", "x.log", "--session", "ef")[0] == 5
+    assert not list(here.glob("x.*")) and not list(here.glob(".x.*"))
+
+
 # plot
 
 

@@ -106,7 +106,8 @@ def test_a_flight_is_its_take_off_and_its_landing():
 
 
 @pytest.mark.parametrize(
-    ("severity", "word"), [(0, "light"), (1, "medium"), (2, "hard"), (3, "severe"), (7, "severe")]
+    ("severity", "word"),
+    [(0, "light"), (1, "medium"), (2, "hard"), (3, "severe"), (4, "severe"), (7, "unknown")],
 )
 def test_the_severity_of_a_landing(severity, word):
     assert facts(ev.FLIGHT, ev.LANDED, 800, 100 | severity << 21)["severity"] == word
