@@ -88,6 +88,18 @@ def test_an_erase_of_a_card_that_cannot_be_read_ends_and_can_be_asked_again(targ
     assert until_done(target, session, digest)["status"] == m.OK
 
 
+def test_without_a_card_nothing_is_erased(target):
+    play(target)
+    stop(target)
+    (session,) = target.link.list_sessions()
+    digest = digest_of(target, session)
+    target.app.board.card.present = False
+    target.app.control(m.CONTROL_START)
+    play(target)
+    reply = erase(target, session, digest)
+    assert (reply["status"], reply["done_pct"]) == (m.NO_CARD, 0)
+
+
 def test_the_running_session_is_not_erased(target):
     play(target)
     session = target.link.list_sessions()[0]

@@ -203,6 +203,24 @@ def test_a_place_that_rejects_writes_is_stepped_over(make, image, read):
     assert again.store.next_seq == 7
 
 
+def test_a_place_that_cannot_be_read_back_is_stepped_over(make, image, read):
+    """The first block of a session is read back: three tries, then the next place."""
+    logger = Logger(make, image, 1).mount()
+    store, real = logger.store, logger.card.read
+    bad = store.extent.sector_of(store.next_position)
+
+    def fail(sector, buf):
+        if sector == bad:
+            raise OSError("a bad sector")
+        real(sector, buf)
+
+    logger.card.read = fail
+    logger.record(2)
+    assert (store.slots_skipped, store.write_errors, store.blocks_written) == (1, 3, 2)
+    logger.card.read = real
+    assert sum(len(ids_in(x)) for x in read(image).sessions) == 2 * layout.RECORDS_PER_BLOCK
+
+
 def test_a_write_that_the_card_swallows_is_noticed(make, image):
     logger = Logger(make, image, 1).mount()
     logger.card.write_poll = lambda: 0
