@@ -268,7 +268,7 @@ class SdCard:
                 self._receive(buf, n)
             finally:
                 if n > 1:
-                    port.command(_STOP, 0, 0)
+                    self._stop_sending()
         finally:
             port.release()
 
@@ -295,11 +295,15 @@ class SdCard:
         if self._ahead_sector is None:
             return
         self._ahead_sector = None
+        self._stop_sending()
+        self._port.release()
+
+    def _stop_sending(self):
+        """End a transfer of several sectors, when the one that may be on its way has come."""
         port = self._port
         if port.is_receiving():
             port.receive_last()
         port.command(_STOP, 0, 0)
-        port.release()
 
     def _end_write(self):
         self._port.select()

@@ -34,6 +34,7 @@ class FakePort:
         self.log = []
         self.arguments = {}  # of each command, the last
         self.refused = ()  # commands that are illegal to it
+        self.deaf = 0  # how many CMD0 it does not hear
         self.echo = (1, 0xAA)  # of CMD8: 2.7 to 3.6 V, and the pattern
         self._mode = None
         self._out = []
@@ -43,7 +44,7 @@ class FakePort:
         self._sending = None
         self._sending_polls = 0
         self._is_many = False  # it sends sector after sector until CMD12
-        self._arrives_in = 0
+        self._arrives_in = -1
 
     def set_rate(self, rate_Hz):
         self.rate_Hz = rate_Hz
@@ -97,6 +98,7 @@ class FakePort:
 
     def command(self, index, high, low):
         assert self.selected
+        assert self._arrives_in < 0, "a command amid a sector"
         if not self.present:
             return 0xFF
         if self._mode == "write" and index != 12:
@@ -116,6 +118,9 @@ class FakePort:
             assert sector % SECTOR == 0
             sector //= SECTOR
         self._out = []
+        if index == 0 and self.deaf:
+            self.deaf -= 1
+            return 0xFF
         if index == 0:
             self._mode = None
             self._starting = self.starts_after
@@ -175,27 +180,29 @@ class FakePort:
         return self._arrives_in >= 0
 
     def receive_first(self, data, n):
-        self._arrives_in = 2
         self._receiving = (data, 0)
-        return self.wait_while(0xFF, n)
+        return self._begin_sector(n)
 
     def receive_next(self, data, at, n):
         is_right = self.receive_last()
         self._receiving = (data, at)
-        self._arrives_in = 2
-        return self.wait_while(0xFF, n) | (0 if is_right else 0x100)
+        return self._begin_sector(n) | (0 if is_right else 0x100)
 
     def receive_over(self, data, copy, n):
         is_right = self.receive_last()
         copy[:] = data
         if n:
             self._receiving = (data, 0)
-            self._arrives_in = 2
-        token = self.wait_while(0xFF, n) if n else 0
-        return token | (0 if is_right else 0x100)
+        return (self._begin_sector(n) if n else 0) | (0 if is_right else 0x100)
+
+    def _begin_sector(self, n):
+        token = self.wait_while(0xFF, n)
+        self._arrives_in = 2 if token == 0xFE else -1
+        return token
 
     def receive_last(self):
         data, at = self._receiving
+        self._arrives_in = -1
         sector = self.image[self._at * SECTOR : (self._at + 1) * SECTOR]
         data[at : at + SECTOR] = sector if self.present else b"\xff" * SECTOR
         self._at += 1

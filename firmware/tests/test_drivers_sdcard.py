@@ -29,6 +29,45 @@ def test_sizes_from_the_csd():
         sectors_of(csd)
 
 
+@pytest.mark.parametrize(
+    ("csd", "n_sectors"),
+    [
+        # version 1: C_SIZE 4095, C_SIZE_MULT 7, READ_BL_LEN 9: 4096 x 2^9 x 512 bytes, 1 GiB
+        ("00 00 00 00 00 09 03 FF C0 03 80 00 00 00 00 00", 1 << 21),
+        # READ_BL_LEN 10: 2 GiB; C_SIZE_MULT 0 and C_SIZE 1024: 1025 x 4 x 512
+        ("00 00 00 00 00 0A 03 FF C0 03 80 00 00 00 00 00", 1 << 22),
+        ("00 00 00 00 00 09 01 00 00 00 00 00 00 00 00 00", 1025 * 4),
+        # version 2: C_SIZE 0x1D8A, in 512 KiB
+        ("40 00 00 00 00 09 00 00 1D 8A 00 00 00 00 00 00", (0x1D8A + 1) * 1024),
+    ],
+)
+def test_sizes_are_those_of_the_specification(csd, n_sectors):
+    """5.3.2 and 5.3.3 of the specification."""
+    assert sectors_of(bytes.fromhex(csd)) == n_sectors
+
+
+@pytest.mark.parametrize(("deaf", "is_found"), [(0, True), (3, True), (100, False)])
+def test_a_card_that_does_not_hear_at_once_is_asked_again(deaf, is_found):
+    port = FakePort()
+    port.deaf = deaf
+    card = SdCard(port)
+    if is_found:
+        card.init()
+        assert card.n_sectors == 16384 and port.log.count("CMD0") == deaf + 1
+        return
+    with pytest.raises(OSError, match="no card answers"):
+        card.init()
+
+
+@pytest.mark.parametrize(("high_capacity", "argument"), [(True, 70_000), (False, 70_000 * 512)])
+def test_a_sector_beyond_the_first_65536_is_asked_for(high_capacity, argument):
+    port, card = make(n_sectors=1 << 17, high_capacity=high_capacity)
+    port.image[70_000 * SECTOR : 70_001 * SECTOR] = bytes(range(256)) * 2
+    buf = bytearray(SECTOR)
+    card.read(70_000, buf)
+    assert port.arguments["CMD17"] == argument and buf == bytes(range(256)) * 2
+
+
 @pytest.mark.parametrize("flags", [0x10, 0x20])
 def test_a_protected_card_is_read_only(flags):
     port = FakePort()
@@ -360,13 +399,29 @@ def test_a_sector_may_take_a_tenth_of_a_second(access_s, comes):
 
 
 def test_a_wrong_crc_is_read_again_once():
+    """The next sector is on its way by then: it is taken to its end before CMD12, which would be
+    mixed into it, and its CRC says nothing.
+    """
     port, card = make()
     port.bad_crcs = 1
     card.read(0, bytearray(4096))
     assert card.n_read_errors == 1
-    port.bad_crcs = 2
+    port.bad_crcs = 3
     with pytest.raises(OSError, match="CRC"):
         card.read(0, bytearray(4096))
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_a_wrong_crc_of_the_last_sector_is_read_again_once(n):
+    port, card = make()
+    last_only = port.receive_last
+    port.receive_last = lambda: last_only() and not (n_wrong and n_wrong.pop())
+    n_wrong = [1, 0] if n == 2 else [1]
+    card.read(0, bytearray(n * SECTOR))
+    assert card.n_read_errors == 1
+    n_wrong[:] = [1] * 2 if n == 1 else [1, 0, 1, 0]
+    with pytest.raises(OSError, match="CRC"):
+        card.read(0, bytearray(n * SECTOR))
 
 
 def test_a_logger_reset_in_a_write_finds_the_card():

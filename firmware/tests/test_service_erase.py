@@ -41,7 +41,9 @@ def test_an_erase_needs_the_digest_of_the_oldest_session(target):
     sessions = target.link.list_sessions()
     newest, oldest = sessions[0], sessions[-1]
     right = digest_of(target, oldest)
-    assert until_done(target, oldest, bytes(32))["status"] == m.WRONG_DIGEST
+    almost = right[:-1] + bytes((right[-1] ^ 1,))
+    for wrong in (bytes(32), almost):
+        assert until_done(target, oldest, wrong)["status"] == m.WRONG_DIGEST
     assert until_done(target, newest, digest_of(target, newest))["status"] == m.WRONG_SESSION
     assert erase(target, oldest, right, device_id=b"another!")["status"] == m.REFUSED
     assert erase(target, oldest, right, n_blocks=oldest.n_blocks + 1)["status"] == m.WRONG_SESSION
@@ -86,6 +88,16 @@ def test_an_erase_of_a_card_that_cannot_be_read_ends_and_can_be_asked_again(targ
     card.read = real
     assert erase(target, session, digest)["status"] == m.READ_ERROR
     assert until_done(target, session, digest)["status"] == m.OK
+
+
+def test_of_an_empty_card_nothing_is_erased(target):
+    stop(target)
+    eraser = target.app.service._eraser
+    play(target)
+    asked = {"device_id": b"SIM00001", "boot": 1, "nonce": 7, "first_seq": 9, "n_blocks": 3}
+    target.app.store.n_used = 0
+    target.app.sessions._stamp = None
+    assert eraser.answer({**asked, "digest": bytes(32)})["status"] == m.WRONG_SESSION
 
 
 def test_without_a_card_nothing_is_erased(target):
