@@ -6,6 +6,7 @@ A drive is fully named by (kind, distance, number); tuning and scoring never sha
 import functools
 import hashlib
 import json
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +33,7 @@ class Name(NamedTuple):
     number: int
 
     @property
-    def seed(self):
+    def seed(self) -> int:
         """Return what car, ground and sensors are drawn from."""
         first = terrain.FIRST_SEED[terrain.set_of(self.kind)]
         place = 2 * terrain.KINDS.index(self.kind) + (self.distance == "far")
@@ -50,7 +51,7 @@ class Drive:
     seconds: float
 
 
-def names_of(kinds, distances, n_drives):
+def names_of(kinds: tuple[str, ...], distances: tuple[str, ...], n_drives: int) -> list[Name]:
     """Return the Names of a set; of kinds in which the car stands a quarter is enough."""
     names = []
     for kind in kinds:
@@ -59,7 +60,7 @@ def names_of(kinds, distances, n_drives):
     return names
 
 
-def load_drive(name, profile="d7xr"):
+def load_drive(name: Name, profile: str = "d7xr") -> Drive:
     """Return a Drive that `make_drives` has made."""
     with np.load(_path(name, profile)) as kept:
         facts = json.loads(str(kept["facts"]))
@@ -67,7 +68,12 @@ def load_drive(name, profile="d7xr"):
         return Drive(name, kept["frames"], flights, facts["km"], facts["seconds"])
 
 
-def make_drives(names, jobs=1, profile="d7xr", progress=lambda done, of: None):
+def make_drives(
+    names: list[Name],
+    jobs: int = 1,
+    profile: str = "d7xr",
+    progress: Callable[[int, int], None] = lambda done, of: None,
+) -> None:
     """Make the drives that the cache lacks."""
     missing = [name for name in names if not _path(name, profile).exists()]
     batches = [missing[i : i + _BATCH] for i in range(0, len(missing), _BATCH)]

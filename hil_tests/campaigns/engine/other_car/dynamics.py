@@ -8,9 +8,15 @@ Axes as in the DBC: x forward, y left, z up, pitch positive nose down, roll posi
 Compression is wheel height less body height above that wheel: 0 where it hangs at full droop.
 """
 
-import numpy as np
+from typing import TYPE_CHECKING
 
-from campaigns.engine.other_car.cars import G_ms2
+import numpy as np
+from numpy.typing import NDArray
+
+from campaigns.engine.other_car.cars import Cars, Column, G_ms2
+
+if TYPE_CHECKING:
+    from campaigns.engine.other_car.world import World
 
 STEP_s = 1e-3
 DROOP_STOP = 6.0e5  # N/m, rubber
@@ -34,12 +40,12 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def within(values, low, high):
+def within(values: Column, low: Column | float, high: Column | float) -> Column:
     """Return values held between two ends: np.clip without its overhead."""
     return np.minimum(np.maximum(values, low), high)
 
 
-def spring_force(cars, c):
+def spring_force(cars: Cars, c: Column) -> Column:
     """Return the force of springs and stops that pushes body and wheel apart, [4, n]."""
     share = np.maximum(c, 0.0) / cars.end_m
     force = cars.preload_N + cars.spring * c * (1 + cars.rising * (share * share - 0.16))
@@ -48,13 +54,13 @@ def spring_force(cars, c):
     return force + DROOP_STOP * np.minimum(c, 0.0)
 
 
-def tyre_force(cars, deep, speed_in):
+def tyre_force(cars: Cars, deep: Column, speed_in: Column) -> Column:
     """Return what tyres push with that are pressed in `deep`, [4, n]; they never pull."""
     force = np.maximum(cars.tyre * deep + cars.tyre_damping * speed_in, 0.0)
     return force * (deep > 0)
 
 
-def damper_force(cars, vc):
+def damper_force(cars: Cars, vc: Column) -> Column:
     """Return the digressive damper's force against a compression speed, [4, n].
 
     Below the knee it is stiffer, beyond it softer; what the profile says holds at one speed.
@@ -67,14 +73,14 @@ def damper_force(cars, vc):
     return np.where(vc > 0, cars.bump, cars.rebound) * np.sign(vc) * curve * norm
 
 
-def friction_force(cars, vc):
+def friction_force(cars: Cars, vc: Column) -> Column:
     """Return the friction of seals and joints: more at the start of a movement, [4, n]."""
     slow = vc * (1 / 0.03)
     more = 1 + 0.4 / (1 + slow * slow)
     return cars.friction_N * more * within(vc * (1 / 0.006), -1.0, 1.0)
 
 
-def settle(cars, ground):
+def settle(cars: Cars, ground: Column) -> tuple[tuple[Column, Column, Column], Column]:
     """Return ((z, pitch, roll), wheel heights) of cars at rest on ground heights [4, n]."""
     n = ground.shape[1]
     z, vz = ground.mean(axis=0) - 0.1, np.zeros(n)
@@ -101,7 +107,9 @@ def _places(cars):
     return x, y
 
 
-def simulate(cars, world, seconds, speed0=None):
+def simulate(
+    cars: Cars, world: "World", seconds: float, speed0: list[float] | None = None
+) -> dict[str, NDArray[np.float32]]:
     """Return {column: array [steps, (4,) n]} of float32, one row per millisecond.
 
     world  a world.World of as many cars

@@ -3,13 +3,14 @@
 import numpy as np
 
 from campaigns.engine.other_car.frames import START_us
+from stagelog.model import FrameTable
 
 SINCE_s = 15.0
 _ACC, _GYRO, _DAMPERS, _WHEELS = 0x80, 0x81, 0x90, 0xA0
 _SNA = 0xFFFF
 
 
-def apply(fault: str, frames, seed: int):
+def apply(fault: str, frames: FrameTable, seed: int) -> FrameTable:
     """Return frames with a fault of FAULTS."""
     frames = frames.copy()
     late = frames["t_us"] >= START_us + SINCE_s * 1e6

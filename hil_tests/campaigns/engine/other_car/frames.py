@@ -1,13 +1,19 @@
 """Readings as frames of the shipped DBC: what the car's flight and fuel detectors listen to."""
 
 import functools
+from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
+from campaigns.engine.other_car.cars import Cars
 from campaigns.engine.other_car.dynamics import STEP_s
 from stagelog.car.encode import make_encoders
-from stagelog.model import FRAME
+from stagelog.model import FRAME, FrameTable
 from stagelog.profile import dbc_file, load_profile
+
+Array: TypeAlias = NDArray[np.floating]
+Readings: TypeAlias = dict[str, Array | float | int]  # signal: a column or a constant
 
 START_us = 2_000_000  # the logger's clock at the drive's first step
 MESSAGES = (
@@ -24,7 +30,7 @@ def _encoders(profile):
     return {name: made[name] for name in MESSAGES}
 
 
-def frames_of(readings, steps, seed, profile="d7xr"):
+def frames_of(readings: Readings, steps: int, seed: int, profile: str = "d7xr") -> FrameTable:
     """Return the FRAME table of one drive.
 
     readings  {signal: [steps] or a constant}, physical
@@ -51,7 +57,16 @@ def frames_of(readings, steps, seed, profile="d7xr"):
     return frames[np.argsort(frames["t_us"], kind="stable")]
 
 
-def readings_of(cars, i, profile, acc, rates, damper, wheel, kept):
+def readings_of(
+    cars: Cars,
+    i: int,
+    profile: str,
+    acc: Array,
+    rates: Array,
+    damper: Array,
+    wheel: Array,
+    kept: dict,
+) -> Readings:
     """Return {signal: column} of car i out of the sensors' arrays of many."""
     car = load_profile(profile)
     share = float(cars.tank_share[i])

@@ -8,15 +8,18 @@ and no moment without contact force (KEEP_s and longer) lies within NEAR_s of it
 import functools
 import math
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
 import numpy as np
 
 from campaigns.engine.other_car import drives, faults, terrain, truth
 from campaigns.engine.other_car.frames import START_us
-from stagelog.events import compile_table, read_events, recompute
+from stagelog.events import SignalTable, compile_table, read_events, recompute
 from stagelog.events.reading import flights_of
+from stagelog.model import FrameTable
 from stagelog.profile import dbc_file, load_profile
 
 BANDS = {
@@ -26,6 +29,7 @@ BANDS = {
     "0.8-1.5 s": (0.8, 1.5),
     "> 1.5 s": (1.5, 99.0),
 }
+Rules: TypeAlias = dict[str, Callable] | tuple[()]
 SAME = 0.3
 NEAR_s = 0.1
 LATE_ms = 80.0  # errors of onset or landing beyond it are noted
@@ -81,7 +85,7 @@ def wilson(hits: int, n: int, z: float = 1.96) -> tuple[float, float]:
 
 
 @functools.cache
-def signal_table(profile: str):
+def signal_table(profile: str) -> SignalTable:
     """Return the profile's signal table without the alarms that flights do not need."""
     car = load_profile(profile)
     oils = set(car.roles.diff_temperature)  # the diff model asks for their limits
@@ -89,7 +93,7 @@ def signal_table(profile: str):
     return compile_table(replace(car, alarm=needed), dbc_file(car))
 
 
-def detect(frames, profile: str = "d7xr"):
+def detect(frames: FrameTable, profile: str = "d7xr") -> tuple[list[Found], list[dict]]:
     """Return ([Found], events in words) of frames: the host's recomputation, as in a report."""
     table = signal_table(profile)
     events = recompute(frames, table)
@@ -101,7 +105,13 @@ def detect(frames, profile: str = "d7xr"):
     return found, read_events(events, table)
 
 
-def score_drive(true, found, km=0.0, seconds=1e9, stands=False) -> Score:
+def score_drive(
+    true: list[truth.Flight],
+    found: list[Found],
+    km: float = 0.0,
+    seconds: float = 1e9,
+    stands: bool = False,
+) -> Score:
     """Return the Score of one drive.
 
     true    truth.Flight of all moments without force;  found  Found of a detector
@@ -147,7 +157,7 @@ def _note(what, flight):
     return f"{what} {flight.onset_s:.3f} s, {length_ms:.0f} ms, {flight.peak_g:.1f} g"
 
 
-def band_of(flight) -> str:
+def band_of(flight: truth.Flight) -> str:
     """Return the name of the duration class of a true flight."""
     return next(name for name, (low, high) in BANDS.items() if low <= flight.airtime_s < high)
 
@@ -162,7 +172,9 @@ def _share(t, f):
     return both / all_of if both > 0 else 0.0
 
 
-def judge(name, profile="d7xr", fault=None, rules=()):
+def judge(
+    name: drives.Name, profile: str = "d7xr", fault: str | None = None, rules: Rules = ()
+) -> dict[str, Score]:
     """Return {detector: Score} of one drive, with a sensor fault if one is named.
 
     rules  {name: function of (t, acc)}: detectors of others, on the same accelerations
@@ -188,7 +200,7 @@ def judge(name, profile="d7xr", fault=None, rules=()):
     return scores
 
 
-def told(events, since_s):
+def told(events: list[dict], since_s: float) -> Counter:
     """Return which sensors and messages were named as bad after a time, each once a drive."""
     names = {
         str(fact.get("signal") or fact.get("message"))
@@ -207,7 +219,13 @@ def _accelerations(table):
     return (rows["t_us"] - START_us) / 1e6, raw * 0.005
 
 
-def judge_all(names, jobs=1, profile="d7xr", fault=None, rules=()):
+def judge_all(
+    names: list[drives.Name],
+    jobs: int = 1,
+    profile: str = "d7xr",
+    fault: str | None = None,
+    rules: Rules = (),
+) -> dict[tuple[str, str, str], Score]:
     """Return {(detector, kind, distance): Score}."""
     run = functools.partial(judge, profile=profile, fault=fault, rules=rules)
     if jobs == 1:
@@ -226,7 +244,9 @@ def _sum(names, results):
     return sums
 
 
-def total(scores, wanted) -> Score:
+def total(
+    scores: dict[tuple[str, str, str], Score], wanted: Callable[[str, str, str], bool]
+) -> Score:
     """Return the sum of the scores whose key `wanted` accepts."""
     out = Score()
     for key, score in scores.items():

@@ -1,9 +1,15 @@
 """What the sensors of these cars read: never quite what is."""
 
-import numpy as np
+from typing import TypeAlias
 
-from campaigns.engine.other_car.cars import G_ms2
+import numpy as np
+from numpy.typing import NDArray
+
+from campaigns.engine.other_car.cars import Cars, G_ms2
 from campaigns.engine.other_car.dynamics import DROOP_STOP, STEP_s
+
+Array: TypeAlias = NDArray[np.floating]
+Kept: TypeAlias = dict[str, Array]  # what dynamics.simulate returns
 
 _NOISE_MS2 = 0.08
 _GYRO_NOISE = np.radians(0.12)
@@ -12,7 +18,7 @@ _SPEED_NOISE_kmh = 0.12
 _ENGINE_ORDER = 4  # a V8 fires four times a turn
 
 
-def specific_force(kept):
+def specific_force(kept: Kept) -> Array:
     """Return the true specific force of the body at its centre of gravity, [steps, n, 3]."""
     pitch, roll = kept["pitch"], kept["roll"]
     fx, fy, fz = kept["fx"], kept["fy"], kept["fz"]
@@ -22,7 +28,7 @@ def specific_force(kept):
     return np.stack([ahead, fy * cr + up * sr, up * cr - fy * sr], -1)
 
 
-def imu(cars, kept, force, rng):
+def imu(cars: Cars, kept: Kept, force: Array, rng: np.random.Generator) -> tuple[Array, Array]:
     """Return (accelerations, rates) [steps, n, 3] as the IMU has them inside, m/s^2 and rad/s."""
     rates = np.stack([kept["roll_rate"], kept["pitch_rate"], kept["yaw_rate"]], -1)
     turn = np.gradient(rates, STEP_s, axis=0)
@@ -63,7 +69,7 @@ def _ring_and_filter(cars, acc):
     return out
 
 
-def dampers(cars, kept, rng):
+def dampers(cars: Cars, kept: Kept, rng: np.random.Generator) -> Array:
     """Return readings [steps, 4, n] in mm: 0 where the wheels of this car hang."""
     hang = -(cars.preload_N + cars.unsprung_kg * G_ms2) / DROOP_STOP
     true = (kept["damper"] - hang) * cars.reach
@@ -78,7 +84,7 @@ def dampers(cars, kept, rng):
     return out * np.float32(1000)
 
 
-def wheels(cars, kept, rng, circumference_m):
+def wheels(cars: Cars, kept: Kept, rng: np.random.Generator, circumference_m: float) -> Array:
     """Return wheel speeds [steps, 4, n] in km/h, by the profile's circumference."""
     share = circumference_m / (2 * np.pi) / cars.radius_m
     speed = kept["wheel"] * (3.6 * cars.speed_scale * share).astype(np.float32)

@@ -11,12 +11,15 @@ behind a first-order low-pass of PEAK_Hz, from the landing until PEAK_s after it
 errors have no part in it.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from campaigns.engine.other_car.cars import G_ms2
 from campaigns.engine.other_car.dynamics import STEP_s
+
+Array: TypeAlias = NDArray[np.floating]
 
 JOIN_s = 0.03
 JOIN_SHARE = 0.10
@@ -35,12 +38,12 @@ class Flight(NamedTuple):
     peak_g: float
 
     @property
-    def airtime_s(self):
+    def airtime_s(self) -> float:
         """Return how long it lasted."""
         return self.landing_s - self.onset_s
 
 
-def flights(forces, weight_N, smooth):
+def flights(forces: Array, weight_N: float, smooth: Array) -> list[Flight]:
     """Return the Flights of one drive.
 
     forces  [steps] sum of all that carries the car, N
@@ -65,7 +68,7 @@ def flights(forces, weight_N, smooth):
     return found
 
 
-def low_pass(values, corner_Hz):
+def low_pass(values: Array, corner_Hz: float) -> Array:
     """Return values [steps, ...] behind a first-order low-pass."""
     share = 1 - np.exp(-2 * np.pi * corner_Hz * STEP_s)
     out = np.empty_like(values)
@@ -76,7 +79,7 @@ def low_pass(values, corner_Hz):
     return out
 
 
-def valid_steps(pitch, roll):
+def valid_steps(pitch: Array, roll: Array) -> int:
     """Return how many steps of a drive count: it ends a second before the car overturns."""
     lost = np.flatnonzero((np.abs(pitch) > LOST_rad) | (np.abs(roll) > LOST_rad))
     return len(pitch) if not len(lost) else max(0, lost[0] - round(1.0 / STEP_s))

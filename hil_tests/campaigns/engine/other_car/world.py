@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from campaigns.engine.other_car.cars import G_ms2
+from campaigns.engine.other_car.cars import Cars, Column, G_ms2
 from campaigns.engine.other_car.dynamics import STEP_s, within
 from campaigns.engine.other_car.terrain import GRID_m, Ground
 
@@ -15,7 +15,7 @@ _SLOPE_MAX = 0.8
 class World:
     """What `dynamics.simulate` asks of the grounds of n drives. Times are steps of 1 ms."""
 
-    def __init__(self, grounds: list[Ground], cars, seconds: float, seeds: list[int]):
+    def __init__(self, grounds: list[Ground], cars: Cars, seconds: float, seeds: list[int]):
         n = len(grounds)
         self.n, self.cells = n, len(grounds[0].left)
         radius = float(cars.radius_m.mean())
@@ -77,11 +77,11 @@ class World:
                 # 0 is where the body stands by itself: lifted by more than the droop it hangs
                 self.hold_z[:, k, i] = np.interp(times, ts, lifts) - droop[i]
 
-    def ground(self, s, k):
+    def ground(self, s: Column, k: int) -> tuple[Column, Column]:
         """Return (height, slope) below wheels at s [4, n]."""
         return self._at(self.heights, self.base, s)
 
-    def middle(self, s, k, at):
+    def middle(self, s: Column, k: int, at: float) -> tuple[Column, Column]:
         """Return (height, slope) below the belly."""
         height, slope = self._at(self.raw, self.car, s)
         if self.decked:
@@ -102,25 +102,25 @@ class World:
         low = int(at)
         return rows[low] + (at - low) * (rows[low + 1] - rows[low])
 
-    def lift(self, k, x, y):
+    def lift(self, k: int, x: Column, y: Column) -> Column | float:
         """Return how far a moving deck has lifted the ground below each wheel."""
         if not self.decked:
             return 0.0
         heave, pitch, roll = self._table(self.deck, k)
         return heave - x * pitch + y * roll
 
-    def speed_plan(self, s):
+    def speed_plan(self, s: Column) -> Column:
         """Return what the driver wants to drive a little ahead, m/s."""
         return self.speeds.take(self._metre(s + 6.0))
 
-    def yaw_plan(self, s, v):
+    def yaw_plan(self, s: Column, v: Column) -> Column:
         """Return the yaw rate of the way, rad/s."""
         return self.yaws.take(self._metre(s)) * np.minimum(v * 0.1, 1.0)
 
     def _metre(self, s):
         return within(s.astype(np.intp), 0, self.metres - 1) + self.metre_base
 
-    def idle_turn(self, t, turn, cars):
+    def idle_turn(self, t: float, turn: Column, cars: Cars) -> Column | float:
         """Return the force at the rims by which somebody turns wheels that hang free."""
         if not self.spinning:
             return 0.0
@@ -132,14 +132,24 @@ class World:
         asked = np.array([bool(s) for s in self.spins])
         return np.where(asked, 300.0 * within(want - turn.mean(0) * cars.radius_m, -8, 8), 0.0)
 
-    def water_drag(self, s, v):
+    def water_drag(self, s: Column, v: Column) -> Column | float:
         """Return the force of the water against the car."""
         if not self.wet:
             return 0.0
         deep = self.depth.take(self._metre(s))
         return -900.0 * deep * v * np.abs(v)
 
-    def held(self, k, s, z, th, ph, vz, vth, vph):
+    def held(
+        self,
+        k: int,
+        s: Column,
+        z: Column,
+        th: Column,
+        ph: Column,
+        vz: Column,
+        vth: Column,
+        vph: Column,
+    ) -> tuple[Column, Column, Column, Column]:
         """Return (force up, pitch moment, roll moment, force that counts as carried)."""
         up = np.zeros(self.n)
         pitch, roll, total = up, up, up
