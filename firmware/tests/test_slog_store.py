@@ -257,6 +257,26 @@ def test_sessions_that_are_known_are_not_read_again(make, image):
     assert [sessions.get(index) for index in range(3)] == listed
 
 
+def test_a_session_that_is_being_overwritten_is_listed_by_what_is_left_of_it(make, image):
+    """A ring of n places with 10 blocks of session 1; session 2 grows over them, asked in between
+    and anew.
+    """
+    Logger(make, image, 1, OVERWRITE_OLDEST).mount().record(10)
+    logger = Logger(make, image, 2, OVERWRITE_OLDEST).mount()
+    n = logger.store.extent.n
+    logger.record(n - 15)
+    known = Sessions(logger.store)
+    for n_left in (10, 7, 1, 0, 0):
+        for sessions in (known, Sessions(logger.store)):
+            listed = [sessions.get(0), sessions.get(1)]
+            rows = [(x[1], x[2], x[4]) for x in listed if x is not None]
+            n_second = logger.n // layout.RECORDS_PER_BLOCK
+            second = (min(n_second, n), 11 + max(n_second - n, 0), 2)
+            assert rows == [second] + [(n_left, 11 - n_left, 1)] * (n_left > 0)
+            assert sessions.get(2) is None
+        logger.record({10: 8, 7: 6, 1: 1, 0: 3}[n_left])
+
+
 def test_a_card_that_was_not_prepared_is_refused(make):
     logger = Logger(make, bytearray(40 * layout.BLOCK_BYTES))
     assert not logger.store.mount() and logger.store.fault == faults.CARD_UNPREPARED
