@@ -295,6 +295,20 @@ def test_a_place_that_does_not_exist_is_not_read(tail):
     assert rig.can.drain() == 0 and not rig.ring.frames
 
 
+def test_a_chip_that_comes_back_is_not_read_before_it_is_set_up():
+    """Its wires were off: its time and what it holds are not known."""
+    rig = Rig()
+    rig.chip.present = False
+    rig.poll()
+    rig.chip.present = True
+    rig.receive()
+    assert rig.can.drain() == 0 and not rig.ring.frames
+    for _ in range(10):
+        rig.poll()
+    rig.receive()
+    assert rig.can.drain() == 1
+
+
 def test_stop_leaves_the_bus_with_what_came_before():
     rig = Rig()
     rig.receive()

@@ -137,6 +137,28 @@ def test_blocks_that_were_written_again_are_told():
     assert len([x for x in board.said() if x[0] == ev.SKIPPED]) == 1
 
 
+def test_what_came_between_two_sessions_is_not_watched():
+    board = Board(n_blocks=3)
+    board.onboard.start()
+    board.onboard.stop()
+    for k in range(5 * 252):
+        board.frame(200, 1000 + k)
+        if board.ring.n_waiting():
+            board.ring.release()
+    board.onboard.start()
+    board.step()
+    assert not [x for x in board.said() if x[0] in (ev.SKIPPED, ev.ALARM + 1)]
+
+
+def test_an_event_has_its_time_after_a_wrap_as_well():
+    """It opens a block, whose header has the bits above 27 from byte 32 on."""
+    board = Board()
+    board.now_us = (3 << 28) + 77
+    board.onboard.start()
+    assert board.said() == [(ev.TABLE, ev.ON, 2, 1)]
+    assert struct.unpack_from("<II", board.ring.blocks[0], 28) == (77, 3)
+
+
 def test_the_end_of_a_session_watches_what_is_left():
     board = Board()
     board.onboard.start()

@@ -348,6 +348,16 @@ def test_live_records_are_those_of_the_ring_and_end_after_ten_seconds(target):
     assert target.app.service._tap is None
 
 
+def test_a_live_answer_has_64_records_at_most(target):
+    live(target, 1)
+    answers(target, m.LIVE, 99, 0.05)
+    ring, clock = target.app.board.ring, target.app.board.clock
+    for _ in range(200):
+        ring.put_frame(clock.lo, clock.hi, 0x123, 0, 0, bytes(8))
+    found = [fields["n"] for fields, _ in answers(target, m.LIVE, 99, 0.1)]
+    assert sum(found) >= 200 and max(found) == 64
+
+
 def test_live_goes_on_while_it_is_asked_for_and_stops_when_told(target):
     live(target, 1)
     tap = target.app.service._tap

@@ -262,6 +262,27 @@ def test_nothing_counts_behind_the_end_of_the_directory(card):
     assert mounted(card) == faults.CARD_FOREIGN
 
 
+@pytest.mark.parametrize("text", [b"exFAT   ", b"FAT16   ", b"NTFS    "])
+def test_a_file_system_of_another_kind_is_foreign(card, text):
+    """Bytes 82 to 89 of the boot sector, beside our volume id."""
+    with open(card, "r+b") as file:
+        file.seek(AT + 82)
+        assert file.read(8) == b"FAT32   "
+        file.seek(AT + 82)
+        file.write(text)
+    assert mounted(card) == faults.CARD_FOREIGN
+
+
+@pytest.mark.parametrize("at", [20, 26, 28, 31])
+def test_a_file_of_another_place_or_size_is_foreign(card, at):
+    """Bytes 20 and 21, 26 and 27 of an entry: its first cluster; 28 to 31: its size."""
+    entries_of(
+        card,
+        lambda own: (own[:at] + bytes((own[at] ^ 1,)) + own[at + 1 :]).ljust(2048, b"\0"),
+    )
+    assert mounted(card) == faults.CARD_FOREIGN
+
+
 def test_a_deleted_entry_is_no_file(card):
     entries_of(card, lambda own: (b"\xe5" + own[1:]).ljust(2048, b"\0"))
     assert mounted(card) == faults.CARD_FOREIGN
