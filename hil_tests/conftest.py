@@ -4,7 +4,7 @@ real boards.
     pytest hil_tests --target sim|rp2040|hardware [--rig rigs/NAME.toml] [--image NAME] [--long]
 
 A test asks for `target`, says by marker what it needs (`needs("power", ...)`) and which health
-counters it will move (`moves("dropped0", ...)`). After every test the health gate looks at all
+counters it will move (`moves("dropped0", ...)`). After every test the health gate checks all
 others: they must not have moved, a silent bus aside. Nor may a logger have touched its bus, where
 that can be seen.
 """

@@ -26,7 +26,7 @@ BITRATE_BPS = 500_000
 PIECE_BYTES = 4096  # of garbage,
 PIECE_US = 400_000  # and how long an RP2040 needs to read it
 
-# The light as WIRING.md tells it, in steps of boards.light.
+# The light as WIRING.md describes it, in steps of boards.light.
 ONE_FLASH = 0x0001
 TWO_FLASHES = 0x0005
 THREE_FLASHES = 0x0015
@@ -209,8 +209,8 @@ def test_partners_that_turn_passive_and_go_off_the_bus(target, fetch_log):
     assert_says(target, m.STATE_RECORDING, faults.NONE)
     session = fetch_log().sessions[0]
     assert same_frames(tape, np.concatenate(list(session.iter_frames())))
-    told = [record for record in session.decoded_meta() if record.name == "bus"]
-    assert 0 < sum(record.values["n_errors"] for record in told) <= n_errors
+    reported = [record for record in session.decoded_meta() if record.name == "bus"]
+    assert 0 < sum(record.values["n_errors"] for record in reported) <= n_errors
     assert not target.drove_dominant
 
 

@@ -74,7 +74,7 @@ class Esp32Board:
         return gc.mem_free()
 
     def show(self, state, fault):
-        """Choose what the light tells."""
+        """Choose what the light shows."""
         self._pattern = pattern_of(state, fault)
 
     def control(self, action):
@@ -83,7 +83,7 @@ class Esp32Board:
         self._t_action = self.clock.t_us()
 
     def feed(self):
-        """Tell the watchdog that the main loop lives, fetch frames, work the light."""
+        """Feed the watchdog, fetch frames, work the light."""
         self._watchdog.feed()
         self.can.drain()
         self._led(self._pattern >> (self.clock.lo >> 17 & 15) & 1)

@@ -68,7 +68,7 @@ class Rp2Board:
         return gc.mem_free()
 
     def show(self, state, fault):
-        """Choose what the light tells."""
+        """Choose what the light shows."""
         self._pattern = pattern_of(state, fault)
 
     def control(self, action):
@@ -77,7 +77,7 @@ class Rp2Board:
         self._t_action = self.clock.lo
 
     def feed(self):
-        """Tell the watchdog that the main loop lives, and work the light."""
+        """Feed the watchdog, and work the light."""
         self._watchdog.feed()
         lo = self.clock.lo
         lit = self._pattern >> (lo >> 17 & 15) & 1

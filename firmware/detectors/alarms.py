@@ -1,11 +1,11 @@
 """Alarms: limits of the car profile with two levels, hysteresis, debounce in and out, and gates.
 
-Owns the state of every alarm. Each is looked at ten times a second, a tenth of them at each tick,
+Owns the state of every alarm. Each is sampled ten times a second, a tenth of them at each tick,
 and comes only while its signals are valid: a sensor fault is no exceedance. Times go on while a
 signal, or that of a gate, is not valid for at most `bridge_s`; after a longer gap they begin anew.
 An alarm says at most one thing a minute, but that it is critical it says at once; when the minute
 is over it says the worst that came meanwhile, even if that is past. Levels and sums are those of
-the moment. A latched alarm stays until it is acknowledged. One that comes tells, beside its
+the moment. A latched alarm stays until it is acknowledged. One that comes reports, beside its
 message, what its signal was before and is some time after it.
 
 All comparisons are in raw units: a value that must not fall is compared as its negative.
@@ -51,7 +51,7 @@ _P_CRITICAL = const(2)
 _P_COLUMNS = const(3)
 _NEVER = const(0x3FFFFFFF)
 _PARTS = const(8)  # pieces of the window of a rate
-_MOST = const(60000)  # looks that are counted
+_MOST = const(60000)  # samples that are counted
 _CLEAR = const(3)  # as in slog.events
 _ACKNOWLEDGED = const(5)
 
@@ -79,14 +79,14 @@ class Alarms:
         self._worst = bytearray(self.n)  # since it said something
         self._half = rows["before_s"] * 5
         self._wait = rows["after_s"] * 100
-        self._after = array("i", [0] * self.n)  # tick of what is told after it came
+        self._after = array("i", [0] * self.n)  # tick of what is reported after it came
         self._new = array("i", [0] * (self.n + 1))  # values, then speed and engine speed
         self._old = array("i", self._new)
         self._latched = bytearray(self.n)
         self._in1 = array("H", [0] * self.n)
         self._in2 = array("H", [0] * self.n)
         self._out = array("H", [0] * self.n)
-        self._gap = array("H", [0] * self.n)  # looks in a row that could not judge
+        self._gap = array("H", [0] * self.n)  # consecutive samples that could not judge
         self._bridge = rows["bridge_ds"]
         self._gates = 0
         self._unknown = 0  # gates that were open before a gap of their signal
@@ -102,30 +102,30 @@ class Alarms:
 
     def resume(self, seconds):
         """Go on after a pause as after a gap of every signal."""
-        looks = min(seconds * 10, _MOST)
+        n_samples = min(seconds * 10, _MOST)
         for i in range(self.n):
-            self._miss(i, looks)
+            self._miss(i, n_samples)
         for k in range(len(self._gate_n)):
-            self._miss_gate(k, looks)
+            self._miss_gate(k, n_samples)
 
-    def _miss(self, i, looks):
-        """Take note of looks that could not judge: times go on, up to the longest gap."""
-        gap = self._gap[i] = min(self._gap[i] + looks, _MOST)
+    def _miss(self, i, n_samples):
+        """Take note of samples that could not judge: times go on, up to the longest gap."""
+        gap = self._gap[i] = min(self._gap[i] + n_samples, _MOST)
         for times in (self._in1, self._in2, self._out):
             if times[i]:
-                times[i] = min(times[i] + looks, _MOST) if gap <= self._bridge else 0
+                times[i] = min(times[i] + n_samples, _MOST) if gap <= self._bridge else 0
         past = self._past.get(i)
         if past is None:
             return
-        past[_PARTS + 1] -= looks
+        past[_PARTS + 1] -= n_samples
         if gap > self._rows[i * _A_COLUMNS + _A_WINDOW] // _PARTS:
             for k in range(_PARTS + 2):
                 past[k] = -1 if k < _PARTS else 0
 
-    def _miss_gate(self, k, looks):
-        gap = self._gate_gap[k] = min(self._gate_gap[k] + looks, _MOST)
+    def _miss_gate(self, k, n_samples):
+        gap = self._gate_gap[k] = min(self._gate_gap[k] + n_samples, _MOST)
         if self._gate_n[k]:
-            self._gate_n[k] = min(self._gate_n[k] + looks, _MOST) if gap <= self._bridge else 0
+            self._gate_n[k] = min(self._gate_n[k] + n_samples, _MOST) if gap <= self._bridge else 0
 
     def step(self, group, airborne):
         """Look at every tenth alarm; at the gates once in ten ticks."""

@@ -1,7 +1,7 @@
 """The running summary of a session: a few counters, written into the log again and again.
 
 The newest set in a session's log is its summary, so a power cut loses a few seconds of it, and the
-last blocks of a session tell it without the rest. Sums over sessions are component lives.
+last blocks of a session contain it without the rest. Sums over sessions are component lives.
 """
 
 from slog import events as ev

@@ -19,7 +19,7 @@ class Diffs:
         self.residual = [0, 0]
         self.max = [-10000, -10000]
         self.over_s = [0, 0]
-        self.told = [False, False]
+        self.is_on = [False, False]
         self._trouble = trouble
         self._emit = emit
         rows = sections[st.HEAT]
@@ -89,9 +89,9 @@ class Diffs:
     def _tell(self, axle, residual):
         rows = self._rows
         limit = rows["residual"]
-        high = residual < limit // 2 if self.told[axle] else residual > limit
+        high = residual < limit // 2 if self.is_on[axle] else residual > limit
         self._high[axle] = self._high[axle] + 1 if high else 0
         if self._high[axle] >= rows["hold_s"]:
             self._high[axle] = 0
-            self.told[axle] = not self.told[axle]
-            self._emit(ev.DIFF_MODEL, ev.ON if self.told[axle] else ev.OFF, residual, axle)
+            self.is_on[axle] = not self.is_on[axle]
+            self._emit(ev.DIFF_MODEL, ev.ON if self.is_on[axle] else ev.OFF, residual, axle)

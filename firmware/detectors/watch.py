@@ -2,7 +2,7 @@
 
 Owns the store of payloads and when it was filled. Time is that of the records, never a clock's: a
 tick is done when the first frame after it is read, so the host repeats every step from the log.
-A pause of more than a second is not ticked through; `on_resume(seconds)` is told instead.
+A pause of more than a second is not ticked through; `on_resume(seconds)` is called instead.
 """
 
 from array import array
@@ -142,7 +142,7 @@ class Watch:
         return (self.lo | self.hi << TIME_BITS) & 0xFFFFFFFF
 
     def _start(self, block, at, n, hi):
-        """Find the first frame; tell a pause before it. False if there is none."""
+        """Find the first frame; report a pause before it. False if there is none."""
         end = at + 16 * n
         first = _time(block, at)
         while at < end and block[at + 3] >= 0xF0:

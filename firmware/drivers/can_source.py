@@ -2,7 +2,7 @@
 the account of what a controller lost.
 
 Names, numbers and list shapes are those that MicroPython 1.28 documents; `send`, `recv` and `irq`
-are left out: a logger never sends, and its frames go straight into the ring. Silent unless told
+are left out: a logger never sends, and its frames go straight into the ring. Silent unless set
 otherwise. A silent controller counts no errors, so WARNING also means that it saw some.
 """
 
@@ -128,7 +128,7 @@ class CanSource:
         self._state = state
 
     def _lost(self, n):
-        """Count `n` frames, at least, that found no room in the chip, and tell of them."""
+        """Count `n` frames, at least, that found no room in the chip, and record them."""
         self.counters[7] += n
         self._untold += n
         self._ring.count_lost(self.bus, n)
@@ -139,7 +139,7 @@ class CanSource:
             self._untold = 0
 
     def _revive(self):
-        """Set up a chip that was away or reset; tell since when it may have missed frames."""
+        """Set up a chip that was away or reset; record since when it may have missed frames."""
         self._try_start()
         if self.answers:
             self._lost(0)

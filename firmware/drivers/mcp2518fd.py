@@ -9,7 +9,7 @@ the ring must be a `PolledRing`, which calls it before a record of another kind.
 and tries again once a second.
 
 An object counts only if its stamp lies between that of the newest frame and the chip's time now:
-FIFOCI, which tells how many there are, may be read too large. Places are given back for those
+FIFOCI, which says how many there are, may be read too large. Places are given back for those
 alone; the others count in `doubts`.
 
 Reads carry no CRC though the chip offers one: CRC-16 in bytecode needs some 10 us a byte, 6 ms for

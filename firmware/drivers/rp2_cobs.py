@@ -22,7 +22,7 @@ _W_SNIFFER = const(6)  # address of the DMA's CRC unit: control, then data
 _W_SNIFF = const(7)  # its control word: CRC-32 of reversed bytes, read reversed
 _W_DMA = const(8)  # address of a DMA channel: from, to, how many, control
 _W_COUNT = const(9)  # its control word: read bytes, write them to one place
-_W_VAIN = const(10)  # that place
+_W_DISCARDED = const(10)  # that place
 _W_WORDS = const(11)
 
 _DMA = const(0x50000000)
@@ -206,7 +206,7 @@ class FrameWriter:
         state[_W_SNIFF] = _SNIFF_CRC32 | channel << 1
         state[_W_DMA] = dma
         state[_W_COUNT] = _DMA_COUNT | channel << 11
-        machine.mem32[dma + 4] = uctypes.addressof(state) + 4 * _W_VAIN
+        machine.mem32[dma + 4] = uctypes.addressof(state) + 4 * _W_DISCARDED
         self._state = state
 
     def begin(self, kind, request):

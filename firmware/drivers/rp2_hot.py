@@ -246,7 +246,7 @@ class HotPort:
         return low
 
     def is_unheard(self, buffers):
-        """Tell whether one of `buffers`, full at the last transfer, was called by no pin."""
+        """Return whether one of `buffers`, full at the last transfer, was called by no pin."""
         if len(self._calling) == 1:
             return bool(buffers and self._inputs >> self._calling[0] & 1)
         for i, number in enumerate(self._calling):
@@ -255,7 +255,7 @@ class HotPort:
         return False
 
     def use(self, full, interrupt):
-        """Let RX0BF and RX1BF call the handler and tell it what is full; else INT; else a timer,
+        """Let RX0BF and RX1BF call the handler and show it what is full; else INT; else a timer,
         4,000 times a second. Only while stopped.
         """
         self._calling = self._numbers[1:] if full else self._numbers[:1] if interrupt else ()
@@ -288,11 +288,11 @@ class HotPort:
         machine.mem32[_PRIORITIES] = machine.mem32[_PRIORITIES] & 0xFFFF00FF | priority << 8
 
     def is_stuck(self):
-        """Tell whether the handler has given up because the pins stayed low."""
+        """Return whether the handler has switched itself off because the pins stayed low."""
         return not machine.mem32[_NVIC] & _GPIO_IRQ
 
     def wake(self):
-        """Let the handler try again after it gave up."""
+        """Let the handler try again after it switched itself off."""
         machine.mem32[_NVIC] = _GPIO_IRQ
 
     def n_doubts(self):

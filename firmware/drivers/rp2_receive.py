@@ -56,10 +56,10 @@ def code(r0, r1):
     many gap records are in it, -1 if the ring is full, 2 close it, 3 run the handler.
 
     The handler takes all frames out of the controller and ends when it has seen the pins that
-    call it high. They may rise late after a buffer was given back: only the first look at
+    call it high. They may rise late after a buffer was given back: only the first reading of
     RX0BF and RX1BF is believed, for any further frame RX STATUS is asked. If the pins stay low
     after 16 frames and questions, less where nothing calls it, it switches its interrupt off:
-    `HotPort.is_stuck` tells. r6: the SPI; r7: `hot`.
+    `HotPort.is_stuck` says so. r6: the SPI; r7: `hot`.
     """
     cmp(r0, 1)
     beq(OPEN_NOW)
@@ -347,7 +347,7 @@ def code(r0, r1):
     ldr(r0, [r6, 8])
     bx(lr)
 
-    # Open the block at HEAD at time r1 and tell pending drops in it; r2: records in it, -1 if the
+    # Open the block at HEAD at time r1 and record pending drops; r2: records in it, -1 if the
     # ring is full; r5: the ring's state.
     label(OPEN)
     ldr(r5, [r7, 4 * _H_STATE])

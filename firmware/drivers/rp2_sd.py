@@ -38,10 +38,10 @@ _W_RECEIVE = const(5)
 _W_FF = const(6)  # address of a byte of ones
 _W_SNIFF = const(7)  # address of the sniffer
 _W_SNIFF_TX = const(8)  # control word of the sniffer
-_W_COPY = const(9)  # control word: copy, or read in vain with _DMA_WRITE_RISES taken out
+_W_COPY = const(9)  # control word: copy, or read and discard with _DMA_WRITE_RISES taken out
 _W_SIO = const(10)
 _W_CS = const(11)  # bit of the chip select in the SIO's words
-_W_VAIN = const(12)  # written to by who reads in vain
+_W_DISCARDED = const(12)  # where what is read and discarded goes
 _W_WORDS = const(13)
 
 
@@ -223,7 +223,7 @@ def _receive(w: ptr32, ends: ptr32, to: ptr32, n: int) -> int:
         spi[2] = 0xFF
         copy = w[_W_COPY]
         if int(ends) == 1:
-            ends = ptr32(int(w) + 4 * _W_VAIN)
+            ends = ptr32(int(w) + 4 * _W_DISCARDED)
             copy ^= _DMA_WRITE_RISES
         token = int(_copy_crc(w, ptr32(w[_W_RX])[1] - 512, int(ends), copy))
         while not spi[3] & 4:
@@ -336,7 +336,7 @@ class SdPort:
         _send_start(self._words, token, uctypes.addressof(data) + at)
 
     def is_sending(self):
-        """Tell whether the sector is still on its way."""
+        """Return whether the sector is still on its way."""
         return _is_sending(self._words)
 
     def send_end(self):
@@ -344,7 +344,7 @@ class SdPort:
         return _send_end(self._words)
 
     def is_receiving(self):
-        """Tell whether the sector is still on its way."""
+        """Return whether the sector is still on its way."""
         return _is_receiving(self._words)
 
     def receive_first(self, data, n):

@@ -286,7 +286,7 @@ class SdCard:
             self._stop_ahead()
 
     def _is_over(self, token):
-        """Tell whether a sector has come whole, though the next does not follow as it should."""
+        """Return whether a sector has come whole, though the next does not follow as it should."""
         if token & 0xFF != _TOKEN_READ or self._use_crc:
             self._stop_ahead()
         return token < 0x100 or not self._use_crc
@@ -403,14 +403,14 @@ class SdCard:
         self._shift = 9
         if self._is_v2:
             if port.command(_READ_OCR, 0, 0):
-                raise OSError("the card does not tell its kind")
+                raise OSError("the card does not report its kind")
             if self._take(4)[0] & 0x40:
                 self._shift = 0
         if self._shift and port.command(_SET_BLOCKLEN, 0, SECTOR_BYTES):
             raise OSError("the card refuses sectors of 512 bytes")
         self._set_rate(self._rate_Hz)
         if port.command(_SEND_CSD, 0, 0) or self._wait_token() != _TOKEN_READ:
-            raise OSError("the card does not tell its size")
+            raise OSError("the card does not report its size")
         csd = self._take(18)
         self.read_only = bool(csd[14] & 0x30)
         self.n_sectors = sectors_of(csd)
@@ -423,7 +423,7 @@ class SdCard:
         raise OSError("the card does not start")
 
     def _has_started(self):
-        """Tell the card to start, the first time; tell whether it has."""
+        """Ask the card to start, the first time; return whether it has."""
         port = self._port
         port.command(_APP, 0, 0)
         r1 = port.command(_SEND_OP_COND, 0x4000 if self._is_v2 else 0, 0)
@@ -436,7 +436,7 @@ class SdCard:
 
 
 def sectors_of(csd):
-    """Return the number of sectors of 512 bytes that a CSD register tells; OSError if unknown."""
+    """Return the number of sectors of 512 bytes that a CSD register states; OSError if unknown."""
     version = csd[0] >> 6
     if version == 1:
         return ((csd[7] & 0x3F) << 16 | csd[8] << 8 | csd[9]) + 1 << 10

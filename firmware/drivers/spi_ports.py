@@ -154,7 +154,7 @@ class SdPort:
         return self._receive(memoryview(data), n) if n else 0
 
     def receive_last(self):
-        """End the sector; True, as its CRC is not looked at."""
+        """End the sector; True, as its CRC is not checked."""
         self.exchange(0xFF)
         self.exchange(0xFF)
         return True

@@ -1,13 +1,13 @@
 """The application: brings ring, store, captures and service together and runs one pass at a time.
 
-Capture starts first and needs nothing but memory; the card is looked for afterwards. Whatever
+Capture starts first and needs nothing but memory; the card is mounted afterwards. Whatever
 fails, recording goes on with what is left, and STATUS and the LED say so. Nothing here waits.
 """
 
 import struct
 
 from logger import ring as r
-from logger.onboard import Onboard
+from logger.onboard import OnCarEvents
 from logger.service import Service
 from logger.sessions import Sessions
 from logger.store import OVERWRITE_OLDEST, STOP_WHEN_FULL, Store
@@ -42,7 +42,7 @@ _HEALTH_WRITE_WORST = const(2)
 _POLL_US = const(100_000)
 _HEALTH_US = const(10_000_000)
 _SILENT_US = const(2_000_000)
-_ERRORS_US = const(1_000_000)  # errors that go on are told once in this time
+_ERRORS_US = const(1_000_000)  # errors that go on are reported once in this time
 _BACKLOG = const(24)  # further steps of the store in a pass while blocks wait
 _IDLE_US = const(
     60_000_000
@@ -59,7 +59,7 @@ class App:
         self.store = Store(board.card, board.ring, board.clock, board.device_id)
         self.sessions = Sessions(self.store)
         self.service = Service(self, board.link, board.frame_writer, board.cobs_decode)
-        self.onboard = Onboard(board)
+        self.onboard = OnCarEvents(board)
         self.settings = DEFAULTS
         self.settings_fault = faults.NONE
         self._silent = [False] * len(board.captures)
@@ -217,7 +217,7 @@ class App:
         return self._recording or self._stopping
 
     def is_running(self, boot, nonce):
-        """Tell whether the session is the one being recorded."""
+        """Return whether the session is the one being recorded."""
         return self.is_busy and boot == self.boot and nonce == self.store.nonce
 
     def anchor(self, t_unix_us):

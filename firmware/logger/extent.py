@@ -2,7 +2,7 @@
 cut.
 
 Reads only. It never formats, truncates or repairs; a card without a valid signature is
-refused. Recovery looks at a bounded number of places, whatever the size of the card.
+refused. Recovery reads a bounded number of places, whatever the size of the card.
 """
 
 import binascii
@@ -25,7 +25,7 @@ from slog.layout import (
 
 SECTORS_PER_BLOCK = BLOCK_BYTES // SECTOR_BYTES
 ALIGN_SECTORS = const(8192)  # 4 MiB, the largest erase group of the cards we know
-_N_PLACES = const(16)  # the signature is looked for in the first 64 MiB
+_N_PLACES = const(16)  # the signature is searched in the first 64 MiB
 _MAX_UNREADABLE = const(3)
 _GROUP_BLOCKS = const(16)  # 64 KiB, the smallest erase group
 _NEAR = const(8)  # a torn block is believed to be one if it lies so near to a whole one
@@ -45,7 +45,7 @@ def checked(table, values):
 
 
 def is_checked(table, buf):
-    """Tell whether `buf` starts with a table whose CRC is right."""
+    """Return whether `buf` starts with a table whose CRC is right."""
     n = size(table)
     return struct.unpack_from("<I", buf, n - 4)[0] == binascii.crc32(bytes(buf[: n - 4]))
 
@@ -129,13 +129,13 @@ class Extent:
         return self._sector
 
     def is_whole(self, position):
-        """Tell whether the block at `position` is whole and at its own place."""
+        """Return whether the block at `position` is whole and at its own place."""
         return self._can_read(self.sector_of(position), self._block) and is_block(
             self._block, position
         )
 
     def is_signed(self):
-        """Tell whether the signature is where it was found."""
+        """Return whether the signature is where it was found."""
         self.card.read(self._signature_at, self._sector)
         return bytes(self._sector[:16]) == SIGNATURE_MAGIC and is_checked(SIGNATURE, self._sector)
 
@@ -144,7 +144,7 @@ class Extent:
         return bytes(self._sector) if self._can_read(sector, self._sector) else None
 
     def starts_like(self, sector, view):
-        """Tell whether a sector of the medium starts with the identity and number of a block."""
+        """Return whether a sector of the medium starts with the identity and number of a block."""
         self.card.read(sector, self._sector)
         return self._sector[:CRC] == view[:CRC]
 
@@ -197,15 +197,15 @@ class Extent:
         """Return (position, seq, boot, nonce) of the whole block with the highest seq at some
         offsets, or None.
         """
-        looked = []
+        candidates = []
         for offset in offsets:
             offset %= self.n
             found = self.header(self.first + offset)
             if found is not None:
-                looked.append((found[0], offset) + found[1:])
-        looked.sort()
-        while looked:
-            seq, offset, boot, nonce = looked.pop()
+                candidates.append((found[0], offset) + found[1:])
+        candidates.sort()
+        while candidates:
+            seq, offset, boot, nonce = candidates.pop()
             if self.is_whole(self.first + offset):
                 return (self.first + offset, seq, boot, nonce)
         return None

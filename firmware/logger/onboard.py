@@ -2,8 +2,8 @@
 
 Owns a tap of the ring, and the detectors if the board has a signal table. What they find goes into
 the same ring. Capture and store never wait for it: blocks that were reused before they could be
-watched are told as an event, and so is a table that can't be used or for which there is no memory:
-a board sizes its ring at its start, by whether it has a table then.
+watched are reported as an event, and so is a table that can't be used or that finds no memory: a
+board sizes its ring at its start, by whether it has a table then.
 """
 
 import struct
@@ -19,7 +19,7 @@ _PERIOD_US = const(10_000)  # between two passes, unless more records wait than 
 _LOW = (1 << TIME_BITS) - 1
 
 
-class Onboard:
+class OnCarEvents:
     """Invariant: each record of a session is watched at most once, in order."""
 
     def __init__(self, board):
@@ -47,7 +47,7 @@ class Onboard:
                 self.events = Events(table, self._put)
                 del kept
         except (ImportError, MemoryError, ValueError) as error:
-            self._give_up(error)
+            self._stop_for(error)
 
     def stop(self):
         """Watch what is left, then rest."""
@@ -79,10 +79,10 @@ class Onboard:
         try:
             self.events.scan(tap.block, at, n, hi)
         except Exception as error:  # whatever a detector meets, recording goes on
-            self._give_up(error)
+            self._stop_for(error)
         return n
 
-    def _give_up(self, error):
+    def _stop_for(self, error):
         """Record without events from now on, and say so: 1 memory, 2 anything else."""
         self.events = None
         self._put(ev.TABLE, ev.OFF, 1 if isinstance(error, MemoryError) else 2, 0)

@@ -153,7 +153,7 @@ class Sessions:
 
     def _near(self, back, known, floor, newest):
         """Return the header at a place, or the nearest newer one short of the `known` place, or
-        None. Beyond some places only the first of each erase group is looked at.
+        None. Beyond some places only the first of each erase group is read.
         """
         extent = self._store.extent
         step = 0

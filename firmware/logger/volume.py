@@ -21,7 +21,7 @@ _SAMPLES = const(8)  # sectors of the FAT that are compared, beside the last
 
 
 def is_ours(extent):
-    """Tell whether no file system claims the extent but the one it was prepared with.
+    """Return whether no file system claims the extent but the one it was prepared with.
 
     An extent without a file system is ours. What can't be read is believed: a worn place alone
     must not end a recording.
@@ -63,7 +63,7 @@ def _partition(sector):
 
 
 def _is_listed(extent, directory, n_sectors, cluster, n_bytes):
-    """Tell whether the first cluster of the root directory has a file of this place and size."""
+    """Return whether the first cluster of the root directory has a file of this place and size."""
     wanted = (cluster >> 16, cluster & 0xFFFF, n_bytes)
     for i in range(n_sectors):
         sector = extent.look(directory + i)
@@ -81,7 +81,7 @@ def _is_listed(extent, directory, n_sectors, cluster, n_bytes):
 
 
 def _is_in_one_piece(extent, fat, first, last):
-    """Tell whether each cluster of the file leads to the next: samples of its FAT, and the end."""
+    """Return whether clusters of the file lead to the next: samples of its FAT, and the end."""
     start, end = first // _ENTRIES, last // _ENTRIES
     step = max(1, (end - start) // _SAMPLES)
     for number in tuple(range(start, end, step)) + (end,):

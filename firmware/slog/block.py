@@ -51,8 +51,8 @@ def seal(block, device_id, boot, nonce, seq, position, flags):
 
 
 def is_header(sector, position):
-    """Tell whether `sector` starts like a block that was written for `position`; the CRC is not
-    looked at.
+    """Return whether `sector` starts like a block that was written for `position`; the CRC is not
+    checked.
     """
     magic, version, n_records = struct.unpack_from("<HBB", sector, 0)
     return (
@@ -64,7 +64,7 @@ def is_header(sector, position):
 
 
 def is_block(block, position):
-    """Tell whether `block` is whole and was written for `position`."""
+    """Return whether `block` is whole and was written for `position`."""
     return (
         len(block) == BLOCK_BYTES
         and is_header(block, position)

@@ -90,7 +90,7 @@ def _check(settings):
 
 
 def _is_whole(value):
-    """Tell whether JSON's value is written as a whole number: neither true nor 5e5."""
+    """Return whether JSON's value is written as a whole number: neither true nor 5e5."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 

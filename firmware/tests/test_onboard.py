@@ -7,7 +7,7 @@ import pytest
 from hand_table import Car
 
 from logger.clock import Clock
-from logger.onboard import Onboard
+from logger.onboard import OnCarEvents
 from logger.ring import BlockRing
 from slog import events as ev
 from slog.messages import CONFIG_SIGNALS
@@ -24,7 +24,7 @@ class Board:
         self.ring = BlockRing(n_blocks)
         self.clock = Clock(lambda: self.now_us & 0x3FFFFFFF)
         self.nv = MemoryNv({} if table is None else {CONFIG_SIGNALS: table})
-        self.onboard = Onboard(self)
+        self.onboard = OnCarEvents(self)
         self.n_read = 0
 
     def frame(self, raw, at_us, can_id=0x100):

@@ -114,7 +114,7 @@ def test_the_contract_hash_follows_its_recipe():
     digest.update(b"summary")
     for name, unit, _, extra_unit, _ in event_names.SUMMARY_ITEMS:
         digest.update(f"|{name} {unit} {extra_unit}".encode())
-    digest.update(b"signal table 2")
+    digest.update(b"signal table 3")
     for tag, (name, _, columns) in sorted(table_names.SECTIONS.items()):
         digest.update(f"section {tag} {name}".encode())
         for row, unit, _ in (*columns, *table_names.ROWS.get(tag, ())):

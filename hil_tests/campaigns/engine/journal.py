@@ -1,7 +1,7 @@
 """A card that keeps a journal of every write, and misbehaves exactly as it is set to.
 
 Owns the image of the medium and the list of writes in the order in which the logger asked for
-them. The power-cut engine goes back to any of them; the card campaign looks at what the logger
+them. The power-cut engine goes back to any of them; the card campaign reads what the logger
 made of it.
 """
 

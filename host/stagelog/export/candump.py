@@ -18,7 +18,7 @@ from stagelog.export.files import FrameSink, writing
 from stagelog.model import BRS, ERR, ESI, EXT, FD, RTR, FrameTable
 
 Names: TypeAlias = tuple[NDArray[np.uint8], NDArray[np.int64]]  # of names_of()
-Piece: TypeAlias = tuple[NDArray[np.uint8], NDArray[np.bool_]]  # characters, those in use
+Column: TypeAlias = tuple[NDArray[np.uint8], NDArray[np.bool_]]  # characters, those in use
 
 ROWS = 1 << 15
 _DIGITS = np.array([list(f"{k:04d}".encode()) for k in range(10_000)], np.uint8)
@@ -102,12 +102,12 @@ def candump_text(frames: FrameTable, names: Names) -> bytes:
     return text[np.concatenate([p[1] for p in pieces], axis=1)].tobytes()
 
 
-def _constant(text: bytes, n: int) -> Piece:
+def _constant(text: bytes, n: int) -> Column:
     characters = np.frombuffer(text, np.uint8)
     return np.broadcast_to(characters, (n, len(characters))), np.ones((n, len(text)), bool)
 
 
-def _times(t_us: NDArray[np.int64]) -> list[Piece]:
+def _times(t_us: NDArray[np.int64]) -> list[Column]:
     """Return the pieces of `(0000000012.345678)`: ten digits of seconds or more."""
     t_us = np.maximum(t_us, 0)
     seconds, micros = np.divmod(t_us, 1_000_000)

@@ -356,13 +356,13 @@ def frames_differ(seen, frames):
 def lost_states(seen, meta, bus=0):
     """Return in words which states the tape has longer than a poll and the records have not."""
     rows = seen[(seen["kind"] == tape.STATE) & (seen["bus"] == bus)]
-    told = [(record.t_us, _STATES.get(record.arg)) for record in meta if record.name == "bus"]
+    reported = [(record.t_us, _STATES.get(record.arg)) for record in meta if record.name == "bus"]
     ends_us = np.append(rows["t_us"][1:], np.int64(seen["t_us"][-1]) if len(seen) else 0)
     for row, end_us in zip(rows, ends_us, strict=False):
         t_us, state = int(row["t_us"]), int(row["state"])
         if int(end_us) - t_us <= POLL_us + 2000:
             continue
-        before = [told_state for told_us, told_state in told if told_us <= t_us + POLL_us + 2000]
+        before = [a_state for at_us, a_state in reported if at_us <= t_us + POLL_us + 2000]
         if not before or before[-1] != state:
             return f"state {state} from {t_us} us on is in no record"
     return ""

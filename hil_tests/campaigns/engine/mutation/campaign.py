@@ -101,10 +101,10 @@ def find(case: str) -> Change:
         raise InputError(f"no case {case}", "the form is FILE:INDEX, as a run prints it") from None
 
 
-def run(chosen: dict[str, list[Change]], tell: Callable[[str], None]) -> list[Outcome]:
+def run(chosen: dict[str, list[Change]], report: Callable[[str], None]) -> list[Outcome]:
     """Judge the changes of some areas by two processes, each in a copy of the checkout.
 
-    tell  takes a line for every survivor and every area that is done
+    report  takes a line for every survivor and every area that is done
     """
     known = listed()
     found = {area: Outcome(area, len(changes_in(area))) for area in chosen}
@@ -117,8 +117,8 @@ def run(chosen: dict[str, list[Change]], tell: Callable[[str], None]) -> list[Ou
                 for change, outcome in _judge_in(copy, area, chosen[area], found[area].unchanged):
                     found[area].judged[change] = outcome
                     if outcome == SURVIVED and change.key not in known:
-                        tell(f"{difference(change)}\n")
-                tell(f"{area}: {len(found[area].judged)} judged")
+                        report(f"{difference(change)}\n")
+                report(f"{area}: {len(found[area].judged)} judged")
             finally:
                 copies.append(copy)
 
