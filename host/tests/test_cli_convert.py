@@ -98,6 +98,15 @@ def test_words_that_do_not_fit_together_are_refused(run, here, words, says):
     assert not list(here.glob("x.*"))
 
 
+def test_every_file_that_was_written_is_named(run, here):
+    """MoTeC has two: the samples, and the details beside them."""
+    words = ("convert", "one.slog", "x.ld", "--dbc", "car.dbc")
+    assert json.loads(run(*words, "--json")[1])["out"] == ["x.ld", "x.ldx"]
+    lines = run(*words, "--force")[1].splitlines()
+    sizes = [(here / name).stat().st_size for name in ("x.ld", "x.ldx")]
+    assert lines[0] == f"x.ld  {sizes[0] / 1000:.1f} kB" and lines[1] == f"x.ldx  {sizes[1]} B"
+
+
 def test_one_session_of_two(run, here):
     code, out, _ = run("convert", "two.slog", "x.log", "--session", f"{'ab' * 8}-2", "--json")
     assert code == 0 and json.loads(out)["n_frames"] == 70
