@@ -4,13 +4,16 @@ import json
 from types import SimpleNamespace
 
 import pytest
+from made_replies import reply
 
+from slog import messages as m
 from stagelog import download as download_steps
 from stagelog import flash as flash_package
 from stagelog import ports
 from stagelog.flash import base_image, remote
+from stagelog.replies import Hello, ListedSession
 
-HELLO = {"firmware": 0x010203, "slot": 1, "device_id": b"\x0a\x0b"}
+HELLO = reply(Hello, m.HELLO_REPLY, firmware=0x010203, slot=1, device_id=b"\x0a\x0b")
 
 
 @pytest.fixture
@@ -96,7 +99,10 @@ def erase(run, monkeypatch, tmp_path):
     (tmp_path / "archive").mkdir()
 
     def call(*rows, words=("--yes",)):
-        sessions = [{"boot": boot, "nonce": 7, "running": running} for boot, running, *_ in rows]
+        sessions = [
+            reply(ListedSession, m.LIST_REPLY, boot=boot, nonce=7, running=running)
+            for boot, running, *_ in rows
+        ]
         link = SimpleNamespace(name="C03", list_sessions=lambda: sessions, close=lambda: None)
         monkeypatch.setattr(ports, "open_link", lambda port: link)
         steps = [(s, *row[2:]) for s, row in zip(sessions, rows, strict=True)]

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from stagelog.car import drive
 from stagelog.cli.drive import frames_of
 from stagelog.importers import load_frames
 from stagelog.model import EXT, RTR
@@ -119,6 +120,9 @@ def test_a_drive_is_as_long_as_asked_for(sim):
     first, last = logger.tape["t_us"][[0, -1]].tolist()
     assert facts["n_frames"] == (logger.tape["kind"] == 0).sum() > 100
     assert first < 1_000_000 and 0.5e6 < last - first < 1.1e6
+    # it ends at most 135 bits of 2 us after the car began to send it
+    begun_us = int(drive("light_crest", seed=3, duration_s=1).frames["t_us"][0])
+    assert begun_us < first <= begun_us + 270
 
 
 @pytest.mark.parametrize(

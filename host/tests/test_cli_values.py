@@ -4,11 +4,14 @@ import json
 
 import numpy as np
 import pytest
+from made_replies import reply
 
+from slog.messages import HELLO_REPLY
 from stagelog.blocks import Identity, pack_session
 from stagelog.cli import main
 from stagelog.download import fetch_session, finish_running
 from stagelog.model import FRAME
+from stagelog.replies import Hello
 from stagelog.rig.play import saturated_tape
 from stagelog.rig.tape import read_tape
 from stagelog.rig.target import SimTarget
@@ -56,7 +59,7 @@ def test_drive_says_how_long_it_is(run, tmp_path):
 
 @pytest.mark.parametrize(("slot", "name"), [(0, "A"), (1, "B")])
 def test_flash_names_the_slot(run, monkeypatch, slot, name):
-    hello = {"firmware": 0x010203, "slot": slot, "device_id": b"\x0a\x0b"}
+    hello = reply(Hello, HELLO_REPLY, firmware=0x010203, slot=slot, device_id=b"\x0a\x0b")
     monkeypatch.setattr("stagelog.flash.flash", lambda *_, **__: hello)
     _, facts = run("flash", "PORT", "--yes")
     assert facts == {

@@ -137,15 +137,17 @@ def test_what_is_no_data_frame_of_a_message_leaves_its_value_alone(tmp_path):
 
 
 def test_the_table_of_frames_counts_each_identifier():
-    """0x100 of 11 bits and of 29 bits, and of another bus, are three; a short payload is short."""
+    """0x100 of 11 bits and of 29 bits, and of another bus, are three; a short payload is short.
+
+    They stand by bus and identifier, however they came.
+    """
     view = watch._Frames()
-    view.take(
-        frames((0, 0, 0x100, 0, b"\1\2\3"), (1, 0, 0x100, EXT, b"\xaa"), (2, 0, 0x100, 0, b""))
-    )
-    view.take(frames((3, 1, 0x100, 0, b"\7"), (4, 0, 0x100, 0, b"\xab\xcd")))
+    view.take(frames((0, 1, 0x100, 0, b"\7"), (1, 0, 0x100, EXT, b"\xaa"), (2, 0, 0x7FF, 0, b"")))
+    view.take(frames((3, 0, 0x100, 0, b"\1\2\3"), (4, 0, 0x100, 0, b"\xab\xcd")))
     columns = [list(column.cells) for column in view.table().columns]
     assert list(zip(*columns, strict=True)) == [
-        ("0", "100", "3", "2", "AB CD"),
+        ("0", "100", "2", "2", "AB CD"),
+        ("0", "7FF", "1", "0", ""),
         ("0", "00000100", "1", "1", "AA"),
         ("1", "100", "1", "1", "07"),
     ]

@@ -174,3 +174,56 @@ def test_facts_of_a_logger():
         "firmware": "1.2.3",
         "contract": "0102030405060708",
     }
+
+
+class Part:
+    """A part of which places 4 to 7 of ten are missing; notes what is put."""
+
+    def __init__(self, entry=None):
+        self.entry = entry
+        self.put_places = []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def missing(self):
+        return [4, 5, 6, 7]
+
+    def put(self, position, block):
+        self.put_places.append((position, block[:2]))
+
+    def finish(self, facts):
+        return ("entry", facts)
+
+
+@pytest.mark.parametrize("running", [0, 1])
+def test_a_fetch_counts_what_came_and_what_could_not_be_read(monkeypatch, running):
+    """Places 5 and 7 cannot be read: zeros stand there. Six of ten were here before."""
+    part, opened, seen = Part(), [], []
+    blocks = {4: b"aa" * 2048, 5: None, 6: b"cc" * 2048, 7: None}
+    link = SimpleNamespace(read_blocks=lambda places: ((k, blocks[k]) for k in places))
+    monkeypatch.setattr(
+        download, "PartFile", SimpleNamespace(open=lambda *given: opened.append(given) or part)
+    )
+    session = listed(1, running)
+    done = download.fetch_session(
+        link, session, "folder", {"car": "C03"}, lambda *n: seen.append(n), True
+    )
+    assert opened == [("folder", session, True)]
+    assert part.put_places == [(4, b"aa"), (5, b"\0\0"), (6, b"cc"), (7, b"\0\0")]
+    assert seen == [(7, 10), (8, 10), (9, 10), (10, 10)]
+    assert (done.n_new, done.n_unread, done.entry) == (4, 2, ("entry", {"car": "C03"}))
+    assert done.verdict == (download.SO_FAR if running else download.FETCHED)
+    part.entry = "whole"
+    done = download.fetch_session(link, session, "folder")
+    assert (done.verdict, done.entry, done.n_new, done.n_unread) == (download.HELD, "whole", 0, 0)
+
+
+def test_the_clock_is_sent_in_microseconds():
+    sent = []
+    link = SimpleNamespace(set_time=lambda t_us: sent.append(t_us) or 77)
+    assert download.set_clock(link, lambda: 1_769_000_000_123_456_789) == 77
+    assert sent == [1_769_000_000_123_456]

@@ -45,9 +45,10 @@ def test_settings_go_out_in_pieces_of_1024_bytes():
     link.set_config(1, CONTENT)
     assert script.got == CONTENT
     assert [len(payload) - 9 for *_, payload in script.asked] == [1024, 1024, 452]
-    script, link = with_item(b"")
-    link.set_config(1, b"")
-    assert len(script.asked) == 1
+    for n in (0, m.MAX_CONFIG_BYTES):
+        script, link = with_item(bytes(n))
+        link.set_config(1, bytes(n))
+        assert script.got == bytes(n) and len(script.asked) == max(1, -(-n // 1024))
 
 
 def test_settings_go_on_where_the_logger_wants_them():
