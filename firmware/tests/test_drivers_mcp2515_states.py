@@ -32,6 +32,7 @@ def test_overflow_is_counted_told_and_cleared(flags, n):
     assert (w1 & 0xFF, w1 >> 8 & 0x1FFFFF) == (META_GAP, GAP_CONTROLLER)
     assert int.from_bytes(record[8:12], "little") == n
     assert int.from_bytes(record[12:16], "little") == 100_000, "not the poll before the loss"
+    assert int.from_bytes(record[:4], "little") & 0xFFFFFFF == 200_000, "not its own time"
     rig.poll()
     assert rig.ring.state[COUNT] == 1, "told twice"
 

@@ -220,3 +220,21 @@ def test_a_wrong_digest_ends_its_check(target):
     assert eraser.answer(wrong)["status"] == m.WRONG_DIGEST and not eraser.has_work
     reply = eraser.answer(asked)
     assert (reply["status"], reply["done_pct"]) == (m.PENDING, 0)
+
+
+def test_headers_are_read_after_the_write_that_is_under_way(target):
+    """The card hangs in a write: none is read until that ends, after 10 s at the latest."""
+    eraser, asked = stopped_with_one_session(target)
+    target.app.control(m.CONTROL_START)
+    play(target, SECOND_US // 2)
+    assert eraser.answer(asked)["done_pct"] == 0  # the session is known from now on
+    eraser._check = None
+    target.app.board.card.stalls.append((0, 1 << 40))
+    while not target.app.store.is_writing:
+        play(target, SECOND_US // 100)
+    assert eraser.answer(asked)["status"] == m.PENDING and eraser.has_work
+    target.run_for(SECOND_US)
+    assert target.app.store.is_writing and eraser.answer(asked)["done_pct"] == 0
+    target.app.board.card.stalls.clear()
+    target.run_for(12 * SECOND_US)
+    assert eraser.answer(asked)["status"] == m.OK or not eraser.has_work
