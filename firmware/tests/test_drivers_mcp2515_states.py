@@ -83,6 +83,15 @@ def test_a_controller_that_was_stopped_is_left_alone():
     assert rig.port.mode == 4 and not rig.port.started and rig.ring.state[COUNT] == 0
 
 
+def test_a_bit_rate_that_cannot_be_made_is_no_controller_and_raises_nothing():
+    """Settings are checked before; the capture plane never raises all the same."""
+    rig = Rig()
+    rig.can.set_up({"bitrate_bps": 300_000, "ids": None})
+    rig.can.start(rig.ring)
+    rig.poll()
+    assert not rig.can.answers and not rig.port.started
+
+
 def test_a_chip_whose_filters_cannot_be_set_is_tried_again(monkeypatch):
     rig = Rig()
     rig.can.stop()

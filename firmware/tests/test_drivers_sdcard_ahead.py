@@ -27,6 +27,20 @@ def test_sectors_in_order_are_read_ahead_in_one_transfer():
     assert port.log == ["CMD17"] * 2 + ["CMD18"]
 
 
+@pytest.mark.parametrize(("access", "n_anew"), [(2500, 2), (5000, 11)])
+def test_a_sector_that_is_read_ahead_is_waited_for(access, n_anew):
+    """2 ms, 3,000 bytes at 12 MHz; one that takes longer is read anew, and the one after it, the
+    first of the next transfer, is waited for longer: 40 and 41, then 43, 45.. 59.
+    """
+    port, card = make()
+    numbered(port)
+    port.access = access
+    del port.log[:]
+    for sector in range(40, 60):
+        assert read_sector(card, sector) == sector
+    assert port.log.count("CMD17") == n_anew and card.n_read_errors == 0
+
+
 def test_anything_else_ends_the_reading_ahead():
     port, card = make()
     numbered(port)
