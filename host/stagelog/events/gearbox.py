@@ -37,14 +37,14 @@ class _Columns:
         names = {"gear": r.gear, "target": g.gear_target, "shifting": g.shifting}
         names |= {"rpm": r.engine_speed, "torque": r.engine_torque, "input_rpm": g.input_speed}
         names |= {"output_rpm": g.output_speed, "speed": r.wheel_speed[0]}
-        read = {key: series(name) for key, name in names.items()}
-        known = [pair for pair in read.values() if pair is not None and len(pair[0])]
+        spans = {key: _span(series(name)) for key, name in names.items()}
+        known = [span for span in spans.values() if span is not None]
         self.t_us = None
         if known:
-            start, end = min(p[0][0] for p in known), max(p[0][-1] for p in known)
+            start, end = min(first for first, _ in known), max(last for _, last in known)
             self.t_us = np.arange(start, end + 1, STEP_us)
-        for key, pair in read.items():
-            setattr(self, key, None if pair is None or not len(pair[0]) else self._held(*pair))
+        for key, name in names.items():  # one after the other: of a day each is large
+            setattr(self, key, None if spans[key] is None else self._held(*series(name)))
 
     def _held(self, t_us, values):
         at = np.searchsorted(t_us, self.t_us, side="right") - 1
@@ -55,6 +55,11 @@ class _Columns:
     def lack(self, *names):
         """Return whether one of these signals is missing."""
         return any(getattr(self, name) is None for name in names)
+
+
+def _span(pair):
+    """Return the first and the last time of (t_us, values); None if there is none."""
+    return None if pair is None or not len(pair[0]) else (pair[0][0], pair[0][-1])
 
 
 def _downshifts(c, profile):

@@ -1,5 +1,7 @@
 """The charts of a report: channels over time or over distance, as pyramids the page can zoom."""
 
+from functools import partial
+
 import numpy as np
 
 from stagelog.report.pyramid import build_channel
@@ -12,15 +14,19 @@ KM_STEP = 0.01
 def chart_over_time(chart_id, title, series, stage, limits=()):
     """Return a chart of Series with one unit over the seconds of a stage.
 
+    series  at least one; taken one after the other, for memory
     limits  [(value, "warn" or "bad")] drawn as horizontal lines
     """
-    channels = []
-    for one in series:
-        channel = build_channel(one.t_us, one.values, stage.start_us, stage.end_us, MAX_BINS)
-        channel["bin"] = channel.pop("bin_us") / 1e6
-        channels.append({"name": one.name, **channel})
+    channels = list(map(partial(_channel, stage), series))
+    unit = [channel.pop("unit") for channel in channels][0]
     end_s = (stage.end_us - stage.start_us) / 1e6
-    return _chart(chart_id, title, series[0].unit, "s", end_s, channels, limits)
+    return _chart(chart_id, title, unit, "s", end_s, channels, limits)
+
+
+def _channel(stage, one):
+    channel = build_channel(one.t_us, one.values, stage.start_us, stage.end_us, MAX_BINS)
+    channel["bin"] = channel.pop("bin_us") / 1e6
+    return {"name": one.name, "unit": one.unit, **channel}
 
 
 def chart_over_km(chart_id, title, unit, curves):
@@ -86,13 +92,14 @@ def stage_charts(stage):
     ]
     charts, drawn = [], {}
     for name, title, signals, limits in groups:
-        found = stage.find_all(signals)
-        series = [s for s in found if s.name not in drawn]
-        if series:
+        held = [signal for signal in signals if stage.find(signal) is not None]
+        fresh = [signal for signal in held if signal not in drawn]
+        if fresh:
+            series = map(stage.find, fresh)
             charts.append(chart_over_time(f"c-{name}", title, series, stage, limits))
-            drawn.update({s.name: charts[-1] for s in series})
-        elif found:
-            drawn[found[0].name]["limits"] += _lines(limits)
+            drawn.update(dict.fromkeys(fresh, charts[-1]))
+        elif held:
+            drawn[held[0]]["limits"] += _lines(limits)
     aliases = {
         f"c-alarm-{name}": drawn[alarm.signals[0]]["id"]
         for name, alarm in stage.profile.alarm.items()

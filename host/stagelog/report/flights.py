@@ -27,7 +27,7 @@ def jumps(stage, events):
         t.column("torque at landing", "Nm", 0),
         t.column("confidence", "%", 0),
     ]
-    rows = [_row(stage, number, flight) for number, flight in enumerate(events.flights, 1)]
+    rows = _rows(stage, events.flights)
     edges = ", ".join(f"{g:g}" for g in stage.profile.airborne.landing_severity_g)
     return {
         "id": "jumps",
@@ -40,56 +40,76 @@ def jumps(stage, events):
     }
 
 
-def _row(stage, number, flight):
-    onset_us = flight["onset_us"]
-    landing_us = onset_us + flight["airtime_ms"] * 1000
-    level = SEVERITIES[flight["severity"]]
-    if flight["car_agrees"] is False and level == "good":
-        level = "warn"
-    x_s = stage.seconds(onset_us)
+def _rows(stage, flights):
+    """Return a row for each flight; each signal is looked at once, for all of them."""
+    spans = [(f["onset_us"], f["onset_us"] + f["airtime_ms"] * 1000) for f in flights]
+    landings_us = np.array([landing_us for _, landing_us in spans], np.int64)
     torque = stage.find_valid(stage.profile.roles.engine_torque)
-    cells = (
-        number,
-        stage.km(onset_us),
-        x_s / 60,
-        flight["speed_kmh"],
-        flight["airtime_ms"],
-        flight["peak_g"],
-        flight["severity"],
-        _compression_m_per_s(stage, landing_us),
-        _FLIGHT_MODE[flight["car_agrees"]],
-        _reaction_ms(stage, onset_us, landing_us),
-        torque and float(torque.at(np.array([landing_us]))[0]),
-        flight["confidence_pct"],
-    )
-    return t.row(*cells, level=level, x_s=x_s, chart="c-damper")
+    torques = [None] * len(flights) if torque is None else torque.at(landings_us).tolist()
+    compressions = _compressions_m_per_s(stage, landings_us)
+    reactions = _reactions_ms(stage, spans)
+    rows = []
+    for k, flight in enumerate(flights):
+        onset_us = flight["onset_us"]
+        level = SEVERITIES[flight["severity"]]
+        if flight["car_agrees"] is False and level == "good":
+            level = "warn"
+        x_s = stage.seconds(onset_us)
+        cells = (
+            k + 1,
+            stage.km(onset_us),
+            x_s / 60,
+            flight["speed_kmh"],
+            flight["airtime_ms"],
+            flight["peak_g"],
+            flight["severity"],
+            compressions[k],
+            _FLIGHT_MODE[flight["car_agrees"]],
+            reactions[k],
+            torques[k],
+            flight["confidence_pct"],
+        )
+        rows.append(t.row(*cells, level=level, x_s=x_s, chart="c-damper"))
+    return rows
 
 
-def _reaction_ms(stage, onset_us, landing_us):
-    """Return how long after the onset the car reported airborne, ms; None if it did not."""
+def _reactions_ms(stage, spans):
+    """Return how long after each onset the car reported airborne, ms; None if it did not."""
     name = stage.profile.roles.flight_state
     state = stage.find_valid(name)
     texts = stage.choices(name).items()
     code = next((value for value, text in texts if text.lower() == "airborne"), None)
     if state is None or code is None:
-        return None
-    part = state.within(onset_us - _EARLY_US, landing_us)
-    reported = part.t_us[part.values == code]
-    return (int(reported[0]) - onset_us) / 1000 if len(reported) else None
+        return [None] * len(spans)
+    found = []
+    for onset_us, landing_us in spans:
+        part = state.within(onset_us - _EARLY_US, landing_us)
+        reported = part.t_us[part.values == code]
+        found.append((int(reported[0]) - onset_us) / 1000 if len(reported) else None)
+    return found
 
 
-def _compression_m_per_s(stage, landing_us):
-    """Return the fastest compression of a damper around a landing, m/s."""
-    fastest = []
-    for name in stage.profile.roles.damper:
-        series = stage.find_valid(name)
-        if series is None:
-            continue
+def _compressions_m_per_s(stage, landings_us):
+    """Return the fastest compression of a damper around each landing, m/s."""
+    each = [
+        _compressions_of(stage.find_valid(name), landings_us)
+        for name in stage.profile.roles.damper
+    ]
+    by_landing = zip(*each, strict=True) if each else ([] for _ in landings_us)
+    return [max((v for v in found if v is not None), default=None) for found in by_landing]
+
+
+def _compressions_of(series, landings_us):
+    """Return the fastest compression of one damper around each landing, m/s, or None."""
+    if series is None:
+        return [None] * len(landings_us)
+    found = []
+    for landing_us in landings_us.tolist():
         part = series.within(landing_us - _EARLY_US, landing_us + _LANDING_US)
-        steps_us = np.diff(part.t_us)
-        if len(steps_us):
-            fastest.append(float((np.diff(part.values) / np.maximum(steps_us, 1)).max() * 1000))
-    return max(fastest, default=None)
+        steps_us = np.maximum(np.diff(part.t_us), 1)
+        speeds = np.diff(part.values) / steps_us
+        found.append(float(speeds.max() * 1000) if len(speeds) else None)
+    return found
 
 
 def _lines(flights):

@@ -68,12 +68,12 @@ def _envelope(t_us, values, start_us, bin_us, n_bins):
     high = np.zeros(n_bins)
     present = np.zeros(n_bins, bool)
     if len(t_us):
-        bins = (t_us - start_us) // bin_us
-        first = np.flatnonzero(np.diff(bins, prepend=bins[0] - 1))
-        at = bins[first]
-        low[at] = np.minimum.reduceat(values, first)
-        high[at] = np.maximum.reduceat(values, first)
-        present[at] = True
+        edges = start_us + bin_us * np.arange(n_bins + 1)
+        first = np.searchsorted(t_us, edges)
+        present = first[:-1] < first[1:]
+        first = first[:-1][present]
+        low[present] = np.minimum.reduceat(values, first)
+        high[present] = np.maximum.reduceat(values, first)
     return low, high, present
 
 

@@ -18,7 +18,6 @@ from stagelog.archive import entry_of
 from stagelog.blocks import NO_LOGGER
 from stagelog.dbc import load_database
 from stagelog.decode import Origins, compile_plan, decode
-from stagelog.decode.tables import Decoded, MessageTable
 from stagelog.errors import InputError
 from stagelog.events import (
     Detected,
@@ -32,12 +31,14 @@ from stagelog.events import (
 from stagelog.events.reading import flights_of
 from stagelog.importers import load_frames, sniff
 from stagelog.ledger import Gap, describe
+from stagelog.report.columns import Columns
 from stagelog.report.events import StageEvents
 from stagelog.report.stage import KeyCycle, Stage
 from stagelog.timeline import SOURCE_TEXT, find_boots
 from stagelog.verdict import OPEN_LOG, Verdict, judge_foreign, worst
 
 APART_US = 3_600_000_000  # a log of another recorder that is silent for so long is two
+_PIECE_FRAMES = 1 << 18  # at a time: their memory is small beside that of the signals
 PAUSE_US = 5_000_000  # what is left of the time without power between two key cycles
 
 
@@ -120,12 +121,12 @@ def read_source(paths, profile, dbc, title="", progress=None, buses=()):
     for path in others:
         reading.add_other(path)
     reading.health.mixed = reading.origins.warnings("one signal in this report")
-    decoded = _merge(reading.parts)
+    reading.columns.finish()
     stuck = stuck_spans(reading.found, int(profile.trouble.stuck_s * 1e6))
     flights = [
         (f["onset_us"], f["onset_us"] + f["airtime_ms"] * 1000) for f in flights_of(reading.found)
     ]
-    stage = Stage(decoded, profile, title, reading.key_cycles, stuck, flights)
+    stage = Stage(reading.columns, profile, title, reading.key_cycles, stuck, flights)
     return Source(stage, reading.health, reading.found, table, reading.disagreed)
 
 
@@ -169,7 +170,7 @@ class _Reading:
         self.table = table
         self.digest = hashlib.sha256(table.data).digest()
         self.progress = progress or (lambda share: None)
-        self.parts, self.key_cycles, self.found = [], [], []
+        self.columns, self.key_cycles, self.found = Columns(), [], []
         self.disagreed = None
         self.health = Health()
         self.origins = Origins()
@@ -218,7 +219,7 @@ class _Reading:
             # The car's detectors begin anew with each session, those of the report with each boot.
             is_only = len(boot.sessions) == 1
             alone = run if is_only else Recomputation(self.table.data)
-            for frames in session.iter_frames():
+            for frames in session.iter_frames(_PIECE_FRAMES):
                 self._feed(run, frames, shift_us)
                 if not is_only:
                     alone.feed(_watched(frames, self.bus))
@@ -284,12 +285,10 @@ class _Reading:
     def _feed(self, run, frames, shift_us):
         run.feed(_watched(frames, self.bus))
         self.health.n_frames += len(frames)
-        part = decode(frames, self.plan)
+        part = decode(frames, self.plan, "raw")
         self.health.n_unknown += sum(n for key, n in part.unknown.items() if key not in self.known)
-        for found in part.messages.values():
-            found.t_us += shift_us
         self.origins.add(part)
-        self.parts.append(part)
+        self.columns.add(part, shift_us)
 
     def _add_gap(self, gap: Gap, text, shift_us):
         start = None if gap.t_start_us is None else gap.t_start_us + shift_us
@@ -315,29 +314,3 @@ def _moved(event, shift_us):
     is_takeoff = (event.code, event.state) == (ev.FLIGHT, ev.TAKEN_OFF)
     extra = (event.extra + shift_us) & 0xFFFFFFFF if is_takeoff else event.extra
     return Detected(event.t_us + shift_us, event.code, event.state, event.value, extra)
-
-
-def _merge(parts):
-    """Join decoded parts in order, and release their memory on the way."""
-    whole = Decoded("phys")
-    for name in sorted({name for part in parts for name in part.messages}):
-        tables = [part.messages.pop(name) for part in parts if name in part.messages]
-        whole.messages[name] = tables[0] if len(tables) == 1 else _join(tables)
-    return whole
-
-
-def _join(tables):
-    joined = MessageTable(
-        tables[0].message,
-        np.concatenate([table.t_us for table in tables]),
-        np.concatenate([table.bus for table in tables]),
-    )
-    starts = np.cumsum([0, *(len(table) for table in tables)])
-    for name in dict.fromkeys(name for table in tables for name in table.signals):
-        having = [(t, s) for t, s in zip(tables, starts, strict=False) if name in t.signals]
-        joined.signals[name] = np.concatenate([t.signals[name] for t, _ in having])
-        if len(having) < len(tables) or any(name in t.rows for t, _ in having):
-            joined.rows[name] = np.concatenate(
-                [t.rows.get(name, np.arange(len(t))) + start for t, start in having]
-            )
-    return joined

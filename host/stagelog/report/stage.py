@@ -15,6 +15,7 @@ from stagelog.errors import InputError
 GRID_US = 50_000
 KMH_PER_MS = 3.6
 HOLD_US = 1_000_000  # a value older than this is not valid any more
+_KEPT_BYTES = 32_000_000  # of series that may be asked for again
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,11 @@ class Series:
     values: np.ndarray
     n_out: int = 0
 
+    @property
+    def n_bytes(self):
+        """Return the memory that the arrays take."""
+        return self.t_us.nbytes + self.values.nbytes
+
     def at(self, t_us):
         """Return the newest value at each of `t_us`, NaN before the first."""
         index = np.searchsorted(self.t_us, t_us, side="right") - 1
@@ -34,10 +40,15 @@ class Series:
         found[index < 0] = np.nan
         return found
 
-    def held_s(self):
-        """Return how long each value held, s float64[n]; a gap counts one second at most."""
-        held_us = np.diff(self.t_us, append=self.t_us[-1])
-        return np.minimum(held_us, HOLD_US) / 1e6
+    def held_s(self, where=slice(None)):
+        """Return how long each value held, s float64[n]; a gap counts one second at most.
+
+        where  of these values only: a mask or indices
+        """
+        held_us = np.zeros(len(self.t_us), np.int64)
+        np.subtract(self.t_us[1:], self.t_us[:-1], out=held_us[:-1])
+        np.minimum(held_us, HOLD_US, out=held_us)
+        return held_us[where] / 1e6
 
     def within(self, start_us, end_us):
         """Return the part between two times, or one value if none lies between."""
@@ -72,20 +83,42 @@ class Stage:
         self.decoded = decoded
         self.profile = profile
         self.name = name
-        tables = [table for table in decoded.messages.values() if len(table.t_us)]
-        if not tables:
+        spans = [
+            (int(t_us[0]), int(t_us[-1]))
+            for t_us in (table.t_us for table in decoded.messages.values())
+            if len(t_us)
+        ]
+        if not spans:
             raise InputError("the log holds no message of the DBC", "check --dbc and --profile")
-        self.start_us = min(int(table.t_us[0]) for table in tables)
-        self.end_us = max(int(table.t_us[-1]) for table in tables)
+        self.start_us = min(first for first, _ in spans)
+        self.end_us = max(last for _, last in spans)
         self.key_cycles = tuple(key_cycles) or (KeyCycle(self.start_us, self.end_us),)
         self._stuck, self._flights = stuck, flights
-        self._found = {}
+        self._kept = {}  # (name, which values): Series or None, the last used last
 
     def find(self, name):
         """Return the Series of a signal, or None if the log does not hold it."""
-        if name not in self._found:
-            self._found[name] = self._find(name)
-        return self._found[name]
+        return self._keep((name, "all"), lambda: self._find(name))
+
+    def _keep(self, key, make):
+        """Return what `make` returns; what was used lately is not made again."""
+        if key in self._kept:
+            series = self._kept.pop(key)
+        else:
+            self._forget()
+            series = make()
+        self._kept[key] = series
+        return series
+
+    def _forget(self):
+        """Let go of what was not used for longest, down to _KEPT_BYTES."""
+        held = {key: one.n_bytes for key, one in self._kept.items() if one is not None}
+        total = sum(held.values())
+        for key, n_bytes in held.items():
+            if total <= _KEPT_BYTES:
+                return
+            del self._kept[key]
+            total -= n_bytes
 
     def _find(self, name):
         try:
@@ -106,7 +139,10 @@ class Stage:
 
         None if the log does not hold it or nothing of it is valid.
         """
-        series = self.find(name)
+        return self._keep((name, "valid"), lambda: self._find_valid(name))
+
+    def _find_valid(self, name):
+        series = self._kept.get((name, "all")) or self._find(name)
         if series is None:
             return None
         signal, values = self._signal(series.name), series.values
@@ -121,8 +157,11 @@ class Stage:
             return series
         if not good.any():
             return None
-        n_out = int(len(good) - good.sum())
-        return Series(series.name, series.unit, series.t_us[good], values[good], n_out)
+        name, unit, t_us = series.name, series.unit, series.t_us
+        del series  # of a day there is not room for all of them twice
+        values = values[good]
+        t_us = t_us[good]
+        return Series(name, unit, t_us, values, int(len(good) - good.sum()))
 
     def find_all(self, names):
         """Return the Series of those signals that the log holds."""

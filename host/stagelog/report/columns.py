@@ -1,0 +1,126 @@
+"""Signals of a whole day in little memory: raw integers and steps of time, made into values when
+they are asked for.
+
+Takes decoded parts in order and keeps of each what it needs: raw values in the type that the
+decoder gives them, times as differences in the smallest type that holds them. The values are those
+of one decoding of everything, to the bit.
+"""
+
+from dataclasses import dataclass, field
+from weakref import WeakValueDictionary
+
+import numpy as np
+
+
+@dataclass(slots=True)
+class Steps:
+    """Times: the first, then int64 differences, kept in fewer bytes where they fit."""
+
+    first: int
+    steps: np.ndarray
+
+    @classmethod
+    def of(cls, t_us):
+        """Return Steps of int64[n], n > 0."""
+        steps = np.diff(t_us)
+        if len(steps) and steps.min() >= 0:
+            steps = steps.astype(np.min_scalar_type(int(steps.max())))
+        return cls(int(t_us[0]), steps)
+
+    def __len__(self):
+        return len(self.steps) + 1
+
+    def put(self, out):
+        """Write the times to int64[n]."""
+        out[0] = self.first
+        np.cumsum(self.steps, out=out[1:])
+        out[1:] += self.first
+
+
+@dataclass(slots=True)
+class Column:
+    """One message: as decode.MessageTable, of parts in order.
+
+    times    [Steps], one a part
+    signals  {name: [(part, raw values, rows of the part or None)]}
+    """
+
+    message: object
+    times: list = field(default_factory=list)
+    signals: dict = field(default_factory=dict)
+    _made: WeakValueDictionary = field(default_factory=WeakValueDictionary)
+
+    def __len__(self):
+        return sum(map(len, self.times))
+
+    @property
+    def t_us(self):
+        """Return the times of all frames, int64[n]; not to be written to."""
+        return self._times(range(len(self.times)))
+
+    def series(self, name):
+        """Return (t_us int64[k], values float64[k]) of one signal."""
+        held = self.signals[name]
+        if all(rows is None for _, _, rows in held):
+            t_us = self._times([part for part, _, _ in held])
+        else:
+            parts = [(self._times([part]), rows) for part, _, rows in held]
+            t_us = np.concatenate([t if rows is None else t[rows] for t, rows in parts])
+        return t_us, self._values(name)
+
+    def _times(self, parts):
+        """Return the times of some parts; one array for all who use them at the same time."""
+        key = tuple(parts)
+        out = self._made.get(key)
+        if out is None:
+            chosen = [self.times[part] for part in key]
+            out = self._made[key] = np.empty(sum(map(len, chosen)), np.int64)
+            at = 0
+            for each in chosen:
+                each.put(out[at : at + len(each)])
+                at += len(each)
+        return out
+
+    def _values(self, name):
+        """Return physical values as decode.engine calculates them."""
+        held = self.signals[name]
+        signal = self.message.signal(name)
+        out = np.empty(sum(len(raw) for _, raw, _ in held))
+        at = 0
+        for _, raw, _ in held:
+            np.multiply(raw, np.float64(signal.scale), out=out[at : at + len(raw)])
+            at += len(raw)
+        if signal.offset:
+            out += signal.offset
+        return out
+
+
+class Columns:
+    """All messages: as decode.Decoded, of parts decoded in mode "raw"."""
+
+    def __init__(self):
+        self.messages = {}
+
+    def add(self, part, shift_us):
+        """Take a part; its times are shifted by `shift_us`."""
+        for name, table in part.messages.items():
+            if not len(table):
+                continue
+            column = self.messages.setdefault(name, Column(table.message))
+            number = len(column.times)
+            column.times.append(Steps.of(table.t_us + shift_us))
+            for signal, raw in table.signals.items():
+                held = column.signals.setdefault(signal, [])
+                held.append((number, raw, table.rows.get(signal)))
+
+    def finish(self):
+        """Bring the messages in the order of their names, however the parts came."""
+        self.messages = {name: self.messages[name] for name in sorted(self.messages)}
+
+    def series(self, name):
+        """Return (t_us, values) of `Message.Signal` or of a signal name, as Decoded does."""
+        message, _, signal = name.rpartition(".")
+        for column in self.messages.values():
+            if signal in column.signals and message in ("", column.message.name):
+                return column.series(signal)
+        raise KeyError(name)

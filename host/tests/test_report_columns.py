@@ -1,0 +1,100 @@
+"""The report's columns: the values of one decoding of everything, to the bit, in less memory."""
+
+import numpy as np
+import pytest
+
+from stagelog.car import drive
+from stagelog.dbc import load_database
+from stagelog.decode import compile_plan, decode
+from stagelog.profile import dbc_file, load_profile
+from stagelog.report import stage as stage_of
+from stagelog.report.columns import Columns, Steps
+from stagelog.report.stage import Stage
+
+
+@pytest.fixture(scope="module")
+def plan():
+    return compile_plan(load_database(dbc_file(load_profile())))
+
+
+@pytest.fixture(scope="module")
+def frames():
+    """Return 20 s of the car with frames cut short, and with 9 s of nothing but damper frames."""
+    frames = drive("stage", seed=4, duration_s=20).frames.copy()
+    frames["n_bytes"][::97] = np.minimum(frames["n_bytes"][::97], 3)
+    t_us = frames["t_us"]
+    return frames[(t_us < 5_000_000) | (t_us > 14_000_000) | (frames["can_id"] == 0x90)]
+
+
+def columns_of(frames, plan, cuts, shift_us=0):
+    columns = Columns()
+    for piece in np.split(frames, cuts):
+        columns.add(decode(piece, plan, "raw"), shift_us)
+    columns.finish()
+    return columns
+
+
+@pytest.mark.parametrize("n_cuts", [0, 1, 40])
+def test_values_and_times_are_those_of_one_decoding(plan, frames, n_cuts):
+    cuts = np.sort(np.random.default_rng(n_cuts).integers(0, len(frames), n_cuts))
+    whole = decode(frames, plan)
+    columns = columns_of(frames, plan, cuts)
+    assert list(columns.messages) == sorted(whole.messages)
+    n_signals = 0
+    for name, table in whole.messages.items():
+        assert np.array_equal(columns.messages[name].t_us, table.t_us)
+        for signal in table.signals:
+            t_us, values = table.series(signal)
+            found_us, found = columns.series(f"{name}.{signal}")
+            assert found.dtype == np.float64 and found_us.dtype == np.int64
+            assert np.array_equal(found_us, t_us), signal
+            assert np.array_equal(found, values, equal_nan=True), signal
+            n_signals += len(values) > 0
+    assert n_signals > 100
+    assert any(len(table.rows) for table in whole.messages.values())  # multiplexed, short
+
+
+def test_a_day_takes_a_quarter_of_the_decoded_memory(plan, frames):
+    whole = decode(frames, plan)
+    decoded = sum(
+        table.t_us.nbytes + sum(values.nbytes for values in table.signals.values())
+        for table in whole.messages.values()
+    )
+    kept = 0
+    for column in columns_of(frames, plan, [len(frames) // 2]).messages.values():
+        kept += sum(times.steps.nbytes for times in column.times)
+        kept += sum(raw.nbytes for held in column.signals.values() for _, raw, _ in held)
+    assert kept < decoded / 4
+
+
+# By hand: first, then differences in the smallest type that holds the largest of them.
+@pytest.mark.parametrize(
+    ("t_us", "dtype"),
+    [
+        ([7], np.int64),
+        ([5, 5, 260], np.uint8),
+        ([5, 65_540, 65_541], np.uint16),
+        ([1 << 41, (1 << 41) + 65_536], np.uint32),
+        ([0, 1 << 33], np.uint64),
+        ([10, 4, 6], np.int64),  # times that go back stay as they are
+    ],
+)
+def test_steps_give_the_times_again(t_us, dtype):
+    steps = Steps.of(np.array(t_us, np.int64))
+    out = np.empty(len(t_us), np.int64)
+    steps.put(out)
+    assert out.tolist() == t_us and len(steps) == len(t_us)
+    assert steps.steps.dtype == dtype
+
+
+def test_series_that_were_let_go_are_the_same_again(plan, frames, monkeypatch):
+    monkeypatch.setattr(stage_of, "_KEPT_BYTES", 0)
+    stage = Stage(columns_of(frames, plan, [1000]), load_profile())
+    first = stage.find_valid("DmpPosFL")
+    assert stage.find_valid("DmpPosFL") is first  # the last one is kept
+    values, t_us = first.values.copy(), first.t_us.copy()
+    stage.find_valid("EngSpd")
+    again = stage.find_valid("DmpPosFL")
+    assert again is not first
+    assert np.array_equal(again.values, values) and np.array_equal(again.t_us, t_us)
+    assert stage.find("NoSuchSignal") is None and stage.find_valid("NoSuchSignal") is None
