@@ -7,7 +7,7 @@ several loggers.
 
 import hashlib
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -28,6 +28,7 @@ from stagelog.events import (
     find_window,
     load_events,
 )
+from stagelog.events.beside import PIECE_FRAMES, Beside
 from stagelog.events.reading import flights_of
 from stagelog.importers import load_frames, sniff
 from stagelog.ledger import Gap, describe
@@ -38,7 +39,6 @@ from stagelog.timeline import SOURCE_TEXT, find_boots
 from stagelog.verdict import OPEN_LOG, Verdict, judge_foreign, worst
 
 APART_US = 3_600_000_000  # a log of another recorder that is silent for so long is two
-_PIECE_FRAMES = 1 << 18  # at a time: their memory is small beside that of the signals
 PAUSE_US = 5_000_000  # what is left of the time without power between two key cycles
 
 
@@ -194,16 +194,18 @@ class _Reading:
                 f"sessions of {len(devices)} loggers: {', '.join(devices)}", "name one car's logs"
             )
         total = sum(session.n_frames for session in sessions) or 1
-        for boot in boots:
-            self._add_boot(boot, accounts, total)
+        jobs = [boot.sessions for boot in boots]
+        choose = partial(_watched, bus=self.bus)
+        with Beside(jobs, self.table.data, choose, total, self.progress) as beside:
+            for number, boot in enumerate(boots):
+                self._add_boot(boot, accounts, partial(beside.result, number))
 
-    def _add_boot(self, boot, accounts, total):
+    def _add_boot(self, boot, accounts, detected):
         start_us = min(session.t_first_us for session in boot.sessions)
         unix_us = boot.timeline.to_unix_us(start_us) if boot.timeline else None
         shift_us = self._open(start_us, boot.t_last_us, boot.boot, unix_us)
         if boot.timeline:
             self.health.clock = SOURCE_TEXT.get(boot.timeline.source, "")
-        run = Recomputation(self.table.data)
         for session in boot.sessions:
             ledger = accounts[session].ledger
             if session.device_id == NO_LOGGER:
@@ -216,16 +218,12 @@ class _Reading:
                 m.values["sha256_head"] for m in session.decoded_meta(META_HASH) if m.arg == 2
             ]
             self.health.same_table &= all(self.digest.startswith(head) for head in heads)
-            # The car's detectors begin anew with each session, those of the report with each boot.
-            is_only = len(boot.sessions) == 1
-            alone = run if is_only else Recomputation(self.table.data)
-            for frames in session.iter_frames(_PIECE_FRAMES):
-                self._feed(run, frames, shift_us)
-                if not is_only:
-                    alone.feed(_watched(frames, self.bus))
-                self.progress(self.health.n_frames / total)
-            self._compare(session, ledger, boot.timeline, alone.events, shift_us)
-        self.found += [_moved(event, shift_us) for event in run.events]
+            for frames in session.iter_frames(PIECE_FRAMES):
+                self._decode(frames, shift_us)
+        found = detected()
+        for session, alone in zip(boot.sessions, found.alone, strict=True):
+            self._compare(session, accounts[session].ledger, boot.timeline, alone, shift_us)
+        self.found += [_moved(event, shift_us) for event in found.whole]
 
     def _compare(self, session, ledger, timeline, found, shift_us):
         """Compare the events that the car recorded in a session with those of its frames."""
@@ -267,7 +265,8 @@ class _Reading:
             epoch = start_us if is_absolute else None
             shift_us = self._open(start_us, end_us, None, epoch)
             run = Recomputation(self.table.data)
-            self._feed(run, part, shift_us)
+            run.feed(_watched(part, self.bus))
+            self._decode(part, shift_us)
             self.found += [_moved(event, shift_us) for event in run.events]
 
     def _open(self, start_us, end_us, boot, unix_us):
@@ -282,8 +281,7 @@ class _Reading:
         self.key_cycles.append(KeyCycle(at_us, end_us + shift_us, boot, unix_us, off_us))
         return shift_us
 
-    def _feed(self, run, frames, shift_us):
-        run.feed(_watched(frames, self.bus))
+    def _decode(self, frames, shift_us):
         self.health.n_frames += len(frames)
         part = decode(frames, self.plan, "raw")
         self.health.n_unknown += sum(n for key, n in part.unknown.items() if key not in self.known)
