@@ -4,12 +4,22 @@ import hashlib
 import json
 import os
 
+import numpy as np
 import pytest
 
-from stagelog.archive import Entry, find_session, find_unlisted, load_manifest, superseded
+from stagelog.archive import (
+    Entry,
+    find_session,
+    find_unlisted,
+    load_manifest,
+    safe_name,
+    superseded,
+)
 from stagelog.archive.manifest import MANIFEST, SCHEMA, put_entry, sha256_of
 from stagelog.archive.part import PartFile
-from stagelog.errors import DeviceError, InputError
+from stagelog.blocks import Identity, pack_session, seal
+from stagelog.errors import DeviceError, InputError, OutputError
+from stagelog.model import FRAME
 from stagelog.replies import ListedSession
 
 
@@ -156,3 +166,51 @@ def test_a_session_that_no_card_can_hold_is_refused(tmp_path, more):
         PartFile.open(tmp_path, listed(**more))
     with PartFile.open(tmp_path, listed(n_blocks=6, position=9)) as part:
         assert part.missing() == [9, 4, 5, 6, 7, 8]
+
+
+def three_blocks():
+    """Return the blocks of the session that `listed` names, at places 4 to 6."""
+    frames = np.zeros(600, FRAME)
+    frames["t_us"] = np.arange(600) * 500
+    blocks = pack_session(frames, Identity("ab" * 8, 1, 7), first_seq=100)
+    assert len(blocks) == 3
+    blocks[:, 24:28] = (4 + np.arange(3, dtype="<u4")).view("u1").reshape(3, 4)
+    seal(blocks)
+    return [block.tobytes() for block in blocks]
+
+
+def test_a_place_that_was_bad_may_become_good(tmp_path):
+    blocks = three_blocks()
+    with PartFile.open(tmp_path, listed()) as part:
+        assert not part.put(5, bytes(4096))
+        assert (part.n_bad, part.n_held, part.missing()) == (1, 0, [4, 6])
+        assert part.put(5, blocks[1]) and part.put(4, blocks[0])
+        assert (part.n_bad, part.n_held, part.missing()) == (0, 2, [6])
+        for place, block in ((7, blocks[0]), (5, blocks[1][:-1])):
+            with pytest.raises(ValueError):
+                part.put(place, block)
+        with pytest.raises(OutputError, match="1 of 3 blocks missing"):
+            part.finish()
+
+
+def test_a_session_of_which_no_block_can_be_read_is_not_finished(tmp_path):
+    with PartFile.open(tmp_path, listed()) as part:
+        for place in (4, 5, 6):
+            part.put(place, bytes(4096))
+        assert part.missing() == []
+        with pytest.raises(OutputError, match="3 of 3 blocks missing"):
+            part.finish()
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("a" * 63 + ".b", "a" * 63),
+        ("com9", "com9_"),
+        ("LPT0.txt", "LPT0.txt_"),
+        ("com10", "com10"),
+        ("nul.tar.gz", "nul.tar.gz_"),
+    ],
+)
+def test_names_that_windows_reserves_or_cuts(text, name):
+    assert safe_name(text) == name

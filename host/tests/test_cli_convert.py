@@ -231,6 +231,17 @@ def test_a_strip_has_the_signals_that_it_names(run, here, drawn):
     assert (facts["out"], facts["n_samples"], facts["warnings"]) == ("x.svg", 900, [])
 
 
+def test_a_signal_of_two_buses_has_two_lines_with_their_names(run, here, drawn):
+    lines = [f"({k}.000000) can{k % 2} 100#0700640000000000\n" for k in range(9)]
+    (here / "two.log").write_text("".join(lines))
+    words = ("plot", "two.log", "--dbc", "car.dbc", "-o", "x.svg", "--strip", "EngTemp")
+    code, _, err = run(*words)
+    assert code == 0 and "Engine comes on buses 0 and 1" in err
+    assert drawn[0][0] == [[("EngTemp@bus0", "degC", 5), ("EngTemp@bus1", "degC", 4)]]
+    run(*words, "--force", "--bus", "1")
+    assert drawn[1][0] == [[("EngTemp", "degC", 4)]]
+
+
 def test_a_strip_without_data_is_no_reason_to_draw_nothing(run, here, drawn):
     words = ("plot", "one.slog", "--dbc", "car.dbc", "-o", "x.svg")
     code, out, _ = run(*words, "--strip", "Gearbox.EngSpd", "--strip", "EngTemp")

@@ -67,7 +67,7 @@ def test_flash_names_the_slot(run, monkeypatch, slot, name):
         "port": "PORT",
         "slot": name,
         "firmware": "1.2.3",
-        "device_id": "0a0b",
+        "device_id": "0a0b000000000000",
     }
 
 

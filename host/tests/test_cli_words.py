@@ -4,6 +4,7 @@ Logs are made here; what must be printed is worked out by hand.
 """
 
 import json
+import re
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -19,6 +20,7 @@ from stagelog.blocks import Identity, pack_session, seal
 from stagelog.card import prepare_raw
 from stagelog.cli import replay
 from stagelog.cli import report as report_verb
+from stagelog.errors import InputError
 from stagelog.model import EXT, FRAME
 from stagelog.replay.player import Report
 from stagelog.replies import Hello, ListedSession
@@ -67,6 +69,15 @@ def test_verify_of_several_logs_counts_the_bad_ones(run, here):
         f"  bus 0: {account}",
         "  COMPLETE: every frame that was seen is here",
     ]
+
+
+def test_verify_counts_what_is_held_and_what_is_missing(run, here):
+    """A block has 252 records at most: what is not held is missing."""
+    (here / "hole.slog").write_bytes(np.delete(session(), 4, 0).tobytes())
+    _, out, _ = run("verify", "hole.slog")
+    held = re.search(r"3,000 seen = 3,000 stored .*; ([\d,]+) held, (\d+) missing", out)
+    n_missing = int(held[2])
+    assert held[1] == f"{3000 - n_missing:,}" and 240 < n_missing <= 252
 
 
 def test_verify_shows_fifty_gaps_unless_all_are_asked_for(run, here):
@@ -160,6 +171,21 @@ def test_info_of_a_foreign_log(run, here):
     assert facts["t_first_unix_us"] == (500_000 if "stamps" in facts["clock"] else None)
 
 
+def test_info_counts_over_all_pieces_of_a_log(run, here):
+    """20,000 lines of 45 bytes are read in two pieces; each fourth frame is of another number."""
+    lines = [
+        f"({1_700_000_000 + k / 1000:.6f}) can0 {0x100 + (k % 4 == 0):03X}#0700640000000000\n"
+        for k in range(20_001)
+    ]
+    (here / "long.log").write_text("".join(lines))
+    facts = json.loads(run("info", "long.log", "--ids", "--json")[1])["logs"][0]
+    assert [(row["can_id"], row["n_frames"]) for row in facts["ids"]] == [
+        ("100", 15_000),
+        ("101", 5_001),
+    ]
+    assert facts["buses"][0] == {"bus": 0, "n_frames": 20_001, "rate_Hz": 1000.05, "n_ids": 2}
+
+
 def test_info_lists_identifiers_of_a_session_by_bus(run, here):
     """0x100 on bus 0 for 3 s, 0x18FEF100 of 29 bits once in ten times on bus 1."""
     frames = frames_of(3001)
@@ -190,7 +216,7 @@ def test_info_lists_the_loggers_own_records(run, here):
 def test_dbc_show_has_a_line_for_each_signal(run, here):
     (here / "x.dbc").write_text(
         "BU_: E\nBO_ 256 Engine: 8 E\n"
-        ' SG_ Oil : 0|8@1+ (1,-40) [0|0] "degC" E\n SG_ Spd : 8|16@1+ (0.25,0) [0|0] "rpm" E\n'
+        ' SG_ Oil : 0|8@1+ (1,-40) [0|0] "degC" E\n SG_ Spd : 8|16@1+ (0.25,10) [0|0] "rpm" E\n'
         f'BO_ {0x98FEF100} Wide: 8 E\n SG_ W : 0|8@1+ (1,0) [0|0] "" E\n'
         'BA_DEF_ BO_ "GenMsgCycleTime" INT 0 1000;\nBA_DEF_DEF_ "GenMsgCycleTime" 0;\n'
         'BA_ "GenMsgCycleTime" BO_ 256 10;\n'
@@ -199,7 +225,7 @@ def test_dbc_show_has_a_line_for_each_signal(run, here):
     assert lines == [
         ["id", "message", "cycle", "signal", "unit", "conversion"],
         ["100", "Engine", "10", "ms", "Oil", "degC", "x", "1", "-40"],
-        ["100", "Engine", "10", "ms", "Spd", "rpm", "x", "0.25"],
+        ["100", "Engine", "10", "ms", "Spd", "rpm", "x", "0.25", "+10"],
         ["18FEF100", "Wide", "W", "x", "1"],
     ]
     rows = json.loads(run("dbc", "show", "x.dbc", "S*", "--json")[1])["signals"]
@@ -283,6 +309,28 @@ def test_a_replay_takes_the_part_that_is_asked_for(run, here, monkeypatch):
     assert code == 0 and got == facts["replay"]["n_sent"] and got in (20, 21)
     assert facts["replay"]["bound_us"] == 5e6 and facts["priority"].startswith("normal priority")
     assert facts["replay"]["duration_s"] == pytest.approx(0.005, abs=0.1)
+
+
+def test_every_word_reaches_the_schedule(run, here, monkeypatch):
+    import stagelog.replay as player
+
+    asked = []
+
+    def make_schedule(frames, **given):
+        asked.append(given)
+        raise InputError("enough")
+
+    monkeypatch.setattr(player, "make_schedule", make_schedule)
+    words = ("--speed", "4", "--from", "0.01", "--to", "0.03", "--id", "100", "--id", "200-2FF")
+    words += ("--only-bus", "0", "--max-gap", "0.5", "--loop", "3")
+    run("replay", "good.slog", "--bus", "virtual:words", *words)
+    run("replay", "good.slog", "--closed-loop")
+    given = {"speed": 4.0, "start_s": 0.01, "stop_s": 0.03, "ids": ("100", "200-2FF")}
+    usual = {"speed": 1.0, "start_s": None, "stop_s": None, "ids": ()}
+    assert asked == [
+        given | {"buses": (0,), "max_gap_s": 0.5, "n_loops": 3},
+        usual | {"buses": (), "max_gap_s": None, "n_loops": 1},
+    ]
 
 
 @pytest.mark.parametrize(("n_loops", "code"), [(1, 130), (0, 0)])

@@ -85,6 +85,13 @@ def test_no_board_or_two_boards_are_not_guessed(tmp_path, drive):
         write_uf2(IMAGE, roots=[tmp_path / "media"])
 
 
+def test_a_drive_of_another_boot_loader_is_left_alone(tmp_path):
+    (tmp_path / "INFO_UF2.TXT").write_text("UF2 Bootloader\nModel: RPX Board\n")
+    with pytest.raises(DeviceError, match="not the drive"):
+        write_uf2(IMAGE, drive=tmp_path)
+    assert not (tmp_path / "image.uf2").exists()
+
+
 def test_another_drive_is_left_alone(tmp_path):
     with pytest.raises(DeviceError, match="not the drive"):
         write_uf2(IMAGE, drive=tmp_path)
@@ -116,6 +123,16 @@ def test_an_esp32_is_erased_and_written_by_the_tool(tmp_path):
         "['--chip', 'esp32', '--port', '/dev/ttyUSB7', 'write_flash', '--erase-all', '0x1000']"
     )
     assert (tmp_path / "called.image").read_bytes() == b"\xe9image"
+
+
+@pytest.mark.parametrize(
+    ("chip", "offset"),
+    [("esp32", "0x1000"), ("esp32s2", "0x1000"), ("esp32s3", "0x0"), ("esp32c3", "0x0")],
+)
+def test_the_image_of_every_chip_has_its_offset(tmp_path, chip, offset):
+    """By Espressif's boot loaders: 0x1000 on ESP32 and S2, 0 on later chips."""
+    write_esp(b"x", "P", chip, tool(tmp_path, FAKE_TOOL))
+    assert (tmp_path / "called").read_text().endswith(f"'{offset}']")
 
 
 def test_what_the_tool_says_is_told(tmp_path):

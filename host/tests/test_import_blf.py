@@ -94,7 +94,7 @@ def can_body(channel=1, flags=0, dlc=2, can_id=0x123, data=b"\x01\x02"):
 
 def fd_body(flags=0, fd=1, dlc=9, n=12, data=bytes(range(64))):
     body = struct.pack("<HBBLLBBBBL64sL", 2, flags, dlc, 0x123, 0, 0, fd, n, 0, 0, data, 0)
-    assert len(body) == 88 and body[13] == fd and body[20] == 0
+    assert len(body) == 88 and body[13] == fd
     return body
 
 
@@ -199,3 +199,40 @@ def test_an_object_that_is_cut_off_at_the_end_is_damage(read):
 def test_buses_are_named_by_their_channels(read):
     log = read(made(1, can_body(channel=3)), made(1, can_body(channel=1)))
     assert log.frames["bus"].tolist() == [2, 0] and list(log.ifaces) == ["can0", "can1", "can2"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        (1, can_body(dlc=2, data=b"\xff" * 8)),
+        (100, fd_body(dlc=2, n=2, data=b"\xff" * 64)),
+        (101, fd64_body(dlc=2, n=2, data=b"\xff" * 12)),
+    ],
+)
+def test_bytes_behind_a_payload_are_zero(read, kind, body):
+    (frame,) = read(made(kind, body)).frames
+    assert frame["data"][:2].tolist() == [255, 255] and not frame["data"][2:].any()
+
+
+def container(stream):
+    """Return a container of a stream, filled with as many bytes as its size leaves over 4."""
+    body = struct.pack("<H6xL4x", 0, len(stream)) + stream
+    found = struct.pack("<4sHHLL", b"LOBJ", 16, 1, 16 + len(body), 10) + body
+    return found + bytes(len(found) % 4)
+
+
+def header(start, n_objects=0):
+    head = struct.pack("<4sLBBBBBBBB", b"LOGG", 144, 0, 0, 0, 0, 2, 6, 8, 1)
+    return (head + struct.pack("<QQLL8H8H", 0, 0, n_objects, 0, *start, *start)).ljust(144, b"\0")
+
+
+@pytest.mark.parametrize("cut", [48, 49, 50, 51])
+def test_a_stream_goes_on_in_the_next_container(tmp_path, cut):
+    """Wherever the stream was cut: 0 to 3 bytes fill the first container. Start: .345 s."""
+    stream = made(1, can_body()) + made(1, can_body(dlc=1), 9_000)
+    path = tmp_path / "x.blf"
+    start = (*START[:-1], 345)
+    path.write_bytes(header(start, 2) + container(stream[:cut]) + container(stream[cut:]))
+    log = load_frames(path)
+    assert log.diagnostics.ok and log.frames["dlc"].tolist() == [2, 1]
+    assert (log.frames["t_us"] - START_us).tolist() == [345_005, 345_009]
