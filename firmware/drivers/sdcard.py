@@ -8,13 +8,15 @@ Nothing allocates per block.
 Source: SD Physical Layer Simplified Specification 6.00, chapter 7.
 """
 
-from slog.layout import SECTOR_BYTES, const
-
-WRITE_DONE = const(0)
-WRITE_BUSY = const(1)
-ERROR_REJECTED = const(-1)
-ERROR_ABSENT = const(-3)
-ERROR_READ_ONLY = const(-4)
+from slog.layout import (
+    ERROR_ABSENT,
+    ERROR_READ_ONLY,
+    ERROR_REJECTED,
+    SECTOR_BYTES,
+    WRITE_BUSY,
+    WRITE_DONE,
+    const,
+)
 
 _GO_IDLE = const(0)
 _SEND_IF_COND = const(8)

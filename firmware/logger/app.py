@@ -14,11 +14,17 @@ from logger.store import OVERWRITE_OLDEST, STOP_WHEN_FULL, Store
 from slog import faults
 from slog import messages as m
 from slog.layout import (
+    ANCHOR_HOST,
     BUS_OFF,
     BUS_PASSIVE,
     BUS_SILENT,
     BUS_STOPPED,
     BUS_WARNING,
+    END_ASKED,
+    HASH_SETTINGS,
+    HASH_SIGNALS,
+    HEALTH_RING_WORST,
+    HEALTH_WRITE_WORST,
     META_ANCHOR,
     META_BUS,
     META_END,
@@ -33,12 +39,6 @@ from slog.settings import DEFAULTS, SettingsError, digest_of, load
 
 FIRMWARE = const(0x000100)  # 0.1.0
 
-_ANCHOR_HOST = const(1)
-_END_ASKED = const(1)
-_HASH_SETTINGS = const(1)
-_HASH_SIGNALS = const(2)
-_HEALTH_RING_WORST = const(1)
-_HEALTH_WRITE_WORST = const(2)
 _POLL_US = const(100_000)
 _HEALTH_US = const(10_000_000)
 _SILENT_US = const(2_000_000)
@@ -222,7 +222,7 @@ class App:
 
     def anchor(self, t_unix_us):
         """Store what the wall clock says now."""
-        self._put_meta(META_ANCHOR, _ANCHOR_HOST, 0, "<Q", t_unix_us)
+        self._put_meta(META_ANCHOR, ANCHOR_HOST, 0, "<Q", t_unix_us)
 
     def take_config(self, item, data):
         """Check and save a settings item; return the status. On-board flash can't be written while
@@ -294,7 +294,7 @@ class App:
                 self._tell_bus(i)
         self.onboard.stop()
         n_blocks = self.store.blocks_written + self.board.ring.n_waiting() + 1
-        self._put_meta(META_END, _END_ASKED, 0, "<II", n_blocks, 0)
+        self._put_meta(META_END, END_ASKED, 0, "<II", n_blocks, 0)
         self.board.ring.close_block()
         self.store.close_session()
         self._recording = False
@@ -364,11 +364,11 @@ class App:
         store = self.store
         words = self.board.ring.state
         worst_ms = store.write_worst_us // 1000
-        self._put_meta(META_HEALTH, _HEALTH_RING_WORST, 0, "<II", words[r.WORST], words[r.WORST])
-        self._put_meta(META_HEALTH, _HEALTH_WRITE_WORST, 0, "<II", worst_ms, worst_ms)
+        self._put_meta(META_HEALTH, HEALTH_RING_WORST, 0, "<II", words[r.WORST], words[r.WORST])
+        self._put_meta(META_HEALTH, HEALTH_WRITE_WORST, 0, "<II", worst_ms, worst_ms)
 
     def _put_hashes(self):
-        for arg, item in ((_HASH_SETTINGS, m.CONFIG_SETTINGS), (_HASH_SIGNALS, m.CONFIG_SIGNALS)):
+        for arg, item in ((HASH_SETTINGS, m.CONFIG_SETTINGS), (HASH_SIGNALS, m.CONFIG_SIGNALS)):
             self._put_meta(META_HASH, arg, 0, "<8s", digest_of(self.board.nv, item)[:8])
 
     def _put_meta(self, kind, arg, bus, code, *values):

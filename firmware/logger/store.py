@@ -11,14 +11,20 @@ from logger.extent import Extent, ExtentError
 from logger.volume import is_ours
 from slog import faults
 from slog.block import CRC, STORED0, is_block, seal
-from slog.layout import BLOCK_BYTES, FLAG_FIRST, FLAG_LAST, FLAG_PARTIAL, RECORDS_PER_BLOCK, const
-
-WRITE_DONE = const(0)
-WRITE_BUSY = const(1)
-ERROR_REJECTED = const(-1)
-ERROR_TIMEOUT = const(-2)
-ERROR_ABSENT = const(-3)
-ERROR_READ_ONLY = const(-4)
+from slog.layout import (
+    BLOCK_BYTES,
+    ERROR_ABSENT,
+    ERROR_READ_ONLY,
+    ERROR_REJECTED,
+    ERROR_TIMEOUT,
+    FLAG_FIRST,
+    FLAG_LAST,
+    FLAG_PARTIAL,
+    RECORDS_PER_BLOCK,
+    WRITE_BUSY,
+    WRITE_DONE,
+    const,
+)
 
 VERIFY_EVERY = const(32)  # blocks between two that are read back
 _TRIES = const(3)  # writes to one place before it is stepped over

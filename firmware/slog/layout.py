@@ -149,8 +149,22 @@ META = (
 
 GAP_RING_FULL = const(1)  # exact: the ring of blocks was full
 GAP_CONTROLLER = const(2)  # at least: the controller raised its overflow flag
-GAP_CARD = const(3)  # exact: blocks given up after the card failed
+GAP_CARD = const(3)  # exact: blocks discarded after the card failed
+GAP_COPIED = const(4)  # exact: the log that a file was made of lacked them; 0: nobody counted
 GAP_AT_LEAST = (GAP_CONTROLLER,)
+
+# Args of the other records, in the order of META.
+ANCHOR_HOST = const(1)
+ANCHOR_GNSS = const(2)
+ANCHOR_RTC = const(3)
+ANCHOR_STAMPS = const(4)  # of a log that was converted: nobody set a logger's clock
+ANCHOR_HEADER = const(5)
+HASH_SETTINGS = const(1)
+HASH_SIGNALS = const(2)
+HASH_FIRMWARE = const(3)
+HEALTH_RING_WORST = const(1)
+HEALTH_WRITE_WORST = const(2)
+END_ASKED = const(1)
 
 BUS_STOPPED = const(0)
 BUS_ACTIVE = const(1)
@@ -158,6 +172,14 @@ BUS_WARNING = const(2)
 BUS_PASSIVE = const(3)
 BUS_OFF = const(4)
 BUS_SILENT = const(5)  # no frame for a while
+
+# What `write_poll` of a card returns; a card's driver and the store agree on them.
+WRITE_DONE = const(0)
+WRITE_BUSY = const(1)
+ERROR_REJECTED = const(-1)
+ERROR_TIMEOUT = const(-2)
+ERROR_ABSENT = const(-3)
+ERROR_READ_ONLY = const(-4)
 
 SIGNATURE_MAGIC = b"STAGELOG extent\n"
 RELEASE_MAGIC = b"STAGELOG release"

@@ -11,10 +11,10 @@ from campaigns.engine.power_cut import cuts
 from campaigns.engine.power_cut.scenarios import erase_oldest
 from campaigns.engine.reader import frames_of, parse_block
 from campaigns.engine.results import Tally
-from logger.store import ERROR_TIMEOUT, Store
+from logger.store import Store
 from slog import faults
 from slog import messages as m
-from slog.layout import FLAG_FIRST, FLAG_LAST, FLAG_PARTIAL
+from slog.layout import ERROR_TIMEOUT, FLAG_FIRST, FLAG_LAST, FLAG_PARTIAL
 
 
 def test_a_small_power_cut_campaign_finds_nothing():

@@ -19,6 +19,11 @@ from slog.layout import (
     BLOCK_BYTES,
     BUS_OFF,
     GAP_AT_LEAST,
+    GAP_CARD,
+    GAP_CONTROLLER,
+    GAP_COPIED,
+    GAP_RING_FULL,
+    HEALTH_WRITE_WORST,
     META_BUS,
     META_END,
     META_GAP,
@@ -26,7 +31,7 @@ from slog.layout import (
     META_SESSION,
     N_BUSES,
 )
-from stagelog.blocks import GAP_COPIED, BadBlock, Session
+from stagelog.blocks import BadBlock, Session
 from stagelog.blocks.records import decode_meta
 from stagelog.ending import CUT, OPEN, STOPPED, End, find_end
 from stagelog.timeline import Timeline
@@ -43,8 +48,12 @@ POWER_CUT = "power cut"
 OPEN_END = "open end"
 
 AT_LEAST_STOPS = 65535
-_HEALTH_WRITE_WORST = 2
-_CAUSES = {1: RING_FULL, 2: CONTROLLER, 3: CARD, GAP_COPIED: IN_SOURCE}
+_CAUSES = {
+    GAP_RING_FULL: RING_FULL,
+    GAP_CONTROLLER: CONTROLLER,
+    GAP_CARD: CARD,
+    GAP_COPIED: IN_SOURCE,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +207,7 @@ def _counts(rows: NDArray[Any]) -> NDArray[np.int64]:
 def _recorded_gaps(meta: NDArray[Any]) -> list[Gap]:
     """Return the gaps that the logger itself recorded."""
     gaps = []
-    stalls = meta[(meta["kind"] == META_HEALTH) & (meta["arg"] == _HEALTH_WRITE_WORST)]
+    stalls = meta[(meta["kind"] == META_HEALTH) & (meta["arg"] == HEALTH_WRITE_WORST)]
     for row in meta[meta["kind"] == META_GAP]:
         record = decode_meta(row)
         start_us = record.t_us - ((record.t_us - record.values["t_first"]) & 0xFFFFFFFF)

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from slog.layout import GAP_CONTROLLER, N_BUSES
+from slog.layout import GAP_CONTROLLER, GAP_COPIED, N_BUSES
 from stagelog.accounts import Account
-from stagelog.blocks import GAP_COPIED, NO_LOGGER, GapRecord, Identity, pack_session
+from stagelog.blocks import NO_LOGGER, GapRecord, Identity, pack_session
 from stagelog.errors import UsageError
 from stagelog.export.files import FrameSink, writing
 from stagelog.ledger import OPEN_END, POWER_CUT, Gap, on_clock

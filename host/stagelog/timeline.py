@@ -13,13 +13,23 @@ from typing import TYPE_CHECKING, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from slog.layout import META_ANCHOR
+from slog.layout import (
+    ANCHOR_GNSS,
+    ANCHOR_HEADER,
+    ANCHOR_HOST,
+    ANCHOR_RTC,
+    ANCHOR_STAMPS,
+    META_ANCHOR,
+)
 
 if TYPE_CHECKING:
     from stagelog.blocks import Session
 
-HOST, GNSS, RTC = 1, 2, 3  # of a logger
-STAMPS, HEADER = 4, 5  # of a log that was converted: nobody set a logger's clock
+HOST, GNSS, RTC = ANCHOR_HOST, ANCHOR_GNSS, ANCHOR_RTC  # of a logger
+STAMPS, HEADER = (
+    ANCHOR_STAMPS,
+    ANCHOR_HEADER,
+)  # of a log that was converted: nobody set a logger's clock
 SOURCE_TEXT = {
     HOST: "set by host",
     GNSS: "set by GNSS",

@@ -7,7 +7,7 @@ made of it.
 
 from dataclasses import dataclass, field
 
-from logger.store import WRITE_BUSY, WRITE_DONE
+from slog.layout import WRITE_BUSY, WRITE_DONE
 
 SECTOR_BYTES = 512
 SECTORS_PER_BLOCK = 8

@@ -9,7 +9,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from slog.layout import BLOCK_BYTES, HEADER_BYTES, META_HASH, META_SESSION, VERSION
+from slog.layout import (
+    BLOCK_BYTES,
+    HASH_FIRMWARE,
+    HASH_SETTINGS,
+    HASH_SIGNALS,
+    HEADER_BYTES,
+    META_HASH,
+    META_SESSION,
+    VERSION,
+)
 from stagelog.archive.manifest import Entry, put_entry, sha256_of
 from stagelog.blocks import read_log
 from stagelog.ending import find_end
@@ -18,7 +27,11 @@ from stagelog.replies import ListedSession
 from stagelog.timeline import find_timeline
 from stagelog.verdict import judge_session
 
-_HASHES = {1: "settings_sha256_head", 2: "signals_sha256_head", 3: "firmware_sha256_head"}
+_HASHES = {
+    HASH_SETTINGS: "settings_sha256_head",
+    HASH_SIGNALS: "signals_sha256_head",
+    HASH_FIRMWARE: "firmware_sha256_head",
+}
 
 
 def complete_session(

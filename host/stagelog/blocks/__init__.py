@@ -11,10 +11,9 @@ columns, `reader` holds it together, `writer` makes blocks from frames. Fails wi
 from stagelog.blocks.placement import NO_LOGGER, BadBlock, Diagnostic, Identity
 from stagelog.blocks.reader import Log, Scan, Session, read_log
 from stagelog.blocks.records import Meta, decode_meta
-from stagelog.blocks.writer import GAP_COPIED, GapRecord, pack_session, seal
+from stagelog.blocks.writer import GapRecord, pack_session, seal
 
 __all__ = [
-    "GAP_COPIED",
     "NO_LOGGER",
     "BadBlock",
     "Diagnostic",

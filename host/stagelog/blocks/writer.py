@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 
 from slog import block as codec
 from slog.layout import (
+    ANCHOR_HOST,
     BLOCK_BYTES,
     FLAG_FIRST,
     FLAG_LAST,
     FLAG_PARTIAL,
     GAP_AT_LEAST,
+    GAP_COPIED,
     HEADER_BYTES,
     MAGIC,
     META_ANCHOR,
@@ -39,8 +41,6 @@ from stagelog.errors import InputError
 from stagelog.model import EXT, RTR, FrameTable
 
 _MASK = (1 << TIME_BITS) - 1
-_HOST = 1  # usual source of an anchor
-GAP_COPIED = 4  # the log that a session file was made of lacked them: exact; 0: nobody counted
 
 
 class GapRecord(NamedTuple):
@@ -58,7 +58,7 @@ def pack_session(
     identity: Identity,
     *,
     anchors: Iterable[tuple[int, int]] = (),
-    source: int = _HOST,
+    source: int = ANCHOR_HOST,
     first_seq: int = 1,
     position: int = 0,
     flush_us: int = 250_000,

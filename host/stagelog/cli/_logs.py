@@ -76,7 +76,7 @@ def judge_stream(stream, session=None):
 
 def session_facts(session, timeline):
     """Return the facts of a session as JSON types."""
-    from slog.layout import META_HASH, META_SESSION
+    from slog.layout import HASH_FIRMWARE, HASH_SETTINGS, HASH_SIGNALS, META_HASH, META_SESSION
 
     facts = {
         "session": session.identity.name,
@@ -97,8 +97,9 @@ def session_facts(session, timeline):
         facts["firmware"] = f"{version >> 16}.{version >> 8 & 255}.{version & 255}"
         facts["listen_only"] = bool(meta.values["listen_only"])
         facts["flush_ms"] = meta.values["flush_ms"]
+    names = {HASH_SETTINGS: "settings", HASH_SIGNALS: "signals", HASH_FIRMWARE: "firmware"}
     for meta in session.decoded_meta(META_HASH):
-        name = {1: "settings", 2: "signals", 3: "firmware"}.get(meta.arg, f"hash{meta.arg}")
+        name = names.get(meta.arg, f"hash{meta.arg}")
         facts[f"{name}_sha256_head"] = meta.values["sha256_head"].hex()
     return facts
 

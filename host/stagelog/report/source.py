@@ -12,7 +12,7 @@ from functools import cached_property, partial
 import numpy as np
 
 from slog import events as ev
-from slog.layout import META_HASH
+from slog.layout import HASH_SIGNALS, META_HASH
 from stagelog.accounts import judge_logs
 from stagelog.archive import entry_of
 from stagelog.blocks import NO_LOGGER
@@ -215,7 +215,9 @@ class _Reading:
             for gap in ledger.gaps:
                 self._add_gap(gap, describe(gap, boot.timeline), shift_us)
             heads = [
-                m.values["sha256_head"] for m in session.decoded_meta(META_HASH) if m.arg == 2
+                m.values["sha256_head"]
+                for m in session.decoded_meta(META_HASH)
+                if m.arg == HASH_SIGNALS
             ]
             self.health.same_table &= all(self.digest.startswith(head) for head in heads)
             for frames in session.iter_frames(PIECE_FRAMES):

@@ -9,7 +9,6 @@ import io
 import struct
 
 from logger.clock import Clock
-from logger.store import ERROR_ABSENT, ERROR_READ_ONLY, WRITE_BUSY, WRITE_DONE
 from slog.framing import FrameWriter, cobs_decode
 from slog.layout import (
     BUS_ACTIVE,
@@ -17,9 +16,13 @@ from slog.layout import (
     BUS_PASSIVE,
     BUS_STOPPED,
     BUS_WARNING,
+    ERROR_ABSENT,
+    ERROR_READ_ONLY,
     GAP_CONTROLLER,
     META_GAP,
     SECTOR_BYTES,
+    WRITE_BUSY,
+    WRITE_DONE,
 )
 
 FRAME = 0

@@ -1,0 +1,44 @@
+"""Numbers that logs store for ever, and those that two modules agree on: each stands in one place.
+
+Expected values are those of firmware/SPEC.md, in the descriptions of the META records.
+"""
+
+import re
+from pathlib import Path
+
+from slog import layout
+
+ROOT = Path(__file__).resolve().parents[2]
+NUMBERS = {
+    "GAP": ("RING_FULL", "CONTROLLER", "CARD", "COPIED"),
+    "ANCHOR": ("HOST", "GNSS", "RTC", "STAMPS", "HEADER"),
+    "HASH": ("SETTINGS", "SIGNALS", "FIRMWARE"),
+    "HEALTH": ("RING_WORST", "WRITE_WORST"),
+    "END": ("ASKED",),
+}
+OF_WRITES = ("WRITE_DONE", "WRITE_BUSY", "ERROR_REJECTED", "ERROR_TIMEOUT", "ERROR_ABSENT")
+
+
+def test_args_of_records_count_from_one():
+    for group, names in NUMBERS.items():
+        found = [getattr(layout, f"{group}_{name}") for name in names]
+        assert found == list(range(1, len(names) + 1)), group
+    assert layout.GAP_AT_LEAST == (2,)
+
+
+def test_results_of_a_write_are_all_different():
+    """A write that is done or goes on is not negative, an error is."""
+    results = [getattr(layout, name) for name in (*OF_WRITES, "ERROR_READ_ONLY")]
+    assert results == [0, 1, -1, -2, -3, -4]
+
+
+def test_each_number_stands_in_one_place():
+    names = [f"{group}_{name}" for group, each in NUMBERS.items() for name in each]
+    written = re.compile(rf"^_?({'|'.join((*names, *OF_WRITES))}) = (const\()?-?\d", re.MULTILINE)
+    found = {
+        path.relative_to(ROOT).as_posix()
+        for folder in ("firmware", "host/stagelog", "hil_tests/campaigns/engine")
+        for path in (ROOT / folder).rglob("*.py")
+        if written.search(path.read_text(encoding="utf-8"))
+    }
+    assert found == {"firmware/slog/layout.py"}
