@@ -361,6 +361,24 @@ def test_the_first_frame_after_a_long_silence_is_taken_at_once(n_polls):
     assert rig.ring.frames[-1][0] == pytest.approx(sent, abs=1)
 
 
+def test_all_objects_of_an_earlier_life_are_forgotten():
+    """Frames every 222 us: the 34th and 35th lie in places 1 and 2, 7.5 and 7.8 ms after the start.
+    7.4 ms after the next start a frame comes into place 0, and FIFOCI reads 1 or 2 too far.
+    """
+    rig = Rig(head_errors=1024)
+    for _ in range(40):
+        rig.receive()
+        rig.can.drain()
+    rig.can.stop()
+    rig.can.start(rig.ring)
+    n = len(rig.ring.frames)
+    rig.receive(0x222, after_us=7400)
+    rig.t_us += 500
+    rig.can.drain()
+    rig.can.drain()
+    assert [frame[1] for frame in rig.ring.frames[n:]] == [0x222]
+
+
 def test_a_frame_that_comes_late_into_the_fifo_is_taken():
     """The chip was found empty 0.4 ms after the end of the frame, which appears then."""
     rig = Rig()
