@@ -362,7 +362,7 @@ def test_the_first_frame_after_a_long_silence_is_taken_at_once(n_polls):
 
 
 def test_all_objects_of_an_earlier_life_are_forgotten():
-    """Frames every 222 us: the 34th and 35th lie in places 1 and 2, 7.5 and 7.8 ms after the start.
+    """Frames every 222 us: the 34th and 35th lie in places 1 and 2, 7.5 and 7.8 ms after a start.
     7.4 ms after the next start a frame comes into place 0, and FIFOCI reads 1 or 2 too far.
     """
     rig = Rig(head_errors=1024)

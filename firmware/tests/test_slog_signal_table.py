@@ -12,10 +12,11 @@ from hand_table import Car
 from slog import signal_table as st
 
 TABLE = Car(2, alarms=[{"signal": 0, "warning": 100}]).data
+NOW = st.VERSION
 SIZES = {1: 7, 2: 18, 3: 4, 4: 5, 5: 19, 6: 3, 7: 1, 8: 1, 9: 1, 10: 1}  # columns by section
 
 
-def table_of(sections, version=2, bus=1, magic=b"SLST", n_sections=None):
+def table_of(sections, version=NOW, bus=1, magic=b"SLST", n_sections=None):
     """Return the bytes of a table from [(tag, columns, rows, values)], written by hand."""
     n = len(sections) if n_sections is None else n_sections
     body = magic + struct.pack("<BBH", version, bus, n)
@@ -69,8 +70,14 @@ def test_it_is_packed_as_it_is_drawn():
 
 BAD = {
     "another mark": (table_of(every_section(), magic=b"SLSU"), "not a signal table"),
-    "an older version": (table_of(every_section(), version=1), "version 1, wanted 2"),
-    "a newer version": (table_of(every_section(), version=3), "version 3, wanted 2"),
+    "an older version": (
+        table_of(every_section(), version=NOW - 1),
+        f"version {NOW - 1}, wanted {NOW}",
+    ),
+    "a newer version": (
+        table_of(every_section(), version=NOW + 1),
+        f"version {NOW + 1}, wanted {NOW}",
+    ),
     "a column more": (table_of(every_section(t3=(3, 5, 1, [0] * 5))), "section 3 has 5 columns"),
     "a column less": (table_of(every_section(t3=(3, 3, 1, [0] * 3))), "section 3 has 3 columns"),
     "section 0": (table_of(every_section(t1=(0, 7, 0, []))), "section 0 has"),
