@@ -58,6 +58,9 @@ def test_verify_of_several_logs_counts_the_bad_ones(run, here):
     (here / "hole.slog").write_bytes(np.delete(other, 4, 0).tobytes())
     code, out, _ = run("verify", here)
     assert code == 1 and out.splitlines()[-1] == "2 logs: 1 NOT COMPLETE"
+    (here / "third.slog").write_bytes(np.delete(session(3000, replace(ALICE, boot=14)), 4, 0))
+    assert run("verify", here)[1].splitlines()[-1] == "3 logs: 2 NOT COMPLETE"
+    (here / "third.slog").unlink()
     (here / "hole.slog").write_bytes(other.tobytes())
     code, out, _ = run("verify", here)
     assert code == 0 and out.splitlines()[-1] == "2 logs: all complete, as far as can be known"
@@ -184,6 +187,15 @@ def test_info_counts_over_all_pieces_of_a_log(run, here):
         ("101", 5_001),
     ]
     assert facts["buses"][0] == {"bus": 0, "n_frames": 20_001, "rate_Hz": 1000.05, "n_ids": 2}
+
+
+def test_info_keeps_identifiers_of_11_and_29_bits_apart(run, here):
+    (here / "x.log").write_text("(1.0) can0 100#00\n(2.0) can0 00000100#00\n(3.0) can0 100#00\n")
+    facts = json.loads(run("info", "x.log", "--ids", "--json")[1])["logs"][0]
+    assert [(row["can_id"], row["n_frames"]) for row in facts["ids"]] == [
+        ("100", 2),
+        ("00000100", 1),
+    ]
 
 
 def test_info_lists_identifiers_of_a_session_by_bus(run, here):

@@ -251,3 +251,13 @@ def test_the_head_says_what_the_tiles_of_each_car_say(cars):
     assert list(overview) == ["verdict", "the log", "exceedances", "jumps"]
     assert overview["the log"]["A"] == "complete (the log)"
     assert overview["jumps"]["B"] == "0 (jumps, 0 landed hard or worse)"
+
+
+def test_the_highest_speed_is_no_mean(cars):
+    """B drives 36 km/h, and 54 from 50 s to 60 s."""
+    speed = dict.fromkeys(WHEELS, lambda t_s: 36.0 + 18.0 * ((t_s > 49.99) & (t_s < 59.99)))
+    facts = compare_facts(cars(b=speed))
+    assert rows_of(facts, "cars", 1)["highest speed"]["B"] == pytest.approx(54.0)
+    (channel,) = chart(facts, "k-behind")["channels"]
+    km, _, high = curve(channel)
+    assert km[0] == pytest.approx(0.01, abs=0.002) and high[km < 0.02].max() < 1.5

@@ -186,6 +186,14 @@ def test_an_alarm_that_never_ended_lasts_to_the_end(make_stage, table):
     assert (episode.end_us, episode.lasted_s) == (None, pytest.approx(40.0))
 
 
+def test_an_alarm_on_no_value_itself_lasts_as_long_as_its_messages(make_stage, table):
+    """A fan, the rate of a diff's temperature: from the first message to the end, 12 s each."""
+    for key, signal in (("fan", "Fan1Curr"), ("diff_oil_rate", "DiffOilTempF")):
+        found = alarm(table, key, signal, (30, ev.WARNING), (42, ev.CLEAR))
+        (episode,) = source_of(make_stage(), found, table).events.alarms
+        assert (episode.lasted_s, episode.end_us) == (12.0, 42_000_000)
+
+
 def test_beyond_is_not_at_the_limit(make_stage, table):
     """The part before the alarm, as long as the longer debounce, belongs to it: 10 s for a diff.
 

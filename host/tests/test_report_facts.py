@@ -163,6 +163,12 @@ def test_life_says_the_newest_summary(sections):
     assert counters["fuel_used_cl"]["unit"] == "cl"
 
 
+def test_life_of_one_flight(sections):
+    found = summary(80, flights=(1, 640), landings_light=(1, 250))
+    line = sections(found)["life"]["lines"][2]
+    assert line.startswith("1 landings: 1 light, 0 medium, 0 hard, 0 severe; highest peak 2.5 g")
+
+
 def test_life_without_a_flight(sections):
     lines = sections(summary(80, engine_s=(3600, 3600)))["life"]["lines"]
     assert lines[1:] == [
