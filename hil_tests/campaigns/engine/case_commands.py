@@ -1,6 +1,7 @@
-"""tools/campaign bus-cases, parser, transfers: run any number of cases, resume, repeat one case.
+"""tools/campaign bus, parsers, link: run any number of cases, resume, reproduce one.
 
-Owns the options; the campaigns are in engine/bus, engine/parsers and engine/link.
+Owns the options, the same for each of them, and the sizes of the short and the long form; the
+campaigns are in engine/bus, engine/parsers and engine/link.
 """
 
 import sys
@@ -22,9 +23,39 @@ from stagelog.rig.runtimes import find_runtime
 SEED = 20261120
 _SAVE_EVERY_s = 30
 _PATH = click.Path(path_type=Path)
-_seed = click.option("--seed", default=SEED, show_default=True)
-_seconds = click.option("--seconds", type=float, help="stop after this time; --resume continues")
-_resume = click.option("--resume", type=_PATH, help="keep the tally here and continue it")
+SIZES = {  # cases of the short and of the long form; None: the plan's own
+    "bus": (2 * len(bus_campaign.KINDS), 20_000),
+    "parsers": (4000, 10_000_000),
+    "link": (None, 100_000),
+    "power-cut": (100_000, 10_000_000),
+}
+
+
+def with_case_options(what):
+    """Return a decorator that adds the options of a campaign of single cases to a command.
+
+    what  how a case is written, for --case
+    """
+    options = (
+        click.option("--long", is_flag=True, help="The long form."),
+        click.option("--cases", type=int, help="About so many instead."),
+        click.option("--case", help=f"Reproduce one: {what}."),
+        click.option("--seed", default=SEED, show_default=True),
+        click.option("--seconds", type=float, help="Stop after this time; --resume continues."),
+        click.option("--resume", type=_PATH, help="Keep the tally here and continue it."),
+    )
+
+    def add(command):
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
+def size_of(campaign, long, cases):
+    """Return the number of cases to run: as asked for, else that of the form."""
+    return SIZES[campaign][long] if cases is None else cases
 
 
 def _open(seed, path):
@@ -53,32 +84,24 @@ def _say_again(findings, seed, case):
     sys.exit(bool(findings))
 
 
-@click.command("bus-cases")
-@click.option("--cases", default=200, show_default=True)
-@click.option("--case", help="run one case again: kind:number")
-@_seed
-@_seconds
-@_resume
-def bus(cases, case, seed, seconds, resume):
+@click.command("bus")
+@with_case_options("kind:number")
+def bus(long, cases, case, seed, seconds, resume):
     """Every kind of fault of a CAN bus; the logger must store what a listener saw."""
     if case is not None:
         _say_again(bus_campaign.reproduce(seed, case), seed, case)
     tally = _open(seed, resume)
-    _in_slices(tally, bus_campaign.run, cases, seconds, resume)
-    _say(bus_campaign.rows(tally), tally.findings, "bus-cases", tally.seed)
+    _in_slices(tally, bus_campaign.run, size_of("bus", long, cases), seconds, resume)
+    _say(bus_campaign.rows(tally), tally.findings, "bus", tally.seed)
 
 
-@click.command("parser")
-@click.option("--executions", default=20_000, show_default=True)
+@click.command("parsers")
 @click.option("--target", "names", multiple=True, type=click.Choice(list(TARGETS)))
 @click.option("--guided", type=_PATH, help="by coverage (atheris); corpora stay in this folder")
 @click.option("--replay", is_flag=True, help="on MicroPython, what is the logger's own")
-@click.option("--case", help="run one case again: target:number")
 @click.option("--file", type=_PATH, help="run this file on the one --target")
-@_seed
-@_seconds
-@_resume
-def parser(executions, names, guided, replay, case, file, seed, seconds, resume):
+@with_case_options("target:number")
+def parsers(names, guided, replay, file, long, cases, case, seed, seconds, resume):
     """Mutated and random bytes for everything that reads bytes: by chance, by coverage, replayed.
 
     All three count in one --resume file; executions of a target whose sources changed are void.
@@ -89,6 +112,7 @@ def parser(executions, names, guided, replay, case, file, seed, seconds, resume)
         if len(names) != 1:
             raise click.UsageError("--file needs one --target")
         _say_again(parser_campaign.run_file(names[0], file), seed, file)
+    executions = size_of("parsers", long, cases)
     tally, changed = Tally(seed), []
     if resume is not None and resume.exists():
         tally, changed = parser_state.load(resume)
@@ -109,17 +133,13 @@ def parser(executions, names, guided, replay, case, file, seed, seconds, resume)
     else:
         parser_campaign.run(tally, executions, seconds, names, keep)
     keep()
-    _say(parser_campaign.rows(tally), tally.findings, "parser", tally.seed)
+    _say(parser_campaign.rows(tally), tally.findings, "parsers", tally.seed)
 
 
-@click.command("transfers")
-@click.option("--transfers", "n", type=int, help="about so many; else the short form")
+@click.command("link")
 @click.option("--kind", "kinds", multiple=True, type=click.Choice(list(transfers.KINDS)))
-@click.option("--case", help="run one transfer again: kind:number")
-@_seed
-@_seconds
-@_resume
-def fetches(n, kinds, case, seed, seconds, resume):
+@with_case_options("kind:number")
+def link(kinds, long, cases, case, seed, seconds, resume):
     """Sessions fetched through every kind of fault of cable, logger and host."""
     if case is not None:
         _say_again(transfers.reproduce(seed, case), seed, case)
@@ -129,10 +149,10 @@ def fetches(n, kinds, case, seed, seconds, resume):
         if resume is not None:
             transfers.save(tally, resume)
 
-    counts = transfers.plan(n)
+    counts = transfers.plan(size_of("link", long, cases))
     transfers.run(tally, {kind: counts[kind] for kind in kinds or counts}, seconds, keep)
     click.echo(f"{transfers.n_faulted(tally):,} transfers with a fault")
-    _say(transfers.rows(tally), tally.findings, "transfers", tally.seed)
+    _say(transfers.rows(tally), tally.findings, "link", tally.seed)
 
 
-COMMANDS = (bus, parser, fetches)
+COMMANDS = (bus, parsers, link)

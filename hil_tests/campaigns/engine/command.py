@@ -1,12 +1,12 @@
-"""The command behind tools/campaign: run one campaign, all of them, or one case again.
+"""The command behind tools/campaign: run one campaign or all of them, or reproduce one case.
 
-Prints one table; exit code 1 if anything was violated or a negative control was not caught. Owns
-the sizes of the short and the long form; the campaigns are in their own modules.
+Each campaign has run, rows and, where its cases are numbered, reproduce. Prints one table; exit
+code 1 if anything was violated or a negative control was not caught. The campaigns are in their
+own modules.
 """
 
 import sys
 import time
-from pathlib import Path
 
 import click
 
@@ -25,7 +25,7 @@ from campaigns.engine.soak import heaps
 from campaigns.engine.soak import marathon as soak
 from stagelog.rig.runtimes import find_runtime
 
-SEED = 20261120
+SEED = case_commands.SEED
 
 
 def card(seed, long):
@@ -41,21 +41,21 @@ def nth_call(seed, long):
 def link(seed, long):
     """The cable, the logger's resets, the host killed."""
     tally = Tally(seed)
-    transfers.run(tally, transfers.plan(100_000 if long else None))
+    transfers.run(tally, transfers.plan(case_commands.SIZES["link"][long]))
     return transfers.rows(tally), tally.findings
 
 
 def bus(seed, long):
     """Every trouble the protocol of the bus knows."""
     tally = Tally(seed)
-    bus_campaign.run(tally, 20_000 if long else 2 * len(bus_campaign.KINDS))
+    bus_campaign.run(tally, case_commands.SIZES["bus"][long])
     return bus_campaign.rows(tally), tally.findings
 
 
 def parsers(seed, long):
     """Bytes from outside into every reader."""
     tally = Tally(seed)
-    parser_campaign.run(tally, 10_000_000 if long else 4000)
+    parser_campaign.run(tally, case_commands.SIZES["parsers"][long])
     return parser_campaign.rows(tally), tally.findings
 
 
@@ -136,7 +136,7 @@ def main(context, everything, long, seed):
             click.echo(context.get_help())
         return
     tally = Tally(seed)
-    cuts.run(tally, 10_000_000 if long else 100_000, every=1 if long else 9)
+    cuts.run(tally, case_commands.SIZES["power-cut"][long], every=1 if long else 9)
     rows, findings = cuts.rows(tally), tally.findings
     for run in (*CAMPAIGNS.values(), mutation):
         more_rows, more = run(seed, long)
@@ -153,27 +153,24 @@ def _add(name, run):
         _finish(*run(seed, long))
 
 
+_OF_CASES = {command.name for command in case_commands.COMMANDS}
 for _name, _run in CAMPAIGNS.items():
-    _add(_name, _run)
+    if _name not in _OF_CASES:
+        _add(_name, _run)
 
 
 @main.command("power-cut")
-@click.option("--states", default=100_000, show_default=True, help="States to check.")
-@click.option("--seconds", type=float, help="Stop after this time; --resume continues.")
-@click.option("--seed", default=SEED, show_default=True)
-@click.option(
-    "--resume", type=click.Path(path_type=Path), help="Keep the tally here and continue it."
-)
 @click.option("--every", default=1, show_default=True, help="Cut one write in so many.")
-@click.option("--case", help="Reproduce one: scenario:write:variant or nested:chain:life.")
-def power_cut(states, seconds, seed, resume, every, case):
+@case_commands.with_case_options("scenario:write:variant or nested:chain:life")
+def power_cut(every, long, cases, case, seed, seconds, resume):
     """Cut the power at and inside every write, in every way a card allows."""
     if case is not None:
         findings = cuts.reproduce(seed, case)
         click.echo("\n".join(map(str, findings)) or f"case {case} of seed {seed}: no violation")
         sys.exit(bool(findings))
     tally = cuts.open_tally(seed, resume)
-    cuts.run(tally, states, seconds, resume, every)
+    n_states = case_commands.size_of("power-cut", long, cases)
+    cuts.run(tally, n_states, seconds, resume, every)
     click.echo(
         f"firmware {firmware_digest()}, {tally.next_scenario} scenarios, {tally.next_chain} chains"
     )
