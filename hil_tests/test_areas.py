@@ -22,6 +22,7 @@ def test_every_test_belongs_to_an_area():
     patterns = [pattern for area in areas.load_areas() for pattern in area.tests]
     own = {
         "hil_tests/test_areas.py",
+        "hil_tests/campaigns/test_command.py",
         "hil_tests/campaigns/test_mutation.py",
         "hil_tests/campaigns/test_other_car.py",
     }
