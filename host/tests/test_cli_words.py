@@ -1,4 +1,4 @@
-"""What verify, info, dbc, replay, download and report print, word for word, and with which code.
+"""What verify, info, dbc, replay and report print, word for word, and with which code.
 
 Logs are made here; what must be printed is worked out by hand.
 """
@@ -10,12 +10,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from made_replies import reply
 
-from slog import messages as m
 from slog.layout import BLOCK_BYTES
-from stagelog import download as download_steps
-from stagelog import ports
 from stagelog.blocks import Identity, pack_session, seal
 from stagelog.card import prepare_raw
 from stagelog.cli import replay
@@ -23,7 +19,6 @@ from stagelog.cli import report as report_verb
 from stagelog.errors import InputError
 from stagelog.model import EXT, FRAME
 from stagelog.replay.player import Report
-from stagelog.replies import Hello, ListedSession
 
 T0_UNIX_US = 1_768_658_602_120_000  # date -u -d @1768658602: 2026-01-17 14:03:22
 ALICE = Identity("e66038b7130f2e29", 12, 7)
@@ -392,132 +387,6 @@ def test_a_gap_is_shortened_and_a_bad_log_said(run, here):
     assert "INCOMPLETE" in err
     assert json.loads(out)["replay"]["duration_s"] < 0.7
     assert run("replay", "good.slog", "--closed-loop", "--to", "0.05")[2] == ""
-
-
-# download
-
-
-class FakeLogger:
-    """A link of which only the order of the steps counts."""
-
-    def __init__(self, n=2):
-        self.done = []
-        self.sessions = [
-            reply(ListedSession, m.LIST_REPLY, boot=k, nonce=k, device_id=b"\1" * 8, first_seq=1)
-            for k in range(n, 0, -1)
-        ]
-
-    def hello(self):
-        return reply(
-            Hello,
-            m.HELLO_REPLY,
-            device_id=b"\1" * 8,
-            car=b"C03",
-            board=b"pico",
-            firmware=0x010203,
-            contract=b"\2" * 8,
-            state=1,
-            boot=9,
-        )
-
-    def list_sessions(self):
-        return self.sessions
-
-    def control(self, action, boot):
-        self.done.append(("start", boot))
-
-    def set_time(self, t_unix_us):
-        self.done.append("clock")
-
-    def close(self):
-        self.done.append("close")
-
-
-@pytest.fixture
-def fake(run, here, monkeypatch):
-    """Return a function of words that runs `download`: (exit code, out, steps, folders)."""
-    link = FakeLogger()
-    link.verdicts = {}
-    monkeypatch.setattr(ports, "open_link", lambda port: link)
-
-    def finish(link, always=False):
-        link.done.append(("finish", always))
-        return 9
-
-    def entry(boot):
-        complete = link.verdicts.get(boot, True)
-        values = {"complete": complete, "n_bytes": 4096, "verdict": {}}
-        return SimpleNamespace(path=f"{boot}.slog", values=values)
-
-    def fetch(link, session, place, facts, progress, again):
-        link.done.append(("fetch", session.boot, str(place), again))
-        return download_steps.Fetched(session, entry(session.boot), download_steps.FETCHED, 5, 3)
-
-    monkeypatch.setattr(download_steps, "finish_running", finish)
-    monkeypatch.setattr(download_steps, "fetch_session", fetch)
-    monkeypatch.setattr(
-        download_steps, "is_held", lambda root, s: entry(1) if s.boot in link.held else None
-    )
-    link.held = ()
-
-    def call(*words):
-        link.done.clear()
-        code, out, err = run("download", "P", "--archive", "a", *words)
-        return code, out, err, list(link.done)
-
-    call.link = link
-    return call
-
-
-FOLDER = "a/event=unsorted/car=C03/stage=unsorted"
-
-
-def test_a_download_goes_from_the_oldest_on(fake):
-    """The clock first; a session that runs is closed if its buses are silent, and goes on."""
-    code, out, _, done = fake()
-    assert code == 0 and done == [
-        "clock",
-        ("finish", False),
-        ("fetch", 1, FOLDER, False),
-        ("fetch", 2, FOLDER, False),
-        ("start", 9),
-        "close",
-    ]
-    assert out.splitlines() == ["1.slog  4.1 kB  complete", "2.slog  4.1 kB  complete"]
-    assert fake("--stop")[3][1] == ("finish", True)
-    assert not [step for step in fake("--no-stop")[3] if step[0] in ("finish", "start")]
-
-
-def test_a_download_takes_what_it_is_asked_for(fake):
-    where = ("--event", "DAKAR26", "--car", "7", "--stage", "SS1")
-    (step,) = [each for each in fake("--boot", "2", *where)[3] if each[0] == "fetch"]
-    assert step == ("fetch", 2, "a/event=DAKAR26/car=C7/stage=SS1", False)
-    fake.link.held = (1,)
-    code, out, _, done = fake("--json")
-    rows = json.loads(out)["sessions"]
-    assert [(row["outcome"], row["n_new_blocks"], row["n_unread_blocks"]) for row in rows] == [
-        ("held already", 0, 0),
-        ("fetched", 5, 3),
-    ]
-    assert [step[1] for step in done if step[0] == "fetch"] == [2]
-    done = fake("--again")[3]
-    assert [step[1::2] for step in done if step[0] == "fetch"] == [(1, True), (2, True)]
-
-
-def test_one_session_that_is_not_complete_ends_with_one(fake):
-    """What was held before, or is being recorded, does not count."""
-    fake.link.verdicts = {2: False}
-    code, out, _, _ = fake()
-    assert code == 1 and "2.slog  4.1 kB  NOT COMPLETE, see 'stagelog verify'" in out
-    fake.link.sessions[0] = replace(fake.link.sessions[0], running=True)
-    code, out, _, _ = fake()
-    assert code == 0 and "2.slog  4.1 kB  fetched" in out
-    fake.link.verdicts = {1: False}
-    fake.link.held = (1, 2)
-    assert fake()[0] == 0
-    fake.link.sessions = []
-    code, out, err, _ = fake()
-    assert (code, out) == (0, "") and "the card holds no session" in err
 
 
 # report
