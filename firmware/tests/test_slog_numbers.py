@@ -6,6 +6,7 @@ Expected values are those of firmware/SPEC.md, in the descriptions of the META r
 import re
 from pathlib import Path
 
+from logger import ring
 from slog import layout
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,3 +43,19 @@ def test_each_number_stands_in_one_place():
         if written.search(path.read_text(encoding="utf-8"))
     }
     assert found == {"firmware/slog/layout.py"}
+
+
+def test_the_assembler_has_the_words_of_the_ring_and_the_bytes_of_the_header():
+    """It takes numbers of its own module only: `_S_HEAD` there is `logger.ring.HEAD`."""
+    text = (ROOT / "firmware/drivers/rp2_receive.py").read_text(encoding="utf-8")
+    found = {name: int(n) for name, n in re.findall(r"^(_[SB]_\w+) = const\((\d+)\)", text, re.M)}
+    header = layout.offsets(layout.BLOCK_HEADER)
+    words = {name: n for name, n in found.items() if name.startswith("_S_")}
+    assert len(words) == 11 and len(found) == 17
+    assert words == {name: getattr(ring, name.removeprefix("_S_")) for name in words}
+    fields = {"_B_N_RECORDS": "n_records", "_B_T0_LO": "t0_lo", "_B_T0_HI": "t0_hi"}
+    fields |= {"_B_STORED": "stored0", "_B_DROPPED": "dropped0", "_B_AT_LEAST": "at_least0"}
+    assert {name: n for name, n in found.items() if name.startswith("_B_")} == {
+        name: header[field] for name, field in fields.items()
+    }
+    assert header["stored1"] == header["stored0"] + 4 and header["dropped1"] == 48
