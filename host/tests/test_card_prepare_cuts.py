@@ -21,6 +21,7 @@ from stagelog.card import prepare as prepare_card
 from stagelog.card import prepare_raw, read_card
 from stagelog.errors import OutputError, UsageError
 from stagelog.model import FRAME
+from stagelog.platform import drives
 
 prepare_module = __import__("stagelog.card.prepare", fromlist=["prepare"])
 MiB = 1 << 20
@@ -74,8 +75,10 @@ def disk(tmp_path, monkeypatch):
     monkeypatch.setattr(
         Path, "is_block_device", lambda self: self == path or is_block_device(self)
     )
-    monkeypatch.setattr(prepare_module, "_MOUNTS", tmp_path / "mounts")
-    monkeypatch.setattr(prepare_module, "_BLOCK_DEVICES", tmp_path / "sys")
+    monkeypatch.setattr(drives.psutil, "PROCFS_PATH", str(tmp_path / "proc"))
+    (tmp_path / "proc" / "self").mkdir(parents=True)
+    (tmp_path / "proc" / "self" / "mounts").symlink_to(tmp_path / "mounts")
+    monkeypatch.setattr(drives, "_BLOCK_DEVICES", tmp_path / "sys")
     (tmp_path / "mounts").write_text("/dev/nvme0n1p2 / ext4 rw 0 0\nproc /proc proc rw 0 0\n")
     return path
 
@@ -310,8 +313,6 @@ def test_a_disk_that_fails_to_write_is_one_clear_error(disk, monkeypatch):
 
 
 def test_an_image_may_be_on_a_mounted_disk(tmp_path, monkeypatch):
-    monkeypatch.setattr(prepare_module, "_MOUNTS", tmp_path / "mounts")
-    (tmp_path / "mounts").write_text(f"{tmp_path} /x ext4 rw 0 0\n")
     assert prepare_card(tmp_path / "card.img", SIZE).kind == "FAT32"
     shutil.copy(tmp_path / "card.img", tmp_path / "copy.img")
     assert prepare_card(tmp_path / "copy.img").n_blocks == 13_312

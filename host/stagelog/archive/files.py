@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from stagelog.errors import OutputError
-from stagelog.platform.files import is_full, replace, sync_folder
+from stagelog.platform.files import beside, is_full, replace, sync_folder
 
 
 @contextlib.contextmanager
@@ -24,7 +24,7 @@ def writing(what: object) -> Iterator[None]:
 def write_atomic(path: str | Path, content: bytes) -> None:
     """Write bytes to `path` by way of a temporary file; they are on the disk on return."""
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.tmp")
+    temporary = beside(path, ".tmp")
     with writing(path):
         try:
             with open(temporary, "wb") as file:

@@ -8,7 +8,8 @@ InputError if it cannot be read.
 
 import hashlib
 import json
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -122,8 +123,7 @@ def put_entry(folder: str | Path, values: dict[str, Any]) -> Entry:
 
 def find_sessions(root: str | Path) -> list[Entry]:
     """Return [Entry] of all manifests in a folder and below it, in the order of their paths."""
-    root = Path(root)
-    folders = sorted(path.parent for path in root.rglob(MANIFEST))
+    folders = sorted(path.parent for path in _files_below(root) if path.name == MANIFEST)
     return [entry for folder in folders for entry in load_manifest(folder)]
 
 
@@ -133,7 +133,22 @@ def find_unlisted(root: str | Path, entries: Iterable[Entry]) -> list[Path]:
     entries  of find_sessions(root)
     """
     listed = {entry.path for entry in entries}
-    return sorted(path for path in Path(root).rglob("*.slog") if path not in listed)
+    found = (path for path in _files_below(root) if path.suffix == ".slog")
+    return sorted(path for path in found if path not in listed)
+
+
+def _files_below(root: str | Path) -> Iterator[Path]:
+    """Yield the Paths in a folder and below it; InputError for a folder that cannot be read."""
+
+    def fail(error: OSError) -> None:
+        if isinstance(error, (FileNotFoundError, NotADirectoryError)):
+            return
+        raise InputError(
+            f"{error.filename} cannot be read: {error.strerror}", "check who may read it"
+        )
+
+    for folder, _, names in os.walk(root, onerror=fail):
+        yield from (Path(folder, name) for name in names)
 
 
 def find_session(

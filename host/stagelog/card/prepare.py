@@ -6,10 +6,12 @@ that remain on a card are covered by a release mark: their numbers are below tho
 will give next.
 """
 
+import contextlib
 import errno
 import os
 import secrets
 import struct
+import sys
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,10 +32,9 @@ from stagelog.blocks import read_log
 from stagelog.blocks.medium import find_signature, is_good, map_file
 from stagelog.card import fat32
 from stagelog.errors import InputError, OutputError, UsageError
+from stagelog.platform.drives import is_disk, refuse_in_use
 
 MIN_BLOCKS = 16
-_MOUNTS = Path("/proc/self/mounts")
-_BLOCK_DEVICES = Path("/sys/class/block")
 _SAMPLE = 64  # one place in so many is checked for remains
 _SECTORS_PER_BLOCK = BLOCK_BYTES // SECTOR_BYTES
 # (blocks of the extent at least, positions of release marks and second signature, first of data).
@@ -77,10 +78,11 @@ def prepare(path, size_bytes=None, *, extent_id=None, force=False):
     force       also if blocks on it were never released, or the file is not a card
     """
     path = Path(path)
-    size_bytes, released_seq = _check(path, size_bytes, force)
+    with writing(path):
+        size_bytes, released_seq = _check(path, size_bytes, force)
     plan = fat32.plan(size_bytes)
     extent_id = extent_id or secrets.token_bytes(8)
-    with writing(path), _opened(path, size_bytes) as file:
+    with _whole_or_gone(path), writing(path), _opened(path, size_bytes) as file:
         _wipe(file)
         for sector, content in fat32.pieces(plan, extent_id[:4]):
             _write(file, sector, content)
@@ -92,16 +94,20 @@ def prepare_raw(path, n_blocks, *, extent_id=None, force=False):
     """Make an image that is nothing but the extent; for simulated cards and tests."""
     path = Path(path)
     extent_layout(n_blocks)
-    size_bytes, released_seq = _check(path, n_blocks * BLOCK_BYTES, force)
+    with writing(path):
+        size_bytes, released_seq = _check(path, n_blocks * BLOCK_BYTES, force)
     extent_id = extent_id or secrets.token_bytes(8)
-    with writing(path), _opened(path, size_bytes) as file:
+    with _whole_or_gone(path), writing(path), _opened(path, size_bytes) as file:
         _wipe(file)
         return _put_extent(file, path, "raw", (0, n_blocks), extent_id, released_seq)
 
 
 def read_card(path, include_erased=False):
-    """Return the Log of a card, of its image or its STAGELOG.BIN; InputError if it is none."""
-    log = read_log(path, include_erased)
+    """Return the Log of a card, of its image, its STAGELOG.BIN or the folder or drive letter on
+    which it is mounted; InputError if it is none.
+    """
+    on_card = Path(path) / "STAGELOG.BIN"
+    log = read_log(on_card if os.path.isfile(on_card) else path, include_erased)
     if log.kind == "session file":
         raise InputError(f"{path} is a session file, not a card", "read it with 'stagelog info'")
     return log
@@ -109,22 +115,23 @@ def read_card(path, include_erased=False):
 
 def _check(path, size_bytes, force):
     """Return (size in bytes, released_seq) if the path may be written, else raise."""
-    if not path.exists():
+    if not is_disk(path) and not os.path.exists(path):
         if size_bytes is None:
             raise UsageError(f"{path} does not exist", "give the size of the image (--size)")
         return size_bytes, 1
-    is_disk = path.is_block_device()
-    if is_disk:
-        _refuse_in_use(path)
+    on_disk = is_disk(path)
+    if on_disk:
+        _refuse_untried_system(path)
+        refuse_in_use(path)
     elif not path.is_file():
         raise OutputError(f"{path} is neither a file nor a disk")
     elif not path.stat().st_size:
         return size_bytes or 0, 1
     buf = map_file(path)
-    n_bytes = len(buf) if is_disk or size_bytes is None else size_bytes
+    n_bytes = len(buf) if on_disk or size_bytes is None else size_bytes
     if find_signature(buf) is not None:
         return n_bytes, _released_seq(path, force)
-    if is_disk:
+    if on_disk:
         return n_bytes, _seq_after_remains(path, buf, force)
     if not force:
         raise OutputError(
@@ -168,24 +175,36 @@ def _seq_after_remains(path, buf, force):
     return newest + _SAMPLE + 1 if newest else 1
 
 
-def _refuse_in_use(path):
-    """Raise OutputError if the disk or one of its partitions is mounted."""
-    name = str(path.resolve())
-    for line in _MOUNTS.read_text().splitlines() if _MOUNTS.exists() else ():
-        source, folder = line.split()[:2]
-        if source.startswith(name):
-            raise OutputError(f"{source} is mounted on {folder}", "unmount it first")
-    if (_BLOCK_DEVICES / path.resolve().name / "partition").exists():
-        raise OutputError(f"{path} is a partition", "give the whole disk")
+def _refuse_untried_system(path):
+    """Raise OutputError where nobody has tried to write to a disk as such."""
+    if not sys.platform.startswith("linux"):
+        raise OutputError(
+            f"{path}: cards are written on Linux only so far",
+            "make an image (card prepare card.img --size 4GB) and write it onto the card with a "
+            "program for images of disks",
+        )
 
 
 def _opened(path, size_bytes):
     """Open for writing; an image becomes an empty sparse file of its size."""
-    if path.is_block_device():
+    if is_disk(path):
         return _opened_disk(path)
     file = open(path, "w+b")
     file.truncate(size_bytes)
     return file
+
+
+@contextlib.contextmanager
+def _whole_or_gone(path):
+    """Remove an image that is made in the body if the body fails; what was there before stays."""
+    was_there = os.path.lexists(path)
+    try:
+        yield
+    except BaseException:
+        if not was_there:
+            with contextlib.suppress(OSError):
+                path.unlink()
+        raise
 
 
 def _opened_disk(path):

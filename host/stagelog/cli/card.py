@@ -6,6 +6,7 @@ import click
 
 from stagelog.cli._common import confirm, json_option, print_json, size_text
 from stagelog.errors import UsageError
+from stagelog.platform.drives import drive_of, find_drives, is_disk
 
 _UNITS = {"": 1, "k": 1000, "m": 10**6, "g": 10**9, "ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30}
 
@@ -16,22 +17,25 @@ def command():
 
 
 @command.command()
-@click.argument("path", type=click.Path())
+@click.argument("path", type=click.Path(readable=False), required=False)
 @click.option("--size", help="Size of a new image: 64MiB, 8GB.")
 @click.option("--raw", is_flag=True, help="An image that is nothing but the extent, for tests.")
 @click.option("--force", is_flag=True, help="Even if it holds sessions that were never released.")
 @click.option("--yes", is_flag=True, help="Do not ask before a disk is overwritten.")
 @json_option
 def prepare(path, size, raw, force, yes, as_json):
-    """Make PATH, a disk or an image file, a card for a logger: FAT32 with STAGELOG.BIN."""
-    from pathlib import Path
+    """Make PATH, a disk or an image file, a card for a logger: FAT32 with STAGELOG.BIN.
 
+    Without PATH the disks that can be taken out are listed.
+    """
+    if path is None:
+        raise UsageError("no disk named", _choice())
     from slog.layout import BLOCK_BYTES
     from stagelog import card
 
     n_bytes = _size(size)
-    if Path(path).is_block_device():
-        confirm(f"All files on {path} will be lost. Continue?", yes)
+    if is_disk(path):
+        confirm(f"All files on {_described(path)} will be lost. Continue?", yes)
     if raw:
         if n_bytes is None:
             raise UsageError("--raw without --size", "give the size of the image, as in 64MiB")
@@ -57,8 +61,10 @@ def prepare(path, size, raw, force, yes, as_json):
 
 
 @command.command()
-@click.argument("path", type=click.Path())
-@click.option("--archive", type=click.Path(), help="Copy the sessions into this archive.")
+@click.argument("path", type=click.Path(readable=False))
+@click.option(
+    "--archive", type=click.Path(readable=False), help="Copy the sessions into this archive."
+)
 @click.option("--event", default="unknown", show_default=True)
 @click.option("--car", default="unknown", show_default=True)
 @click.option("--stage", default="unknown", show_default=True)
@@ -93,6 +99,18 @@ def read(path, archive, event, car, stage, erased, as_json):
         damaged = [str(bad) for bad in log.damaged]
         facts = {"path": str(path), "sessions": rows, "damaged": damaged}
         print_json("stagelog.card.read/1", facts)
+
+
+def _described(path):
+    """Return what is known of a disk: its name, size, model and where it is mounted."""
+    drive = drive_of(path)
+    return drive.text if drive else str(path)
+
+
+def _choice():
+    """Return what to name: the disks that can be taken out."""
+    found = [drive.text for drive in find_drives() if drive.is_removable]
+    return "name one of: " + "; ".join(found) if found else "put a card in: none is seen"
 
 
 def _size(text):

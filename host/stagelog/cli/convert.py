@@ -31,9 +31,9 @@ _NAMES = (
 
 
 @click.command()
-@click.argument("log", type=click.Path())
-@click.argument("out", type=click.Path())
-@click.option("--dbc", type=click.Path(), help="Write signals instead of frames.")
+@click.argument("log", type=click.Path(readable=False))
+@click.argument("out", type=click.Path(readable=False))
+@click.option("--dbc", type=click.Path(readable=False), help="Write signals instead of frames.")
 @click.option("--signal", "signals", multiple=True, help="Only this signal; may be repeated.")
 @click.option("--rate-Hz", "rate_Hz", type=float, help="Rows per second of CSV.  [default: 10]")
 @click.option("--to", "kind", type=click.Choice(TEXT_KINDS), help="Format of text if OUT is -.")

@@ -13,8 +13,10 @@ def command():
 
 
 @command.command()
-@click.argument("file", type=click.Path())
-@click.option("--log", type=click.Path(), help="Also compare with this log, of any kind.")
+@click.argument("file", type=click.Path(readable=False))
+@click.option(
+    "--log", type=click.Path(readable=False), help="Also compare with this log, of any kind."
+)
 @click.option("--bus", "buses", type=int, multiple=True, help="Only this bus; may be repeated.")
 @json_option
 def check(file, log, buses, as_json):
@@ -48,7 +50,7 @@ def check(file, log, buses, as_json):
 
 
 @command.command()
-@click.argument("file", type=click.Path())
+@click.argument("file", type=click.Path(readable=False))
 @click.argument("pattern", required=False)
 @json_option
 def show(file, pattern, as_json):

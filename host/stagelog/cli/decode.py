@@ -13,9 +13,13 @@ from stagelog.errors import UsageError
 
 
 @click.command()
-@click.argument("log", type=click.Path())
-@click.option("--dbc", required=True, type=click.Path(), help="Database to decode with.")
-@click.option("--out", "-o", required=True, type=click.Path(), help="Folder to write to.")
+@click.argument("log", type=click.Path(readable=False))
+@click.option(
+    "--dbc", required=True, type=click.Path(readable=False), help="Database to decode with."
+)
+@click.option(
+    "--out", "-o", required=True, type=click.Path(readable=False), help="Folder to write to."
+)
 @click.option("--csv", "as_csv", is_flag=True, help="CSV instead of Parquet.")
 @click.option(
     "--rate-Hz", "rate_Hz", type=float, help="With --csv: all signals in one file, at this rate."

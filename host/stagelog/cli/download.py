@@ -7,7 +7,7 @@ from stagelog.cli._common import json_option, print_json, size_text, transfer_pr
 
 @click.command()
 @click.argument("port", required=False)
-@click.option("--archive", default="archive", show_default=True, type=click.Path())
+@click.option("--archive", default="archive", show_default=True, type=click.Path(readable=False))
 @click.option("--event", default="unsorted", show_default=True, help="Folder event=...")
 @click.option("--car", help="Folder car=...  [default: the logger's car, or its id]")
 @click.option("--stage", default="unsorted", show_default=True, help="Folder stage=...")

@@ -18,7 +18,7 @@ from stagelog.errors import OutputError, UsageError
 @click.option(
     "--out",
     "-o",
-    type=click.Path(),
+    type=click.Path(readable=False),
     help="File to write: .tape (what a listener on the bus sees), .log (candump).",
 )
 @click.option(

@@ -8,7 +8,7 @@ from stagelog.errors import UsageError
 
 @click.command()
 @click.argument("port", required=False)
-@click.option("--archive", default="archive", show_default=True, type=click.Path())
+@click.option("--archive", default="archive", show_default=True, type=click.Path(readable=False))
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @json_option
 def command(port, archive, yes, as_json):

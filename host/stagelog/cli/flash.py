@@ -11,15 +11,21 @@ from stagelog.errors import InputError, UsageError
 @click.command()
 @click.argument("port", required=False)
 @click.option("--board", help="Kind of board.  [default: what MicroPython reports]")
-@click.option("--settings", type=click.Path(), help="JSON file with the car's settings.")
+@click.option(
+    "--settings", type=click.Path(readable=False), help="JSON file with the car's settings."
+)
 @click.option("--signals", "profile", help="Car profile whose signal table the logger gets.")
-@click.option("--archive", default="archive", show_default=True, type=click.Path())
+@click.option("--archive", default="archive", show_default=True, type=click.Path(readable=False))
 @click.option(
     "--despite-sessions", is_flag=True, help="Flash even if the card holds sessions not archived."
 )
-@click.option("--base", type=click.Path(), help="Image of MicroPython to install first.")
+@click.option(
+    "--base", type=click.Path(readable=False), help="Image of MicroPython to install first."
+)
 @click.option("--sha256", help="SHA-256 of --base.  [default: from BASE.sha256]")
-@click.option("--drive", type=click.Path(), help="Drive of the boot loader, for a UF2.")
+@click.option(
+    "--drive", type=click.Path(readable=False), help="Drive of the boot loader, for a UF2."
+)
 @click.option("--chip", help="Kind of ESP32, for an image that is not a UF2.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @json_option

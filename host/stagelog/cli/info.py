@@ -13,7 +13,7 @@ from stagelog.cli._common import (
 
 
 @click.command()
-@click.argument("log", type=click.Path())
+@click.argument("log", type=click.Path(readable=False))
 @click.option("--ids", "with_ids", is_flag=True, help="List the identifiers with their rates.")
 @click.option("--events", "with_meta", is_flag=True, help="List the logger's own records.")
 @click.option("--bus", "buses", type=int, multiple=True, help="Only this bus; may be repeated.")

@@ -10,9 +10,17 @@ from stagelog.errors import InputError, OutputError, UsageError
 
 
 @click.command()
-@click.argument("log", type=click.Path())
-@click.option("--dbc", required=True, type=click.Path(), help="Database to decode with.")
-@click.option("--out", "-o", required=True, type=click.Path(), help="Picture: .png, .svg or .pdf.")
+@click.argument("log", type=click.Path(readable=False))
+@click.option(
+    "--dbc", required=True, type=click.Path(readable=False), help="Database to decode with."
+)
+@click.option(
+    "--out",
+    "-o",
+    required=True,
+    type=click.Path(readable=False),
+    help="Picture: .png, .svg or .pdf.",
+)
 @click.option(
     "--strip",
     "strips",

@@ -14,12 +14,16 @@ from stagelog.errors import UsageError
 @click.argument("sql", required=False)
 @click.option(
     "--archive",
-    type=click.Path(),
+    type=click.Path(readable=False),
     default="archive",
     show_default=True,
     help="The archive, or a folder of it.",
 )
-@click.option("--dbc", type=click.Path(), help="Decode first what is not decoded with this DBC.")
+@click.option(
+    "--dbc",
+    type=click.Path(readable=False),
+    help="Decode first what is not decoded with this DBC.",
+)
 @click.option("--view", help="Show the columns of this view.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
 @json_option

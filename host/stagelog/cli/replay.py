@@ -7,7 +7,7 @@ from stagelog.errors import UsageError
 
 
 @click.command()
-@click.argument("log", type=click.Path())
+@click.argument("log", type=click.Path(readable=False))
 @click.option(
     "--bus",
     "targets",

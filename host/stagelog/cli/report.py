@@ -1,6 +1,7 @@
 """stagelog report: what the car went through, as one page that opens offline."""
 
 import contextlib
+import os
 import sys
 from pathlib import Path
 
@@ -11,16 +12,18 @@ from stagelog.errors import OutputError, UsageError
 
 
 @click.command()
-@click.argument("logs", nargs=-1, required=True, type=click.Path())
+@click.argument("logs", nargs=-1, required=True, type=click.Path(readable=False))
 @click.option(
     "--profile",
     "profiles",
     multiple=True,
     help="Car profile: name or .toml; one for all LOGS, or one for each.  [default: d7xr]",
 )
-@click.option("--dbc", type=click.Path(), help="Database.  [default: the profile's]")
+@click.option("--dbc", type=click.Path(readable=False), help="Database.  [default: the profile's]")
 @click.option("--bus", "buses", type=int, multiple=True, help="Only this bus; may be repeated.")
-@click.option("--out", "-o", default="report.html", show_default=True, type=click.Path())
+@click.option(
+    "--out", "-o", default="report.html", show_default=True, type=click.Path(readable=False)
+)
 @click.option("--title", help="Heading.  [default: the folders of the archive]")
 @click.option("--force", is_flag=True, help="Replace an existing page.")
 @json_option
@@ -45,7 +48,7 @@ def command(context, logs, profiles, dbc, buses, out, title, force, as_json):
     wants_page = not as_json or context.get_parameter_source("out").name == "COMMANDLINE"
     if wants_page and str(out) == "-":
         raise UsageError("a page cannot go to standard output", "name a file, or use --json")
-    if wants_page and out.exists() and not force:
+    if wants_page and os.path.exists(out) and not force:
         raise OutputError(f"{out} exists", "choose another name, or --force to replace it")
     each = profiles if len(profiles) == len(logs) else profiles * len(logs)
     sources = [_read(*pair, dbc, title, buses) for pair in zip(logs, each, strict=True)]

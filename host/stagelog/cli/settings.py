@@ -11,7 +11,9 @@ from stagelog.errors import InputError, UsageError
 
 @click.command()
 @click.argument("port", required=False)
-@click.option("--set", "source", type=click.Path(), help="JSON file with the new settings.")
+@click.option(
+    "--set", "source", type=click.Path(readable=False), help="JSON file with the new settings."
+)
 @click.option("--signals", "profile", help="Car profile whose signal table the logger gets.")
 @click.option("--yes", is_flag=True, help="Do not ask before the recording pauses.")
 @json_option

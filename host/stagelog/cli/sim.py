@@ -17,7 +17,7 @@ LINGER_US = 3_000_000  # after the tape, until the logger reports its bus as sil
 @click.command()
 @click.option(
     "--log",
-    type=click.Path(exists=True, allow_dash=True),
+    type=click.Path(readable=False),
     help="Play the frames of this log onto its bus.",
 )
 @click.option(
@@ -31,7 +31,9 @@ LINGER_US = 3_000_000  # after the tape, until the logger reports its bus as sil
 )
 @click.option("--bitrate", "bitrate_bps", type=int, default=500_000, show_default=True)
 @click.option(
-    "--card", type=click.Path(), help="Card image, made if missing.  [default: a new one]"
+    "--card",
+    type=click.Path(readable=False),
+    help="Card image, made if missing.  [default: a new one]",
 )
 @click.option(
     "--card-MiB", "card_MiB", type=int, default=64, show_default=True, help="Size of a new card."

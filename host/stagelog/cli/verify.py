@@ -8,7 +8,7 @@ _MOST_LINES = 50
 
 
 @click.command()
-@click.argument("log", type=click.Path())
+@click.argument("log", type=click.Path(readable=False))
 @click.option("--all", "show_all", is_flag=True, help="Show every gap, not the first 50.")
 @json_option
 def command(log, show_all, as_json):

@@ -18,7 +18,7 @@ POLL_S = 0.2
 
 @click.command()
 @click.argument("port", required=False)
-@click.option("--dbc", type=click.Path(), help="Show the values of signals.")
+@click.option("--dbc", type=click.Path(readable=False), help="Show the values of signals.")
 @click.option("--signal", "signals", multiple=True, help="Only this signal; may be repeated.")
 @click.option("--bus", "buses", type=int, multiple=True, help="Only this bus; may be repeated.")
 @click.option("--duration", "duration_s", type=float, help="Seconds.  [default: until Ctrl-C]")

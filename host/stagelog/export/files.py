@@ -15,7 +15,7 @@ from typing import Literal, Self
 from stagelog.archive.names import safe_name
 from stagelog.errors import OutputError
 from stagelog.model import FrameTable
-from stagelog.platform.files import is_full, replace
+from stagelog.platform.files import beside, is_full, replace
 
 
 class Sink:
@@ -56,11 +56,13 @@ class Sink:
     def new(self, path: str | Path) -> Path:
         """Return the path to write to for a file that will be `path`; its folder is made."""
         path = Path(path)
-        if path.exists() and not self.overwrite:
-            raise OutputError(f"{path} exists", "choose another path, or allow to overwrite it")
         with writing(path):
+            if path.exists() and not self.overwrite:
+                raise OutputError(
+                    f"{path} exists", "choose another name, or --force to replace it"
+                )
             path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{path.name}.part")
+        part = beside(path, ".part")
         self._parts.append((part, path))
         return part
 

@@ -70,8 +70,8 @@ class ParquetSink(Sink):
             writer = self._writers.get(name)
             if writer is None:
                 file_name = self._file_name.format(message=self._names.of(name))
-                part = self.new(Path(self._folder) / file_name)
-                writer = self._writers[name] = _MessageWriter(part, table, self)
+                path = Path(self._folder) / file_name
+                writer = self._writers[name] = _MessageWriter(self.new(path), path, table, self)
             writer.add(table)
         if sum(w.n_bytes for w in self._writers.values()) > MAX_BUFFER_BYTES:
             for writer in self._writers.values():
@@ -97,10 +97,11 @@ class ParquetSink(Sink):
 
 
 class _MessageWriter:
-    """One file, one message."""
+    """One file, one message: written to `path`, called `final` in messages."""
 
-    def __init__(self, path: Path, table: MessageTable, sink: ParquetSink) -> None:
+    def __init__(self, path: Path, final: Path, table: MessageTable, sink: ParquetSink) -> None:
         self.path = path
+        self.final = final
         self.sink = sink
         self.schema = _schema(table, sink)
         self.file: Any = None
@@ -120,7 +121,7 @@ class _MessageWriter:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        with writing(self.path):
+        with writing(self.final):
             if self.file is None:
                 self.file = pq.ParquetWriter(self.path, self.schema, **_encodings(self.schema))
             if self.batches:
@@ -131,7 +132,7 @@ class _MessageWriter:
 
     def close(self) -> None:
         self.flush()
-        with writing(self.path):
+        with writing(self.final):
             self.file.close()
 
 

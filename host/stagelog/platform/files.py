@@ -9,11 +9,14 @@ import mmap
 import os
 import tempfile
 import time
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _LOCK_NAME = ".stagelog.lock"
+_NAME_BYTES = 255  # on all file systems in use
+_CUT = 40  # characters of up to 4 bytes
 _REPLACE_TRIES = 20
 _REPLACE_WAIT_s = 0.05
 
@@ -35,6 +38,18 @@ def replace(source: str | Path, target: str | Path) -> None:
             if os.name != "nt" or not n_left:
                 raise
             time.sleep(_REPLACE_WAIT_s)
+
+
+def beside(path: str | Path, suffix: str) -> Path:
+    """Return the path of a hidden file for the time in which `path` is written.
+
+    Its name is that of `path`, cut if the system allows the name but not the longer one.
+    """
+    path = Path(path)
+    raw = os.fsencode(path.name)
+    if len(raw) <= _NAME_BYTES < len(raw) + 1 + len(suffix):
+        return path.with_name(f".{path.name[:_CUT]}-{zlib.crc32(raw):08x}{suffix}")
+    return path.with_name(f".{path.name}{suffix}")
 
 
 def sync_folder(folder: str | Path) -> None:

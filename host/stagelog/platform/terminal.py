@@ -15,10 +15,16 @@ _ENDINGS = ("SIGTERM", "SIGHUP", "SIGBREAK")
 
 
 def prepare_output() -> None:
-    """Let stdout and stderr replace what their encoding lacks."""
+    """Let stdout and stderr replace what the console lacks; a pipe or a file gets UTF-8.
+
+    PYTHONIOENCODING, if set, is obeyed.
+    """
     streams: tuple[Any, ...] = (sys.stdout, sys.stderr)
     for stream in streams:
         with contextlib.suppress(AttributeError, ValueError, OSError):
+            is_data = stream is sys.stdout and not stream.isatty()
+            if is_data and "PYTHONIOENCODING" not in os.environ:
+                stream.reconfigure(encoding="utf-8")
             stream.reconfigure(errors="replace")
 
 

@@ -5,10 +5,13 @@ lowest and the highest of each pixel are drawn. Fails with OutputError when the 
 written.
 """
 
+import io
+import os
 from dataclasses import dataclass
 
 import numpy as np
 
+from stagelog.archive.files import write_atomic
 from stagelog.errors import OutputError
 from stagelog.extras import need
 
@@ -74,9 +77,9 @@ def save_strips(path, strips, title=""):
         axis.margins(x=0)
     axes[0].set_title(title, loc="left")
     axes[-1].set_xlabel("s")
+    picture = io.BytesIO()
     try:
-        figure.savefig(path, dpi=100)
-    except (OSError, ValueError) as error:
-        raise OutputError(
-            f"cannot write {path}: {error}", "choose another place or .png"
-        ) from None
+        figure.savefig(picture, dpi=100, format=os.path.splitext(path)[1].lstrip(".") or "png")
+    except ValueError as error:
+        raise OutputError(f"cannot write {path}: {error}", "choose .png, .svg or .pdf") from None
+    write_atomic(path, picture.getvalue())

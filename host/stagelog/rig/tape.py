@@ -14,13 +14,13 @@ and rec stop at 255.
 """
 
 import contextlib
-import os
 from pathlib import Path
 
 import numpy as np
 
 from stagelog.errors import InputError, OutputError, UsageError
 from stagelog.model import RTR
+from stagelog.platform.files import beside, replace
 
 RECORD_BYTES = 32
 
@@ -83,16 +83,17 @@ def write_tape(path, records):
             f"tape record {late} is earlier than the one before", "sort by t_us, or join_tapes"
         )
     path = Path(path)
-    part = path.with_name(path.name + ".part")
+    part = beside(path, ".part")
     try:
         with open(part, "wb") as file:
             file.write(tape.tobytes())
-        os.replace(part, path)
+        replace(part, path)
     except OSError as error:
         with contextlib.suppress(OSError):
             part.unlink()
         raise OutputError(
-            f"cannot write tape {path}: {error.strerror}", "free space or choose another path"
+            f"cannot write tape {path}: {error.strerror}",
+            "free some space or choose another path",
         ) from error
 
 
