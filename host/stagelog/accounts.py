@@ -126,9 +126,11 @@ def judge_logs(logs: Iterable[tuple[Path, Entry | None]]) -> list[LogAccount]:
 
     logs  pairs (path, its archive.Entry or None)
     Of a session that several files hold, the file with the most blocks counts; of the others only
-    the blocks that it lacks.
+    the blocks that it lacks. A file that cannot be read is a problem of its LogAccount, and an
+    InputError if it is the only one.
     """
-    judged = [judge_log(path, entry) for path, entry in logs]
+    pairs = list(logs)
+    judged = [_judge_readable(path, entry, len(pairs) > 1) for path, entry in pairs]
     copies: dict[Identity, list[tuple[int, Account]]] = {}
     for number, log in enumerate(judged):
         for each in log.accounts:
@@ -143,6 +145,15 @@ def judge_logs(logs: Iterable[tuple[Path, Entry | None]]) -> list[LogAccount]:
                 judged[number] = _without(judged[number], each, alone, same[0][1].path)
             kept = np.concatenate([kept, keys[alone]])
     return judged
+
+
+def _judge_readable(path: Path, entry: Entry | None, goes_on: bool) -> LogAccount:
+    try:
+        return judge_log(path, entry)
+    except InputError as error:
+        if not goes_on:
+            raise
+        return LogAccount(path, problems=(Verdict(INCOMPLETE, f"INCOMPLETE: {error}"),))
 
 
 def _block_keys(session: Session) -> NDArray[np.uint64]:

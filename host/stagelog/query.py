@@ -18,21 +18,23 @@ only where they were written since. A file that no manifest names is not decoded
 
 Owns the decoded folders and the views. DuckDB runs in this process, loads no extension and needs
 no network. The same files are read by polars, Spark or Trino, which apply the scale themselves.
-Fails with InputError (no archive, a file that is not ours, SQL that DuckDB refuses) and UsageError
-(a library that is not installed).
+Fails with InputError (no archive, a file that is not ours) and UsageError (SQL that DuckDB
+refuses, a library that is not installed).
 """
 
 import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, tzinfo
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from stagelog.accounts import judge_entry, judge_file, judge_log, judge_unlisted
 from stagelog.archive import Entry, find_sessions, find_unlisted, superseded
-from stagelog.errors import InputError
+from stagelog.errors import InputError, OutputError, StagelogError, UsageError
 from stagelog.export.files import writing
 from stagelog.export.parquet import SCHEMA
 from stagelog.extras import need
@@ -42,6 +44,8 @@ if TYPE_CHECKING:
     from stagelog.dbc import Database
     from stagelog.decode import Plan
 
+_WITH_ZONE = "TIMESTAMP WITH TIME ZONE"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 HIVE = ("event", "car", "stage", "session")
 SESSION_FIELDS = {
     "n_frames": "BIGINT",
@@ -161,7 +165,7 @@ class Archive:
             raise InputError(f"{root} is no folder", "name the archive")
         offline = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
         self.connection = duckdb.connect(config=offline)
-        self._error = duckdb.Error
+        self._duckdb = duckdb
         self._made: set[str] = set()
 
     def __enter__(self) -> Self:
@@ -205,7 +209,8 @@ class Archive:
     def sql(self, text: str) -> Any:
         """Run SQL and return DuckDB's relation: .fetchall(), .df(), .pl(), .columns.
 
-        Raises InputError with DuckDB's message; None for a statement without a result.
+        Raises UsageError with DuckDB's message if the SQL is wrong, InputError if a file cannot be
+        read; None for a statement without a result.
         """
         lower = text.lower()
         for message in self.files:
@@ -215,18 +220,44 @@ class Archive:
             self._make_sessions()
         try:
             return self.connection.sql(text)
-        except self._error as error:
-            raise InputError(_reason(error), self._known()) from None
+        except self._duckdb.Error as error:
+            raise self._failure(error, self._known()) from None
 
     def rows(self, text: str) -> tuple[list[str], list[tuple[Any, ...]]]:
-        """Run SQL and return (column names, rows as tuples); InputError with DuckDB's message."""
+        """Run SQL and return (column names, rows as tuples); raises what `sql` raises.
+
+        A time with a zone is a datetime in the zone of the session (SET TimeZone = ...).
+        """
         relation = self.sql(text)
         if relation is None:
             return [], []
         try:
+            if any(str(kind) == _WITH_ZONE for kind in relation.types):
+                return relation.columns, self._rows_with_zone(relation)
             return relation.columns, relation.fetchall()
-        except self._error as error:
-            raise InputError(_reason(error)) from None
+        except self._duckdb.Error as error:
+            raise self._failure(error) from None
+
+    def _rows_with_zone(self, relation: Any) -> list[tuple[Any, ...]]:
+        """Return the rows; DuckDB's own way to datetimes with a zone needs pytz."""
+        import pyarrow as pa
+
+        [(zone,)] = self.connection.sql("select current_setting('TimeZone')").fetchall()
+        kinds, table = relation.types, relation.to_arrow_table()
+        columns = []
+        for kind, column in zip(kinds, table.columns, strict=True):
+            is_zoned = str(kind) == _WITH_ZONE
+            values = (column.cast(pa.int64()) if is_zoned else column).to_pylist()
+            columns.append([_in_zone(us, zone) for us in values] if is_zoned else values)
+        return list(zip(*columns, strict=True))
+
+    def _failure(self, error: Exception, hint: str | None = None) -> StagelogError:
+        """Return the error of the user, of a file, or of a disk that DuckDB's error is."""
+        duckdb, text = self._duckdb, _reason(error)
+        if isinstance(error, duckdb.IOException) and "Could not write" in str(error):
+            return OutputError(text, "free some space, or name another file")
+        wrong_sql = (duckdb.ProgrammingError, duckdb.DataError, duckdb.NotSupportedError)
+        return (UsageError if isinstance(error, wrong_sql) else InputError)(text, hint)
 
     @property
     def verdicts(self) -> dict[Path, Verdict]:
@@ -380,6 +411,16 @@ def _schema(path: Path) -> tuple[dict[str, dict[str, str]], dict[str, Any]]:
         about = field.metadata or {}
         fields[field.name] = {key.decode(): value.decode() for key, value in about.items()}
     return fields, facts
+
+
+def _in_zone(t_unix_us: int | None, zone: str) -> datetime | None:
+    if t_unix_us is None:
+        return None
+    try:
+        found: tzinfo = ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError):
+        found = UTC
+    return (_EPOCH + timedelta(microseconds=t_unix_us)).astimezone(found)
 
 
 def _reason(error: Exception) -> str:

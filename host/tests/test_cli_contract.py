@@ -201,7 +201,7 @@ CASES = {
         (GOOD, "--archive empty"),
         (USAGE, "--archive empty --csv --json"),
         (UNREADABLE, "--archive nowhere"),
-        (UNREADABLE, "--archive empty select"),
+        (USAGE, "--archive empty select"),
     ],
     "report": [
         (GOOD, "drive.slog --out new.html"),

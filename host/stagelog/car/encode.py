@@ -13,6 +13,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from stagelog.dbc.late_tester import import_cantools
 from stagelog.errors import InputError
 
 __all__ = ["MessageEncoder", "SignalLayout", "load_database", "make_encoders"]
@@ -25,8 +26,7 @@ def load_database(dbc):
 
 @lru_cache(maxsize=8)
 def _load(path):
-    import cantools
-
+    cantools = import_cantools()
     try:
         return cantools.database.load_file(path, strict=True)
     except OSError as error:

@@ -2,8 +2,10 @@
 
 import contextlib
 import json
+import math
 import sys
 import time
+from pathlib import Path
 
 import click
 
@@ -15,7 +17,8 @@ def json_option(function):
 
 def print_json(schema, facts):
     """Print one JSON object with its schema, e.g. "stagelog.info/1"."""
-    click.echo(json.dumps({"schema": schema, **facts}, indent=2, default=_plain, allow_nan=False))
+    content = _finite({"schema": schema, **facts})
+    click.echo(json.dumps(content, indent=2, default=_plain, allow_nan=False))
 
 
 def print_table(rows, header=None):
@@ -62,10 +65,19 @@ def clock_text(t_unix_us):
     return f"{time.strftime('%H:%M:%S', time.gmtime(s))}.{us // 1000:03d}"
 
 
+def _finite(value):
+    """Return a value without NaN and infinity, which JSON does not have: null."""
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def _plain(value):
     """Return NumPy numbers, paths and bytes as JSON types."""
     if hasattr(value, "tolist"):
-        return value.tolist()
+        return _finite(value.tolist())
     if isinstance(value, bytes):
         return value.hex()
     return str(value)
@@ -82,6 +94,22 @@ def confirm(question, yes):
             "this needs a confirmation, and there is no terminal to ask on", "add --yes"
         )
     click.confirm(question, abort=True, err=True)
+
+
+def checked_settings(source):
+    """Return the bytes of a settings file that the firmware's own check accepts."""
+    from slog.settings import SettingsError, load
+    from stagelog.errors import InputError
+
+    try:
+        data = Path(source).read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read {source}: {error.strerror}") from None
+    try:
+        load(data)
+    except SettingsError as error:
+        raise InputError(f"{source}: {error}", "see firmware/SPEC.md, Settings") from None
+    return data
 
 
 def signal_table(profile):

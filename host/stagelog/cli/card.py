@@ -34,6 +34,8 @@ def prepare(path, size, raw, force, yes, as_json):
     from stagelog import card
 
     n_bytes = _size(size)
+    if is_disk(path) and (size or raw):
+        raise UsageError(f"--size or --raw with {path}", "a disk keeps its size: leave it out")
     if is_disk(path):
         confirm(f"All files on {_described(path)} will be lost. Continue?", yes)
     if raw:
@@ -65,9 +67,9 @@ def prepare(path, size, raw, force, yes, as_json):
 @click.option(
     "--archive", type=click.Path(readable=False), help="Copy the sessions into this archive."
 )
-@click.option("--event", default="unknown", show_default=True)
-@click.option("--car", default="unknown", show_default=True)
-@click.option("--stage", default="unknown", show_default=True)
+@click.option("--event", help="Folder event=...  [default: unsorted]")
+@click.option("--car", help="Folder car=...  [default: the logger's id]")
+@click.option("--stage", help="Folder stage=...  [default: unsorted]")
 @click.option("--erased", is_flag=True, help="Include released sessions that can still be read.")
 @json_option
 def read(path, archive, event, car, stage, erased, as_json):
@@ -77,6 +79,9 @@ def read(path, archive, event, car, stage, erased, as_json):
     from stagelog.cli._logs import session_facts, session_line
     from stagelog.timeline import find_boots
 
+    if not archive and (event or car or stage):
+        raise UsageError("--event, --car or --stage without --archive", "add --archive")
+    event, stage = event or "unsorted", stage or "unsorted"
     log = read_card(path, erased)
     rows = []
     if not as_json:
@@ -89,7 +94,9 @@ def read(path, archive, event, car, stage, erased, as_json):
                 click.echo(session_line(session, boot.timeline))
             if archive:
                 key = (session.device_id, session.boot, session.nonce, session.first_seq)
-                folder = home_of(archive, key, stage_folder(archive, event, car, stage))
+                folder = home_of(
+                    archive, key, stage_folder(archive, event, car or session.device_id, stage)
+                )
                 entry = store_session(log, session, folder)
                 facts["file"] = str(entry.path)
                 if not as_json:

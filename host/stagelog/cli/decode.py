@@ -39,6 +39,8 @@ def command(log, dbc, out, as_csv, rate_Hz, raw, signals, buses, force, as_json)
     from stagelog.dbc import load_database
     from stagelog.decode import compile_plan, split_plan
 
+    if raw and as_csv:
+        raise UsageError("--raw with --csv", "CSV has physical values; leave one of them out")
     if out == "-":
         raise UsageError(
             "a folder of files cannot go to standard output",
@@ -60,7 +62,7 @@ def command(log, dbc, out, as_csv, rate_Hz, raw, signals, buses, force, as_json)
         bad = bad or verdict.exit_code
         reports.append(report)
         if not as_json:
-            _print(report)
+            _print(report, bool(signals))
     if as_json:
         facts = {"dbc": str(dbc), "sessions": reports, "others": [v.as_dict() for v in empty]}
         print_json("stagelog.decode/1", facts)
@@ -184,7 +186,7 @@ def _decode(tables, plan, sink, names):
     }
 
 
-def _print(report):
+def _print(report, is_choice):
     from stagelog.verdict import damages_text
 
     folder = Path(report["files"][0]).parent if report["files"] else None
@@ -197,7 +199,8 @@ def _print(report):
         click.echo(f"warning: {warning}", err=True)
     if report["n_unknown"]:
         ids = ", ".join(row["can_id"] for row in report["unknown"])
-        click.echo(f"  {report['n_unknown']:,} frames are not in the DBC: {ids}")
+        why = "not asked for" if is_choice else f"not in the DBC: {ids}"
+        click.echo(f"  {report['n_unknown']:,} frames are {why}")
     if report["n_short"]:
         click.echo(f"  {report['n_short']:,} values are missing: their frames were too short")
     if report["n_damages"]:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
-from stagelog.cli._common import confirm, json_option, print_json, signal_table
-from stagelog.errors import InputError, UsageError
+from stagelog.cli._common import checked_settings, confirm, json_option, print_json, signal_table
+from stagelog.errors import UsageError
 
 
 @click.command()
@@ -48,6 +48,14 @@ def command(
     The board switches to it only when it is complete, and returns to the old one if it fails three
     times. With --base and no PORT, only MicroPython is installed, on a board in its boot loader.
     """
+    if base is None and (sha256 or drive or chip):
+        raise UsageError("--sha256, --drive or --chip without --base", "add --base")
+    if port is None and (settings or profile):
+        raise UsageError("--settings or --signals without a board's port", "name the port")
+    contents = [
+        None if settings is None else checked_settings(settings),
+        None if profile is None else signal_table(profile),
+    ]
     if base is not None:
         confirm("Put MicroPython onto the board? What is in its flash may be lost.", yes)
         place = _write_base(base, sha256, drive, chip, port)
@@ -56,10 +64,6 @@ def command(
             return
     if port is None:
         raise UsageError("no board named", "name its port; 'stagelog loggers' lists what is there")
-    contents = [
-        None if settings is None else _read(settings),
-        None if profile is None else signal_table(profile),
-    ]
     confirm(f"Install the firmware on {port}?", yes)
     hello = _flash(port, board, contents, archive, despite_sessions)
     version = hello.firmware
@@ -105,10 +109,3 @@ def _write_base(base, sha256, drive, chip, port):
         raise UsageError("an ESP32 is written over its port", "name the port")
     write_esp(content, port, chip)
     return port
-
-
-def _read(path):
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from None

@@ -41,6 +41,8 @@ def command(sql, archive, dbc, view, as_csv, as_json):
 
     if as_csv and as_json:
         raise UsageError("--csv and --json together", "choose one")
+    if sql and view:
+        raise UsageError("SQL and --view together", "choose one")
     need("duckdb", "query")  # before minutes of decoding
     n_failed = _decode(archive, dbc) if dbc else 0
     with Archive(archive) as opened:

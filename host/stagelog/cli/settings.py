@@ -1,12 +1,11 @@
 """stagelog settings: show the settings of a logger, or replace them."""
 
 import json
-from pathlib import Path
 
 import click
 
-from stagelog.cli._common import confirm, json_option, print_json, signal_table
-from stagelog.errors import InputError, UsageError
+from stagelog.cli._common import checked_settings, confirm, json_option, print_json, signal_table
+from stagelog.errors import UsageError
 
 
 @click.command()
@@ -29,7 +28,7 @@ def command(port, source, profile, yes, as_json):
 
     given = {}
     if source is not None:
-        given[CONFIG_SETTINGS] = _load(source)
+        given[CONFIG_SETTINGS] = checked_settings(source)
     if profile is not None:
         given[CONFIG_SIGNALS] = signal_table(profile)
     link = open_link(port)
@@ -53,18 +52,3 @@ def command(port, source, profile, yes, as_json):
         return print_json("stagelog.settings/1", {"port": link.name, "settings": settings})
     click.echo(json.dumps(settings, indent=2) if settings else "defaults (nothing is set)")
     return None
-
-
-def _load(source):
-    """Return the bytes of a settings file that the firmware's own check accepts."""
-    from slog.settings import SettingsError, load
-
-    try:
-        data = Path(source).read_bytes()
-    except OSError as error:
-        raise InputError(f"cannot read {source}: {error.strerror}") from None
-    try:
-        load(data)
-    except SettingsError as error:
-        raise InputError(f"{source}: {error}", "see firmware/SPEC.md, Settings") from None
-    return data

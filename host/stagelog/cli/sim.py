@@ -105,6 +105,8 @@ def command(
     """
     if log and scenario:
         raise UsageError("--log and --drive together", "choose one")
+    if duration_s and not scenario:
+        raise UsageError("--duration without --drive", "add --drive")
     if target == "rp2040" and (fast or profile or stalls):
         raise UsageError("--fast, --profile or --stall with --target rp2040", "leave them out")
     if blank and target != "rp2040":
@@ -126,6 +128,7 @@ def command(
             "seed": seed,
             "write_us": int(write_ms * 1000),
             "stalls": [_stall(text) for text in stalls],
+            "device_id": _device_id(car, seed),
             "settings": {"car": car, "buses": [{"bitrate_bps": bitrate_bps, "ids": None}]},
         }
         if profile:
@@ -171,6 +174,15 @@ def _start(args, tape, folder, fast, runtime, tcp):
     logger = FastLogger(args, _binary(runtime))
     logger.wait_until(int(tape["t_us"][-1]) + LINGER_US)
     return logger
+
+
+def _device_id(car, seed):
+    """Return the id of a simulated board, 16 hex digits: each car and each seed is a board of its
+    own, the same one each time.
+    """
+    import hashlib
+
+    return (b"SIM" + hashlib.sha256(f"{car} {seed}".encode()).digest()[:5]).hex()
 
 
 def _binary(runtime):

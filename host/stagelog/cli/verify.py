@@ -29,6 +29,8 @@ def command(log, show_all, as_json):
         print_json("stagelog.verify/1", {**facts, "logs": [_report(one) for one in judged]})
     else:
         for one in judged:
+            if len(judged) > 1:
+                click.echo(f"{one.path}:")
             _print(one, show_all)
         if len(judged) > 1:
             n_bad = sum(one.verdict.exit_code for one in judged)

@@ -15,6 +15,8 @@ MAX_START = 64 * 8 * 16  # beyond any transport of CAN; keeps arithmetic small
 _EXT = 0x80000000
 INDEPENDENT = 0xC0000000  # VECTOR_INDEPENDENT_SIG_MSG holds signals of no message
 
+_NUMBER = re.compile(NUMBER)
+_HEX = re.compile(r"0[xX][0-9a-fA-F]{1,8}")
 _BO = re.compile(r"BO_\s+(\S+)\s+(.+?)\s*:\s*(\S+)(?:\s+(.*))?", re.DOTALL)
 _SG_HEAD = re.compile(r"SG_\s+(\S.*?)\s*:\s*(.*)", re.DOTALL)
 _SG_LAYOUT = re.compile(
@@ -86,7 +88,7 @@ class DraftMessage:
 def repair_number(text):
     """Return (canonical text or None, True if it had to be changed)."""
     text = text.strip()
-    if not re.fullmatch(NUMBER, text) or not abs(float(text)) < float("inf"):
+    if not _NUMBER.fullmatch(text) or not abs(float(text)) < float("inf"):
         return None, True
     sign, digits = ("-" if text[0] == "-" else ""), text.lstrip("+-")
     if digits[0] == ".":
@@ -238,9 +240,11 @@ def _is_place(start, length):
 
 def _whole(text):
     """Return an integer, also from `8.0`, or None."""
-    if re.fullmatch(r"0[xX][0-9a-fA-F]{1,8}", text):
+    if text.isdecimal() and len(text) <= 12:
+        return int(text)
+    if _HEX.fullmatch(text):
         return int(text, 16)
-    if not re.fullmatch(NUMBER, text) or len(text) > 24 or abs(float(text)) > 1e12:
+    if not _NUMBER.fullmatch(text) or len(text) > 24 or abs(float(text)) > 1e12:
         return None
     return int(float(text)) if float(text).is_integer() else None
 

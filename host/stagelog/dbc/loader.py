@@ -6,37 +6,78 @@ read.
 """
 
 import codecs
+import contextlib
+import gc
 import hashlib
 import logging
+import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from stagelog.dbc.late_tester import import_cantools
 from stagelog.dbc.model import Condition, Database, Defect, Message, Ranges, Signal
 from stagelog.dbc.repair import Repaired, repair
 from stagelog.errors import InputError
 from stagelog.pipes import real_path
+from stagelog.resources import dbc_path
 
 _KINDS = {".dbc": "dbc", ".arxml": "arxml", ".kcd": "kcd", ".sym": "sym"}
 _MAX_TRIES = 50
 
 
 def load_database(path: str | Path) -> Database:
-    """Load a database file (DBC, ARXML, KCD, SYM) and return a Database.
+    """Load a database file (DBC, ARXML, KCD, SYM) and return a Database; a name without suffix is
+    one that comes with stagelog.
 
     Defective parts of a DBC are repaired or left out one by one and listed in `defects`. Raises
     InputError with the first line at fault if no message can be read, or if the file cannot be
     opened.
     """
-    path = Path(path)
+    path = _shipped(Path(path))
     try:
         data = real_path(path).read_bytes()
     except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from None
+        hint = f"by name there are: {', '.join(names_of_shipped())}" if not path.suffix else None
+        raise InputError(f"cannot read {path}: {error.strerror}", hint) from None
     kind = _KINDS.get(path.suffix.lower(), "dbc")
     sha256 = hashlib.sha256(data).hexdigest()
     text, encoding, defects = decode_text(data)
+    with _no_collection():
+        return _load(path, kind, text, sha256, encoding, defects)
+
+
+def names_of_shipped() -> list[str]:
+    """Return the names of the databases that come with stagelog: --dbc d7xr."""
+    return sorted(path.stem for path in dbc_path().glob("*.dbc"))
+
+
+def _shipped(path: Path) -> Path:
+    """Return the path of the database that a plain name stands for, if there is no such file."""
+    if path.suffix or path.name != str(path) or os.path.lexists(path):
+        return path
+    found = dbc_path() / f"{path}.dbc"
+    return found if found.is_file() else path
+
+
+@contextlib.contextmanager
+def _no_collection() -> Iterator[None]:
+    """Collect no garbage meanwhile: what a parser makes stays, and collecting is a quarter of its
+    time.
+    """
+    was_collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_collecting:
+            gc.enable()
+
+
+def _load(
+    path: Path, kind: str, text: str, sha256: str, encoding: str, defects: list[Defect]
+) -> Database:
     if kind != "dbc":
         cantools = _load_other(path, text, kind)
         messages = tuple(_message(m, {}) for m in cantools.messages)
@@ -112,8 +153,7 @@ def _load_dbc(
 
 def _parse(text: str) -> tuple[Any, str]:
     """Return (cantools database, "") or (None, why not)."""
-    import cantools
-
+    cantools = import_cantools()
     logging.getLogger("cantools").setLevel(logging.ERROR)
     try:
         return cantools.database.load_string(text, "dbc", strict=False), ""
@@ -153,8 +193,7 @@ def _parse_stepwise(repaired: Repaired, defects: list[Defect]) -> Any:
 
 
 def _load_other(path: Path, text: str, kind: str) -> Any:
-    import cantools
-
+    cantools = import_cantools()
     logging.getLogger("cantools").setLevel(logging.ERROR)
     try:
         return cantools.database.load_string(text, kind, strict=False)

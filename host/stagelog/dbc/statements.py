@@ -55,7 +55,7 @@ def split_statements(text):
 class _Splitter:
     def __init__(self, text):
         self.text = text
-        self.newlines = [k for k, c in enumerate(text) if c == "\n"]
+        self.newlines = [match.start() for match in re.finditer("\n", text)]
         self.done = []
         self.keyword = None  # of the open statement, None between statements
         self.pieces = []
