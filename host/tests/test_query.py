@@ -12,7 +12,7 @@ from stagelog.archive.manifest import put_entry
 from stagelog.blocks import Identity, pack_session, read_log
 from stagelog.cli import group
 from stagelog.dbc import load_database
-from stagelog.errors import InputError
+from stagelog.errors import InputError, UsageError
 from stagelog.model import FRAME
 from stagelog.query import Archive, decode_archive
 
@@ -190,14 +190,14 @@ def test_session_that_cannot_be_read_does_not_stop_the_others(archive, database)
 
 def test_mistakes_are_told_with_what_there_is(decoded, tmp_path):
     with Archive(decoded) as opened:
-        with pytest.raises(InputError, match="EngSped.*views: Box, Engine, sessions"):
+        with pytest.raises(UsageError, match="EngSped.*views: Box, Engine, sessions"):
             opened.rows("select EngSped from Engine")
-        with pytest.raises(InputError, match="Conversion"):
+        with pytest.raises(UsageError, match="Conversion"):
             opened.rows("select car::int from Engine")
     with pytest.raises(InputError, match="no folder"):
         Archive(tmp_path / "nowhere")
     (tmp_path / "empty").mkdir()
-    with Archive(tmp_path / "empty") as opened, pytest.raises(InputError, match="add --dbc"):
+    with Archive(tmp_path / "empty") as opened, pytest.raises(UsageError, match="add --dbc"):
         opened.rows("select * from Gearbox")
 
 

@@ -81,5 +81,5 @@ def test_picture_is_written(tmp_path, figures):
 def test_a_picture_that_cannot_be_written_is_refused(tmp_path):
     trace = Trace("a", "", np.array([0, 1]), np.array([0.0, 1.0]))
     for name in ("x.nothing", "no/folder.png"):
-        with pytest.raises(OutputError, match="folder.png: No such file"):
+        with pytest.raises(OutputError, match="x.nothing: Format|folder.png: No such file"):
             save_strips(tmp_path / name, [[trace]])

@@ -15,6 +15,34 @@ _ASC = re.compile(
     rb"^(date |base\s+(hex|dec)|(no )?internal events logged|begin triggerblock)", re.I
 )
 _TRC = re.compile(rb"^;(\$FILEVERSION|\$COLUMNS|\s*Message Number|.*PCAN|.*PEAK)", re.I)
+_CONVERT = "write it as ASC, BLF or candump with the program that made it"
+_NOT_READ = (
+    (b"\xd4\xc3\xb2\xa1", "a PCAP capture", "'candump -l' writes what is read"),
+    (b"\xa1\xb2\xc3\xd4", "a PCAP capture", "'candump -l' writes what is read"),
+    (b"\x0a\x0d\x0d\x0a", "a PCAPNG capture", "'candump -l' writes what is read"),
+    (b"SQLite format 3\0", "an SQLite database", "'python -m can.logconvert' makes a .log of it"),
+    (b"PK\x03\x04", "a ZIP archive", "unpack it, and name a log in it"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive", "unpack it, and name a log in it"),
+    (b"BZh", "a bzip2 file", "unpack it: 'bunzip2'"),
+    (b"\x89MCAP", "an MCAP file with signals", _CONVERT),
+    (b"PAR1", "a Parquet file", "'stagelog query' reads those that 'decode' wrote"),
+    (b"%PDF", "a PDF", "name a log"),
+)
+_TEXTS_NOT_READ = (
+    (re.compile(rb"\A\**BUSMASTER Ver", re.I), "a BUSMASTER log", _CONVERT),
+    (re.compile(rb"\A@ TEXT @"), "a trace that begins with @ TEXT", _CONVERT),
+    (
+        re.compile(rb"\Atimestamp,arbitration_id,extended,remote,error,dlc,data"),
+        "a CSV log of python-can",
+        "'python -m can.logconvert FILE.csv FILE.log' makes a .log of it",
+    ),
+    (
+        re.compile(rb'^\s*(VERSION\s+"|BO_\s+\d+\s+\w+\s*:|NS_\s*:)', re.M),
+        "a DBC",
+        "'stagelog dbc check' and 'stagelog dbc show' say what it holds",
+    ),
+    (re.compile(rb"\A\s*(<!doctype|<html|<\?xml)", re.I), "HTML or XML", "name a log"),
+)
 _SAVVYCAN = re.compile(rb"^\"?Time Stamp\"?\s*,\s*\"?ID\"?\s*,", re.I)
 
 
@@ -30,7 +58,21 @@ def sniff(path: str | Path) -> str:
     for magic, kind in _MAGIC:
         if head.startswith(magic):
             return kind
-    return _text_kind(_as_text(head)) or "slog"
+    text = _as_text(head)
+    found = _text_kind(text)
+    if found is None:
+        _refuse_others(path, head, text)
+    return found or "slog"
+
+
+def _refuse_others(path: str | Path, head: bytes, text: bytes) -> None:
+    """Raise InputError for a file of a known kind that is not read, with what to do about it."""
+    for magic, what, hint in _NOT_READ:
+        if head.startswith(magic):
+            raise InputError(f"{path} is {what}, which is not read as a log", hint)
+    for pattern, what, hint in _TEXTS_NOT_READ:
+        if pattern.search(text[:4096]):
+            raise InputError(f"{path} is {what}, which is not read as a log", hint)
 
 
 def _as_text(head: bytes) -> bytes:
