@@ -20,6 +20,7 @@ from stagelog.dbc.late_tester import import_cantools
 from stagelog.dbc.model import Condition, Database, Defect, Message, Ranges, Signal
 from stagelog.dbc.repair import Repaired, repair
 from stagelog.errors import InputError
+from stagelog.model import FD_LENGTHS
 from stagelog.pipes import real_path
 from stagelog.resources import dbc_path
 
@@ -131,7 +132,7 @@ def _load_dbc(
         cantools = _parse_stepwise(repaired, defects)
     if cantools is None:
         raise InputError(f"{path}: no message can be read from this DBC")
-    is_j1939 = _is_j1939(cantools)
+    is_j1939 = _is_j1939(cantools) or _has_long_messages(cantools)
     lines = {m.dbc_id: m.line for m in repaired.messages}
     messages: list[Message] = []
     taken: set[str] = set()
@@ -207,6 +208,14 @@ def _is_j1939(cantools: Any) -> bool:
     values = getattr(cantools.dbc, "attributes", None) or {}
     texts = [str(values[k].value) for k in ("ProtocolType", "BusType") if k in values]
     return any("J1939" in t.upper() for t in texts)
+
+
+def _has_long_messages(cantools: Any) -> bool:
+    """Return whether a 29-bit message has a length that no frame has, not in CAN FD either: it
+    comes in several frames, as in NMEA 2000 and J1939.
+    """
+    lengths = {m.length for m in cantools.messages if m.is_extended_frame and not m.is_fd}
+    return bool(lengths - set(FD_LENGTHS.tolist()))
 
 
 def _message(

@@ -18,6 +18,7 @@ MessageTable        name, message, t_us int64[m], bus uint8[m],
                     n_short: name -> frames too short for the signal,
                     series(name) -> (t_us, values), dense(name) -> float64[m] with NaN,
                     of_frames() -> {column: values} of t_us, bus and source
+J1939, NMEA 2000    messages of several frames are put together first, see decode.assemble
 Origins, split      one message from several buses or source addresses, kept apart
 
 Values equal cantools' to the bit, except (the written list): integers beyond 2**53 are rounded to

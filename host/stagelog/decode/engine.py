@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stagelog.dbc.model import Ranges
+from stagelog.decode.assemble import Assembler
 from stagelog.decode.plan import Group, MessagePlan, Plan, WordKey
 from stagelog.decode.tables import Decoded, MessageTable
 from stagelog.errors import UsageError
@@ -30,12 +31,29 @@ _U = np.uint64
 def decode(
     frames: FrameTable, plan: Plan, mode: str = "phys", with_suspects: bool = False
 ) -> Decoded:
-    """Decode a frame table.
+    """Decode a frame table, messages of several frames (J1939, NMEA 2000) included.
 
     Shapes   frames: FRAME or FRAME_FD, n rows; each message's m rows in the order of the frames.
     Units    phys = raw * scale + offset, in signal.unit; mode "raw" leaves the raw values.
     Missing  a frame shorter than a signal gives no value for it and counts in `n_short`.
     """
+    if not plan.assembles:
+        return _decode(frames, plan, mode, with_suspects)
+    assembler = Assembler(plan.messages)
+    joined = assembler.feed(frames)
+    assembler.end()
+    return _decode(joined.frames, plan, mode, with_suspects, joined.n_parts, assembler)
+
+
+def _decode(
+    frames: FrameTable,
+    plan: Plan,
+    mode: str,
+    with_suspects: bool,
+    n_parts: NDArray[np.int64] | None = None,
+    assembler: Assembler | None = None,
+) -> Decoded:
+    """Decode a table in which row k stands for n_parts[k] frames."""
     if mode not in _DTYPES:
         raise UsageError(f'no decode mode "{mode}"', 'use "phys", "f32" or "raw"')
     result = Decoded(mode, n_frames=len(frames))
@@ -59,7 +77,22 @@ def decode(
     result.n_suspect = int(n_of_code[lookup.suspect])
     if n_of_code[lookup.unknown]:
         result.unknown = _count_unknown(frames, codes == lookup.unknown)
+    if n_parts is not None and assembler is not None:
+        n_more = n_parts - 1
+        result.n_decoded += int(n_more[codes < lookup.n].sum())
+        result.n_other_bus += int(n_more[codes == lookup.other_bus].sum())
+        result.n_suspect += int(n_more[codes == lookup.suspect].sum())
+        _add_lost(result, assembler)
+        result.n_frames += int(n_more.sum())
     return result
+
+
+def _add_lost(result: Decoded, assembler: Assembler) -> None:
+    """Count the frames of messages that never became whole."""
+    for can_id, n in assembler.lost.items():
+        result.unknown[can_id, True] = result.unknown.get((can_id, True), 0) + n
+    result.n_frames += assembler.lost.total()
+    assembler.lost.clear()
 
 
 def iter_decode(
@@ -67,10 +100,22 @@ def iter_decode(
 ) -> Iterator[Decoded]:
     """Decode frame tables one after the other.
 
-    Yields one Decoded per table, memory bounded by the largest.
+    Yields one Decoded per table, memory bounded by the largest; and one more, without values, if a
+    message was not whole at the end. A message counts in the table that has its last frame.
     """
+    if not plan.assembles:
+        for frames in chunks:
+            yield _decode(frames, plan, mode, with_suspects)
+        return
+    assembler = Assembler(plan.messages)
     for frames in chunks:
-        yield decode(frames, plan, mode, with_suspects)
+        joined = assembler.feed(frames)
+        yield _decode(joined.frames, plan, mode, with_suspects, joined.n_parts, assembler)
+    assembler.end()
+    if assembler.lost:
+        last = Decoded(mode)
+        _add_lost(last, assembler)
+        yield last
 
 
 def _codes(

@@ -22,9 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stagelog.dbc.model import Condition, Database, Message, Ranges, Signal, last_byte
+from stagelog.decode.assemble import MOST_BYTES
 from stagelog.decode.lookup import Lookup
 from stagelog.errors import UsageError
 
+_FRAME_BYTES = 64
 _FLOATS: dict[int, type[np.floating[Any]]] = {16: np.float16, 32: np.float32, 64: np.float64}
 
 
@@ -105,6 +107,11 @@ class Plan:
         groups += [g for m in self.messages for b in m.branches for g in b.groups]
         return sum(len(g.names) for g in groups)
 
+    @property
+    def assembles(self) -> bool:
+        """Return whether messages may come in several frames: J1939 and NMEA 2000."""
+        return any(plan.message.is_j1939 for plan in self.messages)
+
 
 def compile_plan(
     database: Database,
@@ -167,7 +174,7 @@ def _compile_message(message: Message, wanted: set[str], left_out: dict[str, str
     for signal in message.signals:
         if signal.name not in wanted:
             continue
-        why = _why_not(signal, by_name)
+        why = _why_not(signal, by_name, MOST_BYTES if message.is_j1939 else _FRAME_BYTES)
         if why:
             left_out[f"{message.name}.{signal.name}"] = why
         elif signal.selector:
@@ -190,21 +197,22 @@ def _compile_message(message: Message, wanted: set[str], left_out: dict[str, str
     return MessagePlan(message, groups, branches, need, columns, rows, len(names))
 
 
-def _why_not(signal: Signal, by_name: dict[str, Signal]) -> str | None:
-    """Return why a signal cannot be decoded, or None."""
+def _why_not(signal: Signal, by_name: dict[str, Signal], most: int) -> str | None:
+    """Return why a signal cannot be decoded, or None; `most` bytes are in a payload at most."""
     if not 1 <= signal.length <= 64:
         return f"{signal.length} bits; at most 64 can be decoded"
     if signal.is_float and signal.length not in _FLOATS:
         return f"a float of {signal.length} bits"
-    if signal.n_bytes > 64:
-        return f"needs {signal.n_bytes} payload bytes; a frame has at most 64"
+    if signal.n_bytes > most:
+        kind = "a frame" if most == _FRAME_BYTES else "a message of several frames"
+        return f"needs {signal.n_bytes} payload bytes; {kind} has at most {most}"
     seen = set()
     while signal.selector:
         if signal.selector not in by_name or signal.selector in seen:
             return f"its selector {signal.selector} cannot be read"
         seen.add(signal.selector)
         signal = by_name[signal.selector]
-        if signal.is_float or not 1 <= signal.length <= 64 or signal.n_bytes > 64:
+        if signal.is_float or not 1 <= signal.length <= 64 or signal.n_bytes > most:
             return f"its selector {signal.name} cannot be read"
     return None
 
@@ -265,7 +273,7 @@ def _place(signal: Signal) -> tuple[WordKey, str, str, int]:
     """
     end = last_byte(signal.start, signal.length, signal.is_motorola)
     first = signal.start // 8
-    word = first - first % 8 if end // 8 == first // 8 else min(first, 56)
+    word = first - first % 8 if end // 8 == first // 8 else first
     raw = _raw_dtype(signal)
     kind = "signed" if signal.is_signed else "unsigned"
     if signal.is_float:
