@@ -10,6 +10,8 @@ onset is dated back to the first tick. Nothing here commands anything.
 Integers only: mg, 0.01 mm, per mille of the car's weight, ticks of 10 ms.
 """
 
+from array import array
+
 from detectors.body import DELAY, Body
 from slog import events as ev
 from slog import signal_table as st
@@ -20,7 +22,12 @@ SUSPECT = const(1)
 AIRBORNE = const(2)
 LANDING = const(3)
 INHIBITED = const(4)
-_MEAN_RISE = const(2)  # mg per tick
+_MEAN_RISE = const(3)  # mg per tick
+_PAST = const(24)  # ticks, more than only_confirm
+_SETTLED = const(35)  # mg above what the tyres carry in the air: still on the ground
+_SURE = const(2)  # long flights after which the zero is known
+_LONG = const(15)  # ticks in the air: a flight to learn from
+_MOST_ZERO = const(60)  # mg
 _WARM = const(8)  # ticks until all differences are of values after a pause
 
 
@@ -46,9 +53,12 @@ class Flight:
         self._signal = roles[0]
         self._emit = emit
         self._rows = rows
-        self._total = [0, 0, 0]  # of forces at low ticks
-        self._n_total = 0
+        self.zero = 0  # mg that the tyres seem to carry in the air
+        self._n_zero = 0
+        self._across = [0, 0]  # sums of horizontal forces at low ticks
+        self._n_across = 1
         self._spin2 = 0
+        self._past = array("h", [0] * _PAST)  # of the tyres' force
         self._reset()
 
     def resume(self):
@@ -69,7 +79,11 @@ class Flight:
         self._confidence = 0
         self._was_small = True
         self._rested = False
-        self._by_dampers = False
+        self._lost = False  # forces were missing
+        self._peak_known = False
+        self._from_tick = 0
+        self._air_total = 0
+        self._air_n = 0
         self._car_ticks = 0
         self._car_alone = 0
         self._warm = _WARM
@@ -91,7 +105,7 @@ class Flight:
         elif n >= 3:
             low = body.n_free >= n
             if self.state == AIRBORNE:
-                self._by_dampers = True
+                self._lost = True
                 if body.n_rest >= n:
                     self._rested = True
         else:
@@ -103,6 +117,8 @@ class Flight:
             self._gap += 1
             if self._gap > rows["gap"]:
                 self._n_low = 0
+        if acc_ok:
+            self._past[self._watch.tick % _PAST] = body.tyres
         self._move(low, acc_ok, n)
 
     def _go_blind(self):
@@ -122,8 +138,9 @@ class Flight:
         if state == AIRBORNE:
             self._fly(low, acc_ok)
             return
-        need = rows["confirm"] if acc_ok and n >= 3 else rows["only_confirm"]
-        ready = self._n_low >= need and (not acc_ok or self._is_small())
+        all_there = acc_ok and n >= 3 and self.body.gyro_ok
+        need = rows["confirm"] if all_there else rows["only_confirm"]
+        ready = self._n_low >= need and (self._is_flight(need) if acc_ok else self._by_dampers())
         if state == LANDING:
             self._hold -= 1
             if acc_ok:
@@ -140,34 +157,68 @@ class Flight:
             self.state = SUSPECT if self._n_low else GROUND
 
     def _count(self, body):
-        """Add a tick at which the tyres carry nothing."""
-        total = self._total
+        """Count a tick at which the tyres carry nothing."""
+        across = self._across
         if not self._n_low:
             self._low_tick = self._watch.tick
-            self._n_total = 0
+            self._n_across = 0
             self._spin2 = 0
-            total[0] = total[1] = total[2] = 0
+            across[0] = across[1] = 0
         self._n_low += 1
         self._gap = 0
-        self._n_total += 1
+        self._n_across += 1
         self._spin2 = max(self._spin2, body.spin2)
         force = body.force
-        total[0] += force[0]
-        total[1] += force[1]
-        total[2] += body.tyres
+        across[0] += force[0]
+        across[1] += force[1]
 
-    def _is_small(self):
-        """Tell whether the mean force since the tyres let go is that of a flight: the shorter,
-        the smaller. The faster the car turns, the more an error of the centre of gravity counts.
+    def _by_dampers(self):
+        self._from_tick = self._low_tick
+        return True
+
+    def _is_flight(self, need):
+        """Find since when the tyres carry what they do now, which may be a while after they began
+        to carry little; tell whether that is nothing.
+        """
+        past = self._past
+        tick = self._watch.tick
+        level = _SETTLED
+        for k in range(4):
+            level += past[(tick - k) % _PAST] >> 2
+        first = max(self._low_tick, tick - _PAST + 1)
+        onset = tick
+        total = past[tick % _PAST]
+        while onset > first and (
+            past[(onset - 1) % _PAST] < level or past[(onset - 2) % _PAST] < level
+        ):
+            onset -= 1
+            total += past[onset % _PAST]
+        self._from_tick = onset - DELAY
+        return self._is_nothing(total // (tick - onset + 1), self._n_low - need)
+
+    def _is_nothing(self, mean, n):
+        """Tell whether a mean of the tyres' force is that of a flight: the shorter, the smaller,
+        and the more so once the error of the sensors is known. The faster the car turns, the more
+        an error of the centre of gravity counts.
         """
         rows = self._rows
-        total = self._total
-        n = self._n_total
-        limit = min(rows["mean_end"], rows["mean"] + (n - rows["confirm"]) * _MEAN_RISE)
-        x = total[0] // n
-        y = total[1] // n
+        limit = rows["mean"]
+        end = rows["mean_end"]
+        if self._n_zero >= _SURE:
+            limit = rows["mean_sure"]
+            end = limit * 2
+        limit = min(end, limit + n * _MEAN_RISE)
         limit += self._spin2 * rows["mean_spin"] >> 10
-        return abs(total[2] // n) < limit and x * x + y * y < rows["acc_enter2"]
+        across = self._across
+        x = across[0] // self._n_across
+        y = across[1] // self._n_across
+        return abs(mean - self.zero) < limit and x * x + y * y < rows["acc_enter2"]
+
+    def _learn(self, mean):
+        """Learn the error of the sensors from a long flight."""
+        error = max(-_MOST_ZERO, min(_MOST_ZERO, mean)) - self.zero
+        self._n_zero = min(self._n_zero + 1, 4)
+        self.zero += error // self._n_zero
 
     def _take_off(self, acc_ok, n):
         rows = self._rows
@@ -184,9 +235,11 @@ class Flight:
             self._confidence = 35 if acc_ok else 40
         self._n_up = 0
         self._rested = False
-        self._by_dampers = not acc_ok
+        self._air_total = 0
+        self._air_n = 0
+        self._lost = not acc_ok
         self._car_ticks = 0
-        self._onset_tick = self._low_tick - (DELAY if acc_ok else 0)
+        self._onset_tick = self._from_tick
         back = rows["back"] if acc_ok else rows["only_back"]
         age_us = (tick - self._onset_tick) * 10_000 + back
         onset = (self._watch.t_us() - age_us) & 0xFFFFFFFF
@@ -198,6 +251,8 @@ class Flight:
         tick = self._watch.tick
         if low:
             self._n_up = 0
+            self._air_n += 1
+            self._air_total += self._past[(tick - 2) % _PAST]
             if tick - self._onset_tick > rows["longest"]:
                 self._emit(ev.FLIGHT, ev.TOO_LONG, (tick - self._onset_tick) * 10, 0)
                 self.state = GROUND
@@ -214,9 +269,24 @@ class Flight:
             hard = self.body.n_compress >= 2
         if hard or self._n_up >= rows["merge"]:
             self.state = LANDING
-            self._was_small = self._by_dampers or self._is_small()
-            self._hold = rows["hold"]
+            self._was_small = self._is_over(acc_ok)
+            self._peak_known = not self._lost and self.body.gyro_ok and not self.body.is_still()
+            self._hold = rows["hold"] - self._n_up
             self._n_low = 0
+
+    def _is_over(self, acc_ok):
+        """Tell whether what ends here was a flight."""
+        if self._lost or not acc_ok:
+            return self._rested
+        n = self._air_n
+        if n < 3:
+            return True
+        mean = self._air_total // self._air_n
+        if not self._is_nothing(mean, n):
+            return False
+        if n >= _LONG:
+            self._learn(mean)
+        return True
 
     def _cancel(self, airtime_ms):
         self._emit(ev.FLIGHT, ev.CANCELLED, airtime_ms, 0)
@@ -226,12 +296,11 @@ class Flight:
         self.state = GROUND
         airtime_ms = (self._up_tick - self._onset_tick) * 10 + rows["back"] // 1000
         shortest = rows["shortest_slow"] if 0 <= self.speed <= rows["slow"] else rows["shortest"]
-        small = self._rested if self._by_dampers else self._was_small
-        if airtime_ms < shortest * 10 or not small:
+        if airtime_ms < shortest * 10 or not self._was_small:
             self._cancel(airtime_ms)
             return
         peak = severity = 0
-        if not self._by_dampers:
+        if self._peak_known:
             peak = min(root(self._peak2) // 5, ev.PEAK_MASK)
             for k in range(st.SEVERITY_ROWS, st.SEVERITY_ROWS + 3):
                 if peak * 10 > rows[k]:

@@ -14,6 +14,7 @@ Owns the sums and filters. All of it is integers: mg, 0.01 mm, ticks of 10 ms.
 from array import array
 
 from detectors.native import micropython
+from slog import events as ev
 from slog import signal_table as st
 from slog.layout import const
 
@@ -22,6 +23,16 @@ _BITS = st.SCALE_BITS
 _CAP = const(20000)  # mg
 _RING = const(8)  # vectors of force that are kept
 _OUTLIERS = const(3)  # in a row: it did jump
+# A force or a rate that stays exactly the same for so many ticks in which dampers move is stuck:
+# 0.5 s of a rough road; wheels that fall to full droop take less.
+_FROZEN = const(50)
+_STILL = const(10)
+_MOVED = const(50)  # damper units, of their sum in a tick
+_OUTLIER = const(100)  # what one adds to the doubt; a tick without one takes 1: 1 % is no doubt
+_DOUBT = const(500)
+_S_LOW = const(8)  # columns of SIGNALS, held to slog.signal_table by a test
+_S_HIGH = const(9)
+_S_COLUMNS = const(18)
 
 
 class Body:
@@ -53,6 +64,12 @@ class Body:
         self._sum = array("i", [0] * 4)  # of positions, four ticks
         self._bend = array("i", [0, 0])  # second differences of it, two ticks
         self._used = 0
+        self._seen = 0
+        self._doubt = array("H", [0] * 4)
+        self._doubted = bytearray(4)
+        self._moved = False
+        self._n_bad = 0
+        self._n_same = bytearray(2)  # ticks: force, rates
         self._rate = array("i", [0] * 6)  # two ticks of three rates
         self._acc = array("i", [0, 0, 1000])  # of the tick before
         self._ring = array("i", [0, 0, 1000] * _RING)
@@ -60,7 +77,7 @@ class Body:
 
     def resume(self):
         """Begin anew after a pause."""
-        self._used = 0
+        self._seen = 0
 
     @micropython.native
     def step(self, learn):
@@ -78,9 +95,15 @@ class Body:
         total = bend + old[0] + old[1]
         old[0] = old[1]
         old[1] = bend
+        frozen = self._n_same[0] >= _FROZEN
+        if frozen:
+            self._blame(st.ACC_X)
+        if self._n_same[1] >= _FROZEN:
+            self._blame(st.RATE_X)
+        if self.acc_ok or frozen:
+            self._forces()
         if not self.acc_ok:
             return
-        self._forces()
         ring = self._ring
         at = self._at + 2  # of z
         z = ring[at] + 3 * (ring[(at + 21) % 24] + ring[(at + 15) % 24])
@@ -91,17 +114,25 @@ class Body:
         f = self.force
         self.across2 = f[0] * f[0] + f[1] * f[1]
 
+    def is_still(self):
+        """Tell whether the force has not changed at all for some ticks: no IMU does that."""
+        return self._n_same[0] >= _STILL
+
+    def _blame(self, first):
+        for role in range(first, first + 3):
+            self._sensors.blame(self._signal[role], ev.STUCK_VALUE)
+
     @micropython.native
     def peak2(self):
-        """Return the square of half the force DELAY ticks ago, without what rings or shakes: flat
-        up to 20 Hz, nothing at 50 Hz.
+        """Return the square of half the force DELAY ticks ago, without what rings or shakes: 0.95
+        of it at 10 Hz, 0.77 at 20 Hz, nothing at 50 Hz.
         """
         ring = self._ring
         total = 0
         for axis in range(3):
             at = self._at + axis
-            f = 10 * ring[(at + 18) % 24] + 4 * (ring[(at + 21) % 24] + ring[(at + 15) % 24])
-            f = f - ring[at] - ring[(at + 12) % 24] >> 5
+            f = 18 * ring[(at + 18) % 24] + 8 * (ring[(at + 21) % 24] + ring[(at + 15) % 24])
+            f = f - ring[at] - ring[(at + 12) % 24] >> 6
             total += f * f
         return total
 
@@ -116,10 +147,27 @@ class Body:
         ax = acc[0]
         ay = acc[1]
         az = acc[2]
-        acc[0] = watch.raw(signal[st.ACC_X]) * mul[st.ACC_X] >> _BITS
-        acc[1] = watch.raw(signal[st.ACC_Y]) * mul[st.ACC_Y] >> _BITS
-        acc[2] = watch.raw(signal[st.ACC_Z]) * mul[st.ACC_Z] >> _BITS
-        if self.gyro_ok:
+        bad = False
+        for i in range(3):
+            s = signal[st.ACC_X + i]
+            raw = watch.raw(s)
+            s *= _S_COLUMNS
+            if watch.signals[s + _S_LOW] <= raw <= watch.signals[s + _S_HIGH]:
+                acc[i] = raw * mul[st.ACC_X + i] >> _BITS
+            else:
+                bad = True
+        if not bad:
+            self._n_bad = 0
+        elif self._n_bad < _OUTLIERS:
+            self._n_bad += 1  # the last one is used on
+        else:
+            self.acc_ok = False
+        same = self._n_same
+        if ax != acc[0] or ay != acc[1] or az != acc[2]:
+            same[0] = 0
+        elif self._moved and same[0] < _FROZEN:
+            same[0] += 1
+        if self.gyro_ok or same[1] >= _FROZEN:
             old = self._rate
             p = watch.raw(signal[st.RATE_X]) * mul[st.RATE_X] >> _BITS
             q = watch.raw(signal[st.RATE_Y]) * mul[st.RATE_Y] >> _BITS
@@ -127,6 +175,10 @@ class Body:
             dp = p - old[0]
             dq = q - old[1]
             dr = r - old[2]
+            if p != old[3] or q != old[4] or r != old[5]:
+                same[1] = 0
+            elif self._moved and same[1] < _FROZEN:
+                same[1] += 1
             old[0] = old[3]
             old[1] = old[4]
             old[2] = old[5]
@@ -136,6 +188,7 @@ class Body:
             p = old[0]
             q = old[1]
             r = old[2]
+        if self.gyro_ok:
             x = rows["spin_x"]
             y = rows["spin_y"]
             z = rows["spin_z"]
@@ -166,6 +219,26 @@ class Body:
         f[1] += (ay - f[1]) * k >> 8
         f[2] += (az - f[2]) * k >> 8
 
+    def _weigh(self, i, s):
+        """Forget some of the doubt in a damper; report when it has become great, or is over.
+        Where one position in twenty is none, the others are not used either.
+        """
+        doubt = self._doubt
+        doubt[i] -= 1
+        if doubt[i] >= _DOUBT:
+            doubt[i] -= 3
+            if not self._doubted[i]:
+                self._doubted[i] = 1
+                self._sensors.tell(s, ev.IMPLAUSIBLE)
+            elif doubt[i] > 2 * _DOUBT - 2 * _OUTLIER:
+                self._doubted[i] = 2
+        elif self._doubted[i]:
+            if doubt[i]:
+                self._doubted[i] = 1
+            else:
+                self._doubted[i] = 0
+                self._sensors.tell(s, ev.GOOD)
+
     @micropython.native
     def _dampers(self, learn):
         """Count what the dampers do; return the second difference of their sum over 20 ms."""
@@ -181,30 +254,37 @@ class Body:
         model = not self.acc_ok
         zeros = self.zero
         outliers = self._outliers
+        doubt = self._doubt
         anew = False
-        used = total = n = n_hang = n_free = n_rest = n_compress = 0
+        seen = used = total = n = n_hang = n_free = n_rest = n_compress = 0
         for i in range(4):
             s = signal[st.DAMPER + i]
             if not valid[s]:
                 continue
-            n += 1
-            used += 1 << i
+            seen += 1 << i
             x = watch.raw(s)
             before = old[i]
             last = old[i + 4]
             guess = last + last - before
-            if not self._used >> i & 1:
+            if doubt[i]:
+                self._weigh(i, s)
+            if not self._seen >> i & 1:
                 before = last = x
             elif guess - jump <= x <= guess + jump:
                 outliers[i] = 0
             elif outliers[i] < _OUTLIERS:
                 outliers[i] += 1
                 x = guess
+                doubt[i] = min(doubt[i] + _OUTLIER, 2 * _DOUBT)
             else:
                 before = last = x
                 anew = True
             old[i] = last
             old[i + 4] = x
+            if self._doubted[i] > 1:
+                continue
+            n += 1
+            used += 1 << i
             total += x
             v = x - before
             if v > bound:
@@ -223,12 +303,15 @@ class Body:
                     c = self._wheel[i]
                     if x * c[0] + c[1] + v * c[2] >> _BITS < rows["load"]:
                         n_free += 1
+        self._seen = seen
         self.n_dampers = n
         self.n_hang = n_hang
         self.n_free = n_free
         self.n_rest = n_rest
         self.n_compress = n_compress
         h = self._sum
+        moved = total - h[3]
+        self._moved = moved > _MOVED or -moved > _MOVED
         if anew or used != self._used:
             self._used = used
             for i in range(4):

@@ -75,6 +75,22 @@ class Sensors:
             self.valid[i] = 0
             self._still[i] = 0
 
+    def blame(self, i, verdict):
+        """Believe signal i no longer, by what another owner knows; for two seconds of good looks
+        after the last time that it says so.
+        """
+        self._score[i] = 2 * self._words[_FAULT]
+        self.valid[i] = 0
+        if not self.fault[i]:
+            self.fault[i] = verdict
+            self.tell(i, verdict)
+
+    def tell(self, i, verdict):
+        """Report a verdict on signal i, which may be used all the same."""
+        if verdict:
+            self.n_faults += 1
+        self._emit(ev.SENSOR + i, verdict, self._watch.raw(i), 0)
+
     def step(self, group, speed):
         """Look at every tenth signal and message. speed: 0.01 km/h."""
         watch = self._watch

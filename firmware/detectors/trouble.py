@@ -33,6 +33,7 @@ class Trouble:
         self._rows = rows
         self._emit = emit
         self._way = 0
+        self._n_wheels = 0
         self._x = array("i", [0] * 4)
         self.resume()
 
@@ -61,7 +62,7 @@ class Trouble:
             self.engine_ds += 1
         before = self.speed
         self._find_speed()
-        self._flight.speed = self.speed
+        self._flight.speed = self.speed if self._n_wheels else -1
         rise = self.fastest - before
         pedal = self.value(st.PEDAL)
         flight_rows = self._flight._rows
@@ -93,6 +94,7 @@ class Trouble:
             total += v
             n += 1
         self.fastest = high
+        self._n_wheels = n
         state = self._flight.state
         if n and (state == GROUND or state == INHIBITED):
             self.speed = (total - low - high) // (n - 2) if n > 2 else total // n

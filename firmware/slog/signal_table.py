@@ -157,6 +157,7 @@ FLIGHT_ROWS = (
     "load_out",
     "mean",
     "mean_end",
+    "mean_sure",
     "mean_spin",
     "flare",
     "flare_pedal",

@@ -70,6 +70,7 @@ _FLIGHT = {
     "load_out": 140,
     "mean": 70,
     "mean_end": 105,
+    "mean_sure": 35,
     "flare": 150,
     "flare_pedal": 200,
     "confirm": 7,

@@ -210,3 +210,40 @@ def test_the_filter_moves_by_its_share():
     car = car_of(filter=64)
     go(car, 0.04, s2=2000)
     assert car.events.flight.body.force[2] == 1437
+
+
+def test_an_onset_is_where_the_force_had_come_to_rest():
+    """A crest falls away slowly: 120 mg for 0.1 s, then 10: from tick 512 on 110 83 46 19 10. At
+    tick 515 the newest four are 62 in the mean, 35 more are 97: tick 513 is the first below, and
+    the mean since then, 49, is that of a flight. 3 ticks less: 510.
+    """
+    car = car_of()
+    go(car, 0.1, **AIR | {"s2": 120})
+    go(car, 0.4, s2=10)
+    assert flights(car)[0][0] == 515 and flights(car)[0][3] == 5_100_001
+
+
+@pytest.mark.parametrize(
+    ("n_long", "long_mg", "short_mg", "n"),
+    [
+        (0, 0, 80, 0),
+        (1, 50, 80, 1),
+        (1, 50, 100, 1),
+        (2, 50, 80, 1),
+        (2, 50, 100, 0),
+        (2, 0, 40, 1),
+    ],
+)
+def test_the_error_of_the_force_is_learned_from_long_flights(n_long, long_mg, short_mg, n):
+    """A short flight may differ by 70 from what long ones of 0.5 s carried, 0 if there was none;
+    by 35, and 3 more for each tick, after two of them: 14 frames are 10 ticks, 44.
+    """
+    car = car_of(mean_end=70)
+    for _ in range(n_long):
+        go(car, 0.5, **AIR | {"s2": long_mg})
+        go(car, 1, **GROUND | {"s2": 2000})
+    assert car.events.flight.zero == pytest.approx(long_mg, abs=2)
+    go(car, 0.14, **AIR | {"s2": short_mg})
+    go(car, 1, **GROUND | {"s2": 2000})
+    landed = [f for f in flights(car) if f[1] == ev.LANDED]
+    assert len(landed) == n_long + n

@@ -77,11 +77,26 @@ def test_extends_takes_the_rest_from_the_base():
     assert second.alarm == base.alarm
 
 
+# Entries of [airborne] that profiles of before 2026-11-22 do not have, and those that they have.
+NEWER = ("mean_long_share", "mean_sure_share", "unsprung_share", "spring_error", "damping_error")
+NEWER += ("damper_jump_mm", "gap_ms")
+OLDER = "droop_wheels = 3\nsuspect_ms = 40.0\nacc_only_enter_g = 0.25\n"
+
+
+def test_a_profile_of_before_the_flights_by_newtons_law_still_loads(tmp_path):
+    lines = [x for x in TEXT.splitlines(True) if not x.startswith(NEWER)]
+    assert len(lines) < len(TEXT.splitlines())
+    old = "".join(lines).replace("[airborne]\n", "[airborne]\n" + OLDER)
+    profile = load_profile(write(tmp_path, old))
+    assert profile.airborne.unsprung_share == 0.14 and profile.airborne.droop_wheels == 3
+
+
 def test_every_missing_entry_is_refused_with_its_line(tmp_path):
     """Take away one line after the other; each must be missed, at its table's header."""
     lines = TEXT.splitlines()
     optional = ("warning", "critical", "window_s", "floor", "limit", "above", "below")
     optional += ("drop_per_min", "x_signal", "x_signals", "x_limit", "table_x", "table_y")
+    optional += NEWER
     header, tried = 0, 0
     for n, line in enumerate(lines):
         if line.startswith("["):
@@ -134,7 +149,7 @@ FREE = ("[status]", "[fuel.plan_l_per_100km]", "[fuel.plan_of_mode]")  # any num
         ('first_terrain = "mixed"', 'first_terrain = "ice"', "is called ice"),
         ("floor = 8.0 ", "# floor = 8.0 ", "needs floor"),
         ('"Rad1Out", "Rad2Out", "Rad3Out"]\nx', '"Rad1Out", "Rad2Out"]\nx', "radiators is 3"),
-        ("mean_share = 0.20", "mean_share = 0.27", "not below 8"),
+        ("mean_long_share = 0.30", "mean_long_share = 0.40", "not below 4"),
         ("dbc = ", 'extends = "car.toml"\ndbc = ', "not a known entry"),
     ],
 )

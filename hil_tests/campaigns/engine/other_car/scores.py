@@ -135,7 +135,8 @@ def score_drive(
         score.found[band_of(t)] += 1
         score.onset.append(f.onset_s - t.onset_s)
         score.landing.append(f.landing_s - t.landing_s)
-        score.peak.append(f.peak_g / t.peak_g)
+        if f.peak_g is not None:  # nothing measured it
+            score.peak.append(f.peak_g / t.peak_g)
         score.confidence.append(f.confidence_pct)
         errors = [1e3 * (f.onset_s - t.onset_s), 1e3 * (f.landing_s - t.landing_s)]
         if max(map(abs, errors)) > LATE_ms:
