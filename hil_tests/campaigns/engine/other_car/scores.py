@@ -31,6 +31,7 @@ BANDS = {
 }
 Rules: TypeAlias = dict[str, Callable] | tuple[()]
 SAME = 0.3
+_FLIGHT_SENSORS = ("Acc", "Rate", "Dmp", "Whl", "IMU_", "DMP_Pos", "WHL_")
 NEAR_s = 0.1
 LATE_ms = 80.0  # errors of onset or landing beyond it are noted
 
@@ -202,7 +203,10 @@ def judge(
 
 
 def told(events: list[dict], since_s: float) -> Counter:
-    """Return which sensors and messages were named as bad after a time, each once a drive."""
+    """Return which sensors of flights and their messages were named as bad, each once a drive.
+
+    Other messages are not sent by these cars, and their tank stands still.
+    """
     names = {
         str(fact.get("signal") or fact.get("message"))
         for fact in events
@@ -210,7 +214,7 @@ def told(events: list[dict], since_s: float) -> Counter:
         and fact["state"] not in ("good", "back", "present")
         and fact["t_us"] >= START_us + since_s * 1e6
     }
-    return Counter(names)
+    return Counter(name for name in names if name.startswith(_FLIGHT_SENSORS))
 
 
 def _accelerations(table):
