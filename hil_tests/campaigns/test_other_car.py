@@ -22,20 +22,20 @@ from campaigns.engine.other_car import (
     terrain,
     truth,
 )
-from campaigns.engine.other_car.terrain import Ground
+from campaigns.engine.other_car.ground import GRID_m, Ground, LENGTH_m
 from campaigns.engine.other_car.world import World
 from stagelog.export.candump import candump_text, names_of
 
 G = 9.80665
-CELLS = round(terrain.LENGTH_m / terrain.GRID_m)
+CELLS = round(LENGTH_m / GRID_m)
 
 
 def flat(**more):
     return Ground(
         left=np.zeros(CELLS),
         right=np.zeros(CELLS),
-        speed_ms=np.zeros(round(terrain.LENGTH_m)),
-        yaw_rads=np.zeros(round(terrain.LENGTH_m)),
+        speed_ms=np.zeros(round(LENGTH_m)),
+        yaw_rads=np.zeros(round(LENGTH_m)),
         **more,
     )
 
@@ -264,6 +264,19 @@ def test_scores_of_a_hand_made_drive():
     assert score.onset == pytest.approx([0.05])
     assert score.peak == pytest.approx([1.1])
     assert score.notes == ["lost: 20.000 s, 600 ms, 4.0 g", "false: 30.000 s, 300 ms, 1.0 g"]
+
+
+def test_a_false_flight_skims_if_the_tyres_carried_less_than_the_wheels_weigh():
+    """10 % of the weight from 5 s to 6 s, all of it at other times: a report within is a skim, one
+    that is half outside (mean 55 %) is not.
+    """
+    carried = np.full(2000, 100, np.uint8)
+    carried[500:600] = 10
+    inside, across = scores.Found(5.2, 5.6, 2.0, 90), scores.Found(5.8, 6.2, 2.0, 90)
+    one = scores.score_drive([], [inside], 1.0, 20.0, carried=carried)
+    two = scores.score_drive([], [across], 1.0, 20.0, carried=carried)
+    assert (one.n_false, one.n_skims) == (1, 1)
+    assert (two.n_false, two.n_skims) == (1, 0)
 
 
 def test_wilson_as_in_the_books():

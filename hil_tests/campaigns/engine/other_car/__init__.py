@@ -1,7 +1,7 @@
 """A second virtual car, written without sight of the first: the detectors' judge.
 
 cars       parameters of a car, drawn anew for every drive around the profile, near or far
-terrain    ground by kind, and which kinds are for tuning and which only for scoring
+terrain    which kinds of ground are for tuning and which only for scoring; shapes makes them
 dynamics   seven degrees of freedom, many cars at once
 truth      flights and landing peaks, from the contact forces alone
 sensors    what IMU, dampers and wheel sensors read

@@ -6,6 +6,7 @@ A drive is fully named by (kind, distance, number); tuning and scoring never sha
 import functools
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -16,13 +17,26 @@ import numpy as np
 
 from campaigns.engine.other_car import cars as cars_module
 from campaigns.engine.other_car import changes, dynamics, frames, sensors, terrain, truth
+from campaigns.engine.other_car.ground import DRIVE_s
 from campaigns.engine.other_car.world import World
 from stagelog.profile import dbc_file, load_profile, load_simulation
 from stagelog.rig.runtimes import cache_path
 
-_SOURCES = ("cars", "dynamics", "frames", "sensors", "terrain", "truth", "world")
+_SOURCES = (
+    "cars",
+    "dynamics",
+    "frames",
+    "ground",
+    "sensors",
+    "shapes",
+    "terrain",
+    "truth",
+    "world",
+)
 _BATCH = 160  # an array of 40 costs a step nearly what one of 160 does
 _SLICE = 40
+CARRIED_STEPS = 10
+_FORMAT = 2  # of the files in the cache
 
 
 class Name(NamedTuple):
@@ -47,6 +61,7 @@ class Drive:
     name: Name
     frames: np.ndarray
     flights: list
+    carried: np.ndarray  # what holds the car up, in per cent of its weight, every 10 ms
     km: float
     seconds: float
 
@@ -65,7 +80,7 @@ def load_drive(name: Name, profile: str = "d7xr") -> Drive:
     with np.load(_path(name, profile)) as kept:
         facts = json.loads(str(kept["facts"]))
         flights = [truth.Flight(*row) for row in facts["flights"]]
-        return Drive(name, kept["frames"], flights, facts["km"], facts["seconds"])
+        return Drive(name, kept["frames"], flights, kept["carried"], facts["km"], facts["seconds"])
 
 
 def make_drives(
@@ -93,7 +108,7 @@ def make_drives(
 def _make_batch(profile, names):
     seeds = [name.seed for name in names]
     cars = changes.draw_cars(seeds, [name.distance for name in names], profile)
-    seconds = terrain.DRIVE_s
+    seconds = DRIVE_s
     grounds = [terrain.make_ground(name.kind, name.seed) for name in names]
     kept = dynamics.simulate(cars, World(grounds, cars, seconds, seeds), seconds)
     for first in range(0, len(names), _SLICE):
@@ -118,16 +133,16 @@ def _finish(profile, names, cars, kept):
         found = truth.flights(carried, weight[i], smooth[:, i])
         readings = frames.readings_of(cars, i, profile, acc, rates, damper, wheel, kept)
         table = frames.frames_of(readings, steps, name.seed, profile)
-        way = kept["at"][:steps, i]
-        _save(name, profile, table, found, float(way[-1] - way[0]) / 1e3, steps)
+        share = np.minimum(100 * carried / weight[i], 255).astype(np.uint8)[::CARRIED_STEPS]
+        km = float(kept["at"][max(steps - 1, 0), i] - kept["at"][0, i]) / 1e3
+        facts = {"flights": found, "km": km, "seconds": steps * dynamics.STEP_s}
+        _save(_path(name, profile), facts, frames=table, carried=share)
 
 
-def _save(name, profile, table, found, km, steps):
-    path = _path(name, profile)
+def _save(path, facts, **arrays):
     path.parent.mkdir(parents=True, exist_ok=True)
-    facts = {"flights": found, "km": km, "seconds": steps * dynamics.STEP_s}
-    part = path.with_suffix(f".{name.seed}.part.npz")
-    np.savez_compressed(part, frames=table, facts=json.dumps(facts))
+    part = path.with_suffix(f".{os.getpid()}.part.npz")
+    np.savez_compressed(part, facts=json.dumps(facts), **arrays)
     part.replace(path)
 
 
@@ -148,7 +163,7 @@ def _digest(profile):
         *(car.mass, car.suspension, car.fuel, car.tyres, car.sensors),
         *(extra.mass, extra.suspension, extra.aero, extra.tyres),
     )
-    digest = hashlib.sha256(repr(drawn).encode())
+    digest = hashlib.sha256(repr((_FORMAT, drawn)).encode())
     for path in (*(Path(__file__).parent / f"{name}.py" for name in _SOURCES), dbc_file(car)):
         digest.update(Path(path).read_bytes())
     return digest.hexdigest()[:12]

@@ -2,7 +2,9 @@
 
 A found flight and a true one are the same, one to one, if they overlap by at least SAME of the
 longer union of both; the best pairs first. A flight is false if it was reported with its landing
-and no moment without contact force (KEEP_s and longer) lies within NEAR_s of it.
+and no moment without contact force (KEEP_s and longer) lies within NEAR_s of it. It skims if all
+the while the tyres carried less, in the mean, than the wheels themselves weigh: the body flew, the
+wheels rolled.
 """
 
 import functools
@@ -14,8 +16,10 @@ from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from campaigns.engine.other_car import drives, faults, terrain, truth
+from campaigns.engine.other_car.dynamics import STEP_s
 from campaigns.engine.other_car.frames import START_us
 from stagelog.events import SignalTable, compile_table, read_events, recompute
 from stagelog.events.reading import flights_of
@@ -31,6 +35,7 @@ BANDS = {
 }
 Rules: TypeAlias = dict[str, Callable] | tuple[()]
 SAME = 0.3
+WHEELS_pct = 13.0  # of the weight: the four wheels and hubs of the profile, 390 of 3,000 kg
 _FLIGHT_SENSORS = ("Acc", "Rate", "Dmp", "Whl", "IMU_", "DMP_Pos", "WHL_")
 NEAR_s = 0.1
 LATE_ms = 80.0  # errors of onset or landing beyond it are noted
@@ -47,6 +52,7 @@ class Score:
     found: Counter = field(default_factory=Counter)
     overlapped: Counter = field(default_factory=Counter)
     n_false: int = 0
+    n_skims: int = 0  # of the false ones
     onset: list = field(default_factory=list)
     landing: list = field(default_factory=list)
     peak: list = field(default_factory=list)
@@ -112,11 +118,13 @@ def score_drive(
     km: float = 0.0,
     seconds: float = 1e9,
     stands: bool = False,
+    carried: NDArray[np.uint8] | None = None,
 ) -> Score:
     """Return the Score of one drive.
 
     true    truth.Flight of all moments without force;  found  Found of a detector
     stands  the car does not drive: a fall from the jack is neither asked for nor false
+    carried what holds the car up, as in drives.Drive
     """
     score = Score(n_drives=1, km=km, hours=seconds / 3600)
     asked = [f for f in true if f.airtime_s >= truth.MIN_FLIGHT_s and f.landing_s < seconds]
@@ -148,10 +156,18 @@ def score_drive(
             t.onset_s - NEAR_s < f.landing_s and f.onset_s < t.landing_s + NEAR_s for t in true
         )
         if j not in used_found and not any(near):
+            skims = carried is not None and _mean_carried(carried, f) < WHEELS_pct
             score.n_false += 1
-            score.notes.append(_note("false:", f))
+            score.n_skims += skims
+            score.notes.append(_note("skims:" if skims else "false:", f))
             score.false_confidence.append(f.confidence_pct)
     return score
+
+
+def _mean_carried(carried, f):
+    step_s = drives.CARRIED_STEPS * STEP_s
+    part = carried[max(0, round(f.onset_s / step_s)) : round(f.landing_s / step_s)]
+    return part.mean() if len(part) else 100.0
 
 
 def _note(what, flight):
@@ -189,7 +205,7 @@ def judge(
     found, events = detect(table, profile)
     true = [f for f in drive.flights if f.onset_s >= since_s]
     found = [f for f in found if f.onset_s >= since_s - NEAR_s]
-    about = drive.km, drive.seconds, name.kind in terrain.STANDING
+    about = drive.km, drive.seconds, name.kind in terrain.STANDING, drive.carried
     scores = {"stagelog": score_drive(true, found, *about)}
     scores["stagelog"].told = told(events, since_s)
     scores["stagelog"].notes = [
@@ -282,6 +298,7 @@ def row(score: Score) -> dict:
         known = len(ratio) and not np.isnan(ratio).any()
         out[f"peak_{label}"] = round(float(np.percentile(ratio, q)), 2) if known else None
     out["false"] = score.n_false
+    out["skims"] = score.n_skims
     out["false_confidence_pct"] = sorted(score.false_confidence)
     out["false_per_100km"] = round(100 * score.n_false / score.km, 2) if score.km > 1 else None
     most = _poisson_upper(score.n_false)

@@ -7,7 +7,7 @@ from campaigns.engine.other_car.terrain import KINDS, SCORING, TRAPS, TUNING
 OURS = "stagelog"
 _HEAD = (
     "drives", "km", *BANDS, "onset median / p95 ms", "landing median / p95 ms",
-    "peak p5 - p50 - p95", "false", "on 100 km (at most)",
+    "peak p5 - p50 - p95", "false (skims)", "on 100 km (at most)",
 )  # fmt: skip
 
 
@@ -76,7 +76,7 @@ def _cells(r):
         cells.append(f"{or_dash(r[f'{name}_median_ms'])} / {or_dash(r[f'{name}_p95_ms'])}")
     peaks = [r[f"peak_{q}"] for q in ("p5", "p50", "p95")]
     cells.append("-" if peaks[0] is None else " - ".join(f"{p:.2f}" for p in peaks))
-    cells.append(str(r["false"]))
+    cells.append(f"{r['false']} ({r['skims']})")
     rate, most = r["false_per_100km"], r["false_at_most_per_100km"]
     cells.append("-" if rate is None else f"{rate:.1f} ({most:.1f})")
     return cells

@@ -4,7 +4,7 @@ import numpy as np
 
 from campaigns.engine.other_car.cars import Cars, Column, G_ms2
 from campaigns.engine.other_car.dynamics import STEP_s, within
-from campaigns.engine.other_car.terrain import GRID_m, Ground
+from campaigns.engine.other_car.ground import GRID_m, Ground
 
 HOLD_N_per_m = 4.0e5
 HOLD_DAMPING = 1.5e4
