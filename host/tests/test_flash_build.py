@@ -7,6 +7,7 @@ import pytest
 
 from slog import block, signal_table
 from slog import messages as m
+from stagelog.errors import InputError
 from stagelog.flash.build import FlashError, _compile, arch_of, build_app, pack_app
 from stagelog.flash.shrink import shrink
 
@@ -179,3 +180,28 @@ def test_no_short_name_is_a_word_of_the_language():
 def test_paths_that_main_py_cannot_tell_apart_are_refused():
     with pytest.raises(FlashError, match="m2064924.mpy from m9.mpy"):
         pack_app({"m9.mpy": b"1", "m2064924.mpy": b"2"})
+
+
+@pytest.mark.parametrize(
+    ("source", "line", "word"),
+    [
+        ("def f(a):\n    return getattr(a, 'b')\n", 2, "getattr"),
+        ("def f(a):\n    a.__dict__['b'] = 1\n", 2, "__dict__"),
+        ("from slog.layout import *\n", 1, r"import \*"),
+        ("LIMIT = 3\ndef f():\n    global LIMIT\n    LIMIT = 4\n", 3, "LIMIT"),
+        ("def f(LIMIT):\n    return LIMIT\n", 1, "LIMIT"),
+        ("LIMIT = 3\ndef f():\n    for LIMIT in (1, 2):\n        pass\n", 3, "LIMIT"),
+        ("from slog import layout\nlayout.LIMIT = 4\n", 2, "LIMIT"),
+    ],
+)
+def test_what_cannot_be_shrunk_is_refused_with_its_line(source, line, word):
+    with pytest.raises(InputError, match=rf"^logger/x\.py, line {line}: .*{word}"):
+        shrink({"logger.x": source})
+
+
+def test_what_only_looks_like_it_is_shrunk():
+    """A keyword of a call, a constant that is read, an attribute with a short name in capitals."""
+    source = "LIMIT = 3\ndef run(f):\n    return f(LIMIT, LOW=LIMIT)\n"
+    space = {}
+    exec(shrink({"drivers.x": source})["drivers.x"], space)
+    assert space["run"](lambda a, LOW: (a, LOW)) == (3, 3)

@@ -3,8 +3,7 @@
 Numbers that a module computes from the contract's tables are inserted where they are used, across
 modules; so are the indices of named values in a signal table. Unused code is left out, as are
 the descriptions in tables; the contract's hash is computed here, not there. What the code does
-stays the same. Works by names, so our sources do not look names up by text, and what they
-calculate in capitals at the start of a module is constant.
+stays the same. Works by the spelling of names: what it cannot handle, `rules` refuses.
 """
 
 import ast
@@ -13,6 +12,7 @@ import re
 
 from slog import signal_table
 from stagelog.flash.names import KEPT, shorten
+from stagelog.flash.rules import check_rules
 from stagelog.resources import import_firmware
 
 _PURE = ("slog", "detectors", "logger")  # packages that can be imported here
@@ -45,6 +45,7 @@ def fold(sources, private=False):
     private   also those that a module marks `_NAME = const(...)`, which a board's compiler inserts
     """
     trees = {name: ast.parse(source) for name, source in sources.items()}
+    check_rules(trees)
     values = {name: _constants(name, tree, private) for name, tree in trees.items()}
     rows = _places_of_rows()
     for name, tree in trees.items():
