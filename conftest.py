@@ -1,8 +1,11 @@
 """Tables that a test prints stand together below the progress, also with parallel processes."""
 
+import os
 from collections.abc import Callable
 
 import pytest
+
+os.environ["STAGELOG_CACHE"] = ""  # no test finds what another left in the user's folder
 
 
 @pytest.fixture

@@ -5,14 +5,16 @@
 Owns the measuring. Six messages of the car, a million frames each at 1 kHz, 20 signals that walk
 and tremble over the steps of their DBC; times are CPU seconds of this process, best of the rounds.
 "page" is what the limit is for: from decoded signals to the written file, all facts, all charts.
-Decoding stands beside it, and the on-car detectors, which set the pace of `stagelog report`; the
-peer of the page is every sample in it, deflated, which no browser draws. Exit code 1 if a limit of
+Decoding stands beside it, and the on-car detectors, compiled if they are and as Python; the peer
+of the page is every sample in it, deflated, which no browser draws. Last the whole command on four
+hours of the car's bus (report_day), beside decoding the same signals. Exit code 1 if a limit of
 budget.toml is broken.
 """
 
 import argparse
 import base64
 import json
+import os
 import sys
 import tempfile
 import tomllib
@@ -25,18 +27,22 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from report_day import cost_of, write_day
 from table import Row, print_rows
 
+from stagelog.blocks import read_log
 from stagelog.car import drive
 from stagelog.dbc import load_database
 from stagelog.decode import compile_plan, decode
 from stagelog.events import compile_table, recompute
+from stagelog.events.compiled import find_form
 from stagelog.model import FRAME
 from stagelog.profile import dbc_file, load_profile
 from stagelog.report.build import stage_facts
 from stagelog.report.html import render
-from stagelog.report.source import Health, Source
+from stagelog.report.source import Health, Source, wanted_signals
 from stagelog.report.stage import Stage
+from stagelog.verdict import FOREIGN, Verdict
 
 BUDGET = Path(__file__).with_name("budget.toml")
 N = 1_000_000
@@ -93,7 +99,8 @@ def measure(rounds):
 
     def write(path):
         stage = Stage(decoded, profile, "bench")
-        source = Source(stage, Health(n_frames=len(frames)), [], table, None)
+        health = Health([Verdict(FOREIGN, "made here")], n_frames=len(frames))
+        source = Source(stage, health, [], table, None)
         path.write_text(render(stage_facts(source)), encoding="utf-8")
         return path.stat().st_size / 1e6
 
@@ -104,8 +111,37 @@ def measure(rounds):
     yield Row("its size", page_MB, "MB", "every sample", plain_MB, plain_MB / page_MB)
     yield Row("decoding them", decode_s, "s", note=f"{len(frames) / 1e6:.0f} M frames")
     driven = drive("stage", seed=1, duration_s=60).frames
-    events_s, _ = best_s(lambda: recompute(driven, table), 1)
-    yield Row("detectors on the host", 60 / events_s, "x real time", note="60 s of the stage")
+    events_s, _ = best_s(lambda: recompute(driven, table), rounds)
+    pure_s, _ = best_s(lambda: recompute(driven, table, wants_compiled=False), 1)
+    form = "compiled" if find_form().is_compiled else find_form().why
+    note = f"60 s of the stage; {form}"
+    yield Row("detectors", 60 / events_s, "x real time", "as Python", 60 / pure_s, note=note)
+    yield from measure_day(profile, database)
+
+
+def measure_day(profile, database):
+    """Yield the rows of four hours."""
+    with tempfile.TemporaryDirectory() as folder:
+        log, page = Path(folder, "day.slog"), str(Path(folder, "report.html"))
+        n = write_day(log)
+        plan = compile_plan(database, wanted_signals(profile, database))
+        (session,) = read_log(log).sessions
+        start = process_time()
+        for frames in session.iter_frames():
+            decode(frames, plan, "raw")
+        decode_s = process_time() - start
+        cost = cost_of(folder, "report", str(log), "-o", page)
+        again = cost_of(folder, "report", str(log), "-o", page, "--force")
+    note = (
+        f"{n / 1e6:.1f} M frames, {n / cost.wall_s / 1e6:.2f} M/s; load {os.getloadavg()[0]:.0f}"
+    )
+    yield Row("four hours", cost.wall_s, "s", note=note)
+    yield Row("their processor time", cost.cpu_s, "s", "reading and decoding", decode_s)
+    yield Row("their second report", again.wall_s, "s", note=f"{again.cpu_s:.1f} s of CPU")
+    if cost.peak_MB:
+        yield Row(
+            "their memory", cost.peak_MB, "MB", note=f"{cost.peak_MB * 1e6 / n:.0f} B a frame"
+        )
 
 
 def every_sample(decoded):
@@ -122,20 +158,28 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
-    budget = tomllib.loads(BUDGET.read_text(encoding="utf-8"))["report"]["page"]
-    wanted = (f"under {budget['cpu_s']['max']} s", f"under {budget['size_MB']['max']} MB", "", "")
-    rows = []
-    for row, text in zip(measure(given.rounds), wanted, strict=True):
-        row.wanted = text
+    budget = tomllib.loads(BUDGET.read_text(encoding="utf-8"))["report"]
+    limits = {
+        "page of 20 channels x 1 M samples": ("page", "cpu_s"),
+        "its size": ("page", "size_MB"),
+        "their processor time": ("day", "cpu_s"),
+        "their memory": ("day", "memory_MB"),
+    }
+    rows, broken = [], []
+    for row in measure(given.rounds):
+        if row.what in limits:
+            part, figure = limits[row.what]
+            most = budget[part][figure]["max"]
+            row.wanted = f"under {most} {row.unit}"
+            if row.ours > most:
+                broken.append(f"report.{part} {figure} {row.ours:.2f}")
         rows.append(row)
     if given.json:
         print(json.dumps([asdict(row) for row in rows], indent=2))
     else:
         list(print_rows(rows))
-    values = {"cpu_s": rows[0].ours, "size_MB": rows[1].ours}
-    broken = [name for name, limit in budget.items() if values[name] > limit["max"]]
-    for name in broken:
-        print(f"budget broken: report.page {name} {values[name]:.2f}", file=sys.stderr)
+    for text in broken:
+        print(f"budget broken: {text}", file=sys.stderr)
     return 1 if broken else 0
 
 

@@ -37,7 +37,7 @@ def command(context, logs, profiles, dbc, buses, out, title, force, as_json):
     sources, is one signal there, with a warning; --bus takes one bus, also for the detectors,
     which watch the first that is named, else bus 0. Exit 1 if a log is not complete.
     """
-    from stagelog.report.build import SCHEMA, compare_facts, plain_facts, stage_facts
+    from stagelog.report.build import SCHEMA, plain_facts
 
     profiles = profiles or ("d7xr",)
     if len(profiles) not in (1, len(logs)):
@@ -51,10 +51,10 @@ def command(context, logs, profiles, dbc, buses, out, title, force, as_json):
     if wants_page and os.path.exists(out) and not force:
         raise OutputError(f"{out} exists", "choose another name, or --force to replace it")
     each = profiles if len(profiles) == len(logs) else profiles * len(logs)
-    sources = [_read(*pair, dbc, title, buses) for pair in zip(logs, each, strict=True)]
     note = f"From {', '.join(map(str, logs))} with profile {', '.join(profiles)}."
-    facts = stage_facts(sources[0], note) if len(sources) == 1 else compare_facts(sources, note)
-    for warning in (line for source in sources for line in source.health.mixed):
+    kept = _facts(list(zip(logs, each, strict=True)), dbc, title, buses, note)
+    facts = kept["facts"]
+    for warning in kept["mixed"]:
         click.echo(f"warning: {warning}", err=True)
     size = _write_page(out, facts) if wants_page else None
     if as_json:
@@ -64,7 +64,7 @@ def command(context, logs, profiles, dbc, buses, out, title, force, as_json):
         click.echo(f"{verdict['question']} {verdict['answer']}")
         click.echo(f"{out}  {size_text(size)}")
         click.echo(facts["log"]["text"])
-    raise SystemExit(max(source.health.verdict.exit_code for source in sources))
+    raise SystemExit(kept["exit_code"])
 
 
 def _write_page(out, facts):
@@ -77,19 +77,48 @@ def _write_page(out, facts):
     return len(page)
 
 
-def _read(log, profile, dbc, title, buses):
-    """Return the Source of one car."""
-    from stagelog.cli._logs import check_buses, find_logs
-    from stagelog.importers import stream_frames
+def _facts(cars, dbc, title, buses, note):
+    """Return facts, warnings and exit code of [(log, profile)], kept from before or made now."""
+    from stagelog.cli._logs import find_logs
     from stagelog.profile import dbc_file, load_profile
+    from stagelog.report import kept
+
+    profiles = [load_profile(profile, dbc) for _, profile in cars]
+    databases = [dbc or dbc_file(profile) for profile in profiles]
+    paths = [[path for path, _ in find_logs(log)] for log, _ in cars]
+    key = kept.key_of(
+        [*(path for of_car in paths for path in of_car)],
+        [kept.digest_of(database) for database in databases],
+        *(profiles, cars, [len(of_car) for of_car in paths], title, buses, note),
+    )
+    known = kept.load(key)
+    if known is None:
+        read = zip(cars, paths, profiles, databases, strict=True)
+        known = _make([_read(log, *rest, title, buses) for (log, _), *rest in read], note)
+        kept.save(key, known)
+    return known
+
+
+def _make(sources, note):
+    from stagelog.report.build import compare_facts, stage_facts
+
+    one = len(sources) == 1
+    return {
+        "facts": stage_facts(sources[0], note) if one else compare_facts(sources, note),
+        "mixed": [line for source in sources for line in source.health.mixed],
+        "exit_code": max(source.health.verdict.exit_code for source in sources),
+    }
+
+
+def _read(log, paths, profile, database, title, buses):
+    """Return the Source of one car."""
+    from stagelog.cli._logs import check_buses
+    from stagelog.importers import stream_frames
     from stagelog.report.source import read_source
 
-    loaded = load_profile(profile, dbc)
-    paths = [path for path, _ in find_logs(log)]
     check_buses(log, buses, (frames for path in paths for frames in stream_frames(path)))
     with _progress() as progress:
-        database = dbc or dbc_file(loaded)
-        return read_source(paths, loaded, database, title or _title(log), progress, buses)
+        return read_source(paths, profile, database, title or _title(log), progress, buses)
 
 
 @contextlib.contextmanager

@@ -5,6 +5,8 @@ the signals the report needs. Fails with InputError as the readers do, and if th
 several loggers.
 """
 
+import contextlib
+import ctypes
 import hashlib
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -112,7 +114,7 @@ def read_source(paths, profile, dbc, title="", progress=None, buses=()):
     """
     database = load_database(dbc)
     table = compile_table(profile, database)
-    plan = compile_plan(database, _wanted(profile, database), list(buses) or None)
+    plan = compile_plan(database, wanted_signals(profile, database), list(buses) or None)
     reading = _Reading(database, plan, table, progress, buses[0] if buses else 0)
     own = [path for path in paths if sniff(path) == "slog"]
     others = [path for path in paths if path not in own]
@@ -122,12 +124,19 @@ def read_source(paths, profile, dbc, title="", progress=None, buses=()):
         reading.add_other(path)
     reading.health.mixed = reading.origins.warnings("one signal in this report")
     reading.columns.finish()
+    _give_back()
     stuck = stuck_spans(reading.found, int(profile.trouble.stuck_s * 1e6))
     flights = [
         (f["onset_us"], f["onset_us"] + f["airtime_ms"] * 1000) for f in flights_of(reading.found)
     ]
     stage = Stage(reading.columns, profile, title, reading.key_cycles, stuck, flights)
     return Source(stage, reading.health, reading.found, table, reading.disagreed)
+
+
+def _give_back():
+    """Give memory that decoding used to the system: glibc keeps what lies between the columns."""
+    with contextlib.suppress(AttributeError, OSError, TypeError):  # another library
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def stuck_spans(found, before_us):
@@ -145,7 +154,7 @@ def stuck_spans(found, before_us):
     return spans if start_us is None else [*spans, (start_us, found[-1].t_us)]
 
 
-def _wanted(profile, database):
+def wanted_signals(profile, database):
     """Return the names of the signals that sections and charts read, those that the DBC has."""
     names = set()
     for value in (getattr(profile.roles, name) for name in profile.roles.__dataclass_fields__):

@@ -15,7 +15,7 @@ from stagelog.errors import InputError
 GRID_US = 50_000
 KMH_PER_MS = 3.6
 HOLD_US = 1_000_000  # a value older than this is not valid any more
-_KEPT_BYTES = 32_000_000  # of series that may be asked for again
+_KEPT_BYTES = 16_000_000  # of series that may be asked for again
 
 
 @dataclass(frozen=True, slots=True)
