@@ -10,6 +10,7 @@ from difflib import SequenceMatcher
 
 from slog import events as ev
 from slog.layout import META_EVENT
+from stagelog.blocks import Session
 from stagelog.events.recompute import Detected
 from stagelog.ledger import BLOCK, CARD, HEAD, RING_FULL, Ledger, clock_of, describe
 from stagelog.timeline import Timeline
@@ -43,7 +44,7 @@ class Disagreement:
     host: Detected | None
 
 
-def load_events(session):
+def load_events(session: Session) -> list[Detected]:
     """Return the on-car events of a session (stagelog.blocks) as Detected, in order."""
     found = []
     for meta in session.decoded_meta(META_EVENT):
@@ -69,10 +70,15 @@ def find_window(ledger: Ledger, said: list[Detected], timeline: Timeline | None 
         if event.code == ev.SKIPPED:
             start_us = before.t_us if before else 0
             windows.append(Window(start_us, "the detectors on board skipped frames"))
-    return min(windows, key=lambda window: window.end_us, default=Window())
+    return min(windows, key=lambda window: window.end_us or 0, default=Window())
 
 
-def compare_events(car, host, until_us=None, window=None):
+def compare_events(
+    car: list[Detected],
+    host: list[Detected],
+    until_us: int | None = None,
+    window: Window | None = None,
+) -> list[Disagreement]:
     """Return the Disagreements of two lists of Detected; [] if they are the same.
 
     until_us  leave out what the host finds after this time: a log that was cut off ends before
@@ -82,8 +88,9 @@ def compare_events(car, host, until_us=None, window=None):
     window = window or Window()
     if until_us is not None:
         host = [event for event in host if event.t_us <= until_us]
-    if window.end_us is not None:
-        car, host = ([e for e in side if e.t_us <= window.end_us] for side in (car, host))
+    end_us = window.end_us
+    if end_us is not None:
+        car, host = ([e for e in side if e.t_us <= end_us] for side in (car, host))
     left, right = [e.content for e in car], [e.content for e in host]
     found = []
     matcher = SequenceMatcher(None, left, right, autojunk=False)
@@ -95,4 +102,4 @@ def compare_events(car, host, until_us=None, window=None):
             continue
         found += [Disagreement("car only", event, None) for event in car[a:b]]
         found += [Disagreement("host only", None, event) for event in host[c:d]]
-    return [one for one in found if window.holds(one.car or one.host)]
+    return [one for one in found if (event := one.car or one.host) and window.holds(event)]

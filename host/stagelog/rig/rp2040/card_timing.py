@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from math import log
+from random import Random
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ INSTANT = CardTiming(0, 0, 0, 0, 0, 0, 0, 1, 1, 0)
 SLOWEST = CardTiming(999_000, 99_000, 99_000, 0, 499_000, 0, 0, 1, 8, 249_000)
 
 
-def damage(data, bit_error_rate, rng):
+def damage(data: bytearray, bit_error_rate: float, rng: Random) -> int:
     """Flip bits of a bytearray in place, each with this probability; return how many."""
     n_flipped = 0
     at = -1
