@@ -57,9 +57,16 @@ def iter_drive(scenario="stage", seed=1, duration_s=None, dbc=None, profile=None
         yield Drive(frames, Truth(t_us, arrays, events), story, str(dbc))
 
 
-def drive(scenario="stage", seed=1, duration_s=None, dbc=None, profile=None, scale=1.0):
-    """Return the whole Drive at once; the arguments are those of iter_drive."""
-    parts = list(iter_drive(scenario, seed, duration_s, dbc, profile, scale))
+def drive(scenario="stage", seed=1, duration_s=None, dbc=None, profile=None, scale=1.0, show=None):
+    """Return the whole Drive at once; the arguments are those of iter_drive.
+
+    show  called with (seconds driven, seconds in all) after each minute
+    """
+    parts = []
+    for part in iter_drive(scenario, seed, duration_s, dbc, profile, scale):
+        parts.append(part)
+        if show is not None:
+            show(float(part.truth.t_us[-1]) / 1e6, duration_s or part.scenario.duration_s)
     if not parts:
         story = find_scenario(scenario, scale, seed) if isinstance(scenario, str) else scenario
         return Drive(np.zeros(0, FRAME), Truth(np.zeros(0, np.int64), {}, []), story, str(dbc))

@@ -1,5 +1,6 @@
 """stagelog convert: a log from one format to another; the name of OUT selects its format."""
 
+import contextlib
 import shutil
 import sys
 import tempfile
@@ -11,6 +12,7 @@ import click
 
 from stagelog.cli._common import json_option, print_json, size_text
 from stagelog.cli._logs import check_buses, judge_stream, on_buses
+from stagelog.cli._progress import frames_bar
 from stagelog.errors import InputError, UsageError
 
 FRAME_KINDS = {
@@ -67,11 +69,13 @@ def command(log, out, dbc, signals, rate_Hz, kind, buses, session, force, as_jso
     open_stream = partial(stream_slog, path, session) if session else partial(stream_frames, path)
     check_buses(path, buses, open_stream() if buses else ())
     stream = open_stream()
-    with tempfile.TemporaryDirectory(prefix="stagelog-") as folder:
+    with _bar(stream, "convert"), tempfile.TemporaryDirectory(prefix="stagelog-") as folder:
         target = Path(folder) / f"stdout{suffix}" if to_stdout else out
         if dbc:
             plan = _plan(dbc, signals, buses)
-            origins = find_origins(iter_decode(open_stream(), plan, "raw"))
+            first = open_stream()
+            with _bar(first, "look for buses and sources"):
+                origins = find_origins(iter_decode(first, plan, "raw"))
             make_sink = partial(_signal_sink, suffix, target, rate_Hz=rate_Hz, force=force)
             sink, counts = _signals(stream, plan, origins.names(), make_sink)
             counts["warnings"] = origins.warnings(
@@ -95,6 +99,14 @@ def command(log, out, dbc, signals, rate_Hz, kind, buses, session, force, as_jso
     else:
         _print(facts)
     raise SystemExit(1 if facts["n_left_out"] else verdict.exit_code)
+
+
+@contextlib.contextmanager
+def _bar(stream, title):
+    """Draw how far a FrameStream is read, as long as the context lasts."""
+    with frames_bar(title, lambda _: stream.diagnostics.share) as watch:
+        stream.chunks = watch(stream.chunks)
+        yield
 
 
 def _suffix(out, kind, dbc):

@@ -9,6 +9,7 @@ import click
 
 from stagelog.cli._common import json_option, print_json
 from stagelog.cli._logs import check_buses
+from stagelog.cli._progress import frames_bar
 from stagelog.errors import UsageError
 
 
@@ -56,7 +57,9 @@ def command(log, dbc, out, as_csv, rate_Hz, raw, signals, buses, force, as_json)
         names = _names(recording, plan) if rate_Hz else {}
         named = split_plan(plan, names)
         sink = _sink(folder, named, database, recording.facts, as_csv, rate_Hz, raw, force)
-        report = {"session": recording.name, **_decode(recording.tables(), plan, sink, names)}
+        with frames_bar(recording.name, recording.share) as watch:
+            counts = _decode(watch(recording.tables()), plan, sink, names)
+        report = {"session": recording.name, **counts}
         verdict, report["n_damages"] = recording.judge()
         report |= {"complete": verdict.complete, "verdict": verdict.as_dict()}
         bad = bad or verdict.exit_code
@@ -77,6 +80,7 @@ class _Recording(NamedTuple):
 
     judge  gives (Verdict, number of damaged places) once it was read to its end
     ahead  gives its frame tables too, for a pass before decoding
+    share  gives the share of it that was read, from the number of frames so far
     """
 
     name: str
@@ -84,6 +88,7 @@ class _Recording(NamedTuple):
     facts: dict
     judge: Callable
     ahead: Callable
+    share: Callable
 
 
 def _recordings(log):
@@ -107,14 +112,16 @@ def _recordings(log):
         facts = {"source": path.name}
         name = safe_name("stdin" if str(path) in STDIN else path.stem)
         ahead = partial(stream_frames, path)
-        found.append(_Recording(name, partial(iter, stream), facts, judge, ahead))
+        share = partial(_share_of_stream, stream.diagnostics)
+        found.append(_Recording(name, partial(iter, stream), facts, judge, ahead, share))
     judged_logs = judge_logs(own)
     for judged in judged_logs:
         for each in judged.accounts:
             facts = _facts(judged.path, each.session, each.timeline)
             name, tables = each.session.identity.name, each.session.iter_frames
             judge = partial(_judge_session, judged, each)
-            found.append(_Recording(name, tables, facts, judge, tables))
+            share = partial(_share_of_frames, max(1, each.session.n_frames))
+            found.append(_Recording(name, tables, facts, judge, tables, share))
     return found, [log.verdict for log in judged_logs if not log.accounts]
 
 
@@ -123,6 +130,14 @@ def _names(recording, plan):
     from stagelog.decode import find_origins, iter_decode
 
     return find_origins(iter_decode(recording.ahead(), plan, "raw")).names()
+
+
+def _share_of_stream(diagnostics, n_frames):
+    return diagnostics.share
+
+
+def _share_of_frames(n_all, n_frames):
+    return n_frames / n_all
 
 
 def _judge_stream(diagnostics):

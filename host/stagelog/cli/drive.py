@@ -7,6 +7,7 @@ from dataclasses import asdict
 import click
 
 from stagelog.cli._common import json_option, print_json
+from stagelog.cli._progress import share_bar
 from stagelog.errors import OutputError, UsageError
 
 
@@ -44,7 +45,9 @@ def command(scenario, as_list, seed, duration_s, out, start, bitrate_bps, force,
     from stagelog.rig.play import play_on_bus
     from stagelog.rig.tape import write_tape
 
-    driven = drive(scenario, seed=seed, duration_s=duration_s)
+    with share_bar("drive", "s of the drive") as show:
+        shown = show and (lambda done_s, all_s: show(done_s / all_s, done_s))
+        driven = drive(scenario, seed=seed, duration_s=duration_s, show=shown)
     tape, worst_us = play_on_bus(driven.frames, bitrate_bps, int(driven.frames["t_us"][0]))
     if str(out).endswith(".tape"):
         write_tape(out, tape)

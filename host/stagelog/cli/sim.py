@@ -163,7 +163,7 @@ def _start(args, tape, folder, fast, runtime, tcp):
     if tcp is not None or not fast:
         logger = LiveLogger(args, tape_events(tape) if tape is not None else (), tcp)
         if fast and tape is not None:
-            logger.play_until(int(tape["t_us"][-1]) + LINGER_US)
+            _play(logger.play_until, tape)
         return logger
     if tape is None:
         return FastLogger(args, _binary(runtime))
@@ -172,8 +172,17 @@ def _start(args, tape, folder, fast, runtime, tcp):
     args = dict(args, tape=os.path.join(folder, "bus.tape"), linger_us=LINGER_US)
     write_tape(args["tape"], tape)
     logger = FastLogger(args, _binary(runtime))
-    logger.wait_until(int(tape["t_us"][-1]) + LINGER_US)
+    _play(logger.wait_until, tape)
     return logger
+
+
+def _play(wait, tape):
+    """Wait until a tape has been played; draw how far it is."""
+    from stagelog.cli._progress import share_bar
+
+    with share_bar("sim", "s of the drive") as show:
+        shown = show and (lambda done_us, all_us: show(done_us / all_us, done_us / 1e6))
+        wait(int(tape["t_us"][-1]) + LINGER_US, show=shown)
 
 
 def _device_id(car, seed):

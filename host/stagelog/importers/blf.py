@@ -133,6 +133,7 @@ def _pieces(file: BinaryIO, diagnostics: Diagnostics) -> Iterator[bytes]:
     while True:
         at = file.tell()
         diagnostics.n_bytes = at
+        diagnostics.share = at / max(1, n_file)
         head = file.read(_OBJECT.size)
         if not head.strip(b"\0"):
             if len(head) < _OBJECT.size:

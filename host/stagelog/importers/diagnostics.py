@@ -59,6 +59,7 @@ class Diagnostics:
     counts: dict[str, int] = field(default_factory=dict)
     damages: list[Damage] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    share: float = 0.0  # of the file that was read so far, for progress; 0 to 1
 
     def add(self, kind: str, place: str, detail: str = "", n: int = 1) -> None:
         """Count `n` damages of a kind; list the first of them while there is room."""

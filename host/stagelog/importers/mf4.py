@@ -60,6 +60,7 @@ def _chunks(stream: FrameStream) -> Iterator[FrameTable]:
         try:
             for at in range(0, len(frames), _CHUNK):
                 yield np.array(frames[at : at + _CHUNK])
+                stream.diagnostics.share = at / len(frames)
         finally:
             del frames  # Windows removes no file that is mapped
 

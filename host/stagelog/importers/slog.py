@@ -51,13 +51,16 @@ def _chunks(stream: FrameStream, sessions: "Sequence[Session]") -> Iterator[Fram
         stream.diagnostics.clock = _CLOCK.get(first.source, LOGGER)
     elif len(boots) > 1:
         stream.diagnostics.note(f"{len(boots)} boots without a wall clock: times restart at each")
-    n_buses = 0
+    n_buses, n_frames = 0, 0
+    n_all = max(1, sum(session.n_frames for session in sessions))
     for boot in boots:
         timeline = boot.timeline if anchored else None
         for session in boot.sessions:
             for frames in session.iter_frames():
                 if not len(frames):
                     continue
+                n_frames += len(frames)
+                stream.diagnostics.share = n_frames / n_all
                 if timeline is not None:
                     frames["t_us"] = timeline.to_unix_us(frames["t_us"])
                 n_buses = max(n_buses, int(frames["bus"].max()) + 1)

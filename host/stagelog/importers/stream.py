@@ -174,21 +174,28 @@ def _byte_chunks(path: str | Path, diagnostics: Diagnostics, n_bytes: int) -> It
     UTF-16 (a shell's redirect on Windows) and gzip are undone.
     """
     with open_log(path) as file:
-        head = file.read(n_bytes)
-        if head[:2] == b"\x1f\x8b":
-            yield from _gunzip(head, file, diagnostics, n_bytes)
-            return
-        if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
-            decoder = codecs.getincrementaldecoder("utf-16")("replace")
-            while head:
-                yield decoder.decode(head).encode("utf-8", "replace")
-                head = file.read(n_bytes)
-            return
-        if head[:3] == codecs.BOM_UTF8:
-            head = head[3:] or file.read(n_bytes)
+        n_file = max(1, size_of(file))
+        for data in _unpacked_chunks(file, diagnostics, n_bytes):
+            diagnostics.share = file.tell() / n_file
+            yield data
+
+
+def _unpacked_chunks(file: BinaryIO, diagnostics: Diagnostics, n_bytes: int) -> Iterator[bytes]:
+    head = file.read(n_bytes)
+    if head[:2] == b"\x1f\x8b":
+        yield from _gunzip(head, file, diagnostics, n_bytes)
+        return
+    if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        decoder = codecs.getincrementaldecoder("utf-16")("replace")
         while head:
-            yield head
+            yield decoder.decode(head).encode("utf-8", "replace")
             head = file.read(n_bytes)
+        return
+    if head[:3] == codecs.BOM_UTF8:
+        head = head[3:] or file.read(n_bytes)
+    while head:
+        yield head
+        head = file.read(n_bytes)
 
 
 def _gunzip(

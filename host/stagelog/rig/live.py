@@ -197,12 +197,16 @@ class FastLogger:
         self._master, self._slave, self.port = open_pty()
         self._process = spawn(args, runtime, self._master, self._master)
 
-    def wait_until(self, t_us, timeout_s=600):
-        """Wait until the tape has been played: the logger's own time has reached `t_us`."""
+    def wait_until(self, t_us, timeout_s=600, show=None):
+        """Wait until the tape has been played: the logger's own time has reached `t_us`; `show` is
+        called with (done, in all) in microseconds.
+        """
         link = Link(SerialStream(self.port))
         deadline = time.monotonic() + timeout_s
         try:
-            while link.status().t_us < t_us:
+            while (now_us := link.status().t_us) < t_us:
+                if show:
+                    show(now_us, t_us)
                 if time.monotonic() > deadline:
                     raise DeviceError(f"the simulated logger takes over {timeout_s} s")
                 time.sleep(0.05)
