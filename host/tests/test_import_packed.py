@@ -3,7 +3,6 @@
 import gzip
 import lzma
 import shutil
-import sqlite3
 import zipfile
 from pathlib import Path
 
@@ -93,27 +92,18 @@ def test_plain_files_stay_where_they_are(logs):
     assert real_path(LOG) == LOG  # text in gzip: unpacked by its reader, line by line
 
 
-def sqlite_log(path):
-    with sqlite3.connect(path) as connection:
-        connection.execute("create table messages (ts REAL, arbitration_id INTEGER)")
-    connection.close()
-
-
 def zip_of(path):
     with zipfile.ZipFile(path, "w") as archive:
         archive.write(LOG, "drive.log.gz")
 
 
 BUSMASTER = b"***BUSMASTER Ver 3.2.0***\n***PROTOCOL CAN***\n13:40:28:7780 Rx 1 0x100 s 1 00\n"
-CSV = b"timestamp,arbitration_id,extended,remote,error,dlc,data\n1.0,0x100,0,0,0,1,AA==\n"
 NAMED = {
     "a BUSMASTER log": BUSMASTER,
     "a trace that begins with @ TEXT": b"@ TEXT @ 3 @ 18 @ 25 @ 29.1 @\n14:30:57.7 100 00\n",
-    "a CSV log of python-can": CSV,
     "a PCAP capture": bytes.fromhex("d4c3b2a1 02000400 00000000 00000000 00000400 e3000000"),
     "a DBC": b'VERSION ""\n\nNS_ :\n\nBS_:\n\nBU_: A\n\nBO_ 1 X: 8 A\n',
     "HTML or XML": b"<?xml version='1.0'?><NetworkDefinition/>",
-    "an SQLite database": sqlite_log,
     "a ZIP archive": zip_of,
 }
 

@@ -22,6 +22,7 @@ from stagelog.importers.can_text import read_asc, read_trc, stream_asc, stream_t
 from stagelog.importers.candump import read_candump, stream_candump
 from stagelog.importers.diagnostics import Damage, Diagnostics
 from stagelog.importers.mf4 import read_mf4, stream_mf4
+from stagelog.importers.python_can import read_can_csv, stream_can_csv, stream_can_sqlite
 from stagelog.importers.savvycan import read_savvycan, stream_savvycan
 from stagelog.importers.slog import stream_slog
 from stagelog.importers.sniff import sniff
@@ -30,6 +31,8 @@ from stagelog.importers.stream import FrameStream, LogFrames, collect
 _STREAMS: dict[str, Callable[[str | Path], FrameStream]] = {
     "asc": stream_asc,
     "blf": stream_blf,
+    "can_csv": stream_can_csv,
+    "can_sqlite": stream_can_sqlite,
     "candump": stream_candump,
     "mf4": stream_mf4,
     "savvycan": stream_savvycan,
@@ -56,6 +59,7 @@ __all__ = [
     "load_frames",
     "read_asc",
     "read_blf",
+    "read_can_csv",
     "read_candump",
     "read_mf4",
     "read_savvycan",

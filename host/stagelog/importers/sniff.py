@@ -11,6 +11,8 @@ from stagelog.importers.stream import open_log
 
 _N_BYTES = 1 << 16
 _MAGIC = ((b"LOGG", "blf"), (b"MDF     ", "mf4"), (b"UnFinMF ", "mf4"))
+_SQLITE = b"SQLite format 3\0"
+_CAN_CSV = re.compile(rb"^timestamp,arbitration_id,extended,remote,error,dlc,data$")
 _ASC = re.compile(
     rb"^(date |base\s+(hex|dec)|(no )?internal events logged|begin triggerblock)", re.I
 )
@@ -20,7 +22,6 @@ _NOT_READ = (
     (b"\xd4\xc3\xb2\xa1", "a PCAP capture", "'candump -l' writes what is read"),
     (b"\xa1\xb2\xc3\xd4", "a PCAP capture", "'candump -l' writes what is read"),
     (b"\x0a\x0d\x0d\x0a", "a PCAPNG capture", "'candump -l' writes what is read"),
-    (b"SQLite format 3\0", "an SQLite database", "'python -m can.logconvert' makes a .log of it"),
     (b"PK\x03\x04", "a ZIP archive", "unpack it, and name a log in it"),
     (b"7z\xbc\xaf\x27\x1c", "a 7z archive", "unpack it, and name a log in it"),
     (b"BZh", "a bzip2 file", "unpack it: 'bunzip2'"),
@@ -32,11 +33,6 @@ _TEXTS_NOT_READ = (
     (re.compile(rb"\A\**BUSMASTER Ver", re.I), "a BUSMASTER log", _CONVERT),
     (re.compile(rb"\A@ TEXT @"), "a trace that begins with @ TEXT", _CONVERT),
     (
-        re.compile(rb"\Atimestamp,arbitration_id,extended,remote,error,dlc,data"),
-        "a CSV log of python-can",
-        "'python -m can.logconvert FILE.csv FILE.log' makes a .log of it",
-    ),
-    (
         re.compile(rb'^\s*(VERSION\s+"|BO_\s+\d+\s+\w+\s*:|NS_\s*:)', re.M),
         "a DBC",
         "'stagelog dbc check' and 'stagelog dbc show' say what it holds",
@@ -47,7 +43,7 @@ _SAVVYCAN = re.compile(rb"^\"?Time Stamp\"?\s*,\s*\"?ID\"?\s*,", re.I)
 
 
 def sniff(path: str | Path) -> str:
-    """Return "slog", "candump", "blf", "asc", "trc", "mf4" or "savvycan".
+    """Return "slog", "candump", "blf", "asc", "trc", "mf4", "savvycan", "can_csv" or "can_sqlite".
 
     Raises InputError if the file cannot be opened, is empty, or is none of them.
     """
@@ -58,6 +54,8 @@ def sniff(path: str | Path) -> str:
     for magic, kind in _MAGIC:
         if head.startswith(magic):
             return kind
+    if head.startswith(_SQLITE):
+        return "can_sqlite"
     text = _as_text(head)
     found = _text_kind(text)
     if found is None:
@@ -97,6 +95,8 @@ def _text_kind(text: bytes) -> str | None:
             return "trc"
         if _SAVVYCAN.match(line):
             return "savvycan"
+        if _CAN_CSV.match(line):
+            return "can_csv"
         if looks_like_frame(line):
             return "candump"
     return None

@@ -84,7 +84,7 @@ class LogFrames:
 
     frames       FRAME or FRAME_FD, in the order of the log
     ifaces       name of each bus as the log spells it, by `frames["bus"]`; "" if not in use
-    kind         "slog", "candump", "blf", "asc", "trc", "mf4", "savvycan"
+    kind         "slog", "candump", "blf", "asc", "trc", "mf4", "savvycan", "can_csv", "can_sqlite"
     """
 
     frames: FrameTable
