@@ -4,14 +4,12 @@ Each key cycle is a job, as the detectors begin anew there. Where processes cann
 for short logs, a job is done when its result is asked for. The events are the same.
 """
 
-import multiprocessing
-import os
-import sys
 import time
 from concurrent.futures import Future, ProcessPoolExecutor
 from typing import NamedTuple
 
 from stagelog.events.recompute import Recomputation
+from stagelog.platform.processes import forks, spare_processors
 
 PIECE_FRAMES = 1 << 18  # at a time: their memory is small beside that of the signals
 _MANY_FRAMES = 1 << 20  # from here on a process of its own is worth its start
@@ -44,10 +42,10 @@ class Beside:
         self._done = 0
 
     def __enter__(self):
-        n_free = len(os.sched_getaffinity(0)) - 1 if sys.platform == "linux" else 0
+        n_free = spare_processors()
         if n_free > 0 and self._n_frames >= _MANY_FRAMES:
             global _FORKED
-            context = multiprocessing.get_context("fork")
+            context = forks()
             self._counter = context.Value("q", 0)
             _FORKED = (self._jobs, *self._work, self._counter)  # a fork needs no pickling
             self._pool = ProcessPoolExecutor(min(n_free, len(self._jobs)), context)

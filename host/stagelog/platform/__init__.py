@@ -2,6 +2,7 @@
 
     files      renames, locks, flushes, hints to the memory of a mapped file
     drives     disks in this computer's reader: size, model, where they are mounted, ejecting
+    processes  processes beside this one
     terminal   output that the console cannot show, a closed pipe, signals that end a program
 
 No other module of the host asks for os.name or imports a module that only one system has. What

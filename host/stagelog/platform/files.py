@@ -97,6 +97,13 @@ def user_folder() -> Path:
     return Path(base or f"/tmp/stagelog-{os.getuid()}")
 
 
+def cache_folder() -> Path:
+    """Return a folder for what this user's programs can make again; not made."""
+    if os.name == "nt":
+        return Path(os.environ.get("LOCALAPPDATA") or tempfile.gettempdir()) / "stagelog"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "stagelog"
+
+
 def advise(mapped: mmap.mmap, advice: str) -> None:
     """Give the system a hint on how a mapped file is read ("MADV_RANDOM"), where it takes any."""
     if hasattr(mapped, "madvise") and hasattr(mmap, advice):

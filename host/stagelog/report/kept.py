@@ -22,21 +22,18 @@ import stagelog
 from stagelog.archive import entry_of
 from stagelog.archive.files import write_atomic
 from stagelog.errors import OutputError
+from stagelog.platform import files
 
 KEPT_BYTES = 200_000_000  # the oldest files beyond that are removed
 _SUFFIX = ".facts"
 
 
-def cache_folder():
+def facts_folder():
     """Return the folder, which need not exist; None if the user wants none."""
     given = os.environ.get("STAGELOG_CACHE")
-    if given is not None:
-        return Path(given) if given else None
-    if os.name == "nt":
-        base = os.environ.get("LOCALAPPDATA")
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base, "stagelog", "report") if base else None
+    if given is None:
+        return files.cache_folder() / "report"
+    return Path(given) if given else None
 
 
 def key_of(paths, *others):
@@ -76,7 +73,7 @@ def _sources():
 
 def load(key):
     """Return what `save` was given, or None."""
-    folder = cache_folder()
+    folder = facts_folder()
     if folder is None or key is None:
         return None
     path = folder / f"{key}{_SUFFIX}"
@@ -90,7 +87,7 @@ def load(key):
 
 def save(key, values):
     """Keep values of JSON types."""
-    folder = cache_folder()
+    folder = facts_folder()
     if folder is None or key is None:
         return
     with contextlib.suppress(OSError, OutputError):
@@ -100,9 +97,9 @@ def save(key, values):
 
 
 def _forget_old(folder):
-    files = sorted(folder.glob(f"*{_SUFFIX}"), key=lambda path: -path.stat().st_mtime)
+    found = sorted(folder.glob(f"*{_SUFFIX}"), key=lambda path: -path.stat().st_mtime)
     total = 0
-    for path in files:
+    for path in found:
         total += path.stat().st_size
         if total > KEPT_BYTES:
             path.unlink(missing_ok=True)
