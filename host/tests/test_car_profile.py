@@ -96,7 +96,7 @@ def test_every_missing_entry_is_refused_with_its_line(tmp_path):
     lines = TEXT.splitlines()
     optional = ("warning", "critical", "window_s", "floor", "limit", "above", "below")
     optional += ("drop_per_min", "x_signal", "x_signals", "x_limit", "table_x", "table_y")
-    optional += NEWER
+    optional += ("own_alarms", *NEWER)
     header, tried = 0, 0
     for n, line in enumerate(lines):
         if line.startswith("["):
@@ -116,7 +116,12 @@ def test_every_missing_entry_is_refused_with_its_line(tmp_path):
     assert tried > 200
 
 
-FREE = ("[status]", "[fuel.plan_l_per_100km]", "[fuel.plan_of_mode]")  # any number of names
+FREE = (
+    "[status]",
+    "[report.names]",
+    "[fuel.plan_l_per_100km]",
+    "[fuel.plan_of_mode]",
+)  # any number of names
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ GOOD = '<i class="sign good" role="img" aria-label="good" title="good">●</i>'
 WARN = '<i class="sign warn" role="img" aria-label="check" title="check">▲</i>'
 BAD = '<i class="sign bad" role="img" aria-label="critical" title="critical">■</i>'
 INFO = '<i class="sign info" role="img" aria-label="note" title="note">○</i>'
+NAMES = {"DiffOilTempR": "Rear diff oil"}
 COLUMNS = [t.words("what"), t.column("at", "km", 2), t.words("why", long=True)]
 HEAD = (
     '<div class="scroll" tabindex="0"><table><thead><tr>'
@@ -34,6 +35,8 @@ def page(sections=(), reasons=(), charts=(), tiles=(), level="good"):
                 "answer": "Yes.",
                 "reasons": t.table(columns, [t.row(*each, level="bad") for each in reasons]),
             },
+            "names": NAMES,
+            "cars": [],
             "tiles": tiles,
             "sections": sections,
             "charts": charts,
@@ -72,24 +75,58 @@ def test_the_head():
     assert "<title>C01: stage report</title>" in found
     assert (
         '<section id="verdict" class="verdict bad"><h2>Can it start?</h2>'
-        f'<p class="answer">{BAD}Yes.</p><div class="scroll"' in found
+        f'<p class="answer">{BAD}Yes.</p></section>' in found
     )
-    assert f'<td class="text long"><div class="first">{BAD}No oil</div></td>' in found
-    assert '<td class="text long">the sump</td>' in found
+    assert (
+        '<section id="work"><h2>Work before the start</h2><ul><li class="bad">'
+        f'<div class="why">{BAD}<span>No oil</span></div>'
+        '<label><input type="checkbox"> the sump</label></li></ul>'
+        '<p class="signed"><span>Done by</span><span>Checked by</span><span>Time</span></p>'
+        in found
+    )
     assert (
         f'<div class="tiles"><div class="tile warn">{WARN}<b>3</b><span>jumps</span></div>'
         '<div class="tile "><b>9 km</b><span>driven</span></div></div>' in found
     )
 
 
-def test_a_verdict_without_a_reason_has_no_table():
+def test_a_verdict_without_a_reason_gives_no_work():
     found = page()
-    assert f'<p class="answer">{GOOD}Yes.</p></section><div class="tiles"></div></header>' in found
+    assert f'<p class="answer">{GOOD}Yes.</p></section>' in found
+    assert '<p class="note">This log gives no work.</p><p class="signed">' in found
+    assert 'type="checkbox"' not in found
+
+
+def test_what_needs_no_work_has_no_box():
+    found = page(reasons=[("The log is of another recorder", None)])
+    assert 'type="checkbox"' not in found
+    assert '<li class="bad"><div class="why">' in found
+
+
+def test_the_eighth_work_folds_out():
+    found = page(reasons=[(f"reason {k}", f"work {k}") for k in range(9)])
+    shown, _, hidden = found.partition("<details><summary>2 more</summary>")
+    assert shown.count('type="checkbox"') == 7 and hidden.count('type="checkbox"') == 2
+
+
+def test_a_signal_has_its_name_with_that_of_the_dbc_beside_it():
+    """Wherever it stands: in a reason, a line, a cell, the head of a column; escaped as all."""
+    named = 'Rear diff oil <small class="dbc">DiffOilTempR</small>'
+    column = t.column("DiffOilTempR highest", "degC")
+    table = t.table([t.words("signal"), column], [t.row("DiffOilTempR", 7)])
+    found = page(
+        [section(table, lines=["DiffOilTempR < 3, DiffOilTempRR"])],
+        reasons=[("diff oil DiffOilTempR critical", "oil")],
+    )
+    assert f"<span>diff oil {named} critical</span>" in found
+    assert f"<li>{named} &lt; 3, DiffOilTempRR</li>" in found
+    assert f'<th scope="col">{named} highest<small>degC</small></th>' in found
+    assert f'<div class="first"><span>{named}</span></div>' in found
 
 
 def test_links_are_in_the_order_of_the_page():
     """The verdict first, then the charts if there are any, then the sections by short names."""
-    links = '<nav aria-label="Sections"><a href="#verdict">Verdict</a>'
+    links = '<nav aria-label="Sections"><a href="#verdict">Verdict</a><a href="#work">Work</a>'
     first = '<a href="#jumps">Jumps</a>'
     assert links + first + '<a href="#b">Other</a></nav>' in page(
         [section(short="Jumps"), {"id": "b", "title": "Other"}]
@@ -134,32 +171,41 @@ def test_a_row_of_a_table():
     ]
     found = body(page([section(t.table(COLUMNS, given))]))
     assert found == (
-        f"<h2>Jumps and landings</h2>{HEAD}<tbody>"
-        f'<tr class="warn"><td class="text"><div class="first">{WARN}'
-        '<button class="jump" data-x="0.000" data-chart="c-speed">&lt;a&gt;</button></div></td>'
+        "<h2>Jumps and landings</h2><details><summary>Table: 3 rows</summary>"
+        f"{HEAD}<tbody>"
+        f'<tr class="warn"><td class="text"><div class="first">{WARN}<span>'
+        '<button class="jump" data-x="0.000" data-chart="c-speed">&lt;a&gt;</button></span>'
+        "</div></td>"
         '<td>1.24</td><td class="text long">long text</td></tr>'
-        f'<tr class="good"><td class="text"><div class="first">{GOOD}'
-        '<button class="jump" data-x="12.346">b</button></div></td>'
+        f'<tr class="good"><td class="text"><div class="first">{GOOD}<span>'
+        '<button class="jump" data-x="12.346">b</button></span></div></td>'
         '<td>-</td><td class="text long">-</td></tr>'
-        '<tr class=""><td class="text"><div class="first">c</div></td>'
-        '<td>7</td><td class="text long">x</td></tr></tbody></table></div>'
+        '<tr class=""><td class="text"><div class="first"><span>c</span></div></td>'
+        '<td>7</td><td class="text long">x</td></tr></tbody></table></div></details>'
     )
 
 
 def folded(n, fold):
-    """Return (rows open, summary or None, rows folded) of a table of n rows."""
+    """Return (how the table is called, rows in it, summary of the rest or None, its rows)."""
     found = body(page([section(t.table(COLUMNS, rows(n), title="T", fold=fold))]))
-    shown, _, hidden = found.partition("<details>")
-    summary = re.search("<summary>(.*?)</summary>", hidden)
-    return shown.count("<td>"), summary and summary[1], hidden.count("<td>")
+    _, whole, *rest = found.split("<details><summary>")
+    first = whole.partition("</summary>")[0]
+    inner = rest[0] if rest else ""
+    summary = inner.partition("</summary>")[0] or None
+    return first, whole.count("<td>"), summary, inner.count("<td>")
 
 
-def test_rows_beyond_the_fold_are_folded_away():
-    assert folded(3, None) == (3, None, 0)
-    assert folded(3, 3) == (3, None, 0)
-    assert folded(4, 3) == (3, "1 more", 1)
-    assert folded(1300, 3) == (3, "1,297 more", 1297)
-    assert folded(2, 0) == (0, "T", 2)
+def test_a_table_folds_out_and_its_rest_within_it():
+    assert folded(1, None) == ("T: 1 row", 1, None, 0)
+    assert folded(3, 3) == ("T: 3 rows", 3, None, 0)
+    assert folded(4, 3) == ("T: 4 rows", 3, "1 more", 1)
+    assert folded(1300, 3) == ("T: 1,300 rows", 3, "1,297 more", 1297)
+    assert folded(2, 0) == ("T: 2 rows", 2, None, 0)
+
+
+def test_a_section_that_is_open_shows_its_tables():
+    found = body(page([section(t.table(COLUMNS, rows(2), title="T"), open=True)]))
+    assert f"<h2>Jumps and landings</h2><h3>T</h3>{HEAD}" in found and "<details" not in found
 
 
 def km_chart(n=1, unit="km/h", **more):
@@ -188,7 +234,8 @@ def test_only_charts_over_time_have_events_and_limits():
 
 
 def test_the_way_back_is_hidden_until_there_is_one():
-    buttons = re.findall(r'<button id="(\w+)" title="[^"]*"( hidden)?>', page(charts=[km_chart()]))
+    bar = page(charts=[km_chart()]).partition('role="toolbar"')[2]
+    buttons = re.findall(r'<button id="(\w+)" title="[^"]*"( hidden)?>', bar)
     assert buttons == [
         ("back", " hidden"),
         *((name, "") for name in ("earlier", "later", "closer", "wider", "whole")),

@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from stagelog.dbc import Database, Signal, load_database
 from stagelog.profile.limits import DERIVED, Alarm, Plausible
+from stagelog.profile.report_parts import PLACES
 from stagelog.profile.schema import Profile
 from stagelog.profile.simulation import Simulation
 from stagelog.profile.toml_lines import Keys
@@ -245,6 +246,13 @@ def _find_components(p: Profile) -> Contradictions:
             if name not in p.alarm:
                 at = ("report", "component", n, "alarms")
                 yield at, f"component {component.name} names alarm {name}, which is not defined"
+    for place, part in (p.report.part or {}).items():
+        at = ("report", "part", place)
+        if place not in PLACES:
+            yield at, f"part {place} has no place on the drawing; places: {', '.join(PLACES)}"
+        for name in part.own_alarms:
+            if name not in p.alarm:
+                yield (*at, "own_alarms"), f"part {place} names alarm {name}, which is not defined"
     for pair in p.report.radiators:
         if len(pair) != 2:
             yield ("report", "radiators"), "report.radiators are pairs: signal in, signal out"
@@ -286,6 +294,9 @@ def _names(p: Profile) -> Contradictions:
         yield ("report", "tyre_temperature"), name
     for name in (name for pair in report.radiators for name in pair):
         yield ("report", "radiators"), name
+    for place, part in (report.part or {}).items():
+        for name in part.signals:
+            yield ("report", "part", place, "signals"), name
     for n, rule in enumerate(p.plausible):
         for name in rule.signals:
             yield ("plausible", n, "signals"), name

@@ -9,6 +9,8 @@ from stagelog.report.fuel import fuel
 from stagelog.report.health import health, lost_text, utc_text
 from stagelog.report.life import life
 from stagelog.report.limits import other_limits
+from stagelog.report.overview import overview
+from stagelog.report.parts import parts
 from stagelog.report.verdict import verdict
 from stagelog.verdict import worst
 
@@ -19,12 +21,12 @@ def stage_facts(source, note=""):
     """Return the facts of one car's stage; `source` is a source.Source, `note` the last line."""
     stage, logger = source.stage, source.health
     events = source.events
-    hits = chassis.bottoming(stage)
+    hits, abuse = chassis.bottoming(stage), _abuse(stage)
     found = [
         health(stage, logger),
         event_tables.exceedances(stage, events),
         driveline.engine(stage, events),
-        driveline.gearbox(stage, events, _abuse(stage)),
+        driveline.gearbox(stage, events, abuse),
         driveline.diffs(stage),
         fuel(stage, events, _terrain(source)),
         flights.jumps(stage, events),
@@ -45,6 +47,14 @@ def stage_facts(source, note=""):
         "subtitle": _when(stage),
         "log": logger.verdict.as_dict(),
         "verdict": verdict(stage, logger, events, source.disagreed, hits),
+        "names": stage.profile.report.names or {},
+        "cars": [
+            {
+                "name": stage.name or "Stage",
+                "parts": parts(stage, logger, events, hits, abuse),
+                "strip": overview(stage, logger, events),
+            }
+        ],
         "tiles": _tiles(source),
         "sections": [section for section in found if section],
         "charts": charts,
@@ -87,6 +97,8 @@ def compare_facts(sources, note=""):
             "answer": answer,
             "reasons": t.table(columns, reasons, empty="", fold=12),
         },
+        "names": {k: v for _, facts in cars for k, v in facts["names"].items()},
+        "cars": [car for _, facts in cars for car in facts["cars"]],
         "tiles": [],
         "sections": compare_tables(cars),
         "charts": compare_charts([source.stage for source in sources]),

@@ -5,6 +5,7 @@ from functools import partial
 import numpy as np
 
 from stagelog.report.pyramid import build_channel
+from stagelog.report.spark import silences
 from stagelog.report.stage import GRID_US
 
 MAX_BINS = 65536
@@ -26,7 +27,8 @@ def chart_over_time(chart_id, title, series, stage, limits=()):
 def _channel(stage, one):
     channel = build_channel(one.t_us, one.values, stage.start_us, stage.end_us, MAX_BINS)
     channel["bin"] = channel.pop("bin_us") / 1e6
-    return {"name": one.name, "unit": one.unit, **channel}
+    gaps = [[stage.seconds(a), stage.seconds(b)] for a, b in silences(one)]
+    return {"name": one.name, "unit": one.unit, "gaps": gaps, **channel}
 
 
 def chart_over_km(chart_id, title, unit, curves):

@@ -24,6 +24,7 @@ def compare_tables(cars):
         {
             "id": "cars",
             "title": "Cars",
+            "open": True,
             "tables": [
                 t.table(columns, overview),
                 t.table(head + highest, _driven(cars), title="Driven"),

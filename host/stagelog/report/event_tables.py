@@ -5,7 +5,7 @@ from stagelog.report import tables as t
 from stagelog.report.events import AFTER_S, BEFORE_S, SINGLE
 
 FOLD = 25
-_FAULTS = {
+FAULTS = {
     "implausible": "impossible value",
     "stuck": "stuck",
     "status": "reports itself as faulty",
@@ -132,7 +132,7 @@ def sensors(stage, events):
         x_s = stage.seconds(fault["t_us"])
         end_us = fault["end_us"]
         lasted = "to the end" if end_us is None else (end_us - fault["t_us"]) / 1e6
-        state = _FAULTS.get(fault["state"], fault["state"])
+        state = FAULTS.get(fault["state"], fault["state"])
         cells = (fault["what"], state, stage.km(fault["t_us"]), x_s / 60, lasted)
         rows.append(t.row(*cells, level="warn", x_s=x_s))
     columns = [t.words("signal or message"), t.words("fault"), t.column("at", "km", 2)]

@@ -60,7 +60,7 @@ async function windowOf(chart, x0, x1, width) {
   return parts.length ? uPlot.join(parts) : [[x0, x1]];
 }
 
-// Grey over what is only a line from one side of a hole to the other.
+// Grey over time without data.
 function drawPauses(u) {
   const { ctx, bbox } = u;
   ctx.save();
@@ -155,6 +155,15 @@ function showValues(u, chart) {
   if (at != null) byId("at").textContent = whereText(u.posToVal(u.cursor.left, "x"), chart.x_unit);
 }
 
+// A line ends where a hole begins: one of the log, no power, or a silence of the signal itself. Empty bins alone are none.
+function holesOf(u, channel) {
+  const spans = REPORT.pauses.map((pause) => [pause.x0, pause.x1]).concat(channel.gaps || []);
+  return spans
+    .filter(([a, b]) => b > u.scales.x.min && a < u.scales.x.max)
+    .sort((one, other) => one[0] - other[0])
+    .map(([a, b]) => [Math.floor(u.valToPos(a, "x", true)), Math.ceil(u.valToPos(b, "x", true))]);
+}
+
 async function draw(chart, place) {
   chart.place = place;
   chart.keys = [...place.parentNode.querySelectorAll(".keys b")];
@@ -163,7 +172,7 @@ async function draw(chart, place) {
   const bands = [];
   chart.channels.forEach((channel, i) => {
     const colour = COLOURS[i % COLOURS.length];
-    const style = { stroke: colour, width: 1.25, points: { show: false }, spanGaps: true };
+    const style = { stroke: colour, width: 1.25, points: { show: false }, spanGaps: false, gaps: (u) => holesOf(u, channel) };
     series.push(style, { ...style });
     bands.push({ series: [2 * i + 2, 2 * i + 1], fill: colour + "66" });
   });
@@ -200,9 +209,15 @@ async function draw(chart, place) {
   chart.plot.setScale("x", { min: chart.x0, max: chart.x1 });
 }
 
-// A limit is in sight when the values come near it.
+// The first limit is in view when the whole is; closer, a limit is in view when the values come near it.
 function rangeOf(chart, low, high) {
   if (low == null) return [0, 1];
+  const isWhole = view.b - view.a >= chart.x1 - chart.x0;
+  const first = chart.limits.filter((limit) => limit.level === "warn").concat(chart.limits)[0];
+  if (isWhole && first) {
+    low = Math.min(low, first.y);
+    high = Math.max(high, first.y);
+  }
   const reach = Math.max((high - low) * 0.35, Math.abs(high) * 0.12);
   for (const limit of chart.limits) {
     if (limit.y > high && limit.y - high < reach) high = limit.y;
@@ -236,7 +251,8 @@ async function jump(x, name, button) {
   await zoom(x - 10, x + 20);
   for (const old of document.querySelectorAll(".shown")) old.classList.remove("shown");
   const box = byId("box-" + (REPORT.aliases[name] || name));
-  if (button) button.closest("tr").classList.add("shown");
+  const row = button && button.closest("tr, li, .signal");
+  if (row) row.classList.add("shown");
   if (box) box.classList.add("shown");
   const target = box || byId("charts");
   const bar = document.querySelector(".bar").offsetHeight + 52;
@@ -247,6 +263,7 @@ async function jump(x, name, button) {
 function back() {
   if (!cameFrom) return;
   byId("back").hidden = true;
+  for (let at = cameFrom; at; at = at.parentElement) if (at.tagName === "DETAILS") at.open = true;
   cameFrom.scrollIntoView({ block: "center" });
   cameFrom.focus({ preventScroll: true });
   cameFrom = null;
@@ -268,10 +285,12 @@ function resize(width) {
 
 (async () => {
   const started = performance.now();
+  if (REPORT.charts.length) {
+    view.unit = REPORT.charts[0].x_unit;
+    view.b = Math.max(...REPORT.charts.map((chart) => chart.x1));
+  }
   for (const chart of REPORT.charts) await draw(chart, byId(chart.id));
   if (charts.length) {
-    view.unit = charts[0].x_unit;
-    view.b = Math.max(...charts.map((chart) => chart.x1));
     for (const chart of charts) if (chart.x1 < view.b) chart.plot.setScale("x", { min: view.a, max: view.b });
     for (const name in ACTIONS) byId(name).onclick = ACTIONS[name];
     byId("charts").addEventListener("keydown", (event) => {

@@ -1,0 +1,87 @@
+"""One card for each part of the car: its state and why, and what each of its signals did.
+
+A card shows the signal that came nearest to a limit as a small line, and the first rows; the rest
+folds out. A line has its limits in view and crosses no hole.
+"""
+
+from html import escape
+
+from stagelog.report.html_words import SIGNS, fold, jump, sign
+
+N_OPEN = 3
+N_OPEN_GOOD = 1
+_WIDTH, _HEIGHT = 240, 56
+
+
+def cards(parts, prefix):
+    """Return the cards, worst first, else in the order of the profile."""
+    order = list(SIGNS)
+    ordered = sorted(parts, key=lambda part: order.index(part["state"]))
+    return "".join(_card(part, prefix) for part in ordered)
+
+
+def _card(part, prefix):
+    state = part["state"]
+    why = "".join(f"<li>{escape(text)}</li>" for text in part["why"][:4])
+    if len(part["why"]) > 4:
+        why += f"<li>and {len(part['why']) - 4} more</li>"
+    rows = [row for row in part["rows"] if row["low"] is not None]
+    n_open = N_OPEN_GOOD if state == "good" else N_OPEN
+    shown, rest = rows[:n_open], rows[n_open:]
+    body = _list(shown)
+    if rest:
+        body += fold(f"{len(rest)} more signal{'s' * (len(rest) != 1)}", _list(rest))
+    return (
+        f'<article class="card {state}" id="{prefix}{part["place"]}" tabindex="-1">'
+        f"<h3>{escape(part['name'])} <b>{sign(state)}{part['word']}</b></h3>"
+        f"{f'<ul>{why}</ul>' if why else ''}{body}</article>"
+    )
+
+
+def _list(rows):
+    return "".join(_row(row) for row in rows)
+
+
+def _row(row):
+    head = f'{escape(row["name"])} <small class="dbc">{escape(row["signal"])}</small>'
+    head = jump(head, row["x_s"], row["chart"])
+    unit = escape(row["unit"])
+    limits = "".join(
+        f"<span>{SIGNS[one['level']]} {escape(one['text'])}</span> " for one in row["limits"]
+    )
+    mark = sign(row["level"]) if row["level"] in ("bad", "warn") else ""
+    return (
+        f'<div class="signal"><p class="head">{mark}{head}</p>{spark_svg(row["spark"])}'
+        f'<p class="range">{_number(row["low"])} … {_number(row["high"])} {unit}'
+        f"<small> worst at km {row['km']:.1f}</small></p>"
+        f'<p class="limits">{limits or "no limit on its value"}</p></div>'
+    )
+
+
+def spark_svg(spark, width=_WIDTH, height=_HEIGHT):
+    """Return a small band over the whole stage; limits are dashed lines, a hole stays empty."""
+    low, high = spark["low"], spark["high"]
+    span = (high - low) or 1.0
+
+    def y(value):
+        return round(height - 3 - (value - low) / span * (height - 6), 1)
+
+    box = f'viewBox="0 0 {width} {height}" preserveAspectRatio="none"'
+    found = [f'<svg class="spark" {box} aria-hidden="true">']
+    for limit in spark["limits"]:
+        at = y(limit["y"])
+        found.append(f'<path class="limit {limit["level"]}" d="M0 {at}H{width}"/>')
+    found += [f'<path class="run" d="{band(run, width, y)}"/>' for run in spark["runs"]]
+    return "".join(found) + "</svg>"
+
+
+def band(run, width, y):
+    """Return the path of a run of [x, low, high]: along the highest, back along the lowest."""
+    up = [f"{x * width:.1f} {y(high)}" for x, _, high in run]
+    down = [f"{x * width:.1f} {y(low)}" for x, low, _ in reversed(run)]
+    return f"M{'L'.join(up + down)}Z"
+
+
+def _number(value):
+    size = abs(value)
+    return f"{value:,.{0 if size >= 100 else 1 if size >= 10 else 2}f}"

@@ -1,0 +1,144 @@
+"""The first screen: verdict, the stage as a strip, the car from above, the work list to sign."""
+
+from html import escape
+
+from stagelog.report.html_car import car_svg
+from stagelog.report.html_cards import band
+from stagelog.report.html_words import SIGNS, WORDS, fold, jump, sign
+
+N_WORK = 7
+_WIDTH, _HEIGHT = 1000, 60
+_LEGEND = ("bad", "warn", "fault", "partly", "none", "good")
+
+
+def prefix_of(number):
+    """Return what the ids of a car's cards begin with."""
+    return f"card-{number}-" if number else "card-"
+
+
+def first_screen(facts, names):
+    """Return the page's header."""
+    verdict = facts["verdict"]
+    level = verdict["level"]
+    is_one = len(facts["cars"]) == 1
+    drawn = [_drawing(number, car, is_one) for number, car in enumerate(facts["cars"])]
+    cars = "".join(drawn)
+    drawing = f'<div class="cars">{cars}{_legend()}</div>' if cars else ""
+    strips = "".join(_strip(car, is_one) for car in facts["cars"])
+    return (
+        f'<header><div class="top"><div><h1>{escape(facts["title"])}</h1>'
+        f'<p class="where">{escape(facts["subtitle"])}</p></div>'
+        '<button id="theme" title="Sun or dark (d)" hidden>Dark</button></div>'
+        f'<section id="verdict" class="verdict {level}"><h2>{escape(verdict["question"])}</h2>'
+        f'<p class="answer">{sign(level)}{escape(verdict["answer"])}</p></section>'
+        f'{strips}<div class="first-screen">{drawing}<div class="side">'
+        f"{_work(verdict['reasons']['rows'], names)}{_tiles(facts['tiles'])}</div></div></header>"
+    )
+
+
+def _drawing(number, car, is_one):
+    if not car["parts"]:
+        return ""
+    name = "" if is_one else f"<figcaption>{escape(car['name'])}</figcaption>"
+    return f"<figure>{name}{car_svg(car['parts'], car['name'], prefix_of(number))}</figure>"
+
+
+def _legend():
+    keys = "".join(f"<span>{sign(level)}{WORDS[level]}</span>" for level in _LEGEND)
+    return f'<p class="legend">{keys}</p>'
+
+
+def _tiles(tiles):
+    found = "".join(
+        f'<div class="tile {tile["level"]}">{sign(tile["level"])}<b>{escape(tile["value"])}</b>'
+        f"<span>{escape(tile['text'])}</span></div>"
+        for tile in tiles
+    )
+    return f'<div class="tiles">{found}</div>'
+
+
+def _work(rows, names):
+    """Return the reasons of the verdict as a list to tick off and to sign."""
+    items = [_item(row, names) for row in rows]
+    listed = f"<ul>{''.join(items[:N_WORK])}</ul>"
+    if len(items) > N_WORK:
+        listed += fold(f"{len(items) - N_WORK} more", f"<ul>{''.join(items[N_WORK:])}</ul>")
+    if not items:
+        listed = '<p class="note">This log gives no work.</p>'
+    lines = "".join(f"<span>{word}</span>" for word in ("Done by", "Checked by", "Time"))
+    return (
+        f'<section id="work"><h2>Work before the start</h2>{listed}'
+        f'<p class="signed">{lines}</p></section>'
+    )
+
+
+def _item(row, names):
+    why, inspect = row["cells"]
+    text = names.html(why)
+    if row["x_s"] is not None:
+        text = jump(text, row["x_s"], row["chart"])
+    head = f"{sign(row['level'])}<span>{text}</span>"
+    if not inspect:
+        return f'<li class="{row["level"]}"><div class="why">{head}</div></li>'
+    return (
+        f'<li class="{row["level"]}"><div class="why">{head}</div>'
+        f'<label><input type="checkbox"> {names.html(inspect)}</label></li>'
+    )
+
+
+def _strip(car, is_one):
+    """Return the strip of one car's stage: speed, lanes of marks, holes, distance."""
+    strip = car["strip"]
+    top = max(strip["top_kmh"], 1.0)
+
+    def y(value):
+        return round(_HEIGHT * (1 - value / top), 1)
+
+    shaded = "".join(map(_hole, strip["holes"]))
+    areas = "".join(
+        f'<path d="{band([[x, 0, high] for x, _, high in run], _WIDTH, y)}"/>'
+        for run in strip["speed"]
+    )
+    title = "" if is_one else f"<h2>{escape(car['name'])}</h2>"
+    speed = (
+        f'<span class="name">Speed<small>to {top:.0f} km/h</small></span>'
+        '<div class="lane speed">'
+        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" preserveAspectRatio="none" role="img" '
+        f'aria-label="Speed over the stage">{areas}</svg>{shaded}</div>'
+    )
+    rows = [speed, *(_lane(lane, shaded) for lane in strip["lanes"])]
+    losses = sum(hole["is_loss"] for hole in strip["holes"])
+    said = f"{losses} hole{'s' * (losses != 1)} in the log" if losses else "no hole in the log"
+    ticks = "".join(
+        f'<span style="left:{100 * tick["x"]:.2f}%">{escape(tick["text"])}</span>'
+        for tick in strip["km"]
+    )
+    rows.append(
+        f'<span class="name">km<small>{said}</small></span><div class="lane km">{ticks}</div>'
+    )
+    return f'<section class="strip" aria-label="The stage">{title}{"".join(rows)}</section>'
+
+
+def _hole(hole):
+    width = 100 * (hole["x1"] - hole["x0"])
+    loss = " loss" if hole["is_loss"] else ""
+    return (
+        f'<span class="hole{loss}" title="{escape(hole["text"])}" '
+        f'style="left:{100 * hole["x0"]:.2f}%;width:{width:.2f}%"></span>'
+    )
+
+
+def _lane(lane, shaded):
+    n = sum(mark["n"] for mark in lane["marks"])
+    buttons = "".join(
+        f'<button class="jump mark {mark["level"]}" data-x="{mark["x_s"]:.3f}" '
+        f'data-chart="{escape(mark["chart"])}" style="left:{100 * mark["x"]:.2f}%" '
+        f'title="{escape(mark["text"])}" aria-label="{escape(mark["text"])}" '
+        f'tabindex="{-1 if number else 0}">{SIGNS[mark["level"]]}</button>'
+        for number, mark in enumerate(lane["marks"])
+    )
+    count = f"{n:,}" if n else lane["empty"]
+    return (
+        f'<span class="name">{lane["title"]}<small>{count}</small></span>'
+        f'<div class="lane">{shaded}{buttons}</div>'
+    )

@@ -1,0 +1,115 @@
+"""The stage as one strip: speed, jumps, exceedances and holes over its time, with the distance.
+
+Owns which marks there are and where, as shares of the width; drawing is html_first. Marks that
+would lie over each other are one mark that says how many they are.
+"""
+
+import numpy as np
+
+from stagelog.report.events import SEVERITIES
+from stagelog.report.spark import holes, runs
+
+N_MARKS = 150  # places for marks along the strip
+N_BINS = 600
+_STEPS_KM = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500)
+_ORDER = ("bad", "warn", "good", "info")
+
+
+def overview(stage, health, events):
+    """Return {speed, top_kmh, lanes, holes, km}; each x is 0 to 1 of the stage's time."""
+    spans = holes(stage, health)
+    return {
+        "speed": _speed(stage, spans),
+        "top_kmh": float(stage.speed_kmh.max(initial=0)),
+        "lanes": [
+            {"title": "Jumps", "empty": "no jump", "marks": _merged(stage, _jumps(stage, events))},
+            {
+                "title": "Over limit",
+                "empty": "no limit exceeded",
+                "marks": _merged(stage, _alarms(stage, events)),
+            },
+        ],
+        "holes": _holes(stage, health, spans),
+        "km": _ticks(stage),
+    }
+
+
+def _speed(stage, spans):
+    keep = np.ones(len(stage.grid_us), bool)
+    for start_us, end_us in spans:
+        keep &= (stage.grid_us <= start_us) | (stage.grid_us >= end_us)
+    return runs(stage, stage.grid_us[keep], stage.speed_kmh[keep], spans, N_BINS)
+
+
+def _jumps(stage, events):
+    for flight in events.flights:
+        peak = flight["severity"]
+        if peak != "unknown":
+            peak += f", {flight['peak_g']:.1f} g"
+        text = f"jump of {flight['airtime_ms']:,} ms, landing {peak}"
+        yield flight["onset_us"], SEVERITIES[flight["severity"]], text, "c-damper"
+
+
+def _alarms(stage, events):
+    names = stage.profile.report.names or {}
+    for alarm in events.alarms:
+        what = f"{alarm.key.replace('_', ' ')}: {names.get(alarm.signal, alarm.signal)}"
+        text = f"{what} {alarm.peak:.4g} {alarm.unit}"
+        yield alarm.t_us, alarm.level, text, f"c-alarm-{alarm.key}"
+
+
+def _merged(stage, found):
+    """Return marks in order of time, one for each place: the worst of those that fall there."""
+    places = {}
+    for t_us, level, text, chart in found:
+        places.setdefault(int(_x(stage, t_us) * N_MARKS), []).append((t_us, level, text, chart))
+    marks = []
+    for _, some in sorted(places.items()):
+        t_us, level, text, chart = min(some, key=lambda mark: _ORDER.index(mark[1]))
+        more = f", and {len(some) - 1} more here" if len(some) > 1 else ""
+        marks.append(
+            {
+                "x": round(_x(stage, t_us), 4),
+                "x_s": stage.seconds(t_us),
+                "level": level,
+                "n": len(some),
+                "text": f"km {stage.km(t_us):.1f}: {text}{more}",
+                "chart": chart,
+            }
+        )
+    return marks
+
+
+def _holes(stage, health, spans):
+    """Return holes as {x0, x1, text, is_loss}; time without power is no loss."""
+    texts = {(start, end): gap.cause for gap, _, start, end in health.gaps}
+    found = []
+    for start_us, end_us in spans:
+        cause = texts.get((start_us, end_us))
+        text = f"no data for {(end_us - start_us) / 1e6:.3g} s at km {stage.km(start_us):.1f}"
+        found.append(
+            {
+                "x0": round(_x(stage, start_us), 4),
+                "x1": round(_x(stage, end_us), 4),
+                "text": f"{text}: {cause}" if cause else "power off",
+                "is_loss": cause not in (None, "power cut"),
+            }
+        )
+    return found
+
+
+def _ticks(stage):
+    """Return [{x, text}]: where the stage passed round distances, eight at most."""
+    total = float(stage.distance_km[-1])
+    step = next((s for s in _STEPS_KM if total / s <= 8), _STEPS_KM[-1])
+    ticks = []
+    for n in range(int(total / step) + 1):
+        at = int(np.searchsorted(stage.distance_km, n * step))
+        at = min(at, len(stage.grid_us) - 1)
+        ticks.append({"x": round(_x(stage, stage.grid_us[at]), 4), "text": f"{n * step:g}"})
+    return ticks
+
+
+def _x(stage, t_us):
+    whole_us = max(1, stage.end_us - stage.start_us)
+    return min(1.0, max(0.0, (int(t_us) - stage.start_us) / whole_us))

@@ -1,0 +1,67 @@
+"use strict";
+// The first screen: sun or dark, ticks of the work list, arrows along the strip, links into fold-outs.
+// What is kept stays in this browser; where it keeps nothing, the page works without.
+const kept = {
+  get(key) { try { return localStorage.getItem("stagelog " + key); } catch { return null; } },
+  set(key, value) { try { localStorage.setItem("stagelog " + key, value); } catch { /* nothing is kept */ } },
+};
+
+function isDark() {
+  const chosen = document.documentElement.dataset.theme;
+  return chosen ? chosen === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+}
+
+function setTheme(theme) {
+  if (theme) document.documentElement.dataset.theme = theme;
+  document.getElementById("theme").textContent = isDark() ? "Sun" : "Dark";
+}
+
+function switchTheme() {
+  setTheme(isDark() ? "sun" : "dark");
+  kept.set("theme", document.documentElement.dataset.theme);
+}
+
+function startTicks() {
+  const of = document.title + " " + document.querySelector(".where").textContent;
+  for (const box of document.querySelectorAll("#work input")) {
+    const item = box.closest("li"), key = of + " " + item.textContent;
+    const show = () => item.classList.toggle("done", box.checked);
+    box.checked = kept.get(key) === "done";
+    show();
+    box.onchange = () => { kept.set(key, box.checked ? "done" : ""); show(); };
+  }
+}
+
+// One stop of the Tab key for each lane; arrows go from mark to mark.
+function startLanes() {
+  for (const lane of document.querySelectorAll(".lane")) {
+    lane.addEventListener("keydown", (event) => {
+      const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+      const marks = [...lane.querySelectorAll(".mark")];
+      const next = marks[marks.indexOf(document.activeElement) + step];
+      if (!step || !next) return;
+      event.preventDefault();
+      for (const mark of marks) mark.tabIndex = mark === next ? 0 : -1;
+      next.focus();
+    });
+  }
+}
+
+// On paper the work list is whole.
+function printWork() {
+  for (const fold of document.querySelectorAll("#work details:not([open])")) {
+    fold.open = true;
+    addEventListener("afterprint", () => { fold.open = false; }, { once: true });
+  }
+}
+
+addEventListener("beforeprint", printWork);
+setTheme(kept.get("theme"));
+document.getElementById("theme").hidden = false;
+document.getElementById("theme").onclick = switchTheme;
+addEventListener("keydown", (event) => {
+  const typing = event.target.closest && event.target.closest("input, textarea");
+  if (event.key === "d" && !typing && !event.ctrlKey && !event.metaKey && !event.altKey) switchTheme();
+});
+startTicks();
+startLanes();

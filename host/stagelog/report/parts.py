@@ -1,0 +1,183 @@
+"""The parts of the car as the page draws them: the state of each, why, and what its signals did.
+
+Owns the step from facts to one state for each part; the drawing is html_car, the cards html_cards.
+A state is never better than what was measured: a part of which the log holds nothing is "none",
+one that lacks a signal, or had a fault that passed, is "partly", and neither is ever "good".
+"""
+
+import numpy as np
+
+from stagelog.report.event_tables import FAULTS, limit_text
+from stagelog.report.events import SEVERITIES
+from stagelog.report.spark import spark
+
+# Worst first. A limit that was exceeded counts more than a sensor that failed later.
+STATES = {
+    "bad": "critical",
+    "warn": "check",
+    "fault": "sensor fault",
+    "partly": "partly measured",
+    "none": "not measured",
+    "good": "good",
+}
+_FALLING = ("below", "below_table", "drop", "cooler")
+
+
+def parts(stage, health, events, hits, abuse):
+    """Return the parts of the profile in its order: dicts of what the page shows.
+
+    health  source.Health, whose holes no line of a spark crosses
+    hits    {damper signal: times at full travel}
+    abuse   gear abuse, as events.find_gear_abuse
+    """
+    said = _said(stage, events, hits, abuse)
+    return [
+        _part(stage, health, events, place, part, said.get(place, []))
+        for place, part in (stage.profile.report.part or {}).items()
+    ]
+
+
+def _part(stage, health, events, place, part, said):
+    why = [*said, *_alarms(stage, events, place, part), *_faults(stage, events, part)]
+    rows = [_row(stage, health, events, name) for name in part.signals]
+    missing = [row["name"] for row in rows if row["low"] is None]
+    if missing:
+        level = "none" if len(missing) == len(rows) else "partly"
+        why.append((level, f"not measured: {', '.join(missing)}"))
+    order = list(STATES)
+    why.sort(key=lambda one: order.index(one[0]))
+    state = why[0][0] if why else "good"
+    rows.sort(key=lambda row: (order.index(row["level"]), -row["share"]))
+    return {
+        "place": place,
+        "name": part.name,
+        "state": state,
+        "word": STATES[state],
+        "why": [text for _, text in why],
+        "rows": rows,
+    }
+
+
+def _alarms(stage, events, place, part):
+    """Yield (level, words) of each alarm and signal of the part once, at its worst."""
+    claimed = {key: at for at, p in stage.profile.report.part.items() for key in p.own_alarms}
+    groups = {}
+    for alarm in events.alarms:
+        at = claimed.get(alarm.key)
+        if at == place or (at is None and alarm.signal in part.signals):
+            groups.setdefault((alarm.key, alarm.signal), []).append(alarm)
+    for (key, signal), same in groups.items():
+        worst = next((alarm for alarm in same if alarm.level == "bad"), same[0])
+        what = key.replace("_", " ")
+        times = f", {len(same)} times" if len(same) > 1 else ""
+        at_km = stage.km(same[0].t_us)
+        text = f"{what}: {name_of(stage, signal)} {worst.peak:.4g} {worst.unit}{times}"
+        yield worst.level, f"{text}, km {at_km:.1f}"
+
+
+def _faults(stage, events, part):
+    """Yield (level, words) of faults of the part's sensors and of the messages that carry them."""
+    messages = {
+        name: table.message.name
+        for table in stage.decoded.messages.values()
+        for name in table.signals
+    }
+    status = {name: pair[0] for name, pair in stage.profile.status.items()}
+    for name in part.signals:
+        whats = (name, messages.get(name), status.get(name))
+        for fault in events.faults:
+            if fault["what"] in whats:
+                what = FAULTS.get(fault["state"], fault["state"])
+                lasts = fault["end_us"] is None
+                until = "to the end" if lasts else "for a while"
+                text = f"{name_of(stage, name)}: {what} {until}, km {stage.km(fault['t_us']):.1f}"
+                yield "fault" if lasts else "partly", text
+
+
+def _said(stage, events, hits, abuse):
+    """Return {place: [(level, words)]} of what is no alarm on a signal."""
+    said = {}
+    found = stage.profile.report.part or {}
+    for name, n in hits.items():
+        for place, part in found.items():
+            if n and name in part.signals:
+                text = f"at full travel {n} time{'s' * (n != 1)}"
+                said.setdefault(place, []).append(("warn", text))
+    for severity in ("severe", "hard", "unknown"):
+        n = sum(flight["severity"] == severity for flight in events.flights)
+        for place in found:
+            if n and place.startswith("damper_"):
+                text = f"{n} landing{'s' * (n != 1)}: {severity}"
+                said.setdefault(place, []).append((SEVERITIES[severity], text))
+    for event in events.singles:
+        place, level, text = {
+            "fuel_leak": lambda e: ("tank", "bad", f"leak, {e['lost_l']:.0f} l"),
+            "handbrake_abuse": lambda e: (
+                "handbrake",
+                "warn",
+                f"pulled at {e['speed_kmh']:.0f} km/h",
+            ),
+            "diff_model": lambda e: (
+                f"diff_{e['axle']}",
+                "warn",
+                f"{e['residual_degC']:.0f} degC hotter than its load explains",
+            ),
+        }.get(event["name"], lambda e: (None, "", ""))(event)
+        if place:
+            at_km = stage.km(event["t_us"])
+            said.setdefault(place, []).append((level, f"{text}, km {at_km:.1f}"))
+    if abuse:
+        text = f"gear abuse, {len(abuse)} time{'s' * (len(abuse) != 1)}"
+        said.setdefault("gearbox", []).append(("warn", text))
+    return said
+
+
+def name_of(stage, signal):
+    """Return what people call a signal."""
+    return (stage.profile.report.names or {}).get(signal, signal)
+
+
+def _row(stage, health, events, signal):
+    """Return what one signal did: extremes, limits, level, a spark. low is None if unmeasured.
+
+    share  how near the worst value came to its first limit, 1 is at it; for the order of rows
+    """
+    alarms = {key: a for key, a in stage.profile.alarm.items() if signal in a.signals}
+    values = {key: a for key, a in alarms.items() if a.kind in ("above", "below")}
+    levels = [events.level_of(key, signal) for key in alarms]
+    series = stage.find_valid(signal)
+    row = {"signal": signal, "name": name_of(stage, signal), "unit": "", "low": None}
+    row |= {"high": None, "limits": [], "spark": None, "share": 0.0, "level": "none"}
+    row["chart"] = f"c-alarm-{next(iter(alarms))}" if alarms else None
+    if series is None:
+        return row
+    low, high = float(series.values.min()), float(series.values.max())
+    texts = [(limit_text(a, level), level) for a in alarms.values() for level in ("warn", "bad")]
+    limits, lines = list(dict.fromkeys((t, level) for t, level in texts if t)), []
+    for alarm in values.values():
+        pairs = ((alarm.warning, "warn"), (alarm.critical, "bad"))
+        lines += [(value, level) for value, level in pairs if value is not None]
+    falls = [a for a in alarms.values() if a.kind in _FALLING]
+    worst = int(np.argmin(series.values) if falls else np.argmax(series.values))
+    return row | {
+        "unit": series.unit,
+        "low": low,
+        "high": high,
+        "km": stage.km(int(series.t_us[worst])),
+        "x_s": stage.seconds(int(series.t_us[worst])),
+        "limits": [{"text": text, "level": level} for text, level in limits],
+        "spark": spark(stage, health, series, lines),
+        "share": _share(low, high, values.values()),
+        "level": next((x for x in ("bad", "warn") if x in levels), "good"),
+    }
+
+
+def _share(low, high, alarms):
+    shares = [0.0]
+    for alarm in alarms:
+        first = alarm.critical if alarm.warning is None else alarm.warning
+        if first and alarm.kind == "above":
+            shares.append(high / first)
+        elif low > 0 and first and alarm.kind == "below":
+            shares.append(first / low)
+    return max(shares)
