@@ -284,6 +284,20 @@ def test_the_distance_stands_along_the_strip(facts_of):
     assert [x for _, x in ticks] == pytest.approx([0, 0.25, 0.5, 0.75, 1.0], abs=0.002)
 
 
+def test_a_strip_says_what_was_not_there_to_see(facts_of):
+    """CALM has no accelerations: no jump was found, without them. No wheel: no speed, no km."""
+    (car,) = facts_of(AccX=0.0, AccY=0.0, AccZ=9.8)["cars"]
+    assert [lane["empty"] for lane in car["strip"]["lanes"]] == ["none found", "none found"]
+    assert car["strip"]["top_kmh"] == 72.0
+    gone = dict.fromkeys(f"{what}{corner}" for what in ("WhlSpd", "DmpPos") for corner in CORNERS)
+    facts = facts_of(**gone)
+    (car,) = facts["cars"]
+    wanted = "none found, without accelerations, dampers, wheel speeds"
+    assert car["strip"]["lanes"][0]["empty"] == wanted
+    assert car["strip"]["speed"] == [] and car["strip"]["km"] == []
+    assert "Speed<small>not measured</small>" in render(facts)
+
+
 def test_each_state_has_its_own_sign_and_word_on_drawing_and_card(facts_of, table):
     came = [
         *alarm(table, "coolant", "CoolantTemp", (30, ev.CRITICAL)),

@@ -247,12 +247,13 @@ def _find_components(p: Profile) -> Contradictions:
                 at = ("report", "component", n, "alarms")
                 yield at, f"component {component.name} names alarm {name}, which is not defined"
     for place, part in (p.report.part or {}).items():
-        at = ("report", "part", place)
+        where: Keys = ("report", "part", place)
         if place not in PLACES:
-            yield at, f"part {place} has no place on the drawing; places: {', '.join(PLACES)}"
+            yield where, f"part {place} has no place on the drawing; places: {', '.join(PLACES)}"
         for name in part.own_alarms:
             if name not in p.alarm:
-                yield (*at, "own_alarms"), f"part {place} names alarm {name}, which is not defined"
+                text = f"part {place} names alarm {name}, which is not defined"
+                yield (*where, "own_alarms"), text
     for pair in p.report.radiators:
         if len(pair) != 2:
             yield ("report", "radiators"), "report.radiators are pairs: signal in, signal out"

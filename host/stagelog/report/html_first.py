@@ -89,7 +89,8 @@ def _item(row, names):
 def _strip(car, is_one):
     """Return the strip of one car's stage: speed, lanes of marks, holes, distance."""
     strip = car["strip"]
-    top = max(strip["top_kmh"], 1.0)
+    top = max(strip["top_kmh"] or 0.0, 1.0)
+    highest = "not measured" if strip["top_kmh"] is None else f"to {top:.0f} km/h"
 
     def y(value):
         return round(_HEIGHT * (1 - value / top), 1)
@@ -101,7 +102,7 @@ def _strip(car, is_one):
     )
     title = "" if is_one else f"<h2>{escape(car['name'])}</h2>"
     speed = (
-        f'<span class="name">Speed<small>to {top:.0f} km/h</small></span>'
+        f'<span class="name">Speed<small>{highest}</small></span>'
         '<div class="lane speed">'
         f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" preserveAspectRatio="none" role="img" '
         f'aria-label="Speed over the stage">{areas}</svg>{shaded}</div>'

@@ -20,12 +20,16 @@ def overview(stage, health, events):
     spans = holes(stage, health)
     return {
         "speed": _speed(stage, spans),
-        "top_kmh": float(stage.speed_kmh.max(initial=0)),
+        "top_kmh": float(stage.speed_kmh.max(initial=0)) if _has(stage, "wheel_speed") else None,
         "lanes": [
-            {"title": "Jumps", "empty": "no jump", "marks": _merged(stage, _jumps(stage, events))},
+            {
+                "title": "Jumps",
+                "empty": _none_found(stage),
+                "marks": _merged(stage, _jumps(stage, events)),
+            },
             {
                 "title": "Over limit",
-                "empty": "no limit exceeded",
+                "empty": "none found",
                 "marks": _merged(stage, _alarms(stage, events)),
             },
         ],
@@ -34,7 +38,20 @@ def overview(stage, health, events):
     }
 
 
+def _has(stage, role):
+    return any(stage.find_valid(name) is not None for name in getattr(stage.profile.roles, role))
+
+
+def _none_found(stage):
+    """Return what a strip without jumps says: nothing was found, and what was not there to see."""
+    kinds = {"acceleration": "accelerations", "damper": "dampers", "wheel_speed": "wheel speeds"}
+    missing = [words for role, words in kinds.items() if not _has(stage, role)]
+    return f"none found, without {', '.join(missing)}" if missing else "none found"
+
+
 def _speed(stage, spans):
+    if not _has(stage, "wheel_speed"):
+        return []
     keep = np.ones(len(stage.grid_us), bool)
     for start_us, end_us in spans:
         keep &= (stage.grid_us <= start_us) | (stage.grid_us >= end_us)
@@ -101,6 +118,8 @@ def _holes(stage, health, spans):
 def _ticks(stage):
     """Return [{x, text}]: where the stage passed round distances, eight at most."""
     total = float(stage.distance_km[-1])
+    if not _has(stage, "wheel_speed"):
+        return []
     step = next((s for s in _STEPS_KM if total / s <= 8), _STEPS_KM[-1])
     ticks = []
     for n in range(int(total / step) + 1):
