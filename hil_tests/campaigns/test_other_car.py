@@ -279,6 +279,15 @@ def test_a_false_flight_skims_if_the_tyres_carried_less_than_the_wheels_weigh():
     assert (two.n_false, two.n_skims) == (1, 0)
 
 
+def test_a_peak_that_is_not_known_is_no_ratio():
+    """Without accelerations a landing has no peak: found, and no figure of its peak."""
+    blind, late = scores.Found(10.0, 10.3, None, 35), scores.Found(20.0, 20.3, None, 35)
+    score = scores.score_drive([truth.Flight(10.0, 10.3, 2.0)], [blind, late], 1.0, 60.0)
+    assert score.found == {"0.2-0.4 s": 1}
+    assert scores.row(score)["peak_p50"] is None
+    assert score.notes == ["false: 20.000 s, 300 ms, ? g"]
+
+
 def test_wilson_as_in_the_books():
     """8 of 10: 49.0 to 94.3 % (Brown, Cai, DasGupta 2001, by hand); 0 of 10: 0 to 27.8 %."""
     assert scores.wilson(8, 10) == pytest.approx((49.0, 94.3), abs=0.1)

@@ -73,11 +73,11 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A reported flight. Times in s since the start of the drive."""
+    """A reported flight. Times in s since the start of the drive; peak None: not measured."""
 
     onset_s: float
     landing_s: float
-    peak_g: float
+    peak_g: float | None
     confidence_pct: int
 
 
@@ -144,7 +144,7 @@ def score_drive(
         score.found[band_of(t)] += 1
         score.onset.append(f.onset_s - t.onset_s)
         score.landing.append(f.landing_s - t.landing_s)
-        if f.peak_g is not None:  # nothing measured it
+        if f.peak_g is not None:
             score.peak.append(f.peak_g / t.peak_g)
         score.confidence.append(f.confidence_pct)
         errors = [1e3 * (f.onset_s - t.onset_s), 1e3 * (f.landing_s - t.landing_s)]
@@ -172,7 +172,8 @@ def _mean_carried(carried, f):
 
 def _note(what, flight):
     length_ms = 1e3 * (flight.landing_s - flight.onset_s)
-    return f"{what} {flight.onset_s:.3f} s, {length_ms:.0f} ms, {flight.peak_g:.1f} g"
+    peak = "?" if flight.peak_g is None else f"{flight.peak_g:.1f}"
+    return f"{what} {flight.onset_s:.3f} s, {length_ms:.0f} ms, {peak} g"
 
 
 def band_of(flight: truth.Flight) -> str:
@@ -213,7 +214,7 @@ def judge(
     ]
     for rule, run in dict(rules).items():
         spans = run(*_accelerations(table))
-        others = [Found(a, b, math.nan, 0) for a, b, _ in spans]
+        others = [Found(a, b, None, 0) for a, b, _ in spans]
         scores[rule] = score_drive(true, others, *about)
     return scores
 
@@ -295,8 +296,7 @@ def row(score: Score) -> dict:
             out[f"{name}_{label}_ms"] = None if value is None else round(value)
     ratio = np.array(score.peak)
     for label, q in (("p5", 5), ("p50", 50), ("p95", 95)):
-        known = len(ratio) and not np.isnan(ratio).any()
-        out[f"peak_{label}"] = round(float(np.percentile(ratio, q)), 2) if known else None
+        out[f"peak_{label}"] = round(float(np.percentile(ratio, q)), 2) if len(ratio) else None
     out["false"] = score.n_false
     out["skims"] = score.n_skims
     out["false_confidence_pct"] = sorted(score.false_confidence)
