@@ -25,6 +25,9 @@ def rows_of(scores: dict) -> dict:
             add(f"**{which}, {distance}**", kinds=kinds, distance=distance)
             traps = set(kinds) & set(TRAPS)
             add(f"{which}, {distance}: traps", kinds=traps, distance=distance)
+            if "crest_light" in traps:
+                label = f"{which}, {distance}: traps but crest_light"
+                add(label, kinds=traps - {"crest_light"}, distance=distance)
     for kind in SCORING + TUNING:
         for distance in DISTANCES:
             add(f"{kind}, {distance}", kinds=(kind,), distance=distance)
