@@ -153,7 +153,9 @@ def test_clocks_patched_follow_machine_freq(board, sys_Hz, peri_Hz):
     said = board.repl.exec(
         f"import machine, time\nmachine.freq({sys_Hz}, {peri_Hz})\n"
         "s = machine.SPI(1, 12_000_000)\nb = bytearray(6000)\n"
-        "t = time.ticks_us()\ns.write(b)\nprint(time.ticks_diff(time.ticks_us(), t))\n"
+        "def once():\n t = time.ticks_us()\n s.write(b)\n"
+        " return time.ticks_diff(time.ticks_us(), t)\n"
+        "print(min(once() for _ in range(3)))\n"  # USB may interrupt one
         "n = 0\nt = time.ticks_us()\nwhile n < 5000: n += 1\n"
         "print(time.ticks_diff(time.ticks_us(), t))"
     )
