@@ -1,9 +1,10 @@
 """stagelog decode: a log and a DBC in, physical values out."""
 
+import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
@@ -12,11 +13,19 @@ from stagelog.cli._logs import check_buses
 from stagelog.cli._progress import frames_bar
 from stagelog.errors import UsageError
 
+if TYPE_CHECKING:
+    from stagelog.dbc import Database
+    from stagelog.decode import Plan
+
 
 @click.command()
 @click.argument("log", type=click.Path(readable=False))
 @click.option(
-    "--dbc", required=True, type=click.Path(readable=False), help="Database to decode with."
+    "--dbc",
+    required=True,
+    multiple=True,
+    metavar="FILE|BUS=FILE",
+    help="Database to decode with; one for each bus as can0=a.dbc, repeated.",
 )
 @click.option(
     "--out", "-o", required=True, type=click.Path(readable=False), help="Folder to write to."
@@ -34,12 +43,9 @@ def command(log, dbc, out, as_csv, rate_Hz, raw, signals, buses, force, as_json)
     """Decode LOG: one file per message with t_us, bus, J1939 source and physical values.
 
     LOG is a session file, a card, its image, a folder of the archive, or a log of another kind
-    (candump, BLF, ASC, TRC, MF4). Several sessions get a folder each. Exit 1 if the log is not
-    complete, or if nothing in it could be decoded.
+    (candump, BLF, ASC, TRC, MF4). Several sessions get a folder each, and so do the buses if each
+    has a DBC of its own. Exit 1 if the log is not complete, or if nothing in it could be decoded.
     """
-    from stagelog.dbc import load_database
-    from stagelog.decode import compile_plan, split_plan
-
     if raw and as_csv:
         raise UsageError("--raw with --csv", "CSV has physical values; leave one of them out")
     if out == "-":
@@ -47,32 +53,69 @@ def command(log, dbc, out, as_csv, rate_Hz, raw, signals, buses, force, as_json)
             "a folder of files cannot go to standard output",
             "'stagelog convert LOG - --dbc DBC' writes CSV there",
         )
-    database = load_database(dbc)
-    plan = compile_plan(database, list(signals) or None, list(buses) or None)
+    from stagelog.decode import split_plan
+
+    choices = _choices(dbc, list(signals) or None, list(buses) or None)
     recordings, empty = _recordings(log)
     check_buses(log, buses, (frames for each in recordings for frames in each.ahead()))
     reports, bad = [], max((verdict.exit_code for verdict in empty), default=0)
     for recording in recordings:
-        folder = Path(out) / recording.name if len(recordings) > 1 else Path(out)
-        names = _names(recording, plan) if rate_Hz else {}
-        named = split_plan(plan, names)
-        sink = _sink(folder, named, database, recording.facts, as_csv, rate_Hz, raw, force)
-        with frames_bar(recording.name, recording.share) as watch:
-            counts = _decode(watch(recording.tables()), plan, sink, names)
-        report = {"session": recording.name, **counts}
-        verdict, report["n_damages"] = recording.judge()
-        report |= {"complete": verdict.complete, "verdict": verdict.as_dict()}
+        base = Path(out) / recording.name if len(recordings) > 1 else Path(out)
+        counts = []
+        for choice in choices:
+            tables = recording.ahead if counts else recording.tables
+            names = _names(recording, choice.plan) if rate_Hz else {}
+            make = partial(_sink, base / choice.folder, split_plan(choice.plan, names))
+            sink = make(choice.database, recording.facts, as_csv, rate_Hz, raw, force)
+            with frames_bar(recording.name, recording.share) as watch:
+                counts.append(_decode(watch(tables()), choice.plan, sink, names))
+        verdict, n_damages = recording.judge()
         bad = bad or verdict.exit_code
-        reports.append(report)
-        if not as_json:
-            _print(report, bool(signals))
+        for choice, found in zip(choices, counts, strict=True):
+            report = {"session": recording.name, **found, "n_damages": n_damages}
+            report |= {"complete": verdict.complete, "verdict": verdict.as_dict()}
+            reports.append(report | ({"bus": choice.bus} if choice.bus is not None else {}))
+            if not as_json:
+                _print(report, bool(signals))
     if as_json:
-        facts = {"dbc": str(dbc), "sessions": reports, "others": [v.as_dict() for v in empty]}
+        facts = {"dbc": ",".join(dbc), "sessions": reports, "others": [v.as_dict() for v in empty]}
         print_json("stagelog.decode/1", facts)
     else:
         for verdict in empty:
             click.echo(verdict.text)
     raise SystemExit(bad if any(report["n_decoded"] for report in reports) else 1)
+
+
+class _Choice(NamedTuple):
+    """A DBC and the frames that it is for: of one bus, into a folder of its own, or of all."""
+
+    database: "Database"
+    plan: "Plan"
+    bus: int | None
+    folder: str
+
+
+def _choices(dbc, signals, buses):
+    """Return the [_Choice] that --dbc names: FILE, or once or more BUS=FILE."""
+    from stagelog.dbc import load_database
+    from stagelog.decode import compile_plan
+
+    found = [re.fullmatch(r"(?:can|bus)?(\d{1,3})=(.+)", text) for text in dbc]
+    if not any(found):
+        if len(dbc) > 1:
+            raise UsageError("several --dbc", "say for which bus each is: --dbc can0=a.dbc")
+        database = load_database(dbc[0])
+        return [_Choice(database, compile_plan(database, signals, buses), None, "")]
+    numbers = [int(match[1]) for match in found if match]
+    if not all(found) or len(set(numbers)) < len(numbers):
+        raise UsageError("--dbc with and without a bus, or a bus twice", "give each bus one DBC")
+    if buses or signals:
+        raise UsageError("--bus or --signal with a DBC for each bus", "decode one bus at a time")
+    choices = []
+    for match, bus in zip(found, numbers, strict=True):
+        database = load_database(match[2])
+        choices.append(_Choice(database, compile_plan(database, None, [bus]), bus, f"bus{bus}"))
+    return choices
 
 
 class _Recording(NamedTuple):

@@ -158,7 +158,7 @@ def _selection(database: Database, signals: str | Iterable[str] | None) -> dict[
             near = get_close_matches(pattern, [*known, *everything], 1)
             raise UsageError(
                 f'no signal "{pattern}" in {database.path}',
-                f"did you mean {near[0]}?" if near else "see `stagelog dbc check` for all names",
+                f"did you mean {near[0]}?" if near else "'stagelog dbc show' lists all names",
             )
     return wanted
 
