@@ -79,7 +79,6 @@ class Body:
         """Begin anew after a pause."""
         self._seen = 0
 
-    @micropython.native
     def step(self, learn):
         """Do one tick. learn: the car is in the air, so what hangs shows the end of its travel."""
         valid = self._sensors.valid
@@ -122,7 +121,6 @@ class Body:
         for role in range(first, first + 3):
             self._sensors.blame(self._signal[role], ev.STUCK_VALUE)
 
-    @micropython.native
     def peak2(self):
         """Return the square of half the force DELAY ticks ago, without what rings or shakes: 0.95
         of it at 10 Hz, 0.77 at 20 Hz, nothing at 50 Hz.

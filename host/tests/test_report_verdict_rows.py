@@ -197,31 +197,31 @@ ROWS = {
         [],
     ),
     "lasting fault of a sensor": (
-        [at(50, ev.SENSOR + 3, ev.IMPLAUSIBLE)],
+        [at(50, ev.SENSOR + 20, ev.IMPLAUSIBLE)],
         "warn",
         AFTER_CHECKS,
-        [("warn", "Faulty to the end: {signal3}", SENSOR)],
+        [("warn", "Faulty to the end: {signal20}", SENSOR)],
     ),
     "passing fault of a sensor": (
-        [at(50, ev.SENSOR + 3, ev.STUCK_VALUE), at(60, ev.SENSOR + 3, ev.GOOD)],
+        [at(50, ev.SENSOR + 20, ev.STUCK_VALUE), at(60, ev.SENSOR + 20, ev.GOOD)],
         "good",
         NOTHING,
-        [("info", "Faulty for a while: {signal3}", SENSOR)],
+        [("info", "Faulty for a while: {signal20}", SENSOR)],
     ),
     "fault that changes its kind and lasts": (
-        [at(50, ev.SENSOR + 3, ev.STATUS_BAD), at(60, ev.SENSOR + 3, ev.STALE)],
+        [at(50, ev.SENSOR + 20, ev.STATUS_BAD), at(60, ev.SENSOR + 20, ev.STALE)],
         "warn",
         AFTER_CHECKS,
         [
-            ("warn", "Faulty to the end: {signal3}", SENSOR),
-            ("info", "Faulty for a while: {signal3}", SENSOR),
+            ("warn", "Faulty to the end: {signal20}", SENSOR),
+            ("info", "Faulty for a while: {signal20}", SENSOR),
         ],
     ),
     "silent message": (
-        [at(50, ev.MESSAGE + 2, ev.STALE, 0x110)],
+        [at(50, ev.MESSAGE + 8, ev.STALE, 0x110)],
         "warn",
         AFTER_CHECKS,
-        [("warn", "Faulty to the end: {message2}", SENSOR)],
+        [("warn", "Faulty to the end: {message8}", SENSOR)],
     ),
     "the end of something that never began": (
         [at(50, ev.ROLL_OVER, ev.OFF), at(51, ev.STUCK, ev.OFF), at(52, ev.DIFF_MODEL, ev.OFF)],
@@ -235,7 +235,7 @@ ROWS = {
 @pytest.mark.parametrize("name", ROWS)
 def test_an_event_is_judged(make_stage, table, name):
     found, level, answer, reasons = ROWS[name]
-    names = {"signal3": table.signals[3], "message2": table.slots[2]}
+    names = {"signal20": table.signals[20], "message8": table.slots[8]}
     reasons = [(one, why.format(**names), inspect) for one, why, inspect in reasons]
     assert judged(facts_of(make_stage(), found, table)) == (level, answer, reasons)
 
@@ -310,11 +310,11 @@ FAULTS = {
 
 @pytest.mark.parametrize("state", FAULTS)
 def test_a_fault_has_its_kind_place_and_length(make_stage, table, state):
-    found = [at(50, ev.SENSOR + 3, state), at(57.5, ev.SENSOR + 3, ev.GOOD)]
+    found = [at(50, ev.SENSOR + 20, state), at(57.5, ev.SENSOR + 20, ev.GOOD)]
     found.append(at(60, ev.SENSOR + 4, state))
     facts = facts_of(make_stage(), found, table)
     first, second = facts["sections"]["sensors"]["tables"][0]["rows"]
-    assert first["signal_or_message"] == table.signals[3] and first["fault"] == FAULTS[state]
+    assert first["signal_or_message"] == table.signals[20] and first["fault"] == FAULTS[state]
     assert first["at_km"] == pytest.approx(1.0, abs=0.002) and first["for_s"] == 7.5
     assert second["signal_or_message"] == table.signals[4] and second["for_s"] == "to the end"
 
@@ -416,7 +416,7 @@ def test_a_log_without_most_signals_says_nothing(make_stage, table, profile):
 
 
 def test_the_worst_reason_stands_first(make_stage, table):
-    found = [at(20, ev.SENSOR + 3, ev.STALE), at(25, ev.SENSOR + 3, ev.GOOD)]
+    found = [at(20, ev.SENSOR + 20, ev.STALE), at(25, ev.SENSOR + 20, ev.GOOD)]
     found += [at(30, ev.STUCK, ev.ON, 900), at(50, ev.ROLL_OVER, ev.ON, -500)]
     level, _, rows = judged(facts_of(make_stage(), found, table))
     assert level == "bad" and [row[0] for row in rows] == ["bad", "warn", "info"]

@@ -10,6 +10,7 @@ import numpy as np
 
 from stagelog.events import add_lives, read_events, summarise
 from stagelog.events.reading import flights_of
+from stagelog.report.sight import find_blind_spots
 
 LEVELS = {"warning": "warn", "critical": "bad"}
 SEVERITIES = {
@@ -61,7 +62,8 @@ class Episode:
 
 
 class StageEvents:
-    """Events of a stage: `alarms` (Episode), `flights`, `singles`, `faults` (dicts), `lives`."""
+    """Events of a stage: `alarms` (Episode), `flights`, `singles`, `faults` (dicts), `lives`,
+    `blind` (BlindSpot)."""
 
     def __init__(self, stage, found, table):
         read = read_events(found, table)
@@ -69,6 +71,7 @@ class StageEvents:
         self.flights = flights_of(found)
         self.singles = [e for e in read if e["name"] in SINGLE and e["state"] != "off"]
         self.faults = _faults(read)
+        self.blind = find_blind_spots(stage.profile, self.faults, table)
         self.fuel = [e for e in read if e["name"] == "fuel"]
         self.range = next((e for e in reversed(read) if e["name"] == "range"), None)
         self.flow_scale = next((e for e in reversed(read) if e["name"] == "flow_scale"), None)

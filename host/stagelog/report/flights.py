@@ -4,6 +4,7 @@ import numpy as np
 
 from stagelog.report import tables as t
 from stagelog.report.events import SEVERITIES
+from stagelog.report.sight import sentence
 
 FOLD = 25
 _FLIGHT_MODE = {True: "reacted", False: "did not react", None: "not on the bus"}
@@ -32,12 +33,21 @@ def jumps(stage, events):
     return {
         "id": "jumps",
         "title": "Jumps",
-        "lines": _lines(events.flights),
+        "lines": _lines(events.flights) + [sentence(stage, spot) for spot in events.blind],
         "note": f"Severity by the landing's peak: light, medium, hard, severe from {edges} g on. "
         "Compression is that of the fastest damper. Flight mode: whether the car itself reported "
         "airborne, and how long after the onset.",
-        "tables": [t.table(columns, rows, empty="The car did not leave the ground.", fold=FOLD)],
+        "tables": [t.table(columns, rows, empty=_none(events.blind), fold=FOLD)],
     }
+
+
+def _none(blind):
+    """Return what stands where no flight was found."""
+    if any(spot.hides == "flights" for spot in blind):
+        return "None was found, but for some time none could be: see above."
+    if any(spot.hides == "short" for spot in blind):
+        return "None was found, but for some time not all could be: see above."
+    return "The car did not leave the ground."
 
 
 def _rows(stage, flights):

@@ -7,6 +7,7 @@ too: what was not seen does not count as good. What to inspect stands in the car
 
 from stagelog.report import tables as t
 from stagelog.report.events import SEVERITIES
+from stagelog.report.sight import sentence
 
 _ANSWERS = {
     "bad": "Not before the work below is done.",
@@ -28,6 +29,7 @@ def verdict(stage, health, events, disagreed, dampers):
     reasons += _of_dampers(stage, dampers)
     reasons += _of_alarms(stage, events)
     reasons += _of_flights(stage, events)
+    reasons += _of_blind(stage, events)
     reasons += _of_singles(stage, events)
     reasons += _of_faults(stage, events)
     unseen, n_limits = _unseen(stage)
@@ -157,6 +159,18 @@ def _of_singles(stage, events):
         why += f", {len(some)} times" if len(some) > 1 else ""
         x_s = stage.seconds(first["t_us"])
         rows.append(t.row(why[0].upper() + why[1:], inspect, level=level, x_s=x_s))
+    return rows
+
+
+def _of_blind(stage, events):
+    """Return what could not be seen of flights: where none could be found, none is no news."""
+    rows = []
+    for spot in events.blind:
+        why = sentence(stage, spot)
+        level = "warn" if spot.hides == "flights" else "info"
+        x_s = stage.seconds(spot.t_us)
+        inspect = "the sensor, its connector and wiring"
+        rows.append(t.row(f"{why[0].upper()}{why[1:]}", inspect, level=level, x_s=x_s))
     return rows
 
 

@@ -1,0 +1,112 @@
+"""What could not be seen of flights, and when: sensors that were faulty or silent, in words.
+
+A report that shows no flight must say so if none could have been found.
+"""
+
+from dataclasses import dataclass
+
+from slog import signal_table as st
+
+_STATES = {
+    "implausible": "implausible",
+    "stuck": "stuck",
+    "status": "faulty by its own status",
+    "stale": "silent",
+}
+_SLOT = st.COLUMNS[st.SIGNALS].index("slot")
+_N = len(st.COLUMNS[st.SIGNALS])
+_ENOUGH_DAMPERS = 3  # that the detector needs, of four
+
+
+@dataclass(frozen=True, slots=True)
+class BlindSpot:
+    """A time during which something of flights could not be seen; end_us None: to the end.
+
+    hides   "flights", "short" (short flights and more), or "speed"
+    text    all of it in words, without the time
+    """
+
+    t_us: int
+    end_us: int | None
+    hides: str
+    text: str
+
+
+def find_blind_spots(profile, faults, table):
+    """Return the BlindSpots of a stage in order.
+
+    faults   those of events.StageEvents
+    table    SignalTable, None if it is not known
+    """
+    carried = _messages_of(table) if table else {}
+    roles = profile.roles
+    watched = {*roles.acceleration, *roles.rates, *roles.damper, *roles.wheel_speed}
+    lost = []
+    for fault in faults:
+        names = {n for n in watched if fault["what"] in (n, carried.get(n))}
+        if names:
+            lost.append((fault["t_us"], fault["end_us"], names, fault))
+    edges = sorted({t for start, end, *_ in lost for t in (start, end) if t is not None})
+    spots = []
+    for t_us, end_us in zip(edges, [*edges, None][1:], strict=True):
+        now = [x for x in lost if x[0] <= t_us and (x[1] is None or x[1] > t_us)]
+        hides, words = _hidden(profile, set().union(*(names for *_, names, _ in now)))
+        if not hides:
+            continue
+        text = f"{words}: {_listed(fault for *_, fault in now)}"
+        last = spots[-1] if spots else None
+        if last and last.end_us == t_us and last.text == text:
+            spots[-1] = BlindSpot(last.t_us, end_us, hides, text)
+        else:
+            spots.append(BlindSpot(t_us, end_us, hides, text))
+    return spots
+
+
+def when(stage, spot):
+    """Return when a BlindSpot was, in minutes and seconds of the stage."""
+    start = f"from {_clock(stage, spot.t_us)}"
+    return f"{start} on" if spot.end_us is None else f"{start} to {_clock(stage, spot.end_us)}"
+
+
+def sentence(stage, spot):
+    """Return a BlindSpot with its time: "flights cannot be found from 14:03 on: AccX stuck"."""
+    words, _, sensors = spot.text.partition(": ")
+    return f"{words} {when(stage, spot)}: {sensors}"
+
+
+def _hidden(profile, names):
+    roles, short_ms = profile.roles, profile.airborne.acc_only_confirm_ms
+    n_dampers = len(set(roles.damper) - names)
+    no_force = bool(names & set(roles.acceleration))
+    if no_force and n_dampers < _ENOUGH_DAMPERS:
+        return "flights", "flights cannot be found"
+    short = f"flights under {short_ms:.0f} ms cannot be found"
+    if no_force:
+        return "short", f"{short}, others less surely, landings have no peak"
+    if names & set(roles.rates):
+        return "short", f"{short}, landings have no peak"
+    if n_dampers < _ENOUGH_DAMPERS:
+        return "short", f"{short}, and a light crest may be taken for one"
+    if set(roles.wheel_speed) <= names:
+        return "speed", "the speed of take-offs is not known"
+    return "", ""
+
+
+def _listed(faults):
+    """Return which sensors are lost and how, those with the same fault together."""
+    by_state = {}
+    for fault in faults:
+        by_state.setdefault(_STATES.get(fault["state"], fault["state"]), []).append(fault["what"])
+    return "; ".join(f"{', '.join(dict.fromkeys(w))} {s}" for s, w in by_state.items())
+
+
+def _messages_of(table):
+    """Return {signal: the message that carries it} of a SignalTable."""
+    _, sections = st.load(table.data)
+    rows = sections[st.SIGNALS]
+    return {name: table.slots[rows[_N * i + _SLOT]] for i, name in enumerate(table.signals)}
+
+
+def _clock(stage, t_us):
+    minutes, seconds = divmod(int(stage.seconds(t_us)), 60)
+    return f"{minutes}:{seconds:02d}"
