@@ -109,6 +109,21 @@ def test_the_pure_form_can_be_demanded(both, monkeypatch):
     assert compiled.find_form().why == "STAGELOG_PURE is set"
 
 
+@pytest.mark.parametrize(
+    ("lacks", "says"),
+    [("Cython", "Cython is not installed"), ("Python.h", "Python.h is not here")],
+)
+def test_what_compiles_is_asked_for_before_anything_is_written(lacks, says, tmp_path, monkeypatch):
+    if lacks == "Cython":
+        monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    else:
+        monkeypatch.setattr(sysconfig, "get_paths", lambda: {"include": str(tmp_path)})
+        monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
+    with pytest.raises(build.NoCompiler, match=says):
+        build.build_module({}, tmp_path / "_x.so")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_table_that_is_none_is_refused_by_both_forms(both):
     for wants_compiled in (True, False):
         with pytest.raises(InputError, match="signal table"):

@@ -51,6 +51,8 @@ def build_module(sources: dict[str, str], target: Path) -> None:
         raise NoCompiler("the integers of its C compilers are others")
     if importlib.util.find_spec("Cython") is None:
         raise NoCompiler("Cython is not installed (extra compile)")
+    if not Path(sysconfig.get_paths()["include"], "Python.h").is_file():
+        raise NoCompiler("Python.h is not here (Debian: python3-dev)")
     try:
         text = translate(sources)
     except NotImplementedError as error:
@@ -104,7 +106,7 @@ def main() -> int:
     given = parser.parse_args()
     try:
         build(force=given.force)
-    except BuildError as error:
+    except (BuildError, OSError) as error:
         print(f"the detectors are not compiled: {error}", file=sys.stderr)
         return 1
     return 0
