@@ -117,7 +117,8 @@ class Mcp2518fd(CanSource):
         prescaler, sjw, tseg1, tseg2 = find_timing(self._crystal_Hz, bitrate)
         timing = ((prescaler - 1) << 8 | tseg1 - 1, (tseg2 - 1) << 8 | sjw - 1)
         self._write(_CON, 0, _CONFIG << 8)  # a reset is allowed in this mode only
-        self._reaches_mode(_CONFIG)
+        if not self._reaches_mode(_CONFIG):
+            raise OSError("the CAN controller stays in its mode")
         self._buf[0] = self._buf[1] = _RESET
         self._port.transfer(self._views[0])
         if not self._reaches(_OSC, 1, 0xFF, _OSC_READY) or not self._reaches_mode(_CONFIG):

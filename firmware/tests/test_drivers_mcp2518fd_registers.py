@@ -141,6 +141,29 @@ def test_the_chip_is_set_up_when_it_has_reached_its_mode(monkeypatch, n_reads):
     assert rig.can.drain() == 1
 
 
+def test_a_chip_that_stays_in_its_mode_is_not_reset():
+    """DS20006027B, section 4.2: RESET only in configuration. 50 readings are waited for; once the
+    chip obeys, one of the later tries, ten polls apart, sets it up.
+    """
+    rig = Rig()
+    rig.chip.__class__ = SlowModes
+    rig.chip.n_reads = 1000
+    sent, transfer = [], rig.chip.transfer
+
+    def transfer_noted(view):
+        sent.append(bytes(view[:2]))
+        transfer(view)
+
+    rig.chip.transfer = transfer_noted
+    with pytest.raises(OSError, match="stays in its mode"):
+        rig.can.init(500_000)
+    assert b"\0\0" not in sent and not rig.chip.violations and not rig.can.answers
+    rig.chip._left = rig.chip.n_reads = 0
+    for _ in range(11):
+        rig.poll()
+    assert b"\0\0" in sent and rig.can.answers and not rig.chip.violations
+
+
 def test_the_filters_last_set_are_those_of_a_chip_that_comes_back():
     rig = Rig()
     rig.can.set_filters([(0x123, 0x7FF, 0)])

@@ -93,10 +93,31 @@ def test_a_gzip_file_that_is_cut_or_damaged_gives_what_came_before(tmp_path):
     assert b"".join(chunk for _, chunk in chunks)[: len(text) // 4] == text[: len(text) // 4]
 
 
+@pytest.mark.parametrize("n_bytes", [100, 1 << 14, 1 << 19])
+def test_a_gzip_file_of_several_streams_is_read_to_its_end(tmp_path, n_bytes):
+    """`cat a.log.gz b.log.gz`, a recorder that appends, pigz: RFC 1952, 2.2, "a gzip file consists
+    of a series of members"; tapes add zeros. What is no gzip behind the last one is damage.
+    """
+    texts = [b"".join(b"%d %05d\n" % (k, n) for n in range(20_000)) for k in range(3)]
+    packed = b"".join(map(gzip.compress, texts))
+    path = tmp_path / "x.log.gz"
+    for end in (b"", bytes(100_000)):
+        path.write_bytes(packed + end)
+        seen, chunks = lines_of(path, n_bytes)
+        assert b"".join(chunk for _, chunk in chunks) == b"".join(texts) and not seen.counts
+    path.write_bytes(packed + b"what is this?")
+    seen, chunks = lines_of(path, n_bytes)
+    assert b"".join(chunk for _, chunk in chunks) == b"".join(texts)
+    assert seen.counts == {"damaged gzip stream": 1}
+    path.write_bytes(packed[:-9])
+    seen, chunks = lines_of(path, n_bytes)
+    assert seen.counts == {"truncated": 1}
+
+
 def test_a_gzip_file_that_expands_without_end_is_stopped(tmp_path, monkeypatch):
     """64 MB are always allowed, and 200 times the size of the file; 70 MB of newlines are more."""
     path = tmp_path / "x.log.gz"
-    path.write_bytes(gzip.compress(bytes(10) + b"\n" * (70 << 20), 1))
+    path.write_bytes(gzip.compress(b"\n" * (70 << 20), 1))
     size = path.stat().st_size
     seen, n = Diagnostics(), 0
     for _, chunk in line_chunks(path, seen):

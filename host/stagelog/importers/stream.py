@@ -203,7 +203,8 @@ def _gunzip(
 ) -> Iterator[bytes]:
     """Yield what a gzip file holds, never more than `n_bytes` at a time.
 
-    A torn end yields what came before it.
+    It may hold several streams, one after the other, with zeros behind the last (RFC 1952). A torn
+    end yields what came before it.
     """
     inflater = zlib.decompressobj(31)
     data = head
@@ -218,8 +219,14 @@ def _gunzip(
             n_left -= len(out)
             yield out
         if inflater.eof:
-            return
-        data = inflater.unconsumed_tail or file.read(1 << 16)
+            data = inflater.unused_data.lstrip(b"\0")
+            while not data and (more := file.read(1 << 16)):
+                data = more.lstrip(b"\0")
+            if not data:
+                return
+            inflater = zlib.decompressobj(31)
+        else:
+            data = inflater.unconsumed_tail or file.read(1 << 16)
     if n_left <= 0:
         diagnostics.add(
             "expands too far", f"byte {file.tell()}", f"more than {MAX_EXPANSION}:1; stopped"
