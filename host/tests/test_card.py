@@ -193,6 +193,18 @@ def test_a_log_in_a_large_ring_is_found_wherever_it_stands(tmp_path, n_frames, p
     assert log.sessions[0].n_blocks == len(blocks) and not log.damaged
 
 
+def test_a_log_in_a_large_ring_is_found_without_its_release_mark(tmp_path):
+    """Samples are 1,024 places apart; the log begins and ends between two of them."""
+    path = tmp_path / "card.img"
+    prepared = prepare(path, 2000 * MiB)
+    first = extent_layout(prepared.n_blocks)["data_first"]
+    _, blocks = session_blocks(400_000, position=first + 1500, first_seq=100)
+    assert len(blocks) % 1024 not in (0, 1023)
+    put(path, prepared, blocks, first + 1500)
+    log = read_card(path)
+    assert log.sessions[0].n_blocks == len(blocks) and not log.damaged
+
+
 def test_places_that_hold_no_block_between_two_are_damaged(tmp_path):
     path = tmp_path / "raw.img"
     prepared = prepare_raw(path, 64)
@@ -245,6 +257,56 @@ def test_unreleased_blocks_are_not_overwritten_unless_told(tmp_path):
     assert again.released_seq == 77 + len(blocks)
     assert Extent(FileCard(path)).released_seq == again.released_seq
     assert prepare_raw(path, 64).released_seq >= 1
+
+
+@pytest.mark.parametrize("number", [1, 2, 77])
+def test_a_block_that_remains_is_released_whatever_its_number(tmp_path, number):
+    """One block lies on the card, released or not; prepared anew the card shows none. The logger
+    goes on with the number behind it; a card without blocks needs no mark.
+    """
+    path = tmp_path / "raw.img"
+    prepared = prepare_raw(path, 64)
+    assert not read_card(path, include_erased=True).sessions and prepared.released_seq == 1
+    assert Extent(FileCard(path)).generation == 0
+    put(path, prepared, session_blocks(100, position=4, first_seq=number)[1][:1], 4)
+    with pytest.raises(OutputError, match="1 sessions, 1 blocks, not released"):
+        prepare_raw(path, 64)
+    content = path.read_bytes()
+    _, mark = Extent(FileCard(path)).make_release(number + 1, 5)
+    put(path, prepared, np.frombuffer(mark, np.uint8), 2)
+    released = path.read_bytes()
+    for before, force in ((content, True), (released, False)):
+        path.write_bytes(before)
+        assert prepare_raw(path, 64, force=force).released_seq == number + 1
+        assert Extent(FileCard(path)).released_seq == number + 1
+
+
+def test_a_release_mark_of_another_card_hides_nothing(tmp_path):
+    """An image that was written over an older card: the mark with the highest generation is that
+    of the older one, and would release all.
+    """
+    path, other = tmp_path / "raw.img", tmp_path / "other.img"
+    prepared = prepare_raw(path, 64)
+    _, blocks = session_blocks(position=4)
+    put(path, prepared, blocks, 4)
+    prepare_raw(other, 64)
+    extent = Extent(FileCard(other))
+    extent.generation = 6
+    _, mark = extent.make_release(1000, 8)
+    put(path, prepared, np.frombuffer(mark, np.uint8), 1)
+    log = read_card(path)
+    assert log.n_erased == 0 and log.sessions[0].n_blocks == len(blocks)
+    assert Extent(FileCard(path)).released_seq < 2
+
+
+def test_a_large_card_is_known_again(tmp_path):
+    """Its file lies behind two tables of some 8 MB each, beyond the first 16 MiB of 64 GiB."""
+    path = tmp_path / "card.img"
+    prepared = prepare(path, 64 << 30)
+    assert prepared.lba >= 4 * 8192 and prepared.lba % 8192 == 0
+    assert prepare(path).lba == prepared.lba
+    log = read_card(path)
+    assert (log.kind, log.extent["lba"], log.diagnostics) == ("card image", prepared.lba, [])
 
 
 def test_an_empty_file_becomes_a_card(tmp_path):

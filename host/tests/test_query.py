@@ -2,13 +2,14 @@
 
 import json
 import os
+import shutil
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from stagelog.archive import find_sessions, stage_folder, store_session
-from stagelog.archive.manifest import put_entry
+from stagelog.archive.manifest import put_entry, sha256_of
 from stagelog.blocks import Identity, pack_session, read_log
 from stagelog.cli import group
 from stagelog.dbc import load_database
@@ -25,6 +26,7 @@ BO_ 256 Engine: 8 ECU
  SG_ EngSpd : 0|16@1+ ({scale},0) [0|0] "rpm" ECU
  SG_ OilTemp : 16|8@1- (0.1,-40) [0|0] "degC" ECU
  SG_ Count : 24|8@1+ (1,0) [0|0] "" ECU
+ SG_ AirTemp : 16|8@1+ (1,-40) [0|0] "degC" ECU
 BO_ 257 Box: 8 ECU
  SG_ Sel M : 0|8@1+ (1,0) [0|0] "" ECU
  SG_ GearTemp m1 : 8|16@1+ (0.01,0) [0|0] "degC" ECU
@@ -77,14 +79,14 @@ def decoded(archive, database):
 def test_view_gives_physical_values_by_car_and_stage(decoded):
     with Archive(decoded) as opened:
         columns, rows = opened.rows(
-            "select car, stage, max(EngSpd), min(OilTemp), max(Count) from Engine"
+            "select car, stage, max(EngSpd), min(OilTemp), max(Count), max(AirTemp) from Engine"
             " group by all order by all"
         )
     assert columns[:2] == ["car", "stage"]
-    assert rows == [
-        ("C03", "SS01", 398 * 0.25, -40.0, 0),
-        ("C03", "SS02", 1398 * 0.25, pytest.approx(-40.0), 0),
-        ("C07", "SS01", 2398 * 0.25, -40.0, 0),
+    assert rows == [  # byte 2 of the even frames is 0 to 126
+        ("C03", "SS01", 398 * 0.25, -40.0, 0, 86),
+        ("C03", "SS02", 1398 * 0.25, pytest.approx(-40.0), 0, 86),
+        ("C07", "SS01", 2398 * 0.25, -40.0, 0, 86),
     ]
 
 
@@ -140,6 +142,63 @@ def test_only_what_changed_is_decoded_again(decoded, database, tmp_path):
     other.write_text(DBC.format(scale=0.5))
     assert len(list(decode_archive(decoded, load_database(other)))) == 3
     assert not list(decoded.rglob("*.part"))
+
+
+def test_a_session_whose_file_changed_is_decoded_again(decoded, database):
+    """The last block of the file is damaged, as a disk does it: its frames leave the view."""
+    entry = find_sessions(decoded)[0]
+    content = bytearray(entry.path.read_bytes())
+    content[-4096 + 70] ^= 1
+    entry.path.write_bytes(content)
+    log = read_log(entry.path)
+    n_left = int((log.session().read_frames()["can_id"] == 256).sum())
+    assert 0 < n_left < 200
+    put_entry(entry.folder, {**entry.values, "sha256": sha256_of(entry.path)})
+    assert [(one.path, n) for one, n, _ in decode_archive(decoded, database)] == [(entry.path, 2)]
+    with Archive(decoded) as opened:
+        _, rows = opened.rows("select count(*) from Engine where stage = 'SS01' and car = 'C03'")
+    assert rows == [(n_left,)]
+
+
+def test_a_copy_of_a_session_counts_nowhere(decoded, database, tmp_path):
+    """C03's first stage, 400 frames in whole, lies in another folder too with its first block
+    only. Copied before it was decoded or after: 200 of 600 Engine frames are C03's SS01.
+    """
+    entry = find_sessions(decoded)[0]
+    folder = stage_folder(decoded, "DAKAR26", "03", "SS09")
+    short = tmp_path / "short.slog"
+    short.write_bytes(entry.path.read_bytes()[:4096])
+    log = read_log(short)
+    copy = store_session(log, log.session(), folder)
+    assert list(decode_archive(decoded, database)) == []
+    for is_decoded in (False, True):
+        if is_decoded:  # an older stagelog decoded it
+            source = entry.folder / f"session={entry.path.stem}"
+            shutil.copytree(source, folder / f"session={copy.path.stem}")
+        with Archive(decoded) as opened:
+            assert opened.rows(ENGINE)[1] == [(600,)]
+            assert opened.rows(SESSIONS)[1] == [(3,)] and opened.undecoded == []
+            assert copy.path not in opened.verdicts
+
+
+def test_a_file_of_two_sessions_under_one_name_is_not_decoded(archive, database):
+    """The rows of both would stand under the name of one."""
+    first, second, _ = find_sessions(archive)
+    first.path.write_bytes(first.path.read_bytes() + second.path.read_bytes())
+    failed = {entry.path: why for entry, _, why in decode_archive(archive, database) if why}
+    assert failed == {first.path: f"{first.path} holds 2 sessions"}
+
+
+def test_a_session_that_is_not_decoded_is_named_beside_one_that_is(decoded, tmp_path):
+    """Fourth session, in the folder of the first one: not in the view, and exit code 1."""
+    path = tmp_path / "late.slog"
+    path.write_bytes(pack_session(frames_of(10, 0), Identity("cd" * 8, 9, 9)).tobytes())
+    log = read_log(path)
+    entry = store_session(log, log.session(), find_sessions(decoded)[0].folder)
+    code, rows, _, err = asked(decoded, ENGINE)
+    assert (code, rows) == (1, [{"n": 600}])
+    assert err == f"{entry.path.stem} is not decoded and not counted: add --dbc\n"
+    assert asked(decoded, SESSIONS)[:2] == (0, [{"n": 4}])
 
 
 def test_files_of_different_scales_are_put_together_right(archive, database, tmp_path):
