@@ -1,11 +1,13 @@
 """Numbers as people read them: sizes, durations, times, cells; and the clock of a log."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from stagelog.cli._common import clock_text, duration_text, size_text, time_text
 from stagelog.report import tables as t
-from stagelog.timeline import GNSS, HOST, RTC, find_timeline, fit
+from stagelog.timeline import GNSS, HOST, RTC, Boot, find_timeline, fit
 
 # date -u -d @1768658602: 2026-01-17 14:03:22
 T_UNIX_US = 1_768_658_602_120_900
@@ -127,6 +129,23 @@ def test_drift_is_believed_from_ten_minutes_on_and_up_to_300_ppm():
     assert line(290, 1000).drift_ppm == pytest.approx(290)
     assert line(310, 1000).drift_ppm == 0
     assert line(-290, 1000).drift_ppm == pytest.approx(-290)
+    assert line(-310, 1000).drift_ppm == 0
+
+
+@pytest.mark.parametrize("step_us", [3_600_000_000, -3_600_000_000, 1_000_000, -1_000_000])
+def test_an_anchor_of_a_clock_that_was_wrong_is_left_out(step_us):
+    """Three anchors agree to 700 us; the fourth was set by a clock that was off by a step."""
+    t_us = np.array([5_000_000, 6_000_000, 7_000_000, 8_000_000])
+    found = fit(t_us, T_UNIX_US + t_us + np.array([0, -700, 0, step_us]))
+    assert (found.n, found.n_off, found.error_us, found.drift_ppm) == (3, 1, 700, 0)
+    assert found.to_unix_us(5_000_000) == T_UNIX_US + 5_000_000
+    found = fit(t_us, T_UNIX_US + t_us + np.array([0, 900, 0, 0]))
+    assert (found.n, found.n_off, found.error_us) == (4, 0, 900)
+
+
+def test_a_logger_was_on_as_long_as_its_latest_record_says():
+    sessions = [SimpleNamespace(t_last_us=us) for us in (20, 90, 50)]
+    assert Boot("ab" * 8, 1, tuple(sessions), None).t_last_us == 90
 
 
 def test_time_after_a_drift_runs_on():
