@@ -21,7 +21,7 @@ from stagelog.report.html_words import SIGNS, WORDS
 from stagelog.report.parts import STATES
 from stagelog.report.source import Health, Source
 from stagelog.report.stage import KeyCycle
-from stagelog.verdict import COMPLETE, Verdict
+from stagelog.verdict import COMPLETE, FOREIGN, INCOMPLETE, Verdict
 
 WHOLE = Verdict(COMPLETE, "COMPLETE: every frame that was seen is here")
 CORNERS = ("FL", "FR", "RL", "RR")
@@ -296,6 +296,23 @@ def test_a_strip_says_what_was_not_there_to_see(facts_of):
     assert car["strip"]["lanes"][0]["empty"] == wanted
     assert car["strip"]["speed"] == [] and car["strip"]["km"] == []
     assert "Speed<small>not measured</small>" in render(facts)
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        (COMPLETE, "no hole in the log"),
+        (INCOMPLETE, "log not complete"),
+        (FOREIGN, "holes not known"),
+    ],
+)
+def test_a_strip_says_that_there_is_no_hole_only_where_that_is_known(
+    make_stage, table, kind, says
+):
+    health = Health([Verdict(kind, "made here")])
+    facts = stage_facts(Source(make_stage(), health, [], table, None))
+    assert facts["cars"][0]["strip"]["said"] == says
+    assert f"<small>{says}</small>" in render(facts)
 
 
 def test_each_state_has_its_own_sign_and_word_on_drawing_and_card(facts_of, table):

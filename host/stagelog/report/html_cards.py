@@ -53,7 +53,7 @@ def _row(row):
     return (
         f'<div class="signal"><p class="head">{mark}{head}</p>{spark_svg(row["spark"])}'
         f'<p class="range">{_number(row["low"])} … {_number(row["high"])} {unit}'
-        f"<small> worst at km {row['km']:.1f}</small></p>"
+        f"<small> {'worst' if limits else 'highest'} at km {row['km']:.1f}</small></p>"
         f'<p class="limits">{limits or "no limit on its value"}</p></div>'
     )
 

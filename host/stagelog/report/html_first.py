@@ -44,7 +44,8 @@ def _drawing(number, car, is_one):
 
 
 def _legend():
-    keys = "".join(f"<span>{sign(level)}{WORDS[level]}</span>" for level in _LEGEND)
+    words = {**WORDS, "good": "good, as far as the log goes"}
+    keys = "".join(f"<span>{sign(level)}{words[level]}</span>" for level in _LEGEND)
     return f'<p class="legend">{keys}</p>'
 
 
@@ -108,14 +109,13 @@ def _strip(car, is_one):
         f'aria-label="Speed over the stage">{areas}</svg>{shaded}</div>'
     )
     rows = [speed, *(_lane(lane, shaded) for lane in strip["lanes"])]
-    losses = sum(hole["is_loss"] for hole in strip["holes"])
-    said = f"{losses} hole{'s' * (losses != 1)} in the log" if losses else "no hole in the log"
     ticks = "".join(
         f'<span style="left:{100 * tick["x"]:.2f}%">{escape(tick["text"])}</span>'
         for tick in strip["km"]
     )
     rows.append(
-        f'<span class="name">km<small>{said}</small></span><div class="lane km">{ticks}</div>'
+        f'<span class="name">km<small>{escape(strip["said"])}</small></span>'
+        f'<div class="lane km">{ticks}</div>'
     )
     return f'<section class="strip" aria-label="The stage">{title}{"".join(rows)}</section>'
 

@@ -16,8 +16,9 @@ _ORDER = ("bad", "warn", "good", "info")
 
 
 def overview(stage, health, events):
-    """Return {speed, top_kmh, lanes, holes, km}; each x is 0 to 1 of the stage's time."""
+    """Return {speed, top_kmh, lanes, holes, said, km}; each x is 0 to 1 of the stage's time."""
     spans = holes(stage, health)
+    shaded = _holes(stage, health, spans)
     return {
         "speed": _speed(stage, spans),
         "top_kmh": float(stage.speed_kmh.max(initial=0)) if _has(stage, "wheel_speed") else None,
@@ -33,9 +34,18 @@ def overview(stage, health, events):
                 "marks": _merged(stage, _alarms(stage, events)),
             },
         ],
-        "holes": _holes(stage, health, spans),
+        "holes": shaded,
+        "said": _said(health, sum(hole["is_loss"] for hole in shaded)),
         "km": _ticks(stage),
     }
+
+
+def _said(health, n_holes):
+    """Return what the log says of its holes; that there is none only where that is known."""
+    if n_holes:
+        return f"{n_holes} hole{'s' * (n_holes != 1)} in the log"
+    known = {True: "no hole in the log", False: "log not complete", None: "holes not known"}
+    return known[health.complete]
 
 
 def _has(stage, role):
