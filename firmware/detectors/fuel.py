@@ -5,6 +5,8 @@ for long enough. There a Kalman step of two states corrects the volume and learn
 flow. A rise at rest is a refuel, a fall beyond the flow a leak. Volumes in cl, scale in 1e-6.
 """
 
+from detectors.airborne import root
+from detectors.consumption import Consumption, ranges
 from slog import events as ev
 from slog import signal_table as st
 
@@ -36,10 +38,11 @@ class Fuel:
         self._ml = None  # FUEL_USED when last seen
         self._since_ml = 0  # metered since the volume was set
         self._used_before = 0
-        self._per_km = self._rows["plan"]  # ml/km
-        self._spread = self._per_km // 4
+        self._every_km = self._rows["range_km"]
+        self._burns = Consumption(self._rows["plan"], self._rows["ewma_m"], 1000 * self._every_km)
         self._km = 0
-        self._km_used = 0
+        self._stretch_km = 0
+        self._stretch_ml = 0
         self._early = None
         self._anchored = False
         self._force = [0, 0, 8000]  # eight times the mean force, mg
@@ -228,27 +231,22 @@ class Fuel:
         self._var_s -= by_scale * by_scale // total
         self._set(volume, var * noise // total)
         if flow > 1000:
-            sigma = 0
-            while (sigma + 100) ** 2 <= self._var_s:
-                sigma += 100
-            self._emit(ev.FLOW_SCALE, ev.ON, self.scale, sigma)
+            self._emit(ev.FLOW_SCALE, ev.ON, self.scale, root(self._var_s) // 100 * 100)
 
     def _count_km(self):
         km = self._trouble.distance_m // 1000
         if km == self._km:
             return
         rows = self._rows
-        burned_ml = (self.used_cl - self._km_used) * 10
         self._km = km
-        self._km_used = self.used_cl
-        weight = max(rows["ewma_m"] // 1000, 1)
-        off = burned_ml - self._per_km
-        self._per_km += off // weight
-        self._spread += (abs(off) - self._spread) // weight
         volume = max(self.volume(), 0)
         self._emit(ev.FUEL, ev.ON, volume, self.used_cl)
-        if km % rows["range_km"] == 0:
+        if km % self._every_km == 0:
+            self._burns.add((self.metered_ml - self._stretch_ml) // (km - self._stretch_km))
+            self._stretch_km = km
+            self._stretch_ml = self.metered_ml
             left = max(volume - rows["unusable"] - rows["reserve"], 0)
-            p50 = left * 100 // max(self._per_km, 1)
-            worse = self._per_km + self._spread * 16 // 25  # 1.28 sigma of a mean over the leg
-            self._emit(ev.RANGE, ev.ON, p50, left * 100 // max(worse, 1))
+            flow = self._since_cl() + left
+            var = self._var_v + flow * (flow * self._var_s // _ONE) // _ONE
+            p50, p10 = ranges(self._burns, left, root(var), self.scale, self._every_km)
+            self._emit(ev.RANGE, ev.ON, p50, p10)

@@ -18,6 +18,7 @@ from campaigns.engine.card import nth_call as nth
 from campaigns.engine.link import campaign as transfers
 from campaigns.engine.mutation import campaign as mutants
 from campaigns.engine.other_car import command as other_car
+from campaigns.engine.other_tank import command as other_tank
 from campaigns.engine.parsers import campaign as parser_campaign
 from campaigns.engine.power_cut import cuts, updates
 from campaigns.engine.results import Row, Tally, firmware_digest, format_table
@@ -201,7 +202,7 @@ def judge_mutants(names, sample, case, seed):
     sys.exit(any(outcome.open(known) for outcome in outcomes))
 
 
-for _command in (*case_commands.COMMANDS, *other_car.COMMANDS):
+for _command in (*case_commands.COMMANDS, *other_car.COMMANDS, *other_tank.COMMANDS):
     main.add_command(_command)
 
 

@@ -1,0 +1,1 @@
+"""Another author's tank, flow meter and stages, to judge the fuel estimate with."""
