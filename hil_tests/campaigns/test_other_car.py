@@ -276,6 +276,7 @@ def test_a_false_flight_skims_if_the_tyres_carried_less_than_the_wheels_weigh():
     one = scores.score_drive([], [inside], 1.0, 20.0, carried=carried)
     two = scores.score_drive([], [across], 1.0, 20.0, carried=carried)
     assert (one.n_false, one.n_skims) == (1, 1)
+    assert json.loads(json.dumps(scores.row(one)))["skims"] == 1
     assert (two.n_false, two.n_skims) == (1, 0)
 
 

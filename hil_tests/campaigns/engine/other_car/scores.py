@@ -167,7 +167,7 @@ def score_drive(
 def _mean_carried(carried, f):
     step_s = drives.CARRIED_STEPS * STEP_s
     part = carried[max(0, round(f.onset_s / step_s)) : round(f.landing_s / step_s)]
-    return part.mean() if len(part) else 100.0
+    return float(part.mean()) if len(part) else 100.0
 
 
 def _note(what, flight):
