@@ -156,11 +156,25 @@ FREE = (
         ('"Rad1Out", "Rad2Out", "Rad3Out"]\nx', '"Rad1Out", "Rad2Out"]\nx', "radiators is 3"),
         ("mean_long_share = 0.30", "mean_long_share = 0.40", "not below 4"),
         ("dbc = ", 'extends = "car.toml"\ndbc = ', "not a known entry"),
+        ("start_l = 540.0", "start_l = 15.0", "unusable_l is 15, not below fuel.start_l (15)"),
+        ("min = 0.0\nmax = 410.0", "min = 410.0\nmax = 410.0", "min 410 is not below max 410"),
+        # two signals take two numbers: the second one is what diff_oil_rate begins with
+        ("id = 8\n", "id = 4\n", "takes number 5, already used by diff_oil_"),
+        ("id = 8\n", "id = 255\n", "runs past number 255"),
+        ("sender_a_mm = [0.0, 6.0", "sender_a_mm = [6.0", "sender_a_mm has 5 elements"),
+        ('"Fan4Duty"]', '"Fan4Duty", "EngSpd"]', "one x_signal for each signal"),
+        # an alarm at the end of what is plausible never comes: beyond it the value counts as wrong
+        ("max = 180.0", "max = 130.0", "130 of alarm engine_oil is beyond what is plausible"),
     ],
 )
 def test_contradictions_are_refused(tmp_path, old, new, says):
     defects = refused(tmp_path, old, new)
     assert any(says in text for _, _, text in defects), defects
+
+
+def test_numbers_of_alarms_go_up_to_255(tmp_path):
+    profile = load_profile(write(tmp_path, TEXT.replace("id = 8\n", "id = 254\n")))
+    assert profile.alarm["diff_oil_time"].id == 254  # and 255, of its second signal
 
 
 def test_the_line_is_the_line(tmp_path):
