@@ -7,11 +7,16 @@ session record and 251 frames), so the third block holds frames 503 to 754, whic
 import json
 
 import numpy as np
+import pytest
 
 from slog.layout import BLOCK_BYTES
-from stagelog.blocks import Identity, pack_session, read_log
-from stagelog.ledger import account
-from stagelog.model import FRAME
+from stagelog.accounts import judge_log
+from stagelog.blocks import Identity, pack_session, read_log, seal
+from stagelog.card import prepare_raw
+from stagelog.importers.diagnostics import Diagnostics
+from stagelog.ledger import Gap, account
+from stagelog.model import ERR, FRAME
+from stagelog.pack import Known, SlogSink, known_of_foreign, known_of_ours
 
 T0_UNIX_US = 1_700_000_000_000_000
 
@@ -83,8 +88,6 @@ def test_frames_that_another_recorder_lost_are_counted(run, tmp_path):
     path = tmp_path / "x.log"
     path.write_text("(1700000000.0) can0 123#11\n(1700009000.0) can0 123#11\n")
     from stagelog.importers import load_frames
-    from stagelog.importers.diagnostics import Diagnostics
-    from stagelog.pack import SlogSink, known_of_foreign
 
     with SlogSink(tmp_path / "y.slog", from_epoch=True) as sink:
         sink.write(load_frames(path).frames)
@@ -119,3 +122,89 @@ def test_info_and_replay_report_the_verdict(run, tmp_path):
     path.write_bytes(data)
     assert run("info", path)[1].endswith("  COMPLETE: every frame that was seen is here\n")
     assert run("replay", path, "--closed-loop")[2] == ""
+
+
+def packed(path, tables, known=None, **options):
+    """Write frame tables to a session file; return (Session, the sink)."""
+    with SlogSink(path, **{"from_epoch": False, **options}) as sink:
+        for table in tables:
+            sink.write(table)
+        if known is not None:
+            sink.known = known
+    return read_log(path).sessions[0], sink
+
+
+def frames_at(t_us):
+    frames = np.zeros(len(t_us), FRAME)
+    frames["t_us"], frames["can_id"] = t_us, np.arange(len(t_us))
+    frames["dlc"] = frames["n_bytes"] = 8
+    return frames
+
+
+def test_frames_of_one_moment_keep_their_order(tmp_path):
+    """500 frames, ten of each moment, the moments in a disorder: Python's sort is stable."""
+    t_us = [k * 7 % 50 * 1000 for k in range(500)]
+    frames = frames_at(t_us)
+    session, _ = packed(tmp_path / "x.slog", [frames[:200], frames[200:]])
+    wanted = sorted(range(500), key=t_us.__getitem__)
+    assert session.read_frames()["can_id"].tolist() == wanted
+
+
+@pytest.mark.parametrize(("first_us", "shift_us"), [(-500_000, 500_000), (0, 0), (700, 0)])
+def test_times_before_a_start_are_moved_behind_it(tmp_path, first_us, shift_us):
+    """A session begins at 0 at the earliest; what began later keeps its times."""
+    t_us = first_us + np.arange(3) * 100
+    session, _ = packed(tmp_path / "x.slog", [frames_at(t_us)])
+    assert session.read_frames()["t_us"].tolist() == (t_us + shift_us).tolist()
+
+
+def test_what_a_record_cannot_hold_is_left_out_and_counted(tmp_path):
+    """A DLC of 9 to 15 means 8 bytes (ISO 11898-1); error frames have no data."""
+    frames = frames_at([0, 10, 20, 30])
+    frames["dlc"][1] = 12
+    frames["flags"][2] = ERR
+    session, sink = packed(tmp_path / "x.slog", [frames, frames])
+    assert sink.n_left_out == 2
+    assert session.read_frames()["dlc"].tolist() == [8] * 6
+
+
+def test_a_gap_keeps_its_bus_its_times_and_its_count(tmp_path):
+    """1,000 frames, 100 us apart; 5 frames of bus 1 were lost between 2,000 and 3,000 us, and at
+    least 9 of bus 0 between 4,000 and 5,000 us.
+    """
+    gaps = (Gap(1, 2000, 3000, 5, True, ""), Gap(0, 4000, 5000, 9, False, ""))
+    frames = frames_at(np.arange(1000) * 100)
+    session, _ = packed(tmp_path / "x.slog", [frames], Known(gaps))
+    found = account(session).gaps
+    assert [(g.bus, g.t_start_us, g.t_end_us, g.n, g.exact) for g in found] == [
+        (1, 2000, 3000, 5, True),
+        (0, 4000, 5000, 9, False),
+    ]
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_a_single_frame_that_was_lost_counts(tmp_path, n):
+    known = known_of_foreign(Diagnostics(n_dropped=n))
+    session, _ = packed(tmp_path / "x.slog", [frames_at([0, 100])], known)
+    assert [gap.n for gap in account(session).gaps] == [n]
+
+
+@pytest.mark.parametrize(("n_places", "is_end_known"), [(64, True), (63, False)])
+def test_a_power_cut_is_no_loss_and_a_cut_image_an_open_end(tmp_path, n_places, is_end_known):
+    """Three blocks of a session that ended with the power, on a card whose image is whole or
+    lacks its last place.
+    """
+    image = tmp_path / "card.img"
+    prepare_raw(image, 64)
+    blocks = np.frombuffer(blocks_of(), np.uint8).reshape(-1, BLOCK_BYTES)[:3].copy()
+    blocks[:, 24:28] = (4 + np.arange(3, dtype="<u4")).view("u1").reshape(-1, 4)
+    seal(blocks)
+    with open(image, "r+b") as file:
+        file.seek(4 * BLOCK_BYTES)
+        file.write(blocks.tobytes())
+        file.truncate(n_places * BLOCK_BYTES)
+    log = judge_log(image)
+    assert log.accounts[0].verdict.text.startswith("COMPLETE up to power-off")
+    for times in ("absolute", "relative"):
+        known = known_of_ours(log.accounts, log.problems, times)
+        assert known == Known((), is_end_known)
