@@ -12,6 +12,7 @@ from stagelog.importers.diagnostics import Diagnostics
 from stagelog.importers.stream import (
     BusNames,
     FrameStream,
+    _moved,
     collect,
     impossible,
     join_frames,
@@ -211,3 +212,31 @@ def test_chunks_become_one_table_of_the_wider_kind(tmp_path):
     assert (joined == log.frames).all()
     assert join_frames([short]) is short and join_frames([short, last]).dtype == FRAME
     assert len(collect(stream_of(tmp_path)).frames) == 0
+
+
+@pytest.mark.parametrize("n_first", [1, 50])
+def test_a_long_log_gets_its_table_at_the_first_chunk(tmp_path, monkeypatch, n_first):
+    """A file of 100,000 bytes in chunks of 1,000: its first one took a hundredth of it, so 100
+    times its frames are expected, and 10 % more. Only a log that becomes denser is moved again.
+    """
+    path = tmp_path / "x.log"
+    path.write_bytes(bytes(100_000))
+    rooms = []
+
+    def moved(table, room, dtype):
+        rooms.append(room)
+        return _moved(table, room, dtype)
+
+    def chunks(seen):
+        for k in range(100):
+            seen.n_bytes += 1000
+            n = 50 if k else n_first
+            yield frames(n, can_id=k, t_us=np.arange(n))
+
+    monkeypatch.setattr("stagelog.importers.stream._moved", moved)
+    seen = Diagnostics()
+    log = collect(FrameStream("x", path, chunks(seen), seen))
+    assert len(log.frames) == n_first + 99 * 50
+    assert log.frames["can_id"].tolist()[-50:] == [99] * 50
+    assert rooms[0] == pytest.approx(110 * n_first, abs=2)
+    assert len(rooms) == 1 if n_first == 50 else 2 <= len(rooms) <= 12
