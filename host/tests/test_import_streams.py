@@ -128,6 +128,20 @@ def test_a_gzip_file_that_expands_without_end_is_stopped(tmp_path, monkeypatch):
     assert allowed <= n < allowed + (1 << 20)
 
 
+def test_a_long_log_that_compresses_well_is_read_to_its_end(tmp_path):
+    """81 MB, more than the 64 MB that are always allowed, packed some 100 to 1."""
+    rng = np.random.default_rng(5)
+    idle = (b"1" * 99 + b"\n") * 400
+    text = b"".join(rng.bytes(200).hex().encode() + b"\n" + idle for _ in range(2000))
+    path = tmp_path / "x.log.gz"
+    path.write_bytes(gzip.compress(text, 1))
+    assert len(text) > 1 << 26 and 50 < len(text) / path.stat().st_size < 200
+    seen, n = Diagnostics(), 0
+    for _, chunk in line_chunks(path, seen):
+        n += len(chunk)
+    assert n == len(text) and not seen.counts
+
+
 def test_what_cannot_be_opened_is_named(tmp_path):
     for path, says in ((tmp_path, "is a folder"), (tmp_path / "none.log", "no such file")):
         with pytest.raises(InputError, match=says):
