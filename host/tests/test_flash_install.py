@@ -320,14 +320,26 @@ def test_flash_ends_with_hello_from_the_new_slot_and_its_settings():
     ]
 
 
+def test_only_a_new_signal_table_needs_a_restart():
+    """SPEC: settings are taken over at once, in a new session."""
+    bench = Bench(running(OLD))
+    bench.flash(settings=b"{}")
+    assert bench.link.log == [(m.CONFIG_SETTINGS, b"{}"), "close"]
+    bench = Bench(running(OLD))
+    bench.flash(signals=b"SLST")
+    assert bench.link.log == [(m.CONFIG_SIGNALS, b"SLST"), "restart", "close", "close"]
+
+
 def test_flash_says_when_the_board_went_back():
     with pytest.raises(FlashError, match="runs from slot A, not the new one"):
         Bench(running(OLD), comes_up_in=0).flash()
 
 
 def test_flash_says_when_nobody_comes_up():
+    bench = Bench({}, silent=True)
     with pytest.raises(FlashError, match="no logger answers on PORT 30 s after"):
-        Bench({}, silent=True).flash()
+        bench.flash()
+    assert 30 < bench.t_s < 33
 
 
 def test_flash_compiles_the_signal_table_of_the_profile_that_is_named(monkeypatch):

@@ -254,3 +254,21 @@ def test_a_long_log_gets_its_table_at_the_first_chunk(tmp_path, monkeypatch, n_f
     assert log.frames["can_id"].tolist()[-50:] == [99] * 50
     assert rooms[0] == pytest.approx(110 * n_first, abs=2)
     assert len(rooms) == 1 if n_first == 50 else 2 <= len(rooms) <= 12
+
+
+def test_a_payload_of_64_bytes_late_in_a_log_is_kept_whole(tmp_path):
+    """There is room for 110 frames of 8 bytes when the first frame of CAN FD comes."""
+    path = tmp_path / "x.log"
+    path.write_bytes(bytes(10_000))
+    long = frames(1, FRAME_FD, can_id=2, t_us=[50], flags=FD, dlc=15, n_bytes=64)
+    long["data"] = np.arange(64)
+
+    def chunks(seen):
+        for chunk in (frames(50, can_id=1, t_us=np.arange(50)), long):
+            seen.n_bytes += 5000
+            yield chunk
+
+    seen = Diagnostics()
+    log = collect(FrameStream("x", path, chunks(seen), seen))
+    assert log.frames["data"][50].tolist() == list(range(64))
+    assert log.frames["can_id"].tolist() == [1] * 50 + [2]

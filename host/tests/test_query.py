@@ -303,6 +303,27 @@ def test_command_decodes_and_answers(archive, database):
     assert table.output.splitlines() == ["a,b", "1,"]
 
 
+def test_a_table_shows_six_digits_and_what_is_absent(decoded):
+    """The highest raw value of EngSpd is 2,398, 0.25 rpm each; 2,398 / 7 is 342.571428..."""
+    sql = "select max(EngSpd) as rpm, 123456.75 as x, null as none, true as yes from Engine"
+    done = CliRunner().invoke(group, ["query", "--archive", str(decoded), sql.replace("75", "7")])
+    assert done.exit_code == 0
+    assert done.output.splitlines()[-1].split() == ["599.5", "123456.7", "-", "True"]
+    sql = "select 2398 / 7 as long, 1e9 / 3 as large, 'a' as text"
+    done = CliRunner().invoke(group, ["query", "--archive", str(decoded), sql])
+    assert done.output.splitlines()[-1].split() == ["342.571", "3.33333e+08", "a"]
+
+
+def test_a_session_that_cannot_be_decoded_ends_with_1_whatever_is_asked(archive, database):
+    first, second, _ = find_sessions(archive)
+    first.path.write_bytes(first.path.read_bytes() + second.path.read_bytes())
+    words = ["query", "--archive", str(archive), "--dbc", str(database.path), "select 1 as a"]
+    done = CliRunner().invoke(group, words)
+    assert done.exit_code == 1
+    assert f"{first.path.name} NOT decoded: {first.path} holds 2 sessions" in done.stderr
+    assert done.stderr.count(" decoded, 2 messages") == 2
+
+
 SESSIONS = "select count(*) as n from sessions"
 ENGINE = "select count(*) as n from Engine"
 
