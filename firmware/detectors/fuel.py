@@ -1,8 +1,9 @@
 """Fuel: the volume by integrating the injectors' flow, corrected by the level only at rest.
 
 The level is biased while the car moves, so it counts only when the car has stood level and quiet
-for long enough. There a Kalman step of two states corrects the volume and learns the scale of the
-flow. A rise at rest is a refuel, a fall beyond the flow a leak. Volumes in cl, scale in 1e-6.
+for long enough. There a Kalman step of two states, with their covariance, corrects the volume and
+learns the scale of the flow; what was used is then all that was metered by the new scale. A rise
+at rest is a refuel, a fall beyond the flow a leak. Volumes in cl, scale in 1e-6.
 """
 
 from detectors.airborne import root
@@ -12,6 +13,8 @@ from slog import signal_table as st
 
 _ONE = 1_000_000
 _NEAR = 100  # of a sender's end: 1 mm
+_DRIFT = 250  # of the scale: variance per metered cl, 0.3 % in 350 l
+_SAY = 100  # a scale that has changed by less is not said
 
 
 class Fuel:
@@ -33,11 +36,12 @@ class Fuel:
         self._curve = rows[st.N_FUEL :]
         self._volume = self._rows["start"]
         self._var_v = 0
+        self._cov = 0  # of volume and scale, 1e-6 cl
+        self._said_scale = _ONE
         self._var_s = self._rows["scale_sigma"] * self._rows["scale_sigma"]
         self._known = False
         self._ml = None  # FUEL_USED when last seen
         self._since_ml = 0  # metered since the volume was set
-        self._used_before = 0
         self._every_km = self._rows["range_km"]
         self._burns = Consumption(self._rows["plan"], self._rows["ewma_m"], 1000 * self._every_km)
         self._km = 0
@@ -97,13 +101,17 @@ class Fuel:
         if self._ml is not None and 0 <= ml - self._ml < 20_000:
             self._since_ml += ml - self._ml
             self.metered_ml += ml - self._ml
-            self.used_cl = self._used_before + self._since_cl()
+            self.used_cl = self._by_scale(self.metered_ml)
         self._ml = ml
 
     def _since_cl(self):
-        litres = self._since_ml // 1000  # apart from the rest: within 30 bits
-        rest = self._since_ml - litres * 1000
-        return litres * self.scale // 10_000 + rest * (self.scale // 100) // 100_000
+        return self._by_scale(self._since_ml)
+
+    def _by_scale(self, ml):
+        litres = ml // 1000  # apart from the rest: within 30 bits
+        rest = ml - litres * 1000
+        whole = litres * 100 + (litres * (self.scale - _ONE) + 5000) // 10_000
+        return whole + rest * (self.scale // 100) // 100_000
 
     def _read_level(self):
         """Return the mean volume of the senders in cl; None unless both are in their range."""
@@ -158,10 +166,10 @@ class Fuel:
         self._set(level, sigma * sigma)
 
     def _set(self, level, var):
-        self._used_before = self.used_cl
         self._since_ml = 0
         self._volume = level
         self._var_v = var
+        self._cov = 0
 
     def _stand(self, level):
         """Every ten seconds of quiet: refuelled, leaking, or an anchor."""
@@ -171,7 +179,7 @@ class Fuel:
             self._rest = level
             self._rest_ml = self._since_ml
             self._rest_n = 0
-            if level - self.volume() < rows["refuel_rise"] or self._full:
+            if level - self.volume() < rows["refuel_rise"]:
                 self._anchor(level)
                 self._rest_ml = self._since_ml
                 return
@@ -191,9 +199,10 @@ class Fuel:
             self._rest_n = 0
 
     def _refuelled(self, level, metered):
+        sigma = self._rows["sigma_quiet"] * (1 + self._full)
         added = level - (self._volume - metered)
         self.added_cl += max(added, 0)
-        self._set(level, self._rows["sigma_quiet"] ** 2)
+        self._set(level, sigma * sigma)
         self._emit(ev.REFUEL, ev.ON, added, level)
         self._rest = level
         self._rest_ml = 0
@@ -213,9 +222,11 @@ class Fuel:
         if self._full:
             return
         flow = self._since_ml // 10
-        by_scale = flow * self._var_s // _ONE
         noise = rows["sigma_quiet"] * rows["sigma_quiet"]
-        var = self._var_v + flow * by_scale // _ONE
+        var = self._var_after(flow)
+        cov = self._cov - flow * self._var_s // _ONE
+        first = rows["scale_sigma"] * rows["scale_sigma"]
+        var_s = min(self._var_s + _DRIFT * flow, max(first, self._var_s))
         total = var + noise
         error = level - self.volume()
         if error * error > rows["gate"] * rows["gate"] * total:
@@ -227,11 +238,19 @@ class Fuel:
             return
         self._anchored = True
         volume = self.volume() + error * var // total
-        self.scale -= by_scale * error // total
-        self._var_s -= by_scale * by_scale // total
+        self.scale += cov * error // total
+        self._var_s = var_s - cov * cov // total
         self._set(volume, var * noise // total)
-        if flow > 1000:
+        self._cov = cov * noise // total
+        self.used_cl = self._by_scale(self.metered_ml)
+        if flow > 1000 or abs(self.scale - self._said_scale) >= _SAY:
+            self._said_scale = self.scale
             self._emit(ev.FLOW_SCALE, ev.ON, self.scale, root(self._var_s) // 100 * 100)
+
+    def _var_after(self, flow):
+        """Return the volume's variance when so many cl more are metered than when it was set."""
+        by_scale = flow * self._var_s // _ONE
+        return max(self._var_v - 2 * flow * self._cov // _ONE + flow * by_scale // _ONE, 1)
 
     def _count_km(self):
         km = self._trouble.distance_m // 1000
@@ -246,7 +265,6 @@ class Fuel:
             self._stretch_km = km
             self._stretch_ml = self.metered_ml
             left = max(volume - rows["unusable"] - rows["reserve"], 0)
-            flow = self._since_cl() + left
-            var = self._var_v + flow * (flow * self._var_s // _ONE) // _ONE
-            p50, p10 = ranges(self._burns, left, root(var), self.scale, self._every_km)
+            sigma = root(self._var_after(self._since_ml // 10 + left))
+            p50, p10 = ranges(self._burns, left, sigma, self.scale, self._every_km)
             self._emit(ev.RANGE, ev.ON, p50, p10)

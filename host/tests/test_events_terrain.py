@@ -70,3 +70,22 @@ def test_only_the_time_within_a_kilometre_counts(profile):
         "unknown": 1.0,
         "all": 4.0,
     }
+
+
+def test_kilometres_before_a_scale_was_learned_count_by_it(profile):
+    """0.50 and 0.50 l; the scale becomes 1.02, so the first km are 2 % more and the sum so far is
+    1.02 l. One km of 0.51 l follows in sand. A new session, by its own scale, in sand: 0.40 l.
+    """
+    found = [
+        *kilometres(0, 50, 100),
+        Detected(121_000_000, ev.FLOW_SCALE, 1, 1_020_000, 9000),
+        Detected(180_000_000, ev.FUEL, 1, 49_847, 153),
+        Detected(200_000_000, ev.TABLE, 1, 4, 0),
+        Detected(240_000_000, ev.FUEL, 1, 49_847, 0),
+        Detected(300_000_000, ev.FUEL, 1, 49_807, 40),
+    ]
+    mode = (np.array([0, 121]) * 1_000_000, np.array([1, 2]), {1: "Stage", 2: "Sand"})
+    rows = {
+        row["terrain"]: (row["km"], row["used_l"]) for row in fuel_by_terrain(found, mode, profile)
+    }
+    assert rows == {"Stage": (2.0, 1.02), "Sand": (2.0, 0.91), "all": (4.0, 1.93)}

@@ -21,22 +21,37 @@ def fuel_by_terrain(events, mode, profile):
     plan_l_per_100km is None where the profile has no plan. Each kilometre counts for the mode that
     was active longest in it; the last, incomplete one is left out.
     """
-    sums, before = {}, None
-    for event in events:
-        if event.code == ev.RESUMED:
-            before = None
-        if event.code != ev.FUEL:
-            continue
-        if before is not None and event.extra >= before.extra:
-            name = _mode_between(mode, before.t_us, event.t_us)
-            km, used_l = sums.get(name, (0.0, 0.0))
-            sums[name] = (km + 1.0, used_l + (event.extra - before.extra) / 100)
-        before = event
+    sums = {}
+    for start_us, end_us, litres in _kilometres(events):
+        name = _mode_between(mode, start_us, end_us)
+        km, used_l = sums.get(name, (0.0, 0.0))
+        sums[name] = (km + 1.0, used_l + litres)
     rows = [_row(name, *sums[name], profile) for name in sorted(sums, key=lambda n: -sums[n][0])]
     if rows:
         km, used_l = sum(r["km"] for r in rows), sum(r["used_l"] for r in rows)
         rows.append(_row(ALL, km, used_l, profile))
     return rows
+
+
+def _kilometres(events):
+    """Return [(start_us, end_us, litres)]: all km of a session by the last scale of its flow, so
+    that a scale that is learned at a stop does not count for the km around it.
+    """
+    found, session, before, scale = [], [], None, 1.0
+    for event in events:
+        if event.code == ev.TABLE:
+            found += [(start, end, metered * scale) for start, end, metered in session]
+            session, before, scale = [], None, 1.0
+        elif event.code == ev.FLOW_SCALE:
+            scale = event.value / 1e6
+        elif event.code == ev.RESUMED:
+            before = None
+        elif event.code == ev.FUEL:
+            now = (event.t_us, event.extra / 100 / scale)
+            if before is not None and now[1] >= before[1]:
+                session.append((before[0], now[0], now[1] - before[1]))
+            before = now
+    return found + [(start, end, metered * scale) for start, end, metered in session]
 
 
 def _mode_between(mode, start_us, end_us):
