@@ -59,6 +59,28 @@ class Consumption:
         ml_km = mean + (self._last - mean) * by_last // _ONE
         return max(ml_km, 1), spread + of_mean
 
+    def ranges(self, left, left_sigma, scale, stretch_km):
+        """Return (P50, P10) in 0.1 km of so many cl, known to so many.
+
+        scale  true by metered, 1e-6
+        """
+        if left <= 0:
+            return 0, 0
+        ml_km, _ = self.ahead(_stretches(left, self.ahead(1)[0], stretch_km))
+        p50 = p10 = 0
+        n = _stretches(left, ml_km, stretch_km)
+        for turn in (0, 1, 2):
+            ml_km, var = self.ahead(n)
+            true = max(ml_km * (scale // 100) // 10_000, 1)
+            if not turn:
+                p50 = left * 100 // true
+            off = root(var) * _ONE // ml_km
+            tank = left_sigma * _ONE // left
+            off = root(off * off + tank * tank)
+            p10 = left * 100 // (true + true * (off * _P10 // _ONE) // _ONE)
+            n = max(p10 // (10 * stretch_km), 1)
+        return p50, min(p10, p50)
+
 
 def _power(x, n):
     """Return x to the nth in 1/1024."""
@@ -69,29 +91,6 @@ def _power(x, n):
         x = x * x // _ONE
         n >>= 1
     return result
-
-
-def ranges(burns, left, left_sigma, scale, stretch_km):
-    """Return (P50, P10) in 0.1 km of so many cl, known to so many.
-
-    burns  Consumption, in metered ml; scale  true by metered, 1e-6
-    """
-    if left <= 0:
-        return 0, 0
-    ml_km, _ = burns.ahead(_stretches(left, burns.ahead(1)[0], stretch_km))
-    p50 = p10 = 0
-    n = _stretches(left, ml_km, stretch_km)
-    for turn in (0, 1, 2):
-        ml_km, var = burns.ahead(n)
-        true = max(ml_km * (scale // 100) // 10_000, 1)
-        if not turn:
-            p50 = left * 100 // true
-        off = root(var) * _ONE // ml_km
-        tank = left_sigma * _ONE // left
-        off = root(off * off + tank * tank)
-        p10 = left * 100 // (true + true * (off * _P10 // _ONE) // _ONE)
-        n = max(p10 // (10 * stretch_km), 1)
-    return p50, min(p10, p50)
 
 
 def _stretches(left, ml_km, stretch_km):

@@ -7,7 +7,7 @@ at rest is a refuel, a fall beyond the flow a leak. Volumes in cl, scale in 1e-6
 """
 
 from detectors.airborne import root
-from detectors.consumption import Consumption, ranges
+from detectors.consumption import Consumption
 from slog import events as ev
 from slog import signal_table as st
 
@@ -266,5 +266,5 @@ class Fuel:
             self._stretch_ml = self.metered_ml
             left = max(volume - rows["unusable"] - rows["reserve"], 0)
             sigma = root(self._var_after(self._since_ml // 10 + left))
-            p50, p10 = ranges(self._burns, left, sigma, self.scale, self._every_km)
+            p50, p10 = self._burns.ranges(left, sigma, self.scale, self._every_km)
             self._emit(ev.RANGE, ev.ON, p50, p10)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from detectors.consumption import Consumption, ranges
+from detectors.consumption import Consumption
 
 
 def by_sum(var, alike, n):
@@ -71,7 +71,7 @@ def test_a_range_by_hand():
     burns = Consumption(700, 20_000, 5_000)
     for _ in range(40):
         burns.add(700)
-    p50, p10 = ranges(burns, 21_000, 2_100, 1_050_000, 5)
+    p50, p10 = burns.ranges(21_000, 2_100, 1_050_000, 5)
     assert p50 / 10 == pytest.approx(285.7, rel=0.003)
     assert p10 / 10 == pytest.approx(250, rel=0.015)
-    assert ranges(burns, 0, 2_100, 1_000_000, 5) == (0, 0)
+    assert burns.ranges(0, 2_100, 1_000_000, 5) == (0, 0)
