@@ -227,7 +227,7 @@ FUEL = (
     ("leak", "cl", "a larger loss is a leak"),
     ("leak_s", "s", "within so long"),
     ("reserve", "cl", "not counted in the range"),
-    ("ewma_m", "m", "distance of the mean consumption"),
+    ("ewma_m", "m", "distance after which stretches are much less alike"),
     ("plan", "0.1 l/100 km", "consumption until it is known"),
     ("dead_low", "0.01 mm", "below, a sender's float rests"),
     ("dead_high", "0.01 mm", "above, it rests"),
