@@ -53,7 +53,7 @@ class Link:
     def hello(self):
         version = 1 << 16 | 20 << 8 | 3
         texts = {"board": b"pico", "car": b"7"}
-        state = self._status["state"]
+        state = m.STATE_BOOT  # it began to record between the two requests
         return reply(Hello, m.HELLO_REPLY, state=state, boot=41, firmware=version, **texts)
 
     def status(self):
@@ -115,6 +115,8 @@ def test_status_ends_with_1_unless_it_records_without_a_fault(run, link, fields,
     assert run("status", "PORT")[0] == code
     found, out, _ = run("status", "PORT", "--json")
     facts = json.loads(out)
+    state = m.STATE_TEXT[fields.get("state", m.STATE_RECORDING)]
+    assert facts["state"] == state
     assert (found, facts["fault_code"]) == (code, fields.get("fault", 0))
     assert facts["stored0"] == 1_234_567 and facts["dropped0"] == 22
     assert [(s["boot"], s["n_blocks"], s["running"]) for s in facts["sessions"]] == [

@@ -1,7 +1,7 @@
 """stagelog status: is it recording, what was lost, what is wrong."""
 
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import click
 
@@ -30,7 +30,7 @@ def command(port, as_json):
         link.close()
     facts = {
         "port": link.name,
-        **describe_hello(hello),
+        **describe_hello(replace(hello, state=status.state)),
         "fault": TEXT.get(status.fault, "unknown"),
     }
     facts.update(
