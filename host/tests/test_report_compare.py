@@ -141,7 +141,7 @@ def test_time_standing_counts(cars):
 
 def test_extremes_go_by_the_side_of_the_limit(cars):
     """The highest of a limit above, the lowest of a limit below; each car its own."""
-    a = {"CoolantTemp": lambda t_s: 90.0 + 10.0 * (t_s == 50), "BattVolt": 13.5}
+    a = {"CoolantTemp": lambda t_s: 90.0 + 10.0 * (abs(t_s - 50) < 2), "BattVolt": 13.5}
     b = {
         "CoolantTemp": lambda t_s: 95.0 - 20.0 * (t_s == 50),
         "BattVolt": lambda t_s: 14.0 - t_s / 50,

@@ -6,7 +6,7 @@ from stage_values import WHEELS
 
 from stagelog.report import tables as t
 from stagelog.report.health import _duration as duration
-from stagelog.report.stage import KeyCycle, Series, Stage
+from stagelog.report.stage import KeyCycle, Series, Stage, leave_out_jumps
 
 SERIES = Series("S", "u", np.array([0, 1_000_000, 5_000_000]), np.array([1.0, 2.0, 3.0]))
 
@@ -118,6 +118,49 @@ def test_values_outside_of_either_range_are_left_out(make_stage):
     assert stage.find("DmpPosFL").values.tolist() == given
     assert make_stage(0.5, DmpPosFL=500.0).find_valid("DmpPosFL") is None
     assert make_stage(DmpPosFL=None).find_valid("DmpPosFL") is None
+
+
+@pytest.mark.parametrize("n", [5, 20, (1 << 18) + 9])
+def test_values_out_and_back_faster_than_the_signal_can_change_are_left_out(n):
+    """500 Hz, at most 12,000 mm/s: in the 4 ms to either side 48 mm. A wheel that hits its stop at
+    10,000 mm/s and stays there is right; 340 mm for one or two samples amid 100 mm is not.
+    """
+    t_us = np.arange(n, dtype=np.int64) * 2000
+    values = np.full(n, 100.0)
+    wrong = [2] if n == 5 else [4, 5, 9, n - 8]
+    values[wrong] = 340.0
+    values[-1] = 120.0
+    good = np.ones(n, bool)
+    leave_out_jumps(t_us, values, good, 12_000.0)
+    assert np.flatnonzero(~good).tolist() == wrong
+    ramp = np.minimum(100 + 20.0 * np.arange(n), 340.0)
+    good[:] = True
+    leave_out_jumps(t_us, ramp, good, 12_000.0)
+    assert good.all()
+    step = np.where(np.arange(n) < n // 2, 100.0, 340.0)  # a new level
+    leave_out_jumps(t_us, step, good, 12_000.0)
+    assert good.all()
+
+
+def test_what_was_bad_before_is_no_neighbour():
+    t_us = np.arange(7, dtype=np.int64) * 2000
+    values = np.array([100, np.nan, 100, 340, 100, np.nan, 100.0])
+    good = np.isfinite(values)
+    leave_out_jumps(t_us, values, good, 12_000.0)
+    assert np.flatnonzero(good).tolist() == [0, 2, 4, 6]
+
+
+def test_garbage_within_the_range_is_no_highest_value(make_stage):
+    """30 degC/s of the profile are 3 degC in 100 ms: 170 for one sample is garbage, 95 a level."""
+
+    def warm(t_s):
+        values = np.full(len(t_s), 90.0)
+        values[[30, 60]] = 170.0
+        values[80:] = 95.0
+        return values
+
+    series = make_stage(10, CoolantTemp=warm).find_valid("CoolantTemp")
+    assert (series.n_out, series.values.max(), len(series.values)) == (2, 95.0, 99)
 
 
 def test_the_stage_is_from_the_first_frame_to_the_last(make_stage):

@@ -14,6 +14,7 @@ from stagelog.errors import InputError
 
 GRID_US = 50_000
 KMH_PER_MS = 3.6
+_PIECE = 1 << 18  # samples, as a day of them is large
 HOLD_US = 1_000_000  # a value older than this is not valid any more
 _KEPT_BYTES = 16_000_000  # of series that may be asked for again
 
@@ -70,6 +71,28 @@ class KeyCycle:
     boot: int | None = None
     t_unix_us: int | None = None
     off_us: int | None = None
+
+
+def leave_out_jumps(t_us, values, good, fastest_per_s):
+    """Clear `good` where a value differs from the median of the five good ones around it by more
+    than the signal can change in half their time. One or two wrong values among right ones are
+    found; a step to a new level is none.
+
+    fastest_per_s  in the unit of the values
+    """
+    at = np.arange(len(values)) if good.all() else np.flatnonzero(good)
+    if len(at) < 5:
+        return
+    for start in range(0, len(at) - 4, _PIECE):
+        part = at[start : start + _PIECE + 4]
+        v, t_s = values[part], t_us[part] / 1e6
+        fast = np.abs(np.diff(v)) > fastest_per_s * np.diff(t_s)
+        near = np.flatnonzero(fast[1:-2] | fast[2:-1]) + 2  # middle of five
+        if not len(near):
+            continue
+        five = near[:, None] + np.arange(-2, 3)
+        away = np.abs(v[near] - np.median(v[five], axis=1))
+        good[part[near[away > fastest_per_s * (t_s[near + 2] - t_s[near - 2]) / 2]]] = False
 
 
 class Stage:
@@ -135,7 +158,8 @@ class Stage:
         return next(t.message.signal(plain) for t in tables if plain in t.signals)
 
     def find_valid(self, name):
-        """Return the Series of plausible values: in the DBC's range and the profile's.
+        """Return the Series of plausible values: in the DBC's range and the profile's, and not
+        out and back faster than the profile says that the signal can change.
 
         None if the log does not hold it or nothing of it is valid.
         """
@@ -153,6 +177,9 @@ class Stage:
         good = np.isfinite(values)
         if low < high:
             good &= (values >= low) & (values <= high)
+        fastest_per_s = [p.max_step_per_s for p in self.profile.plausible if name in p.signals]
+        if fastest_per_s and min(fastest_per_s) > 0:
+            leave_out_jumps(series.t_us, values, good, min(fastest_per_s))
         if good.all():
             return series
         if not good.any():
