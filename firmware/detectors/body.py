@@ -227,7 +227,7 @@ class Body:
             doubt[i] -= 3
             if not self._doubted[i]:
                 self._doubted[i] = 1
-                self._sensors.tell(s, ev.IMPLAUSIBLE)
+                self._sensors.report(s, ev.IMPLAUSIBLE)
             elif doubt[i] > 2 * _DOUBT - 2 * _OUTLIER:
                 self._doubted[i] = 2
         elif self._doubted[i]:
@@ -235,7 +235,7 @@ class Body:
                 self._doubted[i] = 1
             else:
                 self._doubted[i] = 0
-                self._sensors.tell(s, ev.GOOD)
+                self._sensors.report(s, ev.GOOD)
 
     @micropython.native
     def _dampers(self, learn):

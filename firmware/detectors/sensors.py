@@ -83,9 +83,9 @@ class Sensors:
         self.valid[i] = 0
         if not self.fault[i]:
             self.fault[i] = verdict
-            self.tell(i, verdict)
+            self.report(i, verdict)
 
-    def tell(self, i, verdict):
+    def report(self, i, verdict):
         """Report a verdict on signal i, which may be used all the same."""
         if verdict:
             self.n_faults += 1

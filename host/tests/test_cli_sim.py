@@ -24,10 +24,10 @@ class Recorder:
         self.calls = []
         Recorder.made = self
 
-    def play_until(self, t_us):
+    def play_until(self, t_us, show=None):
         self.calls.append(("play", t_us))
 
-    def wait_until(self, t_us):
+    def wait_until(self, t_us, show=None):
         self.calls.append(("wait", t_us))
         self.tape = read_tape(self.args["tape"])
 

@@ -9,6 +9,7 @@ from slog import block, signal_table
 from slog import messages as m
 from stagelog.errors import InputError
 from stagelog.flash.build import FlashError, _compile, arch_of, build_app, pack_app
+from stagelog.flash.names import shorten
 from stagelog.flash.shrink import shrink
 
 MPY_ARMV6M = 4870  # sys.implementation._mpy of a Pico, MicroPython 1.25 to 1.29
@@ -205,3 +206,17 @@ def test_what_only_looks_like_it_is_shrunk():
     space = {}
     exec(shrink({"drivers.x": source})["drivers.x"], space)
     assert space["run"](lambda a, LOW: (a, LOW)) == (3, 3)
+
+
+def test_methods_of_files_keep_their_names():
+    """A class of ours with a `tell` once renamed that of files, too: the board ended at the first
+    CONFIG_GET.
+    """
+    tree = ast.parse(
+        "class Sensors:\n    def tell(self): return self.grown\n"
+        "    def seek(self): self.grown = 1\n"
+        "def at(file): return file.tell(), file.seek(0)\n"
+    )
+    shorten({"m": tree})
+    text = ast.unparse(tree)
+    assert text.count("tell(") == 2 and text.count("seek(") == 2 and "grown" not in text

@@ -9,6 +9,7 @@ traceback from a board shows short names; `readable` sources (`build_app`) show 
 
 import ast
 import builtins
+import io
 import itertools
 import keyword
 import string
@@ -22,7 +23,20 @@ _FOREIGN = """
     register sck seek send sleep stat stop ticks timeout toggle umount unregister update value
     viper write write_readinto writeblocks
 """.split()
-_TYPES = (str, bytes, bytearray, list, dict, set, tuple, int, memoryview, object, OSError)
+_TYPES = (
+    str,
+    bytes,
+    bytearray,
+    list,
+    dict,
+    set,
+    tuple,
+    int,
+    memoryview,
+    object,
+    OSError,
+    io.FileIO,
+)
 _FIRST = string.ascii_letters
 KEPT = frozenset(
     [*_FOREIGN, *dir(builtins), *(name for kind in _TYPES for name in dir(kind)), "run"]
