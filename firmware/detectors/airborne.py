@@ -178,7 +178,7 @@ class Flight:
 
     def _is_flight(self, need):
         """Find since when the tyres carry what they do now, which may be a while after they began
-        to carry little; tell whether that is nothing.
+        to carry little; return whether that is nothing.
         """
         past = self._past
         tick = self._watch.tick
@@ -197,7 +197,7 @@ class Flight:
         return self._is_nothing(total // (tick - onset + 1), self._n_low - need)
 
     def _is_nothing(self, mean, n):
-        """Tell whether a mean of the tyres' force is that of a flight: the shorter, the smaller,
+        """Return whether a mean of the tyres' force is that of a flight: the shorter, the smaller,
         and the more so once the error of the sensors is known. The faster the car turns, the more
         an error of the centre of gravity counts.
         """

@@ -114,7 +114,7 @@ class Body:
         self.across2 = f[0] * f[0] + f[1] * f[1]
 
     def is_still(self):
-        """Tell whether the force has not changed at all for some ticks: no IMU does that."""
+        """Return whether the force has not changed at all for some ticks: no IMU does that."""
         return self._n_same[0] >= _STILL
 
     def _blame(self, first):

@@ -175,7 +175,7 @@ FLIGHT = (
     ("droop_all", "damper", "within this all wheels hang at some moment; forces missing"),
     ("load", "0.001", "by spring and damper; below: free, where forces are missing"),
     ("load_out", "mg", "the tyres carry nothing below, at each tick"),
-    ("mean", "mg", "and below this in the mean when it is confirmed; 2 mg more each tick"),
+    ("mean", "mg", "and below this in the mean when it is confirmed; 3 mg more each tick"),
     ("mean_end", "mg", "up to this"),
     ("mean_sure", "mg", "and twice this, once the error of the sensors is known"),
     ("mean_spin", "mg/(rad/s)^2", "more for rotation: error of the centre of gravity"),

@@ -3,7 +3,6 @@
 import ast
 import csv
 import gzip
-import importlib.util
 import json
 import subprocess
 import sys
@@ -21,14 +20,6 @@ GOLDEN = Path(__file__).parent / "golden"
 ROOT = Path(__file__).resolve().parents[2]
 DUMP_BLOCK = ROOT / "tools" / "dump_block"
 NAMES = ["v1_session.slog", "v1_extent.img.gz", "v1_frames.csv", "v1_wire.bin"]
-
-
-@pytest.fixture(scope="module")
-def make():
-    spec = importlib.util.spec_from_file_location("make_golden", GOLDEN / "make.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture

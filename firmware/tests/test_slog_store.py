@@ -1,8 +1,5 @@
 """Store and recovery on a card in memory: round the ring, after power cuts, over bad places."""
 
-import importlib.util
-from pathlib import Path
-
 import pytest
 
 from logger.extent import Extent, ExtentError
@@ -12,16 +9,6 @@ from slog import faults, layout
 from stagelog.blocks import read_log
 from stagelog.card import prepare_raw
 from stagelog.ledger import account
-
-MAKE = Path(__file__).parent / "golden" / "make.py"
-
-
-@pytest.fixture(scope="module")
-def make():
-    spec = importlib.util.spec_from_file_location("make_golden", MAKE)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture

@@ -6,9 +6,6 @@ After a power cut recovery reads no further than 1,088 places beyond the newest 
 sees, so a logger must not write further on than that (960, with room for a group).
 """
 
-import importlib.util
-from pathlib import Path
-
 import pytest
 
 from logger.extent import Extent
@@ -18,17 +15,8 @@ from slog import faults, layout
 from stagelog.blocks import read_log
 from stagelog.card import prepare_raw
 
-MAKE = Path(__file__).parent / "golden" / "make.py"
 N_PLACES, FIRST = 3000, 64
 PER_BLOCK = layout.RECORDS_PER_BLOCK
-
-
-@pytest.fixture(scope="module")
-def make():
-    spec = importlib.util.spec_from_file_location("make_golden", MAKE)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture

@@ -47,7 +47,6 @@ IN_SOURCE = "not in its source"
 POWER_CUT = "power cut"
 OPEN_END = "open end"
 
-AT_LEAST_STOPS = 65535
 _CAUSES = {
     GAP_RING_FULL: RING_FULL,
     GAP_CONTROLLER: CONTROLLER,

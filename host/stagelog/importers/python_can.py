@@ -14,17 +14,13 @@ import base64
 import sqlite3
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, TypeAlias
-
-import numpy as np
+from typing import Any
 
 from stagelog.errors import InputError
 from stagelog.importers.diagnostics import STAMPS, Diagnostics
-from stagelog.importers.stream import FrameStream, collect, line_chunks
-from stagelog.model import EARLIEST_US, ERR, EXT, FD, FD_LENGTHS, FRAME, FRAME_FD, RTR, FrameTable
+from stagelog.importers.stream import FrameRow, FrameStream, collect, line_chunks, table_of
+from stagelog.model import EARLIEST_US, ERR, EXT, FD, FD_LENGTHS, RTR, FrameTable
 from stagelog.pipes import real_path
-
-Row: TypeAlias = tuple[int, int, int, int, bytes]  # t_us, can_id, flags, length, data
 
 _ROWS = 1 << 16
 _COLUMNS = "ts, arbitration_id, extended, remote, error, dlc, data"
@@ -54,20 +50,20 @@ def _stream(kind: str, path: str | Path, rows: Any) -> FrameStream:
     return stream
 
 
-def _chunks(stream: FrameStream, tables: Iterable[list[Row]]) -> Iterator[FrameTable]:
+def _chunks(stream: FrameStream, tables: Iterable[list[FrameRow]]) -> Iterator[FrameTable]:
     for rows in tables:
         if not stream.ifaces:
             stream.ifaces.append("can0")
-            if rows[0][0] >= EARLIEST_US:
+            if rows[0].t_us >= EARLIEST_US:
                 stream.diagnostics.times, stream.diagnostics.clock = "absolute", STAMPS
-        yield _table(rows)
+        yield table_of(rows)
 
 
-def _csv_rows(path: Path, diagnostics: Diagnostics) -> Iterator[list[Row]]:
+def _csv_rows(path: Path, diagnostics: Diagnostics) -> Iterator[list[FrameRow]]:
     number = 0
     for n_cut, block in line_chunks(path, diagnostics):
         number += n_cut
-        rows: list[Row] = []
+        rows: list[FrameRow] = []
         for line in block.decode("latin-1").splitlines():
             number += 1
             if not line.strip() or line.startswith("timestamp,"):
@@ -82,7 +78,7 @@ def _csv_rows(path: Path, diagnostics: Diagnostics) -> Iterator[list[Row]]:
             yield rows
 
 
-def _row_of_text(cells: list[str]) -> Row | None:
+def _row_of_text(cells: list[str]) -> FrameRow | None:
     try:
         time, number, *kinds, length, data = cells
         extended, remote, error = (_BOOLEANS[kind] for kind in kinds)
@@ -92,7 +88,7 @@ def _row_of_text(cells: list[str]) -> Row | None:
         return None
 
 
-def _sqlite_rows(path: Path, diagnostics: Diagnostics) -> Iterator[list[Row]]:
+def _sqlite_rows(path: Path, diagnostics: Diagnostics) -> Iterator[list[FrameRow]]:
     uri = f"{real_path(path).resolve().as_uri()}?mode=ro"
     try:
         connection = sqlite3.connect(uri, uri=True)
@@ -120,7 +116,7 @@ def _sqlite_rows(path: Path, diagnostics: Diagnostics) -> Iterator[list[Row]]:
         ) from None
 
 
-def _row_of_values(values: tuple[Any, ...]) -> Row | None:
+def _row_of_values(values: tuple[Any, ...]) -> FrameRow | None:
     try:
         time, can_id, extended, remote, error, length, data = values
         kinds = (int(extended), int(remote), int(error))
@@ -131,25 +127,11 @@ def _row_of_values(values: tuple[Any, ...]) -> Row | None:
 
 def _row(
     time_s: float, can_id: int, extended: int, remote: int, error: int, length: int, data: bytes
-) -> Row | None:
+) -> FrameRow | None:
     """Return a row, None for what contradicts itself or what CAN does not have."""
     limit = 0x1FFFFFFF if extended or error else 0x7FF
     is_whole = len(data) == length or remote or error
     if not (abs(time_s) < 1e12 and 0 <= can_id <= limit and is_whole and length in FD_LENGTHS):
         return None
     flags = EXT * extended | RTR * remote | ERR * error | FD * (length > 8 and not remote)
-    return round(time_s * 1e6), can_id, flags, length, b"" if remote else data[:64]
-
-
-def _table(rows: list[Row]) -> FrameTable:
-    lengths = np.array([len(row[4]) for row in rows], np.uint8)
-    width = 64 if lengths.max() > 8 else 8
-    frames = np.zeros(len(rows), FRAME_FD if width == 64 else FRAME)
-    frames["t_us"] = [row[0] for row in rows]
-    frames["can_id"] = [row[1] for row in rows]
-    frames["flags"] = [row[2] for row in rows]
-    frames["dlc"] = np.searchsorted(FD_LENGTHS, [row[3] for row in rows])
-    frames["n_bytes"] = lengths
-    data = b"".join(row[4].ljust(width, b"\0") for row in rows)
-    frames["data"] = np.frombuffer(data, np.uint8).reshape(-1, width)
-    return frames
+    return FrameRow(round(time_s * 1e6), can_id, flags, 0, length, b"" if remote else data[:64])

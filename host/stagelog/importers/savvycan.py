@@ -12,16 +12,12 @@ Source: SavvyCAN's own writer and GVRET-PC's; no library on PyPI reads it.
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
-
-import numpy as np
+from typing import NamedTuple
 
 from stagelog.errors import InputError
 from stagelog.importers.diagnostics import Diagnostics
-from stagelog.importers.stream import FrameStream, collect, line_chunks
-from stagelog.model import EXT, FD, FD_LENGTHS, FRAME, FRAME_FD, FrameTable
-
-Row: TypeAlias = tuple[int, int, bool, int, bytes]  # t_us, can_id, is_ext, bus, data
+from stagelog.importers.stream import FrameRow, FrameStream, collect, line_chunks, table_of
+from stagelog.model import EXT, FD, FD_LENGTHS, FrameTable
 
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 _MAX_TIME_us = 1 << 62
@@ -76,7 +72,7 @@ def _chunks(stream: FrameStream) -> Iterator[FrameTable]:
                 else:
                     rows.append(row)
         if rows:
-            frames = _table(rows)
+            frames = table_of(rows)
             n_buses = int(frames["bus"].max()) + 1
             stream.ifaces += [f"can{k}" for k in range(len(stream.ifaces), n_buses)]
             yield frames
@@ -103,8 +99,8 @@ def _find_columns(path: Path, cells: list[str], number: int) -> _Columns:
     )
 
 
-def _read_row(cells: list[str], columns: _Columns) -> Row | None:
-    """Return (t_us, can_id, is_ext, bus, data), or None."""
+def _read_row(cells: list[str], columns: _Columns) -> FrameRow | None:
+    """Return a row, or None for what does not fit."""
     try:
         t_us, can_id = int(cells[columns.time]), int(cells[columns.can_id], 16)
         bus = 0 if columns.bus is None else int(cells[columns.bus])
@@ -121,7 +117,8 @@ def _read_row(cells: list[str], columns: _Columns) -> Row | None:
         return None
     if length != len(data) or length not in FD_LENGTHS or direction not in ("", "rx", "tx"):
         return None
-    return t_us, can_id, is_ext, bus, data
+    flags = EXT * is_ext | FD * (length > 8)
+    return FrameRow(t_us, can_id, flags, bus, length, data)
 
 
 def _data_of(cells: list[str]) -> bytes:
@@ -131,18 +128,3 @@ def _data_of(cells: list[str]) -> bytes:
     if any(len(cell.removeprefix("0x")) > 2 for cell in cells):
         raise ValueError
     return bytes(int(cell, 16) for cell in cells)
-
-
-def _table(rows: list[Row]) -> FrameTable:
-    lengths = np.array([len(r[4]) for r in rows], np.uint8)
-    width = 64 if lengths.max() > 8 else 8
-    frames = np.zeros(len(rows), FRAME_FD if width == 64 else FRAME)
-    frames["t_us"] = [r[0] for r in rows]
-    frames["can_id"] = [r[1] for r in rows]
-    frames["flags"] = [EXT * r[2] | FD * (len(r[4]) > 8) for r in rows]
-    frames["bus"] = [r[3] for r in rows]
-    frames["n_bytes"] = lengths
-    frames["dlc"] = np.searchsorted(FD_LENGTHS, lengths)
-    data = b"".join(r[4].ljust(width, b"\0") for r in rows)
-    frames["data"] = np.frombuffer(data, np.uint8).reshape(-1, width)
-    return frames

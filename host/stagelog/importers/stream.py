@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -119,6 +119,31 @@ def _moved(table: FrameTable, room: int, dtype: np.dtype[Any]) -> FrameTable:
     larger = np.empty(room, dtype)
     copy_frames(larger[: len(table)], table)
     return larger
+
+
+class FrameRow(NamedTuple):
+    """One frame as a reader of rows finds it; `length` is that of the frame, in bytes."""
+
+    t_us: int
+    can_id: int
+    flags: int
+    bus: int
+    length: int
+    data: bytes
+
+
+def table_of(rows: list[FrameRow]) -> FrameTable:
+    """Return rows as a frame table, FRAME_FD if one has more than 8 bytes."""
+    lengths = np.array([len(row.data) for row in rows], np.uint8)
+    width = 64 if lengths.max() > 8 else 8
+    frames = np.zeros(len(rows), FRAME_FD if width == 64 else FRAME)
+    for name in ("t_us", "can_id", "flags", "bus"):
+        frames[name] = [getattr(row, name) for row in rows]
+    frames["dlc"] = np.searchsorted(FD_LENGTHS, [row.length for row in rows])
+    frames["n_bytes"] = lengths
+    data = b"".join(row.data.ljust(width, b"\0") for row in rows)
+    frames["data"] = np.frombuffer(data, np.uint8).reshape(-1, width)
+    return frames
 
 
 def join_frames(tables: Iterable[FrameTable]) -> FrameTable:

@@ -190,11 +190,6 @@ class Stage:
         t_us = t_us[good]
         return Series(name, unit, t_us, values, int(len(good) - good.sum()))
 
-    def find_all(self, names):
-        """Return the Series of those signals that the log holds."""
-        found = (self.find(name) for name in names)
-        return [series for series in found if series is not None]
-
     @cached_property
     def grid_us(self):
         """Times every 50 ms from the start to the end, int64[n]."""

@@ -1,7 +1,7 @@
 """The detectors as one source for Cython, made from the firmware's files.
 
 Constants and the places of named values are inserted as for the board (flash.shrink), and the
-types that `types` finds are written to names and attributes. Nothing else changes: divisions,
+types that `inference` finds are written to names and attributes. Nothing else changes: divisions,
 shifts and indices stay Python's, and a number beyond 64 bits is an OverflowError.
 """
 

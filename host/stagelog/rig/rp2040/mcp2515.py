@@ -25,7 +25,6 @@ from stagelog.rig.rp2040.tape_player import TapePlayer
 WAITING, DELIVERED, LOST, FILTERED, INACTIVE, FORGOTTEN = range(6)
 
 _OSCILLATOR_RESET_clk = 128
-_MAX_SPI_Hz = 10_000_000
 # From chip select to the rise of INT, RX0BF and RX1BF. DS20001801H has no figure (table 13-6, the
 # AC figures of SPI, ends at SO); 2 us, 32 clocks of a crystal of 16 MHz, is taken as the longest.
 MAX_RELEASE_ns = 2_000
