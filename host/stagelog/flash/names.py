@@ -1,10 +1,10 @@
 """Short names for a board's modules: each name of ours is kept in the board's memory as text.
 
-Every name that our sources define gets one short name, the same everywhere; names that are never
-in one scope share one. So `Store.fault` and `Alarms.level` may both be `c`. Names of MicroPython
-and of its objects stay, as do those of modules and what `KEPT` lists. Works by names alone:
-sources that look names up by text, or set attributes that the class does not name, break. A
-traceback from a board shows short names; `readable` sources (`build_app`) show ours.
+Every name that our sources define gets one short name, the same everywhere. Two names that are
+never in one scope may get the same: `Store.fault` and `Alarms.level` may both be `c`. Names of
+MicroPython and of its objects stay, as do those of modules and what `KEPT` lists. Sources that
+look names up by their text would break; `rules` refuses them. A traceback from a board shows the
+short names; firmware that `build_app` made with `readable` shows ours.
 """
 
 import ast
@@ -14,6 +14,7 @@ import itertools
 import keyword
 import string
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 
 # Names on the objects of MicroPython's modules that our classes or parameters use, too.
 _FOREIGN = """
@@ -43,36 +44,36 @@ KEPT = frozenset(
 )
 
 
-def shorten(trees):
+def shorten(trees: dict[str, ast.Module]) -> None:
     """Rename in place what {module name: ast.Module} define."""
-    trees = list(trees.items())
-    modules = {part for name, _ in trees for part in name.split(".")}
-    own = set().union(*(_defined(tree) for _, tree in trees)) - KEPT - modules
-    own -= set().union(*(_foreign(tree, modules) for _, tree in trees))
-    own -= {name for _, tree in trees for name in _constants(tree)}  # the compiler folds these
+    modules = {part for name in trees for part in name.split(".")}
+    all_trees = list(trees.values())
+    own = {name for tree in all_trees for name in _defined(tree)} - KEPT - modules
+    own -= {name for tree in all_trees for name in _foreign(tree, modules)}
+    own -= {name for tree in all_trees for name in _constants(tree)}  # the compiler folds these
     own = {name for name in own if not name.startswith("__")}
-    meets = defaultdict(set)
-    for group in _namespaces(trees):
+    meets: defaultdict[str, set[str]] = defaultdict(set)  # names that share a scope with a name
+    for group in _namespaces(all_trees):
         group = group & own
         for name in group:
             meets[name] |= group
-    n_uses = Counter(name for _, tree in trees for name in _all_names(tree))
+    n_uses = Counter(name for tree in all_trees for name in _all_names(tree))
     taken = set(n_uses) - own | set(keyword.kwlist)
-    given = {}
+    given: dict[str, str] = {}
     for name in sorted(own, key=lambda name: (-n_uses[name], name)):
         used = {given[other] for other in meets[name] if other in given}
         given[name] = next(short for short in _shorts() if short not in used | taken)
-    for _, tree in trees:
+    for tree in all_trees:
         _rename(tree, given)
 
 
-def _shorts():
+def _shorts() -> Iterator[str]:
     yield from _FIRST
     pairs = ("".join(pair) for pair in itertools.product(_FIRST, _FIRST + string.digits))
     yield from (pair for pair in pairs if not keyword.iskeyword(pair))
 
 
-def _defined(tree):
+def _defined(tree: ast.Module) -> set[str]:
     """Return the names that a module defines anywhere: functions, classes, parameters, variables
     and attributes.
     """
@@ -91,21 +92,22 @@ def _defined(tree):
     return found
 
 
-def _constants(tree):
+def _constants(tree: ast.Module) -> Iterator[str]:
     """Yield the NAME of each NAME = const(...) of a module."""
     for node in tree.body:
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
             if isinstance(node.value.func, ast.Name) and node.value.func.id == "const":
-                yield from (target.id for target in node.targets)
+                yield from (each.id for each in node.targets if isinstance(each, ast.Name))
 
 
-def _foreign(tree, modules):
+def _foreign(tree: ast.Module, modules: set[str]) -> set[str]:
     """Return the names that a module takes from modules that are not ours."""
-    found, foreign = set(), set()
+    found: set[str] = set()
+    foreign: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             foreign.update(alias.name for alias in node.names if alias.name not in modules)
-        elif isinstance(node, ast.ImportFrom) and node.module.split(".")[0] not in modules:
+        elif isinstance(node, ast.ImportFrom) and _first_part(node.module) not in modules:
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.FunctionDef) and "asm_thumb" in map(_last, node.decorator_list):
             found.update(_names(node))  # registers, labels, instructions
@@ -116,19 +118,24 @@ def _foreign(tree, modules):
     return found | foreign
 
 
-def _last(node):
+def _first_part(module: str | None) -> str:
+    return (module or "").partition(".")[0]
+
+
+def _last(node: object) -> str | None:
     """Return the name that an expression ends with, as far as it is one."""
     node = getattr(node, "func", node)
     return getattr(node, "attr", getattr(node, "id", None))
 
 
-def _namespaces(trees):
+def _namespaces(trees: list[ast.Module]) -> Iterator[set[str]]:
     """Yield sets of names that must stay apart: of a class with its bases, of a module, of a
     function with all in it.
     """
-    classes, bases = defaultdict(set), {}
-    loose = set()
-    for _, tree in trees:
+    classes: defaultdict[str, set[str]] = defaultdict(set)
+    bases: dict[str, list[str]] = {}
+    loose: set[str] = set()  # attributes that are set on something else than self
+    for tree in trees:
         yield {name for node in tree.body for name in _bound(node)}
         for node in ast.walk(tree):
             if isinstance(node, ast.ClassDef):
@@ -145,15 +152,15 @@ def _namespaces(trees):
         yield members | loose
 
 
-def _bound(node):
-    """Return what a statement of a module binds, in whatever it contains but functions."""
+def _bound(node: ast.stmt) -> set[str]:
+    """Return the names that a statement of a module binds or uses, those inside functions not."""
     if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
         return {node.name}
     found = {alias.asname or alias.name for alias in getattr(node, "names", ()) if alias}
     return found | {child.id for child in ast.walk(node) if isinstance(child, ast.Name)}
 
 
-def _members(node):
+def _members(node: ast.ClassDef) -> set[str]:
     """Return the names of a class and of its instances."""
     found = {name for child in node.body for name in _bound(child)}
     for child in ast.walk(node):
@@ -163,7 +170,7 @@ def _members(node):
     return found
 
 
-def _names(function):
+def _names(function: ast.AST) -> Iterator[str]:
     """Yield the names of variables in a function and the functions in it."""
     for node in ast.walk(function):
         if isinstance(node, ast.Name):
@@ -176,7 +183,7 @@ def _names(function):
             yield node.name
 
 
-def _all_names(tree):
+def _all_names(tree: ast.Module) -> Iterator[str]:
     for node in ast.walk(tree):
         for field in ("id", "attr", "arg", "name", "asname"):
             name = getattr(node, field, None)
@@ -184,7 +191,7 @@ def _all_names(tree):
                 yield name
 
 
-def _rename(tree, given):
+def _rename(tree: ast.Module, given: dict[str, str]) -> None:
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module == "__future__":
             continue

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Protocol
 
 from stagelog.errors import DeviceError
 from stagelog.extras import need
@@ -16,33 +17,49 @@ from stagelog.extras import need
 _TIMEOUT_S = 120
 
 
-class Remote:
-    """One board on one port. Every call is a whole run of mpremote."""
+class Board(Protocol):
+    """A board at its MicroPython prompt. `Remote` is one; tests bring their own."""
 
-    def __init__(self, port):
+    def exec(self, code: str) -> str:
+        """Run code on the board; return what it prints."""
+
+    def put(self, content: bytes, path: str) -> None:
+        """Write a file on the board. Not atomic: write beside the old one, then rename."""
+
+    def stop(self) -> None:
+        """Stop the running program, clear all variables, and stay at the prompt."""
+
+    def reset(self) -> None:
+        """Restart the board, which starts main.py."""
+
+
+class Remote:
+    """A Board on a serial port. Every call is a whole run of mpremote."""
+
+    def __init__(self, port: str) -> None:
         need("mpremote", "flash")
         self.port = str(port)
 
-    def exec(self, code):
+    def exec(self, code: str) -> str:
         """Run code on the board; return what it prints."""
         return self._run("resume", "exec", code)
 
-    def put(self, content, path):
-        """Write a file on the board. Not atomic: write beside the old one, then rename."""
+    def put(self, content: bytes, path: str) -> None:
+        """Copy a file onto the board."""
         with tempfile.TemporaryDirectory() as folder:
             local = Path(folder, "content")
             local.write_bytes(content)
             self._run("resume", "fs", "cp", str(local), f":{path}")
 
-    def stop(self):
-        """End what runs, forget all variables, and stay at the prompt: main.py is not started."""
+    def stop(self) -> None:
+        """Reset MicroPython, not the chip: mpremote keeps main.py from starting."""
         self._run("soft-reset")
 
-    def reset(self):
-        """Restart the board, main.py included."""
+    def reset(self) -> None:
+        """Reset the chip."""
         self._run("resume", "exec", "--no-follow", "import machine; machine.reset()")
 
-    def _run(self, *args):
+    def _run(self, *args: str) -> str:
         command = [sys.executable, "-m", "mpremote", "connect", self.port, *args]
         try:
             done = subprocess.run(

@@ -20,9 +20,10 @@ HASH = "contract_hash"
 _NAMED = "named"
 _ENTRY = "run"  # what is called from outside
 _STRUCT_CODE = re.compile(r"\d*[a-zA-Z]")
+Constant = int | str | bytes
 
 
-def shrink(sources, readable=True):
+def shrink(sources: dict[str, str], readable: bool = True) -> dict[str, str]:
     """Return {module name: source} with the same behaviour and fewer names.
 
     sources   {module name: source} of all that goes onto the board
@@ -31,7 +32,7 @@ def shrink(sources, readable=True):
     trees = fold(sources)
     for tree in trees.values():
         _drop_const(tree)
-        _Untold().visit(tree)
+        _NameAndCode().visit(tree)
     while _drop_unused(trees):
         pass
     if not readable:
@@ -39,7 +40,7 @@ def shrink(sources, readable=True):
     return {name: ast.unparse(ast.fix_missing_locations(tree)) for name, tree in trees.items()}
 
 
-def fold(sources, private=False):
+def fold(sources: dict[str, str], private: bool = False) -> dict[str, ast.Module]:
     """Return {module name: tree} of sources in which constants and indices are inserted.
 
     private   also those that a module marks `_NAME = const(...)`, which a board's compiler inserts
@@ -47,7 +48,7 @@ def fold(sources, private=False):
     trees = {name: ast.parse(source) for name, source in sources.items()}
     check_rules(trees)
     values = {name: _constants(name, tree, private) for name, tree in trees.items()}
-    rows = _places_of_rows()
+    rows = _row_indices()
     for name, tree in trees.items():
         if name == "slog.messages":
             _put_hash(tree)
@@ -55,7 +56,7 @@ def fold(sources, private=False):
     return trees
 
 
-def _constants(name, tree, private):
+def _constants(name: str, tree: ast.Module, private: bool) -> dict[str, Constant]:
     """Return {name: value} of what a module assigns once, as the module itself computes it."""
     assigned = [
         target.id
@@ -72,30 +73,39 @@ def _constants(name, tree, private):
     import_firmware()
     module = importlib.import_module(name)
     found = {name: getattr(module, name, None) for name in names}
-    return {name: value for name, value in found.items() if type(value) in (int, str, bytes)}
+    return {
+        name: value
+        for name, value in found.items()
+        if isinstance(value, Constant) and not isinstance(value, bool)
+    }
 
 
-def _is_private_const(node):
+def _is_private_const(node: ast.Assign) -> bool:
     """Return whether the compiler folds an assignment by itself: _NAME = const(...)."""
-    return _is_call_of(node.value, "const") and node.targets[0].id.startswith("_")
+    return _is_call_of(node.value, "const") and _id_of(node.targets[0]).startswith("_")
 
 
-def _is_const(tree, name):
+def _is_const(tree: ast.Module, name: str) -> bool:
     return any(
         isinstance(node, ast.Assign)
         and _is_call_of(node.value, "const")
-        and node.targets[0].id == name
+        and _id_of(node.targets[0]) == name
         for node in tree.body
     )
 
 
-def _is_call_of(node, name):
-    return isinstance(node, ast.Call) and getattr(node.func, "id", None) == name
+def _id_of(node: ast.expr) -> str:
+    """Return the name that an expression is, "" if it is another one."""
+    return node.id if isinstance(node, ast.Name) else ""
 
 
-def _places_of_rows():
+def _is_call_of(node: ast.expr, name: str) -> bool:
+    return isinstance(node, ast.Call) and _id_of(node.func) == name
+
+
+def _row_indices() -> dict[str, int | None]:
     """Return {name: index} of the named values of a signal table; None for a name of two."""
-    found = {}
+    found: dict[str, int | None] = {}
     for table, names in vars(signal_table).items():
         if table.endswith("_ROWS") and isinstance(names, tuple):
             for index, name in enumerate(names):
@@ -103,7 +113,7 @@ def _places_of_rows():
     return found
 
 
-def _put_hash(tree):
+def _put_hash(tree: ast.Module) -> None:
     from slog.messages import contract_hash
 
     for node in tree.body:
@@ -114,39 +124,47 @@ def _put_hash(tree):
 class _Folder(ast.NodeTransformer):
     """Replaces constants by their values, and names of rows by their indices."""
 
-    def __init__(self, name, tree, values, rows):
+    def __init__(
+        self,
+        name: str,
+        tree: ast.Module,
+        values: dict[str, dict[str, Constant]],
+        rows: dict[str, int | None],
+    ) -> None:
         self.rows = rows
         self.own = values[name]
         self.known = {key: value for key, value in self.own.items() if type(value) is int}
         self.aliases = {}
         for node in ast.walk(tree):
             if isinstance(node, ast.ImportFrom):
+                of_module = values.get(node.module or "", {})
                 for alias in node.names:
                     known_as = alias.asname or alias.name
-                    if type(values.get(node.module, {}).get(alias.name)) is int:
-                        self.known[known_as] = values[node.module][alias.name]
+                    value = of_module.get(alias.name)
+                    if type(value) is int:
+                        self.known[known_as] = value
                     elif f"{node.module}.{alias.name}" in values:
                         self.aliases[known_as] = values[f"{node.module}.{alias.name}"]
 
-    def visit_Name(self, node):
+    def visit_Name(self, node: ast.Name) -> ast.expr:
         if isinstance(node.ctx, ast.Load) and node.id in self.known:
             return ast.Constant(self.known[node.id])
         return node
 
-    def visit_Attribute(self, node):
+    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
         if isinstance(node.value, ast.Name):
             value = self.aliases.get(node.value.id, {}).get(node.attr)
             if type(value) is int:
                 return ast.Constant(value)
         return self.generic_visit(node)
 
-    def visit_ImportFrom(self, node):
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.stmt | None:
         node.names = [
             alias for alias in node.names if (alias.asname or alias.name) not in self.known
         ]
         return node if node.names else None
 
-    def visit_Assign(self, node):
+    def visit_Assign(self, node: ast.Assign) -> ast.AST | None:
         targets = getattr(node.targets[0], "elts", node.targets)
         names = [target.id for target in targets if isinstance(target, ast.Name)]
         if names and len(names) == len(targets) and all(name in self.known for name in names):
@@ -155,26 +173,28 @@ class _Folder(ast.NodeTransformer):
             node.value = ast.Constant(self.own[names[0]])
         return self.generic_visit(node)
 
-    def visit_Subscript(self, node):
-        node = self.generic_visit(node)
-        is_rows = (getattr(node.value, "attr", None) or getattr(node.value, "id", "")).endswith(
-            "rows"
-        )
-        if is_rows and isinstance(node.slice, ast.Constant) and node.slice.value in self.rows:
+    def visit_Subscript(self, node: ast.Subscript) -> ast.expr:
+        self.generic_visit(node)
+        name = getattr(node.value, "attr", None) or _id_of(node.value)
+        if (
+            name.endswith("rows")
+            and isinstance(node.slice, ast.Constant)
+            and node.slice.value in self.rows
+        ):
             index = self.rows[node.slice.value]
             if index is None:
                 raise ValueError(f"two values of a signal table are named '{node.slice.value}'")
             node.slice = ast.Constant(index)
         return node
 
-    def visit_Call(self, node):
-        node = self.generic_visit(node)
+    def visit_Call(self, node: ast.Call) -> ast.expr:
+        self.generic_visit(node)
         if getattr(node.func, "attr", None) == _NAMED:
             return node.args[0]
         return node
 
 
-def _used_names(trees):
+def _used_names(trees: dict[str, ast.Module]) -> tuple[dict[str, set[str]], set[str]]:
     """Return {module name: what it or another module uses of it}, and all attributes used."""
     used = {name: {_ENTRY} for name in trees}
     attributes = set(KEPT)
@@ -183,7 +203,7 @@ def _used_names(trees):
         for node in ast.walk(tree):
             if isinstance(node, ast.ImportFrom):
                 for alias in node.names:
-                    used.get(node.module, set()).add(alias.name)
+                    used.get(node.module or "", set()).add(alias.name)
                     aliases[alias.asname or alias.name] = f"{node.module}.{alias.name}"
         for node in ast.walk(tree):
             if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
@@ -195,7 +215,7 @@ def _used_names(trees):
     return used, attributes
 
 
-def _drop_unused(trees):
+def _drop_unused(trees: dict[str, ast.Module]) -> bool:
     """Remove unused code from modules and their classes; return whether there was any."""
     used, attributes = _used_names(trees)
     changed = False
@@ -214,7 +234,7 @@ def _drop_unused(trees):
     return changed
 
 
-def _drop_const(tree):
+def _drop_const(tree: ast.Module) -> None:
     """Remove the import of `const`: the compiler knows the word and folds what it marks."""
     for node in tree.body:
         if isinstance(node, ast.ImportFrom):
@@ -227,14 +247,14 @@ def _drop_const(tree):
     ]
 
 
-def _drop_from(holder, used):
+def _drop_from(holder: ast.Module | ast.ClassDef, used: set[str]) -> bool:
     kept = [node for node in holder.body if not _names_of(node) or _names_of(node) & used]
     changed = len(kept) < len(holder.body)
     holder.body = kept
     return changed
 
 
-def _names_of(node):
+def _names_of(node: ast.stmt) -> set[str]:
     """Return what a statement defines, empty if it does more than that."""
     if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
         return set() if node.name.startswith("__") else {node.name}
@@ -243,11 +263,12 @@ def _names_of(node):
     return set()
 
 
-class _Untold(ast.NodeTransformer):
-    """Cuts unit and description from the rows of tables."""
+class _NameAndCode(ast.NodeTransformer):
+    """Cuts unit and description from the rows of tables: (name, struct code) stay."""
 
-    def visit_Tuple(self, node):
-        texts = [isinstance(item, ast.Constant) and type(item.value) is str for item in node.elts]
-        if len(texts) == 4 and all(texts) and _STRUCT_CODE.fullmatch(node.elts[1].value):
+    def visit_Tuple(self, node: ast.Tuple) -> ast.AST:
+        items = [item.value for item in node.elts if isinstance(item, ast.Constant)]
+        texts = [item for item in items if isinstance(item, str)]
+        if len(node.elts) == len(texts) == 4 and _STRUCT_CODE.fullmatch(texts[1]):
             del node.elts[2:]
         return self.generic_visit(node)
