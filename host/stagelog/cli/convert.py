@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from stagelog.cli._common import json_option, print_json, size_text
+from stagelog.cli._dbc import as_protocol, j1939_option, missing_lines, missing_rows
 from stagelog.cli._logs import check_buses, judge_stream, on_buses
 from stagelog.cli._progress import frames_bar
 from stagelog.errors import InputError, UsageError
@@ -41,9 +42,10 @@ _NAMES = (
 @click.option("--to", "kind", type=click.Choice(TEXT_KINDS), help="Format of text if OUT is -.")
 @click.option("--bus", "buses", type=int, multiple=True, help="Only this bus; may be repeated.")
 @click.option("--session", help="Only the session whose name starts so.")
+@j1939_option
 @click.option("--force", is_flag=True, help="Replace an existing file.")
 @json_option
-def command(log, out, dbc, signals, rate_Hz, kind, buses, session, force, as_json):
+def command(log, out, dbc, signals, rate_Hz, kind, buses, session, j1939, force, as_json):
     """Convert LOG to OUT: frames to .log (candump), .blf, .asc, .trc, .mf4, .slog; with --dbc
     signals to .mf4, .mcap, .ld (MoTeC), .csv.
 
@@ -60,7 +62,7 @@ def command(log, out, dbc, signals, rate_Hz, kind, buses, session, force, as_jso
 
     to_stdout = out == STDOUT
     suffix = _suffix(out, kind, dbc)
-    _check(suffix, dbc, signals, rate_Hz)
+    _check(suffix, dbc, signals, rate_Hz, j1939)
     if to_stdout and as_json:
         raise UsageError("--json with - as OUT", "name a file, or leave --json out")
     path = one_log(log)
@@ -72,7 +74,7 @@ def command(log, out, dbc, signals, rate_Hz, kind, buses, session, force, as_jso
     with _bar(stream, "convert"), tempfile.TemporaryDirectory(prefix="stagelog-") as folder:
         target = Path(folder) / f"stdout{suffix}" if to_stdout else out
         if dbc:
-            plan = _plan(dbc, signals, buses)
+            plan = _plan(dbc, signals, buses, j1939, open_stream)
             first = open_stream()
             with _bar(first, "look for buses and sources"):
                 origins = find_origins(iter_decode(first, plan, "raw"))
@@ -126,13 +128,15 @@ def _copy_to_stdout(path):
     sys.stdout.buffer.flush()
 
 
-def _check(suffix, dbc, signals, rate_Hz):
+def _check(suffix, dbc, signals, rate_Hz, j1939):
     if suffix not in (SIGNAL_KINDS if dbc else FRAME_KINDS):
         raise UsageError(
             f'"{suffix}" is not a format that convert writes', f"end OUT with one of {_NAMES}"
         )
     if signals and not dbc:
         raise UsageError("--signal without --dbc", "add --dbc")
+    if j1939 is not None and not dbc:
+        raise UsageError("--j1939 without --dbc", "add --dbc")
     if rate_Hz and suffix != ".csv":
         raise UsageError(f"--rate-Hz for {suffix}", "leave it out")
 
@@ -168,27 +172,31 @@ def _frame_sink(kind, out, stream, force):
     return open_frame_sink(out, kind, stream.ifaces, overwrite=force)
 
 
-def _plan(dbc, signals, buses):
+def _plan(dbc, signals, buses, j1939, open_stream):
     from stagelog.dbc import load_database
     from stagelog.decode import compile_plan
 
-    return compile_plan(load_database(dbc), list(signals) or None, list(buses) or None)
+    database = as_protocol(load_database(dbc), j1939, open_stream)
+    return compile_plan(database, list(signals) or None, list(buses) or None)
 
 
 def _signals(stream, plan, names, make_sink):
     from stagelog.decode import iter_decode, split, split_plan
+    from stagelog.decode.missing import add_counts
 
     counts = {"n_frames": 0, "n_decoded": 0, "n_values": 0}
+    missing = {}
     with make_sink(split_plan(plan, names)) as sink:
         for decoded in iter_decode(stream, plan, sink.mode):
             sink.write(split(decoded, names))
             for name in counts:
                 counts[name] += getattr(decoded, name)
+            add_counts(missing, decoded.missing)
         if not counts["n_decoded"]:
             raise InputError(
                 f"{stream.path} holds no frame that the DBC describes", "see 'stagelog dbc check'"
             )
-    return sink, counts
+    return sink, counts | {"missing": missing_rows(missing)}
 
 
 def _signal_sink(suffix, out, plan, rate_Hz, force):
@@ -214,6 +222,8 @@ def _print(facts):
     echo(f"{facts['n_frames']:,} frames read{values}")
     for warning in facts.get("warnings", ()):
         click.echo(f"warning: {warning}", err=True)
+    for line in missing_lines(facts.get("missing", [])):
+        echo(f"  {line}")
     if facts.get("shift_us"):
         echo(f"all times moved by {facts['shift_us'] / 1e6} s: the log begins before zero")
     if facts["n_left_out"]:

@@ -3,6 +3,7 @@
 import click
 
 from stagelog.cli._common import json_option, print_json, print_table
+from stagelog.cli._dbc import as_protocol, j1939_option, missing_lines, missing_rows
 from stagelog.cli._logs import check_buses, on_buses
 from stagelog.errors import UsageError
 
@@ -18,8 +19,9 @@ def command():
     "--log", type=click.Path(readable=False), help="Also compare with this log, of any kind."
 )
 @click.option("--bus", "buses", type=int, multiple=True, help="Only this bus; may be repeated.")
+@j1939_option
 @json_option
-def check(file, log, buses, as_json):
+def check(file, log, buses, j1939, as_json):
     """List the defects of FILE, each with its line and what was done about it.
 
     --bus compares with the frames of that bus of the log only. Exit code 1 if there are any
@@ -28,16 +30,19 @@ def check(file, log, buses, as_json):
     from stagelog.dbc import load_database
     from stagelog.decode.doctor import check_database, check_log
 
-    if buses and not log:
-        raise UsageError("--bus without --log", "add --log")
+    for given, option in ((buses, "--bus"), (j1939 is not None, "--j1939")):
+        if given and not log:
+            raise UsageError(f"{option} without --log", "add --log")
     database = load_database(file)
     facts = check_database(database)
     if log:
         from stagelog.importers import stream_frames
 
         check_buses(log, buses, stream_frames(log) if buses else ())
+        database = as_protocol(database, j1939, lambda: on_buses(stream_frames(log), buses))
         stream = stream_frames(log)
         facts["log"] = {"path": str(log), **check_log(database, on_buses(stream, buses))}
+        facts["log"]["missing"] = missing_rows(facts["log"]["missing"])
         facts["log"]["damages"] = [str(damage) for damage in stream.diagnostics.damages]
     if as_json:
         print_json("stagelog.dbc.check/1", facts)
@@ -143,6 +148,8 @@ def _print_log(facts):
         click.echo(
             f"  {row['signal']} has {row['n_values']:,} values that its table does not name"
         )
+    for line in missing_lines(facts["missing"]):
+        click.echo(f"  {line}")
     for row in facts["stuck"]:
         click.echo(
             f"  {row['signal']} is {row['value']:g} all the time, {row['n_values']:,} times"

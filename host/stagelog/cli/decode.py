@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from stagelog.cli._common import json_option, print_json
+from stagelog.cli._dbc import as_protocol, j1939_option, missing_lines, missing_rows
 from stagelog.cli._logs import check_buses
 from stagelog.cli._progress import frames_bar
 from stagelog.errors import UsageError
@@ -37,14 +38,16 @@ if TYPE_CHECKING:
 @click.option("--raw", is_flag=True, help="Parquet with raw integers, a third of the size.")
 @click.option("--signal", "signals", multiple=True, help="Only this signal; may be repeated.")
 @click.option("--bus", "buses", type=int, multiple=True, help="Only this bus; may be repeated.")
+@j1939_option
 @click.option("--force", is_flag=True, help="Replace existing files.")
 @json_option
-def command(log, dbc, out, as_csv, rate_Hz, raw, signals, buses, force, as_json):
+def command(log, dbc, out, as_csv, rate_Hz, raw, signals, buses, j1939, force, as_json):
     """Decode LOG: one file per message with t_us, bus, J1939 source and physical values.
 
     LOG is a session file, a card, its image, a folder of the archive, or a log of another kind
     (candump, BLF, ASC, TRC, MF4). Several sessions get a folder each, and so do the buses if each
-    has a DBC of its own. Exit 1 if the log is not complete, or if nothing in it could be decoded.
+    has a DBC of its own. What a frame of J1939 or NMEA 2000 calls "not available" or "error" is no
+    value, and is counted. Exit 1 if the log is not complete, or if nothing in it could be decoded.
     """
     if raw and as_csv:
         raise UsageError("--raw with --csv", "CSV has physical values; leave one of them out")
@@ -55,9 +58,10 @@ def command(log, dbc, out, as_csv, rate_Hz, raw, signals, buses, force, as_json)
         )
     from stagelog.decode import split_plan
 
-    choices = _choices(dbc, list(signals) or None, list(buses) or None)
+    databases = _databases(dbc, signals, buses)
     recordings, empty = _recordings(log)
     check_buses(log, buses, (frames for each in recordings for frames in each.ahead()))
+    choices = _choices(databases, signals, buses, j1939, recordings)
     reports, bad = [], max((verdict.exit_code for verdict in empty), default=0)
     for recording in recordings:
         base = Path(out) / recording.name if len(recordings) > 1 else Path(out)
@@ -95,26 +99,36 @@ class _Choice(NamedTuple):
     folder: str
 
 
-def _choices(dbc, signals, buses):
-    """Return the [_Choice] that --dbc names: FILE, or once or more BUS=FILE."""
+def _databases(dbc, signals, buses):
+    """Return {bus, or None for all: Database} that --dbc names: FILE, or once or more BUS=FILE."""
     from stagelog.dbc import load_database
-    from stagelog.decode import compile_plan
 
     found = [re.fullmatch(r"(?:can|bus)?(\d{1,3})=(.+)", text) for text in dbc]
     if not any(found):
         if len(dbc) > 1:
             raise UsageError("several --dbc", "say for which bus each is: --dbc can0=a.dbc")
-        database = load_database(dbc[0])
-        return [_Choice(database, compile_plan(database, signals, buses), None, "")]
+        return {None: load_database(dbc[0])}
     numbers = [int(match[1]) for match in found if match]
     if not all(found) or len(set(numbers)) < len(numbers):
         raise UsageError("--dbc with and without a bus, or a bus twice", "give each bus one DBC")
     if buses or signals:
         raise UsageError("--bus or --signal with a DBC for each bus", "decode one bus at a time")
+    return {int(match[1]): load_database(match[2]) for match in found}
+
+
+def _choices(databases, signals, buses, j1939, recordings):
+    """Return the [_Choice] of databases by bus."""
+    from stagelog.decode import compile_plan
+
+    def tables():
+        return (frames for each in recordings for frames in each.ahead())
+
     choices = []
-    for match, bus in zip(found, numbers, strict=True):
-        database = load_database(match[2])
-        choices.append(_Choice(database, compile_plan(database, None, [bus]), bus, f"bus{bus}"))
+    for bus, database in databases.items():
+        database = as_protocol(database, j1939, tables)
+        own = list(buses) or None if bus is None else [bus]
+        plan = compile_plan(database, list(signals) or None, own)
+        choices.append(_Choice(database, plan, bus, "" if bus is None else f"bus{bus}"))
     return choices
 
 
@@ -218,8 +232,9 @@ def _sink(folder, plan, database, metadata, as_csv, rate_Hz, raw, force):
 
 def _decode(tables, plan, sink, names):
     from stagelog.decode import Origins, iter_decode, split
+    from stagelog.decode.missing import add_counts
 
-    origins = Origins()
+    origins, missing = Origins(), {}
     counts = dict.fromkeys(("n_frames", "n_decoded", "n_unknown", "n_short", "n_values"), 0)
     unknown = {}
     with sink:
@@ -227,6 +242,7 @@ def _decode(tables, plan, sink, names):
             sink.write(split(decoded, names))
             for name in counts:
                 counts[name] += getattr(decoded, name)
+            add_counts(missing, decoded.missing)
             for key, n in decoded.unknown.items():
                 unknown[key] = unknown.get(key, 0) + n
     most = sorted(unknown.items(), key=lambda item: -item[1])[:20]
@@ -236,6 +252,7 @@ def _decode(tables, plan, sink, names):
             {"can_id": f"{can_id:08X}" if is_ext else f"{can_id:03X}", "n_frames": n}
             for (can_id, is_ext), n in most
         ],
+        "missing": missing_rows(missing),
         "warnings": origins.warnings(
             "written apart, as in Engine@bus1" if names else "the column bus says which",
             "written apart, as in EEC1@sa03" if names else "the column source says which",
@@ -261,6 +278,8 @@ def _print(report, is_choice):
         click.echo(f"  {report['n_unknown']:,} frames are {why}")
     if report["n_short"]:
         click.echo(f"  {report['n_short']:,} values are missing: their frames were too short")
+    for line in missing_lines(report["missing"]):
+        click.echo(f"  {line}")
     if report["n_damages"]:
         click.echo(f"  {damages_text(report['n_damages'])}; the rest was decoded")
     click.echo(f"  {report['verdict']['text']}")

@@ -5,6 +5,7 @@ import os
 import click
 
 from stagelog.cli._common import json_option, print_json
+from stagelog.cli._dbc import as_protocol, j1939_option
 from stagelog.cli._logs import check_buses, one_log
 from stagelog.errors import InputError, OutputError, UsageError
 
@@ -30,10 +31,11 @@ from stagelog.errors import InputError, OutputError, UsageError
     help="Signals of one strip; may be repeated.",
 )
 @click.option("--bus", "buses", type=int, multiple=True, help="Only this bus; may be repeated.")
+@j1939_option
 @click.option("--title", default="")
 @click.option("--force", is_flag=True, help="Replace an existing picture.")
 @json_option
-def command(log, dbc, out, strips, buses, title, force, as_json):
+def command(log, dbc, out, strips, buses, j1939, title, force, as_json):
     """Draw signals of LOG over time, one strip for each --strip.
 
     A signal that comes on two buses, or from two J1939 sources, is a line for each.
@@ -54,6 +56,7 @@ def command(log, dbc, out, strips, buses, title, force, as_json):
     wanted = [name for strip in names for name in strip]
     frames = load_frames(one_log(log)).frames
     check_buses(log, buses, [frames])
+    database = as_protocol(database, j1939, lambda: [frames])
     decoded = decode(frames, compile_plan(database, wanted, list(buses) or None))
     origins = find_origins([decoded])
     decoded = split(decoded, origins.names())
@@ -82,5 +85,7 @@ def _traces(decoded, name):
         plain, at, origin = table.name.partition("@")
         if signal in table.signals and message in ("", plain):
             unit = table.message.signal(signal).unit or ""
-            found.append(Trace(f"{signal}{at}{origin}", unit, *table.series(signal)))
+            t_us, values = table.series(signal)
+            if len(values):
+                found.append(Trace(f"{signal}{at}{origin}", unit, t_us, values))
     return found

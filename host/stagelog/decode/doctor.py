@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from stagelog.dbc.model import Database, Signal
 from stagelog.decode.engine import decode
+from stagelog.decode.missing import Counts, add_counts
 from stagelog.decode.origins import Origins
 from stagelog.decode.plan import compile_plan
 from stagelog.decode.tables import MessageTable
@@ -82,6 +83,7 @@ class LogCheck:
         self.unknown: dict[tuple[int, bool], int] = {}
         self.messages = {p.message.name: _MessageFacts() for p in self.plan.messages}
         self.signals: dict[tuple[str, str], _SignalFacts] = {}
+        self.missing: Counts = {}
         lengths = [p.message.n_bytes for p in self.plan.messages]
         self.n_bytes_of_code = np.array([*lengths, 0, 0, 0, 0], np.int64)
 
@@ -90,6 +92,7 @@ class LogCheck:
         self.n_frames += len(frames)
         decoded = decode(frames, self.plan)
         self.origins.add(decoded)
+        add_counts(self.missing, decoded.missing)
         for key, n in decoded.unknown.items():
             self.unknown[key] = self.unknown.get(key, 0) + n
         self._feed_lengths(frames)
@@ -149,6 +152,7 @@ class LogCheck:
             "absent_messages": [name for name, f in self.messages.items() if not f.n],
             "lengths": self._lengths(),
             "cycles": self._cycles(),
+            "missing": self.missing,
             "stuck": [],
             "out_of_range": [],
             "without_text": [],

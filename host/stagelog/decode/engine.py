@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from stagelog.dbc.model import Ranges
 from stagelog.decode.assemble import Assembler
+from stagelog.decode.missing import Missing
 from stagelog.decode.plan import Group, MessagePlan, Plan, WordKey
 from stagelog.decode.tables import Decoded, MessageTable
 from stagelog.errors import UsageError
@@ -35,7 +36,8 @@ def decode(
 
     Shapes   frames: FRAME or FRAME_FD, n rows; each message's m rows in the order of the frames.
     Units    phys = raw * scale + offset, in signal.unit; mode "raw" leaves the raw values.
-    Missing  a frame shorter than a signal gives no value for it and counts in `n_short`.
+    Missing  a frame shorter than a signal gives no value for it and counts in `n_short`; raw
+             values of J1939 and NMEA 2000 that mean "not available" or "error" stand in `missing`.
     """
     if not plan.assembles:
         return _decode(frames, plan, mode, with_suspects)
@@ -216,6 +218,7 @@ class _Writer:
         self.parts: list[tuple[list[NDArray[np.intp]], list[list[NDArray[Any]]]]] = [
             ([], [[] for _ in b.groups]) for b in plan.branches
         ]
+        self.special: dict[str, list[Missing]] = {}
         if dtype is None:
             self.blocks = [np.empty((len(g.names), n), g.raw_dtype) for g in plan.groups]
         else:
@@ -246,6 +249,7 @@ class _Writer:
         for group, block in zip(self.plan.groups, self.blocks, strict=True):
             raw = _extract(group, _word(group, payloads, low, high, words))
             self.put(group, raw, block[:, at:end])
+            self._note_special(group, raw, np.arange(at, end))
         if self.plan.branches:
             self._add_branches(payloads, low, high, words, held)
         self.at = end
@@ -281,18 +285,33 @@ class _Writer:
                 dtype = group.raw_dtype if self.dtype is None else self.dtype
                 values = np.empty((len(group.names), len(rows)), dtype)
                 self.put(group, raw, values)
+                self._note_special(group, raw, rows + self.at)
                 parts.append(values)
+
+    def _note_special(self, group: Group, raw: NDArray[Any], rows: NDArray[np.intp]) -> None:
+        """Note which raw values [signals, rows] say that there is no value."""
+        if group.first is None:
+            return
+        is_hit = raw >= group.first
+        for k in np.flatnonzero(is_hit.any(axis=1)).tolist():
+            special, at = group.special[k], np.flatnonzero(is_hit[k])
+            assert special is not None
+            kinds = special.kinds_of(raw[k][at])
+            if kinds.any():
+                found = Missing(rows[at][kinds > 0], kinds[kinds > 0])
+                self.special.setdefault(group.names[k], []).append(found)
 
     def table(self) -> MessageTable:
         """Return the finished MessageTable."""
         table = MessageTable(self.plan.message, self.t_us, self.bus, self.source)
-        if self.plan.rows is not None and self.dtype is not None and not self.has_short:
+        is_dense = not self.has_short and not self.special
+        if self.plan.rows is not None and self.dtype is not None and is_dense:
             rows_of_block = list(self.block)
             chosen = map(rows_of_block.__getitem__, self.plan.rows)
             table.signals = dict(zip(self.plan.columns, chosen, strict=True))
             return table
         for group, block in zip(self.plan.groups, self.blocks, strict=True):
-            if not self.has_short:
+            if is_dense:
                 table.signals.update(zip(group.names, block, strict=True))
                 continue
             for row, (name, need) in enumerate(zip(group.names, group.needs, strict=True)):
@@ -316,7 +335,9 @@ class _Writer:
         rows: NDArray[np.intp] | None,
         values: NDArray[Any],
     ) -> None:
-        """Store a signal, without the rows whose frame was too short for it."""
+        """Store a signal, without the rows whose frame was too short for it or says that there is
+        no value.
+        """
         if self.n_bytes is not None:
             n_bytes = self.n_bytes if rows is None else self.n_bytes[rows]
             good = n_bytes >= need
@@ -325,9 +346,22 @@ class _Writer:
                 table.n_short[name] = n_short
                 rows = np.flatnonzero(good) if rows is None else rows[good]
                 values = values[good]
+        if name in self.special:
+            missing = _joined(self.special[name])
+            held = np.arange(len(self.t_us)) if rows is None else rows
+            is_held = np.isin(missing.rows, held)  # not those that were too short
+            missing = Missing(missing.rows[is_held], missing.kinds[is_held])
+            good = ~np.isin(held, missing.rows)
+            rows, values = held[good], values[good]
+            table.missing[name] = missing
         table.signals[name] = values
         if rows is not None:
             table.rows[name] = rows
+
+
+def _joined(parts: list[Missing]) -> Missing:
+    rows = np.concatenate([part.rows for part in parts])
+    return Missing(rows, np.concatenate([part.kinds for part in parts]))
 
 
 def _word(

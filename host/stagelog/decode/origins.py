@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from stagelog.decode.missing import Missing
 from stagelog.decode.plan import Plan
 from stagelog.decode.tables import Decoded, MessageTable
 
@@ -147,4 +148,9 @@ def _rows(table: MessageTable, rows: NDArray[np.intp], name: str) -> MessageTabl
         is_here = np.isin(present, rows)
         part.signals[signal] = values[is_here]
         part.rows[signal] = np.searchsorted(rows, present[is_here])
+    for signal, missing in table.missing.items():
+        is_here = np.isin(missing.rows, rows)
+        if is_here.any():
+            at = np.searchsorted(rows, missing.rows[is_here])
+            part.missing[signal] = Missing(at, missing.kinds[is_here])
     return part

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from stagelog.dbc.model import Condition, Database, Message, Ranges, Signal, last_byte
 from stagelog.decode.assemble import MOST_BYTES
 from stagelog.decode.lookup import Lookup
+from stagelog.decode.missing import Special, special_of
 from stagelog.errors import UsageError
 
 _FRAME_BYTES = 64
@@ -42,6 +43,8 @@ class Group:
     key           (word, is_motorola, is_split): what the same word can be reused for
     left, right   uint64[n, 1], right of signed groups int64;
     scale, offset  float64[n, 1] or None where all are 1 or 0
+    special       per signal the raw values that are none, or None; `first` int64[n, 1] is the
+                  lowest of them, None if no signal of the group has any
     """
 
     key: WordKey
@@ -54,6 +57,8 @@ class Group:
     right: NDArray[Any]
     scale: NDArray[np.float64] | None
     offset: NDArray[np.float64] | None
+    special: list[Special | None]
+    first: NDArray[np.int64] | None
 
 
 @dataclass(slots=True)
@@ -185,8 +190,8 @@ def _compile_message(message: Message, wanted: set[str], left_out: dict[str, str
     index: dict[Condition, int] = {}
     for condition, members in muxed.items():
         at = _branch(condition, by_name, branches, index)
-        branches[at].groups = _compile_groups(members)
-    groups = _compile_groups(plain)
+        branches[at].groups = _compile_groups(members, message)
+    groups = _compile_groups(plain, message)
     everything = [*groups, *(g for b in branches for g in (*b.groups, b.reader))]
     need = max((n for g in everything for n in g.needs), default=0)
     names = [name for g in groups for name in g.names]
@@ -236,8 +241,11 @@ def _branch(
     return index[condition]
 
 
-def _compile_groups(signals: Iterable[Signal]) -> list[Group]:
-    """Return signals grouped by what has to be done with them; rows are numbered through."""
+def _compile_groups(signals: Iterable[Signal], message: Message | None = None) -> list[Group]:
+    """Return signals grouped by what has to be done with them; rows are numbered through.
+
+    message  whose signals they are; None for selectors, whose every value is one
+    """
     places: dict[tuple[WordKey, str, str], list[Signal]] = {}
     for signal in signals:
         places.setdefault(_place(signal)[:3], []).append(signal)
@@ -247,6 +255,7 @@ def _compile_groups(signals: Iterable[Signal]) -> list[Group]:
         lengths = np.array([s.length for s in members], np.uint64)[:, None]
         scale = np.array([float(s.scale) for s in members])[:, None]
         offset = np.array([float(s.offset) for s in members])[:, None]
+        special = [special_of(message, s) if message else None for s in members]
         groups.append(
             Group(
                 key=key,
@@ -259,10 +268,19 @@ def _compile_groups(signals: Iterable[Signal]) -> list[Group]:
                 right=(np.uint64(64) - lengths).view(np.int64 if kind == "signed" else np.uint64),
                 scale=None if (scale == 1).all() else scale,
                 offset=None if (offset == 0).all() else offset,
+                special=special,
+                first=_first_special(special),
             )
         )
         row += len(members)
     return groups
+
+
+def _first_special(special: list[Special | None]) -> NDArray[np.int64] | None:
+    if not any(special):
+        return None
+    most = np.iinfo(np.int64).max
+    return np.array([each.first if each else most for each in special], np.int64)[:, None]
 
 
 def _place(signal: Signal) -> tuple[WordKey, str, str, int]:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stagelog.dbc.model import Message
+from stagelog.decode.missing import Counts, Missing
 
 
 @dataclass(slots=True)
@@ -15,7 +16,8 @@ class MessageTable:
 
     A signal that is absent from some frames (multiplexed, or frame too short) has fewer values
     than there are rows; `rows[name]` then says which rows they belong to. A signal without an
-    entry in `rows` has one value per row.
+    entry in `rows` has one value per row. `missing` says of J1939 and NMEA 2000 where, and how,
+    the frame itself says that there is no value.
     """
 
     message: Message
@@ -25,6 +27,7 @@ class MessageTable:
     signals: dict[str, NDArray[Any]] = field(default_factory=dict)
     rows: dict[str, NDArray[np.intp]] = field(default_factory=dict)
     n_short: dict[str, int] = field(default_factory=dict)
+    missing: dict[str, Missing] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -102,6 +105,15 @@ class Decoded:
     def n_short(self) -> int:
         """Return the number of signal values missing because their frame was too short."""
         return sum(n for table in self.messages.values() for n in table.n_short.values())
+
+    @property
+    def missing(self) -> Counts:
+        """Return {"Message.Signal": {kind: how often}} of values that frames say are none."""
+        return {
+            f"{table.name}.{name}": each.counts()
+            for table in self.messages.values()
+            for name, each in table.missing.items()
+        }
 
     @property
     def n_values(self) -> int:

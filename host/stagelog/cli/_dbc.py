@@ -1,0 +1,60 @@
+"""What verbs that decode share: the database as the user and the traffic mean it."""
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from stagelog.model import FrameTable
+
+if TYPE_CHECKING:
+    from stagelog.dbc import Database
+
+
+def j1939_option(function: Any) -> Any:
+    """Add --j1939 and --no-j1939 to a command, as the argument `j1939`: True, False or None."""
+    return click.option(
+        "--j1939/--no-j1939",
+        "j1939",
+        default=None,
+        help="Take 29-bit identifiers as J1939 or NMEA 2000, or as they are.  "
+        "[default: by DBC and traffic]",
+    )(function)
+
+
+def as_protocol(
+    database: "Database", j1939: bool | None, tables: Callable[[], Iterable[FrameTable]]
+) -> "Database":
+    """Return a Database with J1939 as the user says, else as the traffic in frame tables does."""
+    from stagelog.decode.protocol import as_j1939, find_protocol, may_be_j1939
+
+    if j1939 is not None:
+        return as_j1939(database, j1939)
+    found = find_protocol(tables()) if may_be_j1939(database) else None
+    if found is None:
+        return database
+    click.echo(
+        f"the traffic is {found.name}: {database.path.name} is read so; --no-j1939 takes its "
+        "identifiers as they are",
+        err=True,
+    )
+    return as_j1939(database)
+
+
+def missing_rows(missing: dict[str, dict[str, int]]) -> list[dict[str, Any]]:
+    """Return counts of values that frames say are none as JSON types."""
+    return [
+        {"signal": name, **{kind.replace(" ", "_"): n for kind, n in counts.items()}}
+        for name, counts in missing.items()
+    ]
+
+
+def missing_lines(rows: list[dict[str, Any]]) -> list[str]:
+    """Return lines for people of missing_rows()."""
+    lines = []
+    for row in rows[:20]:
+        counts = [f"{n:,} {kind.replace('_', ' ')}" for kind, n in row.items() if kind != "signal"]
+        lines.append(f"{row['signal']} has no value: {', '.join(counts)}")
+    if len(rows) > 20:
+        lines.append(f"and {len(rows) - 20} more signals; --json lists all")
+    return lines
