@@ -3,7 +3,8 @@ map.
 
 Owns which peripheral answers at which address, interrupts, clocks, and the kinds of reset.
 rp2040py's core, bus, timer, SPI, DMA and GPIO are not used: the engine has its own. Not modelled:
-the second core, PIO, interpolators, DMA requests of anything but SPI, brown-out. A guest that
+the second core, outputs and interrupts of PIO, interpolators, DMA requests of anything but SPI and
+PIO, brown-out. A guest that
 faults is a GuestFault.
 """
 
@@ -272,6 +273,7 @@ class Chip:
             self.pll_sys.rate_Hz, self.pll_usb.rate_Hz
         )
         shared = self.engine.shared
+        shared.sys = round(FS_PER_US * 1_000_000 / self.clk_sys)
         shared.cycle = round(FS_PER_US * 1_000_000 * self.slow / self.clk_sys)
         shared.peri = round(FS_PER_US * 1_000_000 / self.clk_peri)
 

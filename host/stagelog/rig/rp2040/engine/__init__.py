@@ -13,6 +13,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
+
 from stagelog.rig.runtimes import RuntimeUnavailable, cache_path
 
 FS_PER_US = 1_000_000_000
@@ -30,7 +32,7 @@ class Shared(ctypes.Structure):
 
     _fields_ = (
         *((name, ctypes.c_uint64) for name in ("now", "deadline", "cycle", "peri", "idle")),
-        *((name, ctypes.c_uint64) for name in ("instructions", "misses", "handler")),
+        *((name, ctypes.c_uint64) for name in ("instructions", "misses", "handler", "sys")),
         *((name, ctypes.c_uint32) for name in ("miss_cycles", "stop", "watch", "levels")),
         *((name, ctypes.c_uint32) for name in ("fault", "fault_pc", "fault_address")),
         *((name, ctypes.c_uint32) for name in ("reset_request", "pc", "ipsr")),
@@ -80,6 +82,10 @@ _FUNCTIONS = {
     "chip_reset": (None, _P, _N),
     "chip_core1_reset": (None, _P),
     "chip_drive": (None, _P, _N, _N, _N),
+    "chip_wave": (None, _P, _N, _N, _P, ctypes.c_uint64),
+    "chip_wave_left": (ctypes.c_uint64, _P, _N),
+    "bus_read": (_N, _P, _N, _N),
+    "bus_write": (None, _P, _N, _N, _N),
     "chip_spi_device": (ctypes.POINTER(SpiDevice), _P, _N),
     "chip_spi_bit": (ctypes.c_uint64, _P, _N),
     "set_line": (None, _P, _N, _N),
@@ -110,6 +116,7 @@ class Engine:
         self.shared = Shared.from_address(self._chip)
         self.core = Core.from_address(self._chip + ctypes.sizeof(Shared))
         self._error = None
+        self._waves = {}  # keeps the memory that the engine reads
         self._callbacks = (
             _READ(self._guard(handlers.read, 0xFFFFFFFF)),
             _WRITE(self._guard(handlers.write, None)),
@@ -143,6 +150,27 @@ class Engine:
     def drive(self, pin, level):
         """Drive a pin from outside; None lets it go to its pull."""
         self._lib.chip_drive(self._chip, pin, bool(level), level is not None)
+
+    def wave(self, index, pin, edges):
+        """Let a pin take levels at times known in advance, instead of the wave `index` before.
+
+        edges   uint64[n], ascending: the time in femtoseconds with its lowest bit as the level
+        """
+        edges = np.ascontiguousarray(edges, np.uint64)
+        self._lib.chip_wave(self._chip, index, pin, edges.ctypes.data, len(edges))
+        self._waves[index] = edges
+
+    def wave_left(self, index):
+        """Return how many edges of a wave are still to come."""
+        return self._lib.chip_wave_left(self._chip, index)
+
+    def peek(self, address):
+        """Read a word as a master of the chip's bus does, side effects included."""
+        return self._lib.bus_read(self._chip, address, 4)
+
+    def poke(self, address, value):
+        """Write a word as a master of the chip's bus does."""
+        self._lib.bus_write(self._chip, address, value, 4)
 
     def core1_reset(self):
         """Core 1 came out of reset; all it ever does is to say so."""

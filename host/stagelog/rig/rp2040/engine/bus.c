@@ -7,7 +7,8 @@
 
 #include "chip.h"
 
-enum { SPI0 = 0x4003C, SPI1 = 0x40040, IO_BANK0 = 0x40014, PADS = 0x4001C, TIMER = 0x40054, DMA = 0x50000 };
+enum { SPI0 = 0x4003C, SPI1 = 0x40040, IO_BANK0 = 0x40014, PADS = 0x4001C, TIMER = 0x40054, DMA = 0x50000,
+       PIO0 = 0x50200, PIO1 = 0x50300 };
 enum { BUFFER_CONTROL = 0x80, BUFFER_CONTROL_END = 0x100 };
 
 uint32_t atomic_value(uint32_t old, uint32_t address, uint32_t value)
@@ -39,6 +40,8 @@ static uint32_t peripheral_read(struct chip *c, uint32_t address)
     case PADS: return pads_read(c, offset);
     case TIMER: return timer_read(c, offset);
     case DMA: return dma_read(c, offset);
+    case PIO0: return pio_read(c, 0, offset);
+    case PIO1: return pio_read(c, 1, offset);
     default: return ask(c, address);
     }
 }
@@ -54,6 +57,8 @@ static void peripheral_write(struct chip *c, uint32_t address, uint32_t value)
     case PADS: pads_write(c, offset, value, address); break;
     case TIMER: timer_write(c, offset, value, address); break;
     case DMA: dma_write(c, offset, value, address); break;
+    case PIO0: pio_write(c, 0, offset, value, address); break;
+    case PIO1: pio_write(c, 1, offset, value, address); break;
     default: c->write(address, value);
     }
     c->attention = 1;
@@ -173,6 +178,7 @@ void schedule(struct chip *c)
         if (c->armed >> i & 1 && c->alarm_at[i] < next) next = c->alarm_at[i];
     for (int i = 0; i < N_DMA; i++)
         if (c->dma.channel[i].done && c->dma.channel[i].done < next) next = c->dma.channel[i].done;
+    if (pio_next(c) < next) next = pio_next(c);
     c->next = next;
     c->attention = 1;
 }
@@ -187,8 +193,10 @@ struct chip *chip_new(uint8_t *rom, uint8_t *ram, uint8_t *flash, uint32_t flash
     c->flash = flash;
     c->flash_bytes = flash_bytes;
     c->usb = usb;
-    c->s.cycle = c->s.peri = FS_PER_US / 12;
+    c->s.cycle = c->s.peri = c->s.sys = FS_PER_US / 12;
     for (int i = 0; i < N_SPI; i++) c->spi[i].device.cs = N_PINS;
+    for (int i = 0; i < N_WAVES; i++) c->waves[i].pin = N_PINS;
+    pio_reset(c);
     c->next = NEVER;
     return c;
 }
@@ -243,6 +251,7 @@ void chip_reset(struct chip *c, uint32_t what)
             memset(&c->spi[i], 0, sizeof c->spi[i]);
             c->spi[i].device = device;
         }
+        pio_reset(c);
         memset(&c->dma, 0, sizeof c->dma);
         for (int i = 0; i < N_DMA; i++) c->dma.channel[i].ctrl = (uint32_t)i << 11;
     }

@@ -1,4 +1,4 @@
-/* The fast part of the emulated RP2040: core, memory, flash cache, GPIO, timer, NVIC, SPI and DMA.
+/* The fast part of the emulated RP2040: core, memory, flash cache, GPIO, timer, NVIC, SPI, DMA and PIO.
  *
  * Everything else on the chip is Python, reached by the callbacks. Time is counted in femtoseconds so
  * that it stays an integer at any core clock; 2^64 fs are five hours. Nothing here reads a clock of the
@@ -17,7 +17,7 @@
 #define RAM_BYTES (264u * 1024)
 #define USB_BYTES 4096u
 
-enum { N_PINS = 30, N_SPI = 2, N_DMA = 12, N_ALARMS = 4, N_TAGS = 2048, RECENT = 16 };
+enum { N_PINS = 30, N_PIO = 2, N_WAVES = 2, N_SPI = 2, N_DMA = 12, N_ALARMS = 4, N_TAGS = 2048, RECENT = 16 };
 enum { IRQ_TIMER0 = 0, IRQ_DMA0 = 11, IRQ_DMA1 = 12, IRQ_IO = 13, IRQ_SPI0 = 18 };
 enum { FAULT_UNDEFINED = 1, FAULT_BUS, FAULT_BREAK, FAULT_LOCKUP };
 
@@ -31,6 +31,7 @@ struct shared {
     uint64_t instructions;
     uint64_t misses;      /* flash cache misses */
     uint64_t handler;     /* fs spent in interrupt handlers and other exceptions */
+    uint64_t sys;         /* fs per cycle of clk_sys, which the PIO runs on; cycle may be slower */
     uint32_t miss_cycles; /* core cycles a miss costs; 0: no cache is modelled */
     uint32_t stop;        /* not 0: run() comes back now */
     uint32_t watch;       /* pins whose level is reported */
@@ -77,6 +78,30 @@ struct dma {
     uint32_t pumping, again;
 };
 
+/* One state machine of a PIO block. */
+struct machine {
+    uint64_t at;    /* its next clock */
+    uint64_t event; /* when others must hear of what it has done; NEVER: an edge comes first */
+    uint32_t index, enabled, ahead, pushed;
+    uint32_t clkdiv, execctrl, shiftctrl, pinctrl;
+    uint32_t pc, x, y, isr, osr, isr_n, osr_n; /* bits shifted in, and out */
+    uint32_t delay, exec, has_exec, jumped, in_done, irq_waits, fraction;
+    uint32_t rx[8], tx[8], rx_at, rx_n, tx_at, tx_n;
+};
+
+struct pio {
+    struct machine machine[4], kept[4]; /* as they were before they ran ahead */
+    uint32_t fdebug, irq, bypass, out, oe;
+    uint16_t memory[32];
+};
+
+/* What an outside driver does to a pin, known in advance. */
+struct wave {
+    const uint64_t *edges;
+    uint64_t at, count, changed_at, before_at;
+    uint32_t pin, before, long_before;
+};
+
 struct chip {
     struct shared s;
     /* core */
@@ -104,6 +129,9 @@ struct chip {
     /* SPI and DMA */
     struct spi spi[N_SPI];
     struct dma dma;
+    /* PIO */
+    struct pio pio[N_PIO];
+    struct wave waves[N_WAVES];
     uint64_t next; /* the earliest of the events above */
     /* Python */
     uint32_t (*read)(uint32_t address);
@@ -138,6 +166,13 @@ uint32_t spi_read(struct chip *c, uint32_t unit, uint32_t offset);
 void spi_write(struct chip *c, uint32_t unit, uint32_t offset, uint32_t value, uint32_t address);
 void spi_events(struct chip *c, uint32_t unit);
 uint32_t spi_ready(struct chip *c, uint32_t request);
+/* pio.c */
+uint32_t pio_read(struct chip *c, uint32_t block, uint32_t offset);
+void pio_write(struct chip *c, uint32_t block, uint32_t offset, uint32_t value, uint32_t address);
+void pio_events(struct chip *c);
+uint64_t pio_next(struct chip *c);
+uint32_t pio_ready(struct chip *c, uint32_t request);
+void pio_reset(struct chip *c);
 /* dma.c */
 uint32_t dma_read(struct chip *c, uint32_t offset);
 void dma_write(struct chip *c, uint32_t offset, uint32_t value, uint32_t address);

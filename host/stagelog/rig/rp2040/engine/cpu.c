@@ -402,6 +402,7 @@ void chip_run(struct chip *c)
             spi_events(c, 0);
             spi_events(c, 1);
             timer_events(c);
+            pio_events(c);
             dma_events(c);
             schedule(c);
             c->attention = 1;

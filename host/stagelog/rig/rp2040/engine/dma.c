@@ -1,13 +1,13 @@
 /* Twelve DMA channels with chaining, rings and the sniffer.
  *
- * Paced by an SPI FIFO a word moves the moment the FIFO asks. Unpaced, all words move at once and the channel
+ * Paced by a FIFO of an SPI or a PIO a word moves the moment the FIFO asks. Unpaced, all words move at once and the channel
  * stays busy for one core cycle a word. Not modelled: pacing timers, other peripherals' requests, bus contention.
  */
 #include "chip.h"
 
 enum { EN = 1, INCR_READ = 1 << 4, INCR_WRITE = 1 << 5, RING_SEL = 1 << 10, IRQ_QUIET = 1 << 21, BSWAP = 1 << 22,
        SNIFF_EN = 1 << 23, BUSY = 1 << 24 };
-enum { TREQ_SPI0_TX = 16, TREQ_SPI1_RX = 19, TREQ_NONE = 63 };
+enum { TREQ_PIO_END = 16, TREQ_SPI0_TX = 16, TREQ_SPI1_RX = 19, TREQ_NONE = 63 };
 enum { SNIFF_ON = 1, SNIFF_REVERSE = 1 << 10, SNIFF_INVERT = 1 << 11 };
 
 static void lines(struct chip *c)
@@ -114,6 +114,11 @@ static void trigger(struct chip *c, uint32_t index)
     }
 }
 
+static uint32_t is_asked(struct chip *c, uint32_t request)
+{
+    return request < TREQ_PIO_END ? pio_ready(c, request) : spi_ready(c, request - TREQ_SPI0_TX);
+}
+
 /* Move what the FIFOs are ready for. */
 void dma_pump(struct chip *c)
 {
@@ -129,8 +134,8 @@ void dma_pump(struct chip *c)
         for (uint32_t i = 0; i < N_DMA; i++) {
             struct dma_channel *ch = &d->channel[i];
             uint32_t request = request_of(ch);
-            if ((ch->ctrl & (EN | BUSY)) != (EN | BUSY) || request < TREQ_SPI0_TX || request > TREQ_SPI1_RX) continue;
-            while (ch->count && spi_ready(c, request - TREQ_SPI0_TX)) move(c, i);
+            if ((ch->ctrl & (EN | BUSY)) != (EN | BUSY) || request > TREQ_SPI1_RX) continue;
+            while (ch->count && is_asked(c, request)) move(c, i);
             if (!ch->count) finish(c, i);
         }
     } while (d->again);
