@@ -1,7 +1,8 @@
 """The engine's PIO: traces computed by hand, and rp2040py's model, clock by clock.
 
 RP2040 datasheet 3.2 to 3.5: an instruction takes a clock and its delay; inputs pass two
-flip-flops, so what an instruction sees is the pin two clocks before; JMP X-- tests X before it counts.
+flip-flops, so what an instruction sees is the pin two clocks before; JMP X-- tests X before it
+counts.
 """
 
 import random
