@@ -10,9 +10,9 @@ both name the emulated time.
     emulator.run_us(1000)
 
 Modelled: the core's cycles, RAM, the boot ROM, flash with its busy times, clocks, GPIO, timer,
-SPI to the bit, DMA, PIO to the clock, USB to the packet, watchdog. As an option the misses of the flash
-cache (miss_cycles=60 agrees with interrupt latencies measured on boards) or a core slowed by any
-factor while all else keeps its speed. Not modelled: the second core, what a PIO drives, bus
+SPI to the bit, DMA, PIO to the clock, USB to the packet, watchdog. As an option the misses of the
+flash cache (miss_cycles=60 agrees with interrupt latencies measured on boards) or a core slowed by
+any factor while all else keeps its speed. Not modelled: the second core, what a PIO drives, bus
 contention, the start-up time of the crystal, analogue inputs.
 """
 
