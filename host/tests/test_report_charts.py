@@ -11,8 +11,9 @@ import pytest
 from stagelog.ledger import BLOCK, POWER_CUT, Gap
 from stagelog.report.charts import chart_over_km, chart_over_time, kilometres, pauses, stage_charts
 from stagelog.report.pyramid import EMPTY, unpack_level
+from stagelog.report.series import Series
 from stagelog.report.source import Health
-from stagelog.report.stage import KeyCycle, Series
+from stagelog.report.stage import KeyCycle
 
 
 def points(channel):

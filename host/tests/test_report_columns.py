@@ -98,3 +98,15 @@ def test_series_that_were_let_go_are_the_same_again(plan, frames, monkeypatch):
     assert again is not first
     assert np.array_equal(again.values, values) and np.array_equal(again.t_us, t_us)
     assert stage.find("NoSuchSignal") is None and stage.find_valid("NoSuchSignal") is None
+
+
+@pytest.mark.parametrize("n_cuts", [0, 7])
+def test_rows_that_are_left_out_take_no_memory_and_change_no_other(plan, frames, n_cuts):
+    cuts = np.linspace(0, len(frames), n_cuts + 2).astype(int)[1:-1].tolist()
+    columns = columns_of(frames, plan, cuts)
+    t_us, values = columns.series("DmpPosFL")
+    for rows in ([0], [len(values) - 1], list(range(3, len(values), 5))):
+        found_us, found = columns.series("DmpPosFL", np.array(rows))
+        assert np.array_equal(found_us, np.delete(t_us, rows))
+        assert np.array_equal(found, np.delete(values, rows))
+        assert found.base is None and found_us.base is None

@@ -14,6 +14,7 @@ from stage_values import WHEELS, during, rows_of
 from stagelog.decode.tables import MessageTable
 from stagelog.report import chassis, driveline, limits
 from stagelog.report import tables as t
+from stagelog.report.damper import study_dampers, tails
 from stagelog.report.events import StageEvents
 
 
@@ -158,13 +159,13 @@ def test_a_damper_is_at_full_travel_from_97_percent_on(make_stage):
         return 150.0 + some + during(60, 61, 170.0)(t_s)
 
     stage = make_stage(DmpPosFL=front, DmpPosRL=during(20, 21, 329.7, 150.0))
-    assert chassis.bottoming(stage) == {"DmpPosFL": 3, "DmpPosFR": 0, "DmpPosRL": 0, "DmpPosRR": 0}
+    hits = {name: one.hits for name, one in study_dampers(stage).items()}
+    assert hits == {"DmpPosFL": 3, "DmpPosFR": 0, "DmpPosRL": 0, "DmpPosRR": 0}
     once = make_stage(DmpPosRR=during(20, 21, 329.8, 150.0))
-    hits = chassis.bottoming(once)
-    assert hits["DmpPosRR"] == 1
-    rows = {
-        r["cells"][0]: r for r in chassis.dampers(once, no_events(once), hits)["tables"][0]["rows"]
-    }
+    studied = study_dampers(once)
+    assert studied["DmpPosRR"].hits == 1
+    (table, *_) = chassis.dampers(once, no_events(once), studied)["tables"]
+    rows = {r["cells"][0]: r for r in table["rows"]}
     assert (rows["DmpPosRR"]["level"], rows["DmpPosRL"]["level"]) == ("warn", "good")
     assert rows["DmpPosRR"]["x_s"] == 20.0
 
@@ -172,8 +173,17 @@ def test_a_damper_is_at_full_travel_from_97_percent_on(make_stage):
 def test_speeds_of_a_damper():
     """2,001 speeds from -1.000 to 1.000 m/s: 0.1 % and 99.9 % are two steps from the ends."""
     speeds = np.arange(-1000, 1001) / 1000
-    assert chassis._speeds(speeds) == pytest.approx((0.998, 1.0, 0.998))
-    assert chassis._speeds(np.empty(0)) == (None, None, None)
+    assert tails(iter([speeds]), 2001) == pytest.approx((0.998, 1.0, 0.998))
+    assert tails(iter([]), 0) == (None, None, None)
+
+
+@pytest.mark.parametrize("sizes", [[1], [2, 1], [700], [999, 1, 1000], [5000, 3, 40_000]])
+def test_the_tails_of_pieces_are_numpy_s_of_the_whole(sizes):
+    pieces = [np.random.default_rng(n).normal(0, 3, n) for n in sizes]
+    whole = np.concatenate(pieces)
+    low, high = np.percentile(whole, (0.1, 99.9))
+    found = tails(iter(piece.copy() for piece in pieces), len(whole) + 5)
+    assert found == pytest.approx((high, whole.max(), -low), rel=1e-12)
 
 
 def test_two_samples_of_one_moment_have_no_speed(make_stage):
@@ -186,7 +196,8 @@ def test_two_samples_of_one_moment_have_no_speed(make_stage):
             stage.decoded.messages[name] = MessageTable(
                 message.message, t_us, np.zeros(4, np.uint8), None, values
             )
-    (row, *_) = chassis.dampers(stage, no_events(stage), {})["tables"][0]["rows"]
+    studied = study_dampers(stage)
+    (row, *_) = chassis.dampers(stage, no_events(stage), studied)["tables"][0]["rows"]
     assert row["cells"][0] == "DmpPosFL" and row["cells"][5] == pytest.approx(0.01)
 
 

@@ -6,7 +6,8 @@ from stage_values import WHEELS
 
 from stagelog.report import tables as t
 from stagelog.report.health import _duration as duration
-from stagelog.report.stage import KeyCycle, Series, Stage, leave_out_jumps
+from stagelog.report.series import Series, leave_out_jumps, silences
+from stagelog.report.stage import KeyCycle, Stage
 
 SERIES = Series("S", "u", np.array([0, 1_000_000, 5_000_000]), np.array([1.0, 2.0, 3.0]))
 
@@ -18,6 +19,29 @@ def test_the_newest_value_counts_from_its_own_moment_on():
 
 def test_a_value_holds_until_the_next_but_one_second_at_most():
     assert SERIES.held_s().tolist() == [1.0, 1.0, 0.0]
+
+
+def test_the_time_of_some_values_is_the_sum_of_theirs():
+    """One second at most each, nothing after the last: 1 s, 1 s, 0 s."""
+    total = [SERIES.total_s(np.array(mask)) for mask in ([True] * 3, [False] * 3)]
+    assert total == [2.0, 0.0] and SERIES.total_s(np.array([False, True, True])) == 1.0
+
+
+def silent_by_median(t_us):
+    """As the rule says it: 2 s at least, or five times the median step."""
+    steps = np.diff(t_us)
+    least_us = max(2_000_000, 5 * float(np.median(steps))) if len(steps) else 2_000_000
+    return [(int(t_us[i]), int(t_us[i + 1])) for i in np.flatnonzero(steps > least_us)]
+
+
+@pytest.mark.parametrize("usual_us", [1000, 399_999, 400_000, 400_001, 900_000])
+@pytest.mark.parametrize("n", [2, 3, 50, 51, (1 << 18) + 2, (1 << 18) + 3])
+def test_silences_are_found_without_sorting_the_steps(n, usual_us):
+    steps = np.full(n - 1, usual_us)
+    steps[[0, n // 2 - 1, -1]] = 2_000_001, 4_500_001, 1_999_999
+    t_us = np.concatenate(([7], 7 + np.cumsum(steps)))
+    assert silences(t_us) == silent_by_median(t_us)
+    assert silences(t_us[:1]) == []
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from stagelog.report import chassis, driveline, event_tables, flights
 from stagelog.report import tables as t
 from stagelog.report.charts import kilometres, pauses, stage_charts
 from stagelog.report.compare import compare_charts, compare_tables
+from stagelog.report.damper import study_dampers
 from stagelog.report.fuel import fuel
 from stagelog.report.health import health, lost_text, utc_text
 from stagelog.report.life import life
@@ -21,7 +22,9 @@ def stage_facts(source, note=""):
     """Return the facts of one car's stage; `source` is a source.Source, `note` the last line."""
     stage, logger = source.stage, source.health
     events = source.events
-    hits, abuse = chassis.bottoming(stage), _abuse(stage)
+    landings_us = [f["onset_us"] + f["airtime_ms"] * 1000 for f in events.flights]
+    studied, abuse = study_dampers(stage, landings_us), _abuse(stage)
+    hits = {name: one.hits for name, one in studied.items()}
     found = [
         health(stage, logger),
         event_tables.exceedances(stage, events),
@@ -29,8 +32,8 @@ def stage_facts(source, note=""):
         driveline.gearbox(stage, events, abuse),
         driveline.diffs(stage),
         fuel(stage, events, _terrain(source)),
-        flights.jumps(stage, events),
-        chassis.dampers(stage, events, hits),
+        flights.jumps(stage, events, studied),
+        chassis.dampers(stage, events, studied),
         chassis.brakes(stage, events),
         chassis.tyres(stage),
         chassis.cooling(stage, events),

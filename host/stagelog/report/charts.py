@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 
 from stagelog.report.pyramid import build_channel
-from stagelog.report.spark import silences
+from stagelog.report.series import silences
 from stagelog.report.stage import GRID_US
 
 MAX_BINS = 65536
@@ -27,7 +27,7 @@ def chart_over_time(chart_id, title, series, stage, limits=()):
 def _channel(stage, one):
     channel = build_channel(one.t_us, one.values, stage.start_us, stage.end_us, MAX_BINS)
     channel["bin"] = channel.pop("bin_us") / 1e6
-    gaps = [[stage.seconds(a), stage.seconds(b)] for a, b in silences(one)]
+    gaps = [[stage.seconds(a), stage.seconds(b)] for a, b in silences(one.t_us)]
     return {"name": one.name, "unit": one.unit, "gaps": gaps, **channel}
 
 

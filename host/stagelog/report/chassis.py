@@ -8,38 +8,16 @@ from stagelog.report.stage import GRID_US, KMH_PER_MS
 
 _G = 9.80665
 _BRAKING_KPA = 300.0
-_BUMP_SHARE = 0.97
-_DROOP_SHARE = 0.03
 _SLOW_KMH = 20.0
 _FULL_DUTY_PCT = 95.0
-_PIECE = 1 << 18  # samples
 
 
-def bottoming(stage):
-    """Return {damper signal: times at full travel}."""
-    each = ((name, _hits(stage.find_valid(name), mm)) for name, mm in _dampers(stage))
-    return {name: hits for name, hits in each if hits is not None}
+def dampers(stage, events, studied):
+    """Return travel, speed and bottoming of each damper, and their temperatures.
 
-
-def _hits(series, travel_mm):
-    if series is None:
-        return None
-    full = series.values >= _BUMP_SHARE * travel_mm
-    return int((np.diff(full.astype(np.int8)) > 0).sum() + bool(full[0]))
-
-
-def _dampers(stage):
-    travel_mm = stage.profile.suspension.travel_mm
-    return zip(stage.profile.roles.damper, travel_mm, strict=False)
-
-
-def dampers(stage, events, hits):
-    """Return travel, speed and bottoming of each damper, and their temperatures."""
-    rows = [
-        _damper_row(stage, stage.find_valid(name), travel_mm, hits.get(name))
-        for name, travel_mm in _dampers(stage)
-    ]
-    rows = [row for row in rows if row is not None]
+    studied  damper.study_dampers
+    """
+    rows = [_damper_row(stage, one) for one in studied.values()]
     limits = limit_table(stage, "dampers", events)
     if not rows and limits is None:
         return None
@@ -52,39 +30,12 @@ def dampers(stage, events, hits):
     return {"id": "dampers", "title": "Dampers", "note": note, "tables": tables}
 
 
-def _damper_row(stage, series, travel_mm, hits):
-    if series is None:
-        return None
-    droop_s = float(series.held_s(series.values < _DROOP_SHARE * travel_mm).sum())
-    highest = float(series.values.max())
-    cells = (series.name, float(series.values.mean()), highest, 100 * highest / travel_mm)
-    cells += _speeds(_speeds_m_per_s(series))
-    cells += (hits, droop_s)
-    x_s = stage.seconds(int(series.t_us[int(np.argmax(series.values))]))
-    return t.row(*cells, level="warn" if hits else "good", x_s=x_s, chart="c-damper")
-
-
-def _speeds_m_per_s(series):
-    """Return the speed between any two samples, float64; in pieces, as a day of them is large."""
-    speed = np.empty(max(len(series.t_us) - 1, 0))
-    for at in range(0, len(speed), _PIECE):
-        piece = slice(at, at + _PIECE + 1)
-        steps_s = np.diff(series.t_us[piece]) / 1e6
-        steps_s = np.where(steps_s > 0, steps_s, np.nan)
-        speed[at : at + _PIECE] = np.diff(series.values[piece]) / 1000 / steps_s
-    known = np.isfinite(speed)
-    return speed if known.all() else speed[known]
-
-
-def _speeds(speed):
-    """Return how fast a damper compressed, 99.9 % and highest, and extended, 99.9 %, m/s.
-
-    speed  is brought into another order
-    """
-    if not len(speed):
-        return None, None, None
-    low, high = np.percentile(speed, (0.1, 99.9), overwrite_input=True)
-    return float(high), float(speed.max()), float(-low)
+def _damper_row(stage, one):
+    cells = (one.name, one.mean_mm, one.highest_mm, 100 * one.highest_mm / one.travel_mm)
+    cells += (one.compression_m_per_s, one.fastest_m_per_s, one.rebound_m_per_s)
+    cells += (one.hits, one.droop_s)
+    x_s = stage.seconds(one.highest_us)
+    return t.row(*cells, level="warn" if one.hits else "good", x_s=x_s, chart="c-damper")
 
 
 def brakes(stage, events):

@@ -6,10 +6,19 @@ decoder gives them, times as differences in the smallest type that holds them. T
 of one decoding of everything, to the bit.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 from weakref import WeakValueDictionary
 
 import numpy as np
+from numpy.typing import NDArray
+
+from stagelog.dbc.model import Message
+from stagelog.decode.tables import Decoded
+from stagelog.report.series import Times, Values
+
+Rows: TypeAlias = NDArray[np.intp]
 
 
 @dataclass(slots=True)
@@ -17,20 +26,20 @@ class Steps:
     """Times: the first, then int64 differences, kept in fewer bytes where they fit."""
 
     first: int
-    steps: np.ndarray
+    steps: NDArray[Any]
 
     @classmethod
-    def of(cls, t_us):
+    def of(cls, t_us: Times) -> "Steps":
         """Return Steps of int64[n], n > 0."""
         steps = np.diff(t_us)
         if len(steps) and steps.min() >= 0:
             steps = steps.astype(np.min_scalar_type(int(steps.max())))
         return cls(int(t_us[0]), steps)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.steps) + 1
 
-    def put(self, out):
+    def put(self, out: Times) -> None:
         """Write the times to int64[n]."""
         out[0] = self.first
         np.cumsum(self.steps, out=out[1:])
@@ -45,30 +54,58 @@ class Column:
     signals  {name: [(part, raw values, rows of the part or None)]}
     """
 
-    message: object
-    times: list = field(default_factory=list)
-    signals: dict = field(default_factory=dict)
-    _made: WeakValueDictionary = field(default_factory=WeakValueDictionary)
+    message: Message
+    times: list[Steps] = field(default_factory=list)
+    signals: dict[str, list[tuple[int, NDArray[Any], Rows | None]]] = field(default_factory=dict)
+    _made: WeakValueDictionary[tuple[int, ...], Times] = field(default_factory=WeakValueDictionary)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return sum(map(len, self.times))
 
     @property
-    def t_us(self):
+    def t_us(self) -> Times:
         """Return the times of all frames, int64[n]; not to be written to."""
         return self._times(range(len(self.times)))
 
-    def series(self, name):
-        """Return (t_us int64[k], values float64[k]) of one signal."""
+    def series(self, name: str, without: Rows | None = None) -> tuple[Times, Values]:
+        """Return (t_us int64[k], values float64[k]) of one signal.
+
+        without  rows that are left out, ascending; the result has its own memory, no more
+        """
         held = self.signals[name]
+        if without is not None:
+            return self._part_by_part(name, without)
         if all(rows is None for _, _, rows in held):
             t_us = self._times([part for part, _, _ in held])
         else:
             parts = [(self._times([part]), rows) for part, _, rows in held]
             t_us = np.concatenate([t if rows is None else t[rows] for t, rows in parts])
-        return t_us, self._values(name)
+        values = np.empty(sum(len(raw) for _, raw, _ in held))
+        at = 0
+        for _, raw, _ in held:
+            self._put(name, raw, values[at : at + len(raw)])
+            at += len(raw)
+        return t_us, values
 
-    def _times(self, parts):
+    def _part_by_part(self, name: str, without: Rows) -> tuple[Times, Values]:
+        held = self.signals[name]
+        n = sum(len(raw) for _, raw, _ in held) - len(without)
+        t_us, values = np.empty(n, np.int64), np.empty(n)
+        first = at = 0
+        for part, raw, rows in held:
+            keep = np.ones(len(raw), bool)
+            inside = slice(*np.searchsorted(without, (first, first + len(raw))).tolist())
+            keep[without[inside] - first] = False
+            piece = np.empty(len(raw))
+            self._put(name, raw, piece)
+            times = self._times([part])
+            end = at + int(np.count_nonzero(keep))
+            t_us[at:end] = (times if rows is None else times[rows])[keep]
+            values[at:end] = piece[keep]
+            first, at = first + len(raw), end
+        return t_us, values
+
+    def _times(self, parts: Iterable[int]) -> Times:
         """Return the times of some parts; one array for all who use them at the same time."""
         key = tuple(parts)
         out = self._made.get(key)
@@ -81,27 +118,21 @@ class Column:
                 at += len(each)
         return out
 
-    def _values(self, name):
-        """Return physical values as decode.engine calculates them."""
-        held = self.signals[name]
+    def _put(self, name: str, raw: NDArray[Any], out: Values) -> None:
+        """Write physical values as decode.engine calculates them."""
         signal = self.message.signal(name)
-        out = np.empty(sum(len(raw) for _, raw, _ in held))
-        at = 0
-        for _, raw, _ in held:
-            np.multiply(raw, np.float64(signal.scale), out=out[at : at + len(raw)])
-            at += len(raw)
+        np.multiply(raw, np.float64(signal.scale), out=out)
         if signal.offset:
             out += signal.offset
-        return out
 
 
 class Columns:
     """All messages: as decode.Decoded, of parts decoded in mode "raw"."""
 
-    def __init__(self):
-        self.messages = {}
+    def __init__(self) -> None:
+        self.messages: dict[str, Column] = {}
 
-    def add(self, part, shift_us):
+    def add(self, part: Decoded, shift_us: int) -> None:
         """Take a part; its times are shifted by `shift_us`."""
         for name, table in part.messages.items():
             if not len(table):
@@ -113,14 +144,14 @@ class Columns:
                 held = column.signals.setdefault(signal, [])
                 held.append((number, raw, table.rows.get(signal)))
 
-    def finish(self):
+    def finish(self) -> None:
         """Bring the messages in the order of their names, however the parts came."""
         self.messages = {name: self.messages[name] for name in sorted(self.messages)}
 
-    def series(self, name):
+    def series(self, name: str, without: Rows | None = None) -> tuple[Times, Values]:
         """Return (t_us, values) of `Message.Signal` or of a signal name, as Decoded does."""
         message, _, signal = name.rpartition(".")
         for column in self.messages.values():
             if signal in column.signals and message in ("", column.message.name):
-                return column.series(signal)
+                return column.series(signal, without)
         raise KeyError(name)

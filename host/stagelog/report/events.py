@@ -162,14 +162,13 @@ def _value_at(series, t_us):
 
 def beyond_s(alarm, series):
     """Return seconds beyond (warning, critical) of an "above" or "below" alarm, by the samples."""
-    held_s = series.held_s()
     found = []
     for limit in (alarm.warning, alarm.critical):
         if limit is None:
             found.append(0.0)
             continue
         over = series.values > limit if alarm.kind == "above" else series.values < limit
-        found.append(float(held_s[over].sum()))
+        found.append(series.total_s(over))
     return found
 
 

@@ -9,11 +9,10 @@ from stagelog.report.sight import sentence
 FOLD = 25
 _FLIGHT_MODE = {True: "reacted", False: "did not react", None: "not on the bus"}
 _EARLY_US = 100_000  # the car may report airborne before the onset that the logger finds
-_LANDING_US = 300_000
 
 
-def jumps(stage, events):
-    """Return the section of flights."""
+def jumps(stage, events, studied):
+    """Return the section of flights; `studied` is damper.study_dampers of its landings."""
     columns = [
         t.column("flight"),
         t.column("at", "km", 2),
@@ -28,7 +27,7 @@ def jumps(stage, events):
         t.column("torque at landing", "Nm", 0),
         t.column("confidence", "%", 0),
     ]
-    rows = _rows(stage, events.flights)
+    rows = _rows(stage, events.flights, studied)
     edges = ", ".join(f"{g:g}" for g in stage.profile.airborne.landing_severity_g)
     return {
         "id": "jumps",
@@ -50,13 +49,12 @@ def _none(blind):
     return "The car did not leave the ground."
 
 
-def _rows(stage, flights):
+def _rows(stage, flights, studied):
     """Return a row for each flight; each signal is looked at once, for all of them."""
     spans = [(f["onset_us"], f["onset_us"] + f["airtime_ms"] * 1000) for f in flights]
     landings_us = np.array([landing_us for _, landing_us in spans], np.int64)
     torque = stage.find_valid(stage.profile.roles.engine_torque)
     torques = [None] * len(flights) if torque is None else torque.at(landings_us).tolist()
-    compressions = _compressions_m_per_s(stage, landings_us)
     reactions = _reactions_ms(stage, spans)
     rows = []
     for k, flight in enumerate(flights):
@@ -73,7 +71,7 @@ def _rows(stage, flights):
             flight["airtime_ms"],
             flight["peak_g"],
             flight["severity"],
-            compressions[k],
+            _fastest(studied, k),
             _FLIGHT_MODE[flight["car_agrees"]],
             reactions[k],
             torques[k],
@@ -81,6 +79,12 @@ def _rows(stage, flights):
         )
         rows.append(t.row(*cells, level=level, x_s=x_s, chart="c-damper"))
     return rows
+
+
+def _fastest(studied, k):
+    """Return the fastest compression of a damper at landing k, m/s."""
+    found = (one.by_landing[k] for one in studied.values())
+    return max((v for v in found if v is not None), default=None)
 
 
 def _reactions_ms(stage, spans):
@@ -96,29 +100,6 @@ def _reactions_ms(stage, spans):
         part = state.within(onset_us - _EARLY_US, landing_us)
         reported = part.t_us[part.values == code]
         found.append((int(reported[0]) - onset_us) / 1000 if len(reported) else None)
-    return found
-
-
-def _compressions_m_per_s(stage, landings_us):
-    """Return the fastest compression of a damper around each landing, m/s."""
-    each = [
-        _compressions_of(stage.find_valid(name), landings_us)
-        for name in stage.profile.roles.damper
-    ]
-    by_landing = zip(*each, strict=True) if each else ([] for _ in landings_us)
-    return [max((v for v in found if v is not None), default=None) for found in by_landing]
-
-
-def _compressions_of(series, landings_us):
-    """Return the fastest compression of one damper around each landing, m/s, or None."""
-    if series is None:
-        return [None] * len(landings_us)
-    found = []
-    for landing_us in landings_us.tolist():
-        part = series.within(landing_us - _EARLY_US, landing_us + _LANDING_US)
-        steps_us = np.maximum(np.diff(part.t_us), 1)
-        speeds = np.diff(part.values) / steps_us
-        found.append(float(speeds.max() * 1000) if len(speeds) else None)
     return found
 
 
