@@ -83,7 +83,11 @@ def judge_log(path: str | Path, entry: Entry | None = None) -> LogAccount:
     if log.n_cut:
         text = f"{OPEN_LOG}: cannot know what is missing, {path} is cut off: {log.n_cut:,} places "
         problems.append(Verdict(OPEN_LOG, f"{text}of the card are not in it"))
-    if not log.sessions:
+    for lost in log.unreadable:
+        blocks = "block of it is" if lost.n_blocks == 1 else "blocks of it are"
+        text = f"no block of session {lost.identity.name} can be read, {lost.n_blocks:,} {blocks}"
+        problems.append(Verdict(INCOMPLETE, f"INCOMPLETE: {path}: {text} there"))
+    if not log.sessions and not log.unreadable:
         text = f"{EMPTY}: {path}: the card holds none that was not released"
         problems.append(Verdict(EMPTY, text))
     accounts = []
@@ -137,13 +141,15 @@ def judge_logs(logs: Iterable[tuple[Path, Entry | None]]) -> list[LogAccount]:
             copies.setdefault(each.session.identity, []).append((number, each))
     for same in copies.values():
         same.sort(key=lambda copy: -copy[1].session.n_blocks)
-        kept = _block_keys(same[0][1].session)
+        counted = [(same[0][1].path, _block_keys(same[0][1].session))]
         for number, each in same[1:]:
             keys = _block_keys(each.session)
-            alone = ~np.isin(keys, kept)
+            found = [(path, np.isin(keys, kept)) for path, kept in counted]
+            alone = ~np.any([there for _, there in found], axis=0)
             if not alone.all():
-                judged[number] = _without(judged[number], each, alone, same[0][1].path)
-            kept = np.concatenate([kept, keys[alone]])
+                others = [path for path, there in found if there.any()]
+                judged[number] = _without(judged[number], each, alone, others)
+            counted.append((each.path, keys[alone]))
     return judged
 
 
@@ -162,9 +168,12 @@ def _block_keys(session: Session) -> NDArray[np.uint64]:
 
 
 def _without(
-    log: LogAccount, counted: Account, alone: NDArray[np.bool_], other: Path
+    log: LogAccount, counted: Account, alone: NDArray[np.bool_], others: list[Path]
 ) -> LogAccount:
-    """Return a LogAccount in which only the blocks `alone` (bool) of one of its sessions count."""
+    """Return a LogAccount in which only the blocks `alone` (bool) of one of its sessions count.
+
+    others  the files in which its other blocks count
+    """
     session = counted.session
     rest, copies = [], list(log.copies)
     if alone.any():
@@ -175,8 +184,8 @@ def _without(
         verdict = judge_session(session, ledger, counted.timeline)
         rest = [replace(counted, session=session, ledger=ledger, verdict=verdict)]
     else:
-        name = session.identity.name
-        text = f"{SUPERSEDED}: every block of session {name} lies in {other} too, and counts there"
-        copies.append(Verdict(SUPERSEDED, text))
-    others = [one for one in log.accounts if one is not counted]
-    return replace(log, accounts=(*others, *rest), copies=tuple(copies))
+        where = " or ".join(map(str, others))
+        text = f"every block of session {session.identity.name} lies in {where} too"
+        copies.append(Verdict(SUPERSEDED, f"{SUPERSEDED}: {text}, and counts there"))
+    same = [one for one in log.accounts if one is not counted]
+    return replace(log, accounts=(*same, *rest), copies=tuple(copies))

@@ -44,8 +44,19 @@ def test_of_several_copies_every_block_counts_once(tmp_path):
     held = [sum(each.session.n_frames for each in log.accounts) for log in judged]
     assert held == [252, 250 + 8 * 252, 0, 252]
     assert [len(log.copies) for log in judged] == [0, 0, 1, 0]
-    text = f"superseded: every block of session {ALICE.name} lies in {paths[1]} too"
-    assert judged[2].copies[0].text.startswith(text)
+    text = f"superseded: every block of session {ALICE.name} lies in {paths[1]} or {paths[0]} too"
+    assert judged[2].copies[0].text == f"{text}, and counts there"
+
+
+def test_a_copy_names_only_the_files_that_its_blocks_count_in(tmp_path):
+    """Blocks 3 and 4 lie in the longest of three files, block 9 only in the second."""
+    blocks = drive_blocks(2600)
+    numbers = {"a": range(9), "b": (8, 9), "c": (3, 4), "d": (9,)}
+    paths = [write(tmp_path / f"{name}.slog", blocks[list(k)]) for name, k in numbers.items()]
+    copies = [log.copies for log in judge_logs([(path, None) for path in paths])]
+    assert [len(found) for found in copies] == [0, 0, 1, 1]
+    assert f"lies in {paths[0]} too" in copies[2][0].text
+    assert f"lies in {paths[1]} too" in copies[3][0].text
 
 
 def test_a_second_session_of_a_file_stays_when_the_first_counts_elsewhere(tmp_path):

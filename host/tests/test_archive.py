@@ -309,6 +309,34 @@ def test_a_session_file_can_be_taken_into_the_archive(tmp_path):
     assert entry.path.read_bytes() == path.read_bytes()
 
 
+@pytest.mark.parametrize(("last", "n_places"), [(2, 3), (4, 5), (5, 6), (9, 10)])
+def test_a_file_of_five_blocks_has_no_session_of_six_places(tmp_path, last, n_places):
+    """Three blocks of Alice, the third written for the place `last` behind the first, and two of
+    another session: places of hers that are not in the file are filled with zeros, up to the
+    number of blocks that the file has.
+    """
+    alice = list(card_blocks(n_frames=700).values())
+    assert len(alice) == 3
+    third = np.frombuffer(alice[2], np.uint8).copy()
+    third[24:28] = np.frombuffer((50 + last).to_bytes(4, "little"), np.uint8)
+    seal(third[None])
+    alice[2] = third.tobytes()
+    strange = Identity("00" * 7 + "01", 1, 1)
+    others = list(card_blocks(300, strange, 900, 90).values())
+    path = tmp_path / "x.slog"
+    path.write_bytes(b"".join([*alice, *others]))
+    log = read_log(path)
+    session = next(each for each in log.sessions if each.identity == ALICE)
+    if n_places <= 5:
+        entry = store_session(log, session, tmp_path / "a")
+        assert entry.path.stat().st_size == n_places * BLOCK_BYTES
+    else:
+        text = f"lie on {n_places} places, in a file of 5"
+        with pytest.raises(InputError, match=text):
+            store_session(log, session, tmp_path / "a")
+        assert not list((tmp_path / "a").rglob("*.slog*"))
+
+
 @pytest.mark.parametrize(
     ("text", "name"),
     [

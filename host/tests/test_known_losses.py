@@ -208,3 +208,11 @@ def test_a_power_cut_is_no_loss_and_a_cut_image_an_open_end(tmp_path, n_places, 
     for times in ("absolute", "relative"):
         known = known_of_ours(log.accounts, log.problems, times)
         assert known == Known((), is_end_known)
+
+
+def test_frames_that_nobody_counted_are_no_controller_that_was_away(run, tmp_path):
+    """Cause 4 (copied) without a number: SPEC 3; cause 2 without one is a controller's absence."""
+    lost = Known((Gap(0, 1000, 2000, None, False, ""),))
+    packed(tmp_path / "x.slog", [frames_at([0, 5000])], lost)
+    gap = verify(run, tmp_path / "x.slog")[1]["gaps"][0]
+    assert (gap["cause"], gap["n"], gap["exact"]) == ("not in its source", None, False)

@@ -13,7 +13,7 @@ from slog.layout import BLOCK_BYTES
 from stagelog.archive import stage_folder, store_session
 from stagelog.blocks import pack_session, read_log
 from stagelog.download import facts_of, fetch_session, finish_running
-from stagelog.ending import CUT, POWER_OFF, STOPPED, End
+from stagelog.ending import CUT, POWER_OFF, STOPPED, End, find_end
 from stagelog.ending import OPEN as OPEN_KIND
 from stagelog.importers.diagnostics import Diagnostics
 from stagelog.model import FRAME
@@ -294,3 +294,24 @@ def test_a_block_missing_between_sessions_in_one_file_is_an_open_end(run, tmp_pa
     path = write(tmp_path / "both.slog", np.concatenate([first[:-1], second]))
     code, out, _ = run("verify", path)
     assert code == 1 and says(out)[0].startswith("open end")
+
+
+@pytest.mark.parametrize("wrong", ["device_id", "boot", "nonce"])
+def test_the_entry_of_another_session_is_no_witness_of_the_end(tmp_path, wrong):
+    """A logger starts and stops several sessions in one boot: they differ by the nonce alone."""
+    session = read_log(write(tmp_path / "x.slog", drive_blocks()[:100])).session()
+    listed = {"device_id": ALICE.device_id, "boot": ALICE.boot, "nonce": ALICE.nonce}
+    listed |= {"last_seq": 240, "ended": True}
+    assert find_end(session, [], listed) == End(CUT, "the manifest", 140)
+    other = {"device_id": "00" * 8, "boot": 13, "nonce": 1}[wrong]
+    assert find_end(session, [], {**listed, wrong: other}) == End(OPEN_KIND, n_blocks=None)
+
+
+def test_two_copies_of_a_complete_log_are_no_finding(run, tmp_path):
+    """The shorter copy counts nothing, and nothing of it is missing."""
+    write(tmp_path / "a.slog", drive_blocks())
+    write(tmp_path / "b.slog", drive_blocks()[:100])
+    code, out, _ = run("verify", tmp_path, "--json")
+    verdicts = [log["verdict"] for log in json.loads(out)["logs"]]
+    assert [v["kind"] for v in verdicts] == ["complete", "superseded"]
+    assert [v["complete"] for v in verdicts] == [True, True] and code == 0

@@ -12,7 +12,7 @@ import pytest
 from cut_drives import ALICE, BOB, drive_blocks, says
 
 from slog.layout import BLOCK_BYTES, RELEASE, RELEASE_MAGIC, pack
-from stagelog.blocks import seal
+from stagelog.blocks import Identity, seal
 from stagelog.card import prepare, prepare_raw, read_card
 
 
@@ -169,6 +169,74 @@ def test_more_than_one_damaged_block_at_the_end_is_no_power_cut(run, card, n_dam
     expected = f"INCOMPLETE: {n_damaged} blocks at the end missing"
     assert found == code
     assert says(out)[0].startswith(expected if code else "COMPLETE up to power-off")
+
+
+CAROL = Identity(ALICE.device_id, ALICE.boot, 0x5EED)  # recorded after Alice in the same boot
+
+
+@pytest.mark.parametrize("stopped", [True, False])
+@pytest.mark.parametrize(
+    ("damaged", "n"),
+    [(range(15, 20), 5), (range(15, 16), 0), (range(16, 18), 2), (range(19, 20), 1)],
+)
+def test_a_session_of_which_no_block_can_be_read_is_named(run, card, stopped, damaged, n):
+    """Alice's 11 blocks on the places 4 to 14, Carol's five on 15 to 19. Headers can be read in
+    `damaged`, the others are zeros. A power cut may damage one block, and the first block of a
+    session alone may have been that one; a later one shows that the first is missing too.
+    """
+    lay(card, 4, drive_blocks(2600, stopped=stopped))
+    carol = drive_blocks(1200, CAROL, first_seq=12)
+    for place in damaged:
+        lay(card, place, carol[place - 15 : place - 14])
+    spoil(card, damaged)
+    code, out, _ = run("verify", card)
+    assert code == bool(n) and says(out)[0].startswith("COMPLETE")  # of Alice nothing is missing
+    blocks = "block of it is" if n == 1 else "blocks of it are"
+    text = f"INCOMPLETE: {card}: no block of session {CAROL.name} can be read, {n} {blocks} there"
+    assert (text in out) == bool(n)
+    assert (CAROL.name in run("info", card)[1]) == bool(n)
+
+
+def test_a_card_of_which_no_block_can_be_read_is_not_empty(run, card):
+    lay(card, 4, drive_blocks(2600))
+    spoil(card, range(4, 15))
+    code, out, _ = run("verify", card)
+    assert code == 1 and "holds none" not in out
+    assert f"no block of session {ALICE.name} can be read, 11 blocks of it are there" in out
+
+
+def test_a_session_between_two_of_which_no_block_can_be_read_is_named(run, card):
+    """Carol's five blocks lie between those of Alice, who was stopped, and of Bob."""
+    lay(card, 4, drive_blocks(2600))
+    lay(card, 15, drive_blocks(1200, CAROL, first_seq=12))
+    lay(card, 20, drive_blocks(1000, BOB, first_seq=17))
+    spoil(card, range(15, 20))
+    code, out, _ = run("verify", card, "--json")
+    (log,) = json.loads(out)["logs"]
+    assert code == 1 and log["verdict"]["kind"] == "incomplete"
+    (problem,) = log["problems"]
+    assert f"no block of session {CAROL.name} can be read, 5 blocks of it are there" in problem
+
+
+def test_headers_that_are_older_or_out_of_place_name_no_session(run, card):
+    """Damaged blocks of Carol that are older than all that is kept, erased, of another logger, or
+    at places that they were not written for, are not of a session that anybody expects here.
+    """
+    lay(card, 4, drive_blocks(2600, first_seq=100))
+    lay(card, 30, drive_blocks(1200, CAROL, first_seq=40))
+    other = Identity("0011223344556677", 3, 1)
+    lay(card, 60, drive_blocks(1200, other, first_seq=200))
+    spoil(card, [*range(30, 35), *range(60, 65)])
+    lay(card, 90, drive_blocks(1200, CAROL, first_seq=300))
+    start = read_card(card).extent["lba"] * 512
+    content = bytearray(card.read_bytes())
+    moved = content[start + 90 * BLOCK_BYTES : start + 95 * BLOCK_BYTES]
+    content[start + 90 * BLOCK_BYTES : start + 95 * BLOCK_BYTES] = bytes(len(moved))
+    content[start + 120 * BLOCK_BYTES : start + 125 * BLOCK_BYTES] = moved
+    card.write_bytes(content)
+    spoil(card, range(120, 125))
+    code, out, _ = run("verify", card)
+    assert code == 0 and "can be read" not in out
 
 
 @pytest.mark.parametrize(("n_free", "code"), [(0, 0), (1, 1), (2, 0), (50, 0)])

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from slog.layout import BLOCK_BYTES, MAGIC, VERSION
+from slog.layout import BLOCK_BYTES, FLAG_FIRST, MAGIC, VERSION
 from stagelog.blocks.medium import SESSION_FILE, Medium, is_good, looks_like_block
 
 Mask: TypeAlias = NDArray[np.bool_]
@@ -64,6 +64,17 @@ class Diagnostic:
 
 
 @dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A session on a card of which headers can be read and no whole block.
+
+    n_blocks  different numbers in these headers
+    """
+
+    identity: Identity
+    n_blocks: int
+
+
+@dataclass(frozen=True, slots=True)
 class Found:
     """The places that were checked: indices into the medium, their headers, which are good."""
 
@@ -109,6 +120,31 @@ def split(found: Found, kept: Mask) -> list[tuple[Identity, Indices]]:
     edges = np.flatnonzero((np.diff(device) != 0) | (np.diff(run) != 0)) + 1
     parts = [part for part in np.split(chosen, edges) if len(part)]
     return [(identity_of(found.headers[part[0]]), part) for part in parts]
+
+
+def unreadable(found: Found, kept: Mask) -> list[Unreadable]:
+    """Return the sessions of which no block counts, by the headers of damaged blocks on a card.
+
+    Such a header must name the place where it lies and be as new as what counts. The first block
+    of a session alone is none: it was being written as the power went, and nothing of it was
+    promised.
+    """
+    medium, headers = found.medium, found.headers
+    if medium.extent is None:
+        return []
+    seq, device = headers["seq"], _keys(headers)[0]
+    named = looks_like_block(headers) & (headers["position"] == found.places)
+    named &= seq >= medium.released_seq
+    if kept.any():
+        named &= np.isin(device, device[kept]) & (seq >= seq[kept].min())
+    readable = {identity for identity, _ in split(found, kept)}
+    sessions = []
+    for identity, chosen in split(found, named):
+        n_blocks = len(np.unique(seq[chosen]))
+        begun = n_blocks == 1 and headers["flags"][chosen[0]] & FLAG_FIRST
+        if identity not in readable and not begun:
+            sessions.append(Unreadable(identity, n_blocks))
+    return sessions
 
 
 def bad_blocks(found: Found, taken: Mask) -> tuple[list[BadBlock], list[Diagnostic]]:

@@ -29,9 +29,11 @@ from stagelog.blocks.placement import (
     Diagnostic,
     Found,
     Identity,
+    Unreadable,
     bad_blocks,
     choose,
     split,
+    unreadable,
 )
 from stagelog.errors import InputError
 from stagelog.model import FRAME, FrameTable
@@ -196,6 +198,7 @@ class Log:
     diagnostics   [Diagnostic], remarks that cost no data
     n_erased  blocks that were left out because the logger has released them
     n_cut     places of the card that are not in the file
+    unreadable    [Unreadable], sessions on a card that left headers and no whole block
     """
 
     path: Path
@@ -206,6 +209,7 @@ class Log:
     diagnostics: list[Diagnostic] = field(default_factory=list)
     n_erased: int = 0
     n_cut: int = 0
+    unreadable: list[Unreadable] = field(default_factory=list)
 
     def session(self, name: str | None = None) -> Session:
         """Return the session whose name starts so, or the only one; else InputError."""
@@ -269,4 +273,5 @@ def read_log(path: str | Path, include_erased: bool = False) -> Log:
         notes + diagnostics + more,
         int(erased.sum()),
         medium.n_cut,
+        unreadable(found, kept),
     )
