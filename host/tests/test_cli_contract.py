@@ -35,11 +35,28 @@ BU_: ECU
 BO_ 256 Engine: 8 ECU
  SG_ EngSpd : 0|16@1+ (0.25,0) [0|0] "rpm" ECU
 """
+FLEET = """schema = "stagelog.fleet.v1"
+event = {name = "E"}
+car = [{name = "C1", profile = "d7xr"}]
+"""
 BEYOND = ' SG_ Wide : 60|16@1+ (1,0) [0|0] "" ECU\n'  # bits 60 to 75 of 64
 GOOD, BAD, USAGE, DEVICE, CONTRACT, UNREADABLE, UNWRITABLE = range(7)
 
 # verb: [(exit code, its words)]; what has to be there first is in `world`, by name
 CASES = {
+    "fleet check": [
+        (GOOD, "good.toml"),
+        (BAD, "bad.toml"),
+        (USAGE, ""),
+        (UNREADABLE, "junk.slog"),
+        (UNREADABLE, "nowhere.toml"),
+    ],
+    "fleet new": [
+        (GOOD, "new.toml"),
+        (USAGE, "new.toml more"),
+        (UNWRITABLE, "file"),
+        (UNWRITABLE, "file/new.toml"),
+    ],
     "loggers": [(GOOD, "<logger>"), (USAGE, PORT)],
     "status": [
         (GOOD, PORT),
@@ -276,6 +293,8 @@ def folder(tmp_path, monkeypatch, drive_log):
     (tmp_path / "all.dbc").write_text(DBC.replace("256", "2047"))
     (tmp_path / "defect.dbc").write_text(DBC + BEYOND)
     (tmp_path / "car.json").write_text('{"car": "C09", "buses": [{"bitrate_bps": 250000}]}')
+    (tmp_path / "good.toml").write_text(FLEET)
+    (tmp_path / "bad.toml").write_text(FLEET.replace("d7xr", "nowhere"))
     for name in ("file", "file.log"):
         (tmp_path / name).write_text("what is here stays\n")
     for name in ("empty", "broken", "full"):

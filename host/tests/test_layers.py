@@ -36,7 +36,9 @@ ROWS = (
     {"accounts", "profile"},
     {"importers"},
     {"decode", "download", "events", "export", "flash"},
+    {"config_items"},
     {"api", "pack", "plugins", "query", "replay", "report"},
+    {"park"},
 )
 BESIDE = {"car", "rig"}  # import from ROWS, each without the other; imported by TOP only
 TOP = {"__init__", "cli"}

@@ -23,6 +23,7 @@ _OF_A_NAME = (
 )
 
 VERBS = {
+    "fleet": "Make and check the fleet file: event, cars, loggers, stages.",
     "loggers": "List the ports on which a logger answers.",
     "status": "Show the state and the health of a logger.",
     "download": "Fetch sessions into the archive; continues where it stopped.",

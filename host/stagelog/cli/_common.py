@@ -5,7 +5,6 @@ import json
 import math
 import sys
 import time
-from pathlib import Path
 
 import click
 
@@ -94,31 +93,6 @@ def confirm(question, yes):
             "this needs a confirmation, and there is no terminal to ask on", "add --yes"
         )
     click.confirm(question, abort=True, err=True)
-
-
-def checked_settings(source):
-    """Return the bytes of a settings file that the firmware's own check accepts."""
-    from slog.settings import SettingsError, load
-    from stagelog.errors import InputError
-
-    try:
-        data = Path(source).read_bytes()
-    except OSError as error:
-        raise InputError(f"cannot read {source}: {error.strerror}") from None
-    try:
-        load(data)
-    except SettingsError as error:
-        raise InputError(f"{source}: {error}", "see firmware/SPEC.md, Settings") from None
-    return data
-
-
-def signal_table(profile):
-    """Return the bytes of the signal table that a car profile (name or path) is compiled to."""
-    from stagelog.events import compile_table
-    from stagelog.profile import dbc_file, load_profile
-
-    loaded = load_profile(profile)
-    return compile_table(loaded, dbc_file(loaded)).data
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ import re
 import click
 
 from stagelog.cli._common import confirm, json_option, print_json, size_text
+from stagelog.cli._fleet import place_of_card
 from stagelog.errors import UsageError
 from stagelog.platform.drives import drive_of, find_drives, is_disk
 
@@ -81,7 +82,7 @@ def read(path, archive, event, car, stage, erased, as_json):
 
     if not archive and (event or car or stage):
         raise UsageError("--event, --car or --stage without --archive", "add --archive")
-    event, stage = event or "unsorted", stage or "unsorted"
+    event, stage, car_of = place_of_card(event, car, stage)
     log = read_card(path, erased)
     rows = []
     if not as_json:
@@ -95,7 +96,7 @@ def read(path, archive, event, car, stage, erased, as_json):
             if archive:
                 key = (session.device_id, session.boot, session.nonce, session.first_seq)
                 folder = home_of(
-                    archive, key, stage_folder(archive, event, car or session.device_id, stage)
+                    archive, key, stage_folder(archive, event, car_of(session.device_id), stage)
                 )
                 entry = store_session(log, session, folder)
                 facts["file"] = str(entry.path)

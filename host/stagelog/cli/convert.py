@@ -12,6 +12,7 @@ import click
 
 from stagelog.cli._common import json_option, print_json, size_text
 from stagelog.cli._dbc import as_protocol, j1939_option, missing_lines, missing_rows
+from stagelog.cli._fleet import dbc_of_out, fleet_option
 from stagelog.cli._logs import check_buses, judge_stream, on_buses
 from stagelog.cli._progress import frames_bar
 from stagelog.errors import InputError, UsageError
@@ -36,7 +37,9 @@ _NAMES = (
 @click.command()
 @click.argument("log", type=click.Path(readable=False))
 @click.argument("out", type=click.Path(readable=False))
-@click.option("--dbc", type=click.Path(readable=False), help="Write signals instead of frames.")
+@fleet_option(
+    "--dbc", dbc_of_out, type=click.Path(readable=False), help="Write signals instead of frames."
+)
 @click.option("--signal", "signals", multiple=True, help="Only this signal; may be repeated.")
 @click.option("--rate-Hz", "rate_Hz", type=float, help="Rows per second of CSV.  [default: 10]")
 @click.option("--to", "kind", type=click.Choice(TEXT_KINDS), help="Format of text if OUT is -.")

@@ -10,6 +10,7 @@ import click
 
 from stagelog.cli._common import json_option, print_json
 from stagelog.cli._dbc import as_protocol, j1939_option, missing_lines, missing_rows
+from stagelog.cli._fleet import dbcs_of_log, fleet_option
 from stagelog.cli._logs import check_buses
 from stagelog.cli._progress import frames_bar
 from stagelog.errors import UsageError
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("log", type=click.Path(readable=False))
-@click.option(
+@fleet_option(
     "--dbc",
+    dbcs_of_log,
     required=True,
     multiple=True,
     metavar="FILE|BUS=FILE",

@@ -3,14 +3,13 @@
 import click
 
 from stagelog.cli._common import json_option, print_json, size_text, transfer_progress
+from stagelog.cli._fleet import archive_options, car_of_logger
 
 
 @click.command()
 @click.argument("port", required=False)
-@click.option("--archive", default="archive", show_default=True, type=click.Path(readable=False))
-@click.option("--event", default="unsorted", show_default=True, help="Folder event=...")
+@archive_options
 @click.option("--car", help="Folder car=...  [default: the logger's car, or its id]")
-@click.option("--stage", default="unsorted", show_default=True, help="Folder stage=...")
 @click.option("--boot", "boots", type=int, multiple=True, help="Only the sessions of this boot.")
 @click.option(
     "--stop/--no-stop",
@@ -49,7 +48,7 @@ def command(port, archive, event, car, stage, boots, stop, again, as_json):
     try:
         hello = link.hello()
         facts = facts_of(hello)
-        folder = stage_folder(archive, event, car or facts["car"] or hello.device_id.hex(), stage)
+        folder = stage_folder(archive, event, car or car_of_logger(hello), stage)
         set_clock(link)
         stopped = None if stop is False else finish_running(link, always=bool(stop))
         try:

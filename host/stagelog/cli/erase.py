@@ -3,12 +3,13 @@
 import click
 
 from stagelog.cli._common import confirm, json_option, print_json
+from stagelog.cli._fleet import archive_option
 from stagelog.errors import UsageError
 
 
 @click.command()
 @click.argument("port", required=False)
-@click.option("--archive", default="archive", show_default=True, type=click.Path(readable=False))
+@archive_option
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @json_option
 def command(port, archive, yes, as_json):

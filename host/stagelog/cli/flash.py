@@ -4,7 +4,9 @@ from pathlib import Path
 
 import click
 
-from stagelog.cli._common import checked_settings, confirm, json_option, print_json, signal_table
+from stagelog.cli._common import confirm, json_option, print_json
+from stagelog.cli._fleet import archive_option
+from stagelog.config_items import checked_settings, signal_table
 from stagelog.errors import UsageError
 
 
@@ -15,7 +17,7 @@ from stagelog.errors import UsageError
     "--settings", type=click.Path(readable=False), help="JSON file with the car's settings."
 )
 @click.option("--signals", "profile", help="Car profile whose signal table the logger gets.")
-@click.option("--archive", default="archive", show_default=True, type=click.Path(readable=False))
+@archive_option
 @click.option(
     "--despite-sessions", is_flag=True, help="Flash even if the card holds sessions not archived."
 )

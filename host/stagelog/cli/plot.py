@@ -6,14 +6,19 @@ import click
 
 from stagelog.cli._common import json_option, print_json
 from stagelog.cli._dbc import as_protocol, j1939_option
+from stagelog.cli._fleet import dbc_of_log, fleet_option
 from stagelog.cli._logs import check_buses, one_log
 from stagelog.errors import InputError, OutputError, UsageError
 
 
 @click.command()
 @click.argument("log", type=click.Path(readable=False))
-@click.option(
-    "--dbc", required=True, type=click.Path(readable=False), help="Database to decode with."
+@fleet_option(
+    "--dbc",
+    dbc_of_log,
+    required=True,
+    type=click.Path(readable=False),
+    help="Database to decode with.",
 )
 @click.option(
     "--out",

@@ -7,20 +7,23 @@ from pathlib import Path
 import click
 
 from stagelog.cli._common import json_option, print_json, print_table
+from stagelog.cli._fleet import dbc_of_all, fleet_option
 from stagelog.errors import UsageError
 
 
 @click.command()
 @click.argument("sql", required=False)
-@click.option(
+@fleet_option(
     "--archive",
+    lambda fleet, _: str(fleet.archive_path),
     type=click.Path(readable=False),
     default="archive",
     show_default=True,
     help="The archive, or a folder of it.",
 )
-@click.option(
+@fleet_option(
     "--dbc",
+    dbc_of_all,
     type=click.Path(readable=False),
     help="Decode first what is not decoded with this DBC.",
 )

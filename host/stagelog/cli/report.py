@@ -8,18 +8,25 @@ from pathlib import Path
 import click
 
 from stagelog.cli._common import json_option, print_json, size_text
+from stagelog.cli._fleet import dbc_of_logs, fleet_option, profiles_of_logs
 from stagelog.errors import OutputError, UsageError
 
 
 @click.command()
 @click.argument("logs", nargs=-1, required=True, type=click.Path(readable=False))
-@click.option(
+@fleet_option(
     "--profile",
-    "profiles",
+    profiles_of_logs,
+    dest="profiles",
     multiple=True,
     help="Car profile: name or .toml; one for all LOGS, or one for each.  [default: d7xr]",
 )
-@click.option("--dbc", type=click.Path(readable=False), help="Database.  [default: the profile's]")
+@fleet_option(
+    "--dbc",
+    dbc_of_logs,
+    type=click.Path(readable=False),
+    help="Database.  [default: the profile's]",
+)
 @click.option("--bus", "buses", type=int, multiple=True, help="Only this bus; may be repeated.")
 @click.option(
     "--out", "-o", default="report.html", show_default=True, type=click.Path(readable=False)

@@ -4,7 +4,8 @@ import json
 
 import click
 
-from stagelog.cli._common import checked_settings, confirm, json_option, print_json, signal_table
+from stagelog.cli._common import confirm, json_option, print_json
+from stagelog.config_items import checked_settings, signal_table
 from stagelog.errors import UsageError
 
 

@@ -7,7 +7,8 @@ import tempfile
 
 import click
 
-from stagelog.cli._common import json_option, print_json, signal_table
+from stagelog.cli._common import json_option, print_json
+from stagelog.config_items import signal_table
 from stagelog.errors import UsageError
 from stagelog.platform.terminal import interrupt_on_ending
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import click
 import numpy as np
 
+from stagelog.cli._fleet import dbc_of_signals, fleet_option
 from stagelog.errors import UsageError
 from stagelog.model import EXT
 
@@ -18,7 +19,9 @@ POLL_S = 0.2
 
 @click.command()
 @click.argument("port", required=False)
-@click.option("--dbc", type=click.Path(readable=False), help="Show the values of signals.")
+@fleet_option(
+    "--dbc", dbc_of_signals, type=click.Path(readable=False), help="Show the values of signals."
+)
 @click.option("--signal", "signals", multiple=True, help="Only this signal; may be repeated.")
 @click.option("--bus", "buses", type=int, multiple=True, help="Only this bus; may be repeated.")
 @click.option("--duration", "duration_s", type=float, help="Seconds.  [default: until Ctrl-C]")

@@ -1,0 +1,78 @@
+"""stagelog fleet: make and check the fleet file, which remembers cars, loggers and stages."""
+
+from pathlib import Path
+
+import click
+
+from stagelog.cli._common import json_option, print_json
+
+
+@click.group()
+def command():
+    """Make and check the fleet file: event, cars, loggers, stages."""
+
+
+@command.command()
+@click.argument("path", type=click.Path(readable=False), default="fleet.toml")
+@click.option("--event", default="EVENT26", show_default=True, help="Name of the event.")
+@click.option("--force", is_flag=True, help="Replace an existing file.")
+@json_option
+def new(path, event, force, as_json):
+    """Write a fleet file to PATH, with a [[logger]] for each logger that answers."""
+    from stagelog.archive.files import write_atomic
+    from stagelog.errors import OutputError
+    from stagelog.park.fleet_new import text_of_new
+    from stagelog.ports import find_loggers
+
+    path = Path(path)
+    if path.exists() and not force:
+        raise OutputError(f"{path} exists", "choose another name, or --force to replace it")
+    hellos = [found.hello for found in find_loggers() if found.hello is not None]
+    write_atomic(path, text_of_new(event, hellos).encode())
+    if as_json:
+        ids = [hello.device_id.hex() for hello in hellos]
+        return print_json("stagelog.fleet.new/1", {"path": str(path), "loggers": ids})
+    click.echo(f"{path}: {len(hellos)} loggers; edit it, then 'stagelog fleet check'")
+    return None
+
+
+@command.command()
+@click.argument("path", type=click.Path(readable=False), required=False)
+@json_option
+def check(path, as_json):
+    """Check the fleet file PATH and the files that it names; each defect with its line.
+
+    Without PATH the one in force: fleet.toml here or in the nearest folder above, or the file
+    that STAGELOG_FLEET names. Exit 1 if it has a defect.
+    """
+    from stagelog.park.fleet import FleetError, check_files, need_fleet
+
+    defects, facts = [], {}
+    try:
+        fleet = need_fleet(path)
+        stage = fleet.stage_now()
+        facts = {
+            "path": fleet.path,
+            "event": fleet.event.name,
+            "stage": stage.name if stage else None,
+            "n_cars": len(fleet.car),
+            "n_loggers": len(fleet.logger),
+            "n_stages": len(fleet.stage),
+        }
+        check_files(fleet)
+    except FleetError as error:
+        defects = [
+            {"path": str(file), "line": line, "text": text} for file, line, text in error.defects
+        ]
+    if as_json:
+        print_json("stagelog.fleet.check/1", {**facts, "defects": defects})
+    else:
+        for defect in sorted(defects, key=lambda defect: defect["line"]):
+            click.echo(f"{defect['path']}:{defect['line']}: {defect['text']}")
+        if not defects:
+            click.echo(
+                f"{facts['path']}: {facts['event']}, {facts['n_cars']} cars, "
+                f"{facts['n_loggers']} loggers, {facts['n_stages']} stages; "
+                f"stage in hand: {facts['stage'] or 'none'}"
+            )
+    raise SystemExit(1 if defects else 0)
