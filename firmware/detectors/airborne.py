@@ -12,7 +12,7 @@ Integers only: mg, 0.01 mm, per mille of the car's weight, ticks of 10 ms.
 
 from array import array
 
-from detectors.body import DELAY, Body
+from detectors.body import DELAY
 from slog import events as ev
 from slog import signal_table as st
 from slog.layout import const
@@ -32,12 +32,9 @@ _WARM = const(8)  # ticks until all differences are of values after a pause
 
 
 class Flight:
-    """A flight gives TAKEN_OFF when it is confirmed and LANDED at its end. `state`: see above.
+    """A flight gives TAKEN_OFF when it is confirmed and LANDED at its end. `state`: see above."""
 
-    speed   0.01 km/h; -1: not known
-    """
-
-    def __init__(self, watch, sensors, roles, rows, emit):
+    def __init__(self, watch, sensors, motion, body, roles, rows, emit):
         self.state = GROUND
         self.n_flights = 0
         self.longest_ms = 0
@@ -45,11 +42,10 @@ class Flight:
         self.n_missed = 0
         self.peak_cg = 0
         self.by_severity = [0, 0, 0, 0]
-        self.speed = 0
-        self.flare = 0
-        self.body = Body(watch, sensors, roles, rows)
         self._watch = watch
         self._sensors = sensors
+        self._motion = motion
+        self._body = body
         self._signal = roles[0]
         self._emit = emit
         self._rows = rows
@@ -64,7 +60,6 @@ class Flight:
     def resume(self):
         """Begin anew after a pause."""
         self.state = GROUND
-        self.body.resume()
         self._reset()
 
     def _reset(self):
@@ -88,9 +83,13 @@ class Flight:
         self._car_alone = 0
         self._warm = _WARM
 
+    def is_on_ground(self):
+        """Return whether the wheels turn as fast as the car drives."""
+        return self.state == GROUND or self.state == INHIBITED
+
     def step(self):
         """Do one tick."""
-        body = self.body
+        body = self._body
         rows = self._rows
         body.step(self.state == AIRBORNE)
         if self._warm:
@@ -138,17 +137,17 @@ class Flight:
         if state == AIRBORNE:
             self._fly(low, acc_ok)
             return
-        all_there = acc_ok and n >= 3 and self.body.gyro_ok
+        all_there = acc_ok and n >= 3 and self._body.gyro_ok
         need = rows["confirm"] if all_there else rows["only_confirm"]
         ready = self._n_low >= need and (self._is_flight(need) if acc_ok else self._by_dampers())
         if state == LANDING:
             self._hold -= 1
             if acc_ok:
-                self._peak2 = max(self._peak2, self.body.peak2())
+                self._peak2 = max(self._peak2, self._body.peak2())
             if self._hold > 0 and not ready:
                 return
             self._land()
-        if 0 <= self.speed < rows["inhibit"]:
+        if 0 <= self._motion.known_speed < rows["inhibit"]:
             self.state = INHIBITED
             self._n_low = 0
         elif ready:
@@ -225,10 +224,10 @@ class Flight:
         tick = self._watch.tick
         self.state = AIRBORNE
         if acc_ok and n >= 3:
-            confidence = 70 + 5 * self.body.n_hang
-            if self.flare:
+            confidence = 70 + 5 * self._body.n_hang
+            if self._motion.flare:
                 confidence += 10
-            if not self.body.gyro_ok:
+            if not self._body.gyro_ok:
                 confidence -= 30
             self._confidence = min(confidence, 100)
         else:
@@ -243,7 +242,8 @@ class Flight:
         back = rows["back"] if acc_ok else rows["only_back"]
         age_us = (tick - self._onset_tick) * 10_000 + back
         onset = (self._watch.t_us() - age_us) & 0xFFFFFFFF
-        kmh = ev.NO_SPEED if self.speed < 0 else min(self.speed // 100, 400)
+        speed = self._motion.known_speed
+        kmh = ev.NO_SPEED if speed < 0 else min(speed // 100, 400)
         self._emit(ev.FLIGHT, ev.TAKEN_OFF, age_us // 1000 | kmh << 16, onset)
 
     def _fly(self, low, acc_ok):
@@ -263,14 +263,14 @@ class Flight:
             self._peak2 = 0
         self._n_up += 1
         if acc_ok:
-            self._peak2 = max(self._peak2, self.body.peak2())
-            hard = self.body.tyres > rows["landing"]
+            self._peak2 = max(self._peak2, self._body.peak2())
+            hard = self._body.tyres > rows["landing"]
         else:
-            hard = self.body.n_compress >= 2
+            hard = self._body.n_compress >= 2
         if hard or self._n_up >= rows["merge"]:
             self.state = LANDING
             self._was_small = self._is_over(acc_ok)
-            self._peak_known = not self._lost and self.body.gyro_ok and not self.body.is_still()
+            self._peak_known = not self._lost and self._body.gyro_ok and not self._body.is_still()
             self._hold = rows["hold"] - self._n_up
             self._n_low = 0
 
@@ -295,7 +295,8 @@ class Flight:
         rows = self._rows
         self.state = GROUND
         airtime_ms = (self._up_tick - self._onset_tick) * 10 + rows["back"] // 1000
-        shortest = rows["shortest_slow"] if 0 <= self.speed <= rows["slow"] else rows["shortest"]
+        is_slow = 0 <= self._motion.known_speed <= rows["slow"]
+        shortest = rows["shortest_slow"] if is_slow else rows["shortest"]
         if airtime_ms < shortest * 10 or not self._was_small:
             self._cancel(airtime_ms)
             return

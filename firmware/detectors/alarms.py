@@ -59,7 +59,7 @@ _ACKNOWLEDGED = const(5)
 class Alarms:
     """`level[i]`: 0 none, 1 warning, 2 critical."""
 
-    def __init__(self, watch, sensors, trouble, roles, rows, sections, emit):
+    def __init__(self, watch, sensors, motion, roles, rows, sections, emit):
         self._rows = sections[st.ALARMS]
         self._points = sections[st.POINTS]
         self._gate_rows = sections[st.GATES]
@@ -70,7 +70,7 @@ class Alarms:
         self.n_came = 0
         self._watch = watch
         self._sensors = sensors
-        self._trouble = trouble
+        self._motion = motion
         self._acknowledge = roles[0][st.ACKNOWLEDGE]
         self._emit = emit
         self._shown = bytearray([ev.CLEAR] * self.n)
@@ -309,18 +309,18 @@ class Alarms:
 
     def _open_gates(self, airborne):
         rows = self._gate_rows
-        trouble = self._trouble
+        motion = self._motion
         is_open = unknown = 0
         for k in range(len(self._gate_n)):
             at = k * _G_COLUMNS
             source = rows[at + _G_SOURCE]
             s = self._engine if source == st.OF_ENGINE else rows[at + _G_SIGNAL]
             if source == st.OF_SPEED:
-                v = trouble.speed
+                v = motion.speed
             elif source == st.OF_AIRBORNE:
                 v = 1000 if airborne else 0
             elif s >= 0 and self._sensors.valid[s]:
-                v = self._sensors.last[s] if source == st.OF_SIGNAL else trouble.rpm
+                v = self._sensors.last[s] if source == st.OF_SIGNAL else motion.rpm
             else:
                 self._miss_gate(k, 1)
                 if self._gate_n[k] > rows[at + _G_STEPS]:
@@ -383,8 +383,8 @@ class Alarms:
 
     def _driving(self):
         """Return speed and engine speed, packed."""
-        context = min(self._trouble.speed // 100, 511)
-        return context | min(max(self._trouble.rpm, 0) // 10, 1023) << ev.RPM_SHIFT
+        context = min(self._motion.speed // 100, 511)
+        return context | min(max(self._motion.rpm, 0) // 10, 1023) << ev.RPM_SHIFT
 
     def _send(self, i, code, state, raw, driving):
         rows = self._rows

@@ -7,11 +7,13 @@ event; codes in slog.events. Does not own the table (slog.signal_table).
 
 from detectors.airborne import AIRBORNE, Flight
 from detectors.alarms import Alarms
+from detectors.body import Body
 from detectors.fuel import Fuel
+from detectors.incidents import Incidents
+from detectors.motion import Motion
 from detectors.sensors import Sensors, roles_of
 from detectors.summary import Summary
 from detectors.thermal import Diffs
-from detectors.trouble import Trouble
 from detectors.watch import Watch
 from slog import events as ev
 from slog import signal_table as st
@@ -30,14 +32,16 @@ class Events:
         send = self._send
         rows = st.named(sections[st.WATCH], st.WATCH_ROWS)
         roles = roles_of(sections)
-        self.watch = Watch(bus, sections, self._tick, self._resume)
-        self.sensors = Sensors(self.watch, rows, send)
         flight_rows = st.named(sections[st.FLIGHT], st.FLIGHT_ROWS)
-        self.flight = Flight(self.watch, self.sensors, roles, flight_rows, send)
-        self.trouble = Trouble(self.watch, self.sensors, self.flight, roles, rows, send)
-        self.alarms = Alarms(self.watch, self.sensors, self.trouble, roles, rows, sections, send)
-        self.diffs = Diffs(self.sensors, self.trouble, roles, sections, send)
-        self.fuel = Fuel(self.sensors, self.trouble, self.flight, roles, sections, send)
+        watch = self.watch = Watch(bus, sections, self._tick, self._resume)
+        sensors = self.sensors = Sensors(watch, roles, rows, send)
+        motion = self.motion = Motion(watch, sensors, roles, rows, flight_rows, send)
+        body = self.body = Body(watch, sensors, roles, flight_rows)
+        self.flight = Flight(watch, sensors, motion, body, roles, flight_rows, send)
+        self.incidents = Incidents(sensors, motion, body, roles, rows, send)
+        self.alarms = Alarms(watch, sensors, motion, roles, rows, sections, send)
+        self.diffs = Diffs(sensors, motion, sections, send)
+        self.fuel = Fuel(sensors, motion, body, roles, sections, send)
         self.summary = Summary(self, rows["summary_s"], send)
         send(ev.TABLE, ev.ON, self.watch.n_signals, self.alarms.n)
 
@@ -47,9 +51,10 @@ class Events:
 
     def _tick(self):
         group = self.watch.tick % 10
-        self.sensors.step(group, self.trouble.speed)
+        self.sensors.step(group, self.motion.speed)
         if not group:
-            self.trouble.step()
+            self.motion.step(self.flight.is_on_ground())
+            self.incidents.step()
             self.fuel.step()
         elif group == 5:
             self.diffs.step()
@@ -60,8 +65,10 @@ class Events:
 
     def _resume(self, seconds):
         self.sensors.resume()
+        self.body.resume()
         self.flight.resume()
-        self.trouble.resume()
+        self.motion.resume()
+        self.incidents.resume()
         self.alarms.resume(seconds)
         self.diffs.resume()
         self.fuel.resume()

@@ -20,15 +20,15 @@ _SAY = 100  # a scale that has changed by less is not said
 class Fuel:
     """`volume()` is in the tank, `used_cl` burned and `added_cl` refuelled since the start."""
 
-    def __init__(self, sensors, trouble, flight, roles, sections, emit):
+    def __init__(self, sensors, motion, body, roles, sections, emit):
         self.used_cl = 0
         self.added_cl = 0
         self.scale = _ONE
         self.leaking = False
         self.metered_ml = 0
         self._sensors = sensors
-        self._trouble = trouble
-        self._flight = flight
+        self._motion = motion
+        self._body = body
         self._signal = roles[0]
         self._emit = emit
         rows = sections[st.FUEL]
@@ -83,19 +83,19 @@ class Fuel:
         else:
             self._quiet = 0
             self._level = None
-            if self._trouble.speed > rows["refuel_speed"]:
+            if self._motion.speed > rows["refuel_speed"]:
                 self._rest = None
                 self._rising = 0
         if not self._known and level is not None:
             self._early = (
                 level if self._early is None else self._early + (level - self._early) // 64
             )
-            if self._trouble.distance_m > rows["first_m"]:
+            if self._motion.distance_m > rows["first_m"]:
                 self._set_first(self._early, rows["sigma_moving"])
         self._count_km()
 
     def _meter(self):
-        ml = self._trouble.value(st.FUEL_USED, -1)
+        ml = self._sensors.value(st.FUEL_USED, -1)
         if ml < 0:
             return
         if self._ml is not None and 0 <= ml - self._ml < 20_000:
@@ -122,7 +122,7 @@ class Fuel:
             s = self._signal[st.LEVEL + k]
             if s < 0 or not self._sensors.valid[s]:
                 return None
-            mm = self._trouble.value(st.LEVEL + k)
+            mm = self._sensors.value(st.LEVEL + k)
             if mm <= rows["dead_low"]:
                 return None
             if mm > rows["dead_high"] - _NEAR:
@@ -145,13 +145,13 @@ class Fuel:
     def _is_quiet(self, level):
         rows = self._rows
         f = self._force
-        new = self._flight.body.force
+        new = self._body.force
         for k in (0, 1, 2):
             f[k] += new[k] - (f[k] >> 3)
         quiet = rows["quiet_mg"]
         return (
             level is not None
-            and self._trouble.speed < rows["quiet_speed"]
+            and self._motion.speed < rows["quiet_speed"]
             and -rows["slope_mg"] < f[0] >> 3 < rows["slope_mg"]
             and -quiet < f[1] >> 3 < quiet
             and -quiet < (f[2] >> 3) - 1000 < quiet
@@ -253,7 +253,7 @@ class Fuel:
         return max(self._var_v - 2 * flow * self._cov // _ONE + flow * by_scale // _ONE, 1)
 
     def _count_km(self):
-        km = self._trouble.distance_m // 1000
+        km = self._motion.distance_m // 1000
         if km == self._km:
             return
         rows = self._rows

@@ -48,13 +48,14 @@ class Sensors:
     `valid[-1]` stands for the signal of a role that is not filled: never.
     """
 
-    def __init__(self, watch, rows, emit):
+    def __init__(self, watch, roles, rows, emit):
         n = watch.n_signals
         self.valid = bytearray(n + 1)
         self.last = array("i", [0] * n)
         self.fault = bytearray(n)
         self.n_faults = 0
         self._watch = watch
+        self._signal, self._mul, self._add = roles
         self._emit = emit
         self._score = bytearray(n)
         self._still = array("H", [0] * n)
@@ -67,13 +68,17 @@ class Sensors:
 
     def resume(self):
         """Begin anew after a pause: nothing is stale yet, nothing valid."""
-        watch = self._watch
-        self._since = watch.tick
-        for i in range(watch.n_slots):
-            watch.seen[i] = -1
-        for i in range(watch.n_signals):
+        self._since = self._watch.tick
+        for i in range(self._watch.n_signals):
             self.valid[i] = 0
             self._still[i] = 0
+
+    def value(self, role, missing=0):
+        """Return what plays a role in its unit, or `missing`."""
+        i = self._signal[role]
+        if i < 0 or not self.valid[i]:
+            return missing
+        return (self.last[i] * self._mul[role] >> st.SCALE_BITS) + self._add[role]
 
     def blame(self, i, verdict):
         """Believe signal i no longer, by what another owner knows; for two seconds of good looks

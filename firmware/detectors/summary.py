@@ -30,15 +30,15 @@ class Summary:
     def values(self):
         """Return (value, extra) for every counter."""
         events = self._events
-        trouble = events.trouble
+        motion = events.motion
         flight = events.flight
         fuel = events.fuel
         alarms = events.alarms
         diffs = events.diffs
         severity = flight.by_severity
         return (
-            (trouble.engine_ds // 10, trouble.power_ds // 10),
-            (trouble.distance_m, trouble.top_speed),
+            (motion.engine_ds // 10, motion.power_ds // 10),
+            (motion.distance_m, motion.top_speed),
             (flight.n_flights, flight.longest_ms),
             (severity[0], flight.peak_cg),
             (severity[1], 0),
@@ -51,5 +51,5 @@ class Summary:
             (alarms.critical_ds // 10, events.sensors.n_faults),
             (diffs.max[0], diffs.over_s[0]),
             (diffs.max[1], diffs.over_s[1]),
-            (trouble.n_shifts, trouble.n_abuses),
+            (motion.n_shifts, events.incidents.n_abuses),
         )

@@ -15,12 +15,13 @@ _BITS = st.SCALE_BITS
 class Diffs:
     """`residual[axle]` in 0.01 degC, `max[axle]` and `over_s[axle]` for the summary."""
 
-    def __init__(self, sensors, trouble, roles, sections, emit):
+    def __init__(self, sensors, motion, sections, emit):
         self.residual = [0, 0]
         self.max = [-10000, -10000]
         self.over_s = [0, 0]
         self.is_on = [False, False]
-        self._trouble = trouble
+        self._sensors = sensors
+        self._motion = motion
         self._emit = emit
         rows = sections[st.HEAT]
         self._rows = st.named(rows, st.HEAT_ROWS)
@@ -38,26 +39,27 @@ class Diffs:
     def step(self):
         """Add a tenth of a second; each second, move the model on."""
         rows = self._rows
-        trouble = self._trouble
-        omega = trouble.speed * 2778 // (10 * rows["radius_mm"])  # 0.01 rad/s
-        torque = abs(trouble.value(st.OUT_TORQUE))
+        sensors = self._sensors
+        speed = self._motion.speed
+        omega = speed * 2778 // (10 * rows["radius_mm"])  # 0.01 rad/s
+        torque = abs(sensors.value(st.OUT_TORQUE))
         w = omega // 10
         churn = w * w * rows["churn"] >> 20
         for axle in (0, 1):
             at = st.AXLE_ROWS + st.N_AXLE * axle
             axle_Nm = torque * rows[at + st.SHARE] >> 10
             lock = rows[at + st.PRELOAD] + axle_Nm * rows[at + st.LOCK] // 1000
-            slip = abs(trouble.value(st.SLIP + axle)) * 2778 // (10 * rows["radius_mm"])
+            slip = abs(sensors.value(st.SLIP + axle)) * 2778 // (10 * rows["radius_mm"])
             mesh = axle_Nm * omega // 100 * rows["mesh"] // 1000
             self._joule[axle] += mesh + churn + lock * slip // 200
-        self._speed += trouble.speed
+        self._speed += speed
         self._n += 1
         if self._n < 10:
             return
         ms = min(self._speed // 3600, len(self._air) - 1)
         self._speed = 0
         self._n = 0
-        ambient = trouble.value(st.AMBIENT, 2500)
+        ambient = sensors.value(st.AMBIENT, 2500)
         for axle in (0, 1):
             watts = self._joule[axle] // 10
             self._joule[axle] = 0
@@ -65,7 +67,7 @@ class Diffs:
 
     def _second(self, axle, at, watts, ms, ambient):
         rows = self._rows
-        seen = self._trouble.value(st.DIFF + axle, None)
+        seen = self._sensors.value(st.DIFF + axle, None)
         if seen is None:
             self._micro[axle] = None
             self._high[axle] = 0

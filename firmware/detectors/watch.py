@@ -158,8 +158,7 @@ class Watch:
             return True
         ahead_us = ((hi - self.hi) << TIME_BITS) + lo - self.lo - TICK_US
         if ahead_us > _PAUSE_US:
-            self._restart(lo, hi)
-            self._on_resume(ahead_us // 1_000_000)
+            self._resume(lo, hi, ahead_us)
         return True
 
     def _restart(self, lo, hi):
@@ -167,13 +166,19 @@ class Watch:
         self.hi = hi
         self._words[_DUE] = (lo + TICK_US) & _LOW
 
+    def _resume(self, lo, hi, pause_us):
+        """Go on after a pause: no message counts as seen, so none is stale yet."""
+        self._restart(lo, hi)
+        for i in range(self.n_slots):
+            self.seen[i] = -1
+        self._on_resume(pause_us // 1_000_000)
+
     def _pass(self, lo):
         """Do the ticks up to `lo`."""
         words = self._words
         ahead = (lo - words[_DUE]) & _LOW
         if ahead > _PAUSE_US:
-            self._restart(lo, self.hi + (1 if lo < self.lo else 0))
-            self._on_resume(ahead // 1_000_000)
+            self._resume(lo, self.hi + (1 if lo < self.lo else 0), ahead)
             return
         while True:
             due = words[_DUE]

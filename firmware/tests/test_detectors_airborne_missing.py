@@ -243,7 +243,7 @@ def test_a_damper_whose_every_tenth_position_is_none_is_not_used():
     car = car_of(jump=5000)
     go(car, 5, s5=lambda k: 60000 if k % 10 == 7 else 8000)
     assert named(car) == [5]
-    assert car.events.flight.body.n_dampers == 3
+    assert car.events.body.n_dampers == 3
     go(car, 20, s5=8000)
     assert car.of(ev.SENSOR + 5)[-1][1] == ev.GOOD
-    assert car.events.flight.body.n_dampers == 4
+    assert car.events.body.n_dampers == 4

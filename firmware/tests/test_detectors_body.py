@@ -28,7 +28,7 @@ def test_the_force_shows_as_a_mean_of_five_ticks():
     seen = []
     for _ in range(8):
         go(car, 0.01, **AIR)
-        seen.append(car.events.flight.body.tyres)
+        seen.append(car.events.body.tyres)
     assert seen == [1000, 1000, 916, 666, 333, 83, 0, 0]
 
 
@@ -43,7 +43,7 @@ def test_a_body_in_free_fall_above_wheels_that_roll_is_not_in_the_air(gone):
     for i in gone:
         del fall[f"s{i}"]
     go(car, 0.25, s2=0, **fall)
-    assert car.events.flight.body.tyres == pytest.approx(140, abs=4)
+    assert car.events.body.tyres == pytest.approx(140, abs=4)
     assert flights(car) == []
 
 
@@ -106,16 +106,16 @@ def test_positions_that_cannot_be_are_not_used():
     seen = []
     for _ in range(6):
         go(car, 0.01, **dampers(20000))
-        seen.append(car.events.flight.body._x[4])
+        seen.append(car.events.body._x[4])
     assert seen == [8000, 8000, 8000, 8000, 20000, 20000]
-    assert car.events.flight.body.tyres == 1000
+    assert car.events.body.tyres == 1000
 
 
 @pytest.mark.parametrize(("step", "used"), [(5000, 13000), (5001, 8000)])
 def test_a_damper_moves_by_50_mm_in_a_tick_at_most(step, used):
     car = car_of(jump=5000)
     go(car, 0.02, **dampers(8000 + step))
-    assert car.events.flight.body._x[4] == used
+    assert car.events.body._x[4] == used
 
 
 @pytest.mark.parametrize(("raw", "zero"), [(0, 150), (320, 170), (160, 160)])
@@ -123,15 +123,15 @@ def test_the_zero_of_a_damper_is_learned_in_the_air(raw, zero):
     """From 1.60 mm by a sixteenth of the distance, 160 >> 4, at the first tick in the air, 512."""
     car = car_of(drift=160)
     go(car, 0.13, s2=0, **dampers(raw))
-    assert list(car.events.flight.body.zero) == [zero] * 4
+    assert list(car.events.body.zero) == [zero] * 4
 
 
 def test_turning_about_the_yaw_axis_is_taken_out():
     """1 m ahead of the centre (arm 1000 / 9.80665 = 102), 1 rad/s: 1 m/s^2 backwards, -102 mg."""
     car = car_of(arm_x=102)
     go(car, 0.5, s0=-102, s14=1024)
-    assert car.events.flight.body.force[0] == 0
-    assert car.events.flight.body.spin2 == 1024
+    assert car.events.body.force[0] == 0
+    assert car.events.body.spin2 == 1024
 
 
 def test_turning_faster_is_taken_out():
@@ -143,11 +143,11 @@ def test_turning_faster_is_taken_out():
     go(car, 0.01, s13=10)
     go(car, 0.01, s13=20)
     go(car, 0.01, s13=30)  # read a tick later
-    assert car.events.flight.body.force[2] == 1100
+    assert car.events.body.force[2] == 1100
     car = car_of(spin_z=1275)
     for rate in (0, 10, 20, 30):
         go(car, 0.01, s13=rate)
-    assert car.events.flight.body.force[0] == -99
+    assert car.events.body.force[0] == -99
 
 
 def cross(a, b):
@@ -168,7 +168,7 @@ def test_turning_about_any_axis_is_taken_out(w):
     car = car_of(**arm)
     rates = {f"s{12 + i}": 1024 * w[i] for i in range(3)}
     go(car, 0.5, **{f"s{i}": round(felt[i]) for i in range(3)}, **rates)
-    assert list(car.events.flight.body.force) == pytest.approx([0, 0, 0], abs=3)
+    assert list(car.events.body.force) == pytest.approx([0, 0, 0], abs=3)
 
 
 @pytest.mark.parametrize("a", [(1, 0, 0), (0, 1, 0), (0, 0, 1), (2, -1, 1)])
@@ -185,7 +185,7 @@ def test_angular_acceleration_about_any_axis_is_taken_out(a):
     }
     car = car_of(**spin)
     go(car, 0.02, **{f"s{i}": round(felt[i]) for i in range(3)})
-    body = car.events.flight.body
+    body = car.events.body
     for i in range(3):
         body._rate[i] = -1024 * a[i]  # 20 ms ago
     body._forces()
@@ -195,21 +195,21 @@ def test_angular_acceleration_about_any_axis_is_taken_out(a):
 def test_a_force_beyond_20_g_counts_as_20_g():
     car = car_of()
     go(car, 0.1, s2=25000)
-    assert car.events.flight.body.force[2] == 20000
+    assert car.events.body.force[2] == 20000
 
 
 def test_a_force_beyond_20_g_the_other_way_counts_as_20_g():
     for axis in range(3):
         car = car_of()
         go(car, 0.1, **{f"s{axis}": -25000})
-        assert car.events.flight.body.force[axis] == -20000, axis
+        assert car.events.body.force[axis] == -20000, axis
 
 
 def test_the_filter_moves_by_its_share():
     """64 / 256: 1000, then towards 2000 by a quarter: 1250, 1437.5 down to 1437."""
     car = car_of(filter=64)
     go(car, 0.04, s2=2000)
-    assert car.events.flight.body.force[2] == 1437
+    assert car.events.body.force[2] == 1437
 
 
 def test_an_onset_is_where_the_force_had_come_to_rest():

@@ -1,10 +1,16 @@
 """What is said first, the running summary, and that every detector has its turn and its pause."""
 
+import ast
+
+import pytest
 from hand_table import Car
 
 from slog import events as ev
 from slog import signal_table as st
 from slog.event_names import SUMMARY_ITEMS
+from stagelog.resources import firmware_path
+
+DETECTORS = firmware_path() / "detectors"
 
 
 def test_the_first_event_counts_signals_and_alarms():
@@ -39,9 +45,9 @@ def test_each_row_of_the_summary_is_the_counter_of_its_name():
     car = Car(1, watch={"summary_s": 1})
     car.drive(0.5)
     events = car.events
-    events.trouble.engine_ds, events.trouble.power_ds = 1239, 4560
-    events.trouble.distance_m, events.trouble.top_speed = 7001, 18000
-    events.trouble.n_shifts, events.trouble.n_abuses = 31, 2
+    events.motion.engine_ds, events.motion.power_ds = 1239, 4560
+    events.motion.distance_m, events.motion.top_speed = 7001, 18000
+    events.motion.n_shifts, events.incidents.n_abuses = 31, 2
     flight = events.flight
     flight.n_flights, flight.longest_ms = 12, 1310
     flight.by_severity[:] = [5, 4, 2, 1]
@@ -86,15 +92,15 @@ def test_codes_of_kinds_do_not_meet():
 
 
 def test_detectors_are_stepped_at_their_tenth():
-    """Fuel and trouble at 10, 20.., the differentials at 5, 15.., the summary at 7, 17.."""
+    """Motion, incidents, fuel at 10, 20.., the differentials at 5, 15.., the summary at 7, 17.."""
     car = Car(1)
     steps = []
-    for name in ("trouble", "fuel", "diffs", "summary", "flight"):
+    for name in ("motion", "incidents", "fuel", "diffs", "summary", "flight"):
         detector = getattr(car.events, name)
 
-        def step(name=name, inner=detector.step):
+        def step(*given, name=name, inner=detector.step):
             steps.append((car.events.watch.tick, name))
-            inner()
+            inner(*given)
 
         detector.step = step
     car.drive(0.3)
@@ -107,7 +113,8 @@ def test_detectors_are_stepped_at_their_tenth():
         for row in (
             (n + 5, "diffs"),
             (n + 7, "summary"),
-            (n + 10, "trouble"),
+            (n + 10, "motion"),
+            (n + 10, "incidents"),
             (n + 10, "fuel"),
         )
     ]
@@ -117,11 +124,12 @@ def test_a_pause_reaches_every_detector():
     car = Car(1)
     car.drive(1)
     told = []
-    for name in ("sensors", "flight", "trouble", "alarms", "diffs", "fuel"):
+    names = ["alarms", "body", "diffs", "flight", "fuel", "incidents", "motion", "sensors"]
+    for name in names:
         setattr(getattr(car.events, name), "resume", lambda *seconds, name=name: told.append(name))
     car.pause(5)
     car.drive(0.2)
-    assert sorted(told) == ["alarms", "diffs", "flight", "fuel", "sensors", "trouble"]
+    assert sorted(told) == names
 
 
 def test_speed_of_the_wheels_reaches_the_sensors_check():
@@ -133,3 +141,14 @@ def test_speed_of_the_wheels_reaches_the_sensors_check():
     )
     car.drive(10, s0=5, s1=2000)
     assert car.states(ev.SENSOR) == [ev.STUCK_VALUE]
+
+
+@pytest.mark.parametrize("path", sorted(DETECTORS.glob("*.py")), ids=lambda path: path.stem)
+def test_no_detector_reaches_into_another(path):
+    """A field is written by its own class alone, and a private one is read by it alone."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for target in getattr(node, "targets", [getattr(node, "target", None)]):
+            if isinstance(target, ast.Attribute):
+                assert ast.unparse(target.value) == "self", ast.unparse(target)
+        if isinstance(node, ast.Attribute) and node.attr.startswith("_"):
+            assert ast.unparse(node.value) == "self", ast.unparse(node)

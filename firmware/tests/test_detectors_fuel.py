@@ -212,7 +212,7 @@ def test_a_level_counts_only_at_rest(what, values, quiet):
 def test_a_car_that_is_not_level_does_not_rest(force, quiet):
     """The mean of eight steps counts: held long enough it is the force itself."""
     car = car_of()
-    car.events.flight.body.force[:] = array("i", force)
+    car.events.body.force[:] = array("i", force)
     fuel = car.events.fuel
     fuel._force = [8 * x for x in force]
     car.drive(6, **level(HALF))

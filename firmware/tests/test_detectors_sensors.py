@@ -238,8 +238,8 @@ def test_a_role_without_a_signal_is_not_the_last_signal():
     car = Car(2)
     car.drive(5, s0=100, s1=30000)
     events = car.events
-    assert events.trouble.speed == 0 and events.flight.body.tyres == 1000
-    assert list(events.flight.body.force) == [0, 0, 1000]
+    assert events.motion.speed == 0 and events.body.tyres == 1000
+    assert list(events.body.force) == [0, 0, 1000]
     assert not events.sensors.valid[-1]
 
 
@@ -248,3 +248,11 @@ def test_every_signal_has_its_turn_with_the_value_of_its_own():
     car.drive(0.3, **{f"s{i}": 100 + i for i in range(23)})
     assert list(car.events.sensors.last) == [100 + i for i in range(23)]
     assert list(car.events.sensors.valid) == [1] * 23 + [0]
+
+
+def test_value_of_a_role_has_its_factor_and_offset():
+    """0.05 a bit and -60: 2100 x 5 - 6000 in hundredths."""
+    car = Car(2, roles={st.AMBIENT: (0, 5, -6000)})
+    car.drive(0.5, s0=2100)
+    assert car.events.sensors.value(st.AMBIENT) == 4500
+    assert car.events.sensors.value(st.GEAR, -7) == -7

@@ -1,6 +1,6 @@
-"""Speed, distance, engine, gears, and stuck, roll-over, handbrake: numbers worked out by hand.
+"""Speed, distance, engine, gears, flare and stuck: numbers worked out by hand.
 
-Signals 0 to 3 are wheels (0.01 km/h), 4 engine speed, 5 gear, 6 handbrake (kPa), 7 pedal (0.1 %),
+Signals 0 to 3 are wheels (0.01 km/h), 4 engine speed, 5 gear, 7 pedal (0.1 %),
 8 to 10 accelerations (mg, 10 is vertical), 11 to 14 dampers (0.01 mm). Steps are at ticks 10, 20..
 """
 
@@ -15,7 +15,6 @@ ROLES = {
     **{st.WHEEL + i: i for i in range(4)},
     st.RPM: 4,
     st.GEAR: 5,
-    st.HANDBRAKE: 6,
     st.PEDAL: 7,
     **{st.ACC_X + i: 8 + i for i in range(3)},
     **{st.DAMPER + i: 11 + i for i in range(4)},
@@ -46,20 +45,22 @@ def wheels(*kmh):
 def test_speed_is_the_mean_of_the_middle_two_wheels(speeds, speed):
     car = car_of()
     car.drive(0.5, **wheels(*speeds))
-    assert car.events.trouble.speed == 100 * speed
-    assert car.events.trouble.fastest == 100 * max(speeds)
+    assert car.events.motion.speed == 100 * speed
+    assert car.events.motion.fastest == 100 * max(speeds)
 
 
 def test_speed_of_three_two_and_no_wheels():
     car = car_of()
     car.drive(0.5, **wheels(30, 40, 80), s3=MISSING)
-    assert car.events.trouble.speed == 4000  # the middle one
+    assert car.events.motion.speed == 4000  # the middle one
     car.drive(0.5, s2=MISSING)
-    assert car.events.trouble.speed == 3500  # their mean
+    assert car.events.motion.speed == 3500  # their mean
     car.drive(0.5, s1=MISSING)
-    assert car.events.trouble.speed == 3000
+    assert car.events.motion.speed == 3000
+    assert car.events.motion.known_speed == 3000
     car.drive(0.5, s0=MISSING)
-    assert car.events.trouble.speed == 3000  # stays
+    assert car.events.motion.speed == 3000  # stays
+    assert car.events.motion.known_speed == -1
 
 
 @pytest.mark.parametrize(
@@ -76,10 +77,10 @@ def test_wheels_that_may_be_off_the_ground_do_not_change_the_speed(state, speed)
     car = car_of()
     car.drive(1, **wheels(50, 50, 50, 50))
     car.drive(0.3, **wheels(90, 90, 90, 90))
-    car.events.trouble.speed = 5000
+    car.events.motion.speed = 5000
     car.events.flight.state = state
-    car.events.trouble._find_speed()
-    assert car.events.trouble.speed == speed and car.events.trouble.fastest == 9000
+    car.events.motion.step(car.events.flight.is_on_ground())
+    assert car.events.motion.speed == speed and car.events.motion.fastest == 9000
 
 
 def test_distance_is_speed_by_time_and_top_speed_the_highest():
@@ -87,34 +88,34 @@ def test_distance_is_speed_by_time_and_top_speed_the_highest():
     car = car_of()
     car.drive(5, **wheels(36, 36, 36, 36))
     car.drive(0.1, **wheels(0, 0, 0, 0))
-    assert car.events.trouble.distance_m == 50
+    assert car.events.motion.distance_m == 50
     car.drive(1)
-    assert car.events.trouble.distance_m == 50
-    assert car.events.trouble.top_speed == 3600
+    assert car.events.motion.distance_m == 50
+    assert car.events.motion.top_speed == 3600
 
 
 def test_the_top_speed_is_that_of_the_car_and_not_of_a_wheel():
     car = car_of()
     car.drive(1, **wheels(50, 50, 50, 90))
-    assert (car.events.trouble.top_speed, car.events.trouble.fastest) == (5000, 9000)
+    assert (car.events.motion.top_speed, car.events.motion.fastest) == (5000, 9000)
 
 
 def test_distance_below_a_metre_a_step_is_not_lost():
     """9 km/h: 0.25 m a step; 40 steps are 10 m."""
     car = car_of()
     car.drive(4.1, **wheels(9, 9, 9, 9))
-    assert car.events.trouble.distance_m == 10
+    assert car.events.motion.distance_m == 10
 
 
 def test_engine_and_power_seconds():
     """Power from tick 10 on, engine above 430 only: 430 is standing."""
     car = car_of()
     car.drive(3, s4=430)
-    assert car.events.trouble.engine_ds == 0
+    assert car.events.motion.engine_ds == 0
     car.drive(2, s4=431)
     car.drive(0.1)
-    assert car.events.trouble.engine_ds == 20 and car.events.trouble.rpm == 431
-    assert car.events.trouble.power_ds == 60
+    assert car.events.motion.engine_ds == 20 and car.events.motion.rpm == 431
+    assert car.events.motion.power_ds == 60
 
 
 def test_shifts_are_changes_between_forward_gears():
@@ -125,7 +126,7 @@ def test_shifts_are_changes_between_forward_gears():
     for gear in (4, 3):
         car.drive(1, s5=gear)
     # 3-4, 4-5, 5-4 and at the end 4-3; not to and from neutral, not over "not available"
-    assert car.events.trouble.n_shifts == 4
+    assert car.events.motion.n_shifts == 4
 
 
 STUCK = {"s4": 2000, **wheels(7, 7, 7, 7)}
@@ -136,14 +137,14 @@ def test_stuck_is_wheels_that_turn_while_nothing_shakes():
     car = car_of()
     car.drive(20, **STUCK)
     assert car.of(ev.STUCK) == [(1600, ev.ON, 700)]
-    assert car.events.trouble.stuck
-    before = car.events.trouble.distance_m
+    assert car.events.motion.stuck
+    before = car.events.motion.distance_m
     car.drive(5)
-    assert car.events.trouble.distance_m == before  # turning wheels are no way
+    assert car.events.motion.distance_m == before  # turning wheels are no way
     # 150 steps count down by 5: over at the 30th step without it
     car.drive(2.9, **wheels(0, 0, 0, 0))
     car.drive(0.1)
-    assert car.events.trouble.stuck
+    assert car.events.motion.stuck
     car.drive(0.1)
     assert car.states(ev.STUCK) == [ev.ON, ev.OFF]
 
@@ -176,65 +177,6 @@ def test_dampers_that_move_a_little_do_not_hide_it():
     assert car.states(ev.STUCK) == [ev.ON]
 
 
-def test_roll_over_is_upside_down_for_a_second_and_over_when_it_stands_again():
-    """-301 mg from frame 10 on: ten steps from tick 110 on, tick 200. Up from frame 40 on: the
-    tenth is tick 500. -300 is not below -300.
-    """
-    car = car_of()
-    car.drive(3, s10=-301)
-    car.drive(3, s10=1000)
-    assert car.of(ev.ROLL_OVER) == [(200, ev.ON, -301), (500, ev.OFF, 1000)]
-    car = car_of()
-    car.drive(20, s10=-300)
-    assert car.of(ev.ROLL_OVER) == []
-
-
-def test_a_roll_of_just_a_second_is_over_a_second_later():
-    """Ten steps upside down, frames 10 to 19: at tick 200. Frame 20 is the first of ten upright:
-    tick 210 + 9 x 10.
-    """
-    car = car_of()
-    car.drive(1, s10=-1000)
-    car.drive(2, s10=1000)
-    assert car.of(ev.ROLL_OVER) == [(200, ev.ON, -1000), (300, ev.OFF, 1000)]
-
-
-def test_a_moment_upside_down_is_no_roll_over():
-    car = car_of()
-    for _ in range(5):
-        car.drive(0.9, s10=-1000)
-        car.drive(0.1, s10=1000)
-    assert car.of(ev.ROLL_OVER) == []
-
-
-def test_handbrake_at_speed_is_abuse_at_once():
-    """Faster than 60 km/h: the second step with 500 kPa, tick 120. Said once until released."""
-    car = car_of()
-    car.drive(1, **wheels(0, 0, 0, 61))
-    car.drive(5, s6=500)
-    car.drive(1, s6=499)
-    car.drive(1, s6=900)
-    # frame 20 is seen at tick 210, frame 80 at 810
-    assert [(e.tick, e.state, e.value, e.extra) for e in car.said if e.code == ev.HANDBRAKE] == [
-        (220, ev.ON, 6100, 500),
-        (820, ev.ON, 6100, 900),
-    ]
-    assert car.events.trouble.n_abuses == 2
-
-
-def test_handbrake_for_long_is_abuse_at_any_speed():
-    """Above 6 km/h for more than 30 steps: the 31st, tick 10 (10 + 31)."""
-    car = car_of()
-    car.drive(10, s6=500, **wheels(0, 0, 0, 6.01))
-    assert [(t, s) for t, s, _ in car.of(ev.HANDBRAKE)] == [(410, ev.ON)]
-    car = car_of()
-    car.drive(10, s6=500, **wheels(6, 6, 6, 6))
-    assert car.of(ev.HANDBRAKE) == []
-    car = car_of()
-    car.drive(20, s6=499, **wheels(90, 90, 90, 90))
-    assert car.of(ev.HANDBRAKE) == []
-
-
 def test_flare_is_wheels_that_race_ahead_of_the_speed_under_power():
     """Faster than the speed by more than 150 in a step with more than 20 % of pedal."""
     for rise, pedal, flare in ((151, 201, True), (150, 201, False), (151, 200, False)):
@@ -242,7 +184,7 @@ def test_flare_is_wheels_that_race_ahead_of_the_speed_under_power():
         car.drive(1, **PARKED, **wheels(30, 30, 30, 30), s7=pedal)
         car.drive(0.1, s3=3000 + rise)
         car.drive(0.1)
-        assert car.events.flight.flare is flare, (rise, pedal)
+        assert car.events.motion.flare is flare, (rise, pedal)
 
 
 def test_all_wheels_that_race_at_once_are_a_flare():
@@ -250,7 +192,7 @@ def test_all_wheels_that_race_at_once_are_a_flare():
     car = Car(15, signals=SIGNED, roles=ROLES)
     car.drive(1, **PARKED, **wheels(30, 30, 30, 30), s7=500)
     car.drive(0.2, **wheels(31.6, 31.6, 31.6, 31.6))
-    assert car.events.trouble.speed == 3160 and car.events.flight.flare is True
+    assert car.events.motion.speed == 3160 and car.events.motion.flare is True
 
 
 def test_a_pause_forgets_what_was_counted():
@@ -261,11 +203,3 @@ def test_a_pause_forgets_what_was_counted():
     assert car.of(ev.STUCK) == []
     car.drive(6)
     assert car.states(ev.STUCK) == [ev.ON]
-
-
-def test_value_of_a_role_has_its_factor_and_offset():
-    """0.05 a bit and -60: 2100 x 5 - 6000 in hundredths."""
-    car = Car(2, roles={st.AMBIENT: (0, 5, -6000)})
-    car.drive(0.5, s0=2100)
-    assert car.events.trouble.value(st.AMBIENT) == 4500
-    assert car.events.trouble.value(st.GEAR, -7) == -7
