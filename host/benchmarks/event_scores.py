@@ -123,12 +123,12 @@ def _match(truth, free, a, b):
 
 def found_flights(events):
     """Return what the on-car detector found, for score_flights."""
-    landed = {f["confirmed_us"]: f for f in flights_of(events)}
+    landed = {f.confirmed_us: f for f in flights_of(events)}
     found = []
     for fact in read_events(events):
         if fact["name"] == "flight" and fact["state"] == "taken_off":
             onset, flight = fact["onset_us"] / 1e6, landed.get(fact["t_us"])
-            end = None if flight is None else onset + flight["airtime_ms"] / 1e3
+            end = None if flight is None else onset + flight.airtime_ms / 1e3
             found.append((onset, end, fact["t_us"] / 1e6))
     return found
 

@@ -44,15 +44,15 @@ def test_litres_by_terrain_are_those_of_the_truth(profile):
     names = {1: "Stage", 2: "Sand"}
     mode = (rows["t_us"], rows["data"][:, 2] & 7, names)
     found = fuel_by_terrain(recompute(made.frames, table), mode, profile)
-    assert [row["terrain"] for row in found] == ["Stage", "Sand", "all"]
+    assert [row.terrain for row in found] == ["Stage", "Sand", "all"]
     km, fuel = made.truth.arrays["distance_m"] / 1e3, made.truth.arrays["fuel_l"]
     for row, (low, high) in zip(found, ((0.5, 5.5), (6.5, 9.5)), strict=False):
         a, b = np.searchsorted(km, (low, high))
         true = 100 * (fuel[a] - fuel[b]) / (high - low)
-        assert row["l_per_100km"] == pytest.approx(true, rel=0.15)
-    assert found[0]["plan_l_per_100km"] == profile.fuel.plan_l_per_100km["mixed"]
-    assert found[2]["km"] == found[0]["km"] + found[1]["km"]
-    assert found[2]["used_l"] == pytest.approx(found[0]["used_l"] + found[1]["used_l"])
+        assert row.l_per_100km == pytest.approx(true, rel=0.15)
+    assert found[0].plan_l_per_100km == profile.fuel.plan_l_per_100km["mixed"]
+    assert found[2].km == found[0].km + found[1].km
+    assert found[2].used_l == pytest.approx(found[0].used_l + found[1].used_l)
 
 
 def test_a_pause_and_a_missing_mode_count_as_nothing_and_unknown(profile):
@@ -63,7 +63,7 @@ def test_a_pause_and_a_missing_mode_count_as_nothing_and_unknown(profile):
         )
     ]
     found = fuel_by_terrain(events, None, profile)
-    assert [(r["terrain"], r["km"], r["used_l"]) for r in found] == [
+    assert [(r.terrain, r.km, r.used_l) for r in found] == [
         ("unknown", 2.0, 1.4),
         ("all", 2.0, 1.4),
     ]
@@ -119,10 +119,10 @@ def signals(profile, **columns):
 )
 def test_gear_abuse_is_found_beyond_its_limit_only(profile, columns, kind, value):
     found = find_gear_abuse(signals(profile, **columns), profile)
-    assert [fact["kind"] for fact in found] == ([kind] if kind else [])
+    assert [fact.kind for fact in found] == ([kind] if kind else [])
     if kind:
-        assert found[0]["value"] == pytest.approx(value, rel=0.01)
-        assert found[0]["t_us"] == pytest.approx(5e6, abs=2e4)
+        assert found[0].value == pytest.approx(value, rel=0.01)
+        assert found[0].t_us == pytest.approx(5e6, abs=2e4)
 
 
 def test_gear_abuse_does_without_signals_that_are_missing(profile):

@@ -6,7 +6,7 @@ import pytest
 
 from slog import events as ev
 from stagelog.events import Detected
-from stagelog.events.reading import flights_of, read_event, read_events, summarise
+from stagelog.events.reading import Flight, flights_of, read_event, read_events, summarise
 
 TABLE = SimpleNamespace(
     alarms={7: ("coolant", "CoolantTemp"), 8: ("fan", "Fan1Curr")},
@@ -91,17 +91,16 @@ def test_a_flight_is_its_take_off_and_its_landing():
     """The onset has 32 bits: one of 5,000,000,000 us, 100 ms before the take-off is known."""
     found = flights_of([taken_off(5_000_100_000, 5_000_000_000), landed(5_000_900_000)])
     assert found == [
-        {
-            "onset_us": 5_000_000_000,
-            "speed_kmh": 83,
-            "age_ms": 110,
-            "confirmed_us": 5_000_100_000,
-            "airtime_ms": 800,
-            "peak_g": 4.15,
-            "confidence_pct": 95,
-            "car_agrees": True,
-            "severity": "medium",
-        }
+        Flight(
+            onset_us=5_000_000_000,
+            speed_kmh=83,
+            confirmed_us=5_000_100_000,
+            airtime_ms=800,
+            peak_g=4.15,
+            confidence_pct=95,
+            car_agrees=True,
+            severity="medium",
+        )
     ]
 
 
@@ -137,7 +136,7 @@ def test_flights_that_end_otherwise_are_left_out():
             taken_off(10_000_000, 9_900_000),
         ]
     )
-    assert [(flight["onset_us"], flight["airtime_ms"]) for flight in found] == [(4_900_000, 700)]
+    assert [(flight.onset_us, flight.airtime_ms) for flight in found] == [(4_900_000, 700)]
     assert facts(ev.FLIGHT, ev.CANCELLED, 90) == {"airtime_ms": 90}
 
 

@@ -82,17 +82,17 @@ def test_events_do_not_depend_on_how_frames_are_cut(table, jump):
 
 def test_a_jump_is_found_where_it_was(table, jump):
     truth = max(jump.truth.of("jump"), key=lambda j: j.airtime_s)
-    flight = max(flights_of(recompute(jump.frames, table)), key=lambda f: f["airtime_ms"])
-    assert abs(flight["onset_us"] - truth.t_us) < 80_000
-    assert abs(flight["airtime_ms"] - 1000 * truth.airtime_s) < 100
-    assert flight["confirmed_us"] - truth.t_us < 200_000
-    assert flight["car_agrees"] is True
+    flight = max(flights_of(recompute(jump.frames, table)), key=lambda f: f.airtime_ms)
+    assert abs(flight.onset_us - truth.t_us) < 80_000
+    assert abs(flight.airtime_ms - 1000 * truth.airtime_s) < 100
+    assert flight.confirmed_us - truth.t_us < 200_000
+    assert flight.car_agrees is True
 
 
 def test_without_dampers_a_jump_has_little_confidence(table, jump):
     frames = jump.frames[jump.frames["can_id"] != 0x90]
-    flight = max(flights_of(recompute(frames, table)), key=lambda f: f["airtime_ms"])
-    assert flight["confidence_pct"] < 50
+    flight = max(flights_of(recompute(frames, table)), key=lambda f: f.airtime_ms)
+    assert flight.confidence_pct < 50
 
 
 @pytest.mark.parametrize("kind", ["corpus_jacks", "corpus_rollover", "corpus_washboard"])

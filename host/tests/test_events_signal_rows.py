@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from slog import signal_table as st
-from stagelog.dbc import load_database
+from stagelog.dbc import Signal, load_database
 from stagelog.events.signal_rows import signal_row
 
 
@@ -49,6 +49,13 @@ def test_what_the_signal_can_be(row_of):
     row = row_of("0|10@1+", "(0.5,-40)", rule, (20.4, 10.0), limits="[0|50]")
     assert row[6:12] == [10, 0, 0, 510, 4, 30] and row[12:14] == [2, 1]
     assert row[14:] == [round(50 * 2**st.SCALE_BITS), -4000, 100, 120]
+
+
+@pytest.mark.parametrize("limits", [{"minimum": -10}, {"maximum": 10}])
+def test_one_limit_alone_is_none(limits):
+    """KCD and ARXML may give a minimum without a maximum, or the other way round."""
+    row = signal_row(Signal("S", 0, 10, **limits), 4, None, (-1, 0))
+    assert row[8:10] == [-0x3FFFFFFF, 0x3FFFFFFF]
 
 
 def test_limits_are_those_of_the_dbc_without_a_rule(row_of):

@@ -30,15 +30,15 @@ def test_a_kilometre_counts_for_the_mode_that_was_active_longest_in_it(profile):
     t_us = np.array([0, 20, 60, 110, 200]) * 1_000_000
     mode = (t_us, np.array([1, 2, 1, np.nan, 7]), {1: "Stage", 2: "Sand"})
     found = fuel_by_terrain(kilometres(0, 50, 130, 100, 180), mode, profile)
-    rows = {row["terrain"]: (row["km"], row["used_l"], row["l_per_100km"]) for row in found}
+    rows = {row.terrain: (row.km, row.used_l, row.l_per_100km) for row in found}
     assert rows == {
         "Sand": (1.0, 0.5, 50.0),
         "Stage": (1.0, 0.8, 80.0),
         "7": (1.0, 0.8, 80.0),
         "all": (3.0, 2.1, 70.0),
     }
-    assert found[-1]["terrain"] == "all"
-    plans = {row["terrain"]: row["plan_l_per_100km"] for row in found}
+    assert found[-1].terrain == "all"
+    plans = {row.terrain: row.plan_l_per_100km for row in found}
     assert plans["7"] is None and plans["all"] is None and plans["Stage"] is not None
 
 
@@ -46,7 +46,7 @@ def test_the_terrain_with_the_most_km_stands_first(profile):
     t_us = np.array([0, 60, 120, 180]) * 1_000_000
     mode = (t_us, np.array([2, 1, 1, 1]), {1: "Stage", 2: "Sand"})
     found = fuel_by_terrain(kilometres(0, 50, 100, 150), mode, profile)
-    assert [(row["terrain"], row["km"]) for row in found] == [
+    assert [(row.terrain, row.km) for row in found] == [
         ("Stage", 2.0),
         ("Sand", 1.0),
         ("all", 3.0),
@@ -56,7 +56,7 @@ def test_the_terrain_with_the_most_km_stands_first(profile):
 def test_a_kilometre_before_the_first_mode_is_unknown(profile):
     mode = (np.array([70_000_000]), np.array([1.0]), {1: "Stage"})
     found = fuel_by_terrain(kilometres(0, 50, 100), mode, profile)
-    assert [row["terrain"] for row in found] == ["unknown", "Stage", "all"]
+    assert [row.terrain for row in found] == ["unknown", "Stage", "all"]
 
 
 def test_only_the_time_within_a_kilometre_counts(profile):
@@ -64,7 +64,7 @@ def test_only_the_time_within_a_kilometre_counts(profile):
     t_us = np.array([0, 130, 180, 230]) * 1_000_000
     mode = (t_us, np.array([1, 2, np.nan, np.nan]), {1: "Stage", 2: "Sand"})
     found = fuel_by_terrain(kilometres(0, 10, 20, 30, 40), mode, profile)
-    assert {row["terrain"]: row["km"] for row in found} == {
+    assert {row.terrain: row.km for row in found} == {
         "Stage": 2.0,
         "Sand": 1.0,
         "unknown": 1.0,
@@ -85,7 +85,5 @@ def test_kilometres_before_a_scale_was_learned_count_by_it(profile):
         Detected(300_000_000, ev.FUEL, 1, 49_807, 40),
     ]
     mode = (np.array([0, 121]) * 1_000_000, np.array([1, 2]), {1: "Stage", 2: "Sand"})
-    rows = {
-        row["terrain"]: (row["km"], row["used_l"]) for row in fuel_by_terrain(found, mode, profile)
-    }
+    rows = {row.terrain: (row.km, row.used_l) for row in fuel_by_terrain(found, mode, profile)}
     assert rows == {"Stage": (2.0, 1.02), "Sand": (2.0, 0.91), "all": (4.0, 1.93)}

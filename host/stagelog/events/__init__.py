@@ -1,14 +1,14 @@
-"""What the car went through, as events: compiled for the logger, recomputed on the host.
+"""Events of the car: its signal table for the logger, its detectors run again on the host.
 
 table = compile_table(profile, dbc)       the signal table for CONFIG_SIGNALS
 events = recompute(frames, table)         the car's detectors, run on the host
 recorded = load_events(session)           the events that the car recorded on board
 compare_events(recorded, events)          [] or a list of Disagreement
 find_window(ledger, recorded)             the part of a session that can be compared
-read_events(events, table)                the same as dicts with names and units
-flights_of(events)                        flights as dicts, take-off and landing in one
+read_events(events, table)                events as facts with names and units
+flights_of(events)                        each flight with its landing
 summarise(events)                         the newest running summary
-add_lives(summaries)                      several sessions as one: component lives
+add_lives(summaries)                      one summary of several sessions: component lives
 fuel_by_terrain(events, mode, profile)    litres per 100 km, compared with the plan
 find_gear_abuse(series, profile)          over-rev, shifts under load, slip: from the raw log
 """

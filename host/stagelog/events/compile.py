@@ -5,15 +5,19 @@ TableProblem, an InputError with file, line and entry. The layout is slog.signal
 """
 
 import math
+from dataclasses import dataclass
+from pathlib import Path
 
 from slog import signal_table as st
 from slog.messages import MAX_CONFIG_BYTES
-from stagelog.dbc import load_database
+from stagelog.dbc import Database, Message, Signal, load_database
 from stagelog.errors import InputError
 from stagelog.events import detector_rows as rows_of
-from stagelog.events.alarm_rows import alarm_sections
-from stagelog.events.signal_rows import signal_row
+from stagelog.events.alarm_rows import AlarmNames, alarm_sections
+from stagelog.events.signal_rows import Row, signal_row
 from stagelog.profile import place_of
+from stagelog.profile.schema import Profile
+from stagelog.profile.toml_lines import Keys
 
 __all__ = ["SignalTable", "TableProblem", "compile_table"]
 
@@ -21,29 +25,30 @@ __all__ = ["SignalTable", "TableProblem", "compile_table"]
 class TableProblem(InputError):
     """A profile entry that does not fit into a signal table."""
 
-    def __init__(self, profile, entry, text):
+    def __init__(self, profile: Profile, entry: Keys, text: str) -> None:
         file, line = place_of(profile.path, entry)
         super().__init__(f"{file}, line {line}: {text}", hint="correct the profile or the DBC")
 
 
+@dataclass(frozen=True, slots=True)
 class SignalTable:
     """A compiled table: `data` for the logger, names for the readers of its events.
 
     data     bytes, at most 16 KiB
-    signals  names by index; units by index
+    signals  names by index
+    units    units by index of the signal
     alarms   {number: (profile key, signal name, unit)}
     slots    message names by slot
     """
 
-    def __init__(self, data, signals, units, alarms, slots):
-        self.data = data
-        self.signals = signals
-        self.units = units
-        self.alarms = alarms
-        self.slots = slots
+    data: bytes
+    signals: list[str]
+    units: list[str]
+    alarms: AlarmNames
+    slots: list[str]
 
 
-# (role, entry of [roles], its elements, unit in the DBC, units of the role in one of those)
+# (role, entry of [roles], its elements, unit in the DBC, how many units of the role are one of it)
 _ROLES = (
     (st.ACC_X, "acceleration", 3, "m/s^2", 1000 / 9.80665),
     (st.RATE_X, "rates", 3, "deg/s", math.pi / 180 * 1024),
@@ -64,14 +69,14 @@ _ROLES = (
 )
 
 
-def compile_table(profile, dbc, bus=0):
+def compile_table(profile: Profile, dbc: str | Path | Database, bus: int = 0) -> SignalTable:
     """Return the SignalTable of a checked car profile and a DBC.
 
-    profile  as stagelog.profile.load_profile returns it
-    dbc      path or stagelog.dbc.Database
+    dbc      the database, or its path
+    bus      index of the bus whose frames the logger watches
     Raises   TableProblem; InputError if the DBC can't be read.
     """
-    database = dbc if hasattr(dbc, "messages") else load_database(dbc)
+    database = dbc if isinstance(dbc, Database) else load_database(dbc)
     builder = _TableBuilder(profile, database)
     roles = []
     for role, entry, n, unit, factor in _ROLES:
@@ -113,12 +118,15 @@ def compile_table(profile, dbc, bus=0):
 
 
 class _TableBuilder:
-    """Signals in the order in which they were requested, and the messages that carry them."""
+    """A SignalIndex: signals in the order of the first request, and the messages that carry them.
 
-    def __init__(self, profile, database):
+    found   the signals that this car sends; `known` the names of all that the DBC has
+    """
+
+    def __init__(self, profile: Profile, database: Database) -> None:
         self.profile = profile
-        self.names = []
-        self.slot_names = []
+        self.names: list[str] = []
+        self.slot_names: list[str] = []
         self.found = {
             s.name: (m, s)
             for m in database.messages
@@ -128,11 +136,11 @@ class _TableBuilder:
         self.known = {s.name for m in database.messages for s in m.signals}
         self.rules = {name: rule for rule in profile.plausible for name in rule.signals}
 
-    def has(self, name):
+    def has(self, name: str) -> bool:
         """Return whether this car sends the signal; an error only if no DBC message has it."""
         return name in self.found or name not in self.known
 
-    def signal(self, name, entry):
+    def signal(self, name: str, entry: Keys) -> Signal:
         """Return the signal; TableProblem if it can't be watched."""
         if name not in self.found:
             raise TableProblem(self.profile, entry, f"signal {name} is not on this car's bus")
@@ -145,7 +153,7 @@ class _TableBuilder:
             raise TableProblem(self.profile, entry, text)
         return signal
 
-    def index(self, name, entry=("roles",)):
+    def index(self, name: str, entry: Keys = ("roles",)) -> int:
         """Return the index of a signal in the table, which is added if it is not there."""
         if name not in self.names:
             self.signal(name, entry)
@@ -155,9 +163,10 @@ class _TableBuilder:
                 self.index(status[0], ("status", name))
         return self.names.index(name)
 
-    def finish(self):
+    def finish(self) -> tuple[list[Row], list[Row]]:
         """Return (rows of SLOTS, rows of SIGNALS)."""
-        plain, selected = {}, {}
+        plain: dict[tuple[str, int | None], Message] = {}
+        selected: dict[tuple[str, int], Message] = {}
         for name in self.names:
             message, signal = self.found[name]
             if signal.selector is None:
@@ -168,9 +177,9 @@ class _TableBuilder:
                     text = f"{name} is present at several values of its selector"
                     raise TableProblem(self.profile, ("roles",), text)
                 selected.setdefault((message.name, low), message)
-        order = list(plain) + sorted(selected)
+        order = [*plain, *sorted(selected)]
         self.slot_names = [key[0] for key in order]
-        slots = [self._slot(key, plain.get(key) or selected[key]) for key in order]
+        slots = [self._slot(key[1], (plain | selected)[key]) for key in order]
         places = {key: n for n, key in enumerate(order)}
         rows = []
         for name in self.names:
@@ -188,8 +197,8 @@ class _TableBuilder:
             rows.append(signal_row(signal, place, rule, good, rest))
         return slots, rows
 
-    def _slot(self, key, message):
-        name, select = key
+    def _slot(self, select: int | None, message: Message) -> Row:
+        """Return the row of SLOTS of a message, or of it at one value of its selector."""
         cycle_ms = message.cycle_ms or 1000
         if select is None:
             stale = self._stale(cycle_ms)
@@ -197,12 +206,12 @@ class _TableBuilder:
         selector = next(s for s in message.signals if s.is_selector)
         shift = selector.start % 8
         if shift + selector.length > 8 or selector.is_motorola:
-            text = f"the selector of {name} must lie within one byte"
+            text = f"the selector of {message.name} must lie within one byte"
             raise TableProblem(self.profile, ("roles",), text)
         n_values = len({r for s in message.signals for r in s.selector_ranges})
         stale = self._stale(cycle_ms * n_values)
         mask = (1 << selector.length) - 1
         return [message.can_id, message.n_bytes, stale, selector.start // 8, shift, mask, select]
 
-    def _stale(self, cycle_ms):
+    def _stale(self, cycle_ms: int) -> int:
         return max(math.ceil(self.profile.validity.stale_cycles * cycle_ms / 10), 5)

@@ -4,40 +4,61 @@ The terrain is that of the driver's mode switch: nothing else on the bus knows i
 modes to plans. Kilometres driven without a mode are "unknown".
 """
 
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple, TypeAlias
+
 import numpy as np
+from numpy.typing import NDArray
 
 from slog import events as ev
+from stagelog.events.recompute import Detected
+from stagelog.profile.schema import Profile
 
 UNKNOWN = "unknown"
 ALL = "all"
+# t_us int64[n] ascending, values[n], {value: text} of the signal that roles.drive_mode names
+DriveMode: TypeAlias = tuple[NDArray[np.int64], NDArray[Any], Mapping[int, str]]
 
 
-def fuel_by_terrain(events, mode, profile):
-    """Return [{terrain, km, used_l, l_per_100km, plan_l_per_100km}], most km first, then "all".
+class TerrainFuel(NamedTuple):
+    """Litres on one terrain; plan_l_per_100km is None where the profile has no plan."""
+
+    terrain: str
+    km: float
+    used_l: float
+    l_per_100km: float
+    plan_l_per_100km: float | None
+
+
+def fuel_by_terrain(
+    events: Iterable[Detected], mode: DriveMode | None, profile: Profile
+) -> list[TerrainFuel]:
+    """Return a TerrainFuel for each terrain, most km first, then one for "all".
 
     events  Detected, of the car or of the host
-    mode    (t_us int64[n] ascending, values[n], {value: text}) of the signal that
-            profile.roles.drive_mode names; None if the log does not hold it
-    plan_l_per_100km is None where the profile has no plan. Each kilometre counts for the mode that
-    was active longest in it; the last, incomplete one is left out.
+    mode    None if the log does not hold the signal
+    Each kilometre counts for the mode that was active longest in it; the last, incomplete one is
+    left out.
     """
-    sums = {}
+    sums: dict[str, tuple[float, float]] = {}
     for start_us, end_us, litres in _kilometres(events):
         name = _mode_between(mode, start_us, end_us)
         km, used_l = sums.get(name, (0.0, 0.0))
         sums[name] = (km + 1.0, used_l + litres)
     rows = [_row(name, *sums[name], profile) for name in sorted(sums, key=lambda n: -sums[n][0])]
     if rows:
-        km, used_l = sum(r["km"] for r in rows), sum(r["used_l"] for r in rows)
+        km, used_l = sum(row.km for row in rows), sum(row.used_l for row in rows)
         rows.append(_row(ALL, km, used_l, profile))
     return rows
 
 
-def _kilometres(events):
+def _kilometres(events: Iterable[Detected]) -> list[tuple[int, int, float]]:
     """Return [(start_us, end_us, litres)]: all km of a session by the last scale of its flow, so
     that a scale that is learned at a stop does not count for the km around it.
     """
-    found, session, before, scale = [], [], None, 1.0
+    found: list[tuple[int, int, float]] = []
+    session: list[tuple[int, int, float]] = []
+    before, scale = None, 1.0
     for event in events:
         if event.code == ev.TABLE:
             found += [(start, end, metered * scale) for start, end, metered in session]
@@ -54,7 +75,7 @@ def _kilometres(events):
     return found + [(start, end, metered * scale) for start, end, metered in session]
 
 
-def _mode_between(mode, start_us, end_us):
+def _mode_between(mode: DriveMode | None, start_us: int, end_us: int) -> str:
     if mode is None:
         return UNKNOWN
     t_us, values, texts = mode
@@ -72,12 +93,6 @@ def _mode_between(mode, start_us, end_us):
     return str(texts.get(value, value))
 
 
-def _row(name, km, used_l, profile):
-    plan = profile.fuel.plan_l_per_100km.get(profile.fuel.plan_of_mode.get(name))
-    return {
-        "terrain": name,
-        "km": km,
-        "used_l": round(used_l, 2),
-        "l_per_100km": round(100 * used_l / km, 1),
-        "plan_l_per_100km": plan,
-    }
+def _row(name: str, km: float, used_l: float, profile: Profile) -> TerrainFuel:
+    plan = profile.fuel.plan_l_per_100km.get(profile.fuel.plan_of_mode.get(name, ""))
+    return TerrainFuel(name, km, round(used_l, 2), round(100 * used_l / km, 1), plan)

@@ -1,8 +1,12 @@
 """Parameters of the detectors, from the car profile, in the integers that the firmware uses."""
 
 import math
+from collections.abc import Mapping, Sequence
 
 from slog import signal_table as st
+from stagelog.events.signal_rows import Row, SignalIndex
+from stagelog.profile.schema import Profile
+from stagelog.profile.toml_lines import Keys
 
 G_ms2 = 9.80665
 _ONE = 1 << st.SCALE_BITS
@@ -10,14 +14,14 @@ _STEP_s = 0.02  # damper and rotation rates are differences over two ticks
 
 
 class Contradiction(ValueError):
-    """A profile entry that does not fit; `entry` is its path."""
+    """A profile entry that does not fit into the table; `entry` is its path."""
 
-    def __init__(self, entry, text):
+    def __init__(self, entry: Keys, text: str) -> None:
         super().__init__(text)
         self.entry = entry
 
 
-def flight(profile, builder):
+def flight(profile: Profile, builder: SignalIndex) -> list[Row]:
     """Return the rows of FLIGHT in the order of slog.signal_table.FLIGHT_ROWS."""
     p, imu, mass = profile.airborne, profile.sensors.imu, profile.mass
     mm = _damper_mm(profile, builder)
@@ -76,7 +80,7 @@ def flight(profile, builder):
     return _column(values, st.FLIGHT_ROWS)
 
 
-def fuel(profile):
+def fuel(profile: Profile) -> list[Row]:
     """Return the rows of FUEL."""
     f, e = profile.fuel, profile.fuel_estimate
     values = {
@@ -109,7 +113,7 @@ def fuel(profile):
     return rows
 
 
-def heat(profile):
+def heat(profile: Profile) -> list[Row]:
     """Return the rows of HEAT, then v^0.8 in 1/1000 by whole m/s."""
     d, gears = profile.driveline, profile.gearbox
     radius_m = profile.tyres.circumference_m / (2 * math.pi)
@@ -121,7 +125,7 @@ def heat(profile):
         "hold_s": profile.diff_model.hold_s,
         "settle_s": profile.diff_model.settle_s,
     }
-    warning = {}
+    warning: dict[str, float] = {}
     for alarm in profile.alarm.values():
         if alarm.kind == "above" and alarm.warning is not None:
             warning |= dict.fromkeys(alarm.signals, alarm.warning)
@@ -144,7 +148,7 @@ def heat(profile):
     return rows + [[round(1000 * ms**0.8)] for ms in range(61)]
 
 
-def watch(profile, builder):
+def watch(profile: Profile, builder: SignalIndex) -> list[Row]:
     """Return the rows of WATCH."""
     t, m = profile.trouble, profile.messages
     values = {
@@ -169,7 +173,7 @@ def watch(profile, builder):
     return _column(values, st.WATCH_ROWS)
 
 
-def _damper_mm(profile, builder):
+def _damper_mm(profile: Profile, builder: SignalIndex) -> float:
     """Return what one unit of the four damper signals is, mm."""
     scales = {builder.signal(name, ("roles", "damper")).scale for name in profile.roles.damper}
     if len(scales) > 1:
@@ -177,7 +181,7 @@ def _damper_mm(profile, builder):
     return scales.pop()
 
 
-def _code_of(builder, name, word):
+def _code_of(builder: SignalIndex, name: str, word: str) -> int:
     if not builder.has(name):
         return -1
     choices = builder.signal(name, ("roles", "flight_state")).choices or {}
@@ -187,5 +191,5 @@ def _code_of(builder, name, word):
     return codes[0]
 
 
-def _column(values, names):
+def _column(values: Mapping[str, float], names: Sequence[str]) -> list[Row]:
     return [[round(values[name])] for name in names]

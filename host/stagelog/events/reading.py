@@ -5,9 +5,12 @@ that this version does not know keeps its numbers.
 """
 
 import operator
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple, TypeAlias
 
 from slog import event_names as names
 from slog import events as ev
+from stagelog.events.compile import SignalTable
 from stagelog.events.recompute import Detected
 
 _CAR = {ev.CAR_UNKNOWN: None, ev.CAR_AGREES: True, ev.CAR_SILENT: False}
@@ -22,10 +25,25 @@ _SUMMED_EXTRA = {
     "shifts",
 }
 _SEVERITIES = ("light", "medium", "hard", "severe")
+Facts: TypeAlias = dict[str, Any]  # by names with units; which ones depends on the kind of event
+Summary: TypeAlias = dict[str, tuple[int, int]]  # {counter: (value, extra)}
 
 
-def read_events(events, table=None):
-    """Return a list of dicts: t_us, name, state, and the facts of that kind of event.
+class Flight(NamedTuple):
+    """A flight with its landing. None: not known. `confirmed_us` is when the car knew of it."""
+
+    onset_us: int
+    confirmed_us: int
+    airtime_ms: int
+    speed_kmh: int | None
+    peak_g: float | None
+    confidence_pct: int
+    car_agrees: bool | None
+    severity: str  # light, medium, hard, severe or unknown
+
+
+def read_events(events: Iterable[Detected], table: SignalTable | None = None) -> list[Facts]:
+    """Return for each event t_us, name, state, and the facts of that kind of event.
 
     events  Detected, in order
     table   SignalTable for names of alarms, signals and messages; without it they are numbers
@@ -33,16 +51,17 @@ def read_events(events, table=None):
     return [read_event(event, table) for event in events]
 
 
-def read_event(event, table=None):
-    """Return one event as a dict; see read_events."""
+def read_event(event: Detected, table: SignalTable | None = None) -> Facts:
+    """Return the facts of one event; see read_events."""
     name, number, _ = names.describe(event.code)
     read = {"t_us": event.t_us, "name": name, "state": names.state_name(event.code, event.state)}
     return read | _facts(event, name, number, table)
 
 
-def summarise(events):
-    """Return {counter: (value, extra)} of the newest complete summary among events, {} if none."""
-    newest, count = {}, {}
+def summarise(events: Iterable[Detected]) -> Summary:
+    """Return the newest complete summary among events, {} if there is none."""
+    newest: Summary = {}
+    count: Summary = {}
     for event in events:
         name, number, _ = names.describe(event.code)
         if name != "summary" or number >= len(names.SUMMARY_ITEMS):
@@ -55,35 +74,36 @@ def summarise(events):
     return newest
 
 
-def add_lives(summaries):
+def add_lives(summaries: Iterable[Summary]) -> Summary:
     """Return one summary of several sessions: component lives.
 
-    summaries  of summarise(); counters are summed, greatest values and volumes are the greatest
+    summaries  of summarise(): counters are added; of greatest values and volumes the greatest
+               is kept
     """
-    total = {}
+    total: Summary = {}
     for summary in summaries:
         for item, (value, extra) in summary.items():
             before = total.get(item)
             if before is None:
                 total[item] = (value, extra)
                 continue
-            first = max if item.endswith("_max") else operator.add
-            second = operator.add if item in _SUMMED_EXTRA else max
+            first: Callable[[int, int], int] = max if item.endswith("_max") else operator.add
+            second: Callable[[int, int], int] = operator.add if item in _SUMMED_EXTRA else max
             total[item] = (first(before[0], value), second(before[1], extra))
     return total
 
 
-def _facts(event, name, number, table):
+def _facts(event: Detected, name: str, number: int, table: SignalTable | None) -> Facts:
     value, extra = event.value, event.extra
     if name == "flight":
         return _flight(event)
     if name in ("alarm", "alarm_context"):
-        facts = {"number": number, "value": value / 100, "speed_kmh": extra & 0x1FF}
+        facts: Facts = {"number": number, "value": value / 100, "speed_kmh": extra & 0x1FF}
         facts["engine_rpm"] = (extra >> ev.RPM_SHIFT) * 10
-        known = table.alarms.get(number) if table else None
-        if known:
-            facts |= {"alarm": known[0], "signal": known[1]}
-            facts["unit"] = table.units[table.signals.index(known[1])]
+        if table and number in table.alarms:
+            alarm, signal = table.alarms[number][:2]
+            unit = table.units[table.signals.index(signal)]
+            facts |= {"alarm": alarm, "signal": signal, "unit": unit}
         return facts
     if name == "sensor":
         return {"number": number, "raw": value} | (
@@ -100,7 +120,7 @@ def _facts(event, name, number, table):
             "value": value,
             "extra": extra,
         }
-    makers = {
+    makers: dict[str, Callable[[], Facts]] = {
         "car_flight": lambda: {"airtime_ms": value},
         "roll_over": lambda: {"vertical_g": value / 1000},
         "stuck": lambda: {"wheel_speed_kmh": value / 100},
@@ -118,7 +138,7 @@ def _facts(event, name, number, table):
     return makers[name]() if name in makers else {"value": value, "extra": extra}
 
 
-def _flight(event):
+def _flight(event: Detected) -> Facts:
     value, extra = event.value, event.extra
     if event.state == ev.TAKEN_OFF:
         onset_us = event.t_us - ((event.t_us - extra) & 0xFFFFFFFF)
@@ -137,20 +157,16 @@ def _flight(event):
     }
 
 
-def flights_of(events):
-    """Return flights as dicts: onset_us, airtime_ms, peak_g, confidence_pct, car_agrees, severity,
-    speed_kmh, confirmed_us; in order. Cancelled ones are left out.
-    """
-    flights, open_one = [], None
+def flights_of(events: Iterable[Detected]) -> list[Flight]:
+    """Return the flights among events, in order. Those without a landing are left out."""
+    flights = []
+    start: Detected | None = None
     for event in events:
-        if not isinstance(event, Detected) or event.code != ev.FLIGHT:
+        if event.code != ev.FLIGHT:
             continue
-        read = _flight(event)
-        if event.state == ev.TAKEN_OFF:
-            open_one = read | {"confirmed_us": event.t_us}
-        elif event.state == ev.LANDED and open_one:
-            flights.append(open_one | read)
-            open_one = None
-        else:
-            open_one = None
+        if event.state == ev.LANDED and start:
+            begun, ended = _flight(start), _flight(event)
+            del begun["age_ms"]
+            flights.append(Flight(confirmed_us=start.t_us, **begun, **ended))
+        start = event if event.state == ev.TAKEN_OFF else None
     return flights

@@ -1,24 +1,51 @@
 """One signal of a DBC as a row of the signal table: where its bytes are, what it can be."""
 
 import math
+from typing import Protocol, TypeAlias
 
 from slog import signal_table as st
+from stagelog.dbc.model import Signal
+from stagelog.profile.limits import Plausible
+from stagelog.profile.toml_lines import Keys
 
 _CAP = 0x3FFFFFFF
 _STEPS_per_s = 10
 
 
-def to_raw(signal, phys):
+Row: TypeAlias = list[int]
+
+
+class SignalIndex(Protocol):
+    """The signals of a table in the making, by name. `entry` is the profile's, for errors."""
+
+    def has(self, name: str) -> bool:
+        """Return whether this car sends the signal."""
+
+    def signal(self, name: str, entry: Keys) -> Signal:
+        """Return the signal; TableProblem if it can't be watched."""
+
+    def index(self, name: str, entry: Keys = ...) -> int:
+        """Return the index of a signal in the table, which is added if it is not there."""
+
+
+def to_raw(signal: Signal, phys: float) -> float:
     """Return a physical value in raw units of a signal, not rounded."""
     return (phys - signal.offset) / signal.scale
 
 
-def signal_row(signal, slot, rule, status, rest=None):
-    """Return the row.
+def signal_row(
+    signal: Signal,
+    slot: int,
+    rule: Plausible | None,
+    status: tuple[int, int],
+    rest: tuple[float, ...] | None = None,
+) -> Row:
+    """Return the row of SIGNALS.
 
+    slot    index of its message in SLOTS
     rule    the profile's plausible entry, or None
-    status  (index, good value) of the signal that reports whether this one works
-    rest    (low, high) where the reading may stay constant: ends of a sender
+    status  (index, good value) of the signal that reports whether this one works, (-1, 0) if none
+    rest    (low, high) between which the reading may stay constant: the ends of a sender
     """
     kind, first, step, n, shift = _bytes_of(signal)
     low, high = _range_of(signal, rule)
@@ -47,7 +74,7 @@ def signal_row(signal, slot, rule, status, rest=None):
     ]
 
 
-def _bytes_of(signal):
+def _bytes_of(signal: Signal) -> tuple[int, int, int, int, int]:
     """Return (kind, first byte, step, bytes, shift): most significant byte first."""
     if signal.is_motorola:
         first = signal.start // 8
@@ -64,19 +91,16 @@ def _bytes_of(signal):
     return st.ANY, low + n - 1, -1, n, shift
 
 
-def _rest_of(signal, rest):
+def _rest_of(signal: Signal, rest: tuple[float, ...] | None) -> tuple[int, int]:
     if rest is None:
         return -_CAP, _CAP
     low, high = sorted(to_raw(signal, end) for end in rest)
     return math.ceil(low), math.floor(high)
 
 
-def _range_of(signal, rule):
-    if rule is not None:
-        bounds = (rule.min, rule.max)
-    elif signal.minimum is not None and signal.minimum < signal.maximum:
-        bounds = (signal.minimum, signal.maximum)
-    else:
+def _range_of(signal: Signal, rule: Plausible | None) -> tuple[int, int]:
+    bounds = (signal.minimum, signal.maximum) if rule is None else (rule.min, rule.max)
+    if bounds[0] is None or bounds[1] is None or (rule is None and bounds[0] >= bounds[1]):
         return -_CAP, _CAP
-    low, high = sorted(to_raw(signal, bound) for bound in bounds)
+    low, high = sorted(to_raw(signal, bound) for bound in bounds if bound is not None)
     return max(math.ceil(low - 1e-6), -_CAP), min(math.floor(high + 1e-6), _CAP)

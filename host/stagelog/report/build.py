@@ -166,7 +166,7 @@ def _tiles(source):
     level = "bad" if critical else "warn" if events.alarms else "good"
     n = len(events.alarms)
     tiles.append(_tile(n, f"exceedance{'s' * (n != 1)}, {critical} critical", level))
-    hard = sum(f["severity"] in ("hard", "severe") for f in events.flights)
+    hard = sum(f.severity in ("hard", "severe") for f in events.flights)
     n = len(events.flights)
     text = f"jump{'s' * (n != 1)}, {hard} landed hard or worse"
     tiles.append(_tile(n, text, "warn" if hard else "good"))

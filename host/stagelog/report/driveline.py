@@ -172,8 +172,8 @@ def _converter(stage):
 def _abuse(stage, abuse):
     rows = []
     for one in abuse:
-        x_s = stage.seconds(one["t_us"])
-        cells = (one["text"], stage.km(one["t_us"]), x_s / 60, one["value"], one["unit"])
+        x_s = stage.seconds(one.t_us)
+        cells = (one.text, stage.km(one.t_us), x_s / 60, one.value, one.unit)
         rows.append(t.row(*cells, level="warn", x_s=x_s))
     columns = [t.words("abuse", long=True), t.column("at", "km", 2), t.column("after", "min")]
     columns += [t.column("value", "", 1, key="value"), t.words("unit")]

@@ -91,7 +91,7 @@ class StageEvents:
         """Return marks for the charts: [{"x", "level", "text"}]."""
         marks = [(a.t_us, a.level, f"{a.key.replace('_', ' ')}, {a.signal}") for a in self.alarms]
         marks += [
-            (f["onset_us"], SEVERITIES[f["severity"]], f"flight, {f['airtime_ms']} ms")
+            (f.onset_us, SEVERITIES[f.severity], f"flight, {f.airtime_ms} ms")
             for f in self.flights
         ]
         marks += [(e["t_us"], SINGLE[e["name"]][1], SINGLE[e["name"]][0]) for e in self.singles]

@@ -51,31 +51,31 @@ def _none(blind):
 
 def _rows(stage, flights, studied):
     """Return a row for each flight; each signal is looked at once, for all of them."""
-    spans = [(f["onset_us"], f["onset_us"] + f["airtime_ms"] * 1000) for f in flights]
+    spans = [(f.onset_us, f.onset_us + f.airtime_ms * 1000) for f in flights]
     landings_us = np.array([landing_us for _, landing_us in spans], np.int64)
     torque = stage.find_valid(stage.profile.roles.engine_torque)
     torques = [None] * len(flights) if torque is None else torque.at(landings_us).tolist()
     reactions = _reactions_ms(stage, spans)
     rows = []
     for k, flight in enumerate(flights):
-        onset_us = flight["onset_us"]
-        level = SEVERITIES[flight["severity"]]
-        if flight["car_agrees"] is False and level == "good":
+        onset_us = flight.onset_us
+        level = SEVERITIES[flight.severity]
+        if flight.car_agrees is False and level == "good":
             level = "warn"
         x_s = stage.seconds(onset_us)
         cells = (
             k + 1,
             stage.km(onset_us),
             x_s / 60,
-            flight["speed_kmh"],
-            flight["airtime_ms"],
-            flight["peak_g"],
-            flight["severity"],
+            flight.speed_kmh,
+            flight.airtime_ms,
+            flight.peak_g,
+            flight.severity,
             _fastest(studied, k),
-            _FLIGHT_MODE[flight["car_agrees"]],
+            _FLIGHT_MODE[flight.car_agrees],
             reactions[k],
             torques[k],
-            flight["confidence_pct"],
+            flight.confidence_pct,
         )
         rows.append(t.row(*cells, level=level, x_s=x_s, chart="c-damper"))
     return rows
@@ -106,13 +106,13 @@ def _reactions_ms(stage, spans):
 def _lines(flights):
     if not flights:
         return []
-    known = [f for f in flights if f["car_agrees"] is not None]
-    agreed = sum(f["car_agrees"] for f in known)
-    counts = {name: sum(f["severity"] == name for f in flights) for name in SEVERITIES}
+    known = [f for f in flights if f.car_agrees is not None]
+    agreed = sum(f.car_agrees for f in known)
+    counts = {name: sum(f.severity == name for f in flights) for name in SEVERITIES}
     lines = [", ".join(f"{n} {name}" for name, n in counts.items() if n) + " landings"]
-    longest = max(flights, key=lambda f: f["airtime_ms"])
-    air_s = sum(f["airtime_ms"] for f in flights) / 1000
-    lines.append(f"{air_s:.1f} s in the air, longest {longest['airtime_ms']:,} ms")
+    longest = max(flights, key=lambda f: f.airtime_ms)
+    air_s = sum(f.airtime_ms for f in flights) / 1000
+    lines.append(f"{air_s:.1f} s in the air, longest {longest.airtime_ms:,} ms")
     if known:
         lines.append(f"the car's flight mode reacted in {agreed} of {len(known)}")
     return lines

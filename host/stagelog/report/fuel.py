@@ -57,9 +57,9 @@ def _state(events):
 
 def _against_plan(stage, by_terrain):
     """Return used against planned over the terrain that has a plan."""
-    rows = [r for r in by_terrain if r["terrain"] != "all" and r["plan_l_per_100km"]]
-    planned = sum(r["km"] * r["plan_l_per_100km"] / 100 for r in rows)
-    used = sum(r["used_l"] for r in rows)
+    rows = [r for r in by_terrain if r.terrain != "all" and r.plan_l_per_100km]
+    planned = sum(r.km * r.plan_l_per_100km / 100 for r in rows)
+    used = sum(r.used_l for r in rows)
     if planned < 0.5:
         return []
     over = 100 * (used / planned - 1)
@@ -73,9 +73,9 @@ def _against_plan(stage, by_terrain):
 def _terrain(by_terrain):
     rows = []
     for one in by_terrain:
-        per_100, plan = one["l_per_100km"], one["plan_l_per_100km"]
+        per_100, plan = one.l_per_100km, one.plan_l_per_100km
         over = 100 * (per_100 / plan - 1) if plan and per_100 is not None else None
-        cells = (one["terrain"], one["km"], one["used_l"], per_100, plan, over)
+        cells = (one.terrain, one.km, one.used_l, per_100, plan, over)
         rows.append(t.row(*cells))
     columns = [t.words("terrain, by drive mode", key="terrain"), t.column("driven", "km")]
     columns += [t.column("used", "l"), t.column("consumption", "l/100 km")]

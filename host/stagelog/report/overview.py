@@ -70,11 +70,11 @@ def _speed(stage, spans):
 
 def _jumps(stage, events):
     for flight in events.flights:
-        peak = flight["severity"]
+        peak = flight.severity
         if peak != "unknown":
-            peak += f", {flight['peak_g']:.1f} g"
-        text = f"jump of {flight['airtime_ms']:,} ms, landing {peak}"
-        yield flight["onset_us"], SEVERITIES[flight["severity"]], text, "c-damper"
+            peak += f", {flight.peak_g:.1f} g"
+        text = f"jump of {flight.airtime_ms:,} ms, landing {peak}"
+        yield flight.onset_us, SEVERITIES[flight.severity], text, "c-damper"
 
 
 def _alarms(stage, events):

@@ -104,7 +104,7 @@ def _said(stage, events, hits, abuse):
                 text = f"at full travel {n} time{'s' * (n != 1)}"
                 said.setdefault(place, []).append(("warn", text))
     for severity in ("severe", "hard", "unknown"):
-        n = sum(flight["severity"] == severity for flight in events.flights)
+        n = sum(flight.severity == severity for flight in events.flights)
         for place in found:
             if n and place.startswith("damper_"):
                 text = f"{n} landing{'s' * (n != 1)}: {severity}"

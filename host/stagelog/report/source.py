@@ -30,7 +30,7 @@ from stagelog.events import (
     find_window,
     load_events,
 )
-from stagelog.events.beside import PIECE_FRAMES, Beside
+from stagelog.events.parallel import PIECE_FRAMES, ParallelDetectors
 from stagelog.events.reading import flights_of
 from stagelog.importers import load_frames, sniff
 from stagelog.ledger import Gap, describe
@@ -126,9 +126,7 @@ def read_source(paths, profile, dbc, title="", progress=None, buses=()):
     reading.columns.finish()
     _give_back()
     stuck = stuck_spans(reading.found, int(profile.trouble.stuck_s * 1e6))
-    flights = [
-        (f["onset_us"], f["onset_us"] + f["airtime_ms"] * 1000) for f in flights_of(reading.found)
-    ]
+    flights = [(f.onset_us, f.onset_us + f.airtime_ms * 1000) for f in flights_of(reading.found)]
     stage = Stage(reading.columns, profile, title, reading.key_cycles, stuck, flights)
     return Source(stage, reading.health, reading.found, table, reading.disagreed)
 
@@ -205,9 +203,9 @@ class _Reading:
         total = sum(session.n_frames for session in sessions) or 1
         jobs = [boot.sessions for boot in boots]
         choose = partial(_watched, bus=self.bus)
-        with Beside(jobs, self.table.data, choose, total, self.progress) as beside:
+        with ParallelDetectors(jobs, self.table.data, choose, total, self.progress) as detectors:
             for number, boot in enumerate(boots):
-                self._add_boot(boot, accounts, partial(beside.result, number))
+                self._add_boot(boot, accounts, partial(detectors.result, number))
 
     def _add_boot(self, boot, accounts, detected):
         start_us = min(session.t_first_us for session in boot.sessions)

@@ -117,20 +117,20 @@ def _of_flights(stage, events):
     rows = []
     report = stage.profile.report
     for severity in ("severe", "hard"):
-        some = [f for f in events.flights if f["severity"] == severity]
+        some = [f for f in events.flights if f.severity == severity]
         if not some:
             continue
-        worst = max(some, key=lambda f: f["peak_g"])
+        worst = max(some, key=lambda f: f.peak_g)
         landings = "landing" if len(some) == 1 else "landings"
-        why = f"{len(some)} {severity} {landings}, the worst {worst['peak_g']:.1f} g"
-        why += f" at km {stage.km(worst['onset_us']):.1f}"
-        x_s = stage.seconds(worst["onset_us"])
+        why = f"{len(some)} {severity} {landings}, the worst {worst.peak_g:.1f} g"
+        why += f" at km {stage.km(worst.onset_us):.1f}"
+        x_s = stage.seconds(worst.onset_us)
         level = SEVERITIES[severity]
         rows.append(t.row(why, report.landing_inspect, level=level, x_s=x_s, chart="c-damper"))
-    missed = [f for f in events.flights if f["car_agrees"] is False]
+    missed = [f for f in events.flights if f.car_agrees is False]
     if missed:
         why = f"Flight mode did not react in {len(missed)} of {len(events.flights)} flights"
-        x_s = stage.seconds(missed[0]["onset_us"])
+        x_s = stage.seconds(missed[0].onset_us)
         rows.append(t.row(why, report.flight_mode_inspect, level="warn", x_s=x_s))
     return rows
 

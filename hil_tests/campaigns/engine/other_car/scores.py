@@ -106,9 +106,9 @@ def detect(frames: FrameTable, profile: str = "d7xr") -> tuple[list[Found], list
     events = recompute(frames, table)
     found = []
     for flight in flights_of(events):
-        onset = (flight["onset_us"] - START_us) / 1e6
-        landing = onset + flight["airtime_ms"] / 1e3
-        found.append(Found(onset, landing, flight["peak_g"], flight["confidence_pct"]))
+        onset = (flight.onset_us - START_us) / 1e6
+        landing = onset + flight.airtime_ms / 1e3
+        found.append(Found(onset, landing, flight.peak_g, flight.confidence_pct))
     return found, read_events(events, table)
 
 

@@ -1,9 +1,9 @@
-"""The detectors compiled for this machine, where they are: the same events, much sooner.
+"""The detectors compiled for this machine, where that was possible: the same events, faster.
 
 The firmware's files stay the only source. `translate` makes one Cython source of them, with the
 types that `inference` finds; `build` compiles it, as tools/setup does where there is a C compiler.
-What was compiled from other sources than those that lie here is not used, so an edited detector
-counts at once, uncompiled. STAGELOG_PURE=1 leaves the compiled form aside.
+A module that was compiled from other sources than the present ones is not used: an edited detector
+runs at once, uncompiled. STAGELOG_PURE=1 disables the compiled form.
 """
 
 import functools
@@ -11,8 +11,9 @@ import hashlib
 import importlib
 import os
 import sysconfig
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from stagelog.resources import firmware_path
 
@@ -27,16 +28,35 @@ _TRANSLATORS = (
 )
 
 
-class Form(NamedTuple):
-    """`events` is the class detectors.events.Events or its compiled equal, "" or `why` not."""
+class Watch(Protocol):
+    """The time of the record that the detectors are at: low bits, and high bits, see slog."""
 
-    events: Any
+    lo: int
+    hi: int
+
+
+class Detectors(Protocol):
+    """detectors.events.Events, or its compiled equal."""
+
+    watch: Watch
+
+    def scan(self, records: Any, first: int, n: int, t_high: int, /) -> object:
+        """Take n records of 16 bytes; the buffer is bytes, or uint8[k] if compiled."""
+
+
+class Form(NamedTuple):
+    """`events` makes the detectors from a table and a receiver of (code, state, value, extra).
+
+    why   reason that it is not the compiled form, "" if it is
+    """
+
+    events: Callable[[Any, Callable[[int, int, int, int], None]], Detectors]
     is_compiled: bool
     why: str
 
 
 def find_form(wants_compiled: bool = True) -> Form:
-    """Return the fastest form of the detectors that is here, or the pure one."""
+    """Return the compiled form of the detectors if there is one for these sources, or the pure."""
     from detectors.events import Events
 
     if not wants_compiled:

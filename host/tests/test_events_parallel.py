@@ -1,4 +1,4 @@
-"""The detectors in processes beside the decoding: the same events, errors and progress."""
+"""The detectors in processes of their own: the same events, errors and progress."""
 
 import os
 import sys
@@ -8,7 +8,7 @@ import pytest
 
 from stagelog.car import drive
 from stagelog.errors import InputError
-from stagelog.events import beside, compile_table, recompute
+from stagelog.events import compile_table, parallel, recompute
 from stagelog.profile import dbc_file, load_profile
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks")
@@ -41,13 +41,13 @@ def jobs():
 
 def run(jobs, table, choose=lambda frames: frames, shares=None):
     n = sum(len(session.frames) for job in jobs for session in job)
-    with beside.Beside(jobs, table, choose, n, (shares or []).append) as found:
+    with parallel.ParallelDetectors(jobs, table, choose, n, (shares or []).append) as found:
         return [found.result(k) for k in range(len(jobs))], found._pool is not None
 
 
 @pytest.fixture
 def forks(monkeypatch):
-    monkeypatch.setattr(beside, "_MANY_FRAMES", 1)
+    monkeypatch.setattr(parallel, "_MANY_FRAMES", 1)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2})
 
 
