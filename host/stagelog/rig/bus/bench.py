@@ -3,18 +3,22 @@
 Owns the figures for people to read. No test checks them: they depend on the machine.
 """
 
+from collections.abc import Callable, Iterator
 from time import process_time
 
 from stagelog.rig.bus import Bus, nodes
+from stagelog.rig.bus.node import Chunk, Source
 
 
-def throughput(duration_s=2):
+def throughput(duration_s: float = 2) -> dict[str, int]:
     """Return frames per second of processor time for each path, for people to read.
 
     duration_s   bus time of the arithmetic runs; the slower paths get a tenth and a hundredth
     """
 
-    def rate(share, run, *sources, every_bit=False):
+    def rate(
+        share: float, run: Callable[[Bus, int], int], *sources: Source, every_bit: bool = False
+    ) -> int:
         bus = Bus(1_000_000, every_bit=every_bit)
         for i, source in enumerate(sources):
             bus.add_node(f"n{i}", source)
@@ -25,13 +29,13 @@ def throughput(duration_s=2):
         n = run(bus, until_ns)
         return round(n / (process_time() - began))
 
-    def whole(bus, until_ns):
+    def whole(bus: Bus, until_ns: int) -> int:
         return len(bus.run(until_ns).sent)
 
-    def single(bus, until_ns):
+    def single(bus: Bus, until_ns: int) -> int:
         return sum(1 for _ in bus.advance(until_ns))
 
-    def mixed():
+    def mixed() -> Iterator[Iterator[Chunk]]:
         return (nodes.random_frames(800, i, i, 8) for i in range(8))
 
     return {

@@ -20,14 +20,18 @@ wrong on the bus is rows of the log.
     tape.write_tape("drive.tape", log.tape("logger"))
 """
 
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from stagelog.errors import UsageError
 from stagelog.rig.bus import canbits
 from stagelog.rig.bus.controller import Controller
 from stagelog.rig.bus.fast import schedule
-from stagelog.rig.bus.faults import NEVER_PS, BitFault
-from stagelog.rig.bus.fd import FdNode
+from stagelog.rig.bus.faults import NEVER_PS, BitFault, Fault
+from stagelog.rig.bus.fd import FdFrame, FdNode
 from stagelog.rig.bus.log import (
     EVERY,
     LOG,
@@ -40,14 +44,16 @@ from stagelog.rig.bus.log import (
     to_rows,
 )
 from stagelog.rig.bus.medium import Medium
-from stagelog.rig.bus.node import LAST_NS, Node, bit_time_ps
+from stagelog.rig.bus.node import LAST_NS, Node, Source, bit_time_ps
 from stagelog.rig.tape import FRAME
 
 SAME_RATE_ppm = 5000  # clocks this close read each other without fail
 MAX_BATCH_BITS = 1 << 27  # bits of one arithmetic round: bounds its memory
 
 
-def simulate(sources, until_ns, bitrate_bps=500_000, index=0):
+def simulate(
+    sources: Mapping[str, Source], until_ns: int, bitrate_bps: int = 500_000, index: int = 0
+) -> Log:
     """Run a clean bus once and return its log (bus.log.Log).
 
     sources   {name: source}, one node each. A node "ack" that only acknowledges and a listen-only
@@ -64,45 +70,47 @@ def simulate(sources, until_ns, bitrate_bps=500_000, index=0):
 class Bus:
     """A CAN bus. Invariant: all that happened up to now_ns has been returned, nothing later."""
 
-    def __init__(self, bitrate_bps=500_000, index=0, every_bit=False):
-        """Make an empty bus; with `every_bit` it takes no short cut: slow, the tests' oracle."""
+    def __init__(
+        self, bitrate_bps: int = 500_000, index: int = 0, every_bit: bool = False
+    ) -> None:
+        """Make an empty bus. `every_bit`: simulate all bits; slow, tests compare with it."""
         self.bitrate_bps = bitrate_bps
         self.index = index
         self._every_bit = every_bit
-        self.nodes = []
+        self.nodes: list[Node] = []
         self._bit_ps = bit_time_ps(bitrate_bps)
         self._medium = Medium(self.nodes)
         self._now_ps = 0
         self._free_ps = 0  # a bit boundary from which the bus is idle; of no meaning while in bits
         self._in_bits = False
-        self._late = []  # events decided, but after now
+        self._late: list[Event] = []  # computed already, but later than now
 
     @property
-    def now_ns(self):
+    def now_ns(self) -> int:
         """The time up to which the bus has run."""
         return self._now_ps // 1000
 
     @property
-    def busy_ns(self):
+    def busy_ns(self) -> int:
         """Time for which the bus was not idle (frames, errors, intermissions): load * now_ns."""
         return self._medium.busy_ps // 1000
 
     @property
-    def n_started(self):
+    def n_started(self) -> int:
         """Number of frames begun, retries included; BitFault.frame counts likewise, from 0."""
         return self._medium.n_started
 
     def add_node(
         self,
-        name,
-        source=None,
+        name: str,
+        source: Source | None = None,
         *,
-        listen_only=False,
-        bitrate_bps=None,
-        clock_ppm=0,
-        sample_pct=80,
-        auto_recover=True,
-    ):
+        listen_only: bool = False,
+        bitrate_bps: int | None = None,
+        clock_ppm: int = 0,
+        sample_pct: int = 80,
+        auto_recover: bool = True,
+    ) -> Node:
         """Connect and return a node (bus.node.Node); without source it acknowledges.
 
         source       iterable of chunks (due_ns int64[n], FRAME[n]), see stagelog.rig.bus.nodes
@@ -120,14 +128,16 @@ class Bus:
         self.nodes.append(node)
         return node
 
-    def add_fd_node(self, name, items, data_bitrate_bps=2_000_000):
+    def add_fd_node(
+        self, name: str, items: Iterable[tuple[int, FdFrame]], data_bitrate_bps: int = 2_000_000
+    ) -> FdNode:
         """Connect and return a node that sends CAN FD: (due_ns, bus.fd.FdFrame) pairs in order."""
         self._check_free(name)
         node = FdNode(name, len(self.nodes), self.bitrate_bps, items, data_bitrate_bps)
         self.nodes.append(node)
         return node
 
-    def add_fault(self, fault):
+    def add_fault(self, fault: Fault | BitFault) -> None:
         """Add a fault (bus.faults); a frame already begun on a clean bus is not touched by it."""
         index = None if fault.node is None else self._index_of(fault.node)
         if isinstance(fault, BitFault):
@@ -136,14 +146,14 @@ class Bus:
                     f"a fault in frame {fault.frame}", f"the next frame is number {self.n_started}"
                 )
             entry = (fault.effect, index, fault.bit)
-            self._medium.bit_faults.setdefault(fault.frame, []).append(entry)
+            self._medium.bit_faults[fault.frame].append(entry)
             return
         windows_ns = fault.windows() if callable(fault.windows) else fault.windows
         windows = ((start_ns * 1000, end_ns * 1000) for start_ns, end_ns in windows_ns)
         self._medium.faults.update(self._now_ps)
         self._medium.faults.add(fault.effect, index, windows)
 
-    def run(self, until_ns):
+    def run(self, until_ns: int) -> Log:
         """Run to `until_ns` and return what happened since the last run (bus.log.Log)."""
         parts = [np.empty(0, LOG)]
         for part in self._parts(self._check_until(until_ns), batch=True):
@@ -151,7 +161,7 @@ class Bus:
         names = tuple(node.name for node in self.nodes)
         return Log(np.concatenate(parts), names, self.bitrate_bps, self.index)
 
-    def advance(self, until_ns):
+    def advance(self, until_ns: int) -> Iterator[Event]:
         """Run to `until_ns`, yielding each Event as it happens; all have t_ns <= until_ns.
 
         The bus gets only as far as the events are taken: take them all.
@@ -159,7 +169,7 @@ class Bus:
         for part in self._parts(self._check_until(until_ns), batch=False):
             yield from part
 
-    def _parts(self, until_ps, batch):
+    def _parts(self, until_ps: int, batch: bool) -> Iterator[list[Event] | NDArray[Any]]:
         """Yield lists of events or arrays of rows, in time order, until the time is reached."""
         yield self._in_time([], until_ps)
         while self._now_ps < until_ps:
@@ -172,7 +182,7 @@ class Bus:
 
     # bit by bit
 
-    def _run_bits(self, until_ps):
+    def _run_bits(self, until_ps: int) -> list[Event]:
         may_leave = not self._every_bit and not self._foreign_clocks()
         found, leave_ps = self._medium.run(self._now_ps, until_ps, may_leave)
         if leave_ps is None:
@@ -183,26 +193,26 @@ class Bus:
             self._now_ps = min(leave_ps, until_ps)
         return self._in_time([bit_event(*item) for item in found], until_ps)
 
-    def _enter_bits(self, at_ps):
+    def _enter_bits(self, at_ps: int) -> None:
         self._medium.enter(at_ps)
         self._in_bits = True
         self._now_ps = at_ps
 
-    def _clean(self):
-        """Return True if frames can pass unwatched until the next fault."""
+    def _clean(self) -> bool:
+        """Return True if no frame needs to be simulated bit by bit until the next fault."""
         faults = self._medium.faults
         at_rest = all(node.controller.at_rest for node in self._powered())
         quiet = not faults.active and faults.next_ps > self._now_ps
         return at_rest and quiet and not self._every_bit and not self._foreign_clocks()
 
-    def _foreign_clocks(self):
+    def _foreign_clocks(self) -> bool:
         limit_ps = self._bit_ps * SAME_RATE_ppm // 10**6
         return any(
             abs(node.bit_ps - self._bit_ps) > limit_ps and not node.controller.parked
             for node in self._powered()
         )
 
-    def _run_clean(self, until_ps, batch):
+    def _run_clean(self, until_ps: int, batch: bool) -> Iterator[list[Event] | NDArray[Any]]:
         quiet_ps = self._medium.faults.next_ps
         limit_ps = min(until_ps, self._now_ps + MAX_BATCH_BITS * self._bit_ps)
         rows = self._run_batch(min(limit_ps, quiet_ps)) if batch else None
@@ -215,7 +225,7 @@ class Bus:
 
     # frame by frame
 
-    def _run_frames(self, until_ps):
+    def _run_frames(self, until_ps: int) -> Iterator[list[Event]]:
         """Pass clean frames one by one; returns at `until_ps` or where bits must be simulated."""
         medium = self._medium
         nodes = self._active()
@@ -251,7 +261,7 @@ class Bus:
 
     # whole runs
 
-    def _run_batch(self, limit_ps):
+    def _run_batch(self, limit_ps: int) -> NDArray[Any] | None:
         """Return the rows of frames that begin before `limit_ps` and end before the next fault.
 
         Returns None if arithmetic is not enough: a node alone, odd clocks, an identifier that two
@@ -270,8 +280,9 @@ class Bus:
         bit_ps, free_ps = self._bit_ps, self._free_ps
         n_bits = max(0, limit_ps - free_ps) // bit_ps + 1
         loaded = [node.queue.load(limit_ps, n_bits) for node in sending]
-        columns = (np.concatenate(column) for column in zip(*loaded, strict=True))
-        due_ps, keys, bits, frames = columns
+        due_ps, keys, bits, frames = (
+            np.concatenate(column) for column in zip(*loaded, strict=True)
+        )
         owner = np.repeat(np.arange(len(sending)), [len(column[0]) for column in loaded])
         if _collide(keys, owner):
             return None
@@ -302,13 +313,13 @@ class Bus:
 
     # helpers
 
-    def _check_free(self, name):
+    def _check_free(self, name: str) -> None:
         if any(node.name == name for node in self.nodes):
             raise UsageError(f"bus {self.index} has a node '{name}' already", "take another name")
         if len(self.nodes) == MAX_NODES:
             raise UsageError(f"bus {self.index} has {MAX_NODES} nodes already", "share nodes")
 
-    def _check_until(self, until_ns):
+    def _check_until(self, until_ns: int) -> int:
         if not self._now_ps <= until_ns * 1000 < LAST_NS * 1000:
             raise UsageError(
                 f"bus {self.index} is at {self.now_ns} ns and is to run to {until_ns} ns",
@@ -316,42 +327,48 @@ class Bus:
             )
         return until_ns * 1000
 
-    def _index_of(self, name):
+    def _index_of(self, name: str) -> int:
         for node in self.nodes:
             if node.name == name:
                 return node.index
         raise UsageError(f"bus {self.index} has no node '{name}'", "add the node before its fault")
 
-    def _boundary(self, t_ps):
+    def _boundary(self, t_ps: int) -> int:
         """Return the first bit boundary at or after `t_ps` at which the bus is free."""
         late_ps = max(0, t_ps - self._free_ps)
         return self._free_ps - late_ps // -self._bit_ps * self._bit_ps
 
-    def _powered(self):
+    def _powered(self) -> list[Node]:
         return [node for node in self.nodes if node.online]
 
-    def _active(self):
+    def _active(self) -> list[Node]:
         """Return the nodes that send and acknowledge."""
         return [n for n in self._powered() if not n.listen_only and not n.controller.parked]
 
-    def _missed_by(self):
+    def _missed_by(self) -> int:
         """Return a bit for each node that takes no part, or does not exist yet."""
         absent = sum(1 << n.index for n in self.nodes if not n.online or n.controller.parked)
         return absent | (1 << MAX_NODES) - (1 << len(self.nodes))
 
-    def _account(self, sent_by, nodes, n_frames, busy_ps):
-        """Book clean frames: counters fall by one per frame, sent or received."""
+    def _account(
+        self,
+        sent_by: Iterable[tuple[Node, int]],
+        nodes: Iterable[Node],
+        n_frames: int,
+        busy_ps: int,
+    ) -> None:
+        """Count clean frames: error counters fall by one per frame, sent or received."""
         self._medium.n_started += n_frames
         self._medium.busy_ps += busy_ps
-        sent_by = dict(sent_by)
+        n_sent_by = dict(sent_by)
         for node in nodes:
             controller = node.controller
-            n_sent = sent_by.get(node, 0)
+            n_sent = n_sent_by.get(node, 0)
             controller.tec = max(0, controller.tec - n_sent)
             controller.rec = max(0, controller.rec - n_frames + n_sent)
             node.drove_dominant = True
 
-    def _in_time(self, events, until_ps):
+    def _in_time(self, events: list[Event], until_ps: int) -> list[Event]:
         """Return what happened up to `until_ps`, in order; the rest is kept."""
         events = sorted(self._late + events, key=_event_time) if self._late else events
         until_ns = until_ps // 1000
@@ -362,15 +379,15 @@ class Bus:
         return events
 
 
-def _head_key(node):
+def _head_key(node: Node) -> int:
     return node.queue.head_key
 
 
-def _event_time(event):
+def _event_time(event: Event) -> int:
     return event.t_ns
 
 
-def _collide(keys, owner):
+def _collide(keys: NDArray[np.uint32], owner: NDArray[np.int64]) -> bool:
     """Return True if two nodes offer frames with one and the same arbitration field."""
     order = np.argsort(keys, kind="stable")
     same = keys[order[1:]] == keys[order[:-1]]

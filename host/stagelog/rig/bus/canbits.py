@@ -12,30 +12,32 @@ Levels are 0 dominant, 1 recessive.
 A frame that cannot exist (identifier too wide, unknown flags) is a UsageError that names the row.
 """
 
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stagelog.errors import UsageError
-from stagelog.model import EXT, RTR
+from stagelog.model import EXT, RTR, FrameTable
 
 CRC15_POLYNOMIAL = 0x4599
 STUFF_RUN = 5  # a sixth equal bit cannot be
 EOF_BITS = 7
 IFS_BITS = 3
-TAIL_BITS = (
-    3 + EOF_BITS + IFS_BITS
-)  # CRC delimiter, ACK slot, ACK delimiter, end of frame, intermission
+TAIL_BITS = 3 + EOF_BITS + IFS_BITS  # the first three: CRC delimiter, ACK slot, ACK delimiter
 SHORTEST_FRAME_BITS = 34 + TAIL_BITS
 _CHUNK = 1 << 15  # rows per round: the working set stays in the second-level cache
 
 
-def n_bytes_of(flags, dlc):
+def n_bytes_of(flags: int, dlc: int) -> int:
     """Return the payload length that a classic frame with this DLC code carries."""
     return 0 if flags & RTR else min(dlc, 8)
 
 
-def frame_fields(can_id, flags, dlc, data=b""):
+def frame_fields(
+    can_id: int, flags: int, dlc: int, data: bytes | Sequence[int] = b""
+) -> list[int]:
     """Return the bits from SOF to the last payload bit, unstuffed and without CRC."""
     base = can_id >> 18 if flags & EXT else can_id
     rtr = 1 if flags & RTR else 0
@@ -50,7 +52,7 @@ def frame_fields(can_id, flags, dlc, data=b""):
     return bits
 
 
-def crc15(bits):
+def crc15(bits: Sequence[int]) -> int:
     """Return the CRC of a row of bits. Source: ISO 11898-1, 10.4.2.6."""
     crc = 0
     for bit in bits:
@@ -61,7 +63,7 @@ def crc15(bits):
     return crc
 
 
-def crc15_of(value):
+def crc15_of(value: int) -> int:
     """Return the CRC of bits given as one integer; leading dominant bits do not change it."""
     table = _crc_list()
     crc = 0
@@ -70,10 +72,13 @@ def crc15_of(value):
     return crc
 
 
-def stuff(bits):
-    """Return (stuffed bits, is_stuff): five equal bits, even the last, draw the opposite."""
-    out, is_stuff = [], []
-    run, last = 0, None
+def stuff(bits: Sequence[int]) -> tuple[list[int], list[bool]]:
+    """Return (stuffed bits, is_stuff): five equal bits, even the last, are followed by their
+    opposite.
+    """
+    out: list[int] = []
+    is_stuff: list[bool] = []
+    run, last = 0, -1
     for bit in bits:
         run = run + 1 if bit == last else 1
         last = bit
@@ -86,24 +91,24 @@ def stuff(bits):
     return out, is_stuff
 
 
-def wire_bits(can_id, flags, dlc, data=b""):
+def wire_bits(can_id: int, flags: int, dlc: int, data: bytes | Sequence[int] = b"") -> list[int]:
     """Return what the transmitter drives from SOF to the last bit of EOF; ACK slot recessive."""
     bits = frame_fields(can_id, flags, dlc, data)
     bits += to_bits(crc15(bits), 15)
     return stuff(bits)[0] + [1] * (TAIL_BITS - IFS_BITS)
 
 
-def n_frame_bits(can_id, flags, dlc, data=b""):
+def n_frame_bits(can_id: int, flags: int, dlc: int, data: bytes | Sequence[int] = b"") -> int:
     """Return the length of one frame in bits, SOF to end of intermission: the readable oracle."""
     return len(wire_bits(can_id, flags, dlc, data)) + IFS_BITS
 
 
-def longest_frame_bits(n_bytes, extended=False):
+def longest_frame_bits(n_bytes: int, extended: bool = False) -> int:
     """Return the bound on the length of a data frame, intermission included."""
     return (80 if extended else 55) + 10 * n_bytes
 
 
-def arbitration_keys(frames):
+def arbitration_keys(frames: FrameTable) -> NDArray[np.uint32]:
     """Return the arbitration field of each frame as uint32[n], first bit on top: the smaller wins.
 
     Base: ID(11) RTR IDE=0 and zeros. Extended: ID(11) SRR=1 IDE=1 ID(18) RTR. So a base frame
@@ -119,7 +124,7 @@ def arbitration_keys(frames):
     return np.where(frames["flags"] & EXT, extended, base)
 
 
-def check_frames(frames):
+def check_frames(frames: FrameTable) -> None:
     """Raise UsageError if a row of the table is not a classic CAN frame."""
     extended = (frames["flags"] & EXT) != 0
     widest = np.where(extended, 0x1FFFFFFF, 0x7FF)
@@ -132,7 +137,7 @@ def check_frames(frames):
     _refuse((frames["data"] * beyond).any(axis=1), frames, "bytes beyond its length")
 
 
-def frame_bits(frames):
+def frame_bits(frames: FrameTable) -> NDArray[np.int64]:
     """Return the length of each frame of the table on the wire, in bit times, as int64[n].
 
     Counts SOF to the end of the intermission with the exact stuff bits. Rows are taken as
@@ -146,7 +151,7 @@ def frame_bits(frames):
     return out
 
 
-def _chunk_bits(frames):
+def _chunk_bits(frames: FrameTable) -> NDArray[np.int64]:
     rtr = (frames["flags"] & RTR) != 0
     extended = (frames["flags"] & EXT) != 0
     n_bytes = np.where(rtr, 0, np.minimum(frames["dlc"], 8)).astype(np.uint8)
@@ -161,7 +166,9 @@ def _chunk_bits(frames):
     return out
 
 
-def _layout_bits(frames, rtr, extended, n_bytes):
+def _layout_bits(
+    frames: FrameTable, rtr: NDArray[np.bool_], extended: bool, n_bytes: int
+) -> NDArray[np.int64]:
     """Return the lengths of frames that all have the same format and payload length."""
     can_id = frames["can_id"].astype(np.uint64)
     dlc = frames["dlc"].astype(np.uint64)
@@ -193,18 +200,18 @@ def _layout_bits(frames, rtr, extended, n_bytes):
 
 
 @cache
-def _crc_list():
+def _crc_list() -> list[int]:
     return [crc15(to_bits(byte, 8)) for byte in range(256)]
 
 
 @cache
-def _crc_table():
+def _crc_table() -> NDArray[np.uint16]:
     """Return uint16[256]: the CRC of one byte."""
     return np.array(_crc_list(), np.uint16)
 
 
 @cache
-def _stuff_table(width):
+def _stuff_table(width: int) -> NDArray[np.uint8]:
     """Return uint8[9 << width]: for (state, `width` bits) the next state, above it the stuff bits.
 
     State 0 is the start; 1..4 a run of that many dominant bits, 5..8 of that many less 4 recessive
@@ -213,7 +220,7 @@ def _stuff_table(width):
     table = np.zeros(9 << width, np.uint8)
     for state in range(9):
         for value in range(1 << width):
-            last, run = (None, 0) if state == 0 else divmod(state - 1, 4)
+            last, run = (-1, 0) if state == 0 else divmod(state - 1, 4)
             run += state != 0
             n_stuff = 0
             for bit in to_bits(value, width):
@@ -225,12 +232,12 @@ def _stuff_table(width):
     return table
 
 
-def to_bits(value, width):
+def to_bits(value: int, width: int) -> list[int]:
     """Return the low `width` bits of an integer, most significant first."""
     return [(value >> i) & 1 for i in reversed(range(width))]
 
 
-def _refuse(bad, frames, what):
+def _refuse(bad: NDArray[np.bool_] | np.bool_, frames: FrameTable, what: str) -> None:
     if not bad.any():
         return
     row = int(np.argmax(bad))

@@ -15,6 +15,7 @@ A listen-only controller flags nothing, acknowledges nothing and leaves its coun
 follows an error as a passive node would, and therefore never drives a dominant bit.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from stagelog.model import EXT, RTR
@@ -54,6 +55,14 @@ class Frame(NamedTuple):
     data: bytes
 
 
+class Transmission(NamedTuple):
+    """A frame to send: its bits from SOF to EOF, and the last one of its arbitration field."""
+
+    frame: Frame
+    bits: list[int]
+    last_arbitration: int
+
+
 class Report(NamedTuple):
     """What a controller noticed in the bit just sampled; `position`: unstuffed bits from SOF."""
 
@@ -69,99 +78,102 @@ class Report(NamedTuple):
 class Controller:
     """A node's protocol machine. Invariant: `out` is the level it drives in the next bit."""
 
-    def __init__(self, listen_only=False, auto_recover=True):
+    def __init__(self, listen_only: bool = False, auto_recover: bool = True) -> None:
         self.listen_only = listen_only
         self.auto_recover = auto_recover
-        self.ready = (
-            None  # (Frame, wire bits, last bit of the arbitration field), set while one is due
-        )
-        self.reports = []
+        self.ready: Transmission | None = None  # set while one is due
+        self.reports: list[Report] = []
         self.tec = self.rec = 0
         self.state = ACTIVE
         self.n_attempts = 0
         self._recovering = False
+        self._transmitting: Frame | None = None
+        self._bits: list[int] = []
+        self._step: Callable[[int], None]  # what takes the next sampled level
+        self._end: int | None = None  # unstuffed bits up to the end of the CRC, once known
+        self._last = -1  # the level before, -1 for none
         self._go_idle()
 
     @property
-    def parked(self):
+    def parked(self) -> bool:
         """True if it is bus-off and nobody has asked it to come back."""
         return self.state == BUS_OFF and not self._recovering
 
     @property
-    def idle(self):
+    def idle(self) -> bool:
         """True if it would start or follow a frame at once; also if it is parked."""
         return self._step == self._idle or self.parked
 
     @property
-    def busy(self):
+    def busy(self) -> bool:
         """True while it follows, sends or flags something."""
         return self._step not in (self._idle, self._integrating, self._off)
 
     @property
-    def at_rest(self):
+    def at_rest(self) -> bool:
         """True if a clean frame can pass without changing more than counters far from a limit."""
         return self.idle and (self.state == ACTIVE or self.parked)
 
     @property
-    def awaits_sof(self):
+    def awaits_sof(self) -> bool:
         """True if a falling edge can only be a start of frame: the clock follows it at once."""
         step = self._step
         if step == self._intermission:
             return self._count == 2
         return step in (self._idle, self._suspend, self._integrating, self._off)
 
-    def integrate(self):
+    def integrate(self) -> None:
         """Start, or start again, and wait for eleven recessive bits before taking part."""
         self._transmitting, self._sender, self.out = None, False, 1
         self._count = 0
         self._step = self._integrating
 
-    def reset(self):
+    def reset(self) -> None:
         """Behave as after power-on: counters zero, nothing in flight."""
         self.tec = self.rec = 0
         self._set_state()
         self.integrate()
 
-    def recover(self):
+    def recover(self) -> None:
         """Ask a bus-off controller without automatic recovery to start its recovery."""
         if self.state == BUS_OFF:
             self._recovering = True
 
-    def begin(self):
+    def begin(self) -> int:
         """Return the level to drive in the bit that starts now."""
         if self.ready is not None and self._step == self._idle:
-            self._start_sending()
+            self._start_sending(self.ready)
             self._in_frame_from_start()
             self.out = 0
         return self.out
 
-    def sample(self, level):
+    def sample(self, level: int) -> None:
         """Take the level seen at the sample point; sets `out`, appends to `reports`."""
         self._step(level)
 
     # between frames
 
-    def _go_idle(self):
+    def _go_idle(self) -> None:
         self._transmitting, self._sender, self.out = None, False, 1
         self._step = self._idle
 
-    def _idle(self, level):
+    def _idle(self, level: int) -> None:
         if level == 0:
             self._follow_frame()
 
-    def _integrating(self, level):
+    def _integrating(self, level: int) -> None:
         self._count = self._count + 1 if level else 0
         if self._count == INTEGRATION_BITS:
             self._go_idle()
 
-    def _intermission(self, level):
+    def _intermission(self, level: int) -> None:
         self._count += 1
         if level == 0 and self._count < 3:
             self._overload()
         elif level == 0:
             suspended = self._sender and self.state == PASSIVE
             if self.ready is not None and not suspended:
-                self._start_sending()
+                self._start_sending(self.ready)
             else:
                 self._transmitting, self._sender = None, False
             self._follow_frame()
@@ -172,7 +184,7 @@ class Controller:
             else:
                 self._go_idle()
 
-    def _suspend(self, level):
+    def _suspend(self, level: int) -> None:
         self._count += 1
         if level == 0:
             self._sender = False
@@ -180,7 +192,7 @@ class Controller:
         elif self._count == SUSPEND_BITS:
             self._go_idle()
 
-    def _off(self, level):
+    def _off(self, level: int) -> None:
         if not self._recovering:
             return
         self._count = self._count + 1 if level else 0
@@ -195,33 +207,33 @@ class Controller:
 
     # the frame
 
-    def _start_sending(self):
-        self._transmitting, self._bits, self._last_arbitration = self.ready
+    def _start_sending(self, ready: Transmission) -> None:
+        self._transmitting, self._bits, self._last_arbitration = ready
         self._sender = True
         self._index = 0
         self.n_attempts += 1
 
-    def _in_frame_from_start(self):
+    def _in_frame_from_start(self) -> None:
         self._acc = self._n = self._run = 0
-        self._last = None
+        self._last = -1
         self._stop = 14  # up to IDE
         self._end = None
         self._step = self._in_frame
 
-    def _follow_frame(self):
+    def _follow_frame(self) -> None:
         """Count the dominant bit just sampled as SOF."""
         self._in_frame_from_start()
         self._take_bit(0)
         self._drive_next()
 
-    def _drive_next(self):
+    def _drive_next(self) -> None:
         if self._transmitting is None:
             self.out = 1
         else:
             self._index += 1
             self.out = self._bits[self._index]
 
-    def _take_bit(self, level):
+    def _take_bit(self, level: int) -> None:
         self._run = self._run + 1 if level == self._last else 1
         self._last = level
         self._acc = self._acc << 1 | level
@@ -229,7 +241,7 @@ class Controller:
         if self._n == self._stop:
             self._end_of_field()
 
-    def _end_of_field(self):
+    def _end_of_field(self) -> None:
         if self._end is not None:
             self._crc_ok = crc15_of(self._acc >> 15) == self._acc & 0x7FFF
         elif self._stop == 14:
@@ -241,7 +253,7 @@ class Controller:
             self._end = self._stop + 8 * n_bytes_of(RTR if rtr else 0, self._acc & 15) + 15
             self._stop = self._end
 
-    def _in_frame(self, level):
+    def _in_frame(self, level: int) -> None:
         if self._transmitting is not None and level != self.out:
             if self.out == 0 or not 1 <= self._n <= self._last_arbitration:
                 return self._error(BIT_ERROR)
@@ -258,7 +270,7 @@ class Controller:
             self._step = self._crc_delimiter
         self._drive_next()
 
-    def _crc_delimiter(self, level):
+    def _crc_delimiter(self, level: int) -> None:
         if level == 0:
             return self._error(FORM_ERROR)
         self._drive_next()
@@ -266,7 +278,7 @@ class Controller:
             self.out = 0
         self._step = self._ack_slot
 
-    def _ack_slot(self, level):
+    def _ack_slot(self, level: int) -> None:
         if self._transmitting is not None and level == 1:
             return self._error(ACK_ERROR)
         if self.out == 0 and level == 1:
@@ -274,7 +286,7 @@ class Controller:
         self._drive_next()
         self._step = self._ack_delimiter
 
-    def _ack_delimiter(self, level):
+    def _ack_delimiter(self, level: int) -> None:
         if level == 0:
             return self._error(FORM_ERROR)
         if self._transmitting is None and not self._crc_ok:
@@ -283,8 +295,10 @@ class Controller:
         self._count = 0
         self._step = self._end_of_frame
 
-    def _end_of_frame(self, level):
-        """A receiver accepts at the sixth bit, the sender at the seventh: hence duplicates."""
+    def _end_of_frame(self, level: int) -> None:
+        """Take a bit of EOF. A receiver accepts the frame at the sixth, the sender at the seventh:
+        an error in the seventh makes a duplicate.
+        """
         self._count += 1
         if level == 0 and (self._count < 7 or self._transmitting is not None):
             return self._error(FORM_ERROR)
@@ -300,13 +314,13 @@ class Controller:
             else:
                 self._start_intermission()
 
-    def _start_intermission(self):
+    def _start_intermission(self) -> None:
         self._transmitting = None
         self._count = 0
         self.out = 1
         self._step = self._intermission
 
-    def _received_frame(self):
+    def _received_frame(self) -> Frame:
         header, dlc = self._header, self._header & 15
         flags = (EXT if self._extended else 0) | (RTR if header >> 6 & 1 else 0)
         if self._extended:
@@ -319,8 +333,8 @@ class Controller:
 
     # errors
 
-    def _error(self, code, forgiven=False):
-        """Count the error, begin the flag; who turns passive by it still sends an active one."""
+    def _error(self, code: int, forgiven: bool = False) -> None:
+        """Count the error and begin the flag: an active one even if that makes it passive."""
         passive = self.state == PASSIVE
         self._unseen_ack = code == ACK_ERROR and passive
         if not self._sender:
@@ -333,21 +347,21 @@ class Controller:
         self._punish_late_flag = not self._sender
         self._start_flag(0 if not passive and not self.listen_only else 1)
 
-    def _overload(self):
+    def _overload(self) -> None:
         self._report(OVERLOAD)
         self._transmitting = None
         self._unseen_ack = self._punish_late_flag = False
         self._start_flag(1 if self.listen_only else 0)
 
-    def _start_flag(self, level):
+    def _start_flag(self, level: int) -> None:
         if self.state == BUS_OFF:
             return
         self._count = self._run = 0
-        self._last = None
+        self._last = -1
         self.out = level
         self._step = self._passive_flag if level else self._active_flag
 
-    def _active_flag(self, level):
+    def _active_flag(self, level: int) -> None:
         if level == 1:
             self._lost_flag()
             return
@@ -355,14 +369,14 @@ class Controller:
         if self._count == 6:
             self._end_flag()
 
-    def _lost_flag(self):
-        """A dominant bit of the flag did not show: an error of its own, with a flag of its own."""
+    def _lost_flag(self) -> None:
+        """Restart the flag, and count an error: a dominant bit of it was sampled recessive."""
         passive = self.state == PASSIVE
         self._add_8()
         self._punish_late_flag = not self._sender
         self._start_flag(1 if passive else 0)
 
-    def _passive_flag(self, level):
+    def _passive_flag(self, level: int) -> None:
         if level == 0 and self._unseen_ack:
             self._unseen_ack = False
             self._add(8, 0)
@@ -371,12 +385,12 @@ class Controller:
         if self._run == 6 and self.state != BUS_OFF:
             self._end_flag()
 
-    def _end_flag(self):
+    def _end_flag(self) -> None:
         self._count = 0
         self.out = 1
         self._step = self._wait_recessive
 
-    def _wait_recessive(self, level):
+    def _wait_recessive(self, level: int) -> None:
         if level == 1:
             self._count = 1
             self._step = self._delimiter
@@ -387,7 +401,7 @@ class Controller:
         if self._count % 8 == 0:
             self._add_8()
 
-    def _delimiter(self, level):
+    def _delimiter(self, level: int) -> None:
         self._count += 1
         if level == 0 and self._count == 8:
             self._overload()
@@ -398,32 +412,32 @@ class Controller:
 
     # counters
 
-    def _count_sent(self):
+    def _count_sent(self) -> None:
         frame = self._transmitting
         self.tec = max(0, self.tec - 1)
         self._set_state()
         self._report(SENT, frame=frame)
 
-    def _count_received(self):
+    def _count_received(self) -> None:
         if self.listen_only:
             return
         self.rec = REC_AFTER_PASSIVE if self.rec >= PASSIVE_LIMIT else max(0, self.rec - 1)
         self._set_state()
 
-    def _add_8(self):
+    def _add_8(self) -> None:
         self._add(8 * self._sender, 8 * (not self._sender))
 
-    def _add(self, tec, rec):
+    def _add(self, tec: int, rec: int) -> None:
         self._count_errors(tec, rec)
         self._set_state()
 
-    def _count_errors(self, tec, rec):
+    def _count_errors(self, tec: int, rec: int) -> None:
         if self.listen_only:
             return
         self.tec = min(self.tec + tec, BUS_OFF_LIMIT)
         self.rec = min(self.rec + rec, BUS_OFF_LIMIT - 1)
 
-    def _set_state(self):
+    def _set_state(self) -> None:
         if self.tec >= BUS_OFF_LIMIT:
             state = BUS_OFF
         elif max(self.tec, self.rec) >= PASSIVE_LIMIT:
@@ -440,12 +454,11 @@ class Controller:
             self._transmitting, self._sender, self.out = None, False, 1
             self._step = self._off
 
-    def _report(self, kind, code=NO_ERROR, frame=None):
+    def _report(self, kind: int, code: int = NO_ERROR, frame: Frame | None = None) -> None:
         position = self._n if kind == ERROR else 0
         self.reports.append(Report(kind, code, position, frame, self.tec, self.rec, self.state))
 
 
-def to_transmit(frame):
-    """Return a frame as `ready` wants it: (frame, wire bits, last arbitration bit)."""
-    last_arbitration = 32 if frame.flags & EXT else 12
-    return frame, wire_bits(*frame), last_arbitration
+def to_transmit(frame: Frame) -> Transmission:
+    """Return a frame as `ready` takes it."""
+    return Transmission(frame, wire_bits(*frame), 32 if frame.flags & EXT else 12)

@@ -9,14 +9,21 @@ goes first. They come from one running maximum. Only where two nodes wait at the
 order worked out frame by frame.
 """
 
+from collections.abc import Iterable
 from heapq import heappop, heappush
 
 import numpy as np
+from numpy.typing import NDArray
 
 _INDEX = (1 << 32) - 1
 
 
-def schedule(due, bits, keys, nodes):
+def schedule(
+    due: NDArray[np.int64],
+    bits: NDArray[np.int64],
+    keys: NDArray[np.uint32],
+    nodes: NDArray[np.int64],
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return (order, start): the frames in the order of their transmission, and when each begins.
 
     Shapes   all int64 or uint32 [n]; frames of one node in the order in which it sends them, with
@@ -42,14 +49,24 @@ def schedule(due, bits, keys, nodes):
     return order, start
 
 
-def _arbitrate(order, start, due, bits, keys, nodes, periods):
+def _arbitrate(
+    order: NDArray[np.int64],
+    start: NDArray[np.int64],
+    due: NDArray[np.int64],
+    bits: NDArray[np.int64],
+    keys: NDArray[np.uint32],
+    nodes: NDArray[np.int64],
+    periods: Iterable[tuple[int, int]],
+) -> None:
     """Put the frames of each busy period [first, last) into their real order, in place."""
     following = _next_of_node(nodes).tolist()
     entries = ((keys.astype(np.uint64) << 32) | np.arange(len(keys), dtype=np.uint64)).tolist()
     due, bits, nodes = due.tolist(), bits.tolist(), nodes.tolist()
     waiting = [False] * (max(nodes) + 1)  # the node's head is in the heap
     for first, last in periods:
-        heap, sequence, times = [], [], []
+        heap: list[int] = []
+        sequence: list[int] = []
+        times: list[int] = []
         now, arrived = due[first], first
         while True:
             while arrived < last and due[arrived] <= now:
@@ -71,7 +88,7 @@ def _arbitrate(order, start, due, bits, keys, nodes, periods):
         start[first:last] = times
 
 
-def _next_of_node(nodes):
+def _next_of_node(nodes: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return for each frame the index of the same node's next one; len(nodes) if there is none."""
     by_node = np.argsort(nodes, kind="stable")
     following = np.full(len(nodes), len(nodes), np.int64)

@@ -8,16 +8,18 @@ A fault changes levels, it never writes frames: error flags, counters and lost f
 the protocol.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
+from typing import TypeAlias
 
 import numpy as np
 
 from stagelog.errors import UsageError
 
 NEVER_PS = 1 << 62
+Window: TypeAlias = tuple[int, int]  # start and end
 
 
 class Effect(Enum):
@@ -34,7 +36,7 @@ class Effect(Enum):
     HEAR_INVERTED = "hears the opposite"  # a disturbance that this node alone sees
 
     @property
-    def of_wire(self):
+    def of_wire(self) -> bool:
         """True if it acts on the bus and not on one node."""
         return self.value.startswith("wire")
 
@@ -49,14 +51,10 @@ class Fault:
 
     effect: Effect
     node: str | None
-    windows: Sequence | Callable
+    windows: Sequence[Window] | Callable[[], Iterator[Window]]
 
-    def __post_init__(self):
-        if self.effect.of_wire == (self.node is not None):
-            raise UsageError(
-                f"fault '{self.effect.value}' with node {self.node!r}",
-                "name a node exactly if it has one",
-            )
+    def __post_init__(self) -> None:
+        _check_place(self.effect, self.node)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +70,21 @@ class BitFault:
     frame: int
     bit: int
 
-    __post_init__ = Fault.__post_init__
+    def __post_init__(self) -> None:
+        _check_place(self.effect, self.node)
 
 
-def stuck_dominant(start_ns, end_ns, node=None, timeout_ns=None):
+def _check_place(effect: Effect, node: str | None) -> None:
+    if effect.of_wire == (node is not None):
+        raise UsageError(
+            f"fault '{effect.value}' with node {node!r}",
+            "name a node for an effect on a node, none for one on the wire",
+        )
+
+
+def stuck_dominant(
+    start_ns: int, end_ns: int, node: str | None = None, timeout_ns: int | None = None
+) -> Fault:
     """Hold the bus dominant: by `node`, if given; until its TXD time-out, if given."""
     if timeout_ns is not None:
         end_ns = min(end_ns, start_ns + timeout_ns)
@@ -83,18 +92,20 @@ def stuck_dominant(start_ns, end_ns, node=None, timeout_ns=None):
     return Fault(effect, node, ((start_ns, end_ns),))
 
 
-def stuck_recessive(start_ns, end_ns, node=None):
+def stuck_recessive(start_ns: int, end_ns: int, node: str | None = None) -> Fault:
     """Let nothing through: on the whole bus, or from one node whose transmitter is dead."""
     effect = Effect.WIRE_RECESSIVE if node is None else Effect.SEND_RECESSIVE
     return Fault(effect, node, ((start_ns, end_ns),))
 
 
-def disconnected(node, start_ns, end_ns):
+def disconnected(node: str, start_ns: int, end_ns: int) -> Fault:
     """Pull one node's connector and put it back."""
     return Fault(Effect.OPEN, node, ((start_ns, end_ns),))
 
 
-def intermittent(node, start_ns, end_ns, rate_Hz, open_pct=20, seed=0):
+def intermittent(
+    node: str, start_ns: int, end_ns: int, rate_Hz: float, open_pct: float = 20, seed: int = 0
+) -> Fault:
     """Open a connector at a vibration frequency, each time for open_pct of the period +-50 %."""
     if not 0 < open_pct <= 60 or rate_Hz <= 0:
         raise UsageError(
@@ -104,7 +115,14 @@ def intermittent(node, start_ns, end_ns, rate_Hz, open_pct=20, seed=0):
     return Fault(Effect.OPEN, node, windows)
 
 
-def bit_errors(rate, bitrate_bps, start_ns, end_ns, node=None, seed=0):
+def bit_errors(
+    rate: float,
+    bitrate_bps: int,
+    start_ns: int,
+    end_ns: int,
+    node: str | None = None,
+    seed: int = 0,
+) -> Fault:
     """Flip each bit with probability `rate`: for all nodes alike, or as one node alone sees it."""
     if not 0 <= rate < 0.5:
         raise UsageError(f"a bit error rate of {rate}", "give a probability below 0.5")
@@ -112,7 +130,9 @@ def bit_errors(rate, bitrate_bps, start_ns, end_ns, node=None, seed=0):
     return Fault(effect, node, partial(_flips, rate, bitrate_bps, start_ns, end_ns, seed))
 
 
-def _vibration(start_ns, end_ns, rate_Hz, open_pct, seed):
+def _vibration(
+    start_ns: int, end_ns: int, rate_Hz: float, open_pct: float, seed: int
+) -> Iterator[Window]:
     rng = np.random.default_rng(seed)
     period_ns = round(1e9 / rate_Hz)
     t_ns = start_ns + int(rng.integers(0, period_ns))
@@ -122,7 +142,9 @@ def _vibration(start_ns, end_ns, rate_Hz, open_pct, seed):
         t_ns += period_ns
 
 
-def _flips(rate, bitrate_bps, start_ns, end_ns, seed):
+def _flips(
+    rate: float, bitrate_bps: int, start_ns: int, end_ns: int, seed: int
+) -> Iterator[Window]:
     """Yield one-bit windows on the bus's own bit grid; the gaps are geometric."""
     if rate == 0:
         return
@@ -137,32 +159,42 @@ def _flips(rate, bitrate_bps, start_ns, end_ns, seed):
             yield t_ns, (bit + 1) * 10**9 // bitrate_bps
 
 
+@dataclass(slots=True)
+class _Running:
+    """A fault with windows to come: the present or next one, and those after it."""
+
+    effect: Effect
+    node: int | None
+    windows: Iterator[Window]  # in ps
+    start_ps: int = 0
+    end_ps: int = 0
+
+    def advance(self) -> None:
+        self.start_ps, self.end_ps = next(self.windows, (NEVER_PS, NEVER_PS + 1))
+
+
 class FaultClock:
     """All faults of a bus. Invariant: `active` holds from the last update until `next_ps`."""
 
-    def __init__(self):
-        self._running = []  # [start_ps, end_ps, effect, node index or None, rest of the windows]
-        self.active = []  # (effect, node index or None)
+    def __init__(self) -> None:
+        self._running: list[_Running] = []
+        self.active: list[tuple[Effect, int | None]] = []  # the index of the node, None: the wire
         self.next_ps = NEVER_PS
         self._now_ps = 0
 
-    def add(self, effect, node, windows):
+    def add(self, effect: Effect, node: int | None, windows: Iterable[Window]) -> None:
         """Add windows, ascending pairs of ps; what lies in the past has no effect."""
-        self._running.append(["", 0, effect, node, iter(windows)])
-        self._advance_window(self._running[-1])
+        self._running.append(_Running(effect, node, iter(windows)))
+        self._running[-1].advance()
         self.update(self._now_ps)
 
-    def update(self, now_ps):
+    def update(self, now_ps: int) -> None:
         """Make `active` true for the time `now_ps`, which never goes back."""
         self._now_ps = now_ps
-        for entry in self._running:
-            while entry[1] <= now_ps:
-                self._advance_window(entry)
-        self._running = [entry for entry in self._running if entry[0] < NEVER_PS]
-        self.active = [(e[2], e[3]) for e in self._running if e[0] <= now_ps]
-        edges = [e[1] if e[0] <= now_ps else e[0] for e in self._running]
+        for fault in self._running:
+            while fault.end_ps <= now_ps:
+                fault.advance()
+        self._running = [fault for fault in self._running if fault.start_ps < NEVER_PS]
+        self.active = [(f.effect, f.node) for f in self._running if f.start_ps <= now_ps]
+        edges = [f.end_ps if f.start_ps <= now_ps else f.start_ps for f in self._running]
         self.next_ps = min(edges, default=NEVER_PS)
-
-    @staticmethod
-    def _advance_window(entry):
-        entry[0], entry[1] = next(entry[4], (NEVER_PS, NEVER_PS + 1))

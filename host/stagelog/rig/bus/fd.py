@@ -1,4 +1,4 @@
-"""CAN FD frames as aliens on a classic bus: bits, and a node that sends them.
+"""CAN FD frames on a classic bus, whose nodes do not understand them: bits, and a node that sends.
 
 Owns the frame bits of CAN FD (ISO 11898-1:2015) and how its sender behaves among classic nodes:
 with listeners alone its frames get through, an active classic node destroys them with error flags
@@ -7,14 +7,16 @@ acknowledge slot and so stands for itself and a partner that understands it. The
 is made at bit boundaries, not at sample points. Not a model to test a CAN FD controller with.
 """
 
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from stagelog.errors import UsageError
 from stagelog.model import BRS, FD, FD_LENGTHS
 from stagelog.rig.bus import canbits
-from stagelog.rig.bus.controller import BIT_ERROR, Controller, Frame
+from stagelog.rig.bus.controller import Controller, Frame, Transmission
 from stagelog.rig.bus.faults import NEVER_PS
-from stagelog.rig.bus.node import Node
+from stagelog.rig.bus.node import Node, Queue
+from stagelog.rig.tape import BIT_ERROR
 
 _CRC17, _CRC21 = (17, 0x1685B), (21, 0x102899)
 _HEAD_BITS = 14  # SOF ID(11) RRS IDE, as in a classic frame
@@ -28,7 +30,7 @@ class FdFrame(NamedTuple):
     brs: bool = True
 
 
-def fd_wire_bits(frame):
+def fd_wire_bits(frame: FdFrame) -> tuple[list[int], list[bool]]:
     """Return (levels, fast): what the sender drives from SOF to EOF, which bits are fast."""
     lengths = FD_LENGTHS.tolist()
     if len(frame.data) not in lengths:
@@ -53,7 +55,7 @@ def fd_wire_bits(frame):
     return levels, fast
 
 
-def _crc(bits, width, polynomial):
+def _crc(bits: Iterable[int], width: int, polynomial: int) -> int:
     top = 1 << width - 1
     crc = top  # the preset of CAN FD
     for bit in bits:
@@ -64,8 +66,8 @@ def _crc(bits, width, polynomial):
     return crc
 
 
-def _fix_stuffed(last, bits):
-    """Put the opposite of the bit before it in front of every four bits."""
+def _fix_stuffed(last: int, bits: Iterable[int]) -> list[int]:
+    """Insert a fixed stuff bit before every four bits: the opposite of the bit before it."""
     out = []
     for i, bit in enumerate(bits):
         if i % 4 == 0:
@@ -79,18 +81,15 @@ class FdController(Controller):
     """Sends CAN FD and follows classic frames. Invariant: `fast` is the speed of the next bit."""
 
     fast = False
+    fast_bits: Sequence[bool] = ()  # of the frame that is ready or sent: which bits are fast
 
-    def _start_sending(self):
-        super()._start_sending()
-        self._bits, self._fast_bits = self._bits
-
-    def _end_of_field(self):
+    def _end_of_field(self) -> None:
         if self._n == _HEAD_BITS and self._transmitting is not None:
             self._step = self._fd_frame
         else:
             super()._end_of_field()
 
-    def _fd_frame(self, level):
+    def _fd_frame(self, level: int) -> None:
         self.fast = False
         if level != self.out:
             self._error(BIT_ERROR)
@@ -99,27 +98,32 @@ class FdController(Controller):
             self._start_intermission()
         else:
             self._drive_next()
-            self.fast = self._fast_bits[self._index]
+            self.fast = self.fast_bits[self._index]
 
 
-class FdQueue:
-    """CAN FD frames to send, oldest first; what the bus wants of a bus.node.Queue."""
+class FdQueue(Queue):
+    """CAN FD frames to send, oldest first. Its frames have no payload for the log."""
 
-    def __init__(self, items):
+    def __init__(self, items: Iterable[tuple[int, FdFrame]]) -> None:
+        super().__init__(None)
         self._items = [(due_ns * 1000, frame) for due_ns, frame in items]
         self._next()
 
-    def _next(self):
+    def _next(self) -> None:
         self.head_ps = NEVER_PS
         if self._items:
             self.head_ps, frame = self._items[0]
-            levels, fast = fd_wire_bits(frame)
-            flags = FD | BRS if frame.brs else FD
-            self.head = Frame(frame.can_id, flags, 0, b""), (levels, fast), _HEAD_BITS - 2
+            self.levels, self.fast = fd_wire_bits(frame)
             self.head_key = frame.can_id << 21
-            self.head_bits = len(levels) + canbits.IFS_BITS
+            self.head_bits = len(self.levels) + canbits.IFS_BITS
 
-    def pop(self):
+    @property
+    def head(self) -> Frame:
+        """The first frame."""
+        frame = self._items[0][1]
+        return Frame(frame.can_id, FD | BRS if frame.brs else FD, 0, b"")
+
+    def pop(self) -> None:
         """Drop the first frame."""
         del self._items[0]
         self._next()
@@ -129,30 +133,41 @@ class FdNode(Node):
     """A node that sends (due_ns, FdFrame) pairs; connect it by Bus.add_fd_node."""
 
     alien = True
+    controller: FdController
+    queue: FdQueue
 
-    def __init__(self, name, index, bitrate_bps, items, data_bitrate_bps):
+    def __init__(
+        self,
+        name: str,
+        index: int,
+        bitrate_bps: int,
+        items: Iterable[tuple[int, FdFrame]],
+        data_bitrate_bps: int,
+    ) -> None:
         self._fast_ps = 10**12 // data_bitrate_bps
         super().__init__(name, index, bitrate_bps, controller=FdController())
         self.queue = FdQueue(items)
 
     @property
-    def bit_ps(self):
+    def bit_ps(self) -> int:
         """Length of the bit that is on the wire."""
         return self._fast_ps if self.controller.fast else self._slow_ps
 
     @bit_ps.setter
-    def bit_ps(self, slow_ps):
+    def bit_ps(self, slow_ps: int) -> None:
         self._slow_ps = slow_ps
 
     @property
-    def sample_ps(self):
+    def sample_ps(self) -> int:
         """Distance of the sample point from the start of the bit."""
         return self.bit_ps * self._sample_pct // 100
 
     @sample_ps.setter
-    def sample_ps(self, _):
+    def sample_ps(self, _: int) -> None:
         """Taken from bit_ps."""
 
-    def offer(self):
+    def offer(self) -> None:
         """Hand the head of the queue to the controller."""
-        self.controller.ready = self.queue.head
+        queue = self.queue
+        self.controller.fast_bits = queue.fast
+        self.controller.ready = Transmission(queue.head, queue.levels, _HEAD_BITS - 2)

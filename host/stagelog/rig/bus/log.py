@@ -10,19 +10,21 @@ through.
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stagelog.errors import UsageError
-from stagelog.model import FD, FRAME
+from stagelog.model import FD, FRAME, FrameTable
 from stagelog.rig.bus import canbits
-from stagelog.rig.bus.controller import SENT, Frame
+from stagelog.rig.bus.controller import SENT, Frame, Report
+from stagelog.rig.bus.node import Node
 from stagelog.rig.tape import FRAME as FRAME_ROW
 from stagelog.rig.tape import STATE, TAPE
 
 EVERY = 255  # observer: all nodes but the sender and those in missed_by
-NOBODY = 254  # sender, of a row that only its observer stands for
+NOBODY = 254  # sender: of a row that reports what its observer noticed
 MAX_NODES = 64
 
 # t_ns       end of the last EOF bit, or of the bit in which an error was noticed, since bus start
@@ -67,7 +69,7 @@ class Event(NamedTuple):
     missed_by: int = 0
     position: int = 0
 
-    def seen_by(self, node):
+    def seen_by(self, node: Node) -> bool:
         """Return True if `node` saw this, as against having sent it or not taken part."""
         if self.observer == EVERY:
             return self.sender != node.index and not self.missed_by >> node.index & 1
@@ -78,12 +80,12 @@ class Event(NamedTuple):
 class Log:
     """The outcome of a run: rows (dtype LOG) in time order, the nodes' names, the bus it was."""
 
-    rows: np.ndarray
-    nodes: tuple
+    rows: NDArray[Any]
+    nodes: tuple[str, ...]
     bitrate_bps: int
     bus: int = 0
 
-    def __add__(self, other):
+    def __add__(self, other: "Log") -> "Log":
         """Return this log and the one of the next run of the same bus."""
         if (self.bitrate_bps, self.bus) != (other.bitrate_bps, other.bus):
             raise UsageError(
@@ -94,8 +96,8 @@ class Log:
         )
 
     @property
-    def sent(self):
-        """Rows of the classic frames that went through, once each: what a perfect witness writes.
+    def sent(self) -> NDArray[Any]:
+        """Rows of the classic frames that went through, once each: the log of a perfect logger.
 
         A frame that two nodes send at the same time, bit for bit, is one frame.
         """
@@ -107,11 +109,11 @@ class Log:
         return rows[~again]
 
     @property
-    def frames(self):
+    def frames(self) -> FrameTable:
         """The frames that went through, as a frame table (model.FRAME), t_us at end of frame."""
         return as_frames(self.sent, self.bus)
 
-    def seen_by(self, node):
+    def seen_by(self, node: str) -> NDArray[Any]:
         """Return the rows of one node (name): frames it received, errors and changes noticed."""
         index = self.nodes.index(node)
         rows = self.rows
@@ -120,7 +122,7 @@ class Log:
         missed = (rows["missed_by"] >> np.uint64(index) & np.uint64(1)).astype(bool)
         return rows[own | (shared & ~missed)]
 
-    def tape(self, node):
+    def tape(self, node: str) -> NDArray[Any]:
         """Return what one node saw as a tape (tape.TAPE): frames, error frames, state changes."""
         rows = self.seen_by(node)
         rows = rows[rows["kind"] <= STATE]
@@ -134,14 +136,14 @@ class Log:
             out[name] = np.minimum(rows[name], 255)
         return out
 
-    def waits_ns(self):
+    def waits_ns(self) -> NDArray[np.int64]:
         """Return for each row of `sent` how long the frame waited, errors and retries included."""
         rows = self.sent
         bit_ns = 10**9 / self.bitrate_bps
         on_wire = (canbits.frame_bits(rows) - canbits.IFS_BITS) * bit_ns
         return rows["t_ns"] - rows["due_ns"] - np.rint(on_wire).astype(np.int64)
 
-    def load_pct(self, end_ns, bin_ns):
+    def load_pct(self, end_ns: int, bin_ns: int) -> NDArray[np.float64]:
         """Return the share of each bin taken by good frames and their intermission, float64[n].
 
         A frame counts in the bin of its end, so that a bin may exceed 100 by one frame. Errors are
@@ -151,10 +153,10 @@ class Log:
         n_bins = -(-end_ns // bin_ns)
         which = np.minimum(rows["t_ns"] // bin_ns, n_bins - 1)
         bits = np.bincount(which, weights=canbits.frame_bits(rows), minlength=n_bins)
-        return bits * (1e11 / self.bitrate_bps / bin_ns)
+        return np.asarray(bits * (1e11 / self.bitrate_bps / bin_ns), np.float64)
 
 
-def as_frames(rows, bus=0):
+def as_frames(rows: NDArray[Any], bus: int = 0) -> FrameTable:
     """Return log rows of frames as a frame table (model.FRAME)."""
     out = np.zeros(len(rows), FRAME)
     out["t_us"] = rows["t_ns"] // 1000
@@ -164,7 +166,7 @@ def as_frames(rows, bus=0):
     return out
 
 
-def bit_event(t_ps, node, report, due_ps):
+def bit_event(t_ps: int, node: Node, report: Report, due_ps: int | None) -> Event:
     """Return a controller's report as an event; frames carry no counters."""
     kind, code, position, frame, tec, rec, state = report
     if frame is not None:
@@ -175,7 +177,7 @@ def bit_event(t_ps, node, report, due_ps):
     return Event(t_ns, kind, node.index, sender, frame, due_ns, tec, rec, state, code, 0, position)
 
 
-def row_event(row):
+def row_event(row: np.void) -> Event:
     """Return a row of a clean frame as an event."""
     data = row["data"][: row["n_bytes"]].tobytes()
     frame = Frame(int(row["can_id"]), int(row["flags"]), int(row["dlc"]), data)
@@ -183,7 +185,7 @@ def row_event(row):
     return Event(t_ns, FRAME_ROW, EVERY, int(row["sender"]), frame, due_ns, missed_by=missed_by)
 
 
-def frame_rows(frames):
+def frame_rows(frames: FrameTable) -> NDArray[Any]:
     """Return a frame table as rows that all nodes see; times and sender are left to the caller."""
     rows = np.zeros(len(frames), LOG)
     rows["kind"] = FRAME_ROW
@@ -193,11 +195,11 @@ def frame_rows(frames):
     return rows
 
 
-def to_rows(events):
+def to_rows(events: list[Event]) -> NDArray[Any]:
     """Return events as rows."""
     rows = np.zeros(len(events), LOG)
     columns = dict(zip(Event._fields, zip(*events, strict=True), strict=False))
-    for name in LOG.names:
+    for name in LOG.names or ():
         if name in columns:
             rows[name] = columns[name]
     for row, event in zip(rows, events, strict=True):

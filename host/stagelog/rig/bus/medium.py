@@ -10,25 +10,32 @@ is a bug of ours and raises AssertionError with node and time.
     drive set      level sampled           an edge before x lengthens the bit, after x shortens it
 """
 
-from stagelog.rig.bus.controller import SENT
+from collections import defaultdict
+from typing import TypeAlias
+
+from stagelog.rig.bus.controller import SENT, Report
 from stagelog.rig.bus.faults import NEVER_PS, Effect, FaultClock
+from stagelog.rig.bus.node import Node
+
+BitReport: TypeAlias = tuple[int, Node, Report, int | None]  # t_ps, node, report, due_ps
 
 
 class Medium:
     """The wire and its nodes. Invariant: each node's t_event is the next thing it does."""
 
-    def __init__(self, nodes):
+    def __init__(self, nodes: list[Node]) -> None:
         self.nodes = nodes
         self.faults = FaultClock()
-        self.bit_faults = {}  # number of a frame -> [(effect, node index or None, bit)]
+        # number of a frame -> (effect, node index or None, bit)
+        self.bit_faults: defaultdict[int, list[tuple[Effect, int | None, int]]] = defaultdict(list)
         self.n_started = 0  # frames begun on this bus
         self.busy_ps = 0
         self.wire = 1
         self._sof_ps = -NEVER_PS
-        self._busy_since = None
-        self._online = []
+        self._busy_since: int | None = None
+        self._online: list[Node] = []
 
-    def enter(self, now_ps):
+    def enter(self, now_ps: int) -> None:
         """Put all nodes at the start of a bit, the bus being idle."""
         for node in self.nodes:
             node.controller.ready = None  # what it was to send may have gone out meanwhile
@@ -37,14 +44,15 @@ class Medium:
         self.wire = 1
         self.faults.update(now_ps)
 
-    def run(self, now_ps, until_ps, may_leave):
+    def run(
+        self, now_ps: int, until_ps: int, may_leave: bool
+    ) -> tuple[list[BitReport], int | None]:
         """Run bits from `now_ps` to `until_ps`, or until all is at rest and clean, if `may_leave`.
 
-        Returns (events, leave_ps): events [(t_ps, node, report, due_ps)] in time order, the last
-        ones up to a bit time past `until_ps`; leave_ps is the bit boundary from which clean frames
-        may continue, or None.
+        Returns (events, leave_ps): events in time order, the last ones up to a bit time past
+        `until_ps`; leave_ps is the bit boundary from which clean frames may continue, or None.
         """
-        events = []
+        events: list[BitReport] = []
         nodes = self._join(now_ps)
         leave_ps = None
         changed = True
@@ -77,7 +85,7 @@ class Medium:
         events.sort(key=lambda event: event[0])
         return events, leave_ps
 
-    def _join(self, now_ps):
+    def _join(self, now_ps: int) -> list[Node]:
         """Return the nodes that have power; those that are new start a bit now."""
         self._online = [node for node in self.nodes if node.online]
         for node in self._online:
@@ -87,7 +95,7 @@ class Medium:
                 node.drive = node.view = node.sampled = 1
         return self._online
 
-    def _in_step(self, now_ps):
+    def _in_step(self, now_ps: int) -> bool:
         """Return True if all nodes start a bit now, will sample it together, and see no fault."""
         if self.faults.active or not self._online:
             return False
@@ -99,7 +107,9 @@ class Medium:
                 return False
         return True
 
-    def _run_in_step(self, now_ps, until_ps, may_leave, events):
+    def _run_in_step(
+        self, now_ps: int, until_ps: int, may_leave: bool, events: list[BitReport]
+    ) -> tuple[int, int | None]:
         """Run whole bits that all nodes begin and sample together, up to the next fault.
 
         Gives what run() gives node by node, there being nothing to synchronise. Returns
@@ -129,7 +139,7 @@ class Medium:
             node.synced = False
         return now_ps, leave_ps
 
-    def _begin_bit(self, node, now_ps):
+    def _begin_bit(self, node: Node, now_ps: int) -> bool:
         """Start a bit of one node; returns True if its level changed."""
         level = self._drive(node, now_ps)
         node.t_bit = now_ps
@@ -139,7 +149,7 @@ class Medium:
         node.drive = level
         return changed
 
-    def _drive(self, node, now_ps):
+    def _drive(self, node: Node, now_ps: int) -> int:
         """Return the level that a node drives in the bit that it starts now."""
         controller = node.controller
         if controller.ready is None and node.queue.head_ps <= now_ps and controller.awaits_sof:
@@ -156,7 +166,7 @@ class Medium:
                 )
         return level
 
-    def _sample(self, node, events):
+    def _sample(self, node: Node, events: list[BitReport]) -> None:
         node.sampled = node.view
         node.synced = False
         node.sampling = False
@@ -165,13 +175,13 @@ class Medium:
         if node.controller.reports:
             self._collect(node, events)
 
-    def _collect(self, node, events):
+    def _collect(self, node: Node, events: list[BitReport]) -> None:
         for report in node.controller.reports:
             due_ps = node.sent() if report.kind == SENT else None
             events.append((node.t_event, node, report, due_ps))
         node.controller.reports.clear()
 
-    def _settle(self, now_ps):
+    def _settle(self, now_ps: int) -> None:
         """Work out the wire and what each node sees of it; falling edges synchronise."""
         active = self.faults.active
         if not active:
@@ -196,7 +206,7 @@ class Medium:
                 if view == 0:
                     self._synchronise(node, now_ps)
 
-    def _bent_wire(self, active):
+    def _bent_wire(self, active: list[tuple[Effect, int | None]]) -> int:
         silent = (Effect.OPEN, Effect.SEND_RECESSIVE)
         mute = {index for effect, index in active if effect in silent}
         effects = {effect for effect, _ in active}
@@ -209,7 +219,7 @@ class Medium:
             wire = 0
         return wire ^ (Effect.WIRE_INVERT in effects)
 
-    def _synchronise(self, node, now_ps):
+    def _synchronise(self, node: Node, now_ps: int) -> None:
         if node.sampling and now_ps == node.t_bit:
             return
         controller = node.controller
@@ -225,7 +235,7 @@ class Medium:
             else:
                 node.t_event -= min(node.t_event - now_ps, node.jump_ps)
 
-    def _count_start(self, node, now_ps):
+    def _count_start(self, node: Node, now_ps: int) -> None:
         """Number the frame, unless another node has just begun it, and aim the bit faults."""
         if now_ps - self._sof_ps < node.bit_ps:
             return
@@ -237,11 +247,11 @@ class Medium:
             self.faults.add(effect, index, [(start_ps, start_ps + node.bit_ps)])
         self.n_started += 1
 
-    def _winner_bits(self, now_ps):
+    def _winner_bits(self, now_ps: int) -> int:
         heads = [node.queue for node in self._online if node.queue.head_ps <= now_ps]
         return min((queue.head_key, queue.head_bits) for queue in heads)[1] - 3
 
-    def _rest(self, until_ps, may_leave):
+    def _rest(self, until_ps: int, may_leave: bool) -> int | None:
         """Account for busy time; return the bit boundary from which clean frames may continue."""
         nodes = self._online
         settled = True
@@ -265,7 +275,7 @@ class Medium:
         self._skip_idle(until_ps)
         return None
 
-    def _skip_idle(self, until_ps):
+    def _skip_idle(self, until_ps: int) -> None:
         """Let whole bits pass in which nothing can happen."""
         heads_ps = [node.queue.head_ps for node in self._online if not node.controller.parked]
         next_ps = min(*heads_ps, self.faults.next_ps, until_ps)
@@ -275,7 +285,7 @@ class Medium:
                 node.t_event += n_bits * node.bit_ps
 
 
-def _bent_view(effect, level, drive):
+def _bent_view(effect: Effect, level: int, drive: int) -> int:
     if effect is Effect.OPEN:
         return drive
     if effect is Effect.HEAR_RECESSIVE:

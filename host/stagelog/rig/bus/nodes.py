@@ -8,18 +8,30 @@ A node sends in the order of its source. Messages that must be able to overtake 
 several nodes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stagelog.errors import UsageError
-from stagelog.model import EXT, FRAME, RTR
+from stagelog.model import EXT, FRAME, RTR, FrameTable
 from stagelog.rig.bus import canbits
-from stagelog.rig.bus.node import LAST_NS
+from stagelog.rig.bus.log import Log
+from stagelog.rig.bus.node import LAST_NS, Chunk
+
+if TYPE_CHECKING:
+    from cantools.database.can import Message
 
 CHUNK = 4096
 WINDOW_ns = 5 * 10**9  # of a periodic source: one chunk
+
+
+MakePayload: TypeAlias = Callable[
+    [NDArray[np.int64], NDArray[np.int64]],  # due_ns, k
+    NDArray[np.uint8],
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +47,9 @@ class Periodic:
     flags: int = 0
     offset_ns: int = 0
     jitter_ns: int = 0
-    payload: bytes | Callable | None = None
+    payload: bytes | MakePayload | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if (
             not 0 <= self.jitter_ns < self.cycle_ns
             or self.offset_ns < 0
@@ -50,16 +62,18 @@ class Periodic:
             )
 
 
-def counting(n_bytes):
+def counting(n_bytes: int) -> MakePayload:
     """Return a payload function that counts frames, little-endian: no two are the same."""
 
-    def payload(due_ns, k):
+    def payload(due_ns: NDArray[np.int64], k: NDArray[np.int64]) -> NDArray[np.uint8]:
         return k.astype("<u8").view(np.uint8).reshape(-1, 8)[:, :n_bytes]
 
     return payload
 
 
-def periodic(messages, until_ns=LAST_NS, seed=0):
+def periodic(
+    messages: Sequence[Periodic], until_ns: int = LAST_NS, seed: int = 0
+) -> Iterator[Chunk]:
     """Yield the frames of several Periodic messages, all from one node, as they become due."""
     if not messages:
         return
@@ -73,14 +87,14 @@ def periodic(messages, until_ns=LAST_NS, seed=0):
         yield due_ns[order], frames[order]
 
 
-def schedule_of(messages, seed=0):
+def schedule_of(messages: "Iterable[Message]", seed: int = 0) -> dict[str, list[Periodic]]:
     """Return {sender: [Periodic, ...]} for the DBC messages (of cantools) that have a cycle time.
 
     Offsets are spread over the cycle by the seed; payloads count. A message without sender is sent
     by "unknown".
     """
     rng = np.random.default_rng(seed)
-    schedule = {}
+    schedule: dict[str, list[Periodic]] = {}
     for message in messages:
         if not message.cycle_time:
             continue
@@ -100,7 +114,14 @@ def schedule_of(messages, seed=0):
     return schedule
 
 
-def saturate(n_bytes=8, can_id=0x7FF, flags=0, count=None, start_ns=0, seed=0):
+def saturate(
+    n_bytes: int = 8,
+    can_id: int = 0x7FF,
+    flags: int = 0,
+    count: int | None = None,
+    start_ns: int = 0,
+    seed: int = 0,
+) -> Iterator[Chunk]:
     """Yield frames that are always due: a running count of up to four bytes, then random ones.
 
     With the lowest priority it fills what others leave; with can_id 0 it is a babbling node.
@@ -121,7 +142,7 @@ def saturate(n_bytes=8, can_id=0x7FF, flags=0, count=None, start_ns=0, seed=0):
         done += n
 
 
-def random_frames(rate_Hz, seed, lane=0, n_lanes=1):
+def random_frames(rate_Hz: float, seed: int, lane: int = 0, n_lanes: int = 1) -> Iterator[Chunk]:
     """Yield frames of every kind (see random_table) at random times with exponential gaps.
 
     Several such nodes keep their identifiers apart by lanes: can_id % n_lanes == lane.
@@ -138,7 +159,7 @@ def random_frames(rate_Hz, seed, lane=0, n_lanes=1):
         yield due_ns, random_table(CHUNK, rng, lane, n_lanes)
 
 
-def random_table(n, rng, lane=0, n_lanes=1):
+def random_table(n: int, rng: np.random.Generator, lane: int = 0, n_lanes: int = 1) -> FrameTable:
     """Return n random frames (model.FRAME): both formats, RTR, DLC 0..15, many equal bits."""
     frames = np.zeros(n, FRAME)
     frames["flags"] = rng.choice(
@@ -155,7 +176,7 @@ def random_table(n, rng, lane=0, n_lanes=1):
     return frames
 
 
-def play(frames, bitrate_bps, start_ns=0):
+def play(frames: FrameTable, bitrate_bps: int, start_ns: int = 0) -> Iterator[Chunk]:
     """Yield a recorded frame table (model.FRAME) at its recorded times, taken as ends of frames.
 
     The first frame begins at start_ns; each later one so that it would end at its recorded
@@ -172,7 +193,7 @@ def play(frames, bitrate_bps, start_ns=0):
         yield due_ns[i : i + CHUNK], frames[i : i + CHUNK]
 
 
-def shifts_ns(log, frames):
+def shifts_ns(log: Log, frames: FrameTable) -> NDArray[np.int64]:
     """Return by how much each frame of a played table came later than recorded, int64[n].
 
     The first frame is the reference.
@@ -189,7 +210,7 @@ def shifts_ns(log, frames):
     return rows["t_ns"] - rows["t_ns"][0] - recorded_ns
 
 
-def _window(message, start_ns, end_ns, rng):
+def _window(message: Periodic, start_ns: int, end_ns: int, rng: np.random.Generator) -> Chunk:
     """Return (due_ns, frames) of one message whose nominal time lies in [start_ns, end_ns)."""
     first = max(0, -(-(start_ns - message.offset_ns) // message.cycle_ns))
     last = max(0, -(-(end_ns - message.offset_ns) // message.cycle_ns))
@@ -209,9 +230,11 @@ def _window(message, start_ns, end_ns, rng):
     return due_ns, frames
 
 
-def _payload(message, due_ns, k):
+def _payload(
+    message: Periodic, due_ns: NDArray[np.int64], k: NDArray[np.int64]
+) -> NDArray[np.uint8]:
     if message.payload is None:
-        return 0
+        return np.zeros(message.n_bytes, np.uint8)
     if callable(message.payload):
         return message.payload(due_ns, k)
     return np.frombuffer(message.payload, np.uint8)
