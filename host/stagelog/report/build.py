@@ -22,7 +22,7 @@ def stage_facts(source, note=""):
     """Return the facts of one car's stage; `source` is a source.Source, `note` the last line."""
     stage, logger = source.stage, source.health
     events = source.events
-    landings_us = [f["onset_us"] + f["airtime_ms"] * 1000 for f in events.flights]
+    landings_us = [f.onset_us + f.airtime_ms * 1000 for f in events.flights]
     studied, abuse = study_dampers(stage, landings_us), _abuse(stage)
     hits = {name: one.hits for name, one in studied.items()}
     found = [
