@@ -113,11 +113,11 @@ def test_a_signal_that_the_log_lacks_has_no_chart(make_stage):
 
 
 def test_the_cursor_knows_the_distance_at_regular_times(make_stage):
-    """2,001 moments of 50 ms: each of them, or each 20th, one second, for 100 of them."""
+    """2,001 moments of 50 ms: each tenth, half a second, or each 20th, one second, for 100."""
     stage = make_stage()
     each = kilometres(stage)
-    assert each["step"] == 0.05 and len(each["km"]) == 2001
-    assert each["km"][:3] == [0.0, 0.001, 0.002] and each["km"][-1] == 2.0
+    assert each["step"] == 0.5 and len(each["km"]) == 201
+    assert each["km"][:3] == [0.0, 0.01, 0.02] and each["km"][-1] == 2.0
     some = kilometres(stage, 100)
     assert some["step"] == 1.0 and some["km"][:3] == [0.0, 0.02, 0.04]
     assert len(some["km"]) == 101

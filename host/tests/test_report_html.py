@@ -239,4 +239,6 @@ def test_the_way_back_is_hidden_until_there_is_one():
     assert buttons == [
         ("back", " hidden"),
         *((name, "") for name in ("earlier", "later", "closer", "wider", "whole")),
+        ("axis", " hidden"),
+        ("note", ""),
     ]

@@ -114,9 +114,12 @@ def _lines(limits):
     return [{"y": value, "level": level} for value, level in limits]
 
 
-def kilometres(stage, n=2000):
-    """Return {step: seconds, km: [...]}: the distance at regular times, for the cursor."""
-    step = max(1, len(stage.grid_us) // n)
+def kilometres(stage, n=15_000):
+    """Return {step: seconds, km: [...]}: the distance at some n regular times.
+
+    Half a second apart at least: the page draws charts over distance by them.
+    """
+    step = max(10, len(stage.grid_us) // n)
     km = [round(value, 3) for value in stage.distance_km[::step].tolist()]
     return {"step": step * GRID_US / 1e6, "km": km}
 

@@ -12,6 +12,7 @@ from importlib import resources
 from stagelog import __version__
 from stagelog.report.html_cards import cards
 from stagelog.report.html_first import first_screen, prefix_of
+from stagelog.report.html_tools import DIALOGS, NOTES, OVERVIEW
 from stagelog.report.html_words import Names, fold, sign, table_html
 from stagelog.resources import uplot_path
 
@@ -26,7 +27,9 @@ COLOURS = (
     "#900018",
     "#9078f0",
 )
+_LATER = ("back", "axis")  # hidden until there is one
 _LINES = " Vertical lines are events, horizontal ones limits; grey is time without data."
+SCRIPTS = ("first.js", "notes.js", "overview.js", "report.js", "find.js")
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 _DATA = ("charts", "aliases", "marks", "pauses", "distance", "utc")
 
@@ -47,23 +50,25 @@ def render(facts):
             f"<style>{(uplot / 'uplot.css').read_text(encoding='utf-8')}</style>",
             *[
                 f"<style>{(assets / sheet).read_text(encoding='utf-8')}</style>"
-                for sheet in ("report.css", "first.css")
+                for sheet in ("report.css", "first.css", "tools.css")
             ],
             "</head><body>",
             first_screen(facts, names),
             _nav(facts),
             "<main>",
             *_cards(facts["cars"]),
+            NOTES,
             '<div class="sections">',
             *[_section(section, names) for section in facts["sections"]],
             "</div>",
             _charts(facts["charts"], names),
             f"<footer>stagelog {__version__}. {escape(facts['note'])}</footer></main>",
+            DIALOGS,
             f'<script type="application/json" id="report">{_json(data)}</script>',
             f"<script>{(uplot / 'uplot.js').read_text(encoding='utf-8')}</script>",
             *[
                 f"<script>{(assets / script).read_text(encoding='utf-8')}</script>"
-                for script in ("first.js", "report.js")
+                for script in SCRIPTS
             ],
             "</body></html>",
         ]
@@ -139,19 +144,21 @@ def _charts(charts, names):
         ("closer", "Closer", "Plus"),
         ("wider", "Wider", "Minus"),
         ("whole", "Whole", "0"),
+        ("axis", "Over distance", "x"),
+        ("note", "Note", "n"),
     )
     bar = "".join(
-        f'<button id="{name}" title="{key}"{" hidden" if name == "back" else ""}>{text}</button>'
+        f'<button id="{name}" title="{key}"{" hidden" if name in _LATER else ""}>{text}</button>'
         for name, text, key in buttons
     )
     parts = [
         '<section id="charts"><h2>Charts</h2>',
-        '<p class="note">Drag to zoom all charts, double-click for the whole. ',
-        "Each pixel shows the lowest and the highest value in it.",
+        '<p class="note">Drag in a chart or in the line above them to zoom all charts, ',
+        "double-click for the whole. Each pixel shows the lowest and the highest value in it.",
         f"{_LINES if charts[0]['x_unit'] == 's' else ''}</p>",
         "<noscript><p>Charts need JavaScript; the facts above do not.</p></noscript>",
         f'<div class="bar" role="toolbar" aria-label="Charts">{bar}',
-        '<output id="at"></output></div>',
+        f'<output id="at"></output>{OVERVIEW}</div>',
         '<div id="strips" tabindex="0" aria-label="Strip charts">',
     ]
     for chart in charts:

@@ -6,6 +6,7 @@ folds out. A line has its limits in view and crosses no hole.
 
 from html import escape
 
+from stagelog.report.html_tools import WRITE
 from stagelog.report.html_words import SIGNS, fold, jump, sign
 
 N_OPEN = 3
@@ -34,7 +35,7 @@ def _card(part, prefix):
     return (
         f'<article class="card {state}" id="{prefix}{part["place"]}" tabindex="-1">'
         f"<h3>{escape(part['name'])} <b>{sign(state)}{part['word']}</b></h3>"
-        f"{f'<ul>{why}</ul>' if why else ''}{body}</article>"
+        f"{f'<ul>{why}</ul>' if why else ''}{body}{WRITE}</article>"
     )
 
 

@@ -4,6 +4,7 @@ from html import escape
 
 from stagelog.report.html_car import car_svg
 from stagelog.report.html_cards import band
+from stagelog.report.html_tools import TOP_BUTTONS
 from stagelog.report.html_words import SIGNS, WORDS, fold, jump, sign
 
 N_WORK = 7
@@ -28,7 +29,7 @@ def first_screen(facts, names):
     return (
         f'<header><div class="top"><div><h1>{escape(facts["title"])}</h1>'
         f'<p class="where">{escape(facts["subtitle"])}</p></div>'
-        '<button id="theme" title="Sun or dark (d)" hidden>Dark</button></div>'
+        f"{TOP_BUTTONS}</div>"
         f'<section id="verdict" class="verdict {level}"><h2>{escape(verdict["question"])}</h2>'
         f'<p class="answer">{sign(level)}{escape(verdict["answer"])}</p></section>'
         f'{strips}<div class="first-screen">{drawing}<div class="side">'

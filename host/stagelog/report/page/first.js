@@ -6,6 +6,15 @@ const kept = {
   set(key, value) { try { localStorage.setItem("stagelog " + key, value); } catch { /* nothing is kept */ } },
 };
 
+// A key is a command only where nothing is typed.
+function isTyping(event) {
+  const box = event.target.closest && event.target.closest("input:not([type=checkbox]), textarea, dialog");
+  return Boolean(box) || event.ctrlKey || event.metaKey || event.altKey;
+}
+
+// What is kept of a page stands under its heading.
+const pageName = () => document.title + " " + document.querySelector(".where").textContent;
+
 function isDark() {
   const chosen = document.documentElement.dataset.theme;
   return chosen ? chosen === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
@@ -22,9 +31,8 @@ function switchTheme() {
 }
 
 function startTicks() {
-  const of = document.title + " " + document.querySelector(".where").textContent;
   for (const box of document.querySelectorAll("#work input")) {
-    const item = box.closest("li"), key = of + " " + item.textContent;
+    const item = box.closest("li"), key = pageName() + " " + item.textContent;
     const show = () => item.classList.toggle("done", box.checked);
     box.checked = kept.get(key) === "done";
     show();
@@ -59,9 +67,6 @@ addEventListener("beforeprint", printWork);
 setTheme(kept.get("theme"));
 document.getElementById("theme").hidden = false;
 document.getElementById("theme").onclick = switchTheme;
-addEventListener("keydown", (event) => {
-  const typing = event.target.closest && event.target.closest("input, textarea");
-  if (event.key === "d" && !typing && !event.ctrlKey && !event.metaKey && !event.altKey) switchTheme();
-});
+addEventListener("keydown", (event) => { if (event.key === "d" && !isTyping(event)) switchTheme(); });
 startTicks();
 startLanes();

@@ -8,10 +8,38 @@ const DASH = { bad: [7, 3], warn: [3, 3], good: [1, 4], info: [1, 4] };
 const HEIGHT = 165;
 // Steps of a time axis, s.
 const STEPS = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 36000, 86400];
+// Steps of a distance axis, km.
+const KM_STEPS = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500];
 const byId = (name) => document.getElementById(name);
 const charts = [];
-const view = { unit: null, a: 0, b: 1 };
+// What is shown: from a to b in `unit`, which is that of the data; `by` is what the axis counts, "s" or "km".
+const view = { unit: null, a: 0, b: 1, end: 1, by: "s" };
 let cameFrom = null;
+
+// Charts over time can be drawn over distance: the stage has its distance at regular times.
+const isByKm = () => view.unit === "s" && view.by === "km";
+const unitShown = () => (isByKm() ? "km" : view.unit);
+const toX = (s) => (isByKm() ? kmAt(s) : s);
+const toS = (x) => (isByKm() ? secondsAt(x) : x);
+
+function kmAt(s) {
+  const { step, km } = REPORT.distance;
+  const at = Math.max(0, Math.min(km.length - 1, s / step)), i = Math.floor(at);
+  return km[i] + (km[Math.min(i + 1, km.length - 1)] - km[i]) * (at - i);
+}
+
+// When a distance was passed first.
+function secondsAt(x) {
+  const { step, km } = REPORT.distance;
+  let low = 0, high = km.length - 1;
+  if (x >= km[high]) return view.end;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (km[middle] < x) low = middle + 1;
+    else high = middle;
+  }
+  return low ? step * (low - 1 + (x - km[low - 1]) / (km[low] - km[low - 1])) : 0;
+}
 
 async function inflate(text) {
   const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
@@ -51,7 +79,13 @@ async function windowOf(chart, x0, x1, width) {
     const part = { x: [], low: [], high: [] };
     for (let i = first; i < last; i++) {
       if (Number.isNaN(level.low[i])) continue;
-      part.x.push(chart.x0 + (i + 0.5) * bin);
+      const x = toX(chart.x0 + (i + 0.5) * bin), n = part.x.length - 1;
+      if (part.x[n] === x) { // the car stands: one place, the range of all that was there
+        part.low[n] = Math.min(part.low[n], level.low[i]);
+        part.high[n] = Math.max(part.high[n], level.high[i]);
+        continue;
+      }
+      part.x.push(x);
       part.low.push(level.low[i]);
       part.high.push(level.high[i]);
     }
@@ -66,9 +100,10 @@ function drawPauses(u) {
   ctx.save();
   ctx.fillStyle = "#c9cfd5e6";
   for (const pause of REPORT.pauses) {
-    if (pause.x1 < u.scales.x.min || pause.x0 > u.scales.x.max) continue;
-    const a = Math.max(bbox.left, u.valToPos(pause.x0, "x", true));
-    const b = Math.min(bbox.left + bbox.width, u.valToPos(pause.x1, "x", true));
+    const [x0, x1] = [toX(pause.x0), toX(pause.x1)];
+    if (x1 < u.scales.x.min || x0 > u.scales.x.max) continue;
+    const a = Math.max(bbox.left, u.valToPos(x0, "x", true));
+    const b = Math.min(bbox.left + bbox.width, u.valToPos(x1, "x", true));
     ctx.fillRect(a, bbox.top, Math.max(1, b - a), bbox.height);
   }
   ctx.restore();
@@ -95,10 +130,12 @@ function drawOver(u, chart) {
   }
   if (chart.x_unit === "s") {
     for (const mark of REPORT.marks) {
-      if (mark.x < u.scales.x.min || mark.x > u.scales.x.max) continue;
-      const x = Math.round(u.valToPos(mark.x, "x", true));
+      const at = toX(mark.x);
+      if (at < u.scales.x.min || at > u.scales.x.max) continue;
+      const x = Math.round(u.valToPos(at, "x", true));
       line(mark.level, x, bbox.top, x, bbox.top + bbox.height);
     }
+    drawNotes(u);
   }
   ctx.restore();
 }
@@ -121,17 +158,17 @@ function number(value) {
   return value.toFixed(size >= 1000 ? 0 : size >= 10 ? 1 : 2);
 }
 
+function utcOf(s) {
+  let base = null;
+  for (const pair of REPORT.utc) if (pair[0] <= s) base = pair;
+  return base && new Date((base[1] + s - base[0]) * 1000).toISOString();
+}
+
 function whereText(x, unit) {
   if (unit !== "s") return xText(x, unit, 3);
   const parts = [xText(x, "s", 2)];
-  const way = REPORT.distance;
-  if (way && way.km.length) {
-    const i = Math.max(0, Math.min(way.km.length - 1, Math.round(x / way.step)));
-    parts.push("km " + way.km[i].toFixed(2));
-  }
-  let base = null;
-  for (const pair of REPORT.utc) if (pair[0] <= x) base = pair;
-  if (base) parts.push(new Date((base[1] + x - base[0]) * 1000).toISOString().slice(11, 19) + " UTC");
+  if (REPORT.distance) parts.push("km " + kmAt(x).toFixed(2));
+  if (utcOf(x)) parts.push(utcOf(x).slice(11, 19) + " UTC");
   const near = (view.b - view.a) / 200;
   for (const mark of REPORT.marks) if (Math.abs(mark.x - x) < near) parts.push(mark.text);
   return parts.join(" · ");
@@ -152,14 +189,18 @@ function showValues(u, chart) {
     const low = number(found[0]), high = number(found[1]);
     key.textContent = low === high ? low : low + " … " + high;
   });
-  if (at != null) byId("at").textContent = whereText(u.posToVal(u.cursor.left, "x"), chart.x_unit);
+  if (at != null) {
+    view.at = toS(u.posToVal(u.cursor.left, "x"));
+    byId("at").textContent = whereText(view.at, chart.x_unit);
+  }
 }
 
 // A line ends where a hole begins: one of the log, no power, or a silence of the signal itself. Empty bins alone are none.
 function holesOf(u, channel) {
   const spans = REPORT.pauses.map((pause) => [pause.x0, pause.x1]).concat(channel.gaps || []);
   return spans
-    .filter(([a, b]) => b > u.scales.x.min && a < u.scales.x.max)
+    .map(([a, b]) => [toX(a), toX(b)])
+    .filter(([a, b]) => b >= u.scales.x.min && a <= u.scales.x.max)
     .sort((one, other) => one[0] - other[0])
     .map(([a, b]) => [Math.floor(u.valToPos(a, "x", true)), Math.ceil(u.valToPos(b, "x", true))]);
 }
@@ -185,7 +226,7 @@ async function draw(chart, place) {
       cursor: { sync: { key: chart.x_unit }, drag: { x: true, y: false, setScale: false }, points: { show: false } },
       scales: { x: { time: false }, y: { range: (u, low, high) => rangeOf(chart, low, high) } },
       axes: [
-        { ...axis, size: 26, space: 80, ...(chart.x_unit === "s" ? { incrs: STEPS } : {}), values: (u, ticks) => tickText(ticks, chart.x_unit) },
+        { ...axis, size: 26, space: 80, incrs: () => (unitShown() === "s" ? STEPS : KM_STEPS), values: (u, ticks) => tickText(ticks, unitShown()) },
         { ...axis, size: 62, values: (u, ticks) => ticks.map((v) => v.toLocaleString("en-US", { maximumFractionDigits: 6 })) },
       ],
       hooks: {
@@ -194,7 +235,7 @@ async function draw(chart, place) {
         setSelect: [
           (u) => {
             if (u.select.width < 3) return;
-            const a = u.posToVal(u.select.left, "x"), b = u.posToVal(u.select.left + u.select.width, "x");
+            const [a, b] = [u.select.left, u.select.left + u.select.width].map((at) => toS(u.posToVal(at, "x")));
             u.setSelect({ width: 0, height: 0 }, false);
             zoom(a, b);
           },
@@ -206,7 +247,12 @@ async function draw(chart, place) {
   );
   place.ondblclick = () => zoom(chart.x0, chart.x1);
   charts.push(chart);
-  chart.plot.setScale("x", { min: chart.x0, max: chart.x1 });
+  setRange(chart, chart.x0, chart.x1);
+}
+
+function setRange(chart, a, b) {
+  const min = toX(a);
+  chart.plot.setScale("x", { min, max: Math.max(toX(b), min + 1e-3) });
 }
 
 // The first limit is in view when the whole is; closer, a limit is in view when the values come near it.
@@ -230,18 +276,19 @@ function rangeOf(chart, low, high) {
 async function show(chart, a, b) {
   const data = await windowOf(chart, a, b, chart.plot.width);
   chart.plot.setData(data, false);
-  chart.plot.setScale("x", { min: a, max: b });
+  setRange(chart, a, b);
 }
 
 async function zoom(a, b) {
   if (!charts.length) return;
-  const whole = [charts[0].x0, Math.max(...charts.map((chart) => chart.x1))];
+  const whole = [charts[0].x0, view.end];
   const least = (whole[1] - whole[0]) * 1e-6 + 1e-3;
   if (b - a < least) b = a + least;
   view.a = Math.max(whole[0], Math.min(a, whole[1] - least));
   view.b = Math.min(whole[1], Math.max(b, view.a + least));
   for (const chart of charts) await show(chart, view.a, view.b);
-  byId("at").textContent = whereText(view.a, view.unit) + " to " + xText(view.b, view.unit, 2);
+  byId("at").textContent = whereText(view.a, view.unit) + " to " + (isByKm() ? "km " + kmAt(view.b).toFixed(2) : xText(view.b, view.unit, 2));
+  showWindow();
   document.body.dataset.zoom = view.a.toFixed(3) + ".." + view.b.toFixed(3);
 }
 
@@ -276,26 +323,46 @@ const ACTIONS = {
   closer: () => zoom(view.a + (view.b - view.a) / 4, view.b - (view.b - view.a) / 4),
   wider: () => zoom(view.a - (view.b - view.a) / 2, view.b + (view.b - view.a) / 2),
   whole: () => zoom(-Infinity, Infinity),
+  axis: switchAxis,
 };
-const KEYS = { Escape: "back", ArrowLeft: "earlier", ArrowRight: "later", "+": "closer", "=": "closer", "-": "wider", 0: "whole" };
+
+function nameAxis() {
+  const button = byId("axis");
+  button.hidden = view.unit !== "s" || !REPORT.distance;
+  button.textContent = view.by === "km" ? "Over time" : "Over distance";
+}
+
+async function switchAxis() {
+  view.by = view.by === "km" ? "s" : "km";
+  kept.set("axis", view.by);
+  nameAxis();
+  await drawOverview();
+  await zoom(view.a, view.b);
+}
+
+const KEYS = { Escape: "back", x: "axis", ArrowLeft: "earlier", ArrowRight: "later", "+": "closer", "=": "closer", "-": "wider", 0: "whole" };
 
 function resize(width) {
   for (const chart of charts) chart.plot.setSize({ width: width || chart.place.clientWidth, height: HEIGHT });
+  drawOverview();
 }
 
 (async () => {
   const started = performance.now();
   if (REPORT.charts.length) {
     view.unit = REPORT.charts[0].x_unit;
-    view.b = Math.max(...REPORT.charts.map((chart) => chart.x1));
+    view.b = view.end = Math.max(...REPORT.charts.map((chart) => chart.x1));
+    if (REPORT.distance && kept.get("axis") === "km") view.by = "km";
   }
   for (const chart of REPORT.charts) await draw(chart, byId(chart.id));
   if (charts.length) {
-    for (const chart of charts) if (chart.x1 < view.b) chart.plot.setScale("x", { min: view.a, max: view.b });
+    for (const chart of charts) if (chart.x1 < view.b) setRange(chart, view.a, view.b);
     for (const name in ACTIONS) byId(name).onclick = ACTIONS[name];
+    nameAxis();
+    await startOverview();
     byId("charts").addEventListener("keydown", (event) => {
       const name = KEYS[event.key];
-      if (!name || event.ctrlKey || event.metaKey || event.altKey) return;
+      if (!name || isTyping(event)) return;
       event.preventDefault();
       ACTIONS[name]();
     });
@@ -303,6 +370,7 @@ function resize(width) {
   for (const button of document.querySelectorAll("button.jump")) {
     button.onclick = () => jump(Number(button.dataset.x), button.dataset.chart, button);
   }
+  startNotes();
   let waiting = 0;
   addEventListener("resize", () => { clearTimeout(waiting); waiting = setTimeout(() => resize(), 80); });
   addEventListener("beforeprint", () => resize(700));

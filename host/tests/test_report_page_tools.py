@@ -1,0 +1,192 @@
+"""What a reader does with the page: part of a stage, time or distance, notes, search, keys, print.
+
+In a browser, as test_report_page, whose pages these are.
+"""
+
+import json
+
+import pytest
+from test_report_page import PICTURES, SIZES, Browser, browser, pages, pages_of, pytestmark
+
+__all__ = ["Browser", "browser", "pages", "pytestmark"]
+
+
+@pytest.fixture(autouse=True)
+def forget(browser, pages):
+    """Nothing is kept from one test to the next."""
+    yield
+    browser.value("localStorage.clear()")
+    assert browser.complaints() == []
+    browser.told.clear()
+
+
+def zoom_of(browser):
+    return tuple(map(float, browser.value("document.body.dataset.zoom").split("..")))
+
+
+def box_of(browser, what):
+    script = f"(() => {{ const box = document.querySelector('{what}').getBoundingClientRect();"
+    return browser.value(f"{script} return [box.left, box.top, box.width, box.height]; }})()")
+
+
+def drag(browser, start, end):
+    """Press at one place, move, and release at another."""
+    steps = [("mousePressed", start), ("mouseMoved", end), ("mouseReleased", end)]
+    for kind, (x, y) in steps:
+        given = {"type": kind, "x": x, "y": y, "button": "left", "clickCount": 1, "buttons": 1}
+        browser.call("Input.dispatchMouseEvent", **given)
+
+
+def test_a_part_of_the_line_above_the_charts_is_what_they_show(browser, pages):
+    """From a quarter to a half of the stage; dragged to the right by a quarter; then pulled."""
+    browser.open(pages["stage"], SIZES["desk"])
+    browser.value("document.getElementById('charts').scrollIntoView()")
+    left, top, width, height = box_of(browser, "#overview")
+    whole, y = browser.value("charts[0].x1"), top + height / 2
+    drag(browser, (left + width / 4, y), (left + width / 2, y))
+    browser.wait("!!document.body.dataset.zoom")
+    assert zoom_of(browser) == pytest.approx((whole / 4, whole / 2), abs=whole / 200)
+    browser.value("document.body.dataset.zoom = ''")
+    drag(browser, (left + width * 0.375, y), (left + width * 0.625, y))
+    browser.wait("!!document.body.dataset.zoom")
+    assert zoom_of(browser) == pytest.approx((whole / 2, whole * 0.75), abs=whole / 100)
+    browser.value("document.body.dataset.zoom = ''")
+    drag(browser, (left + width * 0.75 - 2, y), (left + width * 0.9, y))
+    browser.wait("!!document.body.dataset.zoom")
+    assert zoom_of(browser) == pytest.approx((whole / 2, whole * 0.9), abs=whole / 100)
+    shown = box_of(browser, "#window")
+    assert shown[0] == pytest.approx(left + width / 2, abs=width / 50)
+    browser.picture(PICTURES / "stage_overview.png", is_whole=False)
+
+
+def test_an_edge_of_the_window_moves_by_arrow_keys(browser, pages):
+    """A tenth of what is shown each time; the slider says where it is."""
+    browser.open(pages["stage"], SIZES["desk"])
+    browser.value("document.getElementById('edge-from').focus()")
+    browser.press("ArrowRight", 39)
+    browser.wait("!!document.body.dataset.zoom")
+    whole = browser.value("charts[0].x1")
+    assert zoom_of(browser) == pytest.approx((whole / 10, whole), abs=0.01)
+    edge = "document.getElementById('edge-from').getAttribute('aria-value{}')"
+    assert float(browser.value(edge.format("now"))) == pytest.approx(10, abs=0.2)
+    assert " km " in browser.value(edge.format("text"))
+
+
+def test_the_axis_is_time_or_distance_and_that_is_remembered(browser, pages):
+    """The km of the axis are those of the stage; the part that is shown stays."""
+    browser.open(pages["stage"], SIZES["desk"])
+    whole = browser.value("charts[0].x1")
+    browser.value("zoom(10, 20)")
+    browser.value("switchAxis()")
+    low, high = browser.value("[charts[0].plot.scales.x.min, charts[0].plot.scales.x.max]")
+    step, km = browser.value("[REPORT.distance.step, REPORT.distance.km]")
+    wanted = [km[round(at / step)] for at in (10, 20)]
+    assert [low, high] == pytest.approx(wanted, abs=0.002) and high > low
+    assert zoom_of(browser) == (10.0, 20.0)
+    assert browser.value("charts[0].plot.axes[0]._values.every((text) => text.endsWith(' km'))")
+    browser.picture(PICTURES / "stage_km.png", is_whole=False)
+    browser.open(pages["stage"], SIZES["desk"])
+    assert browser.value("charts[0].plot.scales.x.max") == pytest.approx(km[-1], abs=0.002)
+    assert browser.value("byId('axis').textContent") == "Over time"
+    there = browser.value(f"[0, 7.5, {whole / 2}].map((s) => secondsAt(kmAt(s)))")
+    assert there[1:] == pytest.approx([7.5, whole / 2], abs=step)
+    browser.value("document.getElementById('strips').focus()")
+    browser.press("x", 88)
+    browser.wait(f"Math.abs(charts[0].plot.scales.x.max - {whole}) < 0.01")
+
+
+def test_over_distance_a_spike_of_a_car_that_stands_is_still_there(browser, pages):
+    """All that was sampled at one place is one range there: the highest of it is drawn."""
+    browser.open(pages["stage"], SIZES["desk"])
+    highest = (
+        "Math.max(...charts.find((one) => one.id === 'c-engine').plot.data[2].filter(Boolean))"
+    )
+    over_time = browser.value(highest)
+    browser.value("switchAxis()")
+    assert browser.value(highest) == pytest.approx(over_time, abs=1e-6)
+
+
+def test_a_comparison_has_no_other_axis(browser, pages):
+    browser.open(pages["cars"], SIZES["desk"])
+    assert browser.value("byId('axis').hidden") is True
+
+
+def test_notes_are_kept_shown_saved_and_printed(browser, pages):
+    """One at a moment by key, one at a part by its button; both there after the page is opened
+    again, in the file with km and UTC, and on paper without a third page.
+    """
+    browser.open(pages["stage"], SIZES["desk"])
+    browser.value("zoom(10, 20)")
+    browser.press("n", 78)
+    browser.call("Input.insertText", text="Knocks <here> & there")
+    browser.value("document.querySelector('#card-damper_rl .write').click()")
+    browser.call("Input.insertText", text="New seals")
+    browser.open(pages["stage"], SIZES["desk"])
+    kept = browser.value("[...document.querySelectorAll('#notes textarea')].map((x) => x.value)")
+    assert kept == ["Knocks <here> & there", "New seals"]
+    where = browser.value(
+        "[...document.querySelectorAll('#notes .jump')].map((x) => x.textContent)"
+    )
+    assert where[0].startswith("0:15.00 · km ") and where[1] == "Rear left damper"
+    saved = json.loads(browser.value("JSON.stringify(saveNotes())"))
+    moment, part = saved["notes"]
+    assert saved["schema"] == "stagelog.notes/1"
+    assert (moment["at"], moment["unit"]) == (15.0, "s") and moment["km"] > 0
+    # the first frame of the drive is at 0 s of the logger, which was 0.001 s before the anchor
+    assert moment["utc"].startswith("2026-01-21T12:53:3")
+    assert (part["text"], part["place"]) == ("New seals", "card-damper_rl")
+    browser.value("document.querySelector('#notes').scrollIntoView()")
+    browser.picture(PICTURES / "stage_notes.png", is_whole=False)
+    browser.paper(PICTURES / "stage_notes.pdf")
+    assert pages_of(PICTURES / "stage_notes.pdf") == 2
+    browser.value("document.querySelector('#notes .away').click()")
+    assert browser.value("notes.map((note) => note.text)") == ["New seals"]
+    load(browser, json.dumps(saved))
+    assert browser.value("notes.length") == 3
+
+
+def load(browser, text):
+    """Give the page a file of notes."""
+    browser.value(f"loadNotes({{ target: {{ files: [new File([{json.dumps(text)}], 'a')] }} }})")
+
+
+def test_a_file_of_notes_that_is_none_changes_nothing(browser, pages):
+    browser.open(pages["stage"], SIZES["desk"])
+    for text in ("{", "7", "[1, null, {}]", '{"notes": {}}', '[{"text": 5, "at": 1}]'):
+        browser.value(
+            f"loadNotes({{ target: {{ files: [new File([{json.dumps(text)}], 'a')] }} }})"
+        )
+    assert browser.value("notes.length") == 0
+
+
+def test_search_by_key_finds_parts_signals_and_charts(browser, pages):
+    """By the name for people and by that of the DBC; Enter goes to the first."""
+    browser.open(pages["stage"], SIZES["desk"])
+    browser.press("/", 191)
+    browser.call("Input.insertText", text="diffoiltempr")
+    found = "[...document.querySelectorAll('#find-list li')].map((li) => li.textContent)"
+    browser.wait(f"{found}.length > 0")
+    assert browser.value(found)[0].startswith("Rear diff, ")
+    browser.picture(PICTURES / "stage_find.png", is_whole=False)
+    browser.press("Enter", 13, text="\r")
+    browser.wait("document.activeElement.id === 'card-diff_rear'")
+    browser.press("/", 191)
+    browser.call("Input.insertText", text="no such thing")
+    browser.wait("!byId('find-none').hidden")
+    browser.press("Escape", 27)
+    browser.wait("!byId('find').open")
+
+
+def test_keys_are_listed_and_are_no_commands_while_one_writes(browser, pages):
+    browser.open(pages["stage"], SIZES["desk"])
+    browser.press("?", 191)
+    browser.wait("byId('help').open")
+    browser.picture(PICTURES / "stage_help.png", is_whole=False)
+    browser.press("Escape", 27)
+    browser.wait("!byId('help').open")
+    browser.value("addNote({ at: 1 })")
+    theme = browser.value("isDark()")
+    for key, code in (("d", 68), ("/", 191), ("?", 191), ("n", 78)):
+        browser.press(key, code)
+    assert browser.value("isDark()") == theme and browser.value("notes.length") == 1
+    assert browser.value("byId('find').open || byId('help').open") is False
