@@ -22,9 +22,9 @@ def test_main_loop_survives_any_failing_call(scenario):
 
 
 def test_too_small_a_heap_leaves_no_half_truth_on_the_card():
-    runtime = find_runtime("unix64")
-    if runtime is None:
+    if find_runtime("unix64") is None:
         pytest.skip("no MicroPython: run tools/runtimes unix64")
-    rows, findings = heaps.run(SEED, 6, runtime)
-    assert not findings, "\n".join(map(str, findings))
-    assert "enough" in rows[0].worst
+    tally = Tally(SEED)
+    heaps.run(tally, 6)
+    assert not tally.findings, "\n".join(map(str, tally.findings))
+    assert "are enough" in heaps.rows(tally)[0].worst

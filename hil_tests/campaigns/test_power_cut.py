@@ -11,12 +11,13 @@ import pytest
 
 from campaigns.engine import controls
 from campaigns.engine.bench import Bench
+from campaigns.engine.campaigns import CAMPAIGNS
 from campaigns.engine.power_cut import cuts
 from campaigns.engine.power_cut import host_check as hostcheck
 from campaigns.engine.power_cut.image import Image
 from campaigns.engine.power_cut.scenarios import run_scenario
 from campaigns.engine.reader import parse_block
-from campaigns.engine.results import Tally, format_table, load_tally, save_tally
+from campaigns.engine.results import Tally, format_table
 
 SEED = 20261120
 N_STATES = 100_000
@@ -119,10 +120,11 @@ def test_a_campaign_goes_on_where_it_was_stopped(tmp_path):
     whole = Tally(3)
     cuts.run(whole, 4000, every=20)
     half = Tally(3)
-    cuts.run(half, 1500, save=path, every=20)
-    resumed = load_tally(path)
-    cuts.run(resumed, 4000, save=path, every=20)
+    cut = CAMPAIGNS["power-cut"]
+    cuts.run(half, 1500, keep=lambda: cut.save(half, path), every=20)
+    resumed = cut.load(path)
+    cuts.run(resumed, 4000, every=20)
     assert resumed.states == whole.states
     assert resumed.next_scenario == whole.next_scenario
-    save_tally(resumed, path)
-    assert load_tally(path).worst == whole.worst
+    cut.save(resumed, path)
+    assert cut.load(path).worst == whole.worst

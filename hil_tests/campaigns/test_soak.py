@@ -1,5 +1,6 @@
 """Some minutes of the marathon stage; the long form is `tools/campaign soak --long`."""
 
+from campaigns.engine.results import Tally
 from campaigns.engine.soak import marathon as soak
 
 
@@ -9,15 +10,17 @@ def test_bulk_arrival_leaves_the_bytes_of_put_frame():
 
 
 def test_c11_l05_counters_equal_the_witness():
-    rows, findings = soak.run(20261120, hours=0.1, stall_every_s=60)
-    assert not findings, "\n".join(map(str, findings))
-    assert rows[0].n_cases > 600_000
+    tally = Tally(20261120)
+    soak.run(tally, 6, stall_every_s=60)
+    assert not tally.findings, "\n".join(map(str, tally.findings))
+    assert soak.rows(tally)[0].n_cases > 600_000
 
 
 def test_control_a_lost_block_is_noticed(monkeypatch):
     monkeypatch.setattr(soak.Witness, "judge", _forgetful(soak.Witness.judge))
-    _, findings = soak.run(20261120, hours=0.01)
-    assert any(finding.invariant == "L5" for finding in findings)
+    tally = Tally(20261120)
+    soak.run(tally, 0.6)
+    assert any(finding.invariant == "L5" for finding in tally.findings)
 
 
 def _forgetful(judge):

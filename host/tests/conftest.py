@@ -4,7 +4,9 @@ Those of importers, exporters and the command line run twice, in Riyadh and in U
 says must not depend on where the laptop stands.
 """
 
+import importlib
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -40,6 +42,21 @@ def time_zone(request):
             time.tzset()
         yield os.environ["TZ"]
     time.tzset()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def mf4_by_fork():
+    """MF4 files are read in forks of this process, where there is fork."""
+    with pytest.MonkeyPatch.context() as patch:
+        if sys.platform == "linux":
+            patch.setattr("stagelog.importers.mf4.subprocess", importlib.import_module("forked_mf4"))
+        yield
+
+
+@pytest.fixture
+def own_mf4_process(monkeypatch):
+    """MF4 files are read in a process that is started for each, as everywhere but here."""
+    monkeypatch.setattr("stagelog.importers.mf4.subprocess", subprocess)
 
 
 STEP_US = 100_000

@@ -1,128 +1,66 @@
-"""The command behind tools/campaign: run one campaign or all of them, or reproduce one case.
+"""The command behind tools/campaign: one command for each row of `campaigns.CAMPAIGNS`, with the
+same options, and the judges of changes, flights and fuel.
 
-Each campaign has run, rows and, where its cases are numbered, reproduce. Prints one table; exit
-code 1 if anything was violated or a negative control was not caught. The campaigns are in their
-own modules.
+Prints one table; exit code 1 if anything was violated or a negative control was not caught.
 """
 
 import sys
 import time
+from pathlib import Path
 
 import click
 
 import areas
-from campaigns.engine import case_commands, controls
-from campaigns.engine.bus import campaign as bus_campaign
-from campaigns.engine.card import campaign as cards
-from campaigns.engine.card import nth_call as nth
-from campaigns.engine.link import campaign as transfers
+from campaigns.engine.campaigns import CAMPAIGNS
 from campaigns.engine.mutation import campaign as mutants
 from campaigns.engine.other_car import command as other_car
 from campaigns.engine.other_tank import command as other_tank
-from campaigns.engine.parsers import campaign as parser_campaign
-from campaigns.engine.power_cut import cuts, updates
-from campaigns.engine.results import Row, Tally, firmware_digest, format_table
-from campaigns.engine.soak import heaps
-from campaigns.engine.soak import marathon as soak
-from stagelog.rig.runtimes import find_runtime
+from campaigns.engine.results import Tally, format_table
+from campaigns.engine.tally_file import firmware_digest
 
-SEED = case_commands.SEED
+SEED = 20261120
+_SAVE_EVERY_s = 30
+_PATH = click.Path(path_type=Path)
 
 
-def card(seed, long):
-    """Cards that stall, reject, lie, rot, go away, wear out, fill up."""
-    return cards.run(seed, 200 if long else 4)
+def _finish(rows):
+    sys.exit(any(row.n_violations for row in rows))
 
 
-def nth_call(seed, long):
-    """Every call to card and settings memory fails once, and for good."""
-    return nth.run(seed, 1 if long else 25)
-
-
-def link(seed, long):
-    """The cable, the logger's resets, the host killed."""
-    tally = Tally(seed)
-    transfers.run(tally, transfers.plan(case_commands.SIZES["link"][long]))
-    return transfers.rows(tally), tally.findings
-
-
-def bus(seed, long):
-    """Every trouble the protocol of the bus knows."""
-    tally = Tally(seed)
-    bus_campaign.run(tally, case_commands.SIZES["bus"][long])
-    return bus_campaign.rows(tally), tally.findings
-
-
-def parsers(seed, long):
-    """Bytes from outside into every reader."""
-    tally = Tally(seed)
-    parser_campaign.run(tally, case_commands.SIZES["parsers"][long])
-    return parser_campaign.rows(tally), tally.findings
-
-
-def marathon(seed, long):
-    """A marathon stage in virtual time."""
-    return soak.run(seed, 48 if long else 0.25)
-
-
-def flash(seed, long):
-    """Settings and firmware slots, on littlefs under MicroPython."""
-    runtime = find_runtime("unix64")
-    if runtime is None:
-        return [_left_out("cut: settings, firmware slot", "no MicroPython", seed)], []
-    return updates.run(seed, runtime)
-
-
-def heap(seed, long):
-    """Less and less heap under MicroPython."""
-    runtime = find_runtime("unix64")
-    if runtime is None:
-        return [_left_out("heap too small", "no MicroPython: tools/runtimes unix64", seed)], []
-    return heaps.run(seed, 60 if long else 10, runtime)
-
-
-def broken_on_purpose(seed, long):
-    """The negative controls."""
-    rows = []
-    for name in controls.CONTROLS:
-        start = time.monotonic()
-        tally = controls.run_control(name)
-        caught = tally.findings[0] if tally.findings else None
-        text = f"caught as {caught.invariant}: {caught.text}" if caught else "NOT CAUGHT"
-        seconds = time.monotonic() - start
-        n_cases = tally.states.total()
-        rows.append(Row(f"control: {name}", n_cases, not caught, text[:80], tally.seed, seconds))
-    return rows, []
-
-
-def mutation(seed, long):
-    """The product changed, one operator, number or statement at a time."""
-    chosen = {area: mutants.sample(area, 400 if long else 2, seed) for area in mutants.AREAS}
-    return mutants.rows(mutants.run(chosen, lambda line: None), seed), []
-
-
-CAMPAIGNS = {
-    "card": card,
-    "nth-call": nth_call,
-    "link": link,
-    "bus": bus,
-    "parsers": parsers,
-    "soak": marathon,
-    "flash": flash,
-    "heap": heap,
-    "controls": broken_on_purpose,
-}
-
-
-def _left_out(fault, reason, seed):
-    return Row(fault, 0, 0, f"left out: {reason}", seed)
-
-
-def _finish(rows, findings):
+def _print(name, tally, rows):
+    """Print the table of a campaign, and how each violation is reproduced."""
+    click.echo(f"firmware {firmware_digest()}")
     click.echo(format_table(rows))
-    for finding in findings:
+    for finding in tally.findings:
         click.echo(f"violation: {finding}")
-    sys.exit(1 if findings or any(row.n_violations for row in rows) else 0)
+        again = f'tools/campaign {name} --seed {tally.seed} --case "{finding.case}"'
+        click.echo(f"reproduce: {again}")
+
+
+class _Keeper:
+    """Saves a tally now and then, where it is to be kept."""
+
+    def __init__(self, campaign, tally, path):
+        self._save = None if path is None else lambda: campaign.save(tally, path)
+        self._saved_s = time.monotonic()
+
+    def now_and_then(self):
+        """Save if the last time is long ago; campaigns call it after each case."""
+        if time.monotonic() - self._saved_s > _SAVE_EVERY_s:
+            self.now()
+
+    def now(self):
+        """Save."""
+        if self._save is not None:
+            self._save()
+        self._saved_s = time.monotonic()
+
+
+def _continue(campaign, tally, n_cases, seconds=None, path=None, **options):
+    keeper = _Keeper(campaign, tally, path)
+    campaign.run(tally, n_cases, seconds, keeper.now_and_then, **options)
+    keeper.now()
+    return campaign.rows(tally)
 
 
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
@@ -136,50 +74,47 @@ def main(context, everything, long, seed):
         if context.invoked_subcommand is None:
             click.echo(context.get_help())
         return
-    tally = Tally(seed)
-    cuts.run(tally, case_commands.SIZES["power-cut"][long], every=1 if long else 9)
-    rows, findings = cuts.rows(tally), tally.findings
-    for run in (*CAMPAIGNS.values(), mutation):
-        more_rows, more = run(seed, long)
-        rows += more_rows
-        findings += more
-    _finish(rows, findings)
+    rows = []
+    for name, campaign in CAMPAIGNS.items():
+        tally = Tally(seed)
+        options = {"every": 9} if name == "power-cut" and not long else {}
+        found = _continue(campaign, tally, campaign.sizes[long], **options)
+        _print(name, tally, found)
+        rows += found
+    chosen = {area: mutants.sample(area, 400 if long else 2, seed) for area in mutants.AREAS}
+    rows += mutants.rows(mutants.run(chosen, lambda line: None), seed)
+    click.echo(format_table(rows))
+    _finish(rows)
 
 
-def _add(name, run):
-    @main.command(name, help=run.__doc__)
-    @click.option("--long", is_flag=True, help="The long form.")
-    @click.option("--seed", default=SEED, show_default=True)
-    def command(long, seed):
-        _finish(*run(seed, long))
+def _command_of(name, campaign):
+    """Return the click command of a campaign."""
 
+    def call(long, cases, case, seed, seconds, resume, **options):
+        if case is not None:
+            findings = campaign.reproduce(seed, case)
+            click.echo(
+                "\n".join(map(str, findings)) or f"case {case} of seed {seed}: no violation"
+            )
+            sys.exit(bool(findings))
+        is_kept = resume is not None and resume.exists()
+        tally = campaign.load(resume) if is_kept else Tally(seed)
+        n_cases = campaign.sizes[long] if cases is None else cases
+        rows = _continue(campaign, tally, n_cases, seconds, resume, **options)
+        _print(name, tally, rows)
+        _finish(rows)
 
-_OF_CASES = {command.name for command in case_commands.COMMANDS}
-for _name, _run in CAMPAIGNS.items():
-    if _name not in _OF_CASES:
-        _add(_name, _run)
-
-
-@main.command("power-cut")
-@click.option("--every", default=1, show_default=True, help="Cut one write in so many.")
-@case_commands.with_case_options("scenario:write:variant or nested:chain:life")
-def power_cut(every, long, cases, case, seed, seconds, resume):
-    """Cut the power at and inside every write, in every way a card allows."""
-    if case is not None:
-        findings = cuts.reproduce(seed, case)
-        click.echo("\n".join(map(str, findings)) or f"case {case} of seed {seed}: no violation")
-        sys.exit(bool(findings))
-    tally = cuts.open_tally(seed, resume)
-    n_states = case_commands.size_of("power-cut", long, cases)
-    cuts.run(tally, n_states, seconds, resume, every)
-    click.echo(
-        f"firmware {firmware_digest()}, {tally.next_scenario} scenarios, {tally.next_chain} chains"
-    )
-    for finding in tally.findings:
-        click.echo(
-            f"reproduce: tools/campaign power-cut --seed {tally.seed} --case {finding.case}"
-        )
-    _finish(cuts.rows(tally), tally.findings)
+    for option in (
+        click.option("--resume", type=_PATH, help="Keep the tally here and continue it."),
+        click.option("--seconds", type=float, help="Stop after this time; --resume continues."),
+        click.option("--seed", default=SEED, show_default=True),
+        click.option("--case", help=f"Reproduce one: {campaign.form}."),
+        click.option("--cases", type=int, help="About so many instead."),
+        click.option("--long", is_flag=True, help="The long form."),
+        *campaign.options,
+    ):
+        call = option(call)
+    return click.command(name, help=campaign.help)(call)
 
 
 @main.command("mutants")
@@ -202,7 +137,11 @@ def judge_mutants(names, sample, case, seed):
     sys.exit(any(outcome.open(known) for outcome in outcomes))
 
 
-for _command in (*case_commands.COMMANDS, *other_car.COMMANDS, *other_tank.COMMANDS):
+for _command in (
+    *(_command_of(name, campaign) for name, campaign in CAMPAIGNS.items()),
+    *other_car.COMMANDS,
+    *other_tank.COMMANDS,
+):
     main.add_command(_command)
 
 

@@ -16,13 +16,14 @@ from campaigns.engine.link import loggers
 from campaigns.engine.power_cut import nested, rot
 from campaigns.engine.power_cut.scenario_cuts import Campaign
 from campaigns.engine.power_cut.scenarios import SCENARIOS
-from campaigns.engine.results import Finding, Tally
+from campaigns.engine.results import Finding, Row, Tally, in_turn
 from logger import store as store_module
 from logger.ring import DROPPED
 from slog import block as codec
 from slog.layout import GAP_RING_FULL, META_GAP
 from stagelog.archive import part
 from stagelog.blocks.medium import is_good
+from stagelog.errors import UsageError
 from stagelog.rig.sim import models
 
 
@@ -200,3 +201,38 @@ def run_control(name, seed=1, broken=True):
     with control() if broken else contextlib.nullcontext():
         campaign(tally)
     return tally
+
+
+def run(tally, n_cases=None, seconds=None, keep=lambda: None):
+    """Run each control that the Tally does not hold yet."""
+
+    def run_one(tally, name, _):
+        caught = run_control(name)
+        tally.note_worst(f"{name}: cases", caught.states.total())
+        if not caught.findings:
+            tally.add(Finding("control", name, name, "NOT CAUGHT: the campaign is blind"))
+
+    in_turn(tally, CONTROLS, len(CONTROLS), run_one, seconds, keep)
+
+
+def rows(tally):
+    """Return the table of a Tally: one Row for each control; a violation is one not caught."""
+    found = []
+    for name in CONTROLS:
+        if tally.states[name]:
+            n, missed = tally.worst[f"{name}: cases"], tally.violations[name]
+            text, seconds = "NOT CAUGHT" if missed else "caught", tally.seconds_of(name)
+            found.append(Row(f"control: {name}", n, missed, text, tally.seed, seconds))
+    return found
+
+
+def reproduce(seed, case):
+    """Run one control, named by the case, again; return a finding if it is not caught.
+
+    The seed is of no account: each control has its own.
+    """
+    if case not in CONTROLS:
+        raise UsageError(f"no control '{case}'", f"controls are {', '.join(CONTROLS)}")
+    if run_control(case).findings:
+        return []
+    return [Finding("control", case, case, "NOT CAUGHT: the campaign is blind")]

@@ -1,24 +1,12 @@
 """What campaigns bring home: findings, tallies that can be resumed, and the one table of all."""
 
-import hashlib
-import json
+import time
 from collections import Counter
-from dataclasses import asdict, dataclass, field
-from functools import cache
-from pathlib import Path
+from dataclasses import dataclass, field
 
-from stagelog.errors import InputError
-from stagelog.resources import firmware_path
+from stagelog.errors import UsageError
 
 _KEPT = 12
-_UNDER_TEST = (
-    "slog/layout",
-    "slog/block",
-    "logger/ring",
-    "logger/store",
-    "logger/extent",
-    "logger/sessions",
-)
 
 
 @dataclass(slots=True)
@@ -68,6 +56,15 @@ class Tally:
         if value > self.worst.get(name, -1):
             self.worst[name] = value
 
+    def add_seconds(self, kind, seconds):
+        """Add to the time that cases of a kind took."""
+        name = f"{kind}: total_us"
+        self.worst[name] = self.worst.get(name, 0) + round(seconds * 1e6)
+
+    def seconds_of(self, kind):
+        """Return the time that cases of a kind took."""
+        return self.worst.get(f"{kind}: total_us", 0) / 1e6
+
     def add(self, finding):
         """Count a violation; the first few of each kind are kept."""
         self.violations[finding.kind] += 1
@@ -87,43 +84,33 @@ class Row:
     seconds: float | None = None
 
 
-@cache
-def firmware_digest():
-    """Return 12 hex digits that name the sources that write to the card and recover from it."""
-    digest = hashlib.sha256()
-    for name in _UNDER_TEST:
-        digest.update((firmware_path() / f"{name}.py").read_bytes())
-    return digest.hexdigest()[:12]
+def in_turn(tally, kinds, n_cases, run_one, seconds=None, keep=lambda: None):
+    """Continue a Tally until it holds n_cases, kind by kind in turn.
+
+    run_one   called with (tally, kind, number within the kind)
+    seconds   stop after this time
+    keep      called after each case: the tally may be saved
+    """
+    kinds = list(kinds)
+    start = time.monotonic()
+    while tally.states.total() < n_cases:
+        if seconds is not None and time.monotonic() - start > seconds:
+            break
+        turn, at = divmod(tally.states.total(), len(kinds))
+        began = time.monotonic()
+        run_one(tally, kinds[at], turn)
+        tally.states[kinds[at]] += 1
+        tally.add_seconds(kinds[at], time.monotonic() - began)
+        keep()
+    tally.seconds += time.monotonic() - start
 
 
-def save_tally(tally, path):
-    """Write a tally so that `load_tally` continues it."""
-    values = {name: getattr(tally, name) for name in Tally.__slots__}
-    values["findings"] = [asdict(finding) for finding in tally.findings]
-    values["firmware"] = firmware_digest()
-    text = json.dumps(values, indent=1)
-    temporary = Path(f"{path}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
-
-
-def load_tally(path):
-    """Return the Tally of a file; InputError if it is of another firmware."""
-    try:
-        values = json.loads(Path(path).read_text(encoding="utf-8"))
-        firmware = values.pop("firmware")
-        values["states"] = Counter(values["states"])
-        values["violations"] = Counter(values["violations"])
-        values["findings"] = [Finding(**finding) for finding in values["findings"]]
-        tally = Tally(**values)
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path} is no state of a campaign: {error}") from None
-    if firmware != firmware_digest():
-        raise InputError(
-            f"{path} was made with firmware {firmware}, this is {firmware_digest()}",
-            "begin a new file: counts of two firmwares do not add up",
-        )
-    return tally
+def split_case(case, kinds):
+    """Return (kind, number) of a case "kind:number"; UsageError if there is none such."""
+    kind, _, number = case.rpartition(":")
+    if kind not in kinds or not number.isdecimal():
+        raise UsageError(f"no case '{case}'", f"kind:number, kinds are {', '.join(kinds)}")
+    return kind, int(number)
 
 
 def format_table(rows):

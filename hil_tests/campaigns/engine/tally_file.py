@@ -1,7 +1,8 @@
-"""The state of a campaign in a file, so that it continues where it was stopped: for the parser and
-the link campaign, whose counts belong to sources of their own.
+"""The state of a campaign in a file, so that it continues where it was stopped; counts belong to
+the sources that they were made with.
 
-Owns the file and the digest of sources. Fails with InputError on a file that is no such state.
+Owns the file and the digest of sources. Fails with InputError on a file that is no such state, or
+is of other sources.
 """
 
 import hashlib
@@ -16,7 +17,17 @@ from campaigns.engine.results import Finding, Tally
 from stagelog.errors import InputError
 from stagelog.resources import firmware_path
 
-_FIELDS = ("seed", "seconds", "states", "violations", "worst")
+FIRMWARE = tuple(  # what writes to the card and recovers from it
+    f"{name}.py"
+    for name in (
+        "slog/layout",
+        "slog/block",
+        "logger/ring",
+        "logger/store",
+        "logger/extent",
+        "logger/sessions",
+    )
+)
 
 
 @cache
@@ -33,9 +44,14 @@ def digest_of(patterns):
     return digest.hexdigest()[:12]
 
 
+def firmware_digest():
+    """Return 12 hex digits that name the sources that write to the card and recover from it."""
+    return digest_of(FIRMWARE)
+
+
 def save(tally, path, sources):
     """Write a Tally, and what names the sources it was made with, so that `load` returns them."""
-    values = {name: getattr(tally, name) for name in _FIELDS}
+    values = {name: getattr(tally, name) for name in Tally.__slots__}
     values["findings"] = [asdict(finding) for finding in tally.findings]
     values["sources"] = sources
     temporary = Path(f"{path}.tmp")
@@ -54,3 +70,19 @@ def load(path):
         return Tally(**values), sources
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} is no state of a campaign: {error}") from None
+
+
+def save_of(patterns, tally, path):
+    """Write a Tally that belongs to the sources of some patterns."""
+    save(tally, path, digest_of(patterns))
+
+
+def load_of(patterns, path):
+    """Return the Tally of a file; InputError if it is of other sources."""
+    tally, sources = load(path)
+    if sources != (wanted := digest_of(patterns)):
+        raise InputError(
+            f"{path} was made with the sources {sources}, these are {wanted}",
+            "begin a new file: counts of two versions do not add up",
+        )
+    return tally

@@ -12,13 +12,12 @@ a kind and a number; with the seed it is the same for ever. What goes wrong is a
     account     the ledger closes, and nothing is dropped
 """
 
-import time
 from dataclasses import dataclass, field
 from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from campaigns.engine.results import Finding, Row
+from campaigns.engine.results import Finding, Row, Tally, in_turn, split_case
 from stagelog.blocks import read_log
 from stagelog.card import prepare_raw
 from stagelog.ledger import account
@@ -36,6 +35,7 @@ from stagelog.rig.target import tape_events
 MS = 10**6
 BITRATE_bps = 500_000
 POLL_us = 100_000
+_FIGURES = ("frames", "error frames")
 _COLUMNS = ("can_id", "flags", "dlc", "data")
 _STATES = {1: tape.ACTIVE, 2: tape.WARNING, 3: tape.PASSIVE, 4: tape.BUS_OFF}
 
@@ -394,10 +394,10 @@ def check(made, log, outcome):
         yield "C9", f"frames were dropped: {outcome.status['dropped0']}"
 
 
-def run_case(seed, kind, number):
-    """Return ([Finding], frames stored, errors on the tape) of one case."""
+def run_case(tally, kind, number):
+    """Run one case; add its findings and figures to a Tally."""
     names = list(KINDS)
-    rng = np.random.default_rng([seed, names.index(kind), number])
+    rng = np.random.default_rng([tally.seed, names.index(kind), number])
     made = KINDS[kind](rng)
     case = f"{kind}:{number}"
     try:
@@ -405,44 +405,33 @@ def run_case(seed, kind, number):
         seen = log.tape("logger")
         outcome = record([seen])
     except Exception as error:
-        return [Finding("C2", case, kind, f"{type(error).__name__}: {error}")], 0, 0
-    found = [Finding(name, case, kind, text) for name, text in check(made, log, outcome)]
-    return found, len(outcome.frames), int((seen["kind"] == tape.ERROR).sum())
+        tally.add(Finding("C2", case, kind, f"{type(error).__name__}: {error}"))
+        return
+    for name, text in check(made, log, outcome):
+        tally.add(Finding(name, case, kind, text))
+    tally.note_worst(f"frames, {kind}", len(outcome.frames))
+    tally.note_worst(f"error frames, {kind}", int((seen["kind"] == tape.ERROR).sum()))
 
 
-def run(tally, n_cases, seconds=None, kinds=None):
+def run(tally, n_cases, seconds=None, keep=lambda: None):
     """Continue a Tally until it holds n_cases, kind by kind in turn."""
-    kinds = list(kinds or KINDS)
-    start = time.monotonic()
-    while tally.states.total() < n_cases:
-        if seconds is not None and time.monotonic() - start > seconds:
-            break
-        number = tally.states.total()
-        kind = kinds[number % len(kinds)]
-        found, n_frames, n_errors = run_case(tally.seed, kind, number // len(kinds))
-        tally.states[kind] += 1
-        for finding in found:
-            tally.add(finding)
-        tally.note_worst(f"frames, {kind}", n_frames)
-        tally.note_worst(f"error frames, {kind}", n_errors)
-    tally.seconds += time.monotonic() - start
+    in_turn(tally, KINDS, n_cases, run_case, seconds, keep)
 
 
 def rows(tally):
     """Return the table of a Tally: one Row for each kind of trouble."""
     found = []
     for kind in KINDS:
-        if tally.states[kind]:
-            worst = (
-                f"{tally.worst[f'frames, {kind}']:,} frames, "
-                f"{tally.worst[f'error frames, {kind}']:,} errors a case"
-            )
-            violations = tally.violations[kind]
-            found.append(Row(f"bus: {kind}", tally.states[kind], violations, worst, tally.seed))
+        if n := tally.states[kind]:
+            frames, errors = (tally.worst.get(f"{what}, {kind}", 0) for what in _FIGURES)
+            text = f"{frames:,} frames, {errors:,} errors a case"
+            seconds = tally.seconds_of(kind)
+            found.append(Row(f"bus: {kind}", n, tally.violations[kind], text, tally.seed, seconds))
     return found
 
 
 def reproduce(seed, case):
     """Run one case, "kind:number", again; return its findings."""
-    kind, number = case.rsplit(":", 1)
-    return run_case(seed, kind, int(number))[0]
+    tally = Tally(seed)
+    run_case(tally, *split_case(case, KINDS))
+    return tally.findings

@@ -11,13 +11,12 @@ the witness compares what was offered, what is on the card and what the logger s
 """
 
 import random
-import time
 from dataclasses import dataclass
 
 from campaigns.engine.bench import Bench
 from campaigns.engine.journal import Verdict
 from campaigns.engine.reader import frames_of, parse_block
-from campaigns.engine.results import Finding, Row, Tally
+from campaigns.engine.results import Finding, Row, Tally, in_turn, split_case
 from campaigns.engine.witness import check_frames
 from logger.store import VERIFY_EVERY
 from slog import faults
@@ -259,6 +258,7 @@ FAULTS = (
     full,
     read_only,
 )
+_BY_NAME = {fault.__name__: fault for fault in FAULTS}
 
 
 def _noticed_after(bench, first):
@@ -327,28 +327,41 @@ def frames_on(bench):
     return frames if len(frames) == len(set(frames)) else None
 
 
-def run(seed, n_cases):
-    """Run `n_cases` of every fault; return (Rows, findings)."""
-    rows, findings = [], []
-    for fault in FAULTS:
-        start = time.monotonic()
-        tally = Tally(seed)
-        worst = 0
-        for number in range(n_cases):
-            worst = max(worst, run_case(tally, fault, number))
-        findings += tally.findings
-        name = fault.__name__.replace("_", " ")
-        unit = {"stall": "ms", "removed": "ms away"}.get(fault.__name__, "blocks until noticed")
-        text = f"{worst:.0f} {unit}" if worst else ""
-        seconds = time.monotonic() - start
-        rows.append(Row(f"card: {name}", n_cases, tally.n_violations, text, seed, seconds))
-    return rows, findings
+def run(tally, n_cases, seconds=None, keep=lambda: None):
+    """Continue a Tally until it holds n_cases, fault by fault in turn."""
+
+    def run_one(tally, name, number):
+        tally.note_worst(name, run_case(tally, _BY_NAME[name], number))
+
+    in_turn(tally, _BY_NAME, n_cases, run_one, seconds, keep)
+
+
+def rows(tally):
+    """Return the table of a Tally: one Row for each fault."""
+    found = []
+    for name in _BY_NAME:
+        if n := tally.states[name]:
+            unit = {"stall": "ms", "removed": "ms away"}.get(name, "blocks until noticed")
+            worst = tally.worst.get(name, 0)
+            text = f"{worst:.0f} {unit}" if worst else ""
+            seconds = tally.seconds_of(name)
+            title = f"card: {name.replace('_', ' ')}"
+            found.append(Row(title, n, tally.violations[name], text, tally.seed, seconds))
+    return found
+
+
+def reproduce(seed, case):
+    """Run one case, "fault:number", again; return its findings."""
+    name, number = split_case(case, _BY_NAME)
+    tally = Tally(seed)
+    run_case(tally, _BY_NAME[name], number)
+    return tally.findings
 
 
 def run_case(tally, fault, number):
     """Run one case of a fault; return its figure."""
     rng = random.Random(f"{tally.seed} {fault.__name__} {number}")
-    case = f"card:{fault.__name__}:{number}"
+    case = f"{fault.__name__}:{number}"
     try:
         bench, watch, outcome = fault(rng)
         findings = list(check(bench, watch, outcome))

@@ -16,7 +16,7 @@ from campaigns.engine.bench import Bench
 from campaigns.engine.card import campaign as cards
 from campaigns.engine.results import Finding, Row, Tally
 from slog import messages as m
-from stagelog.errors import StagelogError
+from stagelog.errors import StagelogError, UsageError
 
 _POINTS = (
     ("card", "init"),
@@ -119,7 +119,7 @@ SCENARIOS = (record, stop_and_start, erase, new_settings, fetch)
 def run_case(tally, scenario, n, for_good):
     """Run a scenario with call `n` failing (None: none); return the number of calls."""
     how = "for good" if for_good else "once"
-    case = f"nth:{scenario.__name__}:{n}:{how.replace(' ', '_')}"
+    case = f"{scenario.__name__}:{'none' if n is None else n}:{how}"
     bench = Bench(tally.seed, 3000, {"flush_ms": 200})
     bench.traffic.burst = 0
     bench.traffic.rate_Hz = 200
@@ -164,23 +164,58 @@ def _check_recording(tally, bench, watch, scenario, case):
         tally.add(Finding("L3", case, scenario.__name__, "the card holds a frame twice"))
 
 
-def run(seed, every=1):
-    """Fail every call of every scenario (or one in so many), once and for good; return (Rows,
-    findings).
-    """
-    rows, findings = [], []
+def cases(seed):
+    """Return all cases as (scenario, call or None, for good); one run of each counts its calls."""
+    found = []
     for scenario in SCENARIOS:
-        start = time.monotonic()
-        tally = Tally(seed)
-        n_calls = run_case(tally, scenario, None, False)
-        first = random.Random(f"{seed} {scenario.__name__}").randrange(every)
-        for n in range(1 + first, n_calls + 1, every):
-            for for_good in (False, True):
-                run_case(tally, scenario, n, for_good)
-        findings += tally.findings
-        n_cases = tally.states[scenario.__name__]
-        name = scenario.__name__.replace("_", " ")
-        text = f"{n_calls} calls"
-        seconds = time.monotonic() - start
-        rows.append(Row(f"n-th call: {name}", n_cases, tally.n_violations, text, seed, seconds))
-    return rows, findings
+        n_calls = run_case(Tally(seed), scenario, None, False)
+        found.append((scenario, None, False))
+        found += [(scenario, n, good) for n in range(1, n_calls + 1) for good in (False, True)]
+    return found
+
+
+def run(tally, n_cases, seconds=None, keep=lambda: None):
+    """Continue a Tally until it holds n_cases, drawn by the seed; None: every call of all."""
+    start = time.monotonic()
+    found = cases(tally.seed)
+    if n_cases is not None and n_cases < len(found):
+        rng = random.Random(tally.seed)
+        found = rng.sample(found, n_cases)
+    for scenario, n, for_good in found[tally.states.total() :]:
+        if seconds is not None and time.monotonic() - start > seconds:
+            break
+        began = time.monotonic()
+        name = scenario.__name__
+        tally.note_worst(f"{name}: calls", run_case(tally, scenario, n, for_good))
+        tally.add_seconds(name, time.monotonic() - began)
+        keep()
+
+
+def rows(tally):
+    """Return the table of a Tally: one Row for each scenario."""
+    found = []
+    for name in map(_name_of, SCENARIOS):
+        if n := tally.states[name]:
+            text = f"{tally.worst[f'{name}: calls']} calls"
+            title, seconds = f"n-th call: {name.replace('_', ' ')}", tally.seconds_of(name)
+            found.append(Row(title, n, tally.violations[name], text, tally.seed, seconds))
+    return found
+
+
+def reproduce(seed, case):
+    """Run one case, "scenario:call:once" or "scenario:call:for good", again; return its findings.
+
+    Without a failing call it is "scenario:none:once".
+    """
+    by_name = {_name_of(scenario): scenario for scenario in SCENARIOS}
+    name, n, how = (case.split(":") + ["", ""])[:3]
+    is_number = n.isdecimal() or n == "none"
+    if name not in by_name or not is_number or how not in ("once", "for good"):
+        raise UsageError(f"no case '{case}'", f"scenarios are {', '.join(by_name)}")
+    tally = Tally(seed)
+    run_case(tally, by_name[name], None if n == "none" else int(n), how == "for good")
+    return tally.findings
+
+
+def _name_of(scenario):
+    return scenario.__name__

@@ -9,15 +9,13 @@ import time
 from functools import partial
 from unittest import mock
 
-from campaigns.engine import tally_file
 from campaigns.engine.link import kills, links, loggers
-from campaigns.engine.results import Row, Tally
+from campaigns.engine.results import Row, Tally, split_case
 from stagelog.archive import facts
 from stagelog.archive.manifest import sha256_of
-from stagelog.errors import InputError, UsageError
 
 _SLICE = 250
-_SOURCES = (
+SOURCES = (
     "logger/service.py",
     "slog/framing.py",
     "slog/messages.py",
@@ -126,49 +124,29 @@ def run(tally, counts, seconds=None, keep=lambda: None):
             start = time.monotonic()
             KINDS[kind][0](tally, numbers)
             tally.states[kind] += len(numbers)
-            links.add(tally, kind, "total_us", round((time.monotonic() - start) * 1e6))
+            tally.add_seconds(kind, time.monotonic() - start)
             keep()
 
 
 def rows(tally):
     """Return the table of a Tally: one Row for each kind."""
-    found = []
+    n_faulted = sum(tally.states[f"{kind}: faulted"] for kind in KINDS)
+    n_all = sum(tally.states[kind] for kind in KINDS)
+    text = f"{n_faulted:,} of them with a fault"
+    found = [Row("link, all", n_all, tally.n_violations, text, tally.seed)]
     for kind, (_, words, *_) in KINDS.items():
         n = tally.states[kind]
         if n:
             text = words(tally) if words else ""
             title = f"link: {_TITLES.get(kind, kind)}"
-            seconds = tally.worst[f"{kind}: total_us"] / 1e6
+            seconds = tally.seconds_of(kind)
             found.append(Row(title, n, tally.violations[kind], text, tally.seed, seconds))
     return found
 
 
-def n_faulted(tally):
-    """Return how many transfers something was done to."""
-    return sum(tally.states[f"{kind}: faulted"] for kind in KINDS)
-
-
 def reproduce(seed, case):
     """Run one transfer, "kind:number", again; return its findings."""
-    kind, _, number = case.rpartition(":")
-    if kind not in KINDS or not number.isdecimal():
-        raise UsageError(f"no case '{case}'", f"kind:number, kinds are {', '.join(KINDS)}")
+    kind, number = split_case(case, KINDS)
     tally = Tally(seed)
-    KINDS[kind][0](tally, range(int(number), int(number) + 1))
+    KINDS[kind][0](tally, range(number, number + 1))
     return tally.findings
-
-
-def save(tally, path):
-    """Write a Tally so that `load` continues it."""
-    tally_file.save(tally, path, tally_file.digest_of(_SOURCES))
-
-
-def load(path):
-    """Return the Tally of a file; InputError if it is of other sources."""
-    tally, sources = tally_file.load(path)
-    if sources != tally_file.digest_of(_SOURCES):
-        raise InputError(
-            f"{path} was made with other sources of link, archive or service",
-            "begin a new file: counts of two versions do not add up",
-        )
-    return tally

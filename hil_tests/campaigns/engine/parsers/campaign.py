@@ -151,15 +151,9 @@ def _execute_up_to(tally, target, n, deadline):
         took_us = round((time.perf_counter() - began) * 1e6)
         tally.states[target.name] += 1
         tally.note_worst(f"{target.name}: slowest_us", took_us)
-        add_time(tally, target.name, took_us)
+        tally.add_seconds(target.name, took_us / 1e6)
         if finding is not None:
             tally.add(finding)
-
-
-def add_time(tally, kind, took_us):
-    """Add to the time that executions of a kind took."""
-    name = f"{kind}: total_us"
-    tally.worst[name] = tally.worst.get(name, 0) + took_us
 
 
 def rows(tally):
@@ -167,7 +161,7 @@ def rows(tally):
     found = []
     for kind in sorted(tally.states, key=_order):
         n = tally.states[kind]
-        seconds = max(tally.worst.get(f"{kind}: total_us", 0), 1) / 1e6
+        seconds = max(tally.seconds_of(kind), 1e-6)
         text = f"{n / seconds:,.0f} a second"
         if slowest_us := tally.worst.get(f"{kind}: slowest_us"):
             text += f", slowest {slowest_us / 1000:,.0f} ms"
@@ -198,8 +192,10 @@ def prepared(name, folder):
 
 
 def reproduce(seed, case):
-    """Run one case, "target:number", again; return its findings."""
-    name, number = case.rsplit(":", 1)
+    """Run one case, "target:number" or "target:FILE", again; return its findings."""
+    name, _, number = case.partition(":")
+    if not number.isdecimal():
+        return run_file(name, number)
     with TemporaryDirectory() as folder:
         target = prepared(name, Path(folder))
         finding = execute(target, input_of(target, seed, int(number)), case)

@@ -2,7 +2,7 @@
 
 Owns the process, its dictionary and its corpus; the targets are the campaign's. What reaches new
 code is kept in a folder and the next run continues with it; what breaks a promise is a file beside
-it, which `--file` runs again. Fails with UsageError where atheris is not installed.
+it, which `--case NAME:FILE` runs again. Fails with UsageError where atheris is not installed.
 """
 
 import importlib.util
@@ -67,14 +67,14 @@ def _run_target(tally, name, n, folder, seconds):
     said = done.stdout + done.stderr
     counted = _UNITS.search(said)
     tally.states[kind] += int(counted[1]) if counted else 0
-    campaign.add_time(tally, kind, round((time.monotonic() - start) * 1e6))
+    tally.add_seconds(kind, time.monotonic() - start)
     tally.note_worst(f"{kind}: edges", max(map(int, _EDGES.findall(said)), default=0))
     tally.note_worst(f"{kind}: inputs kept", sum(1 for _ in corpus.iterdir()))
     if done.returncode not in (0, _INTERRUPTED):
         new = sorted(set(found.iterdir()) - before)
         finding = campaign.run_file(name, new[0]) if new else []
         text = finding[0].text if finding else said.strip().splitlines()[-1:]
-        case = str(new[0]) if new else f"exit code {done.returncode}"
+        case = f"{name}:{new[0]}" if new else f"exit code {done.returncode}"
         tally.add(Finding(finding[0].invariant if finding else "D1", case, kind, str(text)))
 
 

@@ -125,7 +125,7 @@ def _replay(tally, kind, binary, inputs, folder, first):
     name, label = kind.split(", ")
     start = time.monotonic()
     said, error = take(name, label, binary, inputs, folder)
-    campaign.add_time(tally, kind, round((time.monotonic() - start) * 1e6))
+    tally.add_seconds(kind, time.monotonic() - start)
     want, _ = _script([sys.executable], name, folder)
     tally.states[kind] += len(inputs)
     if error:

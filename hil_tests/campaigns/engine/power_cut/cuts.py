@@ -7,9 +7,11 @@ import time
 from campaigns.engine.power_cut import rot
 from campaigns.engine.power_cut.nested import Chain
 from campaigns.engine.power_cut.scenario_cuts import Campaign
-from campaigns.engine.results import Row, Tally, load_tally, save_tally
+from campaigns.engine.results import Row, Tally
+from stagelog.errors import UsageError
 
 _NESTED_SHARE = 0.03
+_N_GARBAGE = 20_000
 _KINDS = (
     ("boundary", "between two sectors"),
     ("torn", "torn sector"),
@@ -26,16 +28,16 @@ _KINDS = (
 )
 
 
-def run(tally, n_states, seconds=None, save=None, every=1):
+def run(tally, n_states, seconds=None, keep=lambda: None, every=1):
     """Check states until the tally has `n_states` or `seconds` have passed in this run.
 
-    save    a path: the tally is kept there after every scenario, to continue it
+    keep    called after every scenario: the tally may be saved, to continue it
     every   cut only one write in so many
     """
     start = time.monotonic()
     before = tally.seconds
     if not tally.states["rot"]:
-        rot.run(tally, 20_000)
+        rot.run(tally, _N_GARBAGE)
     while tally.n_states < n_states:
         Campaign(tally, tally.next_scenario, every).run()
         tally.next_scenario += 1
@@ -43,27 +45,25 @@ def run(tally, n_states, seconds=None, save=None, every=1):
             Chain(tally, tally.next_chain).run()
             tally.next_chain += 1
         tally.seconds = before + time.monotonic() - start
-        if save is not None:
-            save_tally(tally, save)
+        keep()
         if seconds is not None and time.monotonic() - start >= seconds:
             return
 
 
-def open_tally(seed, path=None):
-    """Return the Tally to continue: that of `path` if it exists, else a new one."""
-    if path is not None and path.exists():
-        return load_tally(path)
-    return Tally(seed)
-
-
 def reproduce(seed, case):
-    """Return the findings of one case: "scenario:write:variant" or "nested:chain:life"."""
+    """Return the findings of one case: "scenario:write:variant", "nested:chain:life" or
+    "rot:what:number".
+    """
     tally = Tally(seed)
-    if case.startswith("nested:"):
-        Chain(tally, int(case.split(":")[1])).run()
-    else:
-        number, write, variant = (int(part) for part in case.split(":"))
-        Campaign(tally, number).run((write, variant))
+    match case.split(":"):
+        case "rot", _, _:
+            rot.run(tally, _N_GARBAGE)
+        case "nested", chain, life if (chain + life).isdecimal():
+            Chain(tally, int(chain)).run()
+        case number, write, variant if (number + write + variant).isdecimal():
+            Campaign(tally, int(number)).run((int(write), int(variant)))
+        case _:
+            raise UsageError(f"no case '{case}'", "scenario:write:variant or nested:chain:life")
     return [finding for finding in tally.findings if finding.case == case]
 
 

@@ -1,12 +1,13 @@
 """Run by MicroPython: the board's own flash, littlefs on it, and a power cut at every erase and
 program.
 
-    micropython guest_flash.py FIRMWARE SEED
+    micropython guest_flash.py FIRMWARE SEED [CASE]
 
 Settings are saved by the shipped `boards.files`; a new firmware is put into the other slot by the
 operations of `stagelog.flash.install`, and `main.py` as shipped decides what starts. After every
 cut the file system is mounted anew: the old or the new must be there, never neither. Prints one
-JSON object: cases, and what was violated.
+JSON object: cases, and [case, what was violated] of each. A CASE is KIND:TURN:OPERATION:TEAR;
+without one all are run.
 """
 
 import hashlib
@@ -19,6 +20,7 @@ import vfs
 BLOCK = 4096
 N_BLOCKS = 96
 PLACE = "/flash"
+ONLY = sys.argv[3:]  # the case to run, or none: all
 
 
 class Cut(Exception):
@@ -94,7 +96,10 @@ def fresh():
 
 
 def after(content, job, check, what, violations):
-    """Cut `job` on `content` at every operation, three ways; return the number of cuts."""
+    """Cut `job` on `content` at every operation, three ways, or at the one of the CASE.
+
+    Returns (what an uncut job leaves, number of cuts).
+    """
     flash = Flash(content)
     mounted(flash)
     job()
@@ -103,6 +108,9 @@ def after(content, job, check, what, violations):
     n_cases = 0
     for limit in range(1, flash.n + 1):
         for tear in range(3):
+            case = f"{what}:{limit}:{tear}"
+            if ONLY and case not in ONLY:
+                continue
             n_cases += 1
             cut = Flash(content, limit, tear)
             try:
@@ -119,7 +127,7 @@ def after(content, job, check, what, violations):
                 text = f"{type(error).__name__}: {error}"
             unmount()
             if text:
-                violations.append(f"{what}, operation {limit}, tear {tear}: {text}")
+                violations.append([case, text])
     return done, n_cases
 
 
@@ -131,7 +139,7 @@ def settings(seed, violations):
     for turn in range(7):
         new = hashlib.sha256(b"%d %d" % (seed, turn)).digest() * (1 + 37 * turn % 90)
         job, check = saving(old, new)
-        content, n = after(content, job, check, "settings", violations)
+        content, n = after(content, job, check, f"settings:{turn}", violations)
         n_cases += n
         old = new
     return n_cases
@@ -230,7 +238,7 @@ def slots(firmware, violations):
         old, new = apps[i - 1], apps[i]
         other = "b" if named == "a" else "a"
         job, check = replacing(firmware, named, other, old, new)
-        content, n = after(content, job, check, "slot", violations)
+        content, n = after(content, job, check, f"slot:{i}", violations)
         n_cases += n
         named = other
     return n_cases
@@ -260,7 +268,7 @@ def main():
     firmware, seed = sys.argv[1], int(sys.argv[2])
     sys.path.append(firmware)
     violations = []
-    found = {"settings": settings(seed, violations), "slots": slots(firmware, violations)}
+    found = {"settings": settings(seed, violations), "slot": slots(firmware, violations)}
     found["violations"] = violations
     print(json.dumps(found))
 

@@ -20,6 +20,7 @@ from logger.clock import Clock
 from logger.ring import COUNT, DROPPED, HEAD, STORED, BlockRing
 from logger.store import OVERWRITE_OLDEST, Store
 from slog.layout import HEADER_BYTES, RECORD_BYTES, RECORDS_PER_BLOCK
+from stagelog.errors import UsageError
 from stagelog.rig.sim.models import SimClock
 
 RATE_Hz = 1885
@@ -120,8 +121,9 @@ class Witness:
     card.
     """
 
-    def __init__(self, tally):
+    def __init__(self, tally, minutes):
         self.tally = tally
+        self._minutes = minutes
         self.n_offered = self.n_stored = self.n_blocks = self.n_dropped = 0
         self.sum_offered = self.sum_stored = 0
         self._seq = 0
@@ -136,7 +138,7 @@ class Witness:
     def judge(self, data, position):
         """Check one block that the store has written."""
         block = parse_block(data, position)
-        case = f"soak:{self.n_blocks}"
+        case = f"{self._minutes}:{self.n_blocks}"
         if block is None:
             self.tally.add(Finding("L3", case, "soak", "a block that is not whole"))
             return
@@ -158,44 +160,71 @@ class Witness:
             text = f"{sum(block.stored)} counted, {self._in_session} seen"
             self.tally.add(Finding("L5", case, "soak", text))
 
+    def judge_end(self):
+        """Compare the sums of the whole stage."""
+        case = f"{self._minutes}:end"
+        if self.n_stored + self.n_dropped != self.n_offered:
+            text = f"{self.n_stored} stored + {self.n_dropped} dropped of {self.n_offered}"
+            self.tally.add(Finding("L5", case, "soak", text))
+        if not self.n_dropped and self.sum_stored != self.sum_offered:
+            self.tally.add(Finding("L3", case, "soak", "the payloads do not add up"))
 
-def run(seed, hours=48, rate_Hz=RATE_Hz, stall_every_s=600):
-    """Record `hours` of driving; return (Rows, findings)."""
+
+def run(tally, minutes, seconds=None, keep=None, rate_Hz=RATE_Hz, stall_every_s=600, up_to=None):
+    """Record `minutes` of driving, if the Tally holds none yet; `seconds` and `keep` are of no
+    account. With `up_to` it ends behind the block of that number.
+    """
+    if tally.states["soak"]:
+        return
     start = time.monotonic()
-    tally = Tally(seed)
-    rng = random.Random(seed)
-    numbers = np.random.default_rng(seed)
-    witness = Witness(tally)
+    rng = random.Random(tally.seed)
+    numbers = np.random.default_rng(tally.seed)
+    witness = Witness(tally, minutes)
     clock = SimClock()
     layout = lay_out(100_000)
     card = _Card(clock, layout, witness)
-    worst = n_keys = 0
-    left_s = int(hours * 3600)
+    left_s = round(minutes * 60)
     boot = 0
     seq = 1
-    while left_s > 0:
+    while left_s > 0 and (up_to is None or witness.n_blocks <= up_to):
         boot += 1
         drive_s = min(left_s, rng.randrange(600, 4 * 3600))
         left_s -= drive_s
-        n_keys += 1
         ring, store = _power_on(card, clock, boot, seq, rng)
         _drive(ring, store, clock, card, witness, rng, numbers, drive_s, rate_Hz, stall_every_s)
-        worst = max(worst, ring.state[16])
+        tally.note_worst("blocks waited", ring.state[16])
         witness.n_dropped += ring.state[DROPPED] + ring.state[DROPPED + 1]
         seq = store.next_seq
-    n_counted = witness.n_stored + witness.n_dropped
-    if n_counted != witness.n_offered:
-        text = f"{witness.n_stored} stored + {witness.n_dropped} dropped of {witness.n_offered}"
-        tally.add(Finding("L5", "soak:end", "soak", text))
-    if not witness.n_dropped and witness.sum_stored != witness.sum_offered:
-        tally.add(Finding("L3", "soak:end", "soak", "the payloads do not add up"))
+    witness.judge_end()
+    tally.states["soak"] = witness.n_offered
+    tally.note_worst("minutes", minutes)
+    tally.note_worst("key cycles", boot)
+    tally.note_worst("dropped", witness.n_dropped)
+    tally.add_seconds("soak", time.monotonic() - start)
+
+
+def rows(tally):
+    """Return the table of a Tally: one Row, whose cases are frames."""
+    n = tally.states["soak"]
+    if not n:
+        return []
+    worst = tally.worst
     text = (
-        f"{hours} h, {n_keys} key cycles, {witness.n_dropped:,} dropped and counted, "
-        f"{worst} blocks waited"
+        f"{worst['minutes'] / 60:g} h, {worst['key cycles']} key cycles, "
+        f"{worst['dropped']:,} dropped and counted, {worst['blocks waited']} blocks waited"
     )
-    seconds = time.monotonic() - start
-    row = Row("soak: marathon stage", witness.n_offered, tally.n_violations, text, seed, seconds)
-    return [row], tally.findings
+    seconds = tally.seconds_of("soak")
+    return [Row("soak: marathon stage", n, tally.violations["soak"], text, tally.seed, seconds)]
+
+
+def reproduce(seed, case):
+    """Drive "minutes:block" again up to that block, or "minutes:end"; return its findings."""
+    minutes, _, block = case.partition(":")
+    if not minutes.isdecimal() or not (block.isdecimal() or block == "end"):
+        raise UsageError(f"no case '{case}'", "minutes:block or minutes:end, such as 15:1200")
+    tally = Tally(seed)
+    run(tally, int(minutes), up_to=int(block) if block.isdecimal() else None)
+    return [finding for finding in tally.findings if finding.case == case]
 
 
 def _power_on(card, clock, boot, seq, rng):
