@@ -72,8 +72,7 @@ def test_a_card_that_lies_is_found_again_by_its_case():
 
 
 def test_a_lost_block_of_a_marathon_is_found_again_by_its_case(monkeypatch):
-    """Block 20 does not reach the witness: the next one's number is wrong, and so is its count.
-    """
+    """Block 20 does not reach the witness: the next one's number is wrong, and so is its count."""
     judge = marathon.Witness.judge
 
     def forgetful(self, data, position):

@@ -49,7 +49,8 @@ def mf4_by_fork():
     """MF4 files are read in forks of this process, where there is fork."""
     with pytest.MonkeyPatch.context() as patch:
         if sys.platform == "linux":
-            patch.setattr("stagelog.importers.mf4.subprocess", importlib.import_module("forked_mf4"))
+            forked = importlib.import_module("forked_mf4")
+            patch.setattr("stagelog.importers.mf4.subprocess", forked)
         yield
 
 

@@ -15,7 +15,7 @@ import traceback
 from pathlib import Path
 
 _WORKER = "stagelog.importers.mf4_worker"
-TimeoutExpired = subprocess.TimeoutExpired  # as the module subprocess has it, in whose place it stands
+TimeoutExpired = subprocess.TimeoutExpired  # this module stands in the place of subprocess
 
 
 def run(command, env, timeout, capture_output, check):
