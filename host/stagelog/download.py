@@ -89,6 +89,25 @@ def fetch_session(
     return Fetched(session, entry, verdict, len(missing), n_unread)
 
 
+def fetch_if_missing(
+    link: Link,
+    root: str | Path,
+    session: ListedSession,
+    folder: str | Path,
+    facts: Mapping[str, Any] | None = None,
+    progress: Callable[[int, int], object] | None = None,
+    again: bool = False,
+) -> Fetched:
+    """Fetch one session as fetch_session does, unless the archive below `root` holds it whole; to
+    where some of it is already, else to `folder`.
+    """
+    entry = None if again else is_held(root, session)
+    if entry is not None:
+        return Fetched(session, entry, HELD, 0, 0)
+    place = place_of(root, session, folder)
+    return fetch_session(link, session, place, facts, progress, again)
+
+
 def is_held(root: str | Path, session: ListedSession) -> Entry | None:
     """Return the Entry of a session that the archive holds whole, wherever, or None.
 

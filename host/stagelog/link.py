@@ -73,7 +73,7 @@ class Link:
         self.n_retries = 0
         self._stream = stream
         self.clock = clock
-        self._tries = tries
+        self.tries = tries
         self._tail = b""
         self._ready: deque[Answer] = deque()
         self._request = 0
@@ -213,7 +213,7 @@ class Link:
         """
         name, request_table, _ = _tables(kind)
         payload = m.build(request_table, values, rest)
-        for attempt in range(self._tries):
+        for attempt in range(self.tries):
             self.n_retries += attempt > 0
             request = self.send(kind, payload)
             deadline = self.clock() + TIMEOUT_S * (1 + attempt)
@@ -235,7 +235,7 @@ class Link:
         None for a place that the card can't read. A lost or broken answer is asked for again;
         RequestError without a card, DeviceError if the logger stops answering.
         """
-        return _Reading(self, positions, self._tries).blocks()
+        return _Reading(self, positions, self.tries).blocks()
 
     def send(self, kind: int, payload: bytes) -> int:
         """Send one request; return its number, which the answer repeats."""

@@ -76,6 +76,12 @@ CASES = {
         (CONTRACT, f"{PORT} --archive a <contract>"),
         (UNWRITABLE, f"{PORT} --archive file --stop"),
     ],
+    "sync": [
+        (GOOD, "--archive a --yes --no-report <stopped>"),
+        (BAD, "--archive a --keep --wait-s 0 <nobody>"),
+        (USAGE, "--archive a <logger>"),
+        (USAGE, "--archive a --keep --only C9"),
+    ],
     "erase": [
         (GOOD, f"{PORT} --archive a --yes <stopped> <archived>"),
         (BAD, f"{PORT} --archive empty --yes <stopped>"),
@@ -472,7 +478,7 @@ def test_json_has_exactly_these_keys(verb, code, words, call):
     got, out, err = call(f"{verb} {words} --json")
     assert got == code, out + err
     wanted = JSON[f"{verb} {words}".strip()]
-    facts = json.loads(out.splitlines()[0] if verb == "watch" else out)
+    facts = json.loads(out.splitlines()[0] if verb in ("sync", "watch") else out)
     assert facts.pop("schema", "none") == wanted["schema"]
     for section in facts.get("sections", {}).values() if verb == "report" else ():
         section["tables"] = [{"rows": [], "title": None} for _ in section["tables"]]

@@ -209,8 +209,8 @@ class PartFile:
         return next((e for e in entries if e.values["file"] == self.path.name), None)
 
     def _open(self) -> None:
-        write_atomic(self._journal, _journal_text(self.session))
         with writing(self._part), locked_folder(self.folder):
+            write_atomic(self._journal, _journal_text(self.session))
             if not self._part.exists() and self.path.exists():
                 self._copy_finished()
             self._file = io.FileIO(self._part, "rb+" if self._part.exists() else "wb+")

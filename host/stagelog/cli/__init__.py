@@ -27,6 +27,7 @@ VERBS = {
     "loggers": "List the ports on which a logger answers.",
     "status": "Show the state and the health of a logger.",
     "download": "Fetch sessions into the archive; continues where it stopped.",
+    "sync": "Download, verify, report, then erase: all loggers at once.",
     "erase": "Erase the oldest session, once the archive holds it.",
     "info": "Show what a log holds.",
     "verify": "Account for every frame of a log; exit 1 if any is missing.",

@@ -1,9 +1,13 @@
 """stagelog download: fetch sessions into the archive."""
 
+from pathlib import Path
+
 import click
 
 from stagelog.cli._common import json_option, print_json, size_text, transfer_progress
 from stagelog.cli._fleet import archive_options, car_of_logger
+from stagelog.cli._park import all_options, finish, refuse_port, run_many
+from stagelog.errors import UsageError
 
 
 @click.command()
@@ -21,25 +25,31 @@ from stagelog.cli._fleet import archive_options, car_of_logger
     is_flag=True,
     help="Check the SHA-256 of all files, and fetch damaged places of finished sessions again.",
 )
+@all_options
 @json_option
-def command(port, archive, event, car, stage, boots, stop, again, as_json):
-    """Fetch the sessions on the logger at PORT into the archive.
+def command(port, archive, event, car, stage, boots, stop, again, all_, only, wait_s, as_json):
+    """Fetch the sessions on the logger at PORT, or --all, into the archive.
 
     Continues where it stopped. Every block is checked; a session's file gets its final name when
     it is complete, and stays in the folder where it was stored first. A file that was changed or
     cut off since is fetched again. Exit 1 if a session that was fetched is not complete.
+
+    With --all, all loggers of the fleet file at once, or all that answer without one, the newest
+    session first. A cable that is pulled and put back continues by itself.
     """
+    refuse_port(port, all_, only)
+    if all_:
+        if boots or car:
+            raise UsageError("--boot or --car with --all", "leave it out")
+        raise SystemExit(_download_all(archive, event, stage, stop, again, only, wait_s, as_json))
     from slog.messages import CONTROL_START
     from stagelog.archive import stage_folder
     from stagelog.download import (
         HELD,
-        Fetched,
         choose_sessions,
         facts_of,
-        fetch_session,
+        fetch_if_missing,
         finish_running,
-        is_held,
-        place_of,
         set_clock,
     )
     from stagelog.ports import open_link
@@ -55,13 +65,10 @@ def command(port, archive, event, car, stage, boots, stop, again, as_json):
             sessions = choose_sessions(link.list_sessions(), boots)
             fetched = []
             for session in reversed(sessions):
-                entry = None if again else is_held(archive, session)
-                if entry is not None:
-                    fetched.append(Fetched(session, entry, HELD, 0, 0))
-                    continue
                 with transfer_progress(f"boot {session.boot}") as progress:
-                    place = place_of(archive, session, folder)
-                    fetched.append(fetch_session(link, session, place, facts, progress, again))
+                    fetched.append(
+                        fetch_if_missing(link, archive, session, folder, facts, progress, again)
+                    )
         finally:
             if stopped is not None:
                 link.control(CONTROL_START, stopped)
@@ -72,6 +79,15 @@ def command(port, archive, event, car, stage, boots, stop, again, as_json):
     raise SystemExit(
         0 if all(one.entry.values["complete"] or one.session.running for one in new) else 1
     )
+
+
+def _download_all(archive, event, stage, stop, again, only, wait_s, as_json):
+    from stagelog.park.works import Download
+
+    def make(unit, _):
+        return Download(unit, Path(archive), event, stage, stop, again)
+
+    return finish(run_many("download", make, only, wait_s, as_json), as_json)
 
 
 def _print(fetched, as_json):

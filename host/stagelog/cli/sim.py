@@ -1,6 +1,7 @@
 """stagelog sim: start a simulated logger that the other commands reach like a board on a cable."""
 
 import contextlib
+import itertools
 import os
 import sys
 import tempfile
@@ -79,6 +80,21 @@ LINGER_US = 3_000_000  # after the tape, until the logger reports its bus as sil
     help="Serve on this TCP port, 0 for any free one.  [default: a pseudo-terminal, where there "
     "is one]",
 )
+@click.option(
+    "--rate-kBps",
+    "rate_kBps",
+    type=float,
+    default=0,
+    help="What the cable carries.  [default: all]",
+)
+@click.option(
+    "--unplug",
+    "pulls",
+    multiple=True,
+    metavar="KB:S",
+    help="Pull the cable when so many kB were sent, and put it back S seconds later, as another "
+    "port; may be repeated.",
+)
 @json_option
 def command(
     log,
@@ -97,6 +113,8 @@ def command(
     target,
     blank,
     tcp,
+    rate_kBps,
+    pulls,
     as_json,
 ):
     """Start a simulated logger and print its port; Ctrl-C ends it.
@@ -119,6 +137,9 @@ def command(
             f"--tcp with --{'target rp2040' if target == 'rp2040' else f'runtime {runtime}'}",
             "only the simulated logger of --target sim in Python serves a TCP port",
         )
+    if (rate_kBps or pulls) and (target == "rp2040" or runtime != "cpython"):
+        raise UsageError("--rate-kBps or --unplug with this --target or --runtime", "leave it out")
+    pulls = [_pull(text) for text in pulls]
     if runtime != "cpython" and not fast:
         raise UsageError(f"--runtime {runtime} in real time", "add --fast")
     interrupt_on_ending()
@@ -138,14 +159,35 @@ def command(
         if target == "rp2040":
             logger = _emulate(args["card"], tape, bitrate_bps, seed, blank)
         else:
-            logger = _start(args, tape, folder, fast, runtime, tcp)
+            cable = (rate_kBps * 1000, pulls) if rate_kBps or pulls else None
+            logger = _start(args, tape, folder, fast, runtime, tcp, cable)
         stack.callback(logger.close)
-        from stagelog.rig.live import announced
-
-        path = stack.enter_context(announced(logger.port, f"sim-{os.getpid()}"))
+        path = _announce(logger, stack)
         stack.enter_context(contextlib.suppress(KeyboardInterrupt))
         _tell(path, args["card"], tape, as_json)
         logger.run()
+
+
+def _announce(logger, stack):
+    """Make the port known as long as `stack` is open, also after the cable was pulled and put
+    back; return its name.
+    """
+    from stagelog.rig.live import announced
+
+    current = stack.enter_context(contextlib.ExitStack())
+    numbers = itertools.count(1)
+
+    def change(port):
+        current.close()
+        if port is not None:
+            number = next(numbers)
+            name = f"sim-{os.getpid()}" if number == 1 else f"sim-{number}-{os.getpid()}"
+            return current.enter_context(announced(port, name))
+        return None
+
+    if hasattr(logger, "cable"):
+        logger.cable.on_change = change
+    return change(logger.port)
 
 
 def _emulate(card, tape, bitrate_bps, seed, blank):
@@ -157,12 +199,13 @@ def _emulate(card, tape, bitrate_bps, seed, blank):
     return EmulatedLogger(card, tape, bitrate_bps, seed, blank)
 
 
-def _start(args, tape, folder, fast, runtime, tcp):
+def _start(args, tape, folder, fast, runtime, tcp, cable):
     from stagelog.rig.live import FastLogger, LiveLogger
     from stagelog.rig.target import tape_events
 
-    if tcp is not None or not fast:
-        logger = LiveLogger(args, tape_events(tape) if tape is not None else (), tcp)
+    if tcp is not None or not fast or cable:
+        events = tape_events(tape) if tape is not None else ()
+        logger = LiveLogger(args, events, tcp, *(cable or ()))
         if fast and tape is not None:
             _play(logger.play_until, tape)
         return logger
@@ -246,6 +289,14 @@ def _stall(text):
     except ValueError:
         raise UsageError(f"--stall {text}", "give FROM_S:MS, as in 10:500") from None
     return [int(start_s * 1e6), int(start_s * 1e6 + ms * 1000)]
+
+
+def _pull(text):
+    try:
+        n_kB, s = map(float, text.split(":"))
+    except ValueError:
+        raise UsageError(f"--unplug {text}", "give KB:S, as in 500:2") from None
+    return int(n_kB * 1000), s
 
 
 def _tell(port, card, tape, as_json):

@@ -8,11 +8,13 @@ import os
 import socket
 import subprocess
 import time
+from functools import partial
 from pathlib import Path
 
 from stagelog.errors import DeviceError
 from stagelog.link import Link
 from stagelog.ports import SOCKET, SerialStream, simulator_folder
+from stagelog.rig.live_cable import LiveCable
 from stagelog.rig.logger import VirtualLogger, spawn
 
 PASS_S = 0.001
@@ -155,11 +157,13 @@ class LiveLogger(VirtualLogger):
     """A logger that follows the wall clock. `args` as in `rig.sim.device.DEFAULTS`; `events` is
     played as time goes by.
 
-    tcp  number of the TCP port to serve instead of a pseudo-terminal, 0 for any
+    tcp              number of the TCP port to serve instead of a pseudo-terminal, 0 for any
+    rate_Bps, pulls  of its cable, see `rig.live_cable`
     """
 
-    def __init__(self, args, events=(), tcp=None):
-        super().__init__(args, events, PtyLink() if tcp is None else TcpLink(tcp))
+    def __init__(self, args, events=(), tcp=None, rate_Bps=0, pulls=()):
+        make_link = PtyLink if tcp is None else partial(TcpLink, tcp)
+        super().__init__(args, events, LiveCable(make_link, rate_Bps, pulls))
 
     def play_until(self, t_us, show=None):
         """Run in virtual time, as fast as this machine can, until `t_us`; `show` is called with

@@ -1,0 +1,156 @@
+"""What the verbs over many loggers share: their options, the fleet's units, the table, the end."""
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from stagelog.cli._fleet import fleet_in_force
+from stagelog.errors import UsageError
+
+if TYPE_CHECKING:
+    from stagelog.park.fleet import Fleet
+    from stagelog.park.runs import Work
+    from stagelog.park.unit import Unit
+    from stagelog.replies import Hello
+
+WAIT_S = 15.0
+
+
+def all_options(function: Any) -> Any:
+    """Add --all, --only and --wait-s to a command that otherwise takes one PORT."""
+    function = many_options(function)
+    return click.option("--all", "all_", is_flag=True, help="All loggers of the fleet.")(function)
+
+
+def many_options(function: Any) -> Any:
+    """Add --only and --wait-s to a command."""
+    for add in (
+        click.option(
+            "--wait-s",
+            type=click.FloatRange(0),
+            default=WAIT_S,
+            show_default=True,
+            help="How long to wait for a logger that is missing or was unplugged.",
+        ),
+        click.option(
+            "--only",
+            multiple=True,
+            metavar="NAME",
+            help="Only this car, place or device id; may be repeated.",
+        ),
+    ):
+        function = add(function)
+    return function
+
+
+def refuse_port(port: str | None, all_: bool, only: tuple[str, ...]) -> None:
+    """Raise UsageError for a PORT with --all, and for --only without it."""
+    if all_ and port is not None:
+        raise UsageError("a port with --all", "leave one of them out")
+    if only and not all_:
+        raise UsageError("--only without --all", "add --all")
+
+
+def expected_units(fleet: "Fleet | None", only: tuple[str, ...] = ()) -> "list[Unit]":
+    """Return a Unit for each logger of the fleet, or for those that `only` names."""
+    from stagelog.park.unit import Unit
+
+    if fleet is None:
+        if only:
+            raise UsageError("--only without a fleet file", "make one: 'stagelog fleet new'")
+        return []
+    chosen = []
+    for name in only:
+        named = [
+            logger
+            for logger in fleet.logger
+            if name.lower() in (logger.car.lower(), logger.place.lower(), logger.device_id)
+        ]
+        if not named:
+            raise UsageError(f"no logger, car or place is called {name}", f"see {fleet.path}")
+        chosen += named
+    wanted = dict.fromkeys(chosen if only else fleet.logger)
+    return [Unit(each.device_id, _folder_car(fleet, each.car), each.place) for each in wanted]
+
+
+def _folder_car(fleet: "Fleet", name: str) -> str:
+    car = fleet.find_car(name)
+    return name if car is None else car.name
+
+
+def run_many(
+    title: str,
+    make_work: "Callable[[Unit, Fleet | None], Work]",
+    only: tuple[str, ...] = (),
+    wait_s: float = WAIT_S,
+    as_json: bool = False,
+    units: "list[Unit] | None" = None,
+) -> "list[Unit]":
+    """Do a work on all loggers of the fleet, or on all that answer if there is no fleet file; draw
+    a table on a terminal, print lines elsewhere, or JSON events; return the units.
+    """
+    from stagelog.park.runs import Run
+
+    fleet = fleet_in_force()
+    expected = expected_units(fleet, only) if units is None else units
+    with shown(title, as_json) as show:
+        run = Run(
+            expected,
+            lambda hello: adopted(fleet, hello, bool(only)),
+            lambda unit: make_work(unit, fleet),
+            show=show,
+            wait_s=wait_s,
+        )
+        return run.run()
+
+
+def shown(title: str, as_json: bool) -> Any:
+    """Return what shows the units of a run: a context whose value takes them."""
+    from stagelog.park.table import JsonEvents, Lines, LiveTable
+
+    if as_json:
+        return JsonEvents()
+    return LiveTable(title) if sys.stderr.isatty() else Lines()
+
+
+def adopted(fleet: "Fleet | None", hello: "Hello", is_chosen: bool = False) -> "Unit":
+    """Return the Unit of a logger that is not expected: without a fleet file all are welcome."""
+    from stagelog.park.unit import WARN, Outcome, Unit
+    from stagelog.park.works import car_of
+
+    device_id, own = hello.device_id.hex(), car_of(hello)
+    unit = Unit(device_id, own or device_id)
+    if fleet is None:
+        return unit
+    logger = fleet.find_logger(device_id)
+    if logger is not None and is_chosen:
+        unit = Unit(device_id, logger.car, logger.place)
+        unit.end(Outcome(WARN, "left out: --only names others"))
+        return unit
+    text = "not in the fleet file: nothing is done with it; add it as a [[logger]]"
+    if fleet.find_car(own) is not None:
+        rest = [each.place or each.device_id for each in fleet.logger if each.car == own]
+        text += f". It says that it is of car {own}, whose loggers are {', '.join(rest) or 'none'}"
+    unit.end(Outcome(WARN, text))
+    return unit
+
+
+def finish(units: "list[Unit]", as_json: bool, schema: str = "stagelog.park/1") -> int:
+    """Print how the units ended; return the exit code."""
+    from stagelog.park.runs import counts_of, worst_of
+
+    code = worst_of(units) if units else 1
+    if as_json:
+        rows = [
+            {**unit.as_dict(), **(unit.outcome.facts if unit.outcome else {})} for unit in units
+        ]
+        facts = {"schema": schema, "t_unix_us": time.time_ns() // 1000, "loggers": rows}
+        click.echo(json.dumps(facts, default=str))
+        return code
+    counts = ", ".join(f"{n} {verdict}" for verdict, n in sorted(counts_of(units).items()))
+    click.echo(f"{len(units)} loggers: {counts or 'none found'}")
+    return code

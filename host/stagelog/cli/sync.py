@@ -1,0 +1,77 @@
+"""stagelog sync: download, verify, report, then erase what the archive proves to hold."""
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import click
+
+from stagelog.cli._common import confirm, json_option
+from stagelog.cli._fleet import archive_options
+from stagelog.cli._park import finish, many_options, run_many
+
+
+@click.command()
+@archive_options
+@many_options
+@click.option("--keep", is_flag=True, help="Erase nothing.")
+@click.option("--no-report", "no_report", is_flag=True, help="Make no reports.")
+@click.option("--yes", is_flag=True, help="Do not ask before sessions are erased.")
+@json_option
+def command(archive, event, stage, only, wait_s, keep, no_report, yes, as_json):
+    """Bring the sessions of all loggers into the archive, verify them, report on each car, then
+    erase from the cards what the archive proves to hold.
+
+    All loggers at once; one that fails does not stop another, and a cable that is pulled and put
+    back continues. Repeat it at any time: what is there is not fetched again. Exit 1 if a logger
+    of the fleet was not found, or if its sessions are not complete.
+    """
+    from stagelog.park.unit import GOOD, Unit
+    from stagelog.park.works import Download, Erase
+
+    if not keep:
+        confirm("Erase from all cards what the archive proves to hold?", yes)
+    works = {}
+
+    def download(unit, _):
+        works[unit.device_id] = Download(unit, Path(archive), event, stage)
+        return works[unit.device_id]
+
+    units = run_many("download", download, only, wait_s, as_json)
+    code = finish(units, as_json)
+    folders = sorted(
+        {one.entry.folder for work in works.values() for one in work.fetched.values()}
+    )
+    if not no_report:
+        code = max([code, *_reports(folders, as_json)])
+    good = [unit for unit in units if unit.device_id in works and unit.outcome.verdict == GOOD]
+    if not keep and good:
+        again = [Unit(unit.device_id, unit.car, unit.place) for unit in good]
+        erased = run_many(
+            "erase", lambda unit, _: Erase(unit, Path(archive)), (), wait_s, as_json, again
+        )
+        mine = [unit for unit in erased if unit in again]
+        code = max(code, finish(mine, as_json, "stagelog.park.erase/1"))
+    raise SystemExit(code)
+
+
+def _reports(folders, as_json):
+    """Write report.html beside the sessions of each folder, two at a time, each in a process of
+    its own; yield the exit codes, 1 for a report that was not written.
+    """
+    with ThreadPoolExecutor(2) as pool:
+        for folder, done in zip(folders, pool.map(_report, folders), strict=True):
+            page = folder / "report.html"
+            said = [line for line in (done.stdout + done.stderr).splitlines() if line]
+            if not as_json:
+                click.echo(f"{page}: {said[0] if said else 'no answer'}", err=done.returncode > 1)
+            yield min(done.returncode, 1)
+
+
+def _report(folder):
+    words = ["report", str(folder), "--out", str(folder / "report.html"), "--force"]
+    program = "import sys; from stagelog.cli import main; main(sys.argv[1:])"
+    return subprocess.run(
+        [sys.executable, "-c", program, *words], capture_output=True, encoding="utf-8"
+    )
