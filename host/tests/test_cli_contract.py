@@ -174,11 +174,31 @@ CASES = {
         (UNREADABLE, "nowhere.dbc"),
         (UNREADABLE, "x.dbc --log junk.slog"),
     ],
+    "dbc new": [
+        (GOOD, "--log good.slog"),
+        (GOOD, "--log good.slog --out new.dbc"),
+        (USAGE, ""),
+        (UNREADABLE, "--log junk.slog"),
+        (UNWRITABLE, "--log good.slog --out file"),
+    ],
     "dbc show": [
         (GOOD, "x.dbc"),
         (GOOD, "x.dbc Eng*"),
         (USAGE, "x.dbc NoSuchSignal"),
         (UNREADABLE, "junk.slog"),
+    ],
+    "profile check": [
+        (GOOD, "d7xr"),
+        (USAGE, ""),
+        (UNREADABLE, "nowhere.toml"),
+        (UNREADABLE, "junk.slog"),
+    ],
+    "profile new": [
+        (GOOD, "--dbc x.dbc --log good.slog --out new.toml"),
+        (USAGE, "--log good.slog"),
+        (UNREADABLE, "--dbc junk.slog"),
+        (UNREADABLE, "--dbc x.dbc --log junk.slog"),
+        (UNWRITABLE, "--dbc x.dbc --out file"),
     ],
     "plot": [
         (GOOD, "good.slog --dbc x.dbc --strip EngSpd --out new.svg"),

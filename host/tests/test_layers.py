@@ -37,7 +37,7 @@ ROWS = (
     {"importers"},
     {"decode", "download", "events", "export", "flash"},
     {"config_items"},
-    {"api", "pack", "plugins", "query", "replay", "report"},
+    {"api", "pack", "plugins", "propose", "query", "replay", "report"},
     {"park"},
 )
 BESIDE = {"car", "rig"}  # import from ROWS, each without the other; imported by TOP only

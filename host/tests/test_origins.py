@@ -126,10 +126,10 @@ def test_a_report_warns_of_two_buses_and_takes_one(run, tmp_path):
     ]
     path, page = tmp_path / "two.log", tmp_path / "r.html"
     path.write_text("".join(lines))
-    code, _, err = run("report", path, "-o", page)
+    code, _, err = run("report", path, "-o", page, "--profile", "d7xr")
     wanted = f"{name} comes on buses 0 and 1: one signal in this report"
     assert code == 0 and f"warning: {wanted}" in err and wanted in page.read_text("utf-8")
-    code, _, err = run("report", path, "-o", page, "--force", "--bus", "1")
+    code, _, err = run("report", path, "-o", page, "--profile", "d7xr", "--force", "--bus", "1")
     assert code == 0 and not err and wanted not in page.read_text("utf-8")
 
 

@@ -394,7 +394,8 @@ def test_a_log_of_another_car_is_refused_with_the_reason(drives, tmp_path, capsy
     frames = drives[0].frames[:5000].copy()
     frames["can_id"] = 0x7F0
     write_log(tmp_path / "alien.slog", frames)
-    assert stagelog("report", tmp_path / "alien.slog", "-o", tmp_path / "page.html") == 5
+    words = ("report", tmp_path / "alien.slog", "-o", tmp_path / "page.html")
+    assert stagelog(*words, "--profile", "d7xr") == 5
     assert "no message of the DBC" in capsys.readouterr().err
 
 

@@ -34,6 +34,9 @@ STEPS = (
     ("verify drive.slog", None, {0, 1}),
     ("dbc check DBC", None, {0}),
     ("dbc show DBC ENG_1", None, {0}),
+    ("dbc new --log drive.slog --out new.dbc", None, {0}),
+    ("profile new --dbc DBC --log drive.slog --out new.toml", None, {0}),
+    ("profile check new.toml", None, {0}),
     ("decode drive.slog --dbc DBC --csv --out csv", None, {0}),
     ("decode drive.slog --dbc DBC --out parquet", "parquet", {0}),
     ("plot drive.slog --dbc DBC --strip EngSpd --out drive.png", "report", {0}),
@@ -145,7 +148,7 @@ def walk(newcomer, steps, installed, blank):
 
 
 def test_every_verb_has_a_step():
-    typed = {re.sub(r"^((?:card|dbc) \S+|\S+).*", r"\1", step) for step, *_ in STEPS}
+    typed = {re.sub(r"^((?:card|dbc|profile) \S+|\S+).*", r"\1", step) for step, *_ in STEPS}
     assert typed == set(verbs_of(group))
 
 

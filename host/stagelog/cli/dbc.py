@@ -1,16 +1,21 @@
-"""stagelog dbc: check a database, by itself and against a log; show what it holds."""
+"""stagelog dbc: check a database, by itself and against a log; show what it holds; propose one
+from a log.
+"""
+
+import os
+from pathlib import Path
 
 import click
 
 from stagelog.cli._common import json_option, print_json, print_table
 from stagelog.cli._dbc import as_protocol, j1939_option, missing_lines, missing_rows
 from stagelog.cli._logs import check_buses, on_buses
-from stagelog.errors import UsageError
+from stagelog.errors import InputError, OutputError, UsageError
 
 
 @click.group()
 def command():
-    """Check and show a DBC, ARXML, KCD or SYM file."""
+    """Check and show a DBC, ARXML, KCD or SYM file; propose a DBC from a log."""
 
 
 @command.command()
@@ -52,6 +57,56 @@ def check(file, log, buses, j1939, as_json):
             _print_log(facts["log"])
     is_good = not facts["defects"] and (not log or facts["log"]["ok"])
     raise SystemExit(0 if is_good else 1)
+
+
+@command.command()
+@click.option("--log", required=True, type=click.Path(readable=False), help="Log of any kind.")
+@click.option("--bus", "buses", type=int, multiple=True, help="Only this bus; may be repeated.")
+@click.option(
+    "--out", "-o", default="-", show_default=True, type=click.Path(readable=False), help="File."
+)
+@click.option("--force", is_flag=True, help="Replace an existing file.")
+@json_option
+def new(log, buses, out, force, as_json):
+    """Write a DBC to begin with from the traffic of LOG: identifiers, lengths, rates, bytes that
+    move, counters and checksums. Every signal in it is a guess, and its comment says why.
+    """
+    from stagelog.archive.files import write_atomic, writing
+    from stagelog.cli._logs import one_log
+    from stagelog.importers import stream_frames
+    from stagelog.propose.dbc import dbc_text, draft_messages
+
+    if out != "-" and os.path.exists(out) and not force:
+        raise OutputError(f"{out} exists", "choose another name, or --force to replace it")
+    path = one_log(log)
+    check_buses(path, buses, stream_frames(path) if buses else ())
+    drafts = draft_messages(on_buses(stream_frames(path), buses))
+    if not drafts:
+        raise InputError(f"{log} holds no data frame", "'stagelog info' shows what it holds")
+    text = dbc_text(drafts, path.name)
+    if out != "-":
+        with writing(out):
+            write_atomic(Path(out), text.encode())
+    n_signals = sum(len(draft.message.signals) for draft in drafts)
+    if as_json:
+        rows = [_draft_row(draft) for draft in drafts]
+        print_json("stagelog.dbc.new/1", {"out": out, "messages": rows})
+    elif out == "-":
+        click.echo(text, nl=False)
+    else:
+        click.echo(f"{out}: {len(drafts)} messages, {n_signals} signals, all of them guesses")
+
+
+def _draft_row(draft):
+    message = draft.message
+    return {
+        "message": message.name,
+        "can_id": f"{message.can_id:08X}" if message.is_ext else f"{message.can_id:03X}",
+        "n_frames": draft.n_frames,
+        "n_bytes": message.n_bytes,
+        "cycle_ms": message.cycle_ms,
+        "signals": [{"signal": name, "why": why} for name, why in draft.notes.items()],
+    }
 
 
 @command.command()

@@ -11,6 +11,10 @@ from stagelog.cli._common import json_option, print_json, size_text
 from stagelog.cli._fleet import dbc_of_logs, fleet_option, profiles_of_logs
 from stagelog.errors import OutputError, UsageError
 
+WHOLE = "d7xr"  # the whole profile that ships
+LOOKED_AT = 100_000  # frames of a log, to see which car it is of
+MIN_MESSAGES = 5  # of the car's 35, which take turns many times a second
+
 
 @click.command()
 @click.argument("logs", nargs=-1, required=True, type=click.Path(readable=False))
@@ -19,7 +23,8 @@ from stagelog.errors import OutputError, UsageError
     profiles_of_logs,
     dest="profiles",
     multiple=True,
-    help="Car profile: name or .toml; one for all LOGS, or one for each.  [default: d7xr]",
+    help="Car profile: name or .toml; one for all LOGS, or one for each.  "
+    "[default: d7xr for a log of that car, else none]",
 )
 @fleet_option(
     "--dbc",
@@ -42,12 +47,13 @@ def command(context, logs, profiles, dbc, buses, out, title, force, as_json):
     recorder (candump, ASC, BLF, TRC, MF4). With --json the same facts go to stdout; a page is
     written then only if --out is given. A message that comes on two buses, or from two J1939
     sources, is one signal there, with a warning; --bus takes one bus, also for the detectors,
-    which watch the first that is named, else bus 0. Exit 1 if a log is not complete.
+    which watch the first that is named, else bus 0. Without a profile, or with a short one
+    ('stagelog profile new'), the page shows health, traffic, channels and charts. Exit 1 if a log
+    is not complete.
     """
     from stagelog.report.build import SCHEMA, plain_facts
 
-    profiles = profiles or ("d7xr",)
-    if len(profiles) not in (1, len(logs)):
+    if len(profiles) not in (0, 1, len(logs)):
         raise UsageError(
             f"{len(profiles)} profiles for {len(logs)} logs", "give one --profile, or one for each"
         )
@@ -57,9 +63,13 @@ def command(context, logs, profiles, dbc, buses, out, title, force, as_json):
         raise UsageError("a page cannot go to standard output", "name a file, or use --json")
     if wants_page and os.path.exists(out) and not force:
         raise OutputError(f"{out} exists", "choose another name, or --force to replace it")
-    each = profiles if len(profiles) == len(logs) else profiles * len(logs)
-    note = f"From {', '.join(map(str, logs))} with profile {', '.join(profiles)}."
-    kept = _facts(list(zip(logs, each, strict=True)), dbc, title, buses, note)
+    if _is_plain(logs, profiles, dbc):
+        kept = _plain_facts(logs, profiles, dbc, title, buses)
+    else:
+        profiles = profiles or (WHOLE,)
+        each = profiles if len(profiles) == len(logs) else profiles * len(logs)
+        note = f"From {', '.join(map(str, logs))} with profile {', '.join(profiles)}."
+        kept = _facts(list(zip(logs, each, strict=True)), dbc, title, buses, note)
     facts = kept["facts"]
     for warning in kept["mixed"]:
         click.echo(f"warning: {warning}", err=True)
@@ -82,6 +92,86 @@ def _write_page(out, facts):
     with writing(out):
         write_atomic(out, page)
     return len(page)
+
+
+def _is_plain(logs, profiles, dbc):
+    """Return whether there is no whole profile for these logs: none that is named, none that
+    their DBC or their frames fit to.
+    """
+    from stagelog.profile import ProfileError, load_profile
+    from stagelog.profile.short import is_short
+
+    if profiles:
+        return any(is_short(profile) for profile in profiles)
+    if dbc is not None:
+        try:
+            load_profile(WHOLE, dbc)
+        except ProfileError:
+            return True
+        return False
+    return not all(_is_of_the_car(log) for log in logs)
+
+
+def _is_of_the_car(log):
+    """Return whether half of a log's first frames are messages of the car that ships, several
+    of them, each as long as its DBC says.
+    """
+    import numpy as np
+
+    from stagelog.cli._logs import find_logs
+    from stagelog.dbc import load_database
+    from stagelog.decode.lookup import Lookup
+    from stagelog.importers import stream_frames
+    from stagelog.profile import dbc_file, load_profile
+
+    messages = load_database(dbc_file(load_profile(WHOLE))).messages
+    lookup, n_seen, n_fitting, found = Lookup(messages), 0, 0, set()
+    lengths = np.array([*(message.n_bytes for message in messages), *[-1] * 4])
+    for frames in stream_frames(find_logs(log)[0][0]):
+        n_seen += len(frames)
+        codes = lookup.codes(frames, True)
+        codes = codes[lengths[codes] == frames["n_bytes"]]
+        n_fitting += len(codes)
+        found.update(np.unique(codes).tolist())
+        if n_seen > LOOKED_AT:
+            break
+    return 2 * n_fitting >= n_seen and (len(found) >= MIN_MESSAGES or not n_seen)
+
+
+def _plain_facts(logs, profiles, dbc, title, buses):
+    """Return what _facts does, of one log without a whole profile."""
+    from stagelog.cli._dbc import as_protocol
+    from stagelog.cli._logs import check_buses, find_logs
+    from stagelog.dbc import load_database
+    from stagelog.importers import stream_frames
+    from stagelog.profile.short import load_short_profile, no_profile, short_dbc_file
+    from stagelog.propose.profile import propose_roles
+    from stagelog.report import kept
+    from stagelog.report.plain import no_database, plain_stage_facts, read_plain
+
+    if len(logs) > 1:
+        raise UsageError("several LOGS", "cars are compared with a whole profile only")
+    [log] = logs
+    paths = [path for path, _ in find_logs(log)]
+    profile = load_short_profile(profiles[0], dbc) if profiles else None
+    place = dbc or (short_dbc_file(profile) if profile else None)
+    note = f"From {log} with {f'profile {profiles[0]}' if profiles else 'no profile'}."
+    digest = kept.digest_of(place) if place else ""
+    key = kept.key_of(paths, [digest], str(place), profile, title, buses, note)
+    known = kept.load(key)
+    if known is None:
+        check_buses(log, buses, (frames for path in paths for frames in stream_frames(path)))
+        database = load_database(place) if place else no_database()
+        database = as_protocol(
+            database, None, lambda: (f for path in paths for f in stream_frames(path))
+        )
+        profile = profile or no_profile(propose_roles(database))
+        source = read_plain(paths, profile, database, title or _title(log), buses)
+        facts = plain_stage_facts(source, note)
+        code = source.health.verdict.exit_code
+        known = {"facts": facts, "mixed": list(source.health.mixed), "exit_code": code}
+        kept.save(key, known)
+    return known
 
 
 def _facts(cars, dbc, title, buses, note):

@@ -5,14 +5,17 @@ Each check yields (path of keys, text). Nothing is raised here; stagelog.profile
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from stagelog.dbc import Database, Signal, load_database
 from stagelog.profile.limits import DERIVED, Alarm, Plausible
 from stagelog.profile.report_parts import PLACES
-from stagelog.profile.schema import Profile
+from stagelog.profile.schema import Profile, Roles
 from stagelog.profile.simulation import Simulation
 from stagelog.profile.toml_lines import Keys
+
+if TYPE_CHECKING:
+    from stagelog.profile.short import ShortProfile
 
 Contradictions: TypeAlias = Iterator[tuple[Keys, str]]  # where, and what
 
@@ -71,7 +74,32 @@ def find_dbc_contradictions(profile: Profile, dbc: str | Path | Database) -> Con
                     yield ("alarm", key, level), text
 
 
-def _find_units(p: Profile, signals: dict[str, Signal]) -> Contradictions:
+def find_short_contradictions(
+    profile: "ShortProfile", dbc: str | Path | Database
+) -> Contradictions:
+    """Yield what contradicts itself in a short profile, and what its DBC lacks."""
+    database = dbc if isinstance(dbc, Database) else load_database(dbc)
+    signals = {s.name: s for m in database.messages for s in m.signals}
+    places = [place for place in _names_of_roles(profile.roles) if place[1]]
+    for n, rule in enumerate(profile.plausible):
+        places += [(("plausible", n, "signals"), name) for name in rule.signals]
+    for key, alarm in profile.alarm.items():
+        if alarm.kind not in ("above", "below"):
+            yield (
+                ("alarm", key, "kind"),
+                f"alarm {key} is {alarm.kind}, which needs a whole profile",
+            )
+        places += [(("alarm", key, "signals"), name) for name in alarm.signals]
+        yield from _find_levels(key, alarm)
+    places += [(("names", name), name) for name in profile.names]
+    for where, name in places:
+        if name not in signals:
+            yield where, f"signal {name} is not in {database.path}"
+    yield from _find_units(profile, signals)
+    yield from _find_plausible(profile)
+
+
+def _find_units(p: "Profile | ShortProfile", signals: dict[str, Signal]) -> Contradictions:
     """A limit in another unit than its signal's would be a limit on something else."""
     for key, alarm in p.alarm.items():
         for name in (name for name in alarm.signals if name in signals):
@@ -192,7 +220,7 @@ def _find_orders(p: Profile) -> Contradictions:
     yield from _find_plausible(p)
 
 
-def _find_plausible(p: Profile) -> Contradictions:
+def _find_plausible(p: "Profile | ShortProfile") -> Contradictions:
     rules: dict[str, Plausible] = {}
     for n, rule in enumerate(p.plausible):
         if rule.min >= rule.max:
@@ -277,11 +305,16 @@ def _find_levels(name: str, alarm: Alarm) -> Contradictions:
         yield (*at, "x_signals"), f"alarm {name}: one x_signal for each signal is needed"
 
 
-def _names(p: Profile) -> Contradictions:
-    for field in p.roles.__dataclass_fields__:
-        value = getattr(p.roles, field)
+def _names_of_roles(roles: Roles) -> Contradictions:
+    """Yield (where, signal) of the roles that a signal has."""
+    for field in roles.__dataclass_fields__:
+        value = getattr(roles, field)
         for name in (value,) if isinstance(value, str) else value:
             yield ("roles", field), name
+
+
+def _names(p: Profile) -> Contradictions:
+    yield from _names_of_roles(p.roles)
     for name, (status, _) in p.status.items():
         yield ("status", name), name
         yield ("status", name), status

@@ -43,8 +43,8 @@ def load_profile(
     dbc    the DBC to check signal names and limits against; default: the one the profile names
     Raises ProfileError, or InputError if a file cannot be read.
     """
-    file = _find(path)
-    data, sources = _read(file, set())
+    file = find_file(path)
+    data, sources = read_entries(file)
     reader = _reader(sources)
     if data.get("schema") != SCHEMA:
         reader.add(("schema",), f'schema is {data.get("schema")!r}; this version reads "{SCHEMA}"')
@@ -68,7 +68,7 @@ def load_simulation(profile: Profile) -> Simulation:
 
     Raises ProfileError, or InputError if a file cannot be read.
     """
-    data, sources = _read(Path(profile.path), set())
+    data, sources = read_entries(Path(profile.path))
     reader = _reader(sources)
     where: Keys = ("simulation",)
     if "simulation" not in data:
@@ -94,14 +94,20 @@ def dbc_file(profile: Profile) -> Path:
 
 def place_of(path: str | Path, entry: Iterable[str | int]) -> tuple[Path, int]:
     """Return (file, line) of an entry, a path of keys: in the file, or in one that it extends."""
-    return place_in(_read(Path(path), set())[1], tuple(entry))
+    return place_in(read_entries(Path(path))[1], tuple(entry))
 
 
-def _find(path: str | Path | None) -> Path:
+def find_file(path: str | Path | None) -> Path:
+    """Return the file of a profile: a path, or the name of one that ships; None for the first."""
     if path is None:
         path = "d7xr"
     shipped = dbc_path() / "profiles" / f"{path}.toml"
     return shipped if not Path(path).is_file() and shipped.is_file() else Path(path)
+
+
+def read_entries(path: Path) -> tuple[dict[str, Any], list[Source]]:
+    """Return (entries, files with the line of each entry) of a profile and those it extends."""
+    return _read(path, set())
 
 
 def _read(path: Path, seen: set[Path]) -> tuple[dict[str, Any], list[Source]]:

@@ -81,6 +81,8 @@ class Reader:
                 values[name] = self.value(hints[name], field.metadata, data[name], path)
             elif field.default is not dataclasses.MISSING:
                 values[name] = field.default
+            elif field.default_factory is not dataclasses.MISSING:
+                values[name] = field.default_factory()
             else:
                 self.add(path, f"{_dotted(path)} is missing")
         return None if len(values) < len(known) else cls(**values)

@@ -118,6 +118,7 @@ def plain_facts(facts):
     """Return the facts without the charts, tables as records: what --json prints."""
     verdict = dict(facts["verdict"])
     verdict["reasons"] = t.records(verdict["reasons"])
+    verdict.pop("has_work", None)
     sections = {}
     for section in facts["sections"]:
         named = {key: section[key] for key in ("title", "note", "lines") if section.get(key)}
@@ -188,9 +189,14 @@ def _tile(value, text, level=""):
     return {"value": str(value), "text": text, "level": level}
 
 
-def _when(stage):
+def when_text(stage):
+    """Return when a stage was recorded, and for how long."""
     minutes = sum(cycle.end_us - cycle.start_us for cycle in stage.key_cycles) / 60e6
     first = stage.key_cycles[0].t_unix_us
     when = "no wall clock" if first is None else f"{utc_text(first)} UTC"
+    return f"{when}, {minutes:.1f} min recorded"
+
+
+def _when(stage):
     car = stage.profile.car
-    return f"{when}, {minutes:.1f} min recorded, profile {car.name} no. {car.number}"
+    return f"{when_text(stage)}, profile {car.name} no. {car.number}"

@@ -11,7 +11,7 @@ from importlib import resources
 
 from stagelog import __version__
 from stagelog.report.html_cards import cards
-from stagelog.report.html_first import first_screen, prefix_of
+from stagelog.report.html_first import first_screen, has_work, prefix_of
 from stagelog.report.html_tools import DIALOGS, NOTES, OVERVIEW
 from stagelog.report.html_words import Names, fold, sign, table_html
 from stagelog.resources import uplot_path
@@ -82,7 +82,7 @@ def _json(value):
 
 
 def _nav(facts):
-    links = [("verdict", "Verdict"), ("work", "Work")]
+    links = [("verdict", "Verdict"), ("work", "Work")][: 1 + has_work(facts)]
     if any(car["parts"] for car in facts["cars"]):
         links.append(("parts", "Parts"))
     if facts["charts"]:

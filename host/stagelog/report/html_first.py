@@ -17,6 +17,11 @@ def prefix_of(number):
     return f"card-{number}-" if number else "card-"
 
 
+def has_work(facts):
+    """Return whether the page has a list of work: it has none where no car is judged."""
+    return facts["verdict"].get("has_work", True)
+
+
 def first_screen(facts, names):
     """Return the page's header."""
     verdict = facts["verdict"]
@@ -26,6 +31,7 @@ def first_screen(facts, names):
     cars = "".join(drawn)
     drawing = f'<div class="cars">{cars}{_legend()}</div>' if cars else ""
     strips = "".join(_strip(car, is_one) for car in facts["cars"])
+    work = _work(verdict["reasons"]["rows"], names) if has_work(facts) else ""
     return (
         f'<header><div class="top"><div><h1>{escape(facts["title"])}</h1>'
         f'<p class="where">{escape(facts["subtitle"])}</p></div>'
@@ -33,7 +39,7 @@ def first_screen(facts, names):
         f'<section id="verdict" class="verdict {level}"><h2>{escape(verdict["question"])}</h2>'
         f'<p class="answer">{sign(level)}{escape(verdict["answer"])}</p></section>'
         f'{strips}<div class="first-screen">{drawing}<div class="side">'
-        f"{_work(verdict['reasons']['rows'], names)}{_tiles(facts['tiles'])}</div></div></header>"
+        f"{work}{_tiles(facts['tiles'])}</div></div></header>"
     )
 
 

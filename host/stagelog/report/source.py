@@ -20,6 +20,7 @@ from stagelog.archive import entry_of
 from stagelog.blocks import NO_LOGGER
 from stagelog.dbc import load_database
 from stagelog.decode import Origins, compile_plan, decode
+from stagelog.decode.missing import add_counts
 from stagelog.errors import InputError
 from stagelog.events import (
     Detected,
@@ -115,16 +116,8 @@ def read_source(paths, profile, dbc, title="", progress=None, buses=()):
     database = load_database(dbc)
     table = compile_table(profile, database)
     plan = compile_plan(database, wanted_signals(profile, database), list(buses) or None)
-    reading = _Reading(database, plan, table, progress, buses[0] if buses else 0)
-    own = [path for path in paths if sniff(path) == "slog"]
-    others = [path for path in paths if path not in own]
-    if own:
-        reading.add_own(own)
-    for path in others:
-        reading.add_other(path)
-    reading.health.mixed = reading.origins.warnings("one signal in this report")
-    reading.columns.finish()
-    _give_back()
+    reading = Reading(database, plan, table, progress, buses[0] if buses else 0)
+    reading.add(paths)
     stuck = stuck_spans(reading.found, int(profile.trouble.stuck_s * 1e6))
     flights = [(f.onset_us, f.onset_us + f.airtime_ms * 1000) for f in flights_of(reading.found)]
     stage = Stage(reading.columns, profile, title, reading.key_cycles, stuck, flights)
@@ -167,20 +160,36 @@ def wanted_signals(profile, database):
     return sorted(names & known)
 
 
-class _Reading:
-    """Logs are added in order of time; the axis grows with them."""
+class Reading:
+    """Logs are added in order of time; the axis grows with them.
+
+    table  SignalTable that the detectors run with, None for no detectors
+    """
 
     def __init__(self, database, plan, table, progress, bus):
         self.plan = plan
         self.bus = bus
         self.known = {(message.can_id, message.is_ext) for message in database.messages}
         self.table = table
-        self.digest = hashlib.sha256(table.data).digest()
+        self.digest = hashlib.sha256(table.data).digest() if table else b""
         self.progress = progress or (lambda share: None)
         self.columns, self.key_cycles, self.found = Columns(), [], []
         self.disagreed = None
         self.health = Health()
         self.origins = Origins()
+        self.missing = {}
+
+    def add(self, paths):
+        """Add logs of any kind: all of them, once."""
+        own = [path for path in paths if sniff(path) == "slog"]
+        if own:
+            self.add_own(own)
+        for path in paths:
+            if path not in own:
+                self.add_other(path)
+        self.health.mixed = self.origins.warnings("one signal in this report")
+        self.columns.finish()
+        _give_back()
 
     def add_own(self, paths):
         """Add the sessions of our logger, key cycle by key cycle."""
@@ -203,11 +212,21 @@ class _Reading:
         total = sum(session.n_frames for session in sessions) or 1
         jobs = [boot.sessions for boot in boots]
         choose = partial(_watched, bus=self.bus)
+        if self.table is None:
+            for boot in boots:
+                self._add_boot(boot, accounts)
+            return
         with ParallelDetectors(jobs, self.table.data, choose, total, self.progress) as detectors:
             for number, boot in enumerate(boots):
-                self._add_boot(boot, accounts, partial(detectors.result, number))
+                shift_us = self._add_boot(boot, accounts)
+                found = detectors.result(number)
+                for session, alone in zip(boot.sessions, found.alone, strict=True):
+                    ledger = accounts[session].ledger
+                    self._compare(session, ledger, boot.timeline, alone, shift_us)
+                self.found += [_moved(event, shift_us) for event in found.whole]
 
-    def _add_boot(self, boot, accounts, detected):
+    def _add_boot(self, boot, accounts):
+        """Add the frames and holes of a key cycle; return what its times are shifted by."""
         start_us = min(session.t_first_us for session in boot.sessions)
         unix_us = boot.timeline.to_unix_us(start_us) if boot.timeline else None
         shift_us = self._open(start_us, boot.t_last_us, boot.boot, unix_us)
@@ -224,15 +243,12 @@ class _Reading:
             heads = [
                 m.values["sha256_head"]
                 for m in session.decoded_meta(META_HASH)
-                if m.arg == HASH_SIGNALS
+                if m.arg == HASH_SIGNALS and self.table is not None
             ]
             self.health.same_table &= all(self.digest.startswith(head) for head in heads)
             for frames in session.iter_frames(PIECE_FRAMES):
                 self._decode(frames, shift_us)
-        found = detected()
-        for session, alone in zip(boot.sessions, found.alone, strict=True):
-            self._compare(session, accounts[session].ledger, boot.timeline, alone, shift_us)
-        self.found += [_moved(event, shift_us) for event in found.whole]
+        return shift_us
 
     def _compare(self, session, ledger, timeline, found, shift_us):
         """Compare the events that the car recorded in a session with those of its frames."""
@@ -273,10 +289,11 @@ class _Reading:
             start_us, end_us = int(part["t_us"][0]), int(part["t_us"][-1])
             epoch = start_us if is_absolute else None
             shift_us = self._open(start_us, end_us, None, epoch)
-            run = Recomputation(self.table.data)
-            run.feed(_watched(part, self.bus))
+            if self.table is not None:
+                run = Recomputation(self.table.data)
+                run.feed(_watched(part, self.bus))
+                self.found += [_moved(event, shift_us) for event in run.events]
             self._decode(part, shift_us)
-            self.found += [_moved(event, shift_us) for event in run.events]
 
     def _open(self, start_us, end_us, boot, unix_us):
         """Append a key cycle to the axis; return what its times are shifted by."""
@@ -292,10 +309,15 @@ class _Reading:
 
     def _decode(self, frames, shift_us):
         self.health.n_frames += len(frames)
+        self.count(frames)
         part = decode(frames, self.plan, "raw")
+        add_counts(self.missing, part.missing)
         self.health.n_unknown += sum(n for key, n in part.unknown.items() if key not in self.known)
         self.origins.add(part)
         self.columns.add(part, shift_us)
+
+    def count(self, frames):
+        """Take frames as they come, before they are decoded; for those who count traffic."""
 
     def _add_gap(self, gap: Gap, text, shift_us):
         start = None if gap.t_start_us is None else gap.t_start_us + shift_us

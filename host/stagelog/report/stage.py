@@ -17,6 +17,7 @@ from stagelog.dbc.model import Signal
 from stagelog.decode.tables import Decoded
 from stagelog.errors import InputError
 from stagelog.profile.schema import Profile
+from stagelog.profile.short import ShortProfile
 from stagelog.report.columns import Columns, Rows
 from stagelog.report.series import Series, Spans, Times, Values, find_bad, silent_after_us
 
@@ -48,7 +49,7 @@ class Stage:
     def __init__(
         self,
         decoded: Decoded | Columns,
-        profile: Profile,
+        profile: Profile | ShortProfile,
         name: str = "",
         key_cycles: Iterable[KeyCycle] = (),
         stuck: Iterable[tuple[int, int]] = (),
@@ -62,15 +63,19 @@ class Stage:
             for t_us in (table.t_us for table in decoded.messages.values())
             if len(t_us)
         ]
-        if not spans:
-            raise InputError("the log holds no message of the DBC", "check --dbc and --profile")
+        self.key_cycles = tuple(key_cycles)
+        spans = spans or self.spans_without_signals()
         self.start_us = min(first for first, _ in spans)
         self.end_us = max(last for _, last in spans)
-        self.key_cycles = tuple(key_cycles) or (KeyCycle(self.start_us, self.end_us),)
+        self.key_cycles = self.key_cycles or (KeyCycle(self.start_us, self.end_us),)
         self._stuck: Spans = list(stuck)
         self._flights: Spans = list(flights)
         self._kept: dict[tuple[str, str], Series | None] = {}  # the last used last
         self._bad: dict[str, NDArray[np.intp]] = {}  # rows of a signal that are not plausible
+
+    def spans_without_signals(self) -> Spans:
+        """Return the spans of a log that holds no signal of the DBC; here that is an error."""
+        raise InputError("the log holds no message of the DBC", "check --dbc and --profile")
 
     def find(self, name: str) -> Series | None:
         """Return the Series of a signal, or None if the log does not hold it."""

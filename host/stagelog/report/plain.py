@@ -1,0 +1,371 @@
+"""The report of a log of whose car there is no whole profile: health, traffic, channels, extremes,
+limits if a short profile has any, charts; and what a profile would add.
+
+Judges no car: it says what the log holds. With a short profile, or none; with a DBC, or none.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from stagelog.dbc import Database
+from stagelog.decode import compile_plan
+from stagelog.decode.protocol import protocol_of
+from stagelog.model import ERR, EXT, RTR
+from stagelog.report import tables as t
+from stagelog.report.build import when_text
+from stagelog.report.charts import chart_over_time, kilometres, pauses
+from stagelog.report.health import health, lost_text
+from stagelog.report.source import Health, Reading
+from stagelog.report.stage import Stage
+
+MAX_CHARTED = 60  # signals; a page of more is too large to open
+FOLD = 25
+
+_ADDS = (
+    (("wheel_speed",), "speed and distance, and everything by distance"),
+    (("acceleration", "damper", "wheel_speed"), "jumps and landings"),
+    (("engine_speed", "engine_torque"), "engine speeds and loads, over-revs"),
+    (("gear", "output_torque"), "gear changes, abuse of the gearbox"),
+    (("fuel_flow", "fuel_level"), "fuel used, range and leaks"),
+    (("diff_temperature",), "heat of the differentials against a model"),
+    (("brake_pressure",), "brake use"),
+)
+
+
+@dataclass
+class PlainSource:
+    """All of one log: see plain_stage_facts.
+
+    traffic   {(bus, is_ext, can_id): (frames, most bytes)}
+    missing   {"Message.Signal": {kind: values}} that the frames themselves say are none
+    """
+
+    stage: "PlainStage"
+    health: Health
+    database: Database
+    traffic: dict = field(default_factory=dict)
+    missing: dict = field(default_factory=dict)
+
+
+class PlainStage(Stage):
+    """A Stage that may have no signal, and no distance: km() is NaN then."""
+
+    def spans_without_signals(self):
+        """Return the key cycles: a log without a DBC has a length, too."""
+        return [(cycle.start_us, cycle.end_us) for cycle in self.key_cycles] or [(0, 0)]
+
+    @property
+    def has_distance(self):
+        """Return whether wheel speeds give a distance."""
+        names = self.profile.roles.wheel_speed
+        return any(self.find_valid(name) is not None for name in names)
+
+    def km(self, t_us):
+        """Return the distance at `t_us`, NaN where nothing gives one."""
+        if self.has_distance:
+            return super().km(t_us)
+        return np.full(np.shape(t_us), np.nan) if np.ndim(t_us) else float("nan")
+
+
+class _Traffic(Reading):
+    """Counts identifiers on the way."""
+
+    def __init__(self, database, plan):
+        super().__init__(database, plan, None, None, 0)
+        self.traffic = Counter()
+        self.n_bytes = {}
+        self.n_errors = 0
+
+    def count(self, frames):
+        """Count the frames of each identifier and bus."""
+        is_data = (frames["flags"] & ERR) == 0
+        self.n_errors += int(len(frames) - is_data.sum())
+        frames = frames[is_data]
+        keys = (
+            frames["bus"].astype(np.int64) << 30 | (frames["flags"] & EXT).astype(np.int64) << 29
+        )
+        keys |= frames["can_id"]
+        found, at, numbers = np.unique(keys, return_inverse=True, return_counts=True)
+        longest = np.zeros(len(found), np.int64)
+        held = np.where(frames["flags"] & RTR, 0, frames["n_bytes"])
+        np.maximum.at(longest, at, held)
+        for key, n, most in zip(found.tolist(), numbers.tolist(), longest.tolist(), strict=True):
+            self.traffic[key] += n
+            self.n_bytes[key] = max(self.n_bytes.get(key, 0), most)
+
+
+def read_plain(paths, profile, database, title="", buses=()):
+    """Return the PlainSource of the logs of one car; `profile` is a short one."""
+    plan = compile_plan(database, None, list(buses) or None)
+    reading = _Traffic(database, plan)
+    reading.add(paths)
+    stage = PlainStage(reading.columns, profile, title, reading.key_cycles)
+    traffic = {
+        (key >> 30, bool(key >> 29 & 1), key & 0x1FFFFFFF): (n, reading.n_bytes[key])
+        for key, n in reading.traffic.items()
+    }
+    return PlainSource(stage, reading.health, database, traffic, reading.missing)
+
+
+def no_database():
+    """Return a Database without a message, for a log of which there is no DBC."""
+    return Database(Path("no DBC"), "dbc", "", "", ())
+
+
+def plain_stage_facts(source, note=""):
+    """Return the facts of a page, as build.stage_facts does for a car with a whole profile."""
+    stage, logger = source.stage, source.health
+    limits = _limits(source)
+    channels = _channels(source)
+    sections = [
+        health(stage, logger),
+        _traffic(source),
+        channels,
+        limits,
+        _adds(source),
+    ]
+    charts, n_more = _charts(source)
+    if n_more:
+        channels["lines"].append(f"{n_more} more signals have no chart here; plot draws them")
+    return {
+        "title": stage.name or "Log",
+        "subtitle": f"{when_text(stage)}, {_who(source)}",
+        "log": logger.verdict.as_dict(),
+        "verdict": _verdict(source, limits, channels),
+        "names": dict(stage.profile.names),
+        "cars": [],
+        "tiles": _tiles(source),
+        "sections": [section for section in sections if section],
+        "charts": charts,
+        "aliases": {},
+        "marks": [],
+        "pauses": pauses(stage, logger),
+        "distance": kilometres(stage) if stage.has_distance else None,
+        "utc": [
+            [stage.seconds(p.start_us), p.t_unix_us / 1e6]
+            for p in stage.key_cycles
+            if p.t_unix_us is not None
+        ],
+        "note": note,
+    }
+
+
+def _who(source):
+    path = source.stage.profile.path
+    named = source.database.path.name if source.database.messages else "no DBC"
+    return f"{f'profile {Path(path).name}' if path else 'no profile'}, {named}"
+
+
+def _verdict(source, limits, channels):
+    rows = [row for table in (limits or {}).get("tables", ()) for row in table["rows"]]
+    bad = [row for row in rows if row["level"]]
+    worst = "bad" if any(row["level"] == "bad" for row in bad) else "warn" if bad else ""
+    n = len(channels["tables"][0]["rows"]) if channels else 0
+    said = f"{n} channels" if n else "Traffic of which there is no DBC"
+    if limits:
+        said += f"; {len(bad)} of {len(rows)} limits are exceeded"
+    reasons = [t.row(f"{row['cells'][0]} is beyond its limit", "", level=row["level"],
+                     x_s=row["x_s"], chart=row["chart"]) for row in bad]  # fmt: skip
+    columns = [t.words("why", long=True), t.words("inspect", long=True)]
+    return {
+        "level": worst or ("warn" if source.health.complete is not True else "good"),
+        "question": "What is in this log?",
+        "answer": f"{said}. The car is not judged: that needs a whole profile.",
+        "reasons": t.table(columns, reasons, empty="", fold=12),
+        "has_work": False,
+    }
+
+
+def _tiles(source):
+    logger = source.health
+    level = {True: "good", False: "bad", None: "warn"}[logger.complete]
+    lost = lost_text(logger)
+    return [
+        _tile(logger.verdict.kind, f"the log{': ' if lost else ''}{lost}", level),
+        _tile(f"{logger.n_frames:,}", "frames"),
+        _tile(len({bus for bus, *_ in source.traffic}), "buses"),
+        _tile(len(source.traffic), "identifiers"),
+    ]
+
+
+def _tile(value, text, level=""):
+    return {"value": str(value), "text": text, "level": level}
+
+
+def _traffic(source):
+    stage = source.stage
+    span_s = sum(c.end_us - c.start_us for c in stage.key_cycles) / 1e6
+    rows, buses, ids = [], {}, {}
+    for (bus, is_ext, can_id), (n, n_bytes) in sorted(source.traffic.items()):
+        shown = f"{can_id:08X}" if is_ext else f"{can_id:03X}"
+        name = _message_of(source.database, can_id, is_ext)
+        rows.append(t.row(bus, shown, name, n, n / span_s if span_s else None, n_bytes))
+        buses.setdefault(bus, []).append(n)
+        if is_ext:
+            ids.setdefault(bus, []).append(can_id)
+    columns = [t.column("bus"), t.words("identifier"), t.words("message")]
+    columns += [t.column("frames"), t.column("rate", "Hz"), t.column("longest", "bytes")]
+    lines = []
+    for bus, numbers in buses.items():
+        rate = f", {sum(numbers) / span_s:,.1f} a second" if span_s else ""
+        lines.append(
+            f"bus {bus}: {sum(numbers):,} frames{rate}, {len(numbers)} identifiers"
+            + (f"; {protocol}" if (protocol := protocol_of(ids.get(bus, ()))) else "")
+        )
+    return {
+        "id": "traffic",
+        "title": "Traffic",
+        "lines": lines,
+        "tables": [t.table(columns, rows, title="Identifiers", fold=FOLD)],
+    }
+
+
+def _message_of(database, can_id, is_ext):
+    for message in database.messages:
+        if message.is_ext == is_ext:
+            mask = 0x03FFFF00 if message.is_j1939 else 0x1FFFFFFF
+            if (message.can_id ^ can_id) & mask == 0:
+                return message.name
+    return None
+
+
+def _series(source):
+    """Yield (message, signal, Series of all values, Series of the valid ones or None)."""
+    for name, column in source.stage.decoded.messages.items():
+        for signal in column.signals:
+            full = f"{name}.{signal}"
+            series = source.stage.find(full)
+            if series is not None:
+                yield name, signal, series, source.stage.find_valid(full)
+
+
+def _channels(source):
+    stage = source.stage
+    rows = []
+    for message, signal, series, valid in _series(source):
+        span_s = (series.t_us[-1] - series.t_us[0]) / 1e6
+        rate = (len(series.t_us) - 1) / span_s if span_s else None
+        cells = [message, signal, series.unit, len(series.t_us), rate]
+        x_s = None
+        if valid is None:
+            cells += [None] * 4 + [len(series.t_us)]
+        else:
+            low, high = int(np.argmin(valid.values)), int(np.argmax(valid.values))
+            x_s = stage.seconds(int(valid.t_us[high]))
+            cells += [float(valid.values[low]), float(valid.values.mean())]
+            cells += [float(valid.values[high]), x_s, valid.n_out]
+        missing = source.missing.get(f"{message}.{signal}", {})
+        cells.append(", ".join(f"{n:,} {kind}" for kind, n in missing.items()) or None)
+        rows.append(t.row(*cells, x_s=x_s, chart=_chart_id(message, series.unit)))
+    if not rows:
+        return None
+    columns = [t.words("message"), t.words("signal"), t.words("unit"), t.column("values")]
+    columns += [t.column("rate", "Hz"), t.column("lowest", digits=3), t.column("mean", digits=3)]
+    columns += [t.column("highest", digits=3), t.column("highest after", "s")]
+    columns += [t.column("out of range"), t.words("no value")]
+    return {
+        "id": "channels",
+        "title": "Channels and extremes",
+        "short": "Channels",
+        "note": "Lowest, mean and highest are of the values within the range of DBC and profile.",
+        "lines": [],
+        "tables": [t.table(columns, rows, title="Channels", fold=FOLD)],
+    }
+
+
+def _limits(source):
+    """Return the limits of a short profile and how often they were exceeded; None without any."""
+    stage, rows = source.stage, []
+    for key, alarm in stage.profile.alarm.items():
+        for name in alarm.signals:
+            series = stage.find_valid(name)
+            pairs = (("critical", alarm.critical, "bad"), ("warning", alarm.warning, "warn"))
+            for word, limit, level in pairs:
+                if limit is None:
+                    continue
+                what = f"{key.replace('_', ' ')}: {name}"
+                cells = [what, word, limit, alarm.unit]
+                if series is None:
+                    rows.append(t.row(*cells, None, None, None))
+                    continue
+                values = series.values if alarm.kind == "above" else -series.values
+                beyond = values > (limit if alarm.kind == "above" else -limit)
+                first = int(np.argmax(beyond)) if beyond.any() else None
+                x_s = None if first is None else stage.seconds(int(series.t_us[first]))
+                worst = float(series.values[int(np.argmax(values))])
+                held_s = float(series.held_s(beyond).sum())
+                chart = _chart_id(_home(stage, name), series.unit)
+                shown = level if first is not None else ""
+                rows.append(t.row(*cells, worst, held_s, x_s, level=shown, x_s=x_s, chart=chart))
+    if not rows:
+        return None
+    columns = [t.words("limit"), t.words("level"), t.column("at", digits=3), t.words("unit")]
+    columns += [t.column("worst", digits=3), t.column("beyond for", "s")]
+    columns += [t.column("first after", "s")]
+    title = "Limits of the profile"
+    return {"id": "limits", "title": title, "short": "Limits", "tables": [t.table(columns, rows)]}
+
+
+def _home(stage, signal):
+    tables = stage.decoded.messages.items()
+    return next(name for name, column in tables if signal in column.signals)
+
+
+def _adds(source):
+    """Return what a profile would add, and what for each the DBC lacks."""
+    roles = source.stage.profile.roles
+    held = {role for role in roles.__dataclass_fields__ if getattr(roles, role)}
+    lines = []
+    for needed, what in _ADDS:
+        lacking = [role.replace("_", " ") for role in needed if role not in held]
+        text = f": no signal was found for {', '.join(lacking)}" if lacking else ""
+        lines.append(f"{what}{text}")
+    lines.append("limits of your own: an [alarm] of a short profile")
+    if not source.database.messages:
+        lines.insert(0, "first a DBC: 'stagelog dbc new --log LOG' writes one to begin with")
+    return {
+        "id": "adds",
+        "title": "What a profile would add",
+        "short": "Profile",
+        "note": "'stagelog profile new --dbc DBC --log LOG' writes a short profile to begin with.",
+        "lines": lines,
+    }
+
+
+def _chart_id(message, unit):
+    safe = "".join(c if c.isalnum() else "-" for c in f"{message}-{unit}")
+    return f"c-{safe}"
+
+
+def _charts(source):
+    """Return (charts, number of signals without one): a chart for each message and unit."""
+    groups, n_charted, n_more = {}, 0, 0
+    for message, _, series, valid in _series(source):
+        if valid is None or not len(valid.values):
+            continue
+        if n_charted >= MAX_CHARTED:
+            n_more += 1
+            continue
+        n_charted += 1
+        groups.setdefault((message, series.unit), []).append(valid)
+    stage = source.stage
+    charts = [
+        chart_over_time(_chart_id(message, unit), message, group, stage, _lines(stage, group))
+        for (message, unit), group in groups.items()
+    ]
+    return charts, n_more
+
+
+def _lines(stage, group):
+    """Return the limits of the signals in a chart."""
+    names = {series.name for series in group}
+    return [
+        (limit, level)
+        for alarm in stage.profile.alarm.values()
+        if names.intersection(alarm.signals)
+        for limit, level in ((alarm.warning, "warn"), (alarm.critical, "bad"))
+        if limit is not None
+    ]
