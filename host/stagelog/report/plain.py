@@ -296,7 +296,7 @@ def _limits(source):
                 first = int(np.argmax(beyond)) if beyond.any() else None
                 x_s = None if first is None else stage.seconds(int(series.t_us[first]))
                 worst = float(series.values[int(np.argmax(values))])
-                held_s = float(series.held_s(beyond).sum())
+                held_s = series.total_s(beyond)
                 chart = _chart_id(_home(stage, name), series.unit)
                 shown = level if first is not None else ""
                 rows.append(t.row(*cells, worst, held_s, x_s, level=shown, x_s=x_s, chart=chart))

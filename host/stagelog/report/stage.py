@@ -17,7 +17,6 @@ from stagelog.dbc.model import Signal
 from stagelog.decode.tables import Decoded
 from stagelog.errors import InputError
 from stagelog.profile.schema import Profile
-from stagelog.profile.short import ShortProfile
 from stagelog.report.columns import Columns, Rows
 from stagelog.report.series import Series, Spans, Times, Values, find_bad, silent_after_us
 
@@ -49,7 +48,7 @@ class Stage:
     def __init__(
         self,
         decoded: Decoded | Columns,
-        profile: Profile | ShortProfile,
+        profile: Profile,
         name: str = "",
         key_cycles: Iterable[KeyCycle] = (),
         stuck: Iterable[tuple[int, int]] = (),
