@@ -23,7 +23,7 @@ from stagelog.model import FrameTable
 from stagelog.pipes import real_path
 
 _CHUNK = 1 << 18
-_BASE_s, _BYTES_PER_s = 30, 1_000_000
+_BASE_s, _BYTES_PER_s = 120, 1_000_000  # a busy laptop takes half a minute to import asammdf
 _BASE_BYTES, _FILE_FACTOR = 3 << 30, 8  # of address space; asammdf and its libraries map 2 GB
 
 
