@@ -4,6 +4,8 @@ Car A drives 72 km/h, 0.02 km a second, for 100 s; car B 36 km/h, 0.01 km a seco
 d is passed by A after d / 0.02 s and by B after d / 0.01 s: at 0.5 km B is 25 s behind.
 """
 
+import re
+
 import numpy as np
 import pytest
 
@@ -12,6 +14,8 @@ from stagelog.dbc import load_database
 from stagelog.events import Detected, compile_table
 from stagelog.profile import dbc_file, load_profile
 from stagelog.report.build import compare_facts, plain_facts
+from stagelog.report.compare import _passing_s
+from stagelog.report.html import render
 from stagelog.report.pyramid import EMPTY, unpack_level
 from stagelog.report.source import Health, Source
 from stagelog.verdict import COMPLETE, Verdict
@@ -97,6 +101,46 @@ def test_time_behind_is_that_of_the_slower_car(cars):
         assert low[at] == pytest.approx(50 * wanted_km, abs=0.6)
         assert high[at] == pytest.approx(50 * wanted_km, abs=0.6)
     assert km[-1] <= 1.0  # as far as both came
+
+
+def test_speed_against_the_first_car_is_by_distance(cars):
+    """36 less 72 km/h everywhere; where B drives 90 from 30 s on, it is 18 faster there.
+
+    By then B has driven 30 * 0.01 = 0.3 km, and it speeds up with 8 m/s2, 15 m/s in 1.9 s: 33 m.
+    """
+    faster = chart(compare_facts(cars()), "k-faster")
+    assert (faster["title"], faster["unit"]) == ("Speed against A, more is faster", "km/h")
+    km, low, high = curve(faster["channels"][0])
+    assert low[km > 0.05].min() == pytest.approx(-36.0, abs=0.2)
+    assert high.max() == pytest.approx(-36.0, abs=0.2)
+    speed = dict.fromkeys(WHEELS, lambda t_s: np.where(t_s < 29.99, 36.0, 90.0))
+    km, low, high = curve(chart(compare_facts(cars(b=speed)), "k-faster")["channels"][0])
+    assert high[km < 0.29].max() == pytest.approx(-36.0, abs=0.2)
+    assert low[km > 0.35].min() == pytest.approx(18.0, abs=0.2)
+
+
+def test_a_distance_between_two_moments_is_passed_between_them(cars):
+    """72 km/h: 0.0105 km after 0.525 s, between the moments 0.50 and 0.55 s of the grid."""
+    (stage, _) = (source.stage for source in cars())
+    assert _passing_s(stage, np.array([0.0105]))[0] == pytest.approx(0.525, abs=1e-9)
+
+
+def test_parts_stand_side_by_side_the_worst_first(cars):
+    """A's rear diff is not measured, B's is good; what is partly measured stands before it."""
+    facts = compare_facts(cars(a={"DiffOilTempR": None}))
+    rows = rows_of(facts, "cars", 2)
+    by_part = {row["part"]: (row["A"], row["B"]) for row in rows.values()}
+    assert by_part["Rear diff"] == ("not measured", "good")
+    kinds = [row["level"] for row in rows.values()]
+    assert kinds == sorted(kinds, key=["bad", "partly", "none", "good"].index)
+    assert len(kinds) == 22
+    page = render(facts)
+    places = re.findall('id="(card-(?:1-)?[a-z_]+)"', page.partition('class="beside"')[2])
+    assert places.index("card-diff_rear") + 1 == places.index("card-1-diff_rear")
+    assert len(places) == 44
+    assert [two.removeprefix("card-1-") for two in places[1::2]] == [
+        one.removeprefix("card-") for one in places[::2]
+    ]
 
 
 def test_the_faster_car_is_ahead(cars):
@@ -240,7 +284,7 @@ def test_a_car_without_a_counter_of_fuel(cars):
 
 def test_temperatures_with_a_limit_have_a_chart_each(cars):
     names = [one["id"] for one in compare_facts(cars())["charts"]]
-    assert names[:2] == ["k-behind", "k-speed"] and names[2] == "k-EngSpd"
+    assert names[:4] == ["k-behind", "k-faster", "k-speed", "k-EngSpd"]
     assert {"k-CoolantTemp", "k-DiscTempRR", "k-DmpPosFL", "k-FuelUsedTot"} < set(names)
     assert not {"k-BattVolt", "k-FuelPresLo", "k-EngOilPres", "k-Rad1Out"} & set(names)
     assert len(names) == len(set(names))

@@ -52,6 +52,7 @@ def command(context, logs, profiles, dbc, buses, out, title, force, as_json):
     is not complete.
     """
     from stagelog.report.build import SCHEMA, plain_facts
+    from stagelog.report.history import add_history
 
     if len(profiles) not in (0, 1, len(logs)):
         raise UsageError(
@@ -73,6 +74,7 @@ def command(context, logs, profiles, dbc, buses, out, title, force, as_json):
     facts = kept["facts"]
     for warning in kept["mixed"]:
         click.echo(f"warning: {warning}", err=True)
+    add_history(facts, logs)
     size = _write_page(out, facts) if wants_page else None
     if as_json:
         print_json(SCHEMA, plain_facts(facts))

@@ -56,6 +56,7 @@ def stage_facts(source, note=""):
                 "name": stage.name or "Stage",
                 "parts": parts(stage, logger, events, hits, abuse),
                 "strip": overview(stage, logger, events),
+                "t_unix_us": stage.key_cycles[0].t_unix_us,
             }
         ],
         "tiles": _tiles(source),

@@ -4,6 +4,7 @@ import numpy as np
 
 from stagelog.report import tables as t
 from stagelog.report.charts import KM_STEP, chart_over_km
+from stagelog.report.parts import STATES
 from stagelog.report.stage import GRID_US
 
 
@@ -28,6 +29,7 @@ def compare_tables(cars):
             "tables": [
                 t.table(columns, overview),
                 t.table(head + highest, _driven(cars), title="Driven"),
+                *_parts(cars),
             ],
         }
     ]
@@ -37,6 +39,29 @@ def compare_tables(cars):
         table = t.table([t.words("signal"), t.words("unit"), *highest], rows, fold=15)
         found.append({"id": "limits", "title": "Extremes", "note": note, "tables": [table]})
     return found
+
+
+def _parts(cars):
+    """Yield a table of the state of each part of each car, the worst first."""
+    each = [
+        {part["place"]: part for car in facts["cars"] for part in car["parts"]}
+        for _, facts in cars
+    ]
+    order, rows = list(STATES), []
+    for place in dict.fromkeys(place for parts in each for place in parts):
+        found = [parts.get(place) for parts in each]
+        worst = min((one for one in found if one), key=lambda one: order.index(one["state"]))
+        cells = [one and one["word"] for one in found]
+        rows.append(
+            (order.index(worst["state"]), t.row(worst["name"], *cells, level=worst["state"]))
+        )
+    if rows:
+        rows.sort(key=lambda row: row[0])
+        columns = [
+            t.words("part"),
+            *(t.words(source.stage.name, key=source.stage.name) for source, _ in cars),
+        ]
+        yield t.table(columns, [row for _, row in rows], title="Parts", fold=12)
 
 
 def _tile_rows(cars):
@@ -103,7 +128,10 @@ def compare_charts(stages):
     charts = [chart_over_km("k-speed", "Speed", "km/h", curves)]
     behind = _behind(stages)
     if behind:
-        charts.insert(0, chart_over_km("k-behind", f"Time behind {stages[0].name}", "s", behind))
+        first = stages[0].name
+        charts.insert(0, chart_over_km("k-behind", f"Time behind {first}", "s", behind))
+        title = f"Speed against {first}, more is faster"
+        charts.insert(1, chart_over_km("k-faster", title, "km/h", _faster(stages)))
     roles = stages[0].profile.roles
     names = [roles.engine_speed, *roles.damper, roles.fuel_used]
     alarms = [a for a in stages[0].profile.alarm.values() if a.kind in ("above", "below")]
@@ -124,12 +152,16 @@ def compare_charts(stages):
     return charts
 
 
+def _way(stages):
+    """Return the distances that all cars drove, km."""
+    return np.arange(KM_STEP, min(float(stage.distance_km[-1]) for stage in stages), KM_STEP)
+
+
 def _behind(stages):
     """Return how much later each car passed a distance than the first, time standing included."""
-    end_km = min(float(stage.distance_km[-1]) for stage in stages)
-    if end_km < 10 * KM_STEP:
+    km = _way(stages)
+    if len(km) < 10:
         return []
-    km = np.arange(KM_STEP, end_km, KM_STEP)
     times = [_passing_s(stage, km) for stage in stages]
     return [
         (stage.name, km, passed - times[0])
@@ -137,9 +169,35 @@ def _behind(stages):
     ]
 
 
-def _passing_s(stage, km):
-    """Return when a stage passed each distance, s since it began to move."""
+def _faster(stages):
+    """Return by how much each car passed a distance faster than the first, km/h."""
+    km = _way(stages)
+    if len(km) < 10:
+        return []
+    speeds = [np.interp(_passing_s(stage, km), *_speed_by_time(stage)) for stage in stages]
+    return [
+        (stage.name, km, speed - speeds[0])
+        for stage, speed in zip(stages[1:], speeds[1:], strict=True)
+    ]
+
+
+def _speed_by_time(stage):
+    """Return (seconds since the car began to move, km/h)."""
+    return _moving_s(stage), stage.speed_kmh
+
+
+def _moving_s(stage):
     moving = int(np.argmax(stage.speed_kmh > 1))
+    return (np.arange(len(stage.grid_us)) - moving) * (GRID_US / 1e6)
+
+
+def _passing_s(stage, km):
+    """Return when a stage first passed each distance, s since it began to move.
+
+    Between two moments of the grid as if the speed were the same.
+    """
     way = stage.distance_km
-    at = np.minimum(np.searchsorted(way, km), len(way) - 1)
-    return (at - moving) * (GRID_US / 1e6)
+    after = np.clip(np.searchsorted(way, km), 1, len(way) - 1)
+    step_km = way[after] - way[after - 1]
+    share = np.divide(km - way[after - 1], step_km, out=np.ones(len(km)), where=step_km > 0)
+    return _moving_s(stage)[after - 1] + np.clip(share, 0, 1) * (GRID_US / 1e6)

@@ -10,7 +10,7 @@ from html import escape
 from importlib import resources
 
 from stagelog import __version__
-from stagelog.report.html_cards import cards
+from stagelog.report.html_cards import beside, cards
 from stagelog.report.html_first import first_screen, has_work, prefix_of
 from stagelog.report.html_tools import DIALOGS, NOTES, OVERVIEW
 from stagelog.report.html_words import Names, fold, sign, table_html
@@ -93,13 +93,19 @@ def _nav(facts):
 
 
 def _cards(cars):
-    """Yield the cards of each car whose parts the profile names."""
+    """Yield the cards of the cars whose parts the profile names, several cars side by side."""
     shown = [(number, car) for number, car in enumerate(cars) if car["parts"]]
-    for number, car in shown:
-        title = f"{escape(car['name'])}: parts" if len(shown) > 1 else "Parts of the car"
-        name = "parts" if (number, car) == shown[0] else f"parts-{number}"
+    if len(shown) == 1:
+        ((number, car),) = shown
         inside = cards(car["parts"], prefix_of(number))
-        yield f'<section id="{name}"><h2>{title}</h2><div class="cards">{inside}</div></section>'
+        yield '<section id="parts"><h2>Parts of the car</h2>'
+        yield f'<div class="cards">{inside}</div></section>'
+    elif shown:
+        yield '<section id="parts"><h2>Parts, side by side</h2>'
+        yield f'<div class="beside" style="--n:{len(shown)}">'
+        yield "".join(f"<h3>{escape(car['name'])}</h3>" for _, car in shown)
+        yield beside([(car["parts"], prefix_of(number)) for number, car in shown])
+        yield "</div></section>"
 
 
 def _section(section, names):

@@ -6,6 +6,7 @@ folds out. A line has its limits in view and crosses no hole.
 
 from html import escape
 
+from stagelog.report.html_past import number, states_html, values_html
 from stagelog.report.html_tools import WRITE
 from stagelog.report.html_words import SIGNS, fold, jump, sign
 
@@ -21,6 +22,25 @@ def cards(parts, prefix):
     return "".join(_card(part, prefix) for part in ordered)
 
 
+def beside(cars):
+    """Return the cards of several cars, [(parts, prefix)], a row for each part; the worst first.
+
+    A car whose profile lacks a part has an empty place there.
+    """
+    order = list(SIGNS)
+    each = [{part["place"]: part for part in parts} for parts, _ in cars]
+    places = list(dict.fromkeys(place for parts in each for place in parts))
+    worst = {
+        place: min(order.index(parts[place]["state"]) for parts in each if place in parts)
+        for place in places
+    }
+    found = []
+    for place in sorted(places, key=worst.__getitem__):
+        for parts, (_, prefix) in zip(each, cars, strict=True):
+            found.append(_card(parts[place], prefix) if place in parts else "<div></div>")
+    return "".join(found)
+
+
 def _card(part, prefix):
     state = part["state"]
     why = "".join(f"<li>{escape(text)}</li>" for text in part["why"][:4])
@@ -29,21 +49,23 @@ def _card(part, prefix):
     rows = [row for row in part["rows"] if row["low"] is not None]
     n_open = N_OPEN_GOOD if state == "good" else N_OPEN
     shown, rest = rows[:n_open], rows[n_open:]
-    body = _list(shown)
+    body = _list(shown, True)
     if rest:
         body += fold(f"{len(rest)} more signal{'s' * (len(rest) != 1)}", _list(rest))
     return (
         f'<article class="card {state}" id="{prefix}{part["place"]}" tabindex="-1">'
         f"<h3>{escape(part['name'])} <b>{sign(state)}{part['word']}</b></h3>"
-        f"{f'<ul>{why}</ul>' if why else ''}{body}{WRITE}</article>"
+        f"{f'<ul>{why}</ul>' if why else ''}{body}"
+        f'<div class="foot">{states_html(part)}{WRITE}</div></article>'
     )
 
 
-def _list(rows):
-    return "".join(_row(row) for row in rows)
+def _list(rows, has_past=False):
+    """Return rows; the first of a card has its history over the stages."""
+    return "".join(_row(row, has_past and row is rows[0]) for row in rows)
 
 
-def _row(row):
+def _row(row, has_past):
     head = f'{escape(row["name"])} <small class="dbc">{escape(row["signal"])}</small>'
     head = jump(head, row["x_s"], row["chart"])
     unit = escape(row["unit"])
@@ -53,9 +75,10 @@ def _row(row):
     mark = sign(row["level"]) if row["level"] in ("bad", "warn") else ""
     return (
         f'<div class="signal"><p class="head">{mark}{head}</p>{spark_svg(row["spark"])}'
-        f'<p class="range">{_number(row["low"])} … {_number(row["high"])} {unit}'
+        f'<p class="range">{number(row["low"])} … {number(row["high"])} {unit}'
         f"<small> {'worst' if limits else 'highest'} at km {row['km']:.1f}</small></p>"
-        f'<p class="limits">{limits or "no limit on its value"}</p></div>'
+        f'<p class="limits">{limits or "no limit on its value"}</p>'
+        f"{values_html(row) if has_past else ''}</div>"
     )
 
 
@@ -81,8 +104,3 @@ def band(run, width, y):
     up = [f"{x * width:.1f} {y(high)}" for x, _, high in run]
     down = [f"{x * width:.1f} {y(low)}" for x, low, _ in reversed(run)]
     return f"M{'L'.join(up + down)}Z"
-
-
-def _number(value):
-    size = abs(value)
-    return f"{value:,.{0 if size >= 100 else 1 if size >= 10 else 2}f}"

@@ -11,8 +11,10 @@ import json
 import os
 import sys
 import zlib
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -28,7 +30,7 @@ KEPT_BYTES = 200_000_000  # the oldest files beyond that are removed
 _SUFFIX = ".facts"
 
 
-def facts_folder():
+def facts_folder() -> Path | None:
     """Return the folder, which need not exist; None if the user wants none."""
     given = os.environ.get("STAGELOG_CACHE")
     if given is None:
@@ -36,7 +38,7 @@ def facts_folder():
     return Path(given) if given else None
 
 
-def key_of(paths, *others):
+def key_of(paths: Iterable[str | Path], *others: object) -> str | None:
     """Return a name for what a report is made of; None if that is not files alone.
 
     paths   of the logs
@@ -53,7 +55,7 @@ def key_of(paths, *others):
     return digest.hexdigest()
 
 
-def digest_of(path):
+def digest_of(path: str | Path) -> str:
     """Return the SHA-256 of a file, hex; "" if it is not there."""
     if not Path(path).is_file():
         return ""
@@ -62,16 +64,16 @@ def digest_of(path):
 
 
 @cache
-def _sources():
+def _sources() -> str:
     """Return a digest of the programs that make the facts."""
     digest = hashlib.sha256(f"{sys.version} {np.__version__}".encode())
-    roots = [Path(package.__file__).parent for package in (stagelog, slog, detectors)]
+    roots = [Path(str(package.__file__)).parent for package in (stagelog, slog, detectors)]
     for path in (path for root in roots for path in sorted(root.rglob("*.py"))):
         digest.update(f"{path}\n".encode() + path.read_bytes())
     return digest.hexdigest()
 
 
-def load(key):
+def load(key: str | None) -> Any:
     """Return what `save` was given, or None."""
     folder = facts_folder()
     if folder is None or key is None:
@@ -85,7 +87,7 @@ def load(key):
     return kept
 
 
-def save(key, values):
+def save(key: str | None, values: object) -> None:
     """Keep values of JSON types."""
     folder = facts_folder()
     if folder is None or key is None:
@@ -96,7 +98,7 @@ def save(key, values):
         _forget_old(folder)
 
 
-def _forget_old(folder):
+def _forget_old(folder: Path) -> None:
     found = sorted(folder.glob(f"*{_SUFFIX}"), key=lambda path: -path.stat().st_mtime)
     total = 0
     for path in found:

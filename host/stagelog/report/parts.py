@@ -149,6 +149,8 @@ def _row(stage, health, events, signal):
     row = {"signal": signal, "name": name_of(stage, signal), "unit": "", "low": None}
     row |= {"high": None, "limits": [], "spark": None, "share": 0.0, "level": "none"}
     row["chart"] = f"c-alarm-{next(iter(alarms))}" if alarms else None
+    falls = any(alarm.kind in _FALLING for alarm in alarms.values())
+    row["falls"] = falls
     if series is None:
         return row
     low, high = float(series.values.min()), float(series.values.max())
@@ -157,7 +159,6 @@ def _row(stage, health, events, signal):
     for alarm in values.values():
         pairs = ((alarm.warning, "warn"), (alarm.critical, "bad"))
         lines += [(value, level) for value, level in pairs if value is not None]
-    falls = [a for a in alarms.values() if a.kind in _FALLING]
     worst = int(np.argmin(series.values) if falls else np.argmax(series.values))
     return row | {
         "unit": series.unit,

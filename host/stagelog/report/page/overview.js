@@ -33,7 +33,10 @@ async function drawOverview() {
   for (const [level, bin] of parts) {
     for (let i = 0; i < level.n; i++) {
       if (Number.isNaN(level.low[i])) continue;
-      const a = at(chart.x0 + i * bin), b = at(chart.x0 + (i + 1) * bin);
+      let next = i + 1; // distance bins are smaller than a car's steps at speed
+      while (next < i + 4 && Number.isNaN(level.low[next])) next++;
+      if (Number.isNaN(level.low[next]) || chart.x_unit === "s") next = i + 1;
+      const a = at(chart.x0 + i * bin), b = at(chart.x0 + next * bin);
       const top = chart.x_unit === "s" ? y(level.high[i]) : y(Math.max(level.high[i], 0));
       ctx.fillRect(a, top, Math.max(1, b - a), Math.max(1, (chart.x_unit === "s" ? y(low) : y(Math.min(level.low[i], 0))) - top));
     }
