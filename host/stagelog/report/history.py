@@ -81,9 +81,9 @@ def past_of(place: Place, car: dict[str, Any]) -> Past:
 def add_history(facts: dict[str, Any], logs: Sequence[str | Path]) -> None:
     """Keep the stages of a report, and put the earlier ones of its cars into its facts.
 
-    logs  of the cars, in their order
+    logs  of the cars, in their order; facts without a car have no history
     """
-    for log, car in zip(logs, facts["cars"], strict=True):
+    for log, car in zip(logs, facts["cars"], strict=False):
         place = place_of(log)
         if place is None or not car["parts"]:
             continue
