@@ -28,6 +28,7 @@ from stagelog.rig.live import FastLogger
 from stagelog.rig.play import saturated_tape
 from stagelog.rig.target import SimTarget, tape_events
 
+MANY = ("check", "provision", "sync", "watch")  # print a line of JSON for each change
 PORT = "/dev/simulated"
 DBC = """VERSION ""
 BS_:
@@ -65,6 +66,22 @@ CASES = {
         (DEVICE, "/dev/other"),
         (DEVICE, "<nobody>"),
         (CONTRACT, f"{PORT} <contract>"),
+    ],
+    "check": [
+        (GOOD, f"{PORT} --archive a --listen-s 0 <recording>"),
+        (GOOD, "--archive a --listen-s 0 <recording>"),
+        (BAD, f"{PORT} --archive a --listen-s 0 <stopped>"),
+        (USAGE, f"{PORT} {PORT}"),
+        (DEVICE, "/dev/other --archive a"),
+        (CONTRACT, f"{PORT} --archive a <contract>"),
+        (UNREADABLE, f"{PORT} --archive broken <stopped>"),
+    ],
+    "provision": [
+        (GOOD, f"{PORT} --yes <fleet>"),
+        (BAD, "--yes --wait-s 0 <nobody>"),
+        (USAGE, f"{PORT} --yes"),
+        (USAGE, PORT),
+        (DEVICE, "/dev/other --yes"),
     ],
     "download": [
         (GOOD, f"{PORT} --archive a --stop"),
@@ -386,6 +403,16 @@ class State:
             file.seek(-1, 1)
             file.write(bytes([byte ^ 1]))
 
+    def fleet(self):
+        """Have a fleet file with the simulated logger."""
+        logger = 'logger = [{device_id = "53494d3030303031", car = "C1"}]'
+        Path("fleet.toml").write_text(FLEET + logger + "\n")
+
+    def recording(self):
+        """Keep its bus alive in what follows."""
+        tape = saturated_tape(500_000, 400_000)
+        self.target.play(tape)
+
     def archived(self):
         (listed,) = self.target.link.list_sessions()
         fetch_session(self.target.link, listed, Path("a"))
@@ -498,7 +525,7 @@ def test_json_has_exactly_these_keys(verb, code, words, call):
     got, out, err = call(f"{verb} {words} --json")
     assert got == code, out + err
     wanted = JSON[f"{verb} {words}".strip()]
-    facts = json.loads(out.splitlines()[0] if verb in ("sync", "watch") else out)
+    facts = json.loads(out.splitlines()[0] if verb in MANY else out)
     assert facts.pop("schema", "none") == wanted["schema"]
     for section in facts.get("sections", {}).values() if verb == "report" else ():
         section["tables"] = [{"rows": [], "title": None} for _ in section["tables"]]

@@ -49,7 +49,7 @@ def download(park, archive, n, adopt=None, stage="SS1", **options):
     """Download from `n` expected loggers of a park; return the units."""
     run = Run(
         units_of(n),
-        adopt or (lambda hello: pytest.fail("nobody else answers")),
+        adopt or (lambda *_: pytest.fail("nobody else answers")),
         lambda unit: works.Download(unit, archive, "E", stage),
         park,
         **options,
@@ -129,8 +129,8 @@ def test_missing_busy_and_unknown_loggers_are_named(make_park, tmp_path):
     park.out.add(0)
     park.held.add(1)
 
-    def adopt(hello):
-        unit = Unit(hello.device_id.hex(), "?")
+    def adopt(device_id, hello):
+        unit = Unit(device_id, "?")
         unit.end(Outcome(WARN, "not in the fleet file"))
         return unit
 

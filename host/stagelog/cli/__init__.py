@@ -26,6 +26,8 @@ VERBS = {
     "fleet": "Make and check the fleet file: event, cars, loggers, stages.",
     "loggers": "List the ports on which a logger answers.",
     "status": "Show the state and the health of a logger.",
+    "check": "Check whether the cars may start: green, amber or red.",
+    "provision": "Give the loggers what the fleet file says, and read it back.",
     "download": "Fetch sessions into the archive; continues where it stopped.",
     "sync": "Download, verify, report, then erase: all loggers at once.",
     "erase": "Erase the oldest session, once the archive holds it.",

@@ -89,6 +89,7 @@ def run_many(
     wait_s: float = WAIT_S,
     as_json: bool = False,
     units: "list[Unit] | None" = None,
+    identify: Callable[[str], str | None] = lambda port: None,
 ) -> "list[Unit]":
     """Do a work on all loggers of the fleet, or on all that answer if there is no fleet file; draw
     a table on a terminal, print lines elsewhere, or JSON events; return the units.
@@ -100,12 +101,45 @@ def run_many(
     with shown(title, as_json) as show:
         run = Run(
             expected,
-            lambda hello: adopted(fleet, hello, bool(only)),
+            lambda device_id, hello: adopted(fleet, device_id, hello, bool(only)),
             lambda unit: make_work(unit, fleet),
             show=show,
             wait_s=wait_s,
+            identify=identify,
         )
         return run.run()
+
+
+def run_one(
+    title: str, port: str, make_work: "Callable[[Unit, Fleet | None], Work]", as_json: bool
+) -> "list[Unit]":
+    """Do a work on the logger of one port as run_many does; DeviceError if none answers there."""
+    from stagelog.listen import LiveLink
+    from stagelog.park.unit import Unit
+    from stagelog.park.works import car_of
+    from stagelog.ports import open_stream
+
+    fleet = fleet_in_force()
+    link = LiveLink(open_stream(port), port)
+    try:
+        hello = link.hello()
+        device_id = hello.device_id.hex()
+        known = fleet.find_logger(device_id) if fleet is not None else None
+        if fleet is not None and known is None:
+            unit = adopted(fleet, device_id, hello)
+        else:
+            unit = Unit(
+                device_id,
+                known.car if known else car_of(hello) or device_id,
+                known.place if known else "",
+            )
+            unit.hello, unit.port = hello, port
+            unit.end(make_work(unit, fleet)(link))
+    finally:
+        link.close()
+    with shown(title, as_json) as show:
+        show([unit])
+    return [unit]
 
 
 def shown(title: str, as_json: bool) -> Any:
@@ -117,12 +151,14 @@ def shown(title: str, as_json: bool) -> Any:
     return LiveTable(title) if sys.stderr.isatty() else Lines()
 
 
-def adopted(fleet: "Fleet | None", hello: "Hello", is_chosen: bool = False) -> "Unit":
+def adopted(
+    fleet: "Fleet | None", device_id: str, hello: "Hello | None", is_chosen: bool = False
+) -> "Unit":
     """Return the Unit of a logger that is not expected: without a fleet file all are welcome."""
     from stagelog.park.unit import WARN, Outcome, Unit
     from stagelog.park.works import car_of
 
-    device_id, own = hello.device_id.hex(), car_of(hello)
+    own = "" if hello is None else car_of(hello)
     unit = Unit(device_id, own or device_id)
     if fleet is None:
         return unit

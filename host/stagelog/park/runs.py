@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 from slog import messages as m
 from stagelog import ports as system_ports
@@ -50,25 +50,35 @@ class SystemPorts:
         return LiveLink(system_ports.open_stream(port), port)
 
 
+class _Answer(NamedTuple):
+    """Who answers on a port; `hello` is None for a board without our firmware."""
+
+    link: Link
+    device_id: str
+    hello: Hello | None
+
+
 class Run:
     """A run over the loggers that are expected, and those that appear.
 
     expected   the units to wait for
-    adopt      called with the HELLO of a logger that is not expected: returns its Unit, with an
-               outcome if nothing shall be done with it
+    adopt      called with the id and the HELLO of a logger that is not expected: returns its Unit,
+               with an outcome if nothing shall be done with it
     make_work  called once for each unit that appears
     show       called with the units again and again, from the thread of `run`
     wait_s     how long to wait for a logger that is not there, from the start or its loss on
+    identify   returns the id of a board on a port that gives no HELLO, or None
     """
 
     def __init__(
         self,
         expected: list[Unit],
-        adopt: Callable[[Hello], Unit],
+        adopt: Callable[[str, Hello | None], Unit],
         make_work: Callable[[Unit], Work],
         ports: Ports | None = None,
         show: Callable[[list[Unit]], None] = lambda units: None,
         wait_s: float = 15.0,
+        identify: Callable[[str], str | None] = lambda port: None,
     ) -> None:
         self.units = list(expected)
         self._adopt = adopt
@@ -76,9 +86,10 @@ class Run:
         self._ports = ports or SystemPorts()
         self._show = show
         self._wait_s = wait_s
+        self._identify = identify
         self._works: dict[str, Work] = {}
         self._threads: dict[str, threading.Thread] = {}  # by device_id
-        self._probes: dict[str, Future[tuple[Link, Hello] | None]] = {}  # by port
+        self._probes: dict[str, Future[_Answer | None]] = {}  # by port
         self._asked_s: dict[str, float] = {}  # by port: when it was probed last
         self._refused: dict[str, str] = {}  # by port: why it cannot be asked
         self._bugs: list[BaseException] = []
@@ -120,15 +131,15 @@ class Run:
                 del self._probes[port]
                 answer = probe.result()
                 if answer is not None:
-                    self._begin(port, *answer)
+                    self._begin(port, answer)
 
     def _is_wanted(self) -> bool:
         """Return whether another logger may be found: one that is missing, or any at first."""
         missing = any(unit.outcome is None and unit.port is None for unit in self.units)
         return missing or not self._threads or len(self._asked_s) < len(self._ports.names())
 
-    def _probe(self, port: str) -> tuple[Link, Hello] | None:
-        """Return an open Link and its HELLO, whatever contract it speaks; None if none answers."""
+    def _probe(self, port: str) -> _Answer | None:
+        """Return who answers on a port, whatever contract it speaks; None if nobody does."""
         self._refused.pop(port, None)
         try:
             link = self._ports.open(port)
@@ -141,16 +152,18 @@ class Run:
             tries, link.tries = link.tries, 2
             fields, _ = link.ask(m.HELLO, {"contract": m.contract_hash()})
             link.tries = tries
-            return link, Hello.of(fields)
+            hello = Hello.of(fields)
+            return _Answer(link, hello.device_id.hex(), hello)
         except StagelogError:
             link.close()
-            return None
+        device_id = self._identify(port)
+        return None if device_id is None else _Answer(self._ports.open(port), device_id, None)
 
-    def _begin(self, port: str, link: Link, hello: Hello) -> None:
-        device_id = hello.device_id.hex()
+    def _begin(self, port: str, answer: _Answer) -> None:
+        link, device_id, hello = answer
         unit = next((each for each in self.units if each.device_id == device_id), None)
         if unit is None:
-            unit = self._adopt(hello)
+            unit = self._adopt(device_id, hello)
             unit.hello = hello
             self.units.append(unit)
         if unit.outcome is not None or unit.port is not None:
@@ -226,7 +239,7 @@ class Run:
         for probe in self._probes.values():
             answer = probe.result()
             if answer is not None:
-                answer[0].close()
+                answer.link.close()
         self._probes.clear()
 
 

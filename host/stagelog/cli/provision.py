@@ -1,0 +1,42 @@
+"""stagelog provision: give the loggers what the fleet file says, and read it back."""
+
+from pathlib import Path
+
+import click
+
+from stagelog.cli._common import confirm, json_option
+from stagelog.cli._fleet import archive_option
+from stagelog.cli._park import finish, many_options, run_many, run_one
+from stagelog.errors import UsageError
+
+
+@click.command()
+@click.argument("port", required=False)
+@archive_option
+@many_options
+@click.option("--all", "all_", is_flag=True, help="All loggers of the fleet; the default.")
+@click.option("--yes", is_flag=True, help="Do not ask before the recording pauses.")
+@json_option
+def command(port, archive, only, wait_s, all_, yes, as_json):
+    """Give each logger of the fleet, or the one on PORT, its car, settings, signal table and
+    clock; read all back and compare.
+
+    Refused while the card holds sessions that the archive does not, of another car or of another
+    logger. What is as wanted already is not written. Exit 1 if a logger is not as wanted.
+    """
+    from stagelog.park.provision import Provision
+    from stagelog.park.wanted import wanted_of
+
+    def work(unit, fleet):
+        if fleet is None:
+            raise UsageError("there is no fleet file", "make one: 'stagelog fleet new'")
+        return Provision(unit, wanted_of(fleet, unit.device_id), Path(archive))
+
+    confirm(
+        "Compare the loggers with the fleet file and write what differs? Recording pauses.", yes
+    )
+    if port is not None:
+        units = run_one("provision", port, work, as_json)
+    else:
+        units = run_many("provision", work, only, wait_s, as_json)
+    raise SystemExit(finish(units, as_json))

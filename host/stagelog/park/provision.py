@@ -1,0 +1,116 @@
+"""Give one logger what the fleet file says: car, settings, signal table, clock; read it back.
+
+Refuses where data could be filed under the wrong car: sessions that the archive does not hold, of
+another car or of another logger. Fails with WrongCar and as Link does.
+"""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from slog import messages as m
+from stagelog.download import is_held, set_clock
+from stagelog.link import Link
+from stagelog.park.unit import BAD, GOOD, Outcome, Unit
+from stagelog.park.wanted import ITEM_NAMES, Wanted, head_of
+from stagelog.park.works import WrongCar, car_of
+from stagelog.replies import Hello, ListedSession
+
+_LEAVE_S = 1.0
+
+
+class Provision:
+    """The work; it may be called again after a lost cable, and does only what is left."""
+
+    def __init__(
+        self,
+        unit: Unit,
+        wanted: Wanted,
+        archive: Path,
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
+        self._unit = unit
+        self._wanted = wanted
+        self._archive = archive
+        self._sleep = sleep
+        self._written: list[str] = []
+
+    def __call__(self, link: Link) -> Outcome:
+        """Compare, write what differs, read it back."""
+        hello = link.hello()  # raises ContractError: an older or newer firmware
+        self._unit.begin("compare")
+        self._refuse(link, hello)
+        for item, name in ITEM_NAMES.items():
+            self._put(link, item, name)
+        set_clock(link)
+        found = {item: link.get_config(item) for item in ITEM_NAMES}
+        wrong = [
+            name for item, name in ITEM_NAMES.items() if found[item] != self._bytes_of(item, found)
+        ]
+        car = car_of(link.hello())
+        if car != self._wanted.car:
+            wrong.append(f"car {car or '-'}")
+        facts = {
+            "settings_sha256_head": head_of(found[m.CONFIG_SETTINGS]),
+            "signals_sha256_head": head_of(found[m.CONFIG_SIGNALS]),
+            "written": self._written,
+        }
+        if wrong:
+            return Outcome(BAD, f"reads back another way: {', '.join(wrong)}", facts)
+        done = f"written: {', '.join(self._written)}" if self._written else "nothing to write"
+        return Outcome(GOOD, f"car {car}, {done}; read back and equal; clock set", facts)
+
+    def _bytes_of(self, item: int, found: dict[int, bytes]) -> bytes:
+        wanted = self._wanted
+        if item == m.CONFIG_SETTINGS:
+            return wanted.settings_for(found[item])
+        return wanted.signals
+
+    def _put(self, link: Link, item: int, name: str) -> None:
+        self._unit.begin(f"compare {name}")
+        have = link.get_config(item)
+        content = self._bytes_of(item, {item: have})
+        if have == content:
+            return
+        self._unit.begin(f"write {name}")
+        link.replace_config(item, content)
+        self._written.append(name)
+        if item == m.CONFIG_SIGNALS:
+            self._restart(link)
+
+    def _restart(self, link: Link) -> None:
+        """Restart the logger, which makes room for its table; DeviceError if its port goes: the
+        run finds it again.
+        """
+        self._unit.begin("restart")
+        link.restart()
+        self._sleep(_LEAVE_S)
+        link.hello()
+
+    def _refuse(self, link: Link, hello: Hello) -> None:
+        """Raise WrongCar while the card holds sessions that would be filed under a wrong car."""
+        own = car_of(hello)
+        sessions = link.list_sessions()
+        open_ones = [s for s in sessions if not is_held(self._archive, s)]
+        strangers = [s for s in open_ones if s.device_id != hello.device_id]
+        if strangers:
+            raise WrongCar(
+                f"its card holds {len(strangers)} sessions of logger "
+                f"{strangers[0].device_id.hex()}, which the archive does not have",
+                "put the card back into that logger, or read it: 'stagelog card read'",
+            )
+        closed = [s for s in open_ones if not self._is_empty(link, s)]
+        if own and own != self._wanted.car and closed:
+            raise WrongCar(
+                f"it was in car {own}, and its card holds {len(closed)} sessions of that car "
+                "which the archive does not have",
+                f"'stagelog download {link.name} --car {own}' first",
+            )
+
+    @staticmethod
+    def _is_empty(link: Link, session: ListedSession) -> bool:
+        """Return whether a running session has no frame yet."""
+        if not session.running:
+            return False
+        status = link.status()
+        return not status.stored0 + status.stored1
