@@ -1,5 +1,6 @@
 """Tables that a test prints stand together below the progress, also with parallel processes."""
 
+import gc
 import os
 from collections.abc import Callable
 
@@ -12,6 +13,12 @@ os.environ["STAGELOG_CACHE"] = ""  # no test finds what another left in the user
 def show(record_property) -> Callable[[str], None]:
     """A function: print a text, a table for instance, below the results of all tests."""
     return lambda text: record_property("shown", text)
+
+
+def pytest_collection_finish():
+    """Leave what is imported by now out of each later collection of garbage."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_terminal_summary(terminalreporter):

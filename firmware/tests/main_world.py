@@ -10,9 +10,15 @@ import builtins
 import io
 import random
 import types
+from functools import cache
 from pathlib import Path
 
 SOURCE = Path(__file__).parents[1] / "main.py"
+
+
+@cache
+def _compiled(path):
+    return compile(path.read_text(), "main.py", "exec")
 
 
 class Flash:
@@ -59,7 +65,7 @@ class World:
         before = len(self.started)
         self.timeout_ms = None
         namespace = {"__name__": "__main__", "__builtins__": self._builtins()}
-        exec(compile(SOURCE.read_text(), "main.py", "exec"), namespace)
+        exec(_compiled(SOURCE), namespace)
         return self.started[-1] if len(self.started) > before else None
 
     def power_cut(self):

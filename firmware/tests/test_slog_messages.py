@@ -35,7 +35,8 @@ def test_what_is_built_is_parsed(name, table, data):
     payload = messages.build(table, values, rest)
     got, left = messages.parse(table, payload)
     assert got == values and bytes(left) == rest
-    assert {key: struct_of(table).parse(payload)[key] for key in values} == values
+    parsed = struct_of(table).parse(payload)
+    assert {key: parsed[key] for key in values} == values
 
 
 @pytest.mark.parametrize(("name", "table"), TABLES, ids=[name for name, _ in TABLES])

@@ -1,13 +1,16 @@
 """The mutation engine on a small file, whose changes and their fate are known."""
 
+import hashlib
 import sys
 import textwrap
 
 import pytest
 
 import areas
-from campaigns.engine.mutation import campaign, judge
+from campaigns.engine.mutation import campaign, judge, table
 from campaigns.engine.mutation.changes import changes_of
+from campaigns.engine.mutation.table import Line
+from stagelog.errors import InputError
 
 SOURCE = textwrap.dedent(
     '''
@@ -93,6 +96,62 @@ def test_a_sample_is_drawn_by_its_seed():
     assert drawn != campaign.sample("download", 5, 2)
     assert set(drawn) < set(campaign.sample("download", 10_000, 1))
     assert campaign.find(drawn[0].case) == drawn[0]
+
+
+def test_areas_are_those_that_quick_tests_can_judge():
+    found = campaign.all_areas()
+    assert {"slog", "flash", "dbc", "car", "rig-bus", "archive"} <= set(found)
+    for area in found:
+        file = campaign.changes_in(area)[0].file
+        assert any(not areas.is_slow(test) for test in areas.tests_of(file)), area
+
+
+TABLE = """Before.
+<!-- mutants of areas -->
+| area | sources | seed | changes | judged | killed | timed out | listed | open | noticed |
+|---|---|---:|---:|---:|---:|---:|---:|---:|---:|
+| slog | 0123abcd | 7 | 1,629 | 10 | 6 | 1 | 1 | 2 | 70 % |
+| link | 89abcdef | 8 | 418 | 4 | 3 | 0 | 0 | 1 | 75 % |
+| **all** |  |  | 2,047 | 14 | 9 | 1 | 1 | 3 | 71 % |
+<!-- end mutants of areas -->
+Behind.
+"""
+
+
+def test_a_line_of_an_area_replaces_its_old_one_and_the_sum_is_made_anew(tmp_path):
+    """link 4 + dbc 5 + slog 20: 29 judged, of which 3 + 4 + 18 + 1 = 26 are noticed, 90 %."""
+    path = tmp_path / "RESULTS.md"
+    path.write_text(TABLE, encoding="utf-8")
+    table.write(path, [])
+    assert path.read_text(encoding="utf-8") == TABLE
+    table.write(
+        path,
+        [Line("dbc", "11", "9", 1000, 4, 0, 1, 0), Line("slog", "22", "9", 1630, 18, 1, 0, 1)],
+    )
+    text = path.read_text(encoding="utf-8")
+    assert text.startswith("Before.\n") and text.endswith("-->\nBehind.\n")
+    assert text.splitlines()[4:8] == [
+        "| slog | 22 | 9 | 1,630 | 20 | 18 | 1 | 0 | 1 | 95 % |",
+        "| link | 89abcdef | 8 | 418 | 4 | 3 | 0 | 0 | 1 | 75 % |",
+        "| dbc | 11 | 9 | 1,000 | 5 | 4 | 0 | 1 | 0 | 80 % |",
+        "| **all** |  |  | 3,048 | 29 | 25 | 1 | 1 | 2 | 90 % |",
+    ]
+    path.write_text("no table")
+    with pytest.raises(InputError, match="has no table of mutants"):
+        table.write(path, [])
+
+
+def test_the_table_of_the_results_names_areas_that_there_are():
+    text = (areas.ROOT / "hil_tests/RESULTS.md").read_text(encoding="utf-8")
+    section = text.partition("<!-- mutants of areas -->")[2].partition("<!-- end mutants of")[0]
+    assert {line.area for line in table.lines_of(section)} <= set(campaign.all_areas())
+
+
+def test_the_digest_of_an_area_is_that_of_its_files(monkeypatch):
+    before = table.digest_of("query")
+    files = [f for f in areas.product_files() if areas.area_of(f).name == "query"]
+    contents = b"".join((areas.ROOT / file).read_bytes() for file in files)
+    assert before == hashlib.sha256(contents).hexdigest()[:8] and files
 
 
 TESTS = """

@@ -222,10 +222,10 @@ def test_headers_that_are_older_or_out_of_place_name_no_session(run, card):
     """Damaged blocks of Carol that are older than all that is kept, erased, of another logger, or
     at places that they were not written for, are not of a session that anybody expects here.
     """
-    lay(card, 4, drive_blocks(2600, first_seq=100))
+    lay(card, 4, drive_blocks(2600, first_seq=100, stopped=False))
     lay(card, 30, drive_blocks(1200, CAROL, first_seq=40))
-    other = Identity("0011223344556677", 3, 1)
-    lay(card, 60, drive_blocks(1200, other, first_seq=200))
+    other = Identity("0011223344556677", ALICE.boot, ALICE.nonce)
+    lay(card, 60, drive_blocks(1200, other, first_seq=112))
     spoil(card, [*range(30, 35), *range(60, 65)])
     lay(card, 90, drive_blocks(1200, CAROL, first_seq=300))
     start = read_card(card).extent["lba"] * 512

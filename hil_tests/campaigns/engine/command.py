@@ -13,6 +13,7 @@ import click
 import areas
 from campaigns.engine.campaigns import CAMPAIGNS
 from campaigns.engine.mutation import campaign as mutants
+from campaigns.engine.mutation import table
 from campaigns.engine.other_car import command as other_car
 from campaigns.engine.other_tank import command as other_tank
 from campaigns.engine.results import Tally, format_table
@@ -81,7 +82,7 @@ def main(context, everything, long, seed):
         found = _continue(campaign, tally, campaign.sizes[long], **options)
         _print(name, tally, found)
         rows += found
-    chosen = {area: mutants.sample(area, 400 if long else 2, seed) for area in mutants.AREAS}
+    chosen = {area: mutants.sample(area, 400 if long else 2, seed) for area in mutants.all_areas()}
     rows += mutants.rows(mutants.run(chosen, lambda line: None), seed)
     click.echo(format_table(rows))
     _finish(rows)
@@ -122,14 +123,20 @@ def _command_of(name, campaign):
 @click.option("--sample", default=40, show_default=True, help="Changes of each area; 0: all.")
 @click.option("--case", help="Judge one again: FILE:INDEX.")
 @click.option("--seed", default=SEED, show_default=True)
-def judge_mutants(names, sample, case, seed):
+@click.option("--write", is_flag=True, help="Write the lines of these areas into RESULTS.md.")
+def judge_mutants(names, sample, case, seed, write):
     """Change the product, one operator, number or statement at a time; the tests must notice."""
+    if write and case is not None:
+        raise click.UsageError("one case is no line of the table: --write or --case")
     if case is not None:
         chosen = {areas.area_of(case.rpartition(":")[0]).name: [mutants.find(case)]}
     else:
-        chosen = {a: mutants.sample(a, sample or None, seed) for a in names or mutants.AREAS}
+        chosen = {a: mutants.sample(a, sample or None, seed) for a in names or mutants.all_areas()}
     outcomes = mutants.run(chosen, click.echo)
-    click.echo(mutants.table(outcomes))
+    lines = mutants.lines(outcomes, seed)
+    click.echo(table.text_of(lines))
+    if write:
+        table.write(areas.ROOT / "hil_tests/RESULTS.md", lines)
     for outcome in outcomes:
         for test in outcome.unchanged:
             click.echo(f"{outcome.area}: left out, it fails without any change: {test}")

@@ -13,6 +13,7 @@ import logging
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -42,11 +43,7 @@ def load_database(path: str | Path) -> Database:
     except OSError as error:
         hint = f"by name there are: {', '.join(names_of_shipped())}" if not path.suffix else None
         raise InputError(f"cannot read {path}: {error.strerror}", hint) from None
-    kind = _KINDS.get(path.suffix.lower(), "dbc")
-    sha256 = hashlib.sha256(data).hexdigest()
-    text, encoding, defects = decode_text(data)
-    with _no_collection():
-        return _load(path, kind, text, sha256, encoding, defects)
+    return _load(path, _KINDS.get(path.suffix.lower(), "dbc"), data)
 
 
 def names_of_shipped() -> list[str]:
@@ -76,7 +73,15 @@ def _no_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _load(
+@lru_cache(maxsize=4)  # a profile's checks, the detectors and the decoder ask for the same file
+def _load(path: Path, kind: str, data: bytes) -> Database:
+    sha256 = hashlib.sha256(data).hexdigest()
+    text, encoding, defects = decode_text(data)
+    with _no_collection():
+        return _load_text(path, kind, text, sha256, encoding, defects)
+
+
+def _load_text(
     path: Path, kind: str, text: str, sha256: str, encoding: str, defects: list[Defect]
 ) -> Database:
     if kind != "dbc":

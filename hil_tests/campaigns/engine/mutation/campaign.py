@@ -24,26 +24,10 @@ from pathlib import Path
 import areas
 from campaigns.engine.mutation.changes import Change, changes_of
 from campaigns.engine.mutation.judge import KILLED, SURVIVED, TIMED_OUT
+from campaigns.engine.mutation.table import Line, digest_of
 from campaigns.engine.results import Row
 from stagelog.errors import InputError
 
-AREAS = (  # the slowest first
-    "detectors",
-    "cli",
-    "report",
-    "store",
-    "logger",
-    "importers",
-    "slog",
-    "archive",
-    "download",
-    "link",
-    "blocks",
-    "ledger",
-    "verdict",
-    "card",
-    "decode",
-)
 SURVIVED_PATH = "hil_tests/campaigns/mutants_survived.toml"
 _N_WORKERS = 2
 _LEFT_OUT = shutil.ignore_patterns(
@@ -75,12 +59,23 @@ class Outcome:
         ]
 
 
+def all_areas() -> list[str]:
+    """Return the areas that have Python files and tests that are not slow."""
+    tests = [test for test in areas.test_files() if not areas.is_slow(test)]
+    owners = {areas.area_of(f).name for f in areas.product_files() if f.endswith(".py")}
+    return [
+        area.name
+        for area in areas.load_areas()
+        if area.name in owners and any(areas.fits(test, area.tests) for test in tests)
+    ]
+
+
 def changes_in(area: str) -> list[Change]:
     """Return all changes of the Python files of an area."""
     names = [name for name in areas.product_files() if name.endswith(".py")]
     owned = [name for name in names if areas.area_of(name).name == area]
     if not owned:
-        raise InputError(f"no area {area}", f"choose of {', '.join(AREAS)}")
+        raise InputError(f"no area {area}", f"choose of {', '.join(all_areas())}")
     return [c for name in owned for c in changes_of(name, (areas.ROOT / name).read_bytes())]
 
 
@@ -183,27 +178,16 @@ def listed() -> dict[tuple, str]:
     }
 
 
-def table(outcomes: Iterable[Outcome]) -> str:
-    """Return the table of areas in Markdown; noticed is killed and timed out."""
+def lines(outcomes: Iterable[Outcome], seed: int) -> list[Line]:
+    """Return a line of the table in RESULTS.md for each area."""
     known = listed()
-    lines = [
-        "| area | changes | judged | killed | timed out | listed with a reason | open | noticed |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|",
-    ]
-    total = Counter()
+    found = []
     for outcome in outcomes:
-        count = Counter(changes=outcome.n_all) + outcome.count(known)
-        total += count
-        lines.append(_line(outcome.area, count))
-    return "\n".join([*lines, _line("**all**", total)])
-
-
-def _line(name, count):
-    numbers = [count[kind] for kind in (KILLED, TIMED_OUT, "listed", SURVIVED)]
-    judged = sum(numbers)
-    noticed = f"{100 * (numbers[0] + numbers[1]) / judged:.0f} %" if judged else ""
-    cells = [name, f"{count['changes']:,}", f"{judged:,}", *map(str, numbers), noticed]
-    return f"| {' | '.join(cells)} |"
+        count = outcome.count(known)
+        kinds = (count[KILLED], count[TIMED_OUT], count["listed"], count[SURVIVED])
+        sources = digest_of(outcome.area)
+        found.append(Line(outcome.area, sources, str(seed), outcome.n_all, *kinds))
+    return found
 
 
 def rows(outcomes: Iterable[Outcome], seed: int) -> list[Row]:
