@@ -1,8 +1,8 @@
 """Every verb keeps its contract with scripts: its exit codes and the keys of its JSON.
 
-The tables below are what a script is written against. They stand here in full and are derived from
-nothing; the verbs are listed from the command itself, so that a new one fails until its lines are
-here. A logger is a simulated one in virtual time behind the port PORT.
+The tables in cli_cases.py are what a script is written against. They stand there in full and are
+derived from nothing; the verbs are listed from the command itself, so that a new one fails until
+its lines are there. A logger is a simulated one in virtual time behind the port PORT.
 """
 
 import itertools
@@ -14,6 +14,7 @@ from pathlib import Path
 import click
 import numpy as np
 import pytest
+from cli_cases import BAD, CASES, GOOD, PORT, UNWRITABLE, USAGE
 
 from slog import messages
 from stagelog import flash as flash_package
@@ -29,7 +30,6 @@ from stagelog.rig.play import saturated_tape
 from stagelog.rig.target import SimTarget, tape_events
 
 MANY = ("check", "provision", "sync", "watch")  # print a line of JSON for each change
-PORT = "/dev/simulated"
 DBC = """VERSION ""
 BS_:
 BU_: ECU
@@ -41,238 +41,6 @@ event = {name = "E"}
 car = [{name = "C1", profile = "d7xr"}]
 """
 BEYOND = ' SG_ Wide : 60|16@1+ (1,0) [0|0] "" ECU\n'  # bits 60 to 75 of 64
-GOOD, BAD, USAGE, DEVICE, CONTRACT, UNREADABLE, UNWRITABLE = range(7)
-
-# verb: [(exit code, its words)]; what has to be there first is in `world`, by name
-CASES = {
-    "fleet check": [
-        (GOOD, "good.toml"),
-        (BAD, "bad.toml"),
-        (USAGE, ""),
-        (UNREADABLE, "junk.slog"),
-        (UNREADABLE, "nowhere.toml"),
-    ],
-    "fleet new": [
-        (GOOD, "new.toml"),
-        (USAGE, "new.toml more"),
-        (UNWRITABLE, "file"),
-        (UNWRITABLE, "file/new.toml"),
-    ],
-    "loggers": [(GOOD, "<logger>"), (USAGE, PORT)],
-    "status": [
-        (GOOD, PORT),
-        (BAD, f"{PORT} <silent>"),
-        (USAGE, f"{PORT} {PORT}"),
-        (DEVICE, "/dev/other"),
-        (DEVICE, "<nobody>"),
-        (CONTRACT, f"{PORT} <contract>"),
-    ],
-    "check": [
-        (GOOD, f"{PORT} --archive a --listen-s 0 <recording>"),
-        (GOOD, "--archive a --listen-s 0 <recording>"),
-        (BAD, f"{PORT} --archive a --listen-s 0 <stopped>"),
-        (USAGE, f"{PORT} {PORT}"),
-        (DEVICE, "/dev/other --archive a"),
-        (CONTRACT, f"{PORT} --archive a <contract>"),
-        (UNREADABLE, f"{PORT} --archive broken <stopped>"),
-    ],
-    "provision": [
-        (GOOD, f"{PORT} --yes <fleet>"),
-        (BAD, "--yes --wait-s 0 <nobody>"),
-        (USAGE, f"{PORT} --yes"),
-        (USAGE, PORT),
-        (DEVICE, "/dev/other --yes"),
-    ],
-    "download": [
-        (GOOD, f"{PORT} --archive a --stop"),
-        (GOOD, f"{PORT} --archive a"),
-        (BAD, f"{PORT} --archive a <stopped> <spoilt>"),
-        (USAGE, f"{PORT} --archive a --boot 77"),
-        (DEVICE, "/dev/other --archive a"),
-        (DEVICE, "--archive a <nobody>"),
-        (CONTRACT, f"{PORT} --archive a <contract>"),
-        (UNWRITABLE, f"{PORT} --archive file --stop"),
-    ],
-    "sync": [
-        (GOOD, "--archive a --yes --no-report <stopped>"),
-        (BAD, "--archive a --keep --wait-s 0 <nobody>"),
-        (USAGE, "--archive a <logger>"),
-        (USAGE, "--archive a --keep --only C9"),
-    ],
-    "erase": [
-        (GOOD, f"{PORT} --archive a --yes <stopped> <archived>"),
-        (BAD, f"{PORT} --archive empty --yes <stopped>"),
-        (USAGE, f"{PORT} --archive nowhere --yes"),
-        (USAGE, f"{PORT} --archive empty <stopped>"),
-        (DEVICE, "/dev/other --archive empty --yes"),
-        (CONTRACT, f"{PORT} --archive empty --yes <contract>"),
-        (UNREADABLE, f"{PORT} --archive broken --yes <stopped>"),
-    ],
-    "info": [
-        (GOOD, "good.slog --ids --events"),
-        (USAGE, ""),
-        (UNREADABLE, "junk.slog"),
-        (UNREADABLE, "nowhere.slog"),
-    ],
-    "verify": [
-        (GOOD, "good.slog"),
-        (BAD, "hole.slog"),
-        (USAGE, ""),
-        (UNREADABLE, "junk.slog"),
-        (UNREADABLE, "empty"),
-    ],
-    "decode": [
-        (GOOD, "good.slog --dbc x.dbc --out out"),
-        (BAD, "good.slog --dbc other.dbc --out out"),
-        (USAGE, "good.slog --dbc x.dbc --out out --rate-Hz 10"),
-        (USAGE, "good.slog --out out"),
-        (UNREADABLE, "junk.slog --dbc x.dbc --out out"),
-        (UNREADABLE, "good.slog --dbc junk.slog --out out"),
-        (UNWRITABLE, "good.slog --dbc x.dbc --out file"),
-        (UNWRITABLE, "good.slog --dbc x.dbc --out full"),
-    ],
-    "card prepare": [
-        (GOOD, "new.img --size 48MiB"),
-        (GOOD, "new.img --size 1MiB --raw"),
-        (USAGE, "new.img"),
-        (USAGE, "new.img --size 1MiB"),
-        (USAGE, "new.img --raw"),
-        (UNWRITABLE, "junk.slog"),
-        (UNWRITABLE, "file/new.img --size 48MiB"),
-        (UNWRITABLE, "empty --size 48MiB"),
-    ],
-    "card read": [
-        (GOOD, "card.img"),
-        (USAGE, ""),
-        (UNREADABLE, "junk.slog"),
-        (UNREADABLE, "good.slog"),
-        (UNWRITABLE, "used.img --archive file"),
-    ],
-    "drive": [
-        (GOOD, "light_crest --duration 1 --out new.tape"),
-        (GOOD, "light_crest --duration 1 --out new.log"),
-        (USAGE, "light_crest"),
-        (USAGE, "no_such_drive --out new.tape"),
-        (UNWRITABLE, "light_crest --duration 1 --out file"),
-        (UNWRITABLE, "light_crest --duration 1 --out file/new.tape"),
-        (UNWRITABLE, "light_crest --duration 1 --out file/new.log"),
-    ],
-    "sim": [
-        (GOOD, "--fast <runs>"),
-        (USAGE, "--blank"),
-        (USAGE, "--stall soon --fast"),
-        (USAGE, "--log good.slog --drive stage"),
-        (UNREADABLE, "--log junk.slog --fast"),
-        (UNWRITABLE, "--card file/new.img --fast"),
-    ],
-    "flash": [
-        (GOOD, f"{PORT} --yes <board>"),
-        (USAGE, ""),
-        (USAGE, PORT),
-        (DEVICE, "/dev/other --yes"),
-        (UNREADABLE, f"{PORT} --yes --settings nowhere.json"),
-        (UNREADABLE, "--base nowhere.uf2 --yes"),
-    ],
-    "settings": [
-        (GOOD, PORT),
-        (GOOD, f"{PORT} --set car.json --yes"),
-        (USAGE, f"{PORT} --set car.json"),
-        (DEVICE, "/dev/other"),
-        (CONTRACT, f"{PORT} <contract>"),
-        (UNREADABLE, f"{PORT} --set junk.slog --yes"),
-        (UNREADABLE, f"{PORT} --set nowhere.json --yes"),
-    ],
-    "dbc check": [
-        (GOOD, "x.dbc --log good.slog"),
-        (BAD, "defect.dbc"),
-        (BAD, "other.dbc --log good.slog"),
-        (USAGE, ""),
-        (UNREADABLE, "junk.slog"),
-        (UNREADABLE, "nowhere.dbc"),
-        (UNREADABLE, "x.dbc --log junk.slog"),
-    ],
-    "dbc new": [
-        (GOOD, "--log good.slog"),
-        (GOOD, "--log good.slog --out new.dbc"),
-        (USAGE, ""),
-        (UNREADABLE, "--log junk.slog"),
-        (UNWRITABLE, "--log good.slog --out file"),
-    ],
-    "dbc show": [
-        (GOOD, "x.dbc"),
-        (GOOD, "x.dbc Eng*"),
-        (USAGE, "x.dbc NoSuchSignal"),
-        (UNREADABLE, "junk.slog"),
-    ],
-    "profile check": [
-        (GOOD, "d7xr"),
-        (USAGE, ""),
-        (UNREADABLE, "nowhere.toml"),
-        (UNREADABLE, "junk.slog"),
-    ],
-    "profile new": [
-        (GOOD, "--dbc x.dbc --log good.slog --out new.toml"),
-        (USAGE, "--log good.slog"),
-        (UNREADABLE, "--dbc junk.slog"),
-        (UNREADABLE, "--dbc x.dbc --log junk.slog"),
-        (UNWRITABLE, "--dbc x.dbc --out file"),
-    ],
-    "plot": [
-        (GOOD, "good.slog --dbc x.dbc --strip EngSpd --out new.svg"),
-        (USAGE, "good.slog --dbc x.dbc --strip NoSuchSignal --out new.svg"),
-        (USAGE, "good.slog --dbc x.dbc --strip , --out new.svg"),
-        (UNREADABLE, "junk.slog --dbc x.dbc --strip EngSpd --out new.svg"),
-        (UNREADABLE, "good.slog --dbc other.dbc --strip Other --out new.svg"),
-        (UNWRITABLE, "good.slog --dbc x.dbc --strip EngSpd --out file"),
-        (UNWRITABLE, "good.slog --dbc x.dbc --strip EngSpd --out file/new.svg"),
-    ],
-    "convert": [
-        (GOOD, "good.slog new.log"),
-        (GOOD, "good.slog new.csv --dbc x.dbc"),
-        (BAD, "error.log new.trc"),
-        (USAGE, "good.slog new.doc"),
-        (USAGE, "good.slog new.log --rate-Hz 5"),
-        (USAGE, "good.slog new.log --signal EngSpd"),
-        (UNREADABLE, "junk.slog new.log"),
-        (UNREADABLE, "good.slog new.csv --dbc other.dbc"),
-        (UNWRITABLE, "good.slog file.log"),
-        (UNWRITABLE, "good.slog file/new.log"),
-    ],
-    "replay": [
-        (GOOD, "short.slog --bus virtual:contract --bound-us 5e6 --no-real-time"),
-        (GOOD, "short.slog --closed-loop"),
-        (BAD, "short.slog --bus virtual:contract --bound-us 0 --no-real-time"),
-        (BAD, "short.slog --bus virtual:contract --bound-us 5e6 --no-real-time <refusing>"),
-        (USAGE, "short.slog"),
-        (USAGE, "short.slog --closed-loop --loop 2"),
-        (USAGE, "short.slog --closed-loop --bus virtual:contract"),
-        (DEVICE, "short.slog --bus socketcan:nowhere0"),
-        (UNREADABLE, "junk.slog --closed-loop"),
-    ],
-    "watch": [
-        (GOOD, f"{PORT} --duration 0.3 <busy>"),
-        (GOOD, f"{PORT} --duration 0.3 --dbc all.dbc <busy>"),
-        (USAGE, f"{PORT} --signal EngSpd"),
-        (DEVICE, "/dev/other"),
-        (CONTRACT, f"{PORT} <contract>"),
-        (UNREADABLE, f"{PORT} --dbc junk.slog"),
-    ],
-    "query": [
-        (GOOD, "--archive empty"),
-        (USAGE, "--archive empty --csv --json"),
-        (UNREADABLE, "--archive nowhere"),
-        (USAGE, "--archive empty select"),
-    ],
-    "report": [
-        (GOOD, "drive.slog --out new.html"),
-        (USAGE, ""),
-        (USAGE, "drive.slog --profile d7xr --profile d7xr"),
-        (UNREADABLE, "junk.slog"),
-        (UNREADABLE, "drive.slog --profile nowhere.toml"),
-        (UNWRITABLE, "drive.slog --out file"),
-        (UNWRITABLE, "drive.slog --out file/new.html"),
-    ],
-}
 # Schema and keys of what --json prints, for every row above that ends with 0 or 1: `a{b c}` is an
 # object a with the keys b and c, `a[]` a list, `a[]{b}` one of objects. Of report's sections the
 # columns of tables are left out: test_report_facts.py has them, with their values.

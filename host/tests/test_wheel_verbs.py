@@ -51,6 +51,11 @@ STEPS = (
     ("settings PORT", None, {0}),
     ("download PORT --stop --event TEST --stage SS01", None, {0, 1}),
     ("erase PORT --yes", None, {0, 1}),
+    ("check PORT --listen-s 1", None, {0, 1}),
+    ("sync --yes --no-report --wait-s 2", None, {0, 1}),
+    ("fleet new", None, {0}),
+    ("fleet check", None, {0}),
+    ("provision PORT --yes", None, {0, 1}),
     ("query --dbc DBC 'select count(*) from ENG_1'", "query", {0}),
     ("sim --target rp2040 --blank", "rig", {0}),
     ("flash BLANK --yes", "flash", {0}),
@@ -148,7 +153,7 @@ def walk(newcomer, steps, installed, blank):
 
 
 def test_every_verb_has_a_step():
-    typed = {re.sub(r"^((?:card|dbc|profile) \S+|\S+).*", r"\1", step) for step, *_ in STEPS}
+    typed = {re.sub(r"^((?:card|dbc|fleet|profile) \S+|\S+).*", r"\1", step) for step, *_ in STEPS}
     assert typed == set(verbs_of(group))
 
 
