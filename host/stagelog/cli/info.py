@@ -1,5 +1,8 @@
 """stagelog info: what a log holds."""
 
+from functools import partial
+from pathlib import Path
+
 import click
 
 from stagelog.cli._common import (
@@ -11,6 +14,8 @@ from stagelog.cli._common import (
     time_text,
 )
 
+DATABASES = (".dbc", ".arxml", ".kcd", ".sym")
+
 
 @click.command()
 @click.argument("log", type=click.Path(readable=False))
@@ -19,9 +24,10 @@ from stagelog.cli._common import (
 @click.option("--bus", "buses", type=int, multiple=True, help="Only this bus; may be repeated.")
 @json_option
 def command(log, with_ids, with_meta, buses, as_json):
-    """Show what LOG holds: a session file, a card, its image, a folder of the archive, or a log of
-    another recorder (candump, BLF, ASC, TRC, MF4, SavvyCAN). The last line of each log is what
-    'stagelog verify' says of it; the exit code is 0 whatever that is.
+    """Show what LOG holds: a session file, a card, its image, a folder of the archive, a log of
+    another recorder (candump, BLF, ASC, TRC, MF4, SavvyCAN), or a DBC. J1939 and NMEA 2000 are
+    recognised, diagnostics (ISO-TP: UDS, OBD) put together and named. The last line of each log
+    is what 'stagelog verify' says of it; the exit code is 0 whatever that is.
     """
     from stagelog.accounts import judge_logs
     from stagelog.blocks import read_log
@@ -29,6 +35,8 @@ def command(log, with_ids, with_meta, buses, as_json):
     from stagelog.importers import sniff, stream_frames
 
     reports, own = [], []
+    if Path(log).suffix.lower() in DATABASES:
+        return _database(log, as_json)
     logs = find_logs(log)
     check_buses(log, buses, (frames for path, _ in logs for frames in stream_frames(path)))
     for path, entry in logs:
@@ -46,6 +54,62 @@ def command(log, with_ids, with_meta, buses, as_json):
             click.echo(f"  {judged.verdict.text}")
     if as_json:
         print_json("stagelog.info/1", {"logs": reports})
+    return None
+
+
+def _database(path, as_json):
+    """Print what a database holds."""
+    from stagelog.dbc import load_database
+    from stagelog.decode.doctor import check_database
+
+    facts = check_database(load_database(path))
+    if as_json:
+        return print_json("stagelog.info/1", {"logs": [facts]})
+    click.echo(
+        f"{path}: {facts['n_messages']} messages, {facts['n_signals']} signals, "
+        f"{facts['kind'].upper()}, {facts['encoding']}"
+    )
+    n = len(facts["defects"])
+    found = (
+        "no defects" if not n else f"{n} defect{'s' * (n > 1)}; 'stagelog dbc check' lists them"
+    )
+    click.echo(f"  {found}")
+    return None
+
+
+def _diagnostics(tables, counts, buses):
+    """Return the facts of the diagnostics on a bus, None if there are none; `tables` is called."""
+    from stagelog.decode.isotp import is_diagnostic, summarize
+
+    if not any(is_diagnostic(can_id, is_ext) for _, is_ext, can_id in counts):
+        return None
+    found = summarize(tables())
+    rows = [
+        {
+            "bus": bus,
+            "can_id": f"{can_id:08X}" if is_ext else f"{can_id:03X}",
+            "service": service,
+            "n_messages": n,
+        }
+        for (bus, can_id, is_ext, service), n in sorted(found.services.items())
+        if not buses or bus in buses
+    ]
+    n_messages = sum(row["n_messages"] for row in rows)
+    return {"n_messages": n_messages, "n_lost": found.n_lost, "services": rows}
+
+
+def _print_diagnostics(facts):
+    if facts is None:
+        return
+    for row in facts["services"][:20]:
+        n = row["n_messages"]
+        times = "once" if n == 1 else f"{n:,} times"
+        what = f"{row['can_id']} {row['service']}, {times}"
+        click.echo(f"  diagnostics (ISO-TP) on bus {row['bus']}: {what}")
+    if len(facts["services"]) > 20:
+        click.echo(f"  and {len(facts['services']) - 20} more; --json lists all")
+    if facts["n_lost"]:
+        click.echo(f"  {facts['n_lost']:,} messages of diagnostics are not whole")
 
 
 def _foreign(path, with_ids, buses, as_json):
@@ -68,6 +132,7 @@ def _foreign(path, with_ids, buses, as_json):
         "t_last_us": t_last_us,
         "t_first_unix_us": t_first_us if is_absolute else None,
         "buses": _bus_rows(ids, t_last_us - t_first_us),
+        "diagnostic_messages": _diagnostics(partial(stream_frames, path), counts, buses),
         "sessions": [],
         "damaged": [str(damage) for damage in seen.damages],
         "diagnostics": list(seen.notes),
@@ -82,6 +147,7 @@ def _foreign(path, with_ids, buses, as_json):
         for note in seen.notes:
             click.echo(f"  {note}")
         _print_session(facts)
+        _print_diagnostics(facts["diagnostic_messages"])
         for damage in facts["damaged"][:20]:
             click.echo(f"  {damage}")
         click.echo(f"  {facts['verdict']['text']}")
@@ -100,8 +166,10 @@ def _report(log, with_ids, with_meta, buses, as_json):
             source = boot.timeline.source if boot.timeline else None
             facts["clock"] = SOURCE_TEXT.get(source, "not known: times are since power-on")
             duration_us = session.t_last_us - session.t_first_us
-            ids = _id_rows(_count_ids(session.iter_frames())[0], duration_us, buses)
+            counts = _count_ids(session.iter_frames())[0]
+            ids = _id_rows(counts, duration_us, buses)
             facts["buses"] = _bus_rows(ids, duration_us)
+            facts["diagnostic_messages"] = _diagnostics(session.iter_frames, counts, buses)
             if with_ids:
                 facts["ids"] = ids
             if with_meta:
@@ -109,6 +177,7 @@ def _report(log, with_ids, with_meta, buses, as_json):
             if not as_json:
                 click.echo(session_line(session, boot.timeline))
                 _print_session(facts)
+                _print_diagnostics(facts["diagnostic_messages"])
             sessions.append(facts)
     return {
         "path": str(log.path),
@@ -145,7 +214,7 @@ def _print_session(facts):
     for bus in facts["buses"]:
         click.echo(
             f"  bus {bus['bus']}: {bus['n_frames']:,} frames, {bus['rate_Hz']:,.1f} Hz, "
-            f"{bus['n_ids']} identifiers"
+            f"{bus['n_ids']} identifiers" + (f"; {bus['protocol']}" if bus["protocol"] else "")
         )
     if facts.get("ids"):
         print_table(
@@ -197,12 +266,17 @@ def _id_rows(counts, duration_us, buses):
 
 def _bus_rows(ids, duration_us):
     """Return the buses that have frames, by their identifiers."""
+    from stagelog.decode.protocol import protocol_of
+
     duration_s = max(1e-6, duration_us / 1e6)
     rows = []
     for bus in sorted({row["bus"] for row in ids}):
-        numbers = [row["n_frames"] for row in ids if row["bus"] == bus]
-        n, rate_Hz = sum(numbers), round(sum(numbers) / duration_s, 3)
-        rows.append({"bus": bus, "n_frames": n, "rate_Hz": rate_Hz, "n_ids": len(numbers)})
+        own = [row for row in ids if row["bus"] == bus]
+        n = sum(row["n_frames"] for row in own)
+        long = [int(row["can_id"], 16) for row in own if len(row["can_id"]) == 8]
+        found = protocol_of(long) if long else None
+        facts = {"bus": bus, "n_frames": n, "rate_Hz": round(n / duration_s, 3)}
+        rows.append(facts | {"n_ids": len(own), "protocol": str(found) if found else None})
     return rows
 
 
