@@ -29,7 +29,7 @@ from stagelog.rig.live import FastLogger
 from stagelog.rig.play import saturated_tape
 from stagelog.rig.target import SimTarget, tape_events
 
-MANY = ("check", "provision", "sync", "watch")  # print a line of JSON for each change
+MANY = ("check", "provision", "summary", "sync", "watch")  # print a line of JSON for each change
 DBC = """VERSION ""
 BS_:
 BU_: ECU

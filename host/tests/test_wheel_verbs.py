@@ -52,6 +52,7 @@ STEPS = (
     ("download PORT --stop --event TEST --stage SS01", None, {0, 1}),
     ("erase PORT --yes", None, {0, 1}),
     ("check PORT --listen-s 1", None, {0, 1}),
+    ("summary PORT", None, {0, 1}),
     ("sync --yes --no-report --wait-s 2", None, {0, 1}),
     ("fleet new", None, {0}),
     ("fleet check", None, {0}),

@@ -28,7 +28,7 @@ from slog.layout import (
     pack,
 )
 from stagelog.archive.files import writing
-from stagelog.blocks import read_log
+from stagelog.blocks import Log, read_log
 from stagelog.blocks.medium import find_signature, is_good, map_file
 from stagelog.card import fat32
 from stagelog.errors import InputError, OutputError, UsageError
@@ -102,7 +102,7 @@ def prepare_raw(path, n_blocks, *, extent_id=None, force=False):
         return _put_extent(file, path, "raw", (0, n_blocks), extent_id, released_seq)
 
 
-def read_card(path, include_erased=False):
+def read_card(path: str | Path, include_erased: bool = False) -> Log:
     """Return the Log of a card, of its image, its STAGELOG.BIN or the folder or drive letter on
     which it is mounted; InputError if it is none.
     """

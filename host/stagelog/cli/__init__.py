@@ -27,6 +27,7 @@ VERBS = {
     "loggers": "List the ports on which a logger answers.",
     "status": "Show the state and the health of a logger.",
     "check": "Check whether the cars may start: green, amber or red.",
+    "summary": "Show what the cars went through, within seconds.",
     "provision": "Give the loggers what the fleet file says, and read it back.",
     "download": "Fetch sessions into the archive; continues where it stopped.",
     "sync": "Download, verify, report, then erase: all loggers at once.",

@@ -5,7 +5,7 @@ import re
 import click
 
 from stagelog.cli._common import confirm, json_option, print_json, size_text
-from stagelog.cli._fleet import place_of_card
+from stagelog.cli._fleet import fleet_in_force, place_of_card
 from stagelog.errors import UsageError
 from stagelog.platform.drives import drive_of, find_drives, is_disk
 
@@ -64,7 +64,8 @@ def prepare(path, size, raw, force, yes, as_json):
 
 
 @command.command()
-@click.argument("path", type=click.Path(readable=False))
+@click.argument("paths", nargs=-1, type=click.Path(readable=False))
+@click.option("--all", "all_", is_flag=True, help="All cards in readers, and PATHS.")
 @click.option(
     "--archive", type=click.Path(readable=False), help="Copy the sessions into this archive."
 )
@@ -73,8 +74,20 @@ def prepare(path, size, raw, force, yes, as_json):
 @click.option("--stage", help="Folder stage=...  [default: unsorted]")
 @click.option("--erased", is_flag=True, help="Include released sessions that can still be read.")
 @json_option
-def read(path, archive, event, car, stage, erased, as_json):
-    """Show the sessions on a card or its image; copy them with --archive."""
+def read(paths, all_, archive, event, car, stage, erased, as_json):
+    """Show the sessions on a card or its image; copy them with --archive.
+
+    With --all, all cards that are in readers, and those of PATHS, go into the archive at once,
+    each session to the car whose logger wrote it. What the archive holds, by cable or by card, is
+    not stored again. Exit 1 if a card cannot be read or a session is not complete.
+    """
+    if all_:
+        if car or erased:
+            raise UsageError("--car or --erased with --all", "leave it out")
+        raise SystemExit(_read_all(paths, archive, event, stage, as_json))
+    if len(paths) != 1:
+        raise UsageError(f"{len(paths)} cards named", "name one, or add --all")
+    path = paths[0]
     from stagelog.archive import home_of, stage_folder, store_session
     from stagelog.card import read_card
     from stagelog.cli._logs import session_facts, session_line
@@ -107,6 +120,34 @@ def read(path, archive, event, car, stage, erased, as_json):
         damaged = [str(bad) for bad in log.damaged]
         facts = {"path": str(path), "sessions": rows, "damaged": damaged}
         print_json("stagelog.card.read/1", facts)
+
+
+def _read_all(paths, archive, event, stage, as_json):
+    from pathlib import Path
+
+    from stagelog.park.cards import find_cards, read_cards
+    from stagelog.park.table import plain
+    from stagelog.park.unit import BAD
+
+    fleet = fleet_in_force()
+    archive = Path(archive or (fleet.archive_path if fleet is not None else "archive"))
+    event, stage, car_of = place_of_card(event, None, stage)
+    rows = []
+    found = list(dict.fromkeys([*find_cards(), *map(str, paths)]))
+    for card in read_cards(found, archive, event, stage, car_of):
+        rows.append(card)
+        if not as_json:
+            click.echo(plain(f"{card.path}: {card.verdict}: {card.text}"))
+    if as_json:
+        cards = [
+            {"path": card.path, "n_new": card.n_new, "verdict": card.verdict, "text": card.text,
+             "files": [str(entry.path) for entry in card.entries]}
+            for card in rows
+        ]  # fmt: skip
+        print_json("stagelog.card.read.all/1", {"cards": cards})
+    elif not rows:
+        click.echo("no card is in a reader", err=True)
+    return int(not rows or any(card.verdict == BAD for card in rows))
 
 
 def _described(path):

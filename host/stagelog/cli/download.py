@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from stagelog.cli._common import json_option, print_json, size_text, transfer_progress
-from stagelog.cli._fleet import archive_options, car_of_logger
+from stagelog.cli._fleet import archive_options, car_of_logger, fleet_in_force
 from stagelog.cli._park import all_options, finish, refuse_port, run_many
 from stagelog.errors import UsageError
 
@@ -25,9 +25,20 @@ from stagelog.errors import UsageError
     is_flag=True,
     help="Check the SHA-256 of all files, and fetch damaged places of finished sessions again.",
 )
+@click.option("--last", metavar="SPAN", help="Only the last SPAN, as in 5min, into OUT.")
+@click.option("--around", metavar="EVENT", help="Only around the newest EVENT, into OUT.")
+@click.option(
+    "--margin", default="30s", show_default=True, help="Before and after the EVENT of --around."
+)
+@click.option(
+    "--out", "-o", type=click.Path(readable=False), help="Of --last and --around: .slog."
+)
 @all_options
 @json_option
-def command(port, archive, event, car, stage, boots, stop, again, all_, only, wait_s, as_json):
+def command(
+    port, archive, event, car, stage, boots, stop, again, last, around, margin, out, all_, only,
+    wait_s, as_json,
+):  # fmt: skip
     """Fetch the sessions on the logger at PORT, or --all, into the archive.
 
     Continues where it stopped. Every block is checked; a session's file gets its final name when
@@ -36,8 +47,19 @@ def command(port, archive, event, car, stage, boots, stop, again, all_, only, wa
 
     With --all, all loggers of the fleet file at once, or all that answer without one, the newest
     session first. A cable that is pulled and put back continues by itself.
+
+    --last and --around fetch a window of the newest session only, as a log of its own beside the
+    archive; the session itself comes whole with the next download.
     """
     refuse_port(port, all_, only)
+    if last or around:
+        if all_ or not out or (last and around):
+            raise UsageError(
+                "--last or --around without --out, or together", "choose one, with --out FILE"
+            )
+        return _fetch_window(port, last, around, margin, out, as_json)
+    if out:
+        raise UsageError("--out without --last or --around", "leave it out")
     if all_:
         if boots or car:
             raise UsageError("--boot or --car with --all", "leave it out")
@@ -81,11 +103,61 @@ def command(port, archive, event, car, stage, boots, stop, again, all_, only, wa
     )
 
 
+def _fetch_window(port, last, around, margin, out, as_json):
+    from stagelog.archive.files import write_atomic
+    from stagelog.errors import OutputError
+    from stagelog.park.peek import window_of
+    from stagelog.park.windows import fetch_window, find_event, last_window, span_us
+    from stagelog.ports import open_link
+
+    if Path(out).exists():
+        raise OutputError(f"{out} exists", "choose another name")
+    span, found = span_us(last or margin), None
+    link = open_link(port)
+    try:
+        sessions = link.list_sessions()
+        if last:
+            session, window = last_window(link, sessions, span)
+        else:
+            found = find_event(link, sessions, around, _signal_names(link))
+            session = found.session
+            window = window_of(link, session, found.t_us - span, found.t_us + span)
+        content = fetch_window(link, session, window)
+    finally:
+        link.close()
+    write_atomic(out, content)
+    n_blocks = window.end - window.first
+    facts = {"out": str(out), "n_blocks": n_blocks, "event": found.facts if found else None}
+    if as_json:
+        return print_json("stagelog.download.window/1", facts)
+    if found:
+        words = ", ".join(f"{name} {value}" for name, value in found.facts.items())
+        click.echo(f"{words}")
+    click.echo(f"{out}  {size_text(len(content))}  {n_blocks} of {session.n_blocks} blocks")
+    return None
+
+
+def _signal_names(link):
+    """Return the SignalTable that gives the events of a logger of the fleet their names, or None:
+    they are numbers then.
+    """
+    fleet = fleet_in_force()
+    logger = fleet.find_logger(link.hello().device_id.hex()) if fleet is not None else None
+    if logger is None:
+        return None
+    from stagelog.events import compile_table
+    from stagelog.profile import dbc_file, load_profile
+
+    profile = load_profile(fleet.profile_of(fleet.find_car(logger.car)))
+    return compile_table(profile, dbc_file(profile))
+
+
 def _download_all(archive, event, stage, stop, again, only, wait_s, as_json):
+    from stagelog.park.summary import Summarise
     from stagelog.park.works import Download
 
     def make(unit, _):
-        return Download(unit, Path(archive), event, stage, stop, again)
+        return Download(unit, Path(archive), event, stage, stop, again, Summarise(unit).text)
 
     return finish(run_many("download", make, only, wait_s, as_json), as_json)
 

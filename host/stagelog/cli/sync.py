@@ -27,6 +27,7 @@ def command(archive, event, stage, only, wait_s, keep, no_report, yes, as_json):
     back continues. Repeat it at any time: what is there is not fetched again. Exit 1 if a logger
     of the fleet was not found, or if its sessions are not complete.
     """
+    from stagelog.park.summary import Summarise
     from stagelog.park.unit import GOOD, Unit
     from stagelog.park.works import Download, Erase
 
@@ -35,7 +36,9 @@ def command(archive, event, stage, only, wait_s, keep, no_report, yes, as_json):
     works = {}
 
     def download(unit, _):
-        works[unit.device_id] = Download(unit, Path(archive), event, stage)
+        works[unit.device_id] = Download(
+            unit, Path(archive), event, stage, summary=Summarise(unit).text
+        )
         return works[unit.device_id]
 
     units = run_many("download", download, only, wait_s, as_json)

@@ -51,7 +51,7 @@ def row_of(unit: Unit) -> tuple[str, ...]:
     """Return the cells of COLUMNS."""
     done = unit.outcome
     step = "done" if done is not None else unit.step
-    verdict = "" if done is None else f"{done.verdict}: {done.text}"
+    verdict = unit.note if done is None else f"{done.verdict}: {done.text}"
     cells = (unit.car, unit.name, step, progress_text(unit), rate_text(unit), left_text(unit))
     return (*map(plain, cells), plain(verdict))
 
@@ -113,6 +113,7 @@ class Lines:
     def __init__(self, out: TextIO | None = None) -> None:
         self._out = out or sys.stderr
         self._seen: dict[str, tuple[object, ...]] = {}
+        self._noted: dict[str, str] = {}
 
     def __enter__(self) -> Callable[[list[Unit]], None]:
         return self._show
@@ -122,7 +123,7 @@ class Lines:
 
     def _show(self, units: list[Unit]) -> None:
         for unit in units:
-            state = (unit.step, unit.outcome)
+            state = (unit.step, unit.note, unit.outcome)
             if self._seen.get(unit.device_id) == state:
                 continue
             self._seen[unit.device_id] = state
@@ -130,7 +131,9 @@ class Lines:
 
     def _print(self, unit: Unit) -> None:
         cells = row_of(unit)
-        text = cells[6] if unit.outcome is not None else " ".join(filter(None, cells[2:4]))
+        is_new = unit.outcome is not None or unit.note != self._noted.get(unit.device_id, "")
+        self._noted[unit.device_id] = unit.note
+        text = cells[6] if is_new else " ".join(filter(None, cells[2:4]))
         print(f"{cells[0]} {cells[1]}: {text}", file=self._out, flush=True)
 
 

@@ -55,6 +55,7 @@ class Unit:
         self.done = 0
         self.total = 0
         self.unit = ""
+        self.note = ""  # what is known before the end, as the summary of the newest session
         self.outcome: Outcome | None = None
         self.n_lost = 0  # times the cable was pulled or the logger fell silent
         self.n_fruitless = 0  # of these, one after the other without progress between them
@@ -121,6 +122,7 @@ class Unit:
             "rate": round(self.rate, 1) if self.rate else None,
             "left_s": round(self.left_s, 1) if self.left_s is not None else None,
             "n_lost": self.n_lost,
+            "note": self.note,
             "verdict": found.verdict if found else None,
             "text": found.text if found else None,
         }

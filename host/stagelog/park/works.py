@@ -64,7 +64,8 @@ def car_of(hello: Hello) -> str:
 class Download:
     """Fetch all sessions of one logger into the archive, the newest first.
 
-    stop    True: close the running session first; None: if its buses are silent; False: never
+    stop     True: close the running session first; None: if its buses are silent; False: never
+    summary  returns what the newest session holds, in words; shown before all of it comes
     """
 
     def __init__(
@@ -75,8 +76,10 @@ class Download:
         stage: str,
         stop: bool | None = None,
         again: bool = False,
+        summary: Callable[[Link, ListedSession], str] | None = None,
     ) -> None:
         self._unit = unit
+        self._summary = summary
         self._archive = archive
         self._folder = stage_folder(archive, event, unit.car, stage)
         self._stop = stop
@@ -94,7 +97,9 @@ class Download:
             boot = finish_running(link, always=bool(self._stop))
             self._restart = boot if boot is not None else self._restart
         try:
-            self._fetch(link, link.list_sessions(), facts_of(hello))
+            sessions = link.list_sessions()
+            self._summarise(link, sessions)
+            self._fetch(link, sessions, facts_of(hello))
         except DeviceError:
             raise  # the cable is out: the next call continues, or the logger itself after 60 s
         except BaseException:
@@ -102,6 +107,14 @@ class Download:
             raise
         self._start_again(link, hello)
         return outcome_of(list(self.fetched.values()), self._n_new * BLOCK_BYTES)
+
+    def _summarise(self, link: Link, sessions: Sequence[ListedSession]) -> None:
+        """Note what the newest session holds, before all of it comes."""
+        newest = next((s for s in sessions if s.n_blocks), None)
+        if newest is None or self._summary is None or self._unit.note:
+            return
+        if is_held(self._archive, newest) is None:
+            self._unit.note = self._summary(link, newest)
 
     def _fetch(self, link: Link, sessions: Sequence[ListedSession], facts: dict[str, str]) -> None:
         wanted = [s for s in sessions if self._again or is_held(self._archive, s) is None]
