@@ -8,6 +8,7 @@ from stagelog.dbc import load_database
 from stagelog.decode import compile_plan, decode
 from stagelog.profile import dbc_file, load_profile
 from stagelog.report import stage as stage_of
+from stagelog.report.axis import OnAxis
 from stagelog.report.columns import Columns, Steps
 from stagelog.report.stage import Stage
 
@@ -29,7 +30,7 @@ def frames():
 def columns_of(frames, plan, cuts, shift_us=0):
     columns = Columns()
     for piece in np.split(frames, cuts):
-        columns.add(decode(piece, plan, "raw"), shift_us)
+        columns.add(decode(piece, plan, "raw"), OnAxis(shift_us).times)
     columns.finish()
     return columns
 

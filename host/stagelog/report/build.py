@@ -1,6 +1,11 @@
 """Assemble a report: from the Source of one car or several to the facts of a page."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from stagelog.events import find_gear_abuse, fuel_by_terrain
+from stagelog.events.consumption import TerrainFuel
+from stagelog.events.gearbox import GearAbuse
 from stagelog.report import chassis, driveline, event_tables, flights
 from stagelog.report import tables as t
 from stagelog.report.charts import kilometres, pauses, stage_charts
@@ -12,13 +17,17 @@ from stagelog.report.life import life
 from stagelog.report.limits import other_limits
 from stagelog.report.overview import overview
 from stagelog.report.parts import parts
+from stagelog.report.series import Times, Values
+from stagelog.report.source import Source
+from stagelog.report.stage import Stage
+from stagelog.report.tables import Facts
 from stagelog.report.verdict import verdict
 from stagelog.verdict import worst
 
 SCHEMA = "stagelog.report/2"
 
 
-def stage_facts(source, note=""):
+def stage_facts(source: Source, note: str = "") -> Facts:
     """Return the facts of one car's stage; `source` is a source.Source, `note` the last line."""
     stage, logger = source.stage, source.health
     events = source.events
@@ -75,7 +84,7 @@ def stage_facts(source, note=""):
     }
 
 
-def compare_facts(sources, note=""):
+def compare_facts(sources: Sequence[Source], note: str = "") -> Facts:
     """Return the facts of several cars, drawn over each other by distance."""
     cars = [(source, stage_facts(source)) for source in sources]
     levels = [facts["verdict"]["level"] for _, facts in cars]
@@ -84,7 +93,7 @@ def compare_facts(sources, note=""):
         for row in facts["verdict"]["reasons"]["rows"]:
             why = f"{source.stage.name}: {row['cells'][0]}"
             reasons.append(t.row(why, row["cells"][1], level=row["level"]))
-    answers = {}
+    answers: dict[str, list[str]] = {}
     for source, facts in cars:
         answers.setdefault(facts["verdict"]["answer"], []).append(source.stage.name)
     answer = " ".join(f"{', '.join(names)}: {text}" for text, names in answers.items())
@@ -115,7 +124,7 @@ def compare_facts(sources, note=""):
     }
 
 
-def plain_facts(facts):
+def plain_facts(facts: Facts) -> Facts:
     """Return the facts without the charts, tables as records: what --json prints."""
     verdict = dict(facts["verdict"])
     verdict["reasons"] = t.records(verdict["reasons"])
@@ -140,23 +149,23 @@ def plain_facts(facts):
     }
 
 
-def _abuse(stage):
-    def series(name):
+def _abuse(stage: Stage) -> list[GearAbuse]:
+    def series(name: str) -> tuple[Times, Values] | None:
         found = stage.find(name)
-        return found and (found.t_us, found.values)
+        return None if found is None else (found.t_us, found.values)
 
     return find_gear_abuse(series, stage.profile)
 
 
-def _terrain(source):
+def _terrain(source: Source) -> list[TerrainFuel]:
     stage = source.stage
     name = stage.profile.roles.drive_mode
     mode = stage.find(name)
-    held = mode and (mode.t_us, mode.values, stage.choices(name))
+    held = None if mode is None else (mode.t_us, mode.values, stage.choices(name))
     return fuel_by_terrain(source.found, held, stage.profile)
 
 
-def _tiles(source):
+def _tiles(source: Source) -> list[Facts]:
     """Return the tiles of the header: the log, exceedances, flights, agreement, speed."""
     stage, logger = source.stage, source.health
     whole = logger.complete
@@ -186,11 +195,11 @@ def _tiles(source):
     return tiles
 
 
-def _tile(value, text, level=""):
+def _tile(value: Any, text: str, level: str = "") -> Facts:
     return {"value": str(value), "text": text, "level": level}
 
 
-def when_text(stage):
+def when_text(stage: Stage) -> str:
     """Return when a stage was recorded, and for how long."""
     minutes = sum(cycle.end_us - cycle.start_us for cycle in stage.key_cycles) / 60e6
     first = stage.key_cycles[0].t_unix_us
@@ -198,6 +207,6 @@ def when_text(stage):
     return f"{when}, {minutes:.1f} min recorded"
 
 
-def _when(stage):
+def _when(stage: Stage) -> str:
     car = stage.profile.car
     return f"{when_text(stage)}, profile {car.name} no. {car.number}"

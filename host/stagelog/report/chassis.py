@@ -1,10 +1,17 @@
 """Dampers, brakes, tyres and cooling as sections, from the raw log."""
 
+from collections.abc import Iterator
+
 import numpy as np
 
+from stagelog.profile.limits import Alarm
 from stagelog.report import tables as t
+from stagelog.report.damper import Damper
+from stagelog.report.events import StageEvents
 from stagelog.report.limits import limit_table
-from stagelog.report.stage import GRID_US, KMH_PER_MS
+from stagelog.report.series import Series, Values
+from stagelog.report.stage import GRID_US, KMH_PER_MS, Stage
+from stagelog.report.tables import Facts
 
 _G = 9.80665
 _BRAKING_KPA = 300.0
@@ -12,7 +19,7 @@ _SLOW_KMH = 20.0
 _FULL_DUTY_PCT = 95.0
 
 
-def dampers(stage, events, studied):
+def dampers(stage: Stage, events: StageEvents, studied: dict[str, Damper]) -> Facts | None:
     """Return travel, speed and bottoming of each damper, and their temperatures.
 
     studied  damper.study_dampers
@@ -30,20 +37,20 @@ def dampers(stage, events, studied):
     return {"id": "dampers", "title": "Dampers", "note": note, "tables": tables}
 
 
-def _damper_row(stage, one):
-    cells = (one.name, one.mean_mm, one.highest_mm, 100 * one.highest_mm / one.travel_mm)
-    cells += (one.compression_m_per_s, one.fastest_m_per_s, one.rebound_m_per_s)
-    cells += (one.hits, one.droop_s)
+def _damper_row(stage: Stage, one: Damper) -> Facts:
+    used_pct = 100 * one.highest_mm / one.travel_mm
+    speeds = (one.compression_m_per_s, one.fastest_m_per_s, one.rebound_m_per_s)
+    cells = (one.name, one.mean_mm, one.highest_mm, used_pct, *speeds, one.hits, one.droop_s)
     x_s = stage.seconds(one.highest_us)
     return t.row(*cells, level="warn" if one.hits else "good", x_s=x_s, chart="c-damper")
 
 
-def brakes(stage, events):
+def brakes(stage: Stage, events: StageEvents) -> Facts | None:
     """Return energy, hardest stops, balance, handbrake and disc temperatures."""
     roles = stage.profile.roles
     pressures = [stage.on_grid(name) for name in roles.brake_pressure]
     limits = limit_table(stage, "brakes", events)
-    lines = _braking(stage, pressures) if pressures[0] is not None else []
+    lines = _braking(stage, pressures[0], pressures[1:]) if pressures[0] is not None else []
     hand = stage.on_grid(roles.handbrake_pressure)
     if hand is not None:
         pulled = np.nan_to_num(hand) > _BRAKING_KPA
@@ -57,8 +64,8 @@ def brakes(stage, events):
     return {"id": "brakes", "title": "Brakes", "lines": lines, "tables": tables}
 
 
-def _braking(stage, pressures):
-    front = np.nan_to_num(pressures[0])
+def _braking(stage: Stage, first: Values, others: list[Values | None]) -> list[str]:
+    front = np.nan_to_num(first)
     braking = front > _BRAKING_KPA
     speed = stage.speed_kmh / KMH_PER_MS
     energy = -np.diff(0.5 * stage.profile.mass.without_fuel_kg * speed**2)
@@ -71,14 +78,15 @@ def _braking(stage, pressures):
         f"hardest braking {hardest:.2f} g",
         f"braked {100 * braking.mean():.1f} % of the time (front above {_BRAKING_KPA:.0f} kPa)",
     ]
-    if len(pressures) > 1 and pressures[1] is not None and braking.any():
-        rear = np.nan_to_num(pressures[1])[braking].mean()
+    second = others[0] if others else None
+    if second is not None and braking.any():
+        rear = np.nan_to_num(second)[braking].mean()
         share = 100 * front[braking].mean() / max(front[braking].mean() + rear, 1e-9)
         lines.append(f"front share of the line pressure {share:.0f} %")
     return lines
 
 
-def tyres(stage):
+def tyres(stage: Stage) -> Facts | None:
     """Return pressures and temperatures of the tyres: start, end, extremes."""
     names = [n for a in stage.profile.alarm.values() if a.kind == "drop" for n in a.signals]
     temperatures = stage.profile.report.tyre_temperature
@@ -90,8 +98,10 @@ def tyres(stage):
         hot = stage.find_valid(temperatures[number]) if number < len(temperatures) else None
         lowest = int(np.argmin(pressure.values))
         start, end = float(pressure.values[0]), float(pressure.values[-1])
-        cells = (name, start, end, float(pressure.values[lowest]), float(pressure.values.max()))
-        cells += (stage.km(int(pressure.t_us[lowest])), hot and float(hot.values.max()))
+        low, high = float(pressure.values[lowest]), float(pressure.values.max())
+        hottest = None if hot is None else float(hot.values.max())
+        at_km = stage.km(int(pressure.t_us[lowest]))
+        cells = (name, start, end, low, high, at_km, hottest)
         x_s = stage.seconds(int(pressure.t_us[lowest]))
         rows.append(t.row(*cells, x_s=x_s, chart="c-alarm-tyre_pressure"))
     if not rows:
@@ -103,7 +113,7 @@ def tyres(stage):
     return {"id": "tyres", "title": "Tyres", "note": note, "tables": [t.table(columns, rows)]}
 
 
-def cooling(stage, events):
+def cooling(stage: Stage, events: StageEvents) -> Facts | None:
     """Return fans, radiators and the temperatures they hold."""
     limits = limit_table(stage, "cooling", events)
     tables = [x for x in (_fans(stage), _radiators(stage), limits) if x]
@@ -112,23 +122,23 @@ def cooling(stage, events):
     return {"id": "cooling", "title": "Cooling", "lines": _fan_lines(stage), "tables": tables}
 
 
-def _fan_pairs(stage):
+def _fan_pairs(stage: Stage) -> Iterator[tuple[str, Alarm, Series, Series]]:
     """Yield (alarm key, alarm, duty, current) of each fan that the log holds."""
     for key, alarm in stage.profile.alarm.items():
         if alarm.kind != "fan":
             continue
-        for duty, current in zip(alarm.x_signals, alarm.signals, strict=True):
-            pair = stage.find_valid(duty), stage.find_valid(current)
-            if None not in pair:
-                yield key, alarm, *pair
+        for asked, drawn in zip(alarm.x_signals or (), alarm.signals, strict=True):
+            duty, current = stage.find_valid(asked), stage.find_valid(drawn)
+            if duty is not None and current is not None:
+                yield key, alarm, duty, current
 
 
-def _fans(stage):
+def _fans(stage: Stage) -> Facts | None:
     rows = []
     for key, alarm, duty, current in _fan_pairs(stage):
         held_s, drawn = duty.held_s(), current.at(duty.t_us)
-        asked = duty.values > alarm.x_limit
-        dead = asked & (drawn < alarm.warning)
+        asked = duty.values > (alarm.x_limit or 0.0)
+        dead = asked & (drawn < (alarm.warning or 0.0))
         asked_s, dead_s = float(held_s[asked].sum()), float(held_s[dead].sum())
         x_s = stage.seconds(int(duty.t_us[np.argmax(dead)])) if dead.any() else None
         cells = (current.name, float(duty.values.mean()), asked_s, float(current.values.max()))
@@ -143,7 +153,7 @@ def _fans(stage):
     return t.table(columns, rows, title="Fans")
 
 
-def _fan_lines(stage):
+def _fan_lines(stage: Stage) -> list[str]:
     duties = [duty.at(stage.grid_us) for _, _, duty, _ in _fan_pairs(stage)]
     if not duties:
         return []
@@ -156,7 +166,7 @@ def _fan_lines(stage):
     ]
 
 
-def _radiators(stage):
+def _radiators(stage: Stage) -> Facts | None:
     rows = []
     for name_in, name_out in stage.profile.report.radiators:
         hot, cold = stage.find_valid(name_in), stage.find_valid(name_out)
@@ -174,7 +184,7 @@ def _radiators(stage):
     return t.table(columns, rows, title="Radiators")
 
 
-def electrics(stage, events):
+def electrics(stage: Stage, events: StageEvents) -> Facts | None:
     """Return the limits of the electrics, or None."""
     limits = limit_table(stage, "electrics", events)
     return limits and {"id": "electrics", "title": "Electrics", "tables": [limits]}

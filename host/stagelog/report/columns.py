@@ -6,7 +6,7 @@ decoder gives them, times as differences in the smallest type that holds them. T
 of one decoding of everything, to the bit.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 from weakref import WeakValueDictionary
@@ -132,14 +132,14 @@ class Columns:
     def __init__(self) -> None:
         self.messages: dict[str, Column] = {}
 
-    def add(self, part: Decoded, shift_us: int) -> None:
-        """Take a part; its times are shifted by `shift_us`."""
+    def add(self, part: Decoded, on_axis: Callable[[Times], Times]) -> None:
+        """Take a part; `on_axis` brings its times onto the axis of the stage."""
         for name, table in part.messages.items():
             if not len(table):
                 continue
             column = self.messages.setdefault(name, Column(table.message))
             number = len(column.times)
-            column.times.append(Steps.of(table.t_us + shift_us))
+            column.times.append(Steps.of(on_axis(table.t_us)))
             for signal, raw in table.signals.items():
                 held = column.signals.setdefault(signal, [])
                 held.append((number, raw, table.rows.get(signal)))

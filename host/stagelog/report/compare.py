@@ -1,14 +1,22 @@
 """Two or more cars beside each other: their facts in columns, their channels over distance."""
 
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeAlias
+
 import numpy as np
 
 from stagelog.report import tables as t
-from stagelog.report.charts import KM_STEP, chart_over_km
+from stagelog.report.charts import KM_STEP, Curve, chart_over_km
 from stagelog.report.parts import STATES
-from stagelog.report.stage import GRID_US
+from stagelog.report.series import Times, Values
+from stagelog.report.source import Source
+from stagelog.report.stage import GRID_US, Stage
+from stagelog.report.tables import Facts
+
+Cars: TypeAlias = Sequence[tuple[Source, Facts]]
 
 
-def compare_tables(cars):
+def compare_tables(cars: Cars) -> list[Facts]:
     """Return the sections of a comparison; `cars` are (source.Source, facts of build.stage_facts).
 
     One column a car, one row a fact.
@@ -41,7 +49,7 @@ def compare_tables(cars):
     return found
 
 
-def _parts(cars):
+def _parts(cars: Cars) -> Iterator[Facts]:
     """Yield a table of the state of each part of each car, the worst first."""
     each = [
         {part["place"]: part for car in facts["cars"] for part in car["parts"]}
@@ -64,7 +72,7 @@ def _parts(cars):
         yield t.table(columns, [row for _, row in rows], title="Parts", fold=12)
 
 
-def _tile_rows(cars):
+def _tile_rows(cars: Cars) -> list[Facts]:
     rows = []
     for text in ("the log", "exceedance", "jump"):
         cells = [
@@ -78,7 +86,7 @@ def _tile_rows(cars):
     return rows
 
 
-def _driven(cars):
+def _driven(cars: Cars) -> list[Facts]:
     stages = [source.stage for source, _ in cars]
     moving = [s.speed_kmh[s.speed_kmh > 1] for s in stages]
     used = [s.on_grid(s.profile.roles.fuel_used) for s in stages]
@@ -99,7 +107,7 @@ def _driven(cars):
     ]
 
 
-def _highest(cars):
+def _highest(cars: Cars) -> list[Facts]:
     stages = [source.stage for source, _ in cars]
     rows, seen = [], set()
     for key, alarm in stages[0].profile.alarm.items():
@@ -109,12 +117,14 @@ def _highest(cars):
             if name in seen or not any(series):
                 continue
             seen.add(name)
-            cells = []
+            cells: list[float | None] = []
             found = [source.events for source, _ in cars]
             levels = [events.level_of(key, name) for events in found]
             for one in series:
-                extreme = one and (one.values.min() if falls else one.values.max())
-                cells.append(None if one is None else float(extreme))
+                if one is None:
+                    cells.append(None)
+                else:
+                    cells.append(float(one.values.min() if falls else one.values.max()))
             level = next((x for x in ("bad", "warn", "good") if x in levels), "")
             unit = next(one.unit for one in series if one is not None)
             rows.append(t.row(name, unit, *cells, level=level))
@@ -122,7 +132,7 @@ def _highest(cars):
     return sorted(rows, key=lambda row: order.index(row["level"]))
 
 
-def compare_charts(stages):
+def compare_charts(stages: Sequence[Stage]) -> list[Facts]:
     """Return the charts: time behind the first car, speed, and channels over distance."""
     curves = [(s.name, s.distance_km, s.speed_kmh) for s in stages]
     charts = [chart_over_km("k-speed", "Speed", "km/h", curves)]
@@ -146,18 +156,18 @@ def compare_charts(stages):
                 values = values - values[np.isfinite(values)][0]
             curves.append((stage.name, stage.distance_km, values))
         if curves:
-            unit = next(s.find(name).unit for s in stages if s.find(name))
+            unit = next(one.unit for one in (s.find(name) for s in stages) if one)
             title = "Fuel used" if name == roles.fuel_used else name
             charts.append(chart_over_km(f"k-{name}", title, unit, curves))
     return charts
 
 
-def _way(stages):
+def _way(stages: Sequence[Stage]) -> Values:
     """Return the distances that all cars drove, km."""
     return np.arange(KM_STEP, min(float(stage.distance_km[-1]) for stage in stages), KM_STEP)
 
 
-def _behind(stages):
+def _behind(stages: Sequence[Stage]) -> list[Curve]:
     """Return how much later each car passed a distance than the first, time standing included."""
     km = _way(stages)
     if len(km) < 10:
@@ -169,7 +179,7 @@ def _behind(stages):
     ]
 
 
-def _faster(stages):
+def _faster(stages: Sequence[Stage]) -> list[Curve]:
     """Return by how much each car passed a distance faster than the first, km/h."""
     km = _way(stages)
     if len(km) < 10:
@@ -181,17 +191,18 @@ def _faster(stages):
     ]
 
 
-def _speed_by_time(stage):
+def _speed_by_time(stage: Stage) -> tuple[Values, Values]:
     """Return (seconds since the car began to move, km/h)."""
     return _moving_s(stage), stage.speed_kmh
 
 
-def _moving_s(stage):
+def _moving_s(stage: Stage) -> Values:
     moving = int(np.argmax(stage.speed_kmh > 1))
-    return (np.arange(len(stage.grid_us)) - moving) * (GRID_US / 1e6)
+    steps: Times = np.arange(len(stage.grid_us)) - moving
+    return steps * np.float64(GRID_US / 1e6)
 
 
-def _passing_s(stage, km):
+def _passing_s(stage: Stage, km: Any) -> Values:
     """Return when a stage first passed each distance, s since it began to move.
 
     Between two moments of the grid as if the speed were the same.

@@ -1,10 +1,18 @@
 """Engine, gearbox, differentials and their abuse as sections, from the raw log."""
 
-import numpy as np
+from collections.abc import Iterator
 
+import numpy as np
+from numpy.typing import NDArray
+
+from stagelog.events.gearbox import GearAbuse
+from stagelog.profile.limits import Alarm
 from stagelog.report import tables as t
+from stagelog.report.events import StageEvents
 from stagelog.report.limits import NOTE, limit_table
-from stagelog.report.stage import GRID_US
+from stagelog.report.series import Series, Values
+from stagelog.report.stage import GRID_US, Stage
+from stagelog.report.tables import Facts
 
 KM_ROWS = 10.0
 KM_LEAST = 0.5
@@ -12,14 +20,14 @@ N_BANDS = 6
 MIN_ROWS, MAX_ROWS = 8, 60
 
 
-def km_edges(stage):
+def km_edges(stage: Stage) -> Values:
     """Return the edges of rows by distance: ten km each; less in a short log, more in a long."""
     total = float(stage.distance_km[-1])
     n = max(round(total / KM_ROWS), min(MIN_ROWS, int(total / KM_LEAST)), 1)
     return np.linspace(0.0, total, min(n, MAX_ROWS) + 1)
 
 
-def km_rows(stage):
+def km_rows(stage: Stage) -> Iterator[tuple[float, float, NDArray[np.intp]]]:
     """Yield (from km, to km, indices of the grid) by distance, without rows of nothing."""
     km, edges = stage.distance_km, km_edges(stage)
     for start, end in zip(edges[:-1], edges[1:], strict=True):
@@ -28,7 +36,7 @@ def km_rows(stage):
             yield float(start), float(end), inside
 
 
-def engine(stage, events):
+def engine(stage: Stage, events: StageEvents) -> Facts | None:
     """Return hours, power, limiter and every limit of the engine."""
     roles = stage.profile.roles
     rpm, torque = stage.on_grid(roles.engine_speed), stage.on_grid(roles.engine_torque)
@@ -48,23 +56,24 @@ def engine(stage, events):
     return {"id": "engine", "title": "Engine", "lines": lines, "note": NOTE, "tables": tables}
 
 
-def _by_table(stage):
+def _by_table(stage: Stage) -> Iterator[Facts]:
     """Yield a table for each alarm whose limit goes by another signal: extremes in its bands."""
     for key, alarm in stage.profile.alarm.items():
         if alarm.kind not in ("below_table", "above_table"):
             continue
-        x = stage.find_valid(alarm.x_signal)
+        x = stage.find_valid(alarm.x_signal or "")
         for name in alarm.signals:
             series = stage.find_valid(name)
             if x is not None and series is not None:
                 yield _bands(stage, key, alarm, x, series)
 
 
-def _bands(stage, key, alarm, x, series):
+def _bands(stage: Stage, key: str, alarm: Alarm, x: Series, series: Series) -> Facts:
     """Return a table over bands of x: the extreme beside what the table says there."""
     falls = alarm.kind == "below_table"
     at = x.at(series.t_us)
-    edges = [*np.linspace(alarm.table_x[0], alarm.table_x[-1], N_BANDS), np.inf]
+    table_x, table_y = alarm.table_x or (0.0,), alarm.table_y or (0.0,)
+    edges = [*np.linspace(table_x[0], table_x[-1], N_BANDS), np.inf]
     rows = []
     for low, high in zip(edges[:-1], edges[1:], strict=True):
         inside = np.flatnonzero((at >= low) & (at < high))
@@ -72,7 +81,7 @@ def _bands(stage, key, alarm, x, series):
             continue
         values = series.values[inside]
         worst = int(inside[np.argmin(values) if falls else np.argmax(values)])
-        wanted = float(np.interp(at[worst], alarm.table_x, alarm.table_y))
+        wanted = float(np.interp(at[worst], table_x, table_y))
         upper = None if np.isinf(high) else float(high)
         cells = (float(low), upper, float(series.values[worst]), wanted, float(values.mean()))
         x_s = stage.seconds(int(series.t_us[worst]))
@@ -85,7 +94,7 @@ def _bands(stage, key, alarm, x, series):
     )
 
 
-def _power(stage, kW):
+def _power(stage: Stage, kW: Values) -> list[str]:
     """Return the highest mean over half a second: shorter peaks are inertia, not power."""
     n = 500_000 // GRID_US
     mean = np.convolve(np.nan_to_num(kW), np.full(n, 1 / n), "valid")
@@ -98,7 +107,7 @@ def _power(stage, kW):
     ]
 
 
-def _limiter(stage):
+def _limiter(stage: Stage) -> list[str]:
     name = stage.profile.report.limiter
     series = stage.find_valid(name)
     if series is None:
@@ -111,7 +120,7 @@ def _limiter(stage):
     return [f"limiters: {', '.join(parts)}" if parts else "no limiter was active"]
 
 
-def gearbox(stage, events, abuse):
+def gearbox(stage: Stage, events: StageEvents, abuse: list[GearAbuse]) -> Facts | None:
     """Return time and shifts by gear, the converter, limits and abuse."""
     roles = stage.profile.roles
     gear = stage.find_valid(roles.gear)
@@ -135,7 +144,7 @@ def gearbox(stage, events, abuse):
     }
 
 
-def _gears(stage, gear, shifts):
+def _gears(stage: Stage, gear: Series, shifts: NDArray[np.intp]) -> Facts:
     engine = stage.find_valid(stage.profile.roles.engine_speed)
     held = gear.held_s()
     names = stage.choices(stage.profile.roles.gear)
@@ -154,7 +163,7 @@ def _gears(stage, gear, shifts):
     return t.table(columns, rows, title="Gears")
 
 
-def _converter(stage):
+def _converter(stage: Stage) -> list[str]:
     name = stage.profile.report.converter
     series = stage.find_valid(name)
     if series is None:
@@ -169,7 +178,7 @@ def _converter(stage):
     return [f"converter: {', '.join(parts)} of the time"]
 
 
-def _abuse(stage, abuse):
+def _abuse(stage: Stage, abuse: list[GearAbuse]) -> Facts:
     rows = []
     for one in abuse:
         x_s = stage.seconds(one.t_us)
@@ -180,7 +189,7 @@ def _abuse(stage, abuse):
     return t.table(columns, rows, title="Gear abuse", empty="No gear abuse was found.", fold=15)
 
 
-def diffs(stage):
+def diffs(stage: Stage) -> Facts | None:
     """Return the diff temperatures by distance: highest and rate."""
     names = stage.profile.roles.diff_temperature
     series = [one for one in map(stage.find_valid, names) if one is not None]
@@ -194,7 +203,7 @@ def diffs(stage):
     grids = [one.at(stage.grid_us) for one in series]
     rows = []
     for start, end, inside in km_rows(stage):
-        cells = [start, end]
+        cells: list[float | None] = [start, end]
         minutes = (inside[-1] - inside[0]) * GRID_US / 60e6
         for values in grids:
             known = values[inside][np.isfinite(values[inside])]

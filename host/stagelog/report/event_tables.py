@@ -1,8 +1,13 @@
 """Exceedances, other events, sensor faults and the car's own events as sections."""
 
 from stagelog.events import read_events
+from stagelog.events.compare import Disagreement
+from stagelog.profile.limits import Alarm
 from stagelog.report import tables as t
-from stagelog.report.events import AFTER_S, BEFORE_S, SINGLE
+from stagelog.report.events import AFTER_S, BEFORE_S, SINGLE, Episode, StageEvents
+from stagelog.report.source import Health
+from stagelog.report.stage import Stage
+from stagelog.report.tables import Facts
 
 FOLD = 25
 FAULTS = {
@@ -13,7 +18,7 @@ FAULTS = {
 }
 
 
-def exceedances(stage, events):
+def exceedances(stage: Stage, events: StageEvents) -> Facts:
     """Return the alarms: critical first, then in order of time."""
     columns = [
         t.words("what"),
@@ -64,9 +69,9 @@ def exceedances(stage, events):
     }
 
 
-def _by_alarm(stage, ordered):
+def _by_alarm(stage: Stage, ordered: list[Episode]) -> Facts:
     """Return one row for each alarm and signal: how often, how long, from where."""
-    groups = {}
+    groups: dict[tuple[str, str], list[Episode]] = {}
     for alarm in ordered:
         groups.setdefault((alarm.key, alarm.signal), []).append(alarm)
     rows = []
@@ -81,7 +86,7 @@ def _by_alarm(stage, ordered):
     return t.table([*columns, t.column("first at", "km", 2)], rows, title="By limit")
 
 
-def limit_text(alarm, level):
+def limit_text(alarm: Alarm | None, level: str) -> str | None:
     """Return the limit that a level of an alarm stands for, in a few words."""
     if alarm is None:
         return None
@@ -105,7 +110,7 @@ def limit_text(alarm, level):
     }.get(alarm.kind, value)
 
 
-def others(stage, events):
+def others(stage: Stage, events: StageEvents) -> Facts | None:
     """Return single events: roll-over, stuck, refuelling and so on."""
     rows = []
     for event in events.singles:
@@ -123,7 +128,7 @@ def others(stage, events):
     return {"id": "others", "title": "Other events", "short": "Other", "tables": [found]}
 
 
-def sensors(stage, events):
+def sensors(stage: Stage, events: StageEvents) -> Facts | None:
     """Return the faults of sensors and messages."""
     if not events.faults:
         return None
@@ -146,7 +151,7 @@ def sensors(stage, events):
     }
 
 
-def agreement(stage, disagreed, health):
+def agreement(stage: Stage, disagreed: list[Disagreement] | None, health: Health) -> Facts:
     """Return how the events recorded on board compare with those of the raw log."""
     made = {"id": "agreement", "title": "Car and laptop", "lines": health.not_compared}
     if disagreed is None and health.not_compared:
@@ -166,7 +171,7 @@ def agreement(stage, disagreed, health):
     )
     rows = []
     for one in disagreed:
-        event = read_events([one.car or one.host])[0]
+        (event,) = read_events([event for event in (one.car or one.host,) if event])
         x_s = stage.seconds(event["t_us"])
         cells = (one.what, event["name"], event["state"], stage.km(event["t_us"]))
         rows.append(t.row(*cells, level="warn", x_s=x_s))

@@ -5,12 +5,16 @@ episodes with their extremes; tables are in event_tables, judgement is in verdic
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from stagelog.events import add_lives, read_events, summarise
+from stagelog.events import SignalTable, add_lives, read_events, summarise
 from stagelog.events.reading import flights_of
+from stagelog.report.series import Series
 from stagelog.report.sight import find_blind_spots
+from stagelog.report.stage import Stage
+from stagelog.report.tables import Facts
 
 LEVELS = {"warning": "warn", "critical": "bad"}
 SEVERITIES = {
@@ -65,7 +69,7 @@ class StageEvents:
     """Events of a stage: `alarms` (Episode), `flights`, `singles`, `faults` (dicts), `lives`,
     `blind` (BlindSpot)."""
 
-    def __init__(self, stage, found, table):
+    def __init__(self, stage: Stage, found: Any, table: SignalTable | None) -> None:
         read = read_events(found, table)
         self.alarms = [_episode(stage, one) for one in _spans(read)]
         self.flights = flights_of(found)
@@ -82,12 +86,12 @@ class StageEvents:
             for start, end in zip(starts, ends, strict=True)
         )
 
-    def level_of(self, key, signal):
+    def level_of(self, key: str, signal: str) -> str:
         """Return the worst level of an alarm on a signal, "good" if it never came."""
         levels = {a.level for a in self.alarms if (a.key, a.signal) == (key, signal)}
         return "bad" if "bad" in levels else "warn" if levels else "good"
 
-    def marks(self, stage):
+    def marks(self, stage: Stage) -> list[Facts]:
         """Return marks for the charts: [{"x", "level", "text"}]."""
         marks = [(a.t_us, a.level, f"{a.key.replace('_', ' ')}, {a.signal}") for a in self.alarms]
         marks += [
@@ -101,9 +105,10 @@ class StageEvents:
         ]
 
 
-def _spans(read):
+def _spans(read: list[Facts]) -> list[Facts]:
     """Return alarms from their first message until they clear, one dict each, in order."""
-    open_ones, done = {}, []
+    open_ones: dict[Any, Facts] = {}
+    done: list[Facts] = []
     for event in read:
         if event["name"] != "alarm":
             continue
@@ -120,7 +125,7 @@ def _spans(read):
     return done
 
 
-def _episode(stage, alarm):
+def _episode(stage: Stage, alarm: Any) -> Episode:
     """Return an Episode of one of _spans."""
     key, name = alarm.get("alarm", f"alarm {alarm['number']}"), alarm.get("signal", "")
     limits = stage.profile.alarm.get(key)
@@ -153,14 +158,14 @@ def _episode(stage, alarm):
     )
 
 
-def _value_at(series, t_us):
+def _value_at(series: Series, t_us: int) -> float | None:
     """Return the value at a moment, None beyond the ends of the series."""
     if not series.t_us[0] <= t_us <= series.t_us[-1]:
         return None
     return float(series.at(np.array([t_us]))[0])
 
 
-def beyond_s(alarm, series):
+def beyond_s(alarm: Any, series: Series) -> list[float]:
     """Return seconds beyond (warning, critical) of an "above" or "below" alarm, by the samples."""
     found = []
     for limit in (alarm.warning, alarm.critical):
@@ -172,9 +177,10 @@ def beyond_s(alarm, series):
     return found
 
 
-def _faults(read):
+def _faults(read: list[Facts]) -> list[Facts]:
     """Return faults of sensors and messages: {what, state, t_us, end_us or None}, in order."""
-    open_ones, done = {}, []
+    open_ones: dict[Any, Facts] = {}
+    done: list[Facts] = []
     for event in read:
         if event["name"] not in ("sensor", "message"):
             continue

@@ -2,16 +2,21 @@
 
 import numpy as np
 
+from stagelog.events.reading import Flight
 from stagelog.report import tables as t
-from stagelog.report.events import SEVERITIES
-from stagelog.report.sight import sentence
+from stagelog.report.damper import Damper
+from stagelog.report.events import SEVERITIES, StageEvents
+from stagelog.report.series import Spans
+from stagelog.report.sight import BlindSpot, sentence
+from stagelog.report.stage import Stage
+from stagelog.report.tables import Facts
 
 FOLD = 25
 _FLIGHT_MODE = {True: "reacted", False: "did not react", None: "not on the bus"}
 _EARLY_US = 100_000  # the car may report airborne before the onset that the logger finds
 
 
-def jumps(stage, events, studied):
+def jumps(stage: Stage, events: StageEvents, studied: dict[str, Damper]) -> Facts:
     """Return the section of flights; `studied` is damper.study_dampers of its landings."""
     columns = [
         t.column("flight"),
@@ -40,7 +45,7 @@ def jumps(stage, events, studied):
     }
 
 
-def _none(blind):
+def _none(blind: list[BlindSpot]) -> str:
     """Return what stands where no flight was found."""
     if any(spot.hides == "flights" for spot in blind):
         return "None was found, but for some time none could be: see above."
@@ -49,7 +54,7 @@ def _none(blind):
     return "The car did not leave the ground."
 
 
-def _rows(stage, flights, studied):
+def _rows(stage: Stage, flights: list[Flight], studied: dict[str, Damper]) -> list[Facts]:
     """Return a row for each flight; each signal is looked at once, for all of them."""
     spans = [(f.onset_us, f.onset_us + f.airtime_ms * 1000) for f in flights]
     landings_us = np.array([landing_us for _, landing_us in spans], np.int64)
@@ -81,13 +86,13 @@ def _rows(stage, flights, studied):
     return rows
 
 
-def _fastest(studied, k):
+def _fastest(studied: dict[str, Damper], k: int) -> float | None:
     """Return the fastest compression of a damper at landing k, m/s."""
     found = (one.by_landing[k] for one in studied.values())
     return max((v for v in found if v is not None), default=None)
 
 
-def _reactions_ms(stage, spans):
+def _reactions_ms(stage: Stage, spans: Spans) -> list[float | None]:
     """Return how long after each onset the car reported airborne, ms; None if it did not."""
     name = stage.profile.roles.flight_state
     state = stage.find_valid(name)
@@ -103,11 +108,11 @@ def _reactions_ms(stage, spans):
     return found
 
 
-def _lines(flights):
+def _lines(flights: list[Flight]) -> list[str]:
     if not flights:
         return []
     known = [f for f in flights if f.car_agrees is not None]
-    agreed = sum(f.car_agrees for f in known)
+    agreed = sum(bool(f.car_agrees) for f in known)
     counts = {name: sum(f.severity == name for f in flights) for name in SEVERITIES}
     lines = [", ".join(f"{n} {name}" for name, n in counts.items() if n) + " landings"]
     longest = max(flights, key=lambda f: f.airtime_ms)

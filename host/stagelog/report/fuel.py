@@ -2,11 +2,16 @@
 
 import numpy as np
 
+from stagelog.events.consumption import TerrainFuel
 from stagelog.report import tables as t
 from stagelog.report.driveline import km_rows
+from stagelog.report.events import StageEvents
+from stagelog.report.series import Values
+from stagelog.report.stage import Stage
+from stagelog.report.tables import Facts
 
 
-def fuel(stage, events, by_terrain):
+def fuel(stage: Stage, events: StageEvents, by_terrain: list[TerrainFuel]) -> Facts | None:
     """Return the section, or None where the log does not hold what the injectors used.
 
     events    events.StageEvents
@@ -34,7 +39,7 @@ def fuel(stage, events, by_terrain):
     }
 
 
-def _state(events):
+def _state(events: StageEvents) -> list[str]:
     lines = []
     if events.lives:
         used_cl, volume_cl = events.lives.get("fuel_used_cl", (0, 0))
@@ -55,10 +60,10 @@ def _state(events):
     return lines
 
 
-def _against_plan(stage, by_terrain):
+def _against_plan(stage: Stage, by_terrain: list[TerrainFuel]) -> list[str]:
     """Return used against planned over the terrain that has a plan."""
     rows = [r for r in by_terrain if r.terrain != "all" and r.plan_l_per_100km]
-    planned = sum(r.km * r.plan_l_per_100km / 100 for r in rows)
+    planned = sum(r.km * (r.plan_l_per_100km or 0.0) / 100 for r in rows)
     used = sum(r.used_l for r in rows)
     if planned < 0.5:
         return []
@@ -70,7 +75,7 @@ def _against_plan(stage, by_terrain):
     ]
 
 
-def _terrain(by_terrain):
+def _terrain(by_terrain: list[TerrainFuel]) -> Facts:
     rows = []
     for one in by_terrain:
         per_100, plan = one.l_per_100km, one.plan_l_per_100km
@@ -83,7 +88,7 @@ def _terrain(by_terrain):
     return t.table(columns, rows, title="By terrain")
 
 
-def _by_km(stage, used):
+def _by_km(stage: Stage, used: Values) -> Facts:
     rows = []
     for start, end, inside in km_rows(stage):
         inside = inside[np.isfinite(used[inside])]

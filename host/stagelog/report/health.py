@@ -3,11 +3,14 @@
 import time
 
 from stagelog.report import tables as t
+from stagelog.report.source import Health
+from stagelog.report.stage import Stage
+from stagelog.report.tables import Facts
 
 FOLD = 25
 
 
-def health(stage, health):
+def health(stage: Stage, health: Health) -> Facts:
     """Return the first section of a report; `health` is a source.Health."""
     complete = health.complete
     note = f"{health.verdict.text}."
@@ -27,7 +30,7 @@ def health(stage, health):
     }
 
 
-def lost_text(health):
+def lost_text(health: Health) -> str:
     """Return how much is missing, in a few words; "" if nothing."""
     parts = []
     for name, words in (
@@ -44,7 +47,7 @@ def lost_text(health):
     return ", ".join(parts)
 
 
-def _lines(stage, health):
+def _lines(stage: Stage, health: Health) -> list[str]:
     n_cycles = len(stage.key_cycles)
     logged_s = sum(cycle.end_us - cycle.start_us for cycle in stage.key_cycles) / 1e6
     cycles = "one key cycle" if n_cycles == 1 else f"{n_cycles} key cycles"
@@ -66,14 +69,16 @@ def _lines(stage, health):
     return lines
 
 
-def _gaps(stage, health):
+def _gaps(stage: Stage, health: Health) -> Facts | None:
     if not health.gaps:
         return None
     rows = []
     for gap, text, start_us, end_us in health.gaps:
         at_us = start_us if start_us is not None else end_us
         x_s = None if at_us is None else stage.seconds(at_us)
-        lasted = (end_us - start_us) / 1e6 if None not in (start_us, end_us) else None
+        lasted = None
+        if start_us is not None and end_us is not None:
+            lasted = (end_us - start_us) / 1e6
         n = None if gap.n is None else f"{gap.n:,}" if gap.exact else f"{gap.n:,} or more"
         at_km = None if at_us is None else stage.km(at_us)
         bus = "all" if gap.bus is None else gap.bus
@@ -89,7 +94,7 @@ def _gaps(stage, health):
     return t.table(columns, rows, title="Holes", fold=FOLD)
 
 
-def _cycles(stage):
+def _cycles(stage: Stage) -> Facts | None:
     """Return the key cycles, if there is more than one."""
     if len(stage.key_cycles) < 2:
         return None
@@ -98,9 +103,9 @@ def _cycles(stage):
         x_s = stage.seconds(cycle.start_us)
         off = None if cycle.off_us is None else cycle.off_us / 60e6
         utc = None if cycle.t_unix_us is None else utc_text(cycle.t_unix_us)
-        cells = (f"boot {cycle.boot}", utc, off, x_s / 60)
         driven_km = stage.km(cycle.end_us) - stage.km(cycle.start_us)
-        cells += ((cycle.end_us - cycle.start_us) / 60e6, driven_km)
+        recorded_min = (cycle.end_us - cycle.start_us) / 60e6
+        cells = (f"boot {cycle.boot}", utc, off, x_s / 60, recorded_min, driven_km)
         rows.append(t.row(*cells, x_s=x_s))
     columns = [t.words("key cycle"), t.words("began, UTC"), t.column("off before it", "min")]
     columns += [t.column("in this log after", "min"), t.column("recorded", "min")]
@@ -108,7 +113,7 @@ def _cycles(stage):
     return t.table(columns, rows, title="Key cycles", fold=FOLD)
 
 
-def _buses(health):
+def _buses(health: Health) -> Facts | None:
     names = ("n_seen", "n_stored", "n_held", "n_dropped", "n_at_least", "n_missing")
     rows = []
     for ledger in health.ledgers:
@@ -125,13 +130,13 @@ def _buses(health):
     return t.table(columns, rows, title="Frames: seen = stored + dropped + lost", fold=6)
 
 
-def _duration(seconds):
+def _duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:
         return f"{minutes} min {rest:02d} s"
     return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def utc_text(t_unix_us):
+def utc_text(t_unix_us: int) -> str:
     """Return UTC as 2026-01-17 14:03."""
     return time.strftime("%Y-%m-%d %H:%M", time.gmtime(t_unix_us // 1_000_000))

@@ -6,14 +6,17 @@ are readable without JavaScript.
 """
 
 import json
+from collections.abc import Iterator
 from html import escape
 from importlib import resources
+from typing import Any
 
 from stagelog import __version__
 from stagelog.report.html_cards import beside, cards
 from stagelog.report.html_first import first_screen, has_work, prefix_of
 from stagelog.report.html_tools import DIALOGS, NOTES, OVERVIEW
 from stagelog.report.html_words import Names, fold, sign, table_html
+from stagelog.report.tables import Facts
 from stagelog.resources import uplot_path
 
 # Apart for every kind of colour blindness and dark enough for the sun; a test holds both.
@@ -34,7 +37,7 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inl
 _DATA = ("charts", "aliases", "marks", "pauses", "distance", "utc")
 
 
-def render(facts):
+def render(facts: Facts) -> str:
     """Return the page of a report's facts as text."""
     assets = resources.files(__package__) / "page"
     uplot = uplot_path()
@@ -75,13 +78,13 @@ def render(facts):
     )
 
 
-def _json(value):
+def _json(value: Any) -> str:
     """Return JSON that can stand inside a script element."""
     text = json.dumps(value, separators=(",", ":"), allow_nan=False)
     return text.replace("<", "\\u003c")
 
 
-def _nav(facts):
+def _nav(facts: Facts) -> str:
     links = [("verdict", "Verdict"), ("work", "Work")][: 1 + has_work(facts)]
     if any(car["parts"] for car in facts["cars"]):
         links.append(("parts", "Parts"))
@@ -92,7 +95,7 @@ def _nav(facts):
     return f'<nav aria-label="Sections">{items}</nav>'
 
 
-def _cards(cars):
+def _cards(cars: list[Facts]) -> Iterator[str]:
     """Yield the cards of the cars whose parts the profile names, several cars side by side."""
     shown = [(number, car) for number, car in enumerate(cars) if car["parts"]]
     if len(shown) == 1:
@@ -108,7 +111,7 @@ def _cards(cars):
         yield "</div></section>"
 
 
-def _section(section, names):
+def _section(section: Facts, names: Names) -> str:
     parts = [f'<section id="{escape(section["id"])}"><h2>{escape(section["title"])}</h2>']
     if section.get("level"):
         mark = sign(section["level"])
@@ -130,7 +133,7 @@ def _section(section, names):
     return "".join(parts) + "</section>"
 
 
-def _folded(table, names):
+def _folded(table: Facts, names: Names) -> str:
     """Return a table as a fold-out that says how many rows it has; an empty one says so."""
     n = len(table["rows"])
     if not n:
@@ -140,7 +143,7 @@ def _folded(table, names):
     return fold(f"{title}: {n:,} row{'s' * (n != 1)}", inside)
 
 
-def _charts(charts, names):
+def _charts(charts: list[Facts], names: Names) -> str:
     if not charts:
         return ""
     buttons = (

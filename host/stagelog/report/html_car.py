@@ -5,9 +5,12 @@ their names stand outside of the wheel. Colour, sign and pattern come from the s
 report.css.
 """
 
+from collections.abc import Iterator
 from html import escape
+from typing import Any
 
 from stagelog.report.html_words import SIGNS
+from stagelog.report.tables import Facts
 
 WIDTH, HEIGHT = 560, 600
 _BODY = (
@@ -45,7 +48,7 @@ _CORNERS = {
 _ROWS = {"tyre": ("Tyre", -26), "brake": ("Brake", 6), "damper": ("Damper", 38)}
 
 
-def car_svg(parts, name, prefix):
+def car_svg(parts: list[Facts], name: str, prefix: str) -> str:
     """Return the drawing of `parts` (parts.parts); its links lead to `#{prefix}{place}`."""
     by_place = {part["place"]: part for part in parts}
     head = (
@@ -66,7 +69,7 @@ def car_svg(parts, name, prefix):
     return "".join(found) + "</svg>"
 
 
-def _link(part, inside, prefix):
+def _link(part: Facts, inside: str, prefix: str) -> str:
     why = f": {'; '.join(part['why'])}" if part["why"] else ""
     words = escape(f"{part['name']}: {part['word']}{why}")
     return (
@@ -75,7 +78,7 @@ def _link(part, inside, prefix):
     )
 
 
-def _box(part, box, prefix):
+def _box(part: Facts, box: Any, prefix: str) -> str:
     x, y, width, height = box
     middle, name = x + width / 2, escape(part["name"])
     state = f"{SIGNS[part['state']]} {part['word']}"
@@ -90,7 +93,7 @@ def _box(part, box, prefix):
     return _link(part, rect + text, prefix)
 
 
-def _corner(by_place, corner, where, prefix):
+def _corner(by_place: dict[str, Facts], corner: str, where: Any, prefix: str) -> Iterator[str]:
     x, y, side, behind = where
     shapes = {
         "tyre": f'<rect x="{x - 22}" y="{y - 54}" width="44" height="108" rx="14"/>',
@@ -108,5 +111,5 @@ def _corner(by_place, corner, where, prefix):
         yield _link(part, shapes[what] + text, prefix)
 
 
-def _text(x, y, words, anchor, more=""):
+def _text(x: float, y: float, words: str, anchor: str, more: str = "") -> str:
     return f'<text x="{x:g}" y="{y:g}" text-anchor="{anchor}" class="{more}">{words}</text>'

@@ -4,25 +4,28 @@ A card shows the signal that came nearest to a limit as a small line, and the fi
 folds out. A line has its limits in view and crosses no hole.
 """
 
+from collections.abc import Callable, Sequence
 from html import escape
+from typing import Any
 
 from stagelog.report.html_past import number, states_html, values_html
 from stagelog.report.html_tools import WRITE
 from stagelog.report.html_words import SIGNS, fold, jump, sign
+from stagelog.report.tables import Facts
 
 N_OPEN = 3
 N_OPEN_GOOD = 1
 _WIDTH, _HEIGHT = 240, 56
 
 
-def cards(parts, prefix):
+def cards(parts: list[Facts], prefix: str) -> str:
     """Return the cards, worst first, else in the order of the profile."""
     order = list(SIGNS)
     ordered = sorted(parts, key=lambda part: order.index(part["state"]))
     return "".join(_card(part, prefix) for part in ordered)
 
 
-def beside(cars):
+def beside(cars: Sequence[tuple[list[Facts], str]]) -> str:
     """Return the cards of several cars, [(parts, prefix)], a row for each part; the worst first.
 
     A car whose profile lacks a part has an empty place there.
@@ -41,7 +44,7 @@ def beside(cars):
     return "".join(found)
 
 
-def _card(part, prefix):
+def _card(part: Facts, prefix: str) -> str:
     state = part["state"]
     why = "".join(f"<li>{escape(text)}</li>" for text in part["why"][:4])
     if len(part["why"]) > 4:
@@ -60,12 +63,12 @@ def _card(part, prefix):
     )
 
 
-def _list(rows, has_past=False):
+def _list(rows: list[Facts], has_past: bool = False) -> str:
     """Return rows; the first of a card has its history over the stages."""
     return "".join(_row(row, has_past and row is rows[0]) for row in rows)
 
 
-def _row(row, has_past):
+def _row(row: Facts, has_past: bool) -> str:
     head = f'{escape(row["name"])} <small class="dbc">{escape(row["signal"])}</small>'
     head = jump(head, row["x_s"], row["chart"])
     unit = escape(row["unit"])
@@ -82,12 +85,12 @@ def _row(row, has_past):
     )
 
 
-def spark_svg(spark, width=_WIDTH, height=_HEIGHT):
+def spark_svg(spark: Facts, width: int = _WIDTH, height: int = _HEIGHT) -> str:
     """Return a small band over the whole stage; limits are dashed lines, a hole stays empty."""
     low, high = spark["low"], spark["high"]
     span = (high - low) or 1.0
 
-    def y(value):
+    def y(value: float) -> float:
         return round(height - 3 - (value - low) / span * (height - 6), 1)
 
     box = f'viewBox="0 0 {width} {height}" preserveAspectRatio="none"'
@@ -99,7 +102,7 @@ def spark_svg(spark, width=_WIDTH, height=_HEIGHT):
     return "".join(found) + "</svg>"
 
 
-def band(run, width, y):
+def band(run: Any, width: int, y: Callable[[float], float]) -> str:
     """Return the path of a run of [x, low, high]: along the highest, back along the lowest."""
     up = [f"{x * width:.1f} {y(high)}" for x, _, high in run]
     down = [f"{x * width:.1f} {y(low)}" for x, low, _ in reversed(run)]

@@ -5,24 +5,25 @@ from html import escape
 from stagelog.report.html_car import car_svg
 from stagelog.report.html_cards import band
 from stagelog.report.html_tools import TOP_BUTTONS
-from stagelog.report.html_words import SIGNS, WORDS, fold, jump, sign
+from stagelog.report.html_words import SIGNS, WORDS, Names, fold, jump, sign
+from stagelog.report.tables import Facts
 
 N_WORK = 7
 _WIDTH, _HEIGHT = 1000, 60
 _LEGEND = ("bad", "warn", "fault", "partly", "none", "good")
 
 
-def prefix_of(number):
+def prefix_of(number: int) -> str:
     """Return what the ids of a car's cards begin with."""
     return f"card-{number}-" if number else "card-"
 
 
-def has_work(facts):
+def has_work(facts: Facts) -> bool:
     """Return whether the page has a list of work: it has none where no car is judged."""
     return facts["verdict"].get("has_work", True)
 
 
-def first_screen(facts, names):
+def first_screen(facts: Facts, names: Names) -> str:
     """Return the page's header."""
     verdict = facts["verdict"]
     level = verdict["level"]
@@ -43,20 +44,20 @@ def first_screen(facts, names):
     )
 
 
-def _drawing(number, car, is_one):
+def _drawing(number: int, car: Facts, is_one: bool) -> str:
     if not car["parts"]:
         return ""
     name = "" if is_one else f"<figcaption>{escape(car['name'])}</figcaption>"
     return f"<figure>{name}{car_svg(car['parts'], car['name'], prefix_of(number))}</figure>"
 
 
-def _legend():
+def _legend() -> str:
     words = {**WORDS, "good": "good, as far as the log goes"}
     keys = "".join(f"<span>{sign(level)}{words[level]}</span>" for level in _LEGEND)
     return f'<p class="legend">{keys}</p>'
 
 
-def _tiles(tiles):
+def _tiles(tiles: list[Facts]) -> str:
     found = "".join(
         f'<div class="tile {tile["level"]}">{sign(tile["level"])}<b>{escape(tile["value"])}</b>'
         f"<span>{escape(tile['text'])}</span></div>"
@@ -65,7 +66,7 @@ def _tiles(tiles):
     return f'<div class="tiles">{found}</div>'
 
 
-def _work(rows, names):
+def _work(rows: list[Facts], names: Names) -> str:
     """Return the reasons of the verdict as a list to tick off and to sign."""
     items = [_item(row, names) for row in rows]
     listed = f"<ul>{''.join(items[:N_WORK])}</ul>"
@@ -80,7 +81,7 @@ def _work(rows, names):
     )
 
 
-def _item(row, names):
+def _item(row: Facts, names: Names) -> str:
     why, inspect = row["cells"]
     text = names.html(why)
     if row["x_s"] is not None:
@@ -94,13 +95,13 @@ def _item(row, names):
     )
 
 
-def _strip(car, is_one):
+def _strip(car: Facts, is_one: bool) -> str:
     """Return the strip of one car's stage: speed, lanes of marks, holes, distance."""
     strip = car["strip"]
     top = max(strip["top_kmh"] or 0.0, 1.0)
     highest = "not measured" if strip["top_kmh"] is None else f"to {top:.0f} km/h"
 
-    def y(value):
+    def y(value: float) -> float:
         return round(_HEIGHT * (1 - value / top), 1)
 
     shaded = "".join(map(_hole, strip["holes"]))
@@ -127,7 +128,7 @@ def _strip(car, is_one):
     return f'<section class="strip" aria-label="The stage">{title}{"".join(rows)}</section>'
 
 
-def _hole(hole):
+def _hole(hole: Facts) -> str:
     width = 100 * (hole["x1"] - hole["x0"])
     loss = " loss" if hole["is_loss"] else ""
     return (
@@ -136,7 +137,7 @@ def _hole(hole):
     )
 
 
-def _lane(lane, shaded):
+def _lane(lane: Facts, shaded: str) -> str:
     n = sum(mark["n"] for mark in lane["marks"])
     buttons = "".join(
         f'<button class="jump mark {mark["level"]}" data-x="{mark["x_s"]:.3f}" '

@@ -7,7 +7,7 @@ import re
 from html import escape
 
 from stagelog.report.parts import STATES
-from stagelog.report.tables import cell_text
+from stagelog.report.tables import Facts, cell_text
 
 WORDS = {**STATES, "info": "note"}
 SIGNS = {
@@ -25,21 +25,21 @@ _NAME = re.compile(r"\b[A-Z][A-Za-z0-9_]+\b")
 class Names:
     """What people call signals: `names` is {name in the DBC: name for people}."""
 
-    def __init__(self, names):
+    def __init__(self, names: dict[str, str]) -> None:
         self._names = names
 
-    def html(self, text):
+    def html(self, text: str) -> str:
         """Return text as HTML in which each signal has its name, the DBC's beside it."""
         return _NAME.sub(self._one, escape(text))
 
-    def _one(self, found):
+    def _one(self, found: re.Match[str]) -> str:
         signal = found[0]
         if signal not in self._names:
             return signal
         return f'{escape(self._names[signal])} <small class="dbc">{signal}</small>'
 
 
-def sign(level):
+def sign(level: str) -> str:
     """Return a sign beside the colour, for readers without colour vision and prints in grey."""
     if level not in SIGNS:
         return ""
@@ -47,18 +47,18 @@ def sign(level):
     return f'<i class="sign {level}" role="img" {word}>{SIGNS[level]}</i>'
 
 
-def jump(inside, x_s, chart, more=""):
+def jump(inside: str, x_s: float, chart: str | None, more: str = "") -> str:
     """Return a button that shows a moment in the charts."""
     at = f' data-chart="{escape(chart)}"' if chart else ""
     return f'<button class="jump{more}" data-x="{x_s:.3f}"{at}>{inside}</button>'
 
 
-def fold(summary, inside):
+def fold(summary: str, inside: str) -> str:
     """Return a fold-out; `summary` is HTML."""
     return f"<details><summary>{summary}</summary>{inside}</details>"
 
 
-def table_html(table, names):
+def table_html(table: Facts, names: Names) -> str:
     """Return one of stagelog.report.tables; rows beyond its fold are folded away."""
     title = f"<h3>{names.html(table['title'])}</h3>" if table["title"] else ""
     rows, columns, n_open = table["rows"], table["columns"], table["fold"]
@@ -70,7 +70,7 @@ def table_html(table, names):
         for c in columns
     )
 
-    def body(part):
+    def body(part: list[Facts]) -> str:
         lines = "".join(_row(row, columns, names) for row in part)
         return (
             f'<div class="scroll" tabindex="0"><table><thead><tr>{head}</tr></thead>'
@@ -83,7 +83,7 @@ def table_html(table, names):
     return title + body(rows[:n_open]) + fold(f"{len(rest):,} more", body(rest))
 
 
-def _row(row, columns, names):
+def _row(row: Facts, columns: list[Facts], names: Names) -> str:
     cells = []
     for i, (cell, column) in enumerate(zip(row["cells"], columns, strict=True)):
         text = cell_text(cell, column)
@@ -96,7 +96,7 @@ def _row(row, columns, names):
     return f'<tr class="{row["level"]}">{"".join(cells)}</tr>'
 
 
-def _text_class(column):
+def _text_class(column: Facts) -> str:
     if not column["text"]:
         return ""
     return ' class="text long"' if column["long"] else ' class="text"'

@@ -1,12 +1,15 @@
 """Component life: what this log adds to hours, km, landings and over-temperature of the car."""
 
+from stagelog.events.reading import Summary
 from stagelog.report import tables as t
-from stagelog.report.events import beyond_s
+from stagelog.report.events import StageEvents, beyond_s
+from stagelog.report.stage import Stage
+from stagelog.report.tables import Facts
 
 _SEVERITIES = ("light", "medium", "hard", "severe")
 
 
-def life(stage, events):
+def life(stage: Stage, events: StageEvents) -> Facts | None:
     """Return the section. Sums over several logs of a car are the life of its components."""
     lives = events.lives
     lines = _lines(stage, lives)
@@ -23,7 +26,7 @@ def life(stage, events):
     }
 
 
-def _lines(stage, lives):
+def _lines(stage: Stage, lives: Summary) -> list[str]:
     lines = [f"{stage.distance_km[-1]:.1f} km driven"]
     if not lives:
         return lines
@@ -44,7 +47,7 @@ def _lines(stage, lives):
     return lines
 
 
-def _over_temperature(stage):
+def _over_temperature(stage: Stage) -> Facts | None:
     rows = []
     for component in stage.profile.report.component:
         for key in component.alarms:
@@ -68,7 +71,7 @@ def _over_temperature(stage):
     return t.table(columns, rows, title="Over-temperature", fold=10)
 
 
-def _counters(lives):
+def _counters(lives: Summary) -> Facts | None:
     """Return the counters as the car keeps them on board, for sums made elsewhere."""
     from slog.event_names import SUMMARY_ITEMS
 

@@ -4,22 +4,29 @@ Time beyond a limit counts samples of the raw log without debounce or gates; imp
 are left out and counted.
 """
 
+from typing import Any
+
 import numpy as np
 
+from stagelog.profile.limits import Alarm
 from stagelog.report import tables as t
 from stagelog.report.event_tables import limit_text
-from stagelog.report.events import beyond_s
+from stagelog.report.events import StageEvents, beyond_s
+from stagelog.report.series import Series
+from stagelog.report.stage import Stage
+from stagelog.report.tables import Facts
 
 _TABLES = ("above", "below", "below_table", "above_table", "cooler")
 NOTE = "Time beyond a limit counts samples of the raw log, without debounce or gates."
 
 
-def limit_table(stage, section, events):
+def limit_table(stage: Stage, section: str, events: StageEvents) -> Facts | None:
     """Return the table of a section's signals, None if the log holds none of them.
 
     events  events.StageEvents, whose alarms give the levels
     """
-    rows, done = [], set()
+    rows: list[Facts] = []
+    done: set[tuple[str, str]] = set()
     for component in stage.profile.report.component:
         if component.section != section:
             continue
@@ -28,7 +35,7 @@ def limit_table(stage, section, events):
     return _table(rows) if rows else None
 
 
-def other_limits(stage, events):
+def other_limits(stage: Stage, events: StageEvents) -> Facts | None:
     """Return the section of signals whose alarms belong to no component, or None."""
     known = {key for c in stage.profile.report.component for key in c.alarms}
     others = [key for key in stage.profile.alarm if key not in known]
@@ -44,7 +51,7 @@ def other_limits(stage, events):
     }
 
 
-def _rows(stage, key, done, events):
+def _rows(stage: Stage, key: str, done: set[tuple[str, str]], events: StageEvents) -> list[Facts]:
     alarm = stage.profile.alarm[key]
     if alarm.kind not in _TABLES:
         return []
@@ -57,22 +64,21 @@ def _rows(stage, key, done, events):
     return rows
 
 
-def _row(stage, key, alarm, series, events):
+def _row(stage: Stage, key: str, alarm: Alarm, series: Series, events: StageEvents) -> Facts:
     values = series.values
     worst = int(np.argmin(values) if alarm.kind.startswith("below") else np.argmax(values))
-    beyond = [None, None]
+    beyond: list[float | None] = [None, None]
     if alarm.kind in ("above", "below"):
-        beyond = beyond_s(alarm, series)
+        beyond = list(beyond_s(alarm, series))
     level = events.level_of(key, series.name)
     at_us = int(series.t_us[worst])
     limits = [limit_text(alarm, one) for one in ("warn", "bad")]
-    cells = (series.name, series.unit, float(values.min()), float(values.mean()))
-    cells += (float(values.max()), stage.km(at_us), *limits, *beyond)
-    cells += (series.n_out or None,)
+    cells: list[Any] = [series.name, series.unit, float(values.min()), float(values.mean())]
+    cells += [float(values.max()), stage.km(at_us), *limits, *beyond, series.n_out or None]
     return t.row(*cells, level=level, x_s=stage.seconds(at_us), chart=f"c-alarm-{key}")
 
 
-def _table(rows):
+def _table(rows: list[Facts]) -> Facts:
     columns = [t.words("signal"), t.words("unit"), t.column("lowest"), t.column("mean")]
     columns += [t.column("highest"), t.column("worst at", "km", 2), t.words("warning")]
     columns += [t.words("critical"), t.column("beyond warning", "s")]

@@ -4,18 +4,26 @@ Owns which marks there are and where, as shares of the width; drawing is html_fi
 would lie over each other are one mark that says how many they are.
 """
 
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeAlias
+
 import numpy as np
 
-from stagelog.report.events import SEVERITIES
+from stagelog.report.events import SEVERITIES, StageEvents
+from stagelog.report.series import Spans
+from stagelog.report.source import Health
 from stagelog.report.spark import holes, runs
+from stagelog.report.stage import Stage
+from stagelog.report.tables import Facts
 
 N_MARKS = 150  # places for marks along the strip
 N_BINS = 600
 _STEPS_KM = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500)
+Mark: TypeAlias = tuple[int, str, str, str]  # t_us, level, words, chart
 _ORDER = ("bad", "warn", "good", "info")
 
 
-def overview(stage, health, events):
+def overview(stage: Stage, health: Health, events: StageEvents) -> Facts:
     """Return {speed, top_kmh, lanes, holes, said, km}; each x is 0 to 1 of the stage's time."""
     spans = holes(stage, health)
     shaded = _holes(stage, health, spans)
@@ -40,7 +48,7 @@ def overview(stage, health, events):
     }
 
 
-def _said(health, n_holes):
+def _said(health: Health, n_holes: int) -> str:
     """Return what the log says of its holes; that there is none only where that is known."""
     if n_holes:
         return f"{n_holes} hole{'s' * (n_holes != 1)} in the log"
@@ -48,18 +56,18 @@ def _said(health, n_holes):
     return known[health.complete]
 
 
-def _has(stage, role):
+def _has(stage: Stage, role: str) -> bool:
     return any(stage.find_valid(name) is not None for name in getattr(stage.profile.roles, role))
 
 
-def _none_found(stage):
+def _none_found(stage: Stage) -> str:
     """Return what a strip without jumps says: nothing was found, and what was not there to see."""
     kinds = {"acceleration": "accelerations", "damper": "dampers", "wheel_speed": "wheel speeds"}
     missing = [words for role, words in kinds.items() if not _has(stage, role)]
     return f"none found, without {', '.join(missing)}" if missing else "none found"
 
 
-def _speed(stage, spans):
+def _speed(stage: Stage, spans: Spans) -> Any:
     if not _has(stage, "wheel_speed"):
         return []
     keep = np.ones(len(stage.grid_us), bool)
@@ -68,7 +76,7 @@ def _speed(stage, spans):
     return runs(stage, stage.grid_us[keep], stage.speed_kmh[keep], spans, N_BINS)
 
 
-def _jumps(stage, events):
+def _jumps(stage: Stage, events: StageEvents) -> Iterator[Mark]:
     for flight in events.flights:
         peak = flight.severity
         if peak != "unknown":
@@ -77,7 +85,7 @@ def _jumps(stage, events):
         yield flight.onset_us, SEVERITIES[flight.severity], text, "c-damper"
 
 
-def _alarms(stage, events):
+def _alarms(stage: Stage, events: StageEvents) -> Iterator[Mark]:
     names = stage.profile.report.names or {}
     for alarm in events.alarms:
         what = f"{alarm.key.replace('_', ' ')}: {names.get(alarm.signal, alarm.signal)}"
@@ -85,9 +93,9 @@ def _alarms(stage, events):
         yield alarm.t_us, alarm.level, text, f"c-alarm-{alarm.key}"
 
 
-def _merged(stage, found):
+def _merged(stage: Stage, found: Iterable[Mark]) -> list[Facts]:
     """Return marks in order of time, one for each place: the worst of those that fall there."""
-    places = {}
+    places: dict[int, list[Mark]] = {}
     for t_us, level, text, chart in found:
         places.setdefault(int(_x(stage, t_us) * N_MARKS), []).append((t_us, level, text, chart))
     marks = []
@@ -107,7 +115,7 @@ def _merged(stage, found):
     return marks
 
 
-def _holes(stage, health, spans):
+def _holes(stage: Stage, health: Health, spans: Spans) -> list[Facts]:
     """Return holes as {x0, x1, text, is_loss}; time without power is no loss."""
     texts = {(start, end): gap.cause for gap, _, start, end in health.gaps}
     found = []
@@ -125,7 +133,7 @@ def _holes(stage, health, spans):
     return found
 
 
-def _ticks(stage):
+def _ticks(stage: Stage) -> list[Facts]:
     """Return [{x, text}]: where the stage passed round distances, eight at most."""
     total = float(stage.distance_km[-1])
     if not _has(stage, "wheel_speed"):
@@ -139,6 +147,6 @@ def _ticks(stage):
     return ticks
 
 
-def _x(stage, t_us):
+def _x(stage: Stage, t_us: Any) -> float:
     whole_us = max(1, stage.end_us - stage.start_us)
     return min(1.0, max(0.0, (int(t_us) - stage.start_us) / whole_us))

@@ -5,11 +5,20 @@ A state is never better than what was measured: a part of which the log holds no
 one that lacks a signal, or had a fault that passed, is "partly", and neither is ever "good".
 """
 
+from collections.abc import Iterable, Iterator
+from typing import TypeAlias
+
 import numpy as np
 
+from stagelog.events.gearbox import GearAbuse
+from stagelog.profile.limits import Alarm
+from stagelog.profile.report_parts import Part
 from stagelog.report.event_tables import FAULTS, limit_text
-from stagelog.report.events import SEVERITIES
+from stagelog.report.events import SEVERITIES, Episode, StageEvents
+from stagelog.report.source import Health
 from stagelog.report.spark import spark
+from stagelog.report.stage import Stage
+from stagelog.report.tables import Facts
 
 # Worst first. A limit that was exceeded counts more than a sensor that failed later.
 STATES = {
@@ -20,10 +29,13 @@ STATES = {
     "none": "not measured",
     "good": "good",
 }
+Reason: TypeAlias = tuple[str, str]  # level, words
 _FALLING = ("below", "below_table", "drop", "cooler")
 
 
-def parts(stage, health, events, hits, abuse):
+def parts(
+    stage: Stage, health: Health, events: StageEvents, hits: dict[str, int], abuse: list[GearAbuse]
+) -> list[Facts]:
     """Return the parts of the profile in its order: dicts of what the page shows.
 
     health  source.Health, whose holes no line of a spark crosses
@@ -37,7 +49,9 @@ def parts(stage, health, events, hits, abuse):
     ]
 
 
-def _part(stage, health, events, place, part, said):
+def _part(
+    stage: Stage, health: Health, events: StageEvents, place: str, part: Part, said: list[Reason]
+) -> Facts:
     why = [*said, *_alarms(stage, events, place, part), *_faults(stage, events, part)]
     rows = [_row(stage, health, events, name) for name in part.signals]
     missing = [row["name"] for row in rows if row["low"] is None]
@@ -58,10 +72,11 @@ def _part(stage, health, events, place, part, said):
     }
 
 
-def _alarms(stage, events, place, part):
+def _alarms(stage: Stage, events: StageEvents, place: str, part: Part) -> Iterator[Reason]:
     """Yield (level, words) of each alarm and signal of the part once, at its worst."""
-    claimed = {key: at for at, p in stage.profile.report.part.items() for key in p.own_alarms}
-    groups = {}
+    known = stage.profile.report.part or {}
+    claimed = {key: at for at, p in known.items() for key in p.own_alarms}
+    groups: dict[tuple[str, str], list[Episode]] = {}
     for alarm in events.alarms:
         at = claimed.get(alarm.key)
         if at == place or (at is None and alarm.signal in part.signals):
@@ -75,7 +90,7 @@ def _alarms(stage, events, place, part):
         yield worst.level, f"{text}, km {at_km:.1f}"
 
 
-def _faults(stage, events, part):
+def _faults(stage: Stage, events: StageEvents, part: Part) -> Iterator[Reason]:
     """Yield (level, words) of faults of the part's sensors and of the messages that carry them."""
     messages = {
         name: table.message.name
@@ -94,9 +109,11 @@ def _faults(stage, events, part):
                 yield "fault" if lasts else "partly", text
 
 
-def _said(stage, events, hits, abuse):
+def _said(
+    stage: Stage, events: StageEvents, hits: dict[str, int], abuse: list[GearAbuse]
+) -> dict[str, list[Reason]]:
     """Return {place: [(level, words)]} of what is no alarm on a signal."""
-    said = {}
+    said: dict[str, list[Reason]] = {}
     found = stage.profile.report.part or {}
     for name, n in hits.items():
         for place, part in found.items():
@@ -110,7 +127,7 @@ def _said(stage, events, hits, abuse):
                 text = f"{n} landing{'s' * (n != 1)}: {severity}"
                 said.setdefault(place, []).append((SEVERITIES[severity], text))
     for event in events.singles:
-        place, level, text = {
+        where, level, text = {
             "fuel_leak": lambda e: ("tank", "bad", f"leak, {e['lost_l']:.0f} l"),
             "handbrake_abuse": lambda e: (
                 "handbrake",
@@ -123,21 +140,21 @@ def _said(stage, events, hits, abuse):
                 f"{e['residual_degC']:.0f} degC hotter than its load explains",
             ),
         }.get(event["name"], lambda e: (None, "", ""))(event)
-        if place:
+        if where:
             at_km = stage.km(event["t_us"])
-            said.setdefault(place, []).append((level, f"{text}, km {at_km:.1f}"))
+            said.setdefault(where, []).append((level, f"{text}, km {at_km:.1f}"))
     if abuse:
         text = f"gear abuse, {len(abuse)} time{'s' * (len(abuse) != 1)}"
         said.setdefault("gearbox", []).append(("warn", text))
     return said
 
 
-def name_of(stage, signal):
+def name_of(stage: Stage, signal: str) -> str:
     """Return what people call a signal."""
     return (stage.profile.report.names or {}).get(signal, signal)
 
 
-def _row(stage, health, events, signal):
+def _row(stage: Stage, health: Health, events: StageEvents, signal: str) -> Facts:
     """Return what one signal did: extremes, limits, level, a spark. low is None if unmeasured.
 
     share  how near the worst value came to its first limit, 1 is at it; for the order of rows
@@ -146,7 +163,7 @@ def _row(stage, health, events, signal):
     values = {key: a for key, a in alarms.items() if a.kind in ("above", "below")}
     levels = [events.level_of(key, signal) for key in alarms]
     series = stage.find_valid(signal)
-    row = {"signal": signal, "name": name_of(stage, signal), "unit": "", "low": None}
+    row: Facts = {"signal": signal, "name": name_of(stage, signal), "unit": "", "low": None}
     row |= {"high": None, "limits": [], "spark": None, "share": 0.0, "level": "none"}
     row["chart"] = f"c-alarm-{next(iter(alarms))}" if alarms else None
     falls = any(alarm.kind in _FALLING for alarm in alarms.values())
@@ -155,7 +172,8 @@ def _row(stage, health, events, signal):
         return row
     low, high = float(series.values.min()), float(series.values.max())
     texts = [(limit_text(a, level), level) for a in alarms.values() for level in ("warn", "bad")]
-    limits, lines = list(dict.fromkeys((t, level) for t, level in texts if t)), []
+    limits = list(dict.fromkeys((t, level) for t, level in texts if t))
+    lines: list[tuple[float, str]] = []
     for alarm in values.values():
         pairs = ((alarm.warning, "warn"), (alarm.critical, "bad"))
         lines += [(value, level) for value, level in pairs if value is not None]
@@ -173,7 +191,7 @@ def _row(stage, health, events, signal):
     }
 
 
-def _share(low, high, alarms):
+def _share(low: float, high: float, alarms: Iterable[Alarm]) -> float:
     shares = [0.0]
     for alarm in alarms:
         first = alarm.critical if alarm.warning is None else alarm.warning

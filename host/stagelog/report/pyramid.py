@@ -13,8 +13,15 @@ narrow. Owns the numbers; the page's reader is page/report.js.
 
 import base64
 import zlib
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
+
+from stagelog.report.series import Mask, Times, Values
+from stagelog.report.tables import Facts
+
+Words: TypeAlias = NDArray[np.uint16]
 
 TOP = 2048
 FEW = 16384
@@ -23,7 +30,9 @@ EMPTY = 65535
 _STEPS = 32766
 
 
-def build_channel(t_us, values, start_us, end_us, max_bins=65536):
+def build_channel(
+    t_us: Times, values: Values, start_us: int, end_us: int, max_bins: int = 65536
+) -> Facts:
     """Return the channel as a dict of JSON types: lo, step, bin_us, n, levels [{k, n, data}].
 
     t_us       int64[n] ascending; values [n], NaN is no sample
@@ -38,19 +47,19 @@ def build_channel(t_us, values, start_us, end_us, max_bins=65536):
     lo = float(low[present].min()) if present.any() else 0.0
     hi = float(high[present].max()) if present.any() else 0.0
     step = (hi - lo) / _STEPS or 1.0
-    low = np.where(present, np.floor((low - lo) / step), EMPTY).astype(np.uint16)
-    high = np.where(present, np.ceil((high - lo) / step), 0).astype(np.uint16)
+    steps_low = np.where(present, np.floor((low - lo) / step), EMPTY).astype(np.uint16)
+    steps_high = np.where(present, np.ceil((high - lo) / step), 0).astype(np.uint16)
     levels = []
     k = 1
     while True:
-        levels.append({"k": k, "n": len(low), "data": _pack(low, high)})
-        if len(low) <= TOP:
+        levels.append({"k": k, "n": len(steps_low), "data": _pack(steps_low, steps_high)})
+        if len(steps_low) <= TOP:
             return {"lo": lo, "step": step, "bin_us": int(bin_us), "levels": levels}
-        low, high = _merge(low, high)
+        steps_low, steps_high = _merge(steps_low, steps_high)
         k *= STEP
 
 
-def _bins_for(t_us, start_us, end_us, max_bins):
+def _bins_for(t_us: Times, start_us: int, end_us: int, max_bins: int) -> int:
     """Return how many bins are useful: one a sample if there are few, else four samples a bin.
 
     At most `max_bins`.
@@ -62,7 +71,9 @@ def _bins_for(t_us, start_us, end_us, max_bins):
     return int(min(max_bins, max(1, wanted)))
 
 
-def _envelope(t_us, values, start_us, bin_us, n_bins):
+def _envelope(
+    t_us: Times, values: Values, start_us: int, bin_us: int, n_bins: int
+) -> tuple[Values, Values, Mask]:
     """Return (low, high, present) per bin; where nothing is present low and high mean nothing."""
     low = np.zeros(n_bins)
     high = np.zeros(n_bins)
@@ -77,7 +88,7 @@ def _envelope(t_us, values, start_us, bin_us, n_bins):
     return low, high, present
 
 
-def _merge(low, high):
+def _merge(low: Any, high: Any) -> tuple[Words, Words]:
     """Return the next coarser level; EMPTY is the highest low, so it gives way to any sample."""
     short = -len(low) % STEP
     low = np.append(low, np.full(short, EMPTY, np.uint16)).reshape(-1, STEP).min(1)
@@ -85,17 +96,17 @@ def _merge(low, high):
     return low, high
 
 
-def _pack(low, high):
+def _pack(low: Any, high: Any) -> str:
     height = np.where(low == EMPTY, 0, high - low).astype(np.uint16)
     planes = _planes(np.diff(low, prepend=np.uint16(0))) + _planes(height)
     return base64.b64encode(zlib.compress(planes, 6)).decode()
 
 
-def _planes(words):
+def _planes(words: Words) -> bytes:
     return np.ascontiguousarray(words.view(np.uint8).reshape(-1, 2).T).tobytes()
 
 
-def unpack_level(level):
+def unpack_level(level: Facts) -> tuple[Words, Words]:
     """Return (low, high) uint16[n] of one level, as the page's reader does."""
     raw = np.frombuffer(zlib.decompress(base64.b64decode(level["data"])), np.uint8)
     n = level["n"]

@@ -3,9 +3,14 @@
 A report that shows no flight must say so if none could have been found.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from slog import signal_table as st
+from stagelog.events import SignalTable
+from stagelog.profile.schema import Profile
+from stagelog.report.stage import Stage
+from stagelog.report.tables import Facts
 
 _STATES = {
     "implausible": "implausible",
@@ -32,7 +37,9 @@ class BlindSpot:
     text: str
 
 
-def find_blind_spots(profile, faults, table):
+def find_blind_spots(
+    profile: Profile, faults: Iterable[Facts], table: SignalTable | None
+) -> list[BlindSpot]:
     """Return the BlindSpots of a stage in order.
 
     faults   those of events.StageEvents
@@ -47,7 +54,7 @@ def find_blind_spots(profile, faults, table):
         if names:
             lost.append((fault["t_us"], fault["end_us"], names, fault))
     edges = sorted({t for start, end, *_ in lost for t in (start, end) if t is not None})
-    spots = []
+    spots: list[BlindSpot] = []
     for t_us, end_us in zip(edges, [*edges, None][1:], strict=True):
         now = [x for x in lost if x[0] <= t_us and (x[1] is None or x[1] > t_us)]
         hides, words = _hidden(profile, set().union(*(names for *_, names, _ in now)))
@@ -62,19 +69,19 @@ def find_blind_spots(profile, faults, table):
     return spots
 
 
-def when(stage, spot):
+def when(stage: Stage, spot: BlindSpot) -> str:
     """Return when a BlindSpot was, in minutes and seconds of the stage."""
     start = f"from {_clock(stage, spot.t_us)}"
     return f"{start} on" if spot.end_us is None else f"{start} to {_clock(stage, spot.end_us)}"
 
 
-def sentence(stage, spot):
+def sentence(stage: Stage, spot: BlindSpot) -> str:
     """Return a BlindSpot with its time: "flights cannot be found from 14:03 on: AccX stuck"."""
     words, _, sensors = spot.text.partition(": ")
     return f"{words} {when(stage, spot)}: {sensors}"
 
 
-def _hidden(profile, names):
+def _hidden(profile: Profile, names: set[str]) -> tuple[str, str]:
     roles, short_ms = profile.roles, profile.airborne.acc_only_confirm_ms
     n_dampers = len(set(roles.damper) - names)
     no_force = bool(names & set(roles.acceleration))
@@ -92,21 +99,22 @@ def _hidden(profile, names):
     return "", ""
 
 
-def _listed(faults):
+def _listed(faults: Iterable[Facts]) -> str:
     """Return which sensors are lost and how, those with the same fault together."""
-    by_state = {}
+    by_state: dict[str, list[str]] = {}
     for fault in faults:
-        by_state.setdefault(_STATES.get(fault["state"], fault["state"]), []).append(fault["what"])
+        state: str = fault["state"]
+        by_state.setdefault(_STATES.get(state, state), []).append(fault["what"])
     return "; ".join(f"{', '.join(dict.fromkeys(w))} {s}" for s, w in by_state.items())
 
 
-def _messages_of(table):
+def _messages_of(table: SignalTable) -> dict[str, str]:
     """Return {signal: the message that carries it} of a SignalTable."""
     _, sections = st.load(table.data)
     rows = sections[st.SIGNALS]
     return {name: table.slots[rows[_N * i + _SLOT]] for i, name in enumerate(table.signals)}
 
 
-def _clock(stage, t_us):
+def _clock(stage: Stage, t_us: int) -> str:
     minutes, seconds = divmod(int(stage.seconds(t_us)), 60)
     return f"{minutes}:{seconds:02d}"

@@ -8,18 +8,22 @@ several loggers.
 import contextlib
 import ctypes
 import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
+from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
 from slog import events as ev
 from slog.layout import HASH_SIGNALS, META_HASH
-from stagelog.accounts import judge_logs
+from stagelog.accounts import Account, judge_logs
 from stagelog.archive import entry_of
-from stagelog.blocks import NO_LOGGER
+from stagelog.blocks import NO_LOGGER, Session
 from stagelog.dbc import load_database
-from stagelog.decode import Origins, compile_plan, decode
+from stagelog.dbc.model import Database
+from stagelog.decode import Origins, Plan, compile_plan, decode
 from stagelog.decode.missing import add_counts
 from stagelog.errors import InputError
 from stagelog.events import (
@@ -31,18 +35,25 @@ from stagelog.events import (
     find_window,
     load_events,
 )
+from stagelog.events.compare import Disagreement
 from stagelog.events.parallel import PIECE_FRAMES, ParallelDetectors
 from stagelog.events.reading import flights_of
 from stagelog.importers import load_frames, sniff
-from stagelog.ledger import Gap, describe
+from stagelog.ledger import Gap, Ledger, describe
+from stagelog.model import FrameTable
+from stagelog.profile.schema import Profile
+from stagelog.report.axis import Axis, OnAxis
 from stagelog.report.columns import Columns
 from stagelog.report.events import StageEvents
+from stagelog.report.series import Spans
 from stagelog.report.stage import KeyCycle, Stage
-from stagelog.timeline import SOURCE_TEXT, find_boots
+from stagelog.timeline import SOURCE_TEXT, Boot, Timeline, find_boots
 from stagelog.verdict import OPEN_LOG, Verdict, judge_foreign, worst
 
+Progress: TypeAlias = Callable[[float], None]
+GapOnAxis: TypeAlias = tuple[Gap, str, int | None, int | None]
+
 APART_US = 3_600_000_000  # a log of another recorder that is silent for so long is two
-PAUSE_US = 5_000_000  # what is left of the time without power between two key cycles
 
 
 @dataclass(slots=True)
@@ -63,18 +74,18 @@ class Health:
     not_compared  why that is not all of it
     """
 
-    verdicts: list = field(default_factory=list)
+    verdicts: list[Verdict] = field(default_factory=list)
     is_end_known: bool = True
-    ledgers: list = field(default_factory=list)
-    gaps: list = field(default_factory=list)
-    damaged: list = field(default_factory=list)
+    ledgers: list[Ledger] = field(default_factory=list)
+    gaps: list[GapOnAxis] = field(default_factory=list)
+    damaged: list[str] = field(default_factory=list)
     clock: str = ""
     recorder: str = "stagelog"
     n_said: int = 0
     n_compared: int = 0
-    not_compared: list = field(default_factory=list)
+    not_compared: list[str] = field(default_factory=list)
     same_table: bool = True
-    mixed: list = field(default_factory=list)
+    mixed: list[str] = field(default_factory=list)
     n_unknown: int = 0
     n_frames: int = 0
 
@@ -84,7 +95,7 @@ class Health:
         return worst(self.verdicts)
 
     @property
-    def complete(self):
+    def complete(self) -> bool | None:
         """True, False, or None where nothing was counted."""
         return self.verdict.complete
 
@@ -95,17 +106,24 @@ class Source:
 
     stage: Stage
     health: Health
-    found: list
+    found: list[Detected]
     table: SignalTable
-    disagreed: list | None
+    disagreed: list[Disagreement] | None
 
     @cached_property
-    def events(self):
+    def events(self) -> StageEvents:
         """Return events.StageEvents."""
         return StageEvents(self.stage, self.found, self.table)
 
 
-def read_source(paths, profile, dbc, title="", progress=None, buses=()):
+def read_source(
+    paths: Sequence[Path],
+    profile: Profile,
+    dbc: str | Path,
+    title: str = "",
+    progress: Progress | None = None,
+    buses: Sequence[int] = (),
+) -> Source:
     """Return the Source of one car.
 
     paths     logs of one car: session files, cards, or one log of another recorder
@@ -124,13 +142,13 @@ def read_source(paths, profile, dbc, title="", progress=None, buses=()):
     return Source(stage, reading.health, reading.found, table, reading.disagreed)
 
 
-def _give_back():
+def _give_back() -> None:
     """Give memory that decoding used to the system: glibc keeps what lies between the columns."""
     with contextlib.suppress(AttributeError, OSError, TypeError):  # another library
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def stuck_spans(found, before_us):
+def stuck_spans(found: Sequence[Detected], before_us: int) -> Spans:
     """Return [(start_us, end_us)] in which the wheels turned and the car did not move.
 
     before_us  how long that lasts before the event is reported
@@ -145,9 +163,9 @@ def stuck_spans(found, before_us):
     return spans if start_us is None else [*spans, (start_us, found[-1].t_us)]
 
 
-def wanted_signals(profile, database):
+def wanted_signals(profile: Profile, database: Database) -> list[str]:
     """Return the names of the signals that sections and charts read, those that the DBC has."""
-    names = set()
+    names: set[str] = set()
     for value in (getattr(profile.roles, name) for name in profile.roles.__dataclass_fields__):
         names.update((value,) if isinstance(value, str) else value)
     for alarm in profile.alarm.values():
@@ -166,20 +184,33 @@ class Reading:
     table  SignalTable that the detectors run with, None for no detectors
     """
 
-    def __init__(self, database, plan, table, progress, bus):
+    def __init__(
+        self,
+        database: Database,
+        plan: Plan,
+        table: SignalTable | None,
+        progress: Progress | None,
+        bus: int,
+    ) -> None:
         self.plan = plan
         self.bus = bus
         self.known = {(message.can_id, message.is_ext) for message in database.messages}
         self.table = table
         self.digest = hashlib.sha256(table.data).digest() if table else b""
         self.progress = progress or (lambda share: None)
-        self.columns, self.key_cycles, self.found = Columns(), [], []
-        self.disagreed = None
+        self.columns, self.axis = Columns(), Axis()
+        self.found: list[Detected] = []
+        self.disagreed: list[Disagreement] | None = None
         self.health = Health()
         self.origins = Origins()
-        self.missing = {}
+        self.missing: dict[str, dict[str, int]] = {}
 
-    def add(self, paths):
+    @property
+    def key_cycles(self) -> list[KeyCycle]:
+        """Return the key cycles that were added."""
+        return self.axis.key_cycles
+
+    def add(self, paths: Sequence[Path]) -> None:
         """Add logs of any kind: all of them, once."""
         own = [path for path in paths if sniff(path) == "slog"]
         if own:
@@ -191,9 +222,10 @@ class Reading:
         self.columns.finish()
         _give_back()
 
-    def add_own(self, paths):
+    def add_own(self, paths: Sequence[Path]) -> None:
         """Add the sessions of our logger, key cycle by key cycle."""
-        accounts, problems = {}, []
+        accounts: dict[Session, Account] = {}
+        problems: list[Verdict] = []
         for judged in judge_logs([(path, entry_of(path)) for path in paths]):
             problems += judged.problems
             ends = [each.ledger.end.is_known for each in judged.accounts]
@@ -218,18 +250,19 @@ class Reading:
             return
         with ParallelDetectors(jobs, self.table.data, choose, total, self.progress) as detectors:
             for number, boot in enumerate(boots):
-                shift_us = self._add_boot(boot, accounts)
+                on_axis = self._add_boot(boot, accounts)
                 found = detectors.result(number)
                 for session, alone in zip(boot.sessions, found.alone, strict=True):
                     ledger = accounts[session].ledger
-                    self._compare(session, ledger, boot.timeline, alone, shift_us)
-                self.found += [_moved(event, shift_us) for event in found.whole]
+                    self._compare(session, ledger, boot.timeline, alone, on_axis)
+                self.found += map(on_axis.event, found.whole)
 
-    def _add_boot(self, boot, accounts):
+    def _add_boot(self, boot: Boot, accounts: dict[Session, Account]) -> OnAxis:
         """Add the frames and holes of a key cycle; return what its times are shifted by."""
         start_us = min(session.t_first_us for session in boot.sessions)
         unix_us = boot.timeline.to_unix_us(start_us) if boot.timeline else None
-        shift_us = self._open(start_us, boot.t_last_us, boot.boot, unix_us)
+        end_us = boot.t_last_us
+        on_axis = self.axis.append(start_us, end_us, boot=boot.boot, t_unix_us=unix_us)
         if boot.timeline:
             self.health.clock = SOURCE_TEXT.get(boot.timeline.source, "")
         for session in boot.sessions:
@@ -239,7 +272,8 @@ class Reading:
             else:
                 self.health.ledgers.append(ledger)
             for gap in ledger.gaps:
-                self._add_gap(gap, describe(gap, boot.timeline), shift_us)
+                ends = on_axis.time(gap.t_start_us), on_axis.time(gap.t_end_us)
+                self.health.gaps.append((gap, describe(gap, boot.timeline), *ends))
             heads = [
                 m.values["sha256_head"]
                 for m in session.decoded_meta(META_HASH)
@@ -247,10 +281,17 @@ class Reading:
             ]
             self.health.same_table &= all(self.digest.startswith(head) for head in heads)
             for frames in session.iter_frames(PIECE_FRAMES):
-                self._decode(frames, shift_us)
-        return shift_us
+                self._decode(frames, on_axis)
+        return on_axis
 
-    def _compare(self, session, ledger, timeline, found, shift_us):
+    def _compare(
+        self,
+        session: Session,
+        ledger: Ledger,
+        timeline: Timeline | None,
+        found: list[Detected],
+        on_axis: OnAxis,
+    ) -> None:
         """Compare the events that the car recorded in a session with those of its frames."""
         said = load_events(session)
         self.health.n_said += len(said)
@@ -268,11 +309,13 @@ class Reading:
         if n_inside:
             differ = compare_events(said, found, said[-1].t_us, window)
             self.disagreed = (self.disagreed or []) + [
-                type(one)(one.what, _moved(one.car, shift_us), _moved(one.host, shift_us))
+                Disagreement(
+                    one.what, on_axis.event_if_any(one.car), on_axis.event_if_any(one.host)
+                )
                 for one in differ
             ]
 
-    def add_other(self, path):
+    def add_other(self, path: str | Path) -> None:
         """Add a log of another recorder."""
         log = load_frames(path)
         self.health.recorder = log.kind
@@ -288,44 +331,27 @@ class Reading:
         for part in np.split(frames, cuts):
             start_us, end_us = int(part["t_us"][0]), int(part["t_us"][-1])
             epoch = start_us if is_absolute else None
-            shift_us = self._open(start_us, end_us, None, epoch)
+            on_axis = self.axis.append(start_us, end_us, boot=None, t_unix_us=epoch)
             if self.table is not None:
                 run = Recomputation(self.table.data)
                 run.feed(_watched(part, self.bus))
-                self.found += [_moved(event, shift_us) for event in run.events]
-            self._decode(part, shift_us)
+                self.found += map(on_axis.event, run.events)
+            self._decode(part, on_axis)
 
-    def _open(self, start_us, end_us, boot, unix_us):
-        """Append a key cycle to the axis; return what its times are shifted by."""
-        at_us, off_us = start_us, None
-        if self.key_cycles:
-            last = self.key_cycles[-1]
-            at_us = last.end_us + PAUSE_US
-            if unix_us is not None and last.t_unix_us is not None:
-                off_us = max(0, unix_us - last.t_unix_us - (last.end_us - last.start_us))
-        shift_us = at_us - start_us
-        self.key_cycles.append(KeyCycle(at_us, end_us + shift_us, boot, unix_us, off_us))
-        return shift_us
-
-    def _decode(self, frames, shift_us):
+    def _decode(self, frames: FrameTable, on_axis: OnAxis) -> None:
         self.health.n_frames += len(frames)
         self.count(frames)
         part = decode(frames, self.plan, "raw")
         add_counts(self.missing, part.missing)
         self.health.n_unknown += sum(n for key, n in part.unknown.items() if key not in self.known)
         self.origins.add(part)
-        self.columns.add(part, shift_us)
+        self.columns.add(part, on_axis.times)
 
-    def count(self, frames):
+    def count(self, frames: FrameTable) -> None:
         """Take frames as they come, before they are decoded; for those who count traffic."""
 
-    def _add_gap(self, gap: Gap, text, shift_us):
-        start = None if gap.t_start_us is None else gap.t_start_us + shift_us
-        end = None if gap.t_end_us is None else gap.t_end_us + shift_us
-        self.health.gaps.append((gap, text, start, end))
 
-
-def _watched(frames, bus):
+def _watched(frames: FrameTable, bus: int) -> FrameTable:
     """Return frames as the detectors take them, which watch bus 0: those of `bus` there, others
     elsewhere.
     """
@@ -334,12 +360,3 @@ def _watched(frames, bus):
     frames = frames.copy()
     frames["bus"] = frames["bus"] != bus
     return frames
-
-
-def _moved(event, shift_us):
-    """Return an event on the axis; a take-off carries 32 bits of the time of its onset, too."""
-    if event is None:
-        return None
-    is_takeoff = (event.code, event.state) == (ev.FLIGHT, ev.TAKEN_OFF)
-    extra = (event.extra + shift_us) & 0xFFFFFFFF if is_takeoff else event.extra
-    return Detected(event.t_us + shift_us, event.code, event.state, event.value, extra)

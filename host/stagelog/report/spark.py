@@ -10,26 +10,27 @@ from typing import Any
 import numpy as np
 
 from stagelog.report.series import Series, Spans, Times, Values, silences
+from stagelog.report.source import Health
 from stagelog.report.stage import Stage
 
 BINS = 160
 
 
-def holes(stage: Stage, health: Any) -> Spans:
+def holes(stage: Stage, health: Health) -> Spans:
     """Return [(start_us, end_us)] of time without data: no power, or a hole of the log."""
     cycles = stage.key_cycles
     spans = [(a.end_us, b.start_us) for a, b in zip(cycles, cycles[1:], strict=False)]
     spans += [
         (start_us, end_us)
         for _, _, start_us, end_us in health.gaps
-        if None not in (start_us, end_us) and end_us > start_us
+        if start_us is not None and end_us is not None and end_us > start_us
     ]
     return sorted(spans)
 
 
 def spark(
     stage: Stage,
-    health: Any,
+    health: Health,
     series: Series,
     limits: Iterable[tuple[float, str]] = (),
     n_bins: int = BINS,

@@ -8,12 +8,15 @@ written.
 import io
 import os
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from stagelog.archive.files import write_atomic
 from stagelog.errors import OutputError
 from stagelog.extras import need
+from stagelog.report.series import Times, Values
 
 PIXELS = 1600
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
@@ -29,7 +32,9 @@ class Trace:
     values: np.ndarray
 
 
-def envelope(t_us, values, start_us, end_us, n_bins=PIXELS):
+def envelope(
+    t_us: Times, values: Values, start_us: int, end_us: int, n_bins: int = PIXELS
+) -> tuple[Times, Values]:
     """Return (t_us, values) with at most 2 points a bin, its lowest and its highest in time order.
 
     Shapes   t_us int64[n] ascending, values [n]; result at most 2 * n_bins long.
@@ -53,7 +58,7 @@ def envelope(t_us, values, start_us, end_us, n_bins=PIXELS):
     return t_us[rows], values[rows]
 
 
-def save_strips(path, strips, title=""):
+def save_strips(path: str | Path, strips: Any, title: str = "") -> None:
     """Draw `strips` (lists of Trace with one unit each) into an image file; its suffix is the
     format.
     """

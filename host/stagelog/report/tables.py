@@ -7,23 +7,34 @@ texts or None, never formatted, so the page and the JSON say the same. `level` i
 
 import math
 import re
+from typing import Any, TypeAlias
+
+Facts: TypeAlias = dict[str, Any]  # a piece of a page, of JSON types
 
 _UNITS = {"%": "pct", "km/h": "kmh", "l/100 km": "l_per_100km", "1/km": "per_km"}
 
 
-def column(name, unit="", digits=1, *, text=False, signed=False, key=None):
+def column(
+    name: str,
+    unit: str = "",
+    digits: int = 1,
+    *,
+    text: bool = False,
+    signed: bool = False,
+    key: str | None = None,
+) -> Facts:
     """Return a column; `key` names it in the JSON, with its unit at the end."""
     made = {"name": name, "unit": unit, "digits": digits, "text": text, "signed": signed}
     made["long"] = False
     return made | {"key": key or _key(name, unit)}
 
 
-def words(name, key=None, *, long=False):
+def words(name: str, key: str | None = None, *, long: bool = False) -> Facts:
     """Return a column of texts; `long` ones may break into lines."""
     return column(name, text=True, key=key) | {"long": long}
 
 
-def row(*cells, level="", x_s=None, chart=None):
+def row(*cells: Any, level: str = "", x_s: float | None = None, chart: str | None = None) -> Facts:
     """Return a row; see the module. What is not a number becomes None."""
     known = [
         None if isinstance(cell, float) and not math.isfinite(cell) else cell for cell in cells
@@ -31,12 +42,19 @@ def row(*cells, level="", x_s=None, chart=None):
     return {"cells": known, "level": level, "x_s": x_s, "chart": chart}
 
 
-def table(columns, rows, *, title="", empty="None.", fold=None):
+def table(
+    columns: list[Facts],
+    rows: list[Facts],
+    *,
+    title: str = "",
+    empty: str = "None.",
+    fold: int | None = None,
+) -> Facts:
     """Return a table; rows beyond `fold` are folded away on the page."""
     return {"title": title, "columns": columns, "rows": rows, "empty": empty, "fold": fold}
 
 
-def cell_text(value, column):
+def cell_text(value: Any, column: Facts) -> str:
     """Return a cell as text for people."""
     if value is None:
         return "-"
@@ -50,7 +68,7 @@ def cell_text(value, column):
     return f"{value:{sign},.{column['digits']}f}"
 
 
-def records(table):
+def records(table: Facts) -> list[Facts]:
     """Return the rows as dicts by the columns' keys, for JSON."""
     found = []
     for one in table["rows"]:
@@ -63,7 +81,7 @@ def records(table):
     return found
 
 
-def _key(name, unit):
+def _key(name: str, unit: str) -> str:
     suffix = _UNITS.get(unit) or unit.replace("/", "_per_").replace("^", "").replace(" ", "_")
     stem = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
     return f"{stem}_{suffix}" if suffix else stem

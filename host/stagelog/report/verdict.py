@@ -5,9 +5,15 @@ The worst reason decides. A hole in the log, a silent sensor or a limit without 
 too: what was not seen does not count as good. What to inspect stands in the car's profile.
 """
 
+from collections.abc import Iterable
+
+from stagelog.events.compare import Disagreement
 from stagelog.report import tables as t
-from stagelog.report.events import SEVERITIES
+from stagelog.report.events import SEVERITIES, Episode, StageEvents
 from stagelog.report.sight import sentence
+from stagelog.report.source import Health
+from stagelog.report.stage import Stage
+from stagelog.report.tables import Facts
 
 _ANSWERS = {
     "bad": "Not before the work below is done.",
@@ -18,7 +24,13 @@ _BLIND = "The log does not say: too little of the car is in it."
 _NO_END = "The log does not say: its end is missing."
 
 
-def verdict(stage, health, events, disagreed, dampers):
+def verdict(
+    stage: Stage,
+    health: Health,
+    events: StageEvents,
+    disagreed: list[Disagreement] | None,
+    dampers: dict[str, int],
+) -> Facts:
     """Return {level, answer, reasons}; reasons are rows of (why, inspect), worst first.
 
     events   events.StageEvents
@@ -57,7 +69,7 @@ def verdict(stage, health, events, disagreed, dampers):
     }
 
 
-def _of_health(health):
+def _of_health(health: Health) -> list[Facts]:
     if health.complete is None:
         return [t.row(f"The log: {health.verdict.text}", None, level="info")]
     if health.complete:
@@ -69,7 +81,7 @@ def _of_health(health):
     return [t.row(why, "the logger's card, cable and supply", level="warn")]
 
 
-def _of_agreement(disagreed, health):
+def _of_agreement(disagreed: list[Disagreement] | None, health: Health) -> list[Facts]:
     """Return the reason that the car and the laptop differ, if they do."""
     if not disagreed:
         return [
@@ -82,9 +94,9 @@ def _of_agreement(disagreed, health):
     return [t.row(why, "the logger's firmware; report it to its maintainer", level="warn")]
 
 
-def _of_alarms(stage, events):
+def _of_alarms(stage: Stage, events: StageEvents) -> list[Facts]:
     components = {name: c for c in stage.profile.report.component for name in c.alarms}
-    groups = {}
+    groups: dict[str, list[Episode]] = {}
     for alarm in events.alarms:
         component = components.get(alarm.key)
         groups.setdefault(component.name if component else "Other", []).append(alarm)
@@ -92,7 +104,7 @@ def _of_alarms(stage, events):
     for name, some in groups.items():
         bad = [alarm for alarm in some if alarm.level == "bad"]
         first = (bad or some)[0]
-        words = {}
+        words: dict[tuple[str, str], list[Episode]] = {}
         for alarm in some:
             words.setdefault((alarm.key, alarm.signal), []).append(alarm)
         listed = [_alarm_words(same) for same in words.values()]
@@ -105,7 +117,7 @@ def _of_alarms(stage, events):
     return rows
 
 
-def _alarm_words(same):
+def _alarm_words(same: list[Episode]) -> str:
     worst = next((alarm for alarm in same if alarm.level == "bad"), same[0])
     word = "critical" if worst.level == "bad" else "warning"
     times = f", {len(same)} times" if len(same) > 1 else ""
@@ -113,14 +125,14 @@ def _alarm_words(same):
     return f"{what} {worst.signal} {word} ({worst.peak:.4g} {worst.unit}{times})"
 
 
-def _of_flights(stage, events):
+def _of_flights(stage: Stage, events: StageEvents) -> list[Facts]:
     rows = []
     report = stage.profile.report
     for severity in ("severe", "hard"):
         some = [f for f in events.flights if f.severity == severity]
         if not some:
             continue
-        worst = max(some, key=lambda f: f.peak_g)
+        worst = max(some, key=lambda f: f.peak_g or 0.0)
         landings = "landing" if len(some) == 1 else "landings"
         why = f"{len(some)} {severity} {landings}, the worst {worst.peak_g:.1f} g"
         why += f" at km {stage.km(worst.onset_us):.1f}"
@@ -135,7 +147,7 @@ def _of_flights(stage, events):
     return rows
 
 
-def _of_singles(stage, events):
+def _of_singles(stage: Stage, events: StageEvents) -> list[Facts]:
     report = stage.profile.report
     words = {
         "roll_over": ("bad", "Roll-over", report.roll_over_inspect),
@@ -162,7 +174,7 @@ def _of_singles(stage, events):
     return rows
 
 
-def _of_blind(stage, events):
+def _of_blind(stage: Stage, events: StageEvents) -> list[Facts]:
     """Return what could not be seen of flights: where none could be found, none is no news."""
     rows = []
     for spot in events.blind:
@@ -174,7 +186,7 @@ def _of_blind(stage, events):
     return rows
 
 
-def _of_faults(stage, events):
+def _of_faults(stage: Stage, events: StageEvents) -> list[Facts]:
     rows = []
     for is_lasting, words, level in (
         (True, "Faulty to the end", "warn"),
@@ -188,14 +200,14 @@ def _of_faults(stage, events):
     return rows
 
 
-def _listed(names):
+def _listed(names: Iterable[str]) -> str:
     """Return names once each, the first eight of them."""
     names = list(dict.fromkeys(names))
     more = f" and {len(names) - 8} more" if len(names) > 8 else ""
     return ", ".join(names[:8]) + more
 
 
-def _of_dampers(stage, dampers):
+def _of_dampers(stage: Stage, dampers: dict[str, int]) -> list[Facts]:
     hit = {name: n for name, n in dampers.items() if n}
     if not hit:
         return []
@@ -204,7 +216,7 @@ def _of_dampers(stage, dampers):
     return [t.row(f"Dampers at full travel: {words}", inspect, level="warn", chart="c-damper")]
 
 
-def _unseen(stage):
+def _unseen(stage: Stage) -> tuple[list[str], int]:
     """Return the signals with a limit that the log does not hold, and how many have one."""
     names = {name: None for alarm in stage.profile.alarm.values() for name in alarm.signals}
     return [name for name in names if stage.find_valid(name) is None], len(names)
