@@ -5,21 +5,25 @@ Judges no car: it says what the log holds. With a short profile, or none; with a
 """
 
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from stagelog.dbc import Database
-from stagelog.decode import compile_plan
+from stagelog.decode import Plan, compile_plan
 from stagelog.decode.protocol import protocol_of
-from stagelog.model import ERR, EXT, RTR
+from stagelog.model import ERR, EXT, RTR, FrameTable
 from stagelog.report import tables as t
 from stagelog.report.build import when_text
 from stagelog.report.charts import chart_over_time, kilometres, pauses
 from stagelog.report.health import health, lost_text
+from stagelog.report.series import Series, Spans
 from stagelog.report.source import Health, Reading
 from stagelog.report.stage import Stage
+from stagelog.report.tables import Facts
 
 MAX_CHARTED = 60  # signals; a page of more is too large to open
 FOLD = 25
@@ -41,29 +45,31 @@ class PlainSource:
 
     traffic   {(bus, is_ext, can_id): (frames, most bytes)}
     missing   {"Message.Signal": {kind: values}} that the frames themselves say are none
+    names     what people call signals
     """
 
     stage: "PlainStage"
     health: Health
     database: Database
-    traffic: dict = field(default_factory=dict)
-    missing: dict = field(default_factory=dict)
+    traffic: dict[tuple[int, bool, int], tuple[int, int]] = field(default_factory=dict)
+    missing: dict[str, dict[str, int]] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
 
 
 class PlainStage(Stage):
     """A Stage that may have no signal, and no distance: km() is NaN then."""
 
-    def spans_without_signals(self):
+    def spans_without_signals(self) -> Spans:
         """Return the key cycles: a log without a DBC has a length, too."""
         return [(cycle.start_us, cycle.end_us) for cycle in self.key_cycles] or [(0, 0)]
 
     @property
-    def has_distance(self):
+    def has_distance(self) -> bool:
         """Return whether wheel speeds give a distance."""
         names = self.profile.roles.wheel_speed
         return any(self.find_valid(name) is not None for name in names)
 
-    def km(self, t_us):
+    def km(self, t_us: int) -> Any:
         """Return the distance at `t_us`, NaN where nothing gives one."""
         if self.has_distance:
             return super().km(t_us)
@@ -73,13 +79,13 @@ class PlainStage(Stage):
 class _Traffic(Reading):
     """Counts identifiers on the way."""
 
-    def __init__(self, database, plan):
+    def __init__(self, database: Database, plan: Plan) -> None:
         super().__init__(database, plan, None, None, 0)
-        self.traffic = Counter()
-        self.n_bytes = {}
+        self.traffic: Counter[int] = Counter()
+        self.n_bytes: dict[int, int] = {}
         self.n_errors = 0
 
-    def count(self, frames):
+    def count(self, frames: FrameTable) -> None:
         """Count the frames of each identifier and bus."""
         is_data = (frames["flags"] & ERR) == 0
         self.n_errors += int(len(frames) - is_data.sum())
@@ -97,7 +103,9 @@ class _Traffic(Reading):
             self.n_bytes[key] = max(self.n_bytes.get(key, 0), most)
 
 
-def read_plain(paths, profile, database, title="", buses=()):
+def read_plain(
+    paths: Any, profile: Any, database: Database, title: str = "", buses: Sequence[int] = ()
+) -> PlainSource:
     """Return the PlainSource of the logs of one car; `profile` is a short one."""
     plan = compile_plan(database, None, list(buses) or None)
     reading = _Traffic(database, plan)
@@ -107,15 +115,16 @@ def read_plain(paths, profile, database, title="", buses=()):
         (key >> 30, bool(key >> 29 & 1), key & 0x1FFFFFFF): (n, reading.n_bytes[key])
         for key, n in reading.traffic.items()
     }
-    return PlainSource(stage, reading.health, database, traffic, reading.missing)
+    names = dict(profile.names)
+    return PlainSource(stage, reading.health, database, traffic, reading.missing, names)
 
 
-def no_database():
+def no_database() -> Database:
     """Return a Database without a message, for a log of which there is no DBC."""
     return Database(Path("no DBC"), "dbc", "", "", ())
 
 
-def plain_stage_facts(source, note=""):
+def plain_stage_facts(source: PlainSource, note: str = "") -> Facts:
     """Return the facts of a page, as build.stage_facts does for a car with a whole profile."""
     stage, logger = source.stage, source.health
     limits = _limits(source)
@@ -128,14 +137,14 @@ def plain_stage_facts(source, note=""):
         _adds(source),
     ]
     charts, n_more = _charts(source)
-    if n_more:
+    if n_more and channels:
         channels["lines"].append(f"{n_more} more signals have no chart here; plot draws them")
     return {
         "title": stage.name or "Log",
         "subtitle": f"{when_text(stage)}, {_who(source)}",
         "log": logger.verdict.as_dict(),
         "verdict": _verdict(source, limits, channels),
-        "names": dict(stage.profile.names),
+        "names": source.names,
         "cars": [],
         "tiles": _tiles(source),
         "sections": [section for section in sections if section],
@@ -153,13 +162,13 @@ def plain_stage_facts(source, note=""):
     }
 
 
-def _who(source):
+def _who(source: PlainSource) -> str:
     path = source.stage.profile.path
     named = source.database.path.name if source.database.messages else "no DBC"
     return f"{f'profile {Path(path).name}' if path else 'no profile'}, {named}"
 
 
-def _verdict(source, limits, channels):
+def _verdict(source: PlainSource, limits: Facts | None, channels: Facts | None) -> Facts:
     rows = [row for table in (limits or {}).get("tables", ()) for row in table["rows"]]
     bad = [row for row in rows if row["level"]]
     worst = "bad" if any(row["level"] == "bad" for row in bad) else "warn" if bad else ""
@@ -179,7 +188,7 @@ def _verdict(source, limits, channels):
     }
 
 
-def _tiles(source):
+def _tiles(source: PlainSource) -> list[Facts]:
     logger = source.health
     level = {True: "good", False: "bad", None: "warn"}[logger.complete]
     lost = lost_text(logger)
@@ -191,14 +200,16 @@ def _tiles(source):
     ]
 
 
-def _tile(value, text, level=""):
+def _tile(value: Any, text: str, level: str = "") -> Facts:
     return {"value": str(value), "text": text, "level": level}
 
 
-def _traffic(source):
+def _traffic(source: PlainSource) -> Facts | None:
     stage = source.stage
     span_s = sum(c.end_us - c.start_us for c in stage.key_cycles) / 1e6
-    rows, buses, ids = [], {}, {}
+    rows = []
+    buses: dict[int, list[int]] = {}
+    ids: dict[int, list[int]] = {}
     for (bus, is_ext, can_id), (n, n_bytes) in sorted(source.traffic.items()):
         shown = f"{can_id:08X}" if is_ext else f"{can_id:03X}"
         name = _message_of(source.database, can_id, is_ext)
@@ -223,7 +234,7 @@ def _traffic(source):
     }
 
 
-def _message_of(database, can_id, is_ext):
+def _message_of(database: Database, can_id: int, is_ext: bool) -> str | None:
     for message in database.messages:
         if message.is_ext == is_ext:
             mask = 0x03FFFF00 if message.is_j1939 else 0x1FFFFFFF
@@ -232,7 +243,7 @@ def _message_of(database, can_id, is_ext):
     return None
 
 
-def _series(source):
+def _series(source: PlainSource) -> Iterator[Any]:
     """Yield (message, signal, Series of all values, Series of the valid ones or None)."""
     for name, column in source.stage.decoded.messages.items():
         for signal in column.signals:
@@ -242,7 +253,7 @@ def _series(source):
                 yield name, signal, series, source.stage.find_valid(full)
 
 
-def _channels(source):
+def _channels(source: PlainSource) -> Facts | None:
     stage = source.stage
     rows = []
     for message, signal, series, valid in _series(source):
@@ -276,7 +287,7 @@ def _channels(source):
     }
 
 
-def _limits(source):
+def _limits(source: PlainSource) -> Facts | None:
     """Return the limits of a short profile and how often they were exceeded; None without any."""
     stage, rows = source.stage, []
     for key, alarm in stage.profile.alarm.items():
@@ -309,12 +320,12 @@ def _limits(source):
     return {"id": "limits", "title": title, "short": "Limits", "tables": [t.table(columns, rows)]}
 
 
-def _home(stage, signal):
+def _home(stage: Stage, signal: str) -> str:
     tables = stage.decoded.messages.items()
     return next(name for name, column in tables if signal in column.signals)
 
 
-def _adds(source):
+def _adds(source: PlainSource) -> Facts | None:
     """Return what a profile would add, and what for each the DBC lacks."""
     roles = source.stage.profile.roles
     held = {role for role in roles.__dataclass_fields__ if getattr(roles, role)}
@@ -335,14 +346,15 @@ def _adds(source):
     }
 
 
-def _chart_id(message, unit):
+def _chart_id(message: Any, unit: str) -> str:
     safe = "".join(c if c.isalnum() else "-" for c in f"{message}-{unit}")
     return f"c-{safe}"
 
 
-def _charts(source):
+def _charts(source: PlainSource) -> tuple[list[Facts], int]:
     """Return (charts, number of signals without one): a chart for each message and unit."""
-    groups, n_charted, n_more = {}, 0, 0
+    groups: dict[tuple[str, str], list[Series]] = {}
+    n_charted = n_more = 0
     for message, _, series, valid in _series(source):
         if valid is None or not len(valid.values):
             continue
@@ -359,7 +371,7 @@ def _charts(source):
     return charts, n_more
 
 
-def _lines(stage, group):
+def _lines(stage: Stage, group: Any) -> list[tuple[float, str]]:
     """Return the limits of the signals in a chart."""
     names = {series.name for series in group}
     return [
