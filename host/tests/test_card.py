@@ -60,7 +60,7 @@ def test_the_logger_finds_the_extent_of_a_prepared_card(tmp_path, size_MiB):
     assert log.kind == "card image" and not log.sessions and not log.damaged
     layout = extent_layout(prepared.n_blocks)
     if size_MiB > 200:
-        marks = [0, *(layout[name] for name in ("release_a", "release_b", "copy", "data_first"))]
+        marks = [0, *layout[:4]]
         assert min(np.diff(marks)) * BLOCK_BYTES >= 4 * MiB
 
 
@@ -166,7 +166,7 @@ def test_the_files_on_the_card_are_where_the_tables_say(tmp_path):
 def test_sessions_on_a_card_are_read(tmp_path):
     path = tmp_path / "card.img"
     prepared = prepare(path, 64 * MiB)
-    first = extent_layout(prepared.n_blocks)["data_first"]
+    first = extent_layout(prepared.n_blocks).data_first
     frames, blocks = session_blocks(position=first)
     put(path, prepared, blocks, first)
     (session,) = read_card(path).sessions
@@ -180,12 +180,12 @@ def test_a_log_in_a_large_ring_is_found_wherever_it_stands(tmp_path, n_frames, p
     prepared = prepare(path, 2000 * MiB)
     layout = extent_layout(prepared.n_blocks)
     n = prepared.n_data_blocks
-    position = layout["data_first"] + place % n
+    position = layout.data_first + place % n
     _, mark = Extent(FileCard(path)).make_release(100, position)
-    put(path, prepared, np.frombuffer(mark, np.uint8), layout["release_a"])
+    put(path, prepared, np.frombuffer(mark, np.uint8), layout.release_a)
     _, blocks = session_blocks(n_frames, first_seq=100)
     for i, block in enumerate(blocks):
-        at = layout["data_first"] + (place + i) % n
+        at = layout.data_first + (place + i) % n
         block[POSITION : POSITION + 4] = np.frombuffer(at.to_bytes(4, "little"), np.uint8)
         seal(block[None])
         put(path, prepared, block, at)
@@ -197,7 +197,7 @@ def test_a_log_in_a_large_ring_is_found_without_its_release_mark(tmp_path):
     """Samples are 1,024 places apart; the log begins and ends between two of them."""
     path = tmp_path / "card.img"
     prepared = prepare(path, 2000 * MiB)
-    first = extent_layout(prepared.n_blocks)["data_first"]
+    first = extent_layout(prepared.n_blocks).data_first
     _, blocks = session_blocks(400_000, position=first + 1500, first_seq=100)
     assert len(blocks) % 1024 not in (0, 1023)
     put(path, prepared, blocks, first + 1500)
@@ -239,7 +239,7 @@ def test_a_damaged_signature_is_replaced_by_its_copy(tmp_path):
     log = read_card(path)
     assert log.sessions[0].n_blocks == len(blocks)
     assert "second copy" in log.diagnostics[0].detail
-    put(path, prepared, np.zeros((1, BLOCK_BYTES), np.uint8), extent_layout(13312)["copy"])
+    put(path, prepared, np.zeros((1, BLOCK_BYTES), np.uint8), extent_layout(13312).copy)
     log = read_card(path)
     assert log.kind == "remains" and log.sessions[0].n_blocks == len(blocks)
 
@@ -334,7 +334,7 @@ def test_remains_on_a_disk_without_signature_are_found(tmp_path):
     prepared = prepare(path, 64 * MiB)
     _, blocks = session_blocks(30_000, position=2000, first_seq=500)
     put(path, prepared, blocks, 2000)
-    for copy in (0, extent_layout(prepared.n_blocks)["copy"]):
+    for copy in (0, extent_layout(prepared.n_blocks).copy):
         put(path, prepared, np.zeros((1, BLOCK_BYTES), np.uint8), copy)
     with pytest.raises(OutputError, match="lost its signature"):
         _seq_after_remains(path, map_file(path), force=False)

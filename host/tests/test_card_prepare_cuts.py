@@ -128,9 +128,9 @@ def elsewhere(path):
     with open(path, "r+b") as file:
         fields = {"magic": prepare_module.SIGNATURE_MAGIC, "version": 1, "extent_id": OLD}
         places = prepare_module.extent_layout(4096)
-        fields |= {"lba": 40 * MiB // 512, "n_blocks": 4096, **places}
+        fields |= {"lba": 40 * MiB // 512, "n_blocks": 4096, **places._asdict()}
         signature = prepare_module._checked(prepare_module.SIGNATURE, fields)
-        for place in (0, places["copy"]):
+        for place in (0, places.copy):
             file.seek(40 * MiB + place * BLOCK_BYTES)
             file.write(signature)
 

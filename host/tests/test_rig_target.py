@@ -15,6 +15,7 @@ ABLE = {
     HardwareTarget: frozenset(("power",)),
 }
 COMMON = [name for name, member in vars(Target).items() if inspect.isfunction(member)]
+VALUES = [name for name, member in vars(Target).items() if isinstance(member, property)]
 
 
 def parameters(cls, name):
@@ -27,7 +28,7 @@ def test_a_target_has_what_the_protocol_says(cls):
     for name in (name for name in COMMON if not name.startswith("_")):
         assert parameters(cls, name) == parameters(Target, name), name
     written = inspect.getsource(cls)
-    for name in Target.__annotations__:
+    for name in (*Target.__annotations__, *VALUES):
         assert hasattr(cls, name) or f"self.{name} = " in written, name
 
 
@@ -37,3 +38,10 @@ def test_a_capability_comes_with_its_methods(cls):
     for capability in ABLE[cls] & METHODS.keys():
         for name in METHODS[capability]:
             assert parameters(cls, name) == parameters(Rp2040Target, name), name
+
+
+def test_a_link_without_cable_takes_all_bytes():
+    """The firmware writes as `boards` do: buffer, first byte, number of bytes."""
+    from stagelog.rig.sim.models import NoLink
+
+    assert NoLink().write(bytearray(b"abcd"), 1, 2) == 2

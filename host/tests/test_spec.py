@@ -70,14 +70,11 @@ def test_places_on_a_card_are_as_the_table_says():
     for row in rows:
         least, release_a, release_b, copy, first = map(int, row)
         for n in (least, least + 7):
-            assert extent_layout(n) == {
-                "release_a": release_a,
-                "release_b": release_b,
-                "copy": copy,
-                "data_first": first,
-                "data_end": n,
-            }
-    assert extent_layout((1 << 13) - 1)["copy"] == 48
+            layout = extent_layout(n)
+            assert layout[:3] == (release_a, release_b, copy)
+            assert (layout.release_a, layout.release_b, layout.copy) == layout[:3]
+            assert (layout.data_first, layout.data_end) == (first, n)
+    assert extent_layout((1 << 13) - 1).copy == 48
 
 
 def test_settings_are_as_the_table_says():

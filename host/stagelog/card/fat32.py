@@ -12,9 +12,11 @@ Source: Microsoft FAT32 File System Specification 1.03. Fails with UsageError on
 """
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from slog.layout import BLOCK_BYTES, SECTOR_BYTES
 from stagelog.errors import UsageError
@@ -52,12 +54,12 @@ class Fat32:
     n_blocks: int
 
     @property
-    def file_lba(self):
+    def file_lba(self) -> int:
         """Return the first sector of STAGELOG.BIN, a multiple of ALIGN."""
         return self.data + (self.file_cluster - _ROOT) * self.cluster
 
 
-def plan(n_bytes):
+def plan(n_bytes: int) -> Fat32:
     """Return the Fat32 for a card of `n_bytes`; UsageError if it is too small."""
     if n_bytes < MIN_BYTES:
         raise UsageError(
@@ -78,11 +80,11 @@ def plan(n_bytes):
     return Fat32(n_sectors, cluster, reserved, fat, data, n_clusters, file_cluster, n_blocks)
 
 
-def pieces(fat32, volume_id):
+def pieces(fat32: Fat32, volume_id: bytes) -> Iterator[tuple[int, bytes]]:
     """Yield (sector, bytes) of all that must be written but the content of STAGELOG.BIN."""
     yield 0, _mbr(fat32, volume_id)
     table = _table(fat32)
-    n_used = np.count_nonzero(table) - _ROOT
+    n_used = int(np.count_nonzero(table)) - _ROOT
     boot = _boot_sector(fat32, volume_id)
     info = _fs_info(fat32.n_clusters - n_used, fat32.file_cluster - 1)
     for at in (ALIGN, ALIGN + 6):
@@ -93,7 +95,7 @@ def pieces(fat32, volume_id):
     yield fat32.data, _directory(fat32).ljust(room, b"\0") + _TEXT.ljust(room, b"\0")
 
 
-def _table(fat32):
+def _table(fat32: Fat32) -> NDArray[np.uint32]:
     table = np.zeros(fat32.fat * SECTOR_BYTES // 4, "<u4")
     table[:2] = 0x0FFFFFF8, _EOC
     table[[_ROOT, _README]] = _EOC
@@ -104,14 +106,14 @@ def _table(fat32):
     return table
 
 
-def _mbr(fat32, volume_id):
+def _mbr(fat32: Fat32, volume_id: bytes) -> bytes:
     beyond = b"\xfe\xff\xff"  # beyond what cylinders, heads and sectors can express
     entry = b"\0" + beyond + b"\x0c" + beyond
     entry += struct.pack("<II", ALIGN, fat32.n_sectors - ALIGN)
     return bytes(440) + volume_id + bytes(2) + entry + bytes(48) + b"\x55\xaa"
 
 
-def _boot_sector(fat32, volume_id):
+def _boot_sector(fat32: Fat32, volume_id: bytes) -> bytes:
     sector = b"\xeb\x58\x90STAGELOG"
     sector += struct.pack("<HBHB", SECTOR_BYTES, fat32.cluster, fat32.reserved, _N_FATS)
     sector += struct.pack("<HHBHHHI", 0, 0, 0xF8, 0, 63, 255, ALIGN)
@@ -120,12 +122,12 @@ def _boot_sector(fat32, volume_id):
     return sector.ljust(510, b"\0") + b"\x55\xaa"
 
 
-def _fs_info(n_free, newest):
+def _fs_info(n_free: int, newest: int) -> bytes:
     sector = b"RRaA".ljust(484, b"\0") + b"rrAa" + struct.pack("<II", n_free, newest)
     return sector.ljust(508, b"\0") + b"\0\0\x55\xaa"
 
 
-def _directory(fat32):
+def _directory(fat32: Fat32) -> bytes:
     return (
         _entry(b"STAGELOG   ", _LABEL, 0, 0)
         + _entry(b"README  TXT", _READ_ONLY | _ARCHIVE, _README, len(_TEXT))
@@ -138,6 +140,6 @@ def _directory(fat32):
     )
 
 
-def _entry(name, attributes, cluster, n_bytes):
+def _entry(name: bytes, attributes: int, cluster: int, n_bytes: int) -> bytes:
     times = (0, 0, _DATE, _DATE, cluster >> 16, 0, _DATE, cluster & 0xFFFF, n_bytes)
     return name + struct.pack("<BBBHHHHHHHI", attributes, 0, *times)

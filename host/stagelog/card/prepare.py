@@ -13,8 +13,10 @@ import secrets
 import struct
 import sys
 import zlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, NamedTuple
 
 from slog.block import SEQ
 from slog.layout import (
@@ -61,16 +63,31 @@ class Prepared:
     released_seq: int
 
 
-def extent_layout(n_blocks):
-    """Return {release_a, release_b, copy, data_first, data_end} in blocks from the start."""
+class ExtentLayout(NamedTuple):
+    """The parts of an extent, in blocks from its start: marks, second signature, data."""
+
+    release_a: int
+    release_b: int
+    copy: int
+    data_first: int
+    data_end: int
+
+
+def extent_layout(n_blocks: int) -> ExtentLayout:
+    """Return where the parts of an extent of `n_blocks` are; UsageError if it is too small."""
     if n_blocks < MIN_BLOCKS:
         raise UsageError(f"{n_blocks} blocks are too few", f"take {MIN_BLOCKS} or more")
     places = next(places for least, places in _LAYOUTS if n_blocks >= least)
-    names = ("release_a", "release_b", "copy", "data_first")
-    return {**dict(zip(names, places, strict=True)), "data_end": n_blocks}
+    return ExtentLayout(*places, n_blocks)
 
 
-def prepare(path, size_bytes=None, *, extent_id=None, force=False):
+def prepare(
+    path: str | Path,
+    size_bytes: int | None = None,
+    *,
+    extent_id: bytes | None = None,
+    force: bool = False,
+) -> Prepared:
     """Make a FAT32 card with the extent as STAGELOG.BIN on a device, or in an image file.
 
     size_bytes  of a new image; a device and an existing image keep their size
@@ -90,7 +107,9 @@ def prepare(path, size_bytes=None, *, extent_id=None, force=False):
         return _put_extent(file, path, "FAT32", place, extent_id, released_seq)
 
 
-def prepare_raw(path, n_blocks, *, extent_id=None, force=False):
+def prepare_raw(
+    path: str | Path, n_blocks: int, *, extent_id: bytes | None = None, force: bool = False
+) -> Prepared:
     """Make an image that is nothing but the extent; for simulated cards and tests."""
     path = Path(path)
     extent_layout(n_blocks)
@@ -113,7 +132,7 @@ def read_card(path: str | Path, include_erased: bool = False) -> Log:
     return log
 
 
-def _check(path, size_bytes, force):
+def _check(path: Path, size_bytes: int | None, force: bool) -> tuple[int, int]:
     """Return (size in bytes, released_seq) if the path may be written, else raise."""
     if not is_disk(path) and not os.path.exists(path):
         if size_bytes is None:
@@ -141,7 +160,7 @@ def _check(path, size_bytes, force):
     return n_bytes, 1
 
 
-def _released_seq(path, force):
+def _released_seq(path: Path, force: bool) -> int:
     """Return a number above those of all blocks on a card; OutputError if any is in use."""
     log = read_log(path)
     n_blocks = sum(session.n_blocks for session in log.sessions)
@@ -154,7 +173,7 @@ def _released_seq(path, force):
     return max([session.last_seq for session in everything.sessions], default=0) + 1
 
 
-def _seq_after_remains(path, buf, force):
+def _seq_after_remains(path: Path, buf: memoryview, force: bool) -> int:
     """Return a number above those of blocks that a preparation, now gone, left on a disk.
 
     Checks the first places of the ring and then one in 64: what was written is one stretch
@@ -162,7 +181,7 @@ def _seq_after_remains(path, buf, force):
     """
     newest = 0
     plan = fat32.plan(len(buf))
-    first = extent_layout(plan.n_blocks)["data_first"]
+    first = extent_layout(plan.n_blocks).data_first
     for place in (*range(first, first + _SAMPLE), *range(0, plan.n_blocks, _SAMPLE)):
         at = plan.file_lba * SECTOR_BYTES + place * BLOCK_BYTES
         if is_good(buf, at):
@@ -175,7 +194,7 @@ def _seq_after_remains(path, buf, force):
     return newest + _SAMPLE + 1 if newest else 1
 
 
-def _refuse_untried_system(path):
+def _refuse_untried_system(path: Path) -> None:
     """Raise OutputError where nobody has tried to write to a disk as such."""
     if not sys.platform.startswith("linux"):
         raise OutputError(
@@ -185,7 +204,7 @@ def _refuse_untried_system(path):
         )
 
 
-def _opened(path, size_bytes):
+def _opened(path: Path, size_bytes: int) -> IO[bytes]:
     """Open for writing; an image becomes an empty sparse file of its size."""
     if is_disk(path):
         return _opened_disk(path)
@@ -195,7 +214,7 @@ def _opened(path, size_bytes):
 
 
 @contextlib.contextmanager
-def _whole_or_gone(path):
+def _whole_or_gone(path: Path) -> Iterator[None]:
     """Remove an image that is made in the body if the body fails; what was there before stays."""
     was_there = os.path.lexists(path)
     try:
@@ -207,7 +226,7 @@ def _whole_or_gone(path):
         raise
 
 
-def _opened_disk(path):
+def _opened_disk(path: Path) -> IO[bytes]:
     """Open a disk for this program alone.
 
     With O_EXCL Linux refuses whatever the names in the list of mounts are: a disk that is mounted,
@@ -224,12 +243,12 @@ def _opened_disk(path):
         ) from None
 
 
-def _write(file, sector, content):
+def _write(file: IO[bytes], sector: int, content: bytes) -> None:
     file.seek(sector * SECTOR_BYTES)
     file.write(content)
 
 
-def _wipe(file):
+def _wipe(file: IO[bytes]) -> None:
     """Erase every signature that an older preparation left where the logger searches, then what
     else is at such places: as long as there is a signature, its file system is whole.
     """
@@ -244,12 +263,19 @@ def _wipe(file):
         _sync(file)
 
 
-def _sync(file):
+def _sync(file: IO[bytes]) -> None:
     file.flush()
     os.fsync(file.fileno())
 
 
-def _put_extent(file, path, kind, place, extent_id, released_seq):
+def _put_extent(
+    file: IO[bytes],
+    path: Path,
+    kind: str,
+    place: tuple[int, int],
+    extent_id: bytes,
+    released_seq: int,
+) -> Prepared:
     """Write release marks, then both signatures; `place` is (lba, n_blocks)."""
     lba, n_blocks = place
     layout = extent_layout(n_blocks)
@@ -258,7 +284,7 @@ def _put_extent(file, path, kind, place, extent_id, released_seq):
         "extent_id": extent_id,
         "generation": 1,
         "released_seq": released_seq,
-        "position": layout["data_first"],
+        "position": layout.data_first,
     }
     signature = {
         "magic": SIGNATURE_MAGIC,
@@ -266,22 +292,22 @@ def _put_extent(file, path, kind, place, extent_id, released_seq):
         "extent_id": extent_id,
         "lba": lba,
         "n_blocks": n_blocks,
-        **layout,
+        **layout._asdict(),
     }
     places = (
-        (layout["release_a"], b""),
-        (layout["release_b"], _checked(RELEASE, release) if released_seq > 1 else b""),
-        (layout["copy"], _checked(SIGNATURE, signature)),
+        (layout.release_a, b""),
+        (layout.release_b, _checked(RELEASE, release) if released_seq > 1 else b""),
+        (layout.copy, _checked(SIGNATURE, signature)),
         (0, _checked(SIGNATURE, signature)),
     )
-    for place, content in places:
-        _write(file, lba + place * _SECTORS_PER_BLOCK, content.ljust(BLOCK_BYTES, b"\0"))
+    for at, content in places:
+        _write(file, lba + at * _SECTORS_PER_BLOCK, content.ljust(BLOCK_BYTES, b"\0"))
         _sync(file)
-    n_data = layout["data_end"] - layout["data_first"]
+    n_data = layout.data_end - layout.data_first
     return Prepared(path, kind, lba, n_blocks, n_data, extent_id, released_seq)
 
 
-def _checked(table, values):
+def _checked(table: object, values: Mapping[str, object]) -> bytes:
     """Return the bytes of a table whose last field is the CRC-32 of those before it."""
     packed = pack(table, values)
     return packed[:-4] + struct.pack("<I", zlib.crc32(packed[:-4]))

@@ -10,8 +10,10 @@ Fails with UsageError for frames that two buses of classic CAN cannot carry.
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from slog.messages import CONTROL_STOP
 from stagelog.archive import find_sessions
@@ -19,10 +21,11 @@ from stagelog.blocks import read_log
 from stagelog.download import facts_of, fetch_session
 from stagelog.errors import UsageError
 from stagelog.ledger import account
-from stagelog.model import EXT, FD, RTR
-from stagelog.replay import play
+from stagelog.model import EXT, FD, RTR, FrameTable
+from stagelog.replay import Report, Schedule, play
 from stagelog.rig.play import BITRATE_BPS, play_on_bus
 from stagelog.rig.tape import FRAME as FRAME_EVENT
+from stagelog.rig.tape import Tape
 from stagelog.rig.target import SimTarget
 
 START_US = 1_000_000  # after power-on: the logger is up
@@ -36,29 +39,29 @@ _SAME = ("can_id", "flags", "dlc", "n_bytes", "data")
 class VirtualClock:
     """A clock that advances 100 ns whenever it is read, and sleeps exactly."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.ns = 0
 
-    def now_ns(self):
+    def now_ns(self) -> int:
         """Return the time, 100 ns later than before."""
         self.ns += 100
         return self.ns
 
-    def sleep_ns(self, n):
+    def sleep_ns(self, n: int) -> None:
         """Let `n` ns pass."""
         self.ns += n
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What came back of what was sent.
+    """The frames that were logged, compared with those that were sent.
 
-    n_missing, n_extra   frames by content, bus by bus
-    n_moved     frames that came back at another position in their bus's order
-    bus_worst_us   longest that the bus itself delayed a frame, waiting until it was free
-    bus_p99_us
-    logger_worst_us   largest distance of a time stamp from the end of its frame on the bus
-    ledger_closes     the logger's own account has neither a gap nor a contradiction
+    n_missing, n_extra        frames by content, bus by bus
+    n_moved                   frames that were logged at another position in their bus's order
+    bus_p99_us, bus_worst_us  how long a frame waited until the bus was free: the 99th percentile
+                              of all frames, and the longest
+    logger_worst_us           largest distance of a time stamp from the end of its frame
+    ledger_closes             the logger's own account has neither a gap nor a contradiction
     """
 
     n_sent: int
@@ -72,17 +75,19 @@ class Comparison:
     ledger_closes: bool
 
     @property
-    def same(self):
+    def same(self) -> bool:
         """True if the same frames came back in the same order, with the times of the bus."""
         wrong = self.n_missing or self.n_extra or self.n_moved or not self.ledger_closes
         return not wrong and self.logger_worst_us <= 1
 
-    def as_dict(self):
+    def as_dict(self) -> dict[str, Any]:
         """Return JSON types."""
         return {"same": self.same, **asdict(self)}
 
 
-def closed_loop(schedule, bitrate_bps=BITRATE_BPS, seed=1):
+def closed_loop(
+    schedule: Schedule, bitrate_bps: int = BITRATE_BPS, seed: int = 1
+) -> tuple[Report, Comparison]:
     """Replay a Schedule of one pass in virtual time; return (player's Report, Comparison)."""
     frames = schedule.frames
     if (frames["flags"] & FD).any() or (frames["bus"] >= N_BUSES).any():
@@ -96,13 +101,15 @@ def closed_loop(schedule, bitrate_bps=BITRATE_BPS, seed=1):
     return report, compare(sent, tape, logged, ledger_closes)
 
 
-def compare(sent, tape, logged, ledger_closes=True):
-    """Return the Comparison of frames as they were sent (FRAME), as they passed on the bus (TAPE),
-    and as they were logged (FRAME).
+def compare(
+    sent: FrameTable, tape: Tape, logged: FrameTable, ledger_closes: bool = True
+) -> Comparison:
+    """Return the Comparison of frames as they were sent, as they passed on the bus, and as they
+    were logged.
     """
     passed = tape[tape["kind"] == FRAME_EVENT]
     n_missing = n_extra = n_moved = 0
-    waits_us, offs_us = [np.zeros(1)], [np.zeros(1)]
+    all_waits_us, all_offs_us = [np.zeros(1)], [np.zeros(1)]
     for bus in range(N_BUSES):
         mine, back = (_content(table[table["bus"] == bus]) for table in (sent, logged))
         missing, extra = _differences(mine, back)
@@ -115,9 +122,9 @@ def compare(sent, tape, logged, ledger_closes=True):
         end_us = passed["t_us"][passed["bus"] == bus].astype(np.int64)
         stamp_us = logged["t_us"][logged["bus"] == bus]
         if len(end_us) == len(due_us) and len(due_us):
-            waits_us.append(end_us - end_us[0] - (due_us - due_us[0]))
-            offs_us.append(stamp_us - end_us - int(logged["t_us"][0] - passed["t_us"][0]))
-    waits_us, offs_us = np.concatenate(waits_us), np.abs(np.concatenate(offs_us))
+            all_waits_us.append(end_us - end_us[0] - (due_us - due_us[0]))
+            all_offs_us.append(stamp_us - end_us - int(logged["t_us"][0] - passed["t_us"][0]))
+    waits_us, offs_us = np.concatenate(all_waits_us), np.abs(np.concatenate(all_offs_us))
     return Comparison(
         n_sent=len(sent),
         n_logged=len(logged),
@@ -131,12 +138,13 @@ def compare(sent, tape, logged, ledger_closes=True):
     )
 
 
-def _play(schedule):
+def _play(schedule: Schedule) -> tuple[Report, FrameTable]:
     """Return (Report, the frames with the times at which the player handed them over)."""
     clock = VirtualClock()
-    rows, times_ns = [], []
+    rows: list[int] = []
+    times_ns: list[int] = []
 
-    def send(row):
+    def send(row: int) -> None:
         rows.append(row)
         times_ns.append(clock.ns)
 
@@ -148,9 +156,10 @@ def _play(schedule):
     return report, sent
 
 
-def _log_again(tape, folder, bitrate_bps, seed):
-    """Let a simulated logger record a tape; return (frames, does the ledger close) of what was
-    downloaded from it.
+def _log_again(tape: Tape, folder: Path, bitrate_bps: int, seed: int) -> tuple[FrameTable, bool]:
+    """Let a simulated logger record a tape, and download its session.
+
+    Returns   (frames of the session, whether its ledger closes)
     """
     n_blocks = len(tape) // FRAMES_PER_BLOCK + int(tape["t_us"][-1]) * BLOCKS_PER_s // 10**6 + 1024
     n_buses = int(tape["bus"].max()) + 1
@@ -170,7 +179,7 @@ def _log_again(tape, folder, bitrate_bps, seed):
     return session.read_frames(), account(session, log.damaged).complete
 
 
-def _content(frames):
+def _content(frames: FrameTable) -> NDArray[Any]:
     """Return a key for each frame; equal frames have equal keys."""
     table = np.zeros(len(frames), [(name, *_field(frames, name)) for name in _SAME])
     for name in _SAME:
@@ -179,12 +188,12 @@ def _content(frames):
     return table.view(f"V{table.itemsize}")
 
 
-def _field(frames, name):
+def _field(frames: FrameTable, name: str) -> tuple[np.dtype[Any], tuple[int, ...]]:
     dtype = frames.dtype[name]
-    return (dtype.base, dtype.shape) if dtype.shape else (dtype,)
+    return dtype.base, dtype.shape
 
 
-def _differences(sent, logged):
+def _differences(sent: NDArray[Any], logged: NDArray[Any]) -> tuple[int, int]:
     """Return (how many of `sent` are not in `logged`, the reverse), each as often as it occurs."""
     values, which = np.unique(np.concatenate([sent, logged]), return_inverse=True)
     n_sent = np.bincount(which[: len(sent)], minlength=len(values))

@@ -1,8 +1,8 @@
 """The target hardware: a real logger on a cable, a CAN adapter, perhaps a switch for its power.
 
-Described by a TOML file (hil_tests/rigs/example.toml). Time is the wall clock; what the bench has
-no device for is a capability that it lacks. Fails with InputError (the file) or DeviceError. It
-has not met a real board yet; `hil_tests/test_hardware_rig.py` runs it against a simulated logger
+Described by a TOML file (hil_tests/rigs/example.toml). Time is the wall clock; a bench lacks the
+capabilities that it has no device for. Fails with InputError (the file) or DeviceError. It has not
+been tried on a real board yet; `hil_tests/test_hardware_rig.py` runs it against a simulated logger
 behind a pseudo-terminal and python-can's virtual bus.
 """
 
@@ -11,17 +11,20 @@ import shlex
 import subprocess
 import time
 import tomllib
+from pathlib import Path
+from typing import Any
 
 from slog.messages import CONTROL_START, CONTROL_STOP
 from stagelog.errors import DeviceError, InputError
 from stagelog.link import Link
 from stagelog.ports import SerialStream
+from stagelog.rig.tape import Tape
 
 _PORT_S = 10.0  # how long a port may take to come after the power
 _NEEDED = {"logger": ("port",), "bus": ("interface", "channel", "bitrate_bps")}
 
 
-def load_rig(path):
+def load_rig(path: str | Path) -> dict[str, Any]:
     """Return the tables of a rig file; InputError names what is missing."""
     try:
         with open(path, "rb") as file:
@@ -40,21 +43,22 @@ def load_rig(path):
 class HardwareTarget:
     """A bench. Invariant: a new session is recorded on a silent bus when the target is handed out.
 
-    args  what a test asks of a model; tests that do so also need what a bench lacks
+    args  ignored: they set up a model, and the tests that give them need a capability that a
+          bench lacks
     """
 
     name = "hardware"
     is_on = True
-    drove_dominant = None  # it cannot be seen who drives a bus
+    drove_dominant = None  # a bench cannot find out who drives a bus
 
-    def __init__(self, path, **args):
+    def __init__(self, path: str | Path, **args: object) -> None:
         import can
 
         self._rig = load_rig(path)
-        self._power = self._rig.get("power")
+        self._power: dict[str, Any] = self._rig.get("power", {})
         self.capabilities = frozenset(("power",) if self._power else ())
         bus = self._rig["bus"]
-        self._bus = can.Bus(
+        self._bus: can.BusABC = can.Bus(
             interface=bus["interface"], channel=bus["channel"], bitrate=bus["bitrate_bps"]
         )
         self._start = time.monotonic()
@@ -64,23 +68,23 @@ class HardwareTarget:
         self.link.control(CONTROL_START, boot)
 
     @property
-    def now_us(self):
+    def now_us(self) -> int:
         """Time since the target was made."""
         return int((time.monotonic() - self._start) * 1e6)
 
-    def power_on(self):
+    def power_on(self) -> None:
         """Switch the logger on and wait until it answers."""
         self._switch("on")
         time.sleep(self._power.get("boot_s", 3.0))
         self._open()
 
-    def power_cut(self):
+    def power_cut(self) -> None:
         """Switch the logger off."""
         with contextlib.suppress(DeviceError):
             self.link.close()
         self._switch("off")
 
-    def play(self, tape):
+    def play(self, tape: Tape) -> None:
         """Send a tape's frames at their times, as well as Python and the adapter can."""
         import can
 
@@ -101,20 +105,20 @@ class HardwareTarget:
                 )
             )
 
-    def send(self, data):
+    def send(self, data: bytes) -> None:
         """Send bytes to the logger's data port as they are."""
         self._stream.write(data)
 
-    def run_for(self, us):
-        """Wait."""
+    def run_for(self, us: int) -> None:
+        """Wait for `us` microseconds."""
         time.sleep(us / 1e6)
 
-    def close(self):
+    def close(self) -> None:
         """Release everything."""
         self.link.close()
         self._bus.shutdown()
 
-    def _open(self):
+    def _open(self) -> None:
         """Open the port, which may not be there yet."""
         port = self._rig["logger"]["port"]
         deadline = time.monotonic() + _PORT_S
@@ -128,7 +132,7 @@ class HardwareTarget:
                 time.sleep(0.1)
         self.link = Link(self._stream, port)
 
-    def _switch(self, word):
+    def _switch(self, word: str) -> None:
         try:
             subprocess.run(shlex.split(self._power[word]), check=True, capture_output=True)
         except (OSError, subprocess.CalledProcessError) as error:

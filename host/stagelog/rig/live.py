@@ -8,18 +8,22 @@ import os
 import socket
 import subprocess
 import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
 from stagelog.errors import DeviceError
 from stagelog.link import Link
 from stagelog.ports import SOCKET, SerialStream, simulator_folder
-from stagelog.rig.live_cable import LiveCable
-from stagelog.rig.logger import VirtualLogger, spawn
+from stagelog.resources import import_firmware
+from stagelog.rig.live_cable import LiveCable, Pull
+from stagelog.rig.logger import Args, pipe, spawn
+from stagelog.rig.tape import Event
 
 PASS_S = 0.001
 _STEP_US = 200_000
-
+Show: TypeAlias = Callable[[int, int], object]  # is given the time that is played, and all, in us
 
 LOCALHOST = "127.0.0.1"
 
@@ -29,12 +33,12 @@ class PtyLink:
     the terminal's buffer.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._master, self._slave, self.port = open_pty()
         os.set_blocking(self._master, False)
 
-    def read(self, buf):
-        """Fill `buf` with what has come; return how much."""
+    def read(self, buf: bytearray | memoryview) -> int:
+        """Fill `buf` with what has arrived; return how many bytes."""
         try:
             chunk = os.read(self._master, len(buf))
         except BlockingIOError:
@@ -46,14 +50,14 @@ class PtyLink:
         buf[: len(chunk)] = chunk
         return len(chunk)
 
-    def write(self, buf, at, n):
-        """Send what fits of `n` bytes of `buf` from `at`; return how much."""
+    def write(self, buf: bytes | bytearray, at: int, n: int) -> int:
+        """Send what the buffers take of `n` bytes of `buf` from `at`; return how many bytes."""
         try:
             return os.write(self._master, memoryview(buf)[at : at + n])
         except BlockingIOError:
             return 0
 
-    def close(self):
+    def close(self) -> None:
         """Unplug."""
         os.close(self._master)
         os.close(self._slave)
@@ -65,7 +69,7 @@ class TcpLink:
     Invariant: never blocks; what is sent while nobody is connected is lost, as on a cable.
     """
 
-    def __init__(self, port=0):
+    def __init__(self, port: int = 0) -> None:
         try:
             self._server = socket.create_server((LOCALHOST, port))
         except (OSError, OverflowError) as error:
@@ -73,11 +77,11 @@ class TcpLink:
                 f"TCP port {port}: {error}", "choose another, or 0 for any"
             ) from None
         self._server.setblocking(False)
-        self._host = None
+        self._host: socket.socket | None = None
         self.port = f"socket://{LOCALHOST}:{self._server.getsockname()[1]}"
 
-    def read(self, buf):
-        """Fill `buf` with what has come; return how much."""
+    def read(self, buf: bytearray | memoryview) -> int:
+        """Fill `buf` with what has arrived; return how many bytes."""
         if self._host is None:
             with contextlib.suppress(BlockingIOError):
                 self._host, _ = self._server.accept()
@@ -93,8 +97,8 @@ class TcpLink:
             self._hang_up()
         return n
 
-    def write(self, buf, at, n):
-        """Send what fits of `n` bytes of `buf` from `at`; return how much."""
+    def write(self, buf: bytes | bytearray, at: int, n: int) -> int:
+        """Send what the buffers take of `n` bytes of `buf` from `at`; return how many bytes."""
         if self._host is None:
             return n
         try:
@@ -105,18 +109,18 @@ class TcpLink:
             self._hang_up()
             return n
 
-    def close(self):
+    def close(self) -> None:
         """Unplug."""
         self._hang_up()
         self._server.close()
 
-    def _hang_up(self):
+    def _hang_up(self) -> None:
         if self._host is not None:
             self._host.close()
             self._host = None
 
 
-def open_pty():
+def open_pty() -> tuple[int, int, str]:
     """Return (master, slave, name) of a new pseudo-terminal that changes no byte; DeviceError
     where there is none.
     """
@@ -133,7 +137,7 @@ def open_pty():
 
 
 @contextlib.contextmanager
-def announced(port, name):
+def announced(port: str, name: str) -> Iterator[str]:
     """Make `port` known where `stagelog loggers` searches, as long as the context lasts; yield the
     name under which other commands open it.
     """
@@ -153,43 +157,57 @@ def announced(port, name):
             os.unlink(path)
 
 
-class LiveLogger(VirtualLogger):
-    """A logger that follows the wall clock. `args` as in `rig.sim.device.DEFAULTS`; `events` is
-    played as time goes by.
+class LiveLogger:
+    """A logger in this process that follows the wall clock.
 
+    events           what its buses carry, played as time passes
     tcp              number of the TCP port to serve instead of a pseudo-terminal, 0 for any
     rate_Bps, pulls  of its cable, see `rig.live_cable`
     """
 
-    def __init__(self, args, events=(), tcp=None, rate_Bps=0, pulls=()):
-        make_link = PtyLink if tcp is None else partial(TcpLink, tcp)
-        super().__init__(args, events, LiveCable(make_link, rate_Bps, pulls))
+    def __init__(
+        self,
+        args: Args,
+        events: Iterable[Event] = (),
+        tcp: int | None = None,
+        rate_Bps: float = 0,
+        pulls: Sequence[Pull] = (),
+    ) -> None:
+        import_firmware()
+        from stagelog.rig.sim.device import build
+        from stagelog.rig.sim.world import World
 
-    def play_until(self, t_us, show=None):
-        """Run in virtual time, as fast as this machine can, until `t_us`; `show` is called with
-        (done, in all) in microseconds.
-        """
+        make_link: Callable[[], PtyLink | TcpLink] = (
+            PtyLink if tcp is None else partial(TcpLink, tcp)
+        )
+        self.cable = LiveCable(make_link, rate_Bps, pulls)
+        self.app = build(args, self.cable)
+        self.world = World(self.app, events, args.get("loop_us", 1000))
+        self.app.start()
+
+    def play_until(self, t_us: int, show: Show | None = None) -> None:
+        """Run in virtual time, as fast as this machine can, until `t_us`."""
         while (now_us := self.world.clock.now_us) < t_us:
             self.world.run_until(min(t_us, now_us + _STEP_US))
             if show:
                 show(self.world.clock.now_us, t_us)
 
     @property
-    def port(self):
+    def port(self) -> str:
         """Name of the port to open."""
         return self.cable.port
 
-    def run(self, until=lambda: False):
+    def run(self, until: Callable[[], bool] = lambda: False) -> None:
         """Run until `until()` is true."""
         start = time.monotonic() - self.world.clock.now_us / 1e6
         while not until():
             self.world.run_until(int((time.monotonic() - start) * 1e6))
             time.sleep(PASS_S)
 
-    def close(self):
+    def close(self) -> None:
         """Unplug and close the card."""
         self.cable.close()
-        super().close()
+        self.app.board.card.image.close()
 
 
 class FastLogger:
@@ -197,14 +215,12 @@ class FastLogger:
     pseudo-terminal.
     """
 
-    def __init__(self, args, runtime=None):
+    def __init__(self, args: Args, runtime: str | Path | None = None) -> None:
         self._master, self._slave, self.port = open_pty()
         self._process = spawn(args, runtime, self._master, self._master)
 
-    def wait_until(self, t_us, timeout_s=600, show=None):
-        """Wait until the tape has been played: the logger's own time has reached `t_us`; `show` is
-        called with (done, in all) in microseconds.
-        """
+    def wait_until(self, t_us: int, timeout_s: float = 600, show: Show | None = None) -> None:
+        """Wait until the tape has been played: the logger's own time has reached `t_us`."""
         link = Link(SerialStream(self.port))
         deadline = time.monotonic() + timeout_s
         try:
@@ -220,21 +236,21 @@ class FastLogger:
         finally:
             link.close()
 
-    def run(self, until=lambda: False):
-        """Wait until `until()` is true; DeviceError with what it printed if the logger dies."""
+    def run(self, until: Callable[[], bool] = lambda: False) -> None:
+        """Wait until `until()` is true; DeviceError if the process ends."""
         while not until():
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(0.1)
             self._check()
 
-    def _check(self):
-        """Raise DeviceError with what the process printed last, if it has died."""
+    def _check(self) -> None:
+        """Raise DeviceError with the last line that the process printed, if it has ended."""
         if self._process.poll() is not None:
-            text = self._process.stderr.read().decode(errors="replace").strip()
+            text = pipe(self._process.stderr).read().decode(errors="replace").strip()
             last = text.splitlines()[-1] if text else f"exit code {self._process.returncode}"
             raise DeviceError(f"the simulated logger has stopped: {last}", "check its arguments")
 
-    def close(self):
+    def close(self) -> None:
         """End the process and unplug."""
         self._process.kill()
         self._process.wait()

@@ -3,14 +3,16 @@
 import numpy as np
 
 from stagelog.errors import UsageError
-from stagelog.model import EXT, RTR
+from stagelog.model import EXT, RTR, FrameTable
 from stagelog.rig.bus import Bus, nodes
-from stagelog.rig.tape import FRAME, join_tapes
+from stagelog.rig.tape import FRAME, Tape, join_tapes
 
 BITRATE_BPS = 500_000
 
 
-def play_on_bus(frames, bitrate_bps=BITRATE_BPS, start_us=0):
+def play_on_bus(
+    frames: FrameTable, bitrate_bps: int = BITRATE_BPS, start_us: int = 0
+) -> tuple[Tape, float]:
     """Play a frame table (model.FRAME, ascending t_us) on simulated buses, one for each bus index
     in it.
 
@@ -37,7 +39,7 @@ def play_on_bus(frames, bitrate_bps=BITRATE_BPS, start_us=0):
     return join_tapes(tapes), worst_ns / 1000
 
 
-def saturated_tape(bitrate_bps, duration_us, n_bytes=8, seed=0):
+def saturated_tape(bitrate_bps: int, duration_us: int, n_bytes: int = 8, seed: int = 0) -> Tape:
     """Return the tape of a bus that is never idle for `duration_us`: frames of n_bytes back to
     back.
     """
@@ -48,7 +50,7 @@ def saturated_tape(bitrate_bps, duration_us, n_bytes=8, seed=0):
     return bus.run(duration_us * 1000).tape("logger")
 
 
-def same_frames(tape, frames):
+def same_frames(tape: Tape, frames: FrameTable) -> bool:
     """Return whether a frame table holds the frames of a tape, in their order, times aside."""
     sent = tape[tape["kind"] == FRAME]
     if len(sent) != len(frames):

@@ -5,11 +5,11 @@
     pico-1.29               the same, official only
 
 A runtime is taken from the path in STAGELOG_UNIX64 (STAGELOG_PICO_1_25 and so on), the PATH (unix
-port only), the cache, and else built from Debian's sources into the cache: no root, about 20 s for
-a unix port and 45 s for an image. An image that can't be built is downloaded from its maker. What
-is built has its sources pinned by SHA-256, a download itself where `flash.base_image` knows it; of
-another the SHA-256 is printed, to be compared with the maker's. The cache is STAGELOG_CACHE, or
-stagelog in XDG_CACHE_HOME or ~/.cache.
+port only), or the cache; else it is built from Debian's sources into the cache: no root, about
+20 s for a unix port and 45 s for an image. An image that can't be built is downloaded from its
+maker. Sources of a build are pinned by SHA-256, and so is a download that `flash.base_image`
+knows; of another the SHA-256 is printed, to be compared with the maker's. The cache is
+STAGELOG_CACHE, or stagelog in XDG_CACHE_HOME or ~/.cache.
 `python -m stagelog.rig.runtimes NAME...` makes them ready and prints their paths; without a name
 it lists what is there. Fails with RuntimeUnavailable, whose hint says what to do.
 """
@@ -23,7 +23,9 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 from stagelog.errors import StagelogError, UsageError
 from stagelog.flash.base_image import RELEASES
@@ -51,19 +53,23 @@ print(sys.implementation[0], sys.implementation[1][0], sys.implementation[1][1],
 _OLDEST_UNIX = (1, 25)
 
 
-def cache_path():
+Say: TypeAlias = Callable[[str], None]  # is given a line for each step
+Make: TypeAlias = Callable[[str, Path, Path, Say], None]  # name, target, cache
+
+
+def cache_path() -> Path:
     """Return the folder that built runtimes are kept in; it need not exist."""
     if own := os.environ.get("STAGELOG_CACHE"):
         return Path(own).absolute()
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "stagelog"
 
 
-def variable_name(name):
+def variable_name(name: str) -> str:
     """Return the environment variable that names a runtime of the user's own."""
     return "STAGELOG_" + name.upper().replace("-", "_").replace(".", "_")
 
 
-def find_runtime(name):
+def find_runtime(name: str) -> Path | None:
     """Return the path of a runtime that is there, or None. Nothing is built or downloaded.
 
     Raises UsageError for an unknown name, and if the user's own path is not such a runtime.
@@ -82,7 +88,7 @@ def find_runtime(name):
     return next((path for path in _cached_paths(name).values() if path.exists()), None)
 
 
-def ensure_runtime(name, say=None):
+def ensure_runtime(name: str, say: Say | None = None) -> Path:
     """Return the path of a runtime, built or downloaded first if it is not there.
 
     say  is called with one line per step; default: to stderr
@@ -94,7 +100,7 @@ def ensure_runtime(name, say=None):
     cache = cache_path()
     failures = []
 
-    def say_step(text):
+    def say_step(text: str) -> None:
         say(f"{name}: {text}")
 
     with locked(cache / "locks" / f"{name}.lock", say_step):
@@ -119,14 +125,14 @@ def ensure_runtime(name, say=None):
     raise RuntimeUnavailable("; ".join(map(str, failures)), hint="; ".join(hints))
 
 
-def _say(text):
+def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _cached_paths(name):
+def _cached_paths(name: str) -> dict[Make, Path]:
     """Return {what makes the runtime: where it is kept}, in the order of preference."""
     file_name = "micropython" if name.startswith("unix") else "firmware.uf2"
-    ways = {}
+    ways: dict[Make, str] = {}
     if name in RECIPES:
         ways[_build] = RECIPES[name].key
     if name in _OFFICIAL:
@@ -135,11 +141,11 @@ def _cached_paths(name):
     return {make: folder / f"{name}-{key}" / file_name for make, key in ways.items()}
 
 
-def _build(name, target, cache, say):
+def _build(name: str, target: Path, cache: Path, say: Say) -> None:
     build(name, target, cache, say)
 
 
-def _download(name, target, cache, say):
+def _download(name: str, target: Path, cache: Path, say: Say) -> None:
     uri = _OFFICIAL_PLACE + _OFFICIAL[name]
     say(f"downloading {uri}")
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -162,7 +168,7 @@ def _download(name, target, cache, say):
         say(f"SHA-256 {found}: compare it with the maker's")
 
 
-def _find_defect(name, path):
+def _find_defect(name: str, path: Path) -> str | None:
     """Return what is wrong with the file as runtime `name`, or None."""
     if not path.is_file():
         return "there is no such file"
@@ -171,7 +177,7 @@ def _find_defect(name, path):
     )
 
 
-def _find_unix_defect(name, path):
+def _find_unix_defect(name: str, path: Path) -> str | None:
     try:
         probe = subprocess.run(
             [path, "-c", _PROBE], capture_output=True, text=True, timeout=10, check=False
@@ -188,7 +194,7 @@ def _find_unix_defect(name, path):
     return None if name == f"unix{bits}" else f"it has {bits} bits"
 
 
-def _find_uf2_defect(name, path):
+def _find_uf2_defect(name: str, path: Path) -> str | None:
     image = path.read_bytes()
     if not image or len(image) % 512:
         return f"{len(image)} bytes are not a UF2 image"
@@ -200,7 +206,7 @@ def _find_uf2_defect(name, path):
     return None if f"v{version}.".encode() in flash else f"it is not MicroPython {version}"
 
 
-def main(names):
+def main(names: Sequence[str]) -> int:
     """Print the path of each named runtime, made ready first; return the exit code."""
     exit_code = 0
     for name in names or RUNTIMES:

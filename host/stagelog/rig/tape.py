@@ -14,12 +14,15 @@ and rec stop at 255.
 """
 
 import contextlib
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stagelog.errors import InputError, OutputError, UsageError
-from stagelog.model import RTR
+from stagelog.model import RTR, FrameTable
 from stagelog.platform.files import beside, replace
 
 RECORD_BYTES = 32
@@ -32,6 +35,9 @@ ACTIVE, WARNING, PASSIVE, BUS_OFF = range(4)
 NO_ERROR, BIT_ERROR, STUFF_ERROR, FORM_ERROR, ACK_ERROR, CRC_ERROR = range(6)
 # flags: of model, EXT | RTR | SUSPECT
 
+# (t_us, kind, bus, flags, can_id, dlc, state, tec, rec, data): a record as rig.sim.world plays it
+Event: TypeAlias = tuple[int, int, int, int, int, int, int, int, int, Sequence[int]]
+Tape: TypeAlias = NDArray[Any]  # of dtype TAPE
 TAPE = np.dtype(
     [
         ("t_us", "<u8"),
@@ -50,7 +56,7 @@ TAPE = np.dtype(
 )
 
 
-def tape_of(frames):
+def tape_of(frames: FrameTable) -> Tape:
     """Return a frame table (model.FRAME, ascending t_us >= 0) as a tape of frames."""
     out = np.zeros(len(frames), TAPE)
     out["kind"] = FRAME
@@ -59,19 +65,19 @@ def tape_of(frames):
     return out
 
 
-def join_tapes(tapes):
+def join_tapes(tapes: Sequence[Tape]) -> Tape:
     """Return the tapes of several buses as one, in time order and then in the order given."""
     joined = np.concatenate(tapes)
     return joined[np.argsort(joined["t_us"], kind="stable")]
 
 
-def n_bytes_on(tape):
+def n_bytes_on(tape: Tape) -> NDArray[np.uint8]:
     """Return the payload length of each record, uint8[n]; 0 for events."""
     none = (tape["flags"] & RTR != 0) | (tape["kind"] != FRAME)
     return np.where(none, 0, np.minimum(tape["dlc"], 8)).astype(np.uint8)
 
 
-def write_tape(path, records):
+def write_tape(path: str | Path, records: Tape | FrameTable) -> None:
     """Write a tape, or a frame table (model.FRAME) as one; the file appears whole or not at all.
 
     Raises   UsageError if time goes back, OutputError if it cannot be written.
@@ -97,7 +103,7 @@ def write_tape(path, records):
         ) from error
 
 
-def read_tape(path):
+def read_tape(path: str | Path) -> Tape:
     """Read a tape file as an array of dtype TAPE.
 
     Raises   InputError naming the file and the record, if it is no tape or a damaged one.
@@ -126,6 +132,6 @@ def read_tape(path):
     return tape
 
 
-def _first_step_back(tape):
+def _first_step_back(tape: Tape) -> int | None:
     back = tape["t_us"][1:] < tape["t_us"][:-1]
     return int(np.argmax(back)) + 1 if back.any() else None

@@ -10,13 +10,14 @@ A test states what it needs in words of CAPABILITIES; a target that lacks one ma
 with that reason.
 """
 
-from typing import Protocol
-
-import numpy as np
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
 
 from stagelog.link import Link
 from stagelog.resources import import_firmware
-from stagelog.rig.logger import VirtualLogger
+from stagelog.rig.logger import App, VirtualLogger
+from stagelog.rig.tape import Event, Tape
 
 CAPABILITIES = {
     "power": "cut and restore the power",
@@ -44,11 +45,20 @@ class Target(Protocol):
     name: str
     capabilities: frozenset[str]
     link: Link
-    is_on: bool
-    now_us: int  # since the target was made, or since power-on
-    drove_dominant: bool | None  # the logger has driven its bus; None: that cannot be seen
 
-    def play(self, tape: np.ndarray) -> None:
+    @property
+    def is_on(self) -> bool:
+        """True while the logger has power."""
+
+    @property
+    def now_us(self) -> int:
+        """Time since the target was made, or since power-on."""
+
+    @property
+    def drove_dominant(self) -> bool | None:
+        """Whether the logger has driven its bus; None: the target cannot find out."""
+
+    def play(self, tape: Tape) -> None:
         """Play a tape from now on, up to its last event."""
 
     def send(self, data: bytes) -> None:
@@ -61,17 +71,17 @@ class Target(Protocol):
         """Release everything."""
 
 
-def tape_events(tape, offset_us=0, chunk=65536):
-    """Yield the events of a tape (rig.tape.TAPE) as tuples that `rig.sim.world.World` plays."""
+def tape_events(tape: Tape, offset_us: int = 0, chunk: int = 65536) -> Iterator[Event]:
+    """Yield the events of a tape as `rig.sim.world.World` plays them."""
     for start in range(0, len(tape), chunk):
         for row in tape[start : start + chunk].tolist():
             t_us, kind, bus, dlc, flags, can_id, tec, rec, state, _, data, _ = row
             yield (t_us + offset_us, kind, bus, flags, can_id, dlc, state, tec, rec, data)
 
 
-def light_of(steps):
-    """Return the steps of a light, a number of LIGHT_STEPS bits, rotated to its least value: equal
-    for two samples of the same pattern.
+def light_of(steps: int) -> int:
+    """Return a light's pattern, sampled in LIGHT_STEPS bits, rotated to its least value: two
+    samples of the same pattern are equal, whenever they began.
     """
     turned = (steps >> n | steps << LIGHT_STEPS - n for n in range(LIGHT_STEPS))
     return min(value & (1 << LIGHT_STEPS) - 1 for value in turned)
@@ -88,7 +98,7 @@ class SimTarget:
     capabilities = frozenset(CAPABILITIES) - {"repl"}
     drove_dominant = False  # the model of the controller has no transmitter
 
-    def __init__(self, folder, **args):
+    def __init__(self, folder: Path, **args: Any) -> None:
         from stagelog.card import prepare_raw
 
         self.bitrate_bps = args.pop("bitrate_bps", None)
@@ -98,26 +108,32 @@ class SimTarget:
             prepare_raw(self.card_path, args.pop("card_blocks", 4096))
         self._args = dict(args, card=str(self.card_path))
         self._controllers = True
-        self._logger = None
+        self._logger: VirtualLogger | None = None
         self._n_boots = 0
         self.power_on()
 
     @property
-    def app(self):
-        """The application, for tests that only this target can run."""
-        return self._logger.app
+    def _running(self) -> VirtualLogger:
+        if self._logger is None:
+            raise RuntimeError("the logger has no power: call power_on first")
+        return self._logger
 
     @property
-    def is_on(self):
+    def app(self) -> App:
+        """The application, for tests that only this target can run."""
+        return self._running.app
+
+    @property
+    def is_on(self) -> bool:
         """True while the logger has power."""
         return self._logger is not None
 
     @property
-    def now_us(self):
+    def now_us(self) -> int:
         """Time since power-on."""
-        return self._logger.world.clock.now_us
+        return int(self._running.world.clock.now_us)
 
-    def power_on(self):
+    def power_on(self) -> None:
         """Boot the logger."""
         self._n_boots += 1
         args = dict(self._args, seed=self._args.get("seed", 1) + self._n_boots - 1)
@@ -127,36 +143,36 @@ class SimTarget:
             capture.present = self._controllers
         self.link = Link(self._logger, "sim", self._logger.clock)
 
-    def power_cut(self):
+    def power_cut(self) -> None:
         """Cut the power: memory and the write in progress are lost, the card stays."""
-        self._logger.close()
+        self._running.close()
         self._logger = None
 
-    def play(self, tape):
+    def play(self, tape: Tape) -> None:
         """Play a tape from now on, up to its last event."""
-        world = self._logger.world
+        world = self._running.world
         events = tape_events(tape, self.now_us)
         world.add_events(events)
         world.run_tape()
 
-    def send(self, data):
+    def send(self, data: bytes) -> None:
         """Send bytes to the logger's data port as they are."""
-        self._logger.write(data)
+        self._running.write(data)
 
-    def card_stall(self, delay_us, duration_us):
+    def card_stall(self, delay_us: int, duration_us: int) -> None:
         """Let the card finish nothing for a while, `delay_us` from now."""
         start = self.now_us + delay_us
         self.app.board.card.stalls.append((start, start + duration_us))
 
-    def card_remove(self):
+    def card_remove(self) -> None:
         """Pull the card out."""
         self._put_card(False)
 
-    def card_insert(self):
+    def card_insert(self) -> None:
         """Put the card back in."""
         self._put_card(True)
 
-    def card_swap(self, path):
+    def card_swap(self, path: Path) -> None:
         """Put another card in, an image at `path`."""
         from stagelog.rig.sim.models import FileImage
 
@@ -166,41 +182,41 @@ class SimTarget:
         card.image.close()
         card.swap(FileImage(path))
 
-    def card_protect(self):
+    def card_protect(self) -> None:
         """Lock the card for ever, as worn ones do."""
         self.app.board.card.read_only = True
 
-    def controller_remove(self):
+    def controller_remove(self) -> None:
         """Take the controllers off their sockets."""
         self._put_controllers(False)
 
-    def controller_insert(self):
+    def controller_insert(self) -> None:
         """Put the controllers back."""
         self._put_controllers(True)
 
-    def light(self, tape=()):
+    def light(self, tape: Tape | None = None) -> int:
         """Return what the light shows, see light_of, after the bus has carried the tape."""
         from boards.light import pattern_of
 
-        if len(tape):
+        if tape is not None:
             self.play(tape)
         return light_of(pattern_of(*self.app.board.shown))
 
-    def run_for(self, us):
+    def run_for(self, us: int) -> None:
         """Let time pass on a silent bus."""
-        self._logger.world.run_for(us)
+        self._running.world.run_for(us)
 
-    def close(self):
+    def close(self) -> None:
         """Release everything."""
         if self._logger is not None:
             self._logger.close()
 
-    def _put_card(self, present):
+    def _put_card(self, present: bool) -> None:
         self._args["card_present"] = present
         if self._logger is not None:
             self.app.board.card.present = present
 
-    def _put_controllers(self, present):
+    def _put_controllers(self, present: bool) -> None:
         self._controllers = present
         if self._logger is not None:
             for capture in self.app.board.captures:

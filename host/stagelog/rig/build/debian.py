@@ -11,7 +11,9 @@ import shutil
 import subprocess
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
+from typing import IO, TextIO
 
 from stagelog.errors import StagelogError
 
@@ -27,10 +29,10 @@ class RuntimeUnavailable(StagelogError):
     exit_code = 5
 
 
-def fetch(path, sha256, folder, log):
+def fetch(path: str, sha256: str, folder: Path, log: TextIO) -> Path:
     """Return `path` of a mirror's pool as a file in `folder`, downloaded only if it is not there.
 
-    The file is kept under its SHA-256, so what is there is what was asked for.
+    The file's name holds its SHA-256, so a file that is there is the right one.
     """
     target = folder / f"{sha256[:16]}-{Path(path).name}"
     if target.exists():
@@ -52,7 +54,7 @@ def fetch(path, sha256, folder, log):
     )
 
 
-def find_mirrors(folder, log):
+def find_mirrors(folder: Path, log: TextIO) -> list[str]:
     """Return the addresses to try: STAGELOG_DEBIAN_MIRROR, else those of the machine's apt."""
     if own := os.environ.get(MIRROR_VARIABLE):
         return [own]
@@ -62,7 +64,9 @@ def find_mirrors(folder, log):
     return sorted(found, key=lambda uri: ("debian" not in uri, "security" in uri, uri))
 
 
-def unpack_packages(packages, root, folder, log, exclude=()):
+def unpack_packages(
+    packages: Sequence[str], root: Path, folder: Path, log: TextIO, exclude: Sequence[str] = ()
+) -> None:
     """Download the packages and what they need beyond what is installed; unpack them into `root`.
 
     exclude  tar patterns of files that are not wanted
@@ -97,7 +101,7 @@ def unpack_packages(packages, root, folder, log, exclude=()):
     shutil.rmtree(archives)
 
 
-def _refreshed_options(folder, log):
+def _refreshed_options(folder: Path, log: TextIO) -> list[str]:
     """Return apt options for private, fresh package lists in `folder`."""
     lists = folder / "lists"
     (lists / "partial").mkdir(parents=True, exist_ok=True)
@@ -109,7 +113,7 @@ def _refreshed_options(folder, log):
     return options
 
 
-def _index_repositories(options):
+def _index_repositories(options: Sequence[str]) -> set[str]:
     answer = subprocess.run(
         ["apt-get", "indextargets", *options, "--format", "$(REPO_URI)", "Created-By: Packages"],
         capture_output=True,
@@ -119,11 +123,12 @@ def _index_repositories(options):
     return set(answer.stdout.split())
 
 
-def _download(uri, target, sha256, log):
+def _download(uri: str, target: Path, sha256: str, log: TextIO) -> bool:
     """Fetch one address into `target`; False if it is not there or is another file."""
     if _APT_HELPER.exists():
-        command = [_APT_HELPER, "-o", "APT::Sandbox::User=root", "download-file"]
-        return _run([*command, uri, target, f"SHA256:{sha256}"], log).returncode == 0
+        command: list[str | Path] = [_APT_HELPER, "-o", "APT::Sandbox::User=root"]
+        command += ["download-file", uri, target, f"SHA256:{sha256}"]
+        return _run(command, log).returncode == 0
     try:
         with urllib.request.urlopen(uri, timeout=60) as answer:
             content = answer.read()
@@ -134,7 +139,9 @@ def _download(uri, target, sha256, log):
     return hashlib.sha256(content).hexdigest() == sha256
 
 
-def _run(command, log, stdin=subprocess.DEVNULL):
+def _run(
+    command: Sequence[str | Path], log: TextIO, stdin: int | IO[bytes] | None = subprocess.DEVNULL
+) -> subprocess.CompletedProcess[bytes]:
     log.write(f"+ {' '.join(str(word) for word in command)}\n")
     log.flush()
     return subprocess.run(command, stdin=stdin, stdout=log, stderr=log, check=False)

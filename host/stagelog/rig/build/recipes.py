@@ -11,8 +11,10 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO, TypeAlias
 
 from stagelog.rig.build.debian import RuntimeUnavailable, fetch
 from stagelog.rig.build.toolchain import build_environment
@@ -38,24 +40,27 @@ _PICO_TREES = {
 }
 
 
+Tree: TypeAlias = tuple[str, str, str]  # path in the mirror, SHA-256, folder inside
+
+
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """One build. `trees` maps the variable of the build script to (pool path, SHA-256, folder)."""
+    """One build. `trees` are its sources, by the variable of the build script."""
 
     kind: str  # unix64, unix32 or pico
     script: str
     epoch: int  # the release's date in unix seconds, so that the same source gives the same image
-    trees: dict
+    trees: dict[str, Tree]
 
     @property
-    def key(self):
+    def key(self) -> str:
         """Twelve hexadecimal digits that stand for sources and script."""
         digest = hashlib.sha256(f"{self.kind} {self.epoch} {sorted(self.trees.items())}".encode())
         digest.update((_HERE / self.script).read_bytes())
         return digest.hexdigest()[:12]
 
 
-def _micropython(version, sha256):
+def _micropython(version: str, sha256: str) -> dict[str, Tree]:
     path = f"{_POOL}/m/micropython/micropython_{version}+ds.orig.tar.xz"
     return {"SRC": (path, sha256, f"micropython-{version}")}
 
@@ -75,7 +80,7 @@ RECIPES = {
 }
 
 
-def build(name, target, cache, say):
+def build(name: str, target: Path, cache: Path, say: Callable[[str], None]) -> None:
     """Build runtime `name` into the file `target`, with everything else kept below `cache`.
 
     say  is called with each step, one line
@@ -121,7 +126,7 @@ def build(name, target, cache, say):
 
 
 @contextlib.contextmanager
-def locked(path, say):
+def locked(path: Path, say: Callable[[str], None]) -> Iterator[None]:
     """Hold an inter-process lock; report it if another process has it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as lock:
@@ -133,7 +138,7 @@ def locked(path, say):
         yield
 
 
-def _unpack(archive, folder, log):
+def _unpack(archive: Path, folder: Path, log: TextIO) -> None:
     if archive.suffix == ".deb":
         if not shutil.which("dpkg-deb"):
             raise RuntimeUnavailable(f"cannot unpack {archive.name}: no dpkg-deb on this machine")
@@ -144,8 +149,8 @@ def _unpack(archive, folder, log):
         tree.extractall(folder)
 
 
-def _cause(path):
-    """Return the line of a build's log that says best why it failed."""
+def _cause(path: Path) -> str:
+    """Return the line of a build's log that most likely gives the reason of the failure."""
     lines = [line.strip() for line in path.read_text(errors="replace").splitlines()]
     lines = [line for line in lines if line and not line.startswith("make")]
     errors = [line for line in lines if "error" in line.lower()]

@@ -9,7 +9,9 @@ import platform
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TextIO
 
 from stagelog.rig.build.debian import RuntimeUnavailable, unpack_packages
 
@@ -25,7 +27,9 @@ _ARM_EXCLUDED = ["*/thumb/v7*", "*/thumb/v8*", "*/arm/v5te*", "./usr/share/doc"]
 _KEPT_VARIABLES = ("PATH", "HOME", "TMPDIR", "http_proxy", "https_proxy", "no_proxy")
 
 
-def build_environment(kind, folder, log, say):
+def build_environment(
+    kind: str, folder: Path, log: TextIO, say: Callable[[str], None]
+) -> dict[str, str]:
     """Return the environment to build `kind` in: "unix64", "unix32" or "pico".
 
     folder  holds unpacked toolchains and package lists between builds
@@ -55,13 +59,15 @@ def build_environment(kind, folder, log, say):
     return env
 
 
-def _add_tools(env, root):
+def _add_tools(env: dict[str, str], root: Path) -> None:
     libraries = root / "usr/lib" / _multiarch(env)
     env["PATH"] = f"{root / 'usr/bin'}:{env['PATH']}"
     env["LD_LIBRARY_PATH"] = f"{libraries}:{root / 'lib' / _multiarch(env)}"
 
 
-def _add_32_bits(env, folder, log, say):
+def _add_32_bits(
+    env: dict[str, str], folder: Path, log: TextIO, say: Callable[[str], None]
+) -> None:
     """Let gcc link 32-bit programs, static ones, so that they need no 32-bit loader."""
     if platform.machine() != "x86_64":
         raise RuntimeUnavailable(
@@ -92,7 +98,7 @@ def _add_32_bits(env, folder, log, say):
     env["M_CFLAGS"], env["M_LDFLAGS"] = " ".join(c_flags), " ".join(link_flags)
 
 
-def _add_arm(env, folder, log, say):
+def _add_arm(env: dict[str, str], folder: Path, log: TextIO, say: Callable[[str], None]) -> None:
     if _compiles(_ARM_GXX, _ARM_PROGRAM, env, log):
         return
     root = _unpack("arm", _ARM_PACKAGES, folder, log, say, _ARM_EXCLUDED)
@@ -112,7 +118,14 @@ def _add_arm(env, folder, log, say):
     env["TARGET_LIBS"] = str(empty)
 
 
-def _unpack(name, packages, folder, log, say, exclude=()):
+def _unpack(
+    name: str,
+    packages: Sequence[str],
+    folder: Path,
+    log: TextIO,
+    say: Callable[[str], None],
+    exclude: Sequence[str] = (),
+) -> Path:
     """Return the folder with the unpacked packages, made whole or not at all."""
     root = folder / f"{name}-{platform.machine()}"
     if not root.exists():
@@ -124,7 +137,7 @@ def _unpack(name, packages, folder, log, say, exclude=()):
     return root
 
 
-def _compiles(command, program, env, log):
+def _compiles(command: Sequence[str], program: str, env: dict[str, str], log: TextIO) -> bool:
     """Return whether the compiler makes a program of this source."""
     command = [*command, "-", "-lm", "-o", os.devnull]
     try:
@@ -136,11 +149,11 @@ def _compiles(command, program, env, log):
     return done.returncode == 0
 
 
-def _multiarch(env):
+def _multiarch(env: dict[str, str]) -> str:
     return _output(["gcc", "-print-multiarch"], env)
 
 
-def _output(command, env):
+def _output(command: Sequence[str], env: dict[str, str]) -> str:
     return subprocess.run(
         command, env=env, capture_output=True, text=True, check=True
     ).stdout.strip()

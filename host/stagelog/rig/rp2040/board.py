@@ -8,8 +8,12 @@ emulator's and the devices'.
     board.run_us(1_000_000)
 """
 
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
 from stagelog.rig.rp2040.card_image import MemoryImage
-from stagelog.rig.rp2040.emulator import Emulator, read_uf2
+from stagelog.rig.rp2040.emulator import Device, Emulator, read_uf2
 from stagelog.rig.rp2040.flash_files import read_files, write_files
 from stagelog.rig.rp2040.link import PtyLink, SerialPort
 from stagelog.rig.rp2040.mcp2515 import Mcp2515
@@ -17,6 +21,7 @@ from stagelog.rig.rp2040.repl import RawRepl
 from stagelog.rig.rp2040.sdcard import SdCard
 from stagelog.rig.runtimes import ensure_runtime
 
+Files: TypeAlias = Mapping[str, bytes | str]  # by their paths
 LED = 25
 _CARD_SECTORS = 1 << 21  # 1 GiB
 
@@ -24,36 +29,45 @@ _CARD_SECTORS = 1 << 21  # 1 GiB
 class PicoBoard(Emulator):
     """The board. Invariant: emulated time moves only in its run methods and while a link waits.
 
-    image    path of a UF2 or flash image; None: MicroPython 1.25, built if it is not there
-    files    {path: bytes or str} for the flash's file system, which is formatted in any case
-    can      Mcp2515, or None for the wiring of the board file
-    card     SdCard, or None for one of 1 GiB, blank and ordinary
-    others   as of Emulator
+    image    path of a UF2, or a flash image; None: MicroPython 1.25, built if it is not there
+    files    for the flash's file system, which is formatted if the image is a UF2
+    can      None: one with the wiring of the board file
+    card     None: an ordinary one of 1 GiB, blank
+    options  as of Emulator
 
-    led_changes  list of (t_us, level) since the board was made
+    led_changes  (t_us, level) since the board was made
     """
 
-    def __init__(self, image=None, *, files=None, can=None, card=None, devices=(), **options):
-        flash = image if isinstance(image, (bytes, bytearray)) else None
-        if flash is None:
+    def __init__(
+        self,
+        image: str | Path | bytes | bytearray | None = None,
+        *,
+        files: Files | None = None,
+        can: Mcp2515 | None = None,
+        card: SdCard | None = None,
+        devices: Iterable[Device] = (),
+        **options: Any,
+    ) -> None:
+        if isinstance(image, (bytes, bytearray)):
+            flash = bytearray(image)
+            if files:
+                write_files(flash, _encoded(files))
+        else:
             flash = read_uf2(image or ensure_runtime("pico-1.25"))
             write_files(flash, _encoded(files or {}), fresh=True)
-        elif files:
-            flash = bytearray(flash)
-            write_files(flash, _encoded(files))
         self.can = can or Mcp2515()
         self.card = card or SdCard(MemoryImage(_CARD_SECTORS))
         super().__init__(flash, (self.can, self.card, *devices), **options)
         self.repl = RawRepl(self)
-        self.led_changes = []
+        self.led_changes: list[tuple[float, int]] = []
         self.chip.listen(LED, self._led_changed)
 
     @property
-    def led(self):
+    def led(self) -> int:
         """Level of the LED's pin."""
         return self.chip.level(LED)
 
-    def install(self, files, fresh=False):
+    def install(self, files: Files, fresh: bool = False) -> None:
         """Put files into the flash while the power is off, or before the board first ran.
 
         Raises   RuntimeError if the board is running.
@@ -64,23 +78,25 @@ class PicoBoard(Emulator):
             )
         write_files(self.flash, _encoded(files), fresh)
 
-    def files(self):
+    def files(self) -> dict[str, bytes]:
         """Return {path: bytes} of what the flash holds; right only while nothing writes to it."""
         return read_files(self.flash)
 
-    def serial(self, timeout=None, write_timeout=None):
+    def serial(
+        self, timeout: float | None = None, write_timeout: float | None = None
+    ) -> SerialPort:
         """Return the USB port for a program in this process; waiting lets emulated time pass."""
         return SerialPort(self, timeout, write_timeout)
 
-    def serve_pty(self, pace=1.0):
+    def serve_pty(self, pace: float | None = 1.0) -> PtyLink:
         """Return the USB port as a pseudo-terminal; see link.PtyLink."""
         return PtyLink(self, pace)
 
-    def _led_changed(self, level):
+    def _led_changed(self, level: int) -> None:
         self.led_changes.append((self.t_us, level))
 
 
-def _encoded(files):
+def _encoded(files: Files) -> dict[str, bytes]:
     return {
         path: content.encode() if isinstance(content, str) else content
         for path, content in files.items()

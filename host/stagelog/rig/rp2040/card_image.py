@@ -7,6 +7,7 @@ sectors.
 
 import os
 from pathlib import Path
+from typing import Protocol
 
 from stagelog.errors import InputError
 
@@ -14,22 +15,37 @@ SECTOR_BYTES = 512
 _BLANK = bytes(SECTOR_BYTES)
 
 
+class CardImage(Protocol):
+    """The sectors of a card, of SECTOR_BYTES each."""
+
+    n_sectors: int
+
+    def read(self, sector: int) -> bytes:
+        """Return a sector."""
+
+    def write(self, sector: int, data: bytes) -> None:
+        """Replace a sector."""
+
+    def close(self) -> None:
+        """Release it."""
+
+
 class MemoryImage:
     """Sectors in memory."""
 
-    def __init__(self, n_sectors):
+    def __init__(self, n_sectors: int) -> None:
         self.n_sectors = n_sectors
-        self._sectors = {}
+        self._sectors: dict[int, bytes] = {}
 
-    def read(self, sector):
+    def read(self, sector: int) -> bytes:
         """Return a sector."""
         return self._sectors.get(sector, _BLANK)
 
-    def write(self, sector, data):
+    def write(self, sector: int, data: bytes) -> None:
         """Replace a sector."""
         self._sectors[sector] = bytes(data)
 
-    def save(self, path):
+    def save(self, path: str | Path) -> None:
         """Write all of it to a sparse file."""
         with open(path, "wb") as file:
             for sector, data in sorted(self._sectors.items()):
@@ -37,11 +53,14 @@ class MemoryImage:
                 file.write(data)
             file.truncate(self.n_sectors * SECTOR_BYTES)
 
+    def close(self) -> None:
+        """Nothing to release."""
+
 
 class FileImage:
     """Sectors of a file."""
 
-    def __init__(self, path):
+    def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         size = self.path.stat().st_size
         if not size or size % SECTOR_BYTES:
@@ -52,14 +71,14 @@ class FileImage:
         self.n_sectors = size // SECTOR_BYTES
         self._file = os.open(self.path, os.O_RDWR)
 
-    def read(self, sector):
+    def read(self, sector: int) -> bytes:
         """Return a sector."""
         return os.pread(self._file, SECTOR_BYTES, sector * SECTOR_BYTES)
 
-    def write(self, sector, data):
+    def write(self, sector: int, data: bytes) -> None:
         """Replace a sector."""
         os.pwrite(self._file, data, sector * SECTOR_BYTES)
 
-    def close(self):
+    def close(self) -> None:
         """Close the file."""
         os.close(self._file)

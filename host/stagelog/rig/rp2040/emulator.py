@@ -18,7 +18,9 @@ contention, the start-up time of the crystal, analogue inputs.
 
 import random
 import struct
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Protocol
 
 from stagelog.errors import InputError, StagelogError
 from stagelog.rig.rp2040.chip import FLASH_BYTES, RESET_PIN, RESET_POWER_ON, Chip
@@ -34,7 +36,20 @@ class RigTimeout(StagelogError):
     """The firmware did not do in time what the caller waited for."""
 
 
-def read_uf2(path):
+class Device(Protocol):
+    """What is wired to the board."""
+
+    def attach(self, emulator: "Emulator") -> None:
+        """Connect its pins; once."""
+
+    def power_on(self) -> None:
+        """Start as after power-on."""
+
+    def power_off(self) -> None:
+        """Lose all state that needs power."""
+
+
+def read_uf2(path: str | Path) -> bytearray:
     """Return a UF2 file as a flash image of 2 MiB, blank where it has no data.
 
     Raises   InputError if it is not a UF2 for this flash.
@@ -60,13 +75,21 @@ class Emulator:
     """A board with power on. Invariant: emulated time moves only inside the run methods.
 
     image        path of a UF2, or a flash image of 2 MiB (copied)
-    devices      objects with attach(emulator), power_off(), power_on()
-    slow         the core needs so many times longer for all it does; all else keeps its speed
+    slow         factor by which the core is slower than its clock says; all else keeps its speed
     miss_cycles  core cycles of a flash cache miss; 0: the cache always hits
     seed         of the firmware's random numbers and of what RAM holds at power-on
     """
 
-    def __init__(self, image, devices=(), *, slow=1.0, miss_cycles=0, unique_id=UNIQUE_ID, seed=0):
+    def __init__(
+        self,
+        image: str | Path | bytes | bytearray | memoryview,
+        devices: Iterable[Device] = (),
+        *,
+        slow: float = 1.0,
+        miss_cycles: int = 0,
+        unique_id: bytes = UNIQUE_ID,
+        seed: int = 0,
+    ) -> None:
         flash = (
             bytearray(image)
             if isinstance(image, (bytes, bytearray, memoryview))
@@ -77,7 +100,7 @@ class Emulator:
         self.chip = Chip(flash, unique_id, slow, miss_cycles, seed)
         self.clock = self.chip.clock
         self.flash = flash
-        self.devices = []
+        self.devices: list[Device] = []
         self.powered = True
         self.n_resets = 0
         self._rng = random.Random(f"power/{seed}")
@@ -87,31 +110,31 @@ class Emulator:
         for device in devices:
             self.attach(device)
 
-    def attach(self, device):
+    def attach(self, device: Device) -> None:
         """Wire a device to the board."""
         self.devices.append(device)
         device.attach(self)
 
     @property
-    def t_us(self):
+    def t_us(self) -> float:
         """Emulated microseconds since the board was made."""
         return self.chip.t_us
 
     @property
-    def idle_us(self):
+    def idle_us(self) -> float:
         """Microseconds that the core has slept in WFI or WFE."""
         return self.chip.engine.shared.idle / FS_PER_US
 
     @property
-    def handler_us(self):
+    def handler_us(self) -> float:
         """Microseconds that the core has spent in interrupt handlers."""
         return self.chip.engine.shared.handler / FS_PER_US
 
-    def run_us(self, duration_us):
+    def run_us(self, duration_us: float) -> None:
         """Let emulated time pass."""
         self.run_to_us(self.t_us + duration_us)
 
-    def run_to_us(self, end_us):
+    def run_to_us(self, end_us: float) -> None:
         """Let emulated time pass until `end_us`."""
         end_fs = int(end_us * FS_PER_US)
         shared = self.chip.engine.shared
@@ -125,7 +148,13 @@ class Emulator:
                 self.n_resets += 1
                 self._chip_reset(None)
 
-    def run_until(self, predicate, timeout_us=5_000_000, step_us=500, what="what was waited for"):
+    def run_until(
+        self,
+        predicate: Callable[[], object],
+        timeout_us: float = 5_000_000,
+        step_us: float = 500,
+        what: str = "what was waited for",
+    ) -> None:
         """Let emulated time pass until predicate() is true; it is asked every `step_us`.
 
         Raises   RigTimeout with the end of what the firmware has printed.
@@ -133,19 +162,19 @@ class Emulator:
         end_us = self.t_us + timeout_us
         while not predicate():
             if self.t_us >= end_us:
-                said = bytes(self.usb.received[-300:]).decode(errors="replace")
+                printed = bytes(self.usb.received[-300:]).decode(errors="replace")
                 raise RigTimeout(
                     f"{what} did not come within {timeout_us / 1e6:g} s of emulated time "
                     f"(now {self.t_us / 1e6:.6f} s)",
-                    hint=f"the board last printed {said!r}",
+                    hint=f"the board last printed {printed!r}",
                 )
             self.run_us(step_us)
 
-    def reset(self):
+    def reset(self) -> None:
         """Press the reset button: RAM stays, everything else of the chip starts again."""
         self._chip_reset(RESET_PIN)
 
-    def power_off(self):
+    def power_off(self) -> None:
         """Cut the power: RAM is lost, flash and card keep what they have.
 
         An operation in flight is torn.
@@ -160,7 +189,7 @@ class Emulator:
         self.chip.reset(RESET_POWER_ON)
         self.chip.sram[:] = self._rng.randbytes(len(self.chip.sram))
 
-    def power_on(self):
+    def power_on(self) -> None:
         """Give power; the chip boots."""
         if self.powered:
             return
@@ -169,10 +198,10 @@ class Emulator:
         for device in self.devices:
             device.power_on()
 
-    def close(self):
+    def close(self) -> None:
         """Free the emulated chip."""
         self.chip.engine.close()
 
-    def _chip_reset(self, cause):
+    def _chip_reset(self, cause: int | None) -> None:
         self.usb.chip_reset()
         self.chip.reset(cause)

@@ -1,19 +1,27 @@
 """The file system in a board's flash image, read and written from the host in no emulated time.
 
-The format is what MicroPython's rp2 port mounts (littlefs 2.1, 1408 KiB at 0xA0000 of a Pico).
-Only for a board that doesn't run. Fails with UsageError where littlefs-python is missing, and with
-InputError if a file system can't be mounted.
+The format is the one that MicroPython's rp2 port mounts (littlefs 2.1, 1408 KiB at 0xA0000 of a
+Pico). Only for a board that doesn't run. Fails with UsageError where littlefs-python is missing,
+and with InputError if a file system can't be mounted.
 """
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from stagelog.errors import InputError
 from stagelog.extras import need
+
+if TYPE_CHECKING:
+    from littlefs import LittleFS, UserContext
 
 START = 0xA0000
 BLOCK_BYTES = 4096
 N_BLOCKS = 352
 
 
-def write_files(flash, files, fresh=False):
+def write_files(flash: bytearray, files: Mapping[str, bytes | None], fresh: bool = False) -> None:
     """Put files into a flash image, folders made as needed.
 
     flash  bytearray of the whole flash, changed in place
@@ -34,7 +42,7 @@ def write_files(flash, files, fresh=False):
     flash[START : START + len(context.buffer)] = context.buffer
 
 
-def read_files(flash):
+def read_files(flash: bytearray) -> dict[str, bytes]:
     """Return {path: bytes} of all files in a flash image; paths have no leading slash."""
     _, lfs = _open(flash, False)
     found = {}
@@ -47,11 +55,11 @@ def read_files(flash):
     return found
 
 
-def _is_formatted(flash):
+def _is_formatted(flash: bytearray) -> bool:
     return b"littlefs" in flash[START : START + 2 * BLOCK_BYTES]
 
 
-def _open(flash, is_fresh):
+def _open(flash: bytearray, is_fresh: bool) -> tuple[UserContext, LittleFS]:
     need("littlefs", "rig")
     from littlefs import LittleFS, LittleFSError, UserContext
 

@@ -11,6 +11,10 @@ import os
 import select
 import threading
 import time
+from collections.abc import Callable
+from typing import Self
+
+from stagelog.rig.rp2040.emulator import Emulator
 
 _STEP_us = 250
 
@@ -21,7 +25,13 @@ class SerialPort:
     timeout, write_timeout  emulated seconds; None waits for ever
     """
 
-    def __init__(self, emulator, timeout=None, write_timeout=None, port="emulated"):
+    def __init__(
+        self,
+        emulator: Emulator,
+        timeout: float | None = None,
+        write_timeout: float | None = None,
+        port: str = "emulated",
+    ) -> None:
         self._emulator = emulator
         self._usb = emulator.usb
         self.port = self.name = port
@@ -31,31 +41,31 @@ class SerialPort:
         self.baudrate = 115200
 
     @property
-    def in_waiting(self):
+    def in_waiting(self) -> int:
         """Bytes that can be read without waiting."""
         return len(self._usb.received)
 
-    def inWaiting(self):
+    def inWaiting(self) -> int:
         """Return in_waiting; mpremote uses this name of older pyserial."""
         return self.in_waiting
 
-    def isOpen(self):
+    def isOpen(self) -> bool:
         """Return is_open; mpremote uses this name of older pyserial."""
         return self.is_open
 
     @property
-    def out_waiting(self):
+    def out_waiting(self) -> int:
         """Bytes written that the firmware has not taken."""
         return self._usb.n_waiting
 
-    def read(self, size=1):
+    def read(self, size: int = 1) -> bytes:
         """Return up to `size` bytes; fewer if the timeout ends first."""
         self._wait(lambda: len(self._usb.received) >= size, self.timeout)
         data = bytes(self._usb.received[:size])
         del self._usb.received[: len(data)]
         return data
 
-    def read_until(self, expected=b"\n", size=None):
+    def read_until(self, expected: bytes = b"\n", size: int | None = None) -> bytes:
         """Return all bytes up to and with `expected`, or `size`, or what the timeout leaves."""
         received = self._usb.received
         self._wait(lambda: expected in received or (size and len(received) >= size), self.timeout)
@@ -64,47 +74,47 @@ class SerialPort:
             min(at + len(expected) if at >= 0 else len(received), size or len(received))
         )
 
-    def write(self, data):
+    def write(self, data: bytes) -> int:
         """Hand over bytes; they wait until the firmware takes them. Returns how many."""
         self._usb.write(bytes(data))
         return len(data)
 
-    def flush(self):
+    def flush(self) -> None:
         """Wait until the firmware has taken all that was written."""
         self._wait(lambda: not self._usb.n_waiting, self.write_timeout)
 
-    def reset_input_buffer(self):
+    def reset_input_buffer(self) -> None:
         """Drop what was received."""
         self._usb.received.clear()
 
-    def reset_output_buffer(self):
+    def reset_output_buffer(self) -> None:
         """Drop what the firmware has not taken."""
         self._usb.discard_output()
 
-    def close(self):
+    def close(self) -> None:
         """Close the port; the firmware sees DTR fall."""
         if self.is_open:
             self.is_open = False
             self._usb.set_open(False)
 
-    def open(self):
+    def open(self) -> None:
         """Open the port again."""
         if not self.is_open:
             self.is_open = True
             self._usb.set_open(True)
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _take(self, size):
+    def _take(self, size: int) -> bytes:
         data = bytes(self._usb.received[:size])
         del self._usb.received[:size]
         return data
 
-    def _wait(self, ready, timeout_s):
+    def _wait(self, ready: Callable[[], object], timeout_s: float | None) -> None:
         emulator = self._emulator
         end_us = None if timeout_s is None else emulator.t_us + timeout_s * 1e6
         while not ready() and (end_us is None or emulator.t_us < end_us):
@@ -118,7 +128,7 @@ class PtyLink:
     pace    emulated seconds in a real second at most; None runs as fast as it goes
     """
 
-    def __init__(self, emulator, pace=1.0):
+    def __init__(self, emulator: Emulator, pace: float | None = 1.0) -> None:
         self._emulator = emulator
         self._usb = emulator.usb
         self._pace = pace
@@ -131,33 +141,33 @@ class PtyLink:
         os.set_blocking(self._master, False)
         self._is_open = False
         self._stop = threading.Event()
-        self._thread = None
-        self._error = None
+        self._thread: threading.Thread | None = None
+        self._error: Exception | None = None
 
-    def start(self):
+    def start(self) -> Self:
         """Serve in a thread of its own until stop()."""
         self._thread = threading.Thread(target=self._run, name=f"pty {self.path}", daemon=True)
         self._thread.start()
         return self
 
-    def stop(self):
+    def stop(self) -> None:
         """End serving and close the terminal. Raises what the emulator raised meanwhile."""
         self._stop.set()
         if self._thread:
             self._thread.join()
-        if self._master is not None:
+        if self._master >= 0:
             os.close(self._master)
-            self._master = None
+            self._master = -1
         if self._error:
             raise self._error
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self.start()
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def serve(self, until=lambda: False):
+    def serve(self, until: Callable[[], bool] = lambda: False) -> None:
         """Serve in this thread until until() is true or stop() is called."""
         begin_s = time.monotonic()
         begin_us = self._emulator.t_us
@@ -174,13 +184,13 @@ class PtyLink:
                     begin_s = time.monotonic()
                     begin_us = self._emulator.t_us
 
-    def _run(self):
+    def _run(self) -> None:
         try:
             self.serve()
         except Exception as error:  # raised again by stop()
             self._error = error
 
-    def _pass_bytes(self):
+    def _pass_bytes(self) -> None:
         try:
             data = os.read(self._master, 4096) if self._usb.n_waiting < 4096 else b""
             self._set_open(True)
@@ -202,7 +212,7 @@ class PtyLink:
             del received[:sent]
         self._usb.reading = self._is_open and len(received) < 65536
 
-    def _set_open(self, is_open):
+    def _set_open(self, is_open: bool) -> None:
         if is_open != self._is_open and self._usb.connected:
             self._is_open = is_open
             self._usb.set_open(is_open)

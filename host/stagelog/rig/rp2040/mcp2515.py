@@ -1,10 +1,10 @@
-"""A register model of the MCP2515 on one of the board's SPIs, and the exact witness of what
+"""A register model of the MCP2515 on one of the board's SPIs, with an exact account of what
 happened to each frame.
 
 Owns registers, buffers, filters, modes, bit timing, interrupt and buffer-full pins, as in data
 sheet DS20001801H. Does not own the bus: its traffic comes as a tape (stagelog.rig.tape) of what a
-listener saw, or frame by frame. A wrong bit rate gives errors and no frames. Whatever the firmware
-tries to send is kept in `sent`. Not modelled: arbitration and errors of its own transmissions
+listener saw, or frame by frame. A wrong bit rate gives errors and no frames. Frames that the
+firmware sends are kept in `sent`. Not modelled: arbitration and errors of its own transmissions
 (they always succeed), one-shot, sleep and wake-up.
 """
 
@@ -13,13 +13,16 @@ import random
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stagelog.model import EXT, RTR, SUSPECT
 from stagelog.rig import tape as tapes
 from stagelog.rig.rp2040 import mcp2515_registers as reg
+from stagelog.rig.rp2040.emulator import Emulator
 from stagelog.rig.rp2040.engine import FS_PER_US
 from stagelog.rig.rp2040.spi_wire import SpiWire
 from stagelog.rig.rp2040.tape_player import TapePlayer
+from stagelog.rig.tape import Tape
 
 # Outcome of a frame.
 WAITING, DELIVERED, LOST, FILTERED, INACTIVE, FORGOTTEN = range(6)
@@ -48,8 +51,8 @@ class Mcp2515:
     interrupt, rx0bf, rx1bf   pins of the board that INT, RX0BF and RX1BF go to, or None
     release_ns        chip select to the rise of a pin whose buffer was released; None: drawn by
                       `seed` from 0 to MAX_RELEASE_ns
-    bit_errors        share of the bits of its answers that arrive wrong; of the harness, not the
-                      chip, so none unless asked for
+    bit_errors        share of the bits of its answers that arrive wrong: a fault of the wiring, so
+                      0 unless it is set
     present           False: nothing is soldered there, see unplug
     n_dominant        frames in which it has driven the bus dominant: sent, acknowledged, destroyed
     outcomes, t_release_us   lists, one entry for each frame offered
@@ -57,34 +60,34 @@ class Mcp2515:
 
     def __init__(
         self,
-        bitrate_bps=500_000,
-        crystal_Hz=16_000_000,
-        spi=0,
-        sck=2,
-        mosi=3,
-        miso=4,
-        cs=5,
-        interrupt=6,
-        rx0bf=7,
-        rx1bf=8,
-        bus=0,
-        crystal_start_us=500,
-        release_ns=None,
-        seed=1,
-    ):
+        bitrate_bps: int = 500_000,
+        crystal_Hz: int = 16_000_000,
+        spi: int = 0,
+        sck: int = 2,
+        mosi: int = 3,
+        miso: int = 4,
+        cs: int = 5,
+        interrupt: int | None = 6,
+        rx0bf: int | None = 7,
+        rx1bf: int | None = 8,
+        bus: int = 0,
+        crystal_start_us: float = 500,
+        release_ns: float | None = None,
+        seed: int = 1,
+    ) -> None:
         self.bitrate_bps = bitrate_bps
         self.crystal_Hz = crystal_Hz
         self.bus = bus
         drawn_ns = random.Random(f"release {seed}").uniform(0, MAX_RELEASE_ns)
         self.release_ns = drawn_ns if release_ns is None else release_ns
         self.present = True
-        self.sent = []
-        self.outcomes = []
-        self.t_offered_us = []
-        self.t_release_us = []
+        self.sent: list[SentFrame] = []
+        self.outcomes: list[int] = []
+        self.t_offered_us: list[float] = []
+        self.t_release_us: list[float] = []
         self.n_errors_seen = 0
         self.n_dominant = 0
-        self.max_spi_Hz = 0
+        self.max_spi_Hz = 0.0
         self.bit_errors = 0.0
         self._noise = np.random.default_rng(seed)
         self._wire = SpiWire(self, spi, cs, sck, mosi, miso)
@@ -92,50 +95,53 @@ class Mcp2515:
         self._crystal_start_us = crystal_start_us
         self._registers = (ctypes.c_uint8 * 256)()
         self._noisy = (ctypes.c_uint8 * 128)()
-        self._slots = [None, None]
-        self._tapes = []
+        self._command: int | None = None
+        self._position = self._address = self._mask = 0
+        self._deaf_until_us = self._active_from_us = 0.0
+        self._slots: list[int | None] = [None, None]  # index of the frame in each buffer
+        self._tapes: list[TapePlayer] = []
 
-    def attach(self, emulator):
+    def attach(self, emulator: Emulator) -> None:
         """Wire it to the board."""
         self._clock = emulator.clock
         self._engine = emulator.chip.engine
         self._wire.attach(emulator)
-        self._levels = (None, None, None)
-        self._rises_fs = [None] * 3
+        self._levels: reg.Levels = (None, None, None)
+        self._rises_fs: list[int | None] = [None] * 3
         self._next_rise = self._clock.create_alarm(self._update_pins)
         self._next_frame = self._clock.create_alarm(self._frame_due)
         self._next_sent = self._clock.create_alarm(self._transmit)
         self.power_on()
 
-    def power_on(self):
+    def power_on(self) -> None:
         """The chip gets power; its crystal takes a while to start."""
         self._reset()
         self._deaf_until_us = self._clock.t_us + self._crystal_start_us
 
-    def power_off(self):
+    def power_off(self) -> None:
         """All state is lost; the bus continues without it."""
         self._reset()
         self._deaf_until_us = float("inf")
 
-    def unplug(self):
+    def unplug(self) -> None:
         """Take the chip off the board, with what it holds."""
         self._reset()
         self.present = False
         self._update_pins()
 
-    def plug(self):
+    def plug(self) -> None:
         """Put the chip back, or another one: it starts as after power-on."""
         self.present = True
         self.power_on()
 
     # Traffic
 
-    def cut_wire(self, pin):
+    def cut_wire(self, pin: int) -> None:
         """Break the wire to a pin of the board for ever."""
         self._engine.drive(pin, None)
         self._pins[self._pins.index(pin)] = None
 
-    def play(self, tape, at_us=None):
+    def play(self, tape: Tape, at_us: float | None = None) -> None:
         """Let the records of a tape for this bus arrive, the tape's time 0 being at_us (now).
 
         A frame is complete, and the interrupt pin falls, at the record's time.
@@ -146,45 +152,48 @@ class Mcp2515:
         self._schedule()
 
     @property
-    def is_played_out(self):
+    def is_played_out(self) -> bool:
         """True once every record given to play() has arrived."""
         return not self._tapes
 
-    def receive(self, can_id, data=b"", flags=0, dlc=None):
+    def receive(
+        self, can_id: int, data: bytes = b"", flags: int = 0, dlc: int | None = None
+    ) -> int:
         """Let one frame be complete now; return its outcome so far."""
         return self._offer(can_id, flags, len(data) if dlc is None else dlc, bytes(data))
 
     @property
-    def latency_us(self):
+    def latency_us(self) -> NDArray[np.float64]:
         """float64[n]: end of frame to released buffer, of all frames delivered so far."""
         outcomes = np.array(self.outcomes, np.uint8)
         latency = np.array(self.t_release_us) - np.array(self.t_offered_us)
         return latency[outcomes == DELIVERED]
 
-    def count(self, outcome):
+    def count(self, outcome: int) -> int:
         """Return how many frames have this outcome."""
         return self.outcomes.count(outcome)
 
     @property
-    def mode(self):
+    def mode(self) -> int:
         """The mode it is in: one of MODE_* of mcp2515_registers."""
         return self._registers[reg.CANSTAT] & reg.MODE_MASK
 
     @property
-    def rate_bps(self):
+    def rate_bps(self) -> float:
         """The bit rate that CNF1 to CNF3 and the crystal give; 0 if the timing is invalid."""
         return reg.bit_rate_bps(self._registers, self.crystal_Hz)
 
-    def register(self, address):
+    def register(self, address: int) -> int:
         """Return a register as the firmware would read it."""
         return self._registers[address]
 
-    def _schedule(self):
+    def _schedule(self) -> None:
         self._tapes = [player for player in self._tapes if player.next_fs is not None]
         if self._tapes:
-            self._next_frame.schedule_fs(min(player.next_fs for player in self._tapes))
+            times_fs = (player.next_fs for player in self._tapes)
+            self._next_frame.schedule_fs(min(fs for fs in times_fs if fs is not None))
 
-    def _frame_due(self):
+    def _frame_due(self) -> None:
         now_fs = self._clock.now_fs
         for player in self._tapes:
             while player.next_fs is not None and player.next_fs <= now_fs:
@@ -195,19 +204,15 @@ class Mcp2515:
                     self._bus_event(kind, event)
         self._schedule()
 
-    def _listens(self):
-        if self._clock.t_us < self._deaf_until_us or self.mode not in (
-            reg.MODE_NORMAL,
-            reg.MODE_LISTEN_ONLY,
-        ):
-            return False
-        return True
+    def _listens(self) -> bool:
+        is_receiving = self.mode in (reg.MODE_NORMAL, reg.MODE_LISTEN_ONLY)
+        return self._clock.t_us >= self._deaf_until_us and is_receiving
 
-    def _rate_fits(self):
+    def _rate_fits(self) -> bool:
         rate_bps = self.rate_bps
-        return rate_bps and abs(rate_bps / self.bitrate_bps - 1) < 0.005
+        return bool(rate_bps) and abs(rate_bps / self.bitrate_bps - 1) < 0.005
 
-    def _offer(self, can_id, flags, dlc, data):
+    def _offer(self, can_id: int, flags: int, dlc: int, data: bytes) -> int:
         """Take a frame from the bus."""
         self.t_offered_us.append(self._clock.t_us)
         self.t_release_us.append(0.0)
@@ -225,7 +230,7 @@ class Mcp2515:
         self.outcomes[-1] = outcome
         return outcome
 
-    def _store(self, can_id, flags, dlc, data, index):
+    def _store(self, can_id: int, flags: int, dlc: int, data: bytes, index: int) -> int:
         registers = self._registers
         match = reg.find_match(registers, can_id, flags, data)
         if match is None:
@@ -245,13 +250,13 @@ class Mcp2515:
         self._update_pins()
         return WAITING
 
-    def _overflow(self, flag):
+    def _overflow(self, flag: int) -> int:
         self._registers[reg.EFLG] |= flag
         self._registers[reg.CANINTF] |= reg.ERRIF
         self._update_pins()
         return LOST
 
-    def _message_error(self):
+    def _message_error(self) -> None:
         self.n_errors_seen += 1
         self._registers[reg.CANINTF] |= reg.MERRF
         if self.mode == reg.MODE_NORMAL:
@@ -259,7 +264,7 @@ class Mcp2515:
             self._set_counters(self._registers[reg.TEC], min(255, self._registers[reg.REC] + 1))
         self._update_pins()
 
-    def _bus_event(self, kind, event):
+    def _bus_event(self, kind: int, event: tuple[int, int, int]) -> None:
         tec, rec, _ = event
         if not self.present or not self._listens():
             return
@@ -272,7 +277,7 @@ class Mcp2515:
             self._set_counters(tec, rec)
         self._update_pins()
 
-    def _set_counters(self, tec, rec):
+    def _set_counters(self, tec: int, rec: int) -> None:
         registers = self._registers
         before = registers[reg.EFLG] & reg.STATE_BITS
         registers[reg.TEC], registers[reg.REC] = tec, rec
@@ -283,7 +288,7 @@ class Mcp2515:
 
     # SPI
 
-    def selected(self, is_selected):
+    def selected(self, is_selected: bool) -> None:
         """Chip select changed."""
         if is_selected:
             self._position = 0
@@ -293,7 +298,7 @@ class Mcp2515:
             self._release(1 << (self._command >> 2 & 1))
             self._update_pins()
 
-    def exchange(self, byte):
+    def exchange(self, byte: int) -> int:
         """Take one byte and return the chip's answer."""
         if not self.present or self._clock.t_us < self._deaf_until_us:
             return 0xFF
@@ -302,6 +307,8 @@ class Mcp2515:
         if position == 0:
             return self._instruction(byte)
         command = self._command
+        if command is None:
+            return 0
         if command == reg.READ:
             if position == 1:
                 self._stream(byte & 0x7F, 0x80 - (byte & 0x7F))
@@ -313,7 +320,7 @@ class Mcp2515:
             self._address += 1
         return 0
 
-    def _instruction(self, byte):
+    def _instruction(self, byte: int) -> int:
         self._command = byte
         registers = self._registers
         if byte & 0xF9 == reg.READ_RX_BUFFER:
@@ -339,7 +346,7 @@ class Mcp2515:
                     self._write(0x30 + 0x10 * buffer, reg.TXREQ, reg.TXREQ)
         return 0
 
-    def _take_write(self, command, position, byte):
+    def _take_write(self, command: int, position: int, byte: int) -> int:
         if position == 1:
             self._address = byte
         elif command == reg.WRITE:
@@ -351,16 +358,16 @@ class Mcp2515:
             self._write(self._address & 0x7F, byte, self._mask)
         return 0
 
-    def _stream(self, address, count):
+    def _stream(self, address: int, count: int) -> None:
         if self.bit_errors:
             wrong = np.packbits(self._noise.random(8 * count) < self.bit_errors)
-            answer = np.frombuffer(self._registers, np.uint8)[address : address + count]
-            np.frombuffer(self._noisy, np.uint8)[:count] = answer ^ wrong
+            answer = np.ctypeslib.as_array(self._registers)[address : address + count]
+            np.ctypeslib.as_array(self._noisy)[:count] = answer ^ wrong
             self._wire.stream(ctypes.addressof(self._noisy), None, count)
             return
         self._wire.stream(ctypes.addressof(self._registers) + address, None, count)
 
-    def _write(self, address, value, mask):
+    def _write(self, address: int, value: int, mask: int) -> None:
         registers = self._registers
         low = address & 0x0F
         if low == reg.CANCTRL & 0x0F:
@@ -380,7 +387,7 @@ class Mcp2515:
         if address in (reg.CANINTE, reg.CANINTF, reg.BFPCTRL):
             self._update_pins()
 
-    def _set_mode(self, mode):
+    def _set_mode(self, mode: int) -> None:
         if mode == self.mode:
             return
         receiving = (reg.MODE_NORMAL, reg.MODE_LISTEN_ONLY)
@@ -391,8 +398,8 @@ class Mcp2515:
         status = (self._registers[reg.CANSTAT] & ~reg.MODE_MASK) | mode
         reg.mirror(self._registers, reg.CANSTAT, status)
 
-    def _release(self, buffers):
-        """The firmware gave buffers back (bit mask)."""
+    def _release(self, buffers: int) -> None:
+        """Mark receive buffers (a bit mask) as read by the firmware."""
         for buffer in (0, 1):
             index = self._slots[buffer]
             if buffers >> buffer & 1 and index is not None:
@@ -401,7 +408,7 @@ class Mcp2515:
                 self.t_release_us[index] = self._clock.t_us
         self._registers[reg.CANINTF] &= ~buffers
 
-    def _reset(self):
+    def _reset(self) -> None:
         for index in self._slots:
             if index is not None:
                 self.outcomes[index] = FORGOTTEN
@@ -415,7 +422,7 @@ class Mcp2515:
         self._next_sent.cancel()
         self._update_pins()
 
-    def _update_pins(self):
+    def _update_pins(self) -> None:
         registers = self._registers
         if self.present:
             levels = reg.pin_levels(
@@ -428,11 +435,11 @@ class Mcp2515:
             levels = self._delayed(levels)
         if levels != before:
             self._levels = levels
-            for i in range(3):
-                if levels[i] != before[i] and self._pins[i] is not None:
-                    self._engine.drive(self._pins[i], levels[i])
+            for pin, level, old in zip(self._pins, levels, before, strict=True):
+                if level != old and pin is not None:
+                    self._engine.drive(pin, level)
 
-    def _delayed(self, levels):
+    def _delayed(self, levels: reg.Levels) -> reg.Levels:
         """Return the levels with those still low that must wait for their rise."""
         if levels == self._levels:
             self._rises_fs[:] = (None, None, None)
@@ -446,19 +453,17 @@ class Mcp2515:
         waiting = [rise_fs for rise_fs in self._rises_fs if rise_fs and rise_fs > now_fs]
         if waiting:
             self._next_rise.schedule_fs(min(waiting))
-        return tuple(
-            False if self._rises_fs[i] and self._rises_fs[i] > now_fs else levels[i]
-            for i in range(3)
-        )
+        pairs = zip(self._rises_fs, levels, strict=True)
+        return tuple(False if rise_fs and rise_fs > now_fs else level for rise_fs, level in pairs)
 
     # Transmission
 
-    def _request(self, address):
+    def _request(self, address: int) -> None:
         if self.mode in (reg.MODE_NORMAL, reg.MODE_LOOPBACK) and self._rate_fits():
             if not self._next_sent.scheduled:
                 self._next_sent.schedule(130e9 / self.bitrate_bps)
 
-    def _transmit(self):
+    def _transmit(self) -> None:
         registers = self._registers
         waiting = [at for at in (0x30, 0x40, 0x50) if registers[at] & reg.TXREQ]
         if not waiting:

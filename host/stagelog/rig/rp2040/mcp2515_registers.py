@@ -2,9 +2,14 @@
 their bits alone.
 """
 
+import ctypes
 from functools import cache
+from typing import TypeAlias
 
 from stagelog.model import EXT, RTR
+
+Registers: TypeAlias = "ctypes.Array[ctypes.c_uint8] | bytearray"
+Levels: TypeAlias = tuple[bool | None, ...]  # of INT, RX0BF, RX1BF; None: not driven
 
 BFPCTRL, CANSTAT, CANCTRL = 0x0C, 0x0E, 0x0F
 TEC, REC = 0x1C, 0x1D
@@ -38,13 +43,13 @@ BIT_MODIFIABLE = frozenset(
 )
 
 
-def mirror(registers, address, value):
+def mirror(registers: Registers, address: int, value: int) -> None:
     """Write CANSTAT or CANCTRL, which are seen in all eight rows."""
     for row in range(address, 0x80, 0x10):
         registers[row] = value & 0xFF
 
 
-def writable_bits(address, is_configuring):
+def writable_bits(address: int, is_configuring: bool) -> int:
     """Return which bits of a register a write can change."""
     if address & 0x0F == CANSTAT or address in (TEC, REC):
         return 0
@@ -61,7 +66,7 @@ def writable_bits(address, is_configuring):
     return 0x3F if address == BFPCTRL else 0xFF
 
 
-def bit_rate_bps(registers, crystal_Hz):
+def bit_rate_bps(registers: Registers, crystal_Hz: int) -> float:
     """Return the bit rate of CNF1 to CNF3; 0 if the segments break the rules of section 5."""
     cnf1, cnf2, cnf3 = registers[CNF1], registers[CNF2], registers[CNF3]
     propagation, phase1 = (cnf2 & 7) + 1, (cnf2 >> 3 & 7) + 1
@@ -74,9 +79,9 @@ def bit_rate_bps(registers, crystal_Hz):
 
 
 @cache
-def pin_levels(raised, enabled, control):
+def pin_levels(raised: int, enabled: int, control: int) -> Levels:
     """Return levels of INT, RX0BF, RX1BF for CANINTF, CANINTE, BFPCTRL; None: not driven."""
-    levels = [not raised & enabled]
+    levels: list[bool | None] = [not raised & enabled]
     for buffer in (0, 1):
         if not control >> (2 + buffer) & 1:
             levels.append(None)
@@ -87,7 +92,7 @@ def pin_levels(raised, enabled, control):
     return tuple(levels)
 
 
-def state_bits(tec, rec):
+def state_bits(tec: int, rec: int) -> int:
     """Return TXBO, TXEP, RXEP, TXWAR, RXWAR and EWARN for the error counters."""
     bits = (
         (tec >= 255) << 5
@@ -99,7 +104,9 @@ def state_bits(tec, rec):
     return bits | (bits & 6 != 0)
 
 
-def find_match(registers, can_id, flags, data):
+def find_match(
+    registers: Registers, can_id: int, flags: int, data: bytes
+) -> tuple[int, int] | None:
     """Return (buffer, filter number) for a frame, or None if no filter passes it."""
     for buffer, filters in ((0, (0, 1)), (1, (2, 3, 4, 5))):
         if registers[RXB0CTRL + 0x10 * buffer] & _ANY_MESSAGE == _ANY_MESSAGE:
@@ -118,13 +125,13 @@ def find_match(registers, can_id, flags, data):
     return None
 
 
-def _pattern(registers, at):
+def _pattern(registers: Registers, at: int) -> int:
     """Return SIDH, SIDL, EID8, EID0 as 29 bits."""
     high = registers[at] << 3 | registers[at + 1] >> 5
     return high << 18 | (registers[at + 1] & 3) << 16 | registers[at + 2] << 8 | registers[at + 3]
 
 
-def _pattern_of(can_id, flags, data):
+def _pattern_of(can_id: int, flags: int, data: bytes) -> int:
     """Return the 29 bits a frame is compared by; a standard frame's low 16 are its first bytes."""
     if flags & EXT:
         return can_id
@@ -132,7 +139,16 @@ def _pattern_of(can_id, flags, data):
     return can_id << 18 | first[0] << 8 | first[1]
 
 
-def fill_buffer(registers, buffer, can_id, flags, dlc, data, hit, rolled):
+def fill_buffer(
+    registers: Registers,
+    buffer: int,
+    can_id: int,
+    flags: int,
+    dlc: int,
+    data: bytes,
+    hit: int,
+    rolled: bool,
+) -> None:
     """Write a received frame into a buffer; bytes beyond its payload keep what they had."""
     at = RXB0 + 0x10 * buffer
     remote = bool(flags & RTR)
@@ -159,7 +175,7 @@ def fill_buffer(registers, buffer, can_id, flags, dlc, data, hit, rolled):
         )
 
 
-def read_identifier(registers, at):
+def read_identifier(registers: Registers, at: int) -> tuple[int, int, int]:
     """Return (can_id, flags, dlc) of a transmit buffer whose SIDH is at `at`."""
     high = registers[at] << 3 | registers[at + 1] >> 5
     dlc = registers[at + 4]
@@ -170,7 +186,7 @@ def read_identifier(registers, at):
     return high, flags, dlc & 15
 
 
-def quick_status(registers):
+def quick_status(registers: Registers) -> int:
     """Return the answer to READ STATUS."""
     raised = registers[CANINTF]
     status = raised & 3
@@ -180,7 +196,7 @@ def quick_status(registers):
     return status
 
 
-def receive_status(registers):
+def receive_status(registers: Registers) -> int:
     """Return the answer to RX STATUS: buffers, type and filter of the first full one's frame."""
     raised = registers[CANINTF] & 3
     status = raised << 6

@@ -14,11 +14,22 @@ host/tests/test_rig_patches.py shows each defect. Does not own what is on the ot
 (usb.py).
 """
 
+from __future__ import annotations
+
 import random
 from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias
 
 from rp2040py.peripherals import clocks, psm, ssi, uart, usb
 from rp2040py.peripherals.peripheral import BasePeripheral
+
+if TYPE_CHECKING:
+    from rp2040py.rp2040 import RP2040
+
+    from stagelog.rig.rp2040.usb import UsbHost
+
+_Buffer: TypeAlias = tuple[int, bool, int]  # endpoint, whether it is OUT, half of a double buffer
 
 XOSC_Hz = 12_000_000
 ROSC_Hz = 6_500_000
@@ -34,41 +45,40 @@ class PatchedUsb(usb.RPUSBController):
 
     Invariant: a buffer given to it stays with it until its packet has passed on the wire.
 
-    host  object with reads_in(endpoint) -> bool, take_out(endpoint, n_bytes) -> bytes or None,
-          got_in(endpoint, data), got_out(endpoint), or None while no cable is there
+    host  None while no cable is there
     """
 
-    OVERHEAD_us = (
-        9.0  # token, sync, CRC, handshake and turnarounds of one bulk packet at 12 Mbit/s
-    )
+    # Token, sync, CRC, handshake and turnarounds of one bulk packet at 12 Mbit/s.
+    OVERHEAD_us = 9.0
     BYTE_us = 0.72  # with bit stuffing: 64 bytes take 55 us
 
-    def __init__(self, chip, name):
+    def __init__(self, chip: RP2040, name: str) -> None:
         super().__init__(chip, name)
-        self.host = None
-        self._armed = deque()
-        self._in_flight = None
+        self.host: UsbHost | None = None
+        self._armed: deque[_Buffer] = deque()
+        self._in_flight: _Buffer | None = None
+        self._data = b""
         self._wire = chip.clock.create_alarm(self._packet_done)
 
-    def reset(self):
-        """Registers to their reset state; what was armed is discarded."""
+    def reset(self) -> None:
+        """Set the registers to their reset state; armed buffers are discarded."""
         super().reset()
         if hasattr(self, "_armed"):
             self._armed.clear()
             self._in_flight = None
             self._wire.cancel()
 
-    def write_uint32(self, offset, value):
+    def write_uint32(self, offset: int, value: int) -> None:
         if offset == usb.SIE_STATUS:
             self._sie_status &= ~(self.raw_write_value & usb.SIE_SUSPENDED)
         super().write_uint32(offset, value)
 
-    def suspend(self):
+    def suspend(self) -> None:
         """The bus went idle: cable pulled or host asleep."""
         self._sie_status |= usb.SIE_SUSPENDED
         self._sie_status_updated()
 
-    def dpram_updated(self, offset, value):
+    def dpram_updated(self, offset: int, value: int) -> None:
         """The firmware wrote a buffer control word: take the buffers that it gives away."""
         if offset not in _BUFFER_CONTROL:
             return
@@ -85,7 +95,7 @@ class PatchedUsb(usb.RPUSBController):
                 self._armed.remove(buffer)
         self.serve()
 
-    def serve(self):
+    def serve(self) -> None:
         """Put the next packet on the wire, if there is one; the host calls it when its state
         changes.
         """
@@ -109,8 +119,10 @@ class PatchedUsb(usb.RPUSBController):
             self._wire.schedule((self.OVERHEAD_us + self.BYTE_us * len(data)) * 1000)
             return
 
-    def _packet_done(self):
-        endpoint, is_out, half = buffer = self._in_flight
+    def _packet_done(self) -> None:
+        if self._in_flight is None:
+            return
+        endpoint, is_out, half = self._in_flight
         self._in_flight = None
         control = self._control(endpoint, is_out, half) & ~_AVAILABLE
         if is_out:
@@ -130,44 +142,40 @@ class PatchedUsb(usb.RPUSBController):
                 self.host.got_out(endpoint)
             else:
                 self.host.got_in(endpoint, self._data)
-        del buffer
         self.serve()
 
-    def _word_at(self, endpoint, is_out):
+    def _word_at(self, endpoint: int, is_out: bool) -> int:
         return usb.EP0_IN_BUFFER_CONTROL + endpoint * 8 + (4 if is_out else 0)
 
-    def _control(self, endpoint, is_out, half):
+    def _control(self, endpoint: int, is_out: bool, half: int) -> int:
         at = self._word_at(endpoint, is_out) + 2 * half
         return int.from_bytes(self.rp2040.usb_dpram[at : at + 2], "little")
 
-    def _set_control(self, endpoint, is_out, half, value):
+    def _set_control(self, endpoint: int, is_out: bool, half: int, value: int) -> None:
         at = self._word_at(endpoint, is_out) + 2 * half
         self.rp2040.usb_dpram[at : at + 2] = value.to_bytes(2, "little")
 
-    def _is_double(self, endpoint, is_out):
-        return (
-            endpoint
-            and self._read_endpoint_control_reg(endpoint, is_out) & usb.USB_CTRL_DOUBLE_BUF
-        )
-
-    def _interrupts_each(self, endpoint, is_out):
+    def _is_double(self, endpoint: int, is_out: bool) -> bool:
         control = self._read_endpoint_control_reg(endpoint, is_out) if endpoint else 0
-        return (
-            not control & usb.USB_CTRL_DOUBLE_BUF or control & usb.USB_CTRL_INTERRUPT_PER_TRANSFER
-        )
+        return bool(control & usb.USB_CTRL_DOUBLE_BUF)
 
-    def _buffer_at(self, endpoint, is_out, half):
+    def _interrupts_each(self, endpoint: int, is_out: bool) -> bool:
+        control = self._read_endpoint_control_reg(endpoint, is_out) if endpoint else 0
+        is_single = not control & usb.USB_CTRL_DOUBLE_BUF
+        return is_single or bool(control & usb.USB_CTRL_INTERRUPT_PER_TRANSFER)
+
+    def _buffer_at(self, endpoint: int, is_out: bool, half: int) -> int:
         return self._get_endpoint_buffer_offset(endpoint, is_out) + usb.USB_BUF1_OFFSET * half
 
 
 class PatchedUart(uart.RPUART):
     """The UART: the transmit interrupt follows the FIFO and can be cleared."""
 
-    def check_interrupts(self):
+    def check_interrupts(self) -> None:
         """Set the interrupt line as the masked status says."""
         self.rp2040.set_interrupt(self.irq, bool(self._interrupt_status & self._interrupt_mask))
 
-    def write_uint32(self, offset, value):
+    def write_uint32(self, offset: int, value: int) -> None:
         super().write_uint32(offset, value)
         if offset == uart.UARTDR:
             self._interrupt_status |= uart.UARTTXINTR
@@ -175,19 +183,25 @@ class PatchedUart(uart.RPUART):
 
 
 class PatchedFlash(ssi.RPSSI):
-    """The serial flash, with the times of a W25Q16 and a unique id."""
+    """The serial flash, with the times of a W25Q16 and a unique id.
+
+    skip   lets this many nanoseconds pass during a read of the core
+    """
 
     ERASE_us = {4096: 45_000, 32768: 120_000, 65536: 150_000}  # typical, W25Q16JV datasheet
     PROGRAM_us = 700
     _SKIP_ns = 100_000
 
-    def __init__(self, chip, name, unique_id):
+    def __init__(
+        self, chip: RP2040, name: str, unique_id: bytes, skip: Callable[[float], None]
+    ) -> None:
         super().__init__(chip, name)
         self.unique_id = unique_id
-        self._busy_until_ns = 0
-        self._torn = None
+        self._skip = skip
+        self._busy_until_ns = 0.0
+        self._torn: tuple[int, bytes] | None = None  # address and content before the operation
 
-    def cut_power(self, rng):
+    def cut_power(self, rng: random.Random) -> None:
         """The power fails now: an erase or program that runs leaves garbage."""
         if self._torn and self.rp2040.clock.nanos < self._busy_until_ns:
             address, before = self._torn
@@ -198,7 +212,7 @@ class PatchedFlash(ssi.RPSSI):
                 )
         self._torn = None
 
-    def _shift_byte(self, byte_out):
+    def _shift_byte(self, byte_out: int) -> int:
         answer = super()._shift_byte(byte_out)
         position = len(self._tx_buffer) - 1
         opcode = self._tx_buffer[0]
@@ -208,7 +222,7 @@ class PatchedFlash(ssi.RPSSI):
             answer |= self._poll_busy()
         return answer
 
-    def _poll_busy(self):
+    def _poll_busy(self) -> int:
         """Return 1 while an operation runs.
 
         The boot ROM asks in a loop with interrupts off: skip some of it.
@@ -216,10 +230,10 @@ class PatchedFlash(ssi.RPSSI):
         left_ns = self._busy_until_ns - self.rp2040.clock.nanos
         if left_ns <= 0:
             return 0
-        self.rp2040.skip(min(left_ns, self._SKIP_ns))
+        self._skip(min(left_ns, self._SKIP_ns))
         return 1
 
-    def _apply_command(self):
+    def _apply_command(self) -> None:
         opcode = self._tx_buffer[0] if self._tx_buffer else None
         writes = self._write_enabled and len(self._tx_buffer) >= 4
         if writes and opcode in _ERASES:
@@ -228,7 +242,7 @@ class PatchedFlash(ssi.RPSSI):
             self._begin(256, self.PROGRAM_us)
         super()._apply_command()
 
-    def _begin(self, size, busy_us):
+    def _begin(self, size: int, busy_us: int) -> None:
         address = self._address_from_buffer() & ~(size - 1)
         self._torn = (address, bytes(self.rp2040.flash[address : address + size]))
         self._busy_until_ns = self.rp2040.clock.nanos + busy_us * 1000
@@ -237,11 +251,11 @@ class PatchedFlash(ssi.RPSSI):
 class PatchedPsm(psm.RPPSM):
     """Power-on state machine: core 1, held in reset and let go, says so."""
 
-    def __init__(self, chip, name, core1_reset):
+    def __init__(self, chip: RP2040, name: str, core1_reset: Callable[[], object]) -> None:
         super().__init__(chip, name)
         self._core1_reset = core1_reset
 
-    def write_uint32(self, offset, value):
+    def write_uint32(self, offset: int, value: int) -> None:
         was_off = self._frce_off & psm.WDSEL_PROC1
         super().write_uint32(offset, value)
         if was_off and not self._frce_off & psm.WDSEL_PROC1:
@@ -253,17 +267,17 @@ class Pll(BasePeripheral):
 
     _CS, _PWR, _FBDIV, _PRIM = 0, 4, 8, 12
 
-    def __init__(self, chip, name, on_change):
+    def __init__(self, chip: RP2040, name: str, on_change: Callable[[], object]) -> None:
         super().__init__(chip, name)
         self._on_change = on_change
         self.reset()
 
-    def reset(self):
+    def reset(self) -> None:
         """Off."""
         self._registers = {self._CS: 1, self._PWR: 0x2D, self._FBDIV: 0, self._PRIM: 0x77000}
 
     @property
-    def rate_Hz(self):
+    def rate_Hz(self) -> int:
         """The output, 0 while it is off."""
         prim = self._registers[self._PRIM]
         after = (prim >> 16 & 7) * (prim >> 12 & 7)
@@ -276,11 +290,11 @@ class Pll(BasePeripheral):
             // after
         )
 
-    def read_uint32(self, offset):
+    def read_uint32(self, offset: int) -> int:
         value = self._registers.get(offset, 0)
         return value | 1 << 31 if offset == self._CS else value
 
-    def write_uint32(self, offset, value):
+    def write_uint32(self, offset: int, value: int) -> None:
         self._registers[offset] = value & 0x7FFFFFFF
         self._on_change()
 
@@ -288,15 +302,15 @@ class Pll(BasePeripheral):
 class PatchedClocks(clocks.RPClocks):
     """The clock tree as far as the core and the peripherals' bus need it."""
 
-    def __init__(self, chip, name, on_change):
+    def __init__(self, chip: RP2040, name: str, on_change: Callable[[], object]) -> None:
         super().__init__(chip, name)
         self._on_change = on_change
 
-    def write_uint32(self, offset, value):
+    def write_uint32(self, offset: int, value: int) -> None:
         super().write_uint32(offset, value)
         self._on_change()
 
-    def rates_Hz(self, pll_sys, pll_usb):
+    def rates_Hz(self, pll_sys: float, pll_usb: float) -> tuple[float, float]:
         """Return (clk_sys, clk_peri)."""
         ref = (ROSC_Hz, pll_usb, XOSC_Hz, ROSC_Hz)[self.ref_ctrl & 3]
         sources = (pll_sys, pll_usb, ROSC_Hz, XOSC_Hz)
@@ -311,21 +325,21 @@ class RingOscillator(BasePeripheral):
 
     _STATUS, _RANDOMBIT = 0x18, 0x1C
 
-    def __init__(self, chip, name, seed):
+    def __init__(self, chip: RP2040, name: str, seed: int) -> None:
         super().__init__(chip, name)
         self._seed = seed
         self._n_boots = 0
         self.power_on()
 
-    def power_on(self):
+    def power_on(self) -> None:
         """Start the sequence of another boot."""
         self._rng = random.Random(f"{self._seed}/{self._n_boots}")
         self._n_boots += 1
 
-    def read_uint32(self, offset):
+    def read_uint32(self, offset: int) -> int:
         if offset == self._RANDOMBIT:
             return self._rng.getrandbits(1)
         return 0x80001000 if offset == self._STATUS else 0
 
-    def write_uint32(self, offset, value):
+    def write_uint32(self, offset: int, value: int) -> None:
         """Its frequency can't be changed here."""

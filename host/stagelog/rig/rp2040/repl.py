@@ -5,6 +5,7 @@ Fails with RigTimeout if the board doesn't answer and with GuestError if the cod
 """
 
 from stagelog.errors import StagelogError
+from stagelog.rig.rp2040.emulator import Emulator
 
 
 class GuestError(StagelogError):
@@ -14,11 +15,11 @@ class GuestError(StagelogError):
 class RawRepl:
     """The raw REPL. Invariant: between calls the port is at its prompt, or a script runs."""
 
-    def __init__(self, emulator):
+    def __init__(self, emulator: Emulator) -> None:
         self._emulator = emulator
         self._usb = emulator.usb
 
-    def enter(self, timeout_us=2_000_000):
+    def enter(self, timeout_us: float = 2_000_000) -> None:
         """Interrupt what runs and enter the raw REPL."""
         emulator = self._emulator
         emulator.run_until(lambda: self._usb.connected, timeout_us, what="USB")
@@ -32,7 +33,7 @@ class RawRepl:
         )
         self._usb.received.clear()
 
-    def start(self, code):
+    def start(self, code: str) -> None:
         """Start a script; returns once the board has taken it."""
         self.enter()
         self._usb.write(code.encode() + b"\x04")
@@ -41,7 +42,7 @@ class RawRepl:
         )
         del self._usb.received[:2]
 
-    def wait(self, text, timeout_us=10_000_000):
+    def wait(self, text: str, timeout_us: float = 10_000_000) -> str:
         """Let the script run until it has printed `text`; return all printed since the last call.
 
         Raises   GuestError if the script ends before.
@@ -59,7 +60,7 @@ class RawRepl:
         del received[:at]
         return data.decode(errors="replace")
 
-    def finish(self, timeout_us=10_000_000):
+    def finish(self, timeout_us: float = 10_000_000) -> str:
         """Let the script run to its end; return what it has printed since the last call.
 
         Raises   GuestError with the traceback if it raised.
@@ -74,7 +75,7 @@ class RawRepl:
             raise GuestError(error.decode(errors="replace").strip())
         return output.decode(errors="replace").replace("\r\n", "\n")
 
-    def exec(self, code, timeout_us=10_000_000):
+    def exec(self, code: str, timeout_us: float = 10_000_000) -> str:
         """Run code and return what it prints."""
         self.start(code)
         return self.finish(timeout_us)

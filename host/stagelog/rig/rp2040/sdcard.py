@@ -19,8 +19,9 @@ import binascii
 import ctypes
 import random
 
-from stagelog.rig.rp2040.card_image import SECTOR_BYTES
-from stagelog.rig.rp2040.card_timing import ORDINARY, damage
+from stagelog.rig.rp2040.card_image import SECTOR_BYTES, CardImage
+from stagelog.rig.rp2040.card_timing import ORDINARY, CardTiming, damage
+from stagelog.rig.rp2040.emulator import Emulator
 from stagelog.rig.rp2040.spi_wire import SpiWire
 
 IDLE, ILLEGAL, CRC_ERROR, ADDRESS_ERROR, PARAMETER_ERROR = 0x01, 0x04, 0x08, 0x20, 0x40
@@ -34,7 +35,7 @@ _CLOCKS_BEFORE_CMD0 = 74
 _COMMAND, _READING, _TOKEN, _DATA, _RESPONSE = range(5)
 
 
-def crc7(data):
+def crc7(data: bytes | bytearray) -> int:
     """Return the last byte of a command: CRC-7 of the five before it, and the end bit."""
     crc = 0
     for byte in data:
@@ -49,48 +50,55 @@ class SdCard:
 
     Invariant: a sector is either old or new, but for one torn by a power cut.
 
-    image       MemoryImage or FileImage
-    timing      CardTiming
     detect      pin that the socket pulls low while a card is in it, or None
-    violations  what the driver did that the specification forbids, a set of texts
+    violations  what the driver did that the specification forbids, in words
     """
 
     def __init__(
         self,
-        image,
-        timing=ORDINARY,
-        spi=1,
-        sck=10,
-        mosi=11,
-        miso=12,
-        cs=13,
-        detect=14,
-        seed=0,
-    ):
+        image: CardImage,
+        timing: CardTiming = ORDINARY,
+        spi: int = 1,
+        sck: int = 10,
+        mosi: int = 11,
+        miso: int = 12,
+        cs: int = 13,
+        detect: int | None = 14,
+        seed: int = 0,
+    ) -> None:
         self.image = image
         self.timing = timing
         self.write_protected = False
-        self.dead = None
+        self.dead: int | None = None
         self.bit_error_rate = 0.0
         self.n_bit_errors = 0
-        self.lies_above = None
+        self.lies_above: int | None = None
         self.wraps = False
         self.inserted = True
-        self.violations = set()
+        self.violations: set[str] = set()
         self.n_read = self.n_written = self.n_rejected = 0
         self.busy_us = 0.0
         self._detect = detect
         self._wire = SpiWire(self, spi, cs, sck, mosi, miso)
         self._rng = random.Random(f"card/{seed}")
-        self._stalls = {}
+        self._stalls: dict[int, float] = {}
         self._next_stall_us = 0.0
-        self._standstills = []
-        self._rejections = []
+        self._standstills: list[tuple[float, float]] = []
+        self._rejections: list[int] = []
+        self._command = bytearray()
+        self._state = _COMMAND
+        self._was_reset = self._crc_on = self._is_app = False
+        self._is_multiple = self._needs_gap = False
+        self._idle = IDLE
+        self._error_status = self._sector = self._n_idle_before = 0
+        self._ready_at_us: float | None = None
+        # (sector, old content, new content) of the write that the card is busy with
+        self._in_flight: tuple[int, bytes, bytes] | None = None
         self._in = (ctypes.c_uint8 * _FRAME)()
         self._out = (ctypes.c_uint8 * (_FRAME + 32))()
         self._busy_until_us = 0.0
 
-    def attach(self, emulator):
+    def attach(self, emulator: Emulator) -> None:
         """Wire the socket to the board."""
         self._clock = emulator.clock
         self._engine = emulator.chip.engine
@@ -100,50 +108,50 @@ class SdCard:
 
     # Faults
 
-    def stall_next(self, duration_us, at_us=None):
+    def stall_next(self, duration_us: float, at_us: float | None = None) -> None:
         """Let the next write that ends, after at_us if given, stay busy for so long."""
         if at_us is None:
             self._next_stall_us = duration_us
         else:
             self._clock.create_alarm(lambda: self.stall_next(duration_us)).schedule_at(at_us)
 
-    def stall_sector(self, sector, duration_us):
+    def stall_sector(self, sector: int, duration_us: float) -> None:
         """Let the write of one sector stay busy for so long."""
         self._stalls[sector] = duration_us
 
-    def stall_between(self, start_us, end_us):
-        """Let no write end between two moments; what was about to ends at the second."""
+    def stall_between(self, start_us: float, end_us: float) -> None:
+        """Let no write end between two moments; one that would have ends at the second."""
         self._standstills.append((start_us, end_us))
 
-    def reject_next(self, n, response=REJECTED_WRITE):
+    def reject_next(self, n: int, response: int = REJECTED_WRITE) -> None:
         """Refuse the next n sectors that are written."""
         self._rejections += [response] * n
 
-    def remove(self):
+    def remove(self) -> None:
         """Pull the card out; a sector being written is torn."""
         self._tear()
         self.inserted = False
         self._forget()
         self._show_inserted()
 
-    def insert(self):
+    def insert(self) -> None:
         """Put the card in."""
         self.inserted = True
         self._power_up()
         self._show_inserted()
 
-    def power_off(self):
+    def power_off(self) -> None:
         """The supply fails; a sector being written is torn."""
         self._tear()
         self._forget()
 
-    def power_on(self):
+    def power_on(self) -> None:
         """The supply comes back."""
         self._power_up()
 
     # SPI
 
-    def selected(self, is_selected):
+    def selected(self, is_selected: bool) -> None:
         """Chip select changed; an unfinished command is dropped, a running operation continues."""
         self._command.clear()
         if not is_selected:
@@ -151,7 +159,7 @@ class SdCard:
             if self._state in (_READING, _DATA, _RESPONSE):
                 self._state = _COMMAND
 
-    def exchange(self, byte):
+    def exchange(self, byte: int) -> int:
         """Take one byte, return the card's answer."""
         if not self.inserted:
             return 0xFF
@@ -169,7 +177,7 @@ class SdCard:
             return self._begin_data()
         return 0xFF
 
-    def _take_command(self, byte):
+    def _take_command(self, byte: int) -> int:
         self._command.append(byte)
         if len(self._command) < 6:
             return 0xFF
@@ -188,7 +196,7 @@ class SdCard:
         self._run(number, argument, is_app)
         return 0xFF
 
-    def _run(self, number, argument, is_app):
+    def _run(self, number: int, argument: int, is_app: bool) -> None:
         if number == 0:
             self._reset_command()
         elif not self._was_reset:
@@ -200,13 +208,13 @@ class SdCard:
         else:
             _COMMANDS[number](self, argument)
 
-    def _reply(self, *answer):
+    def _reply(self, *answer: int) -> None:
         """Give the bytes of an answer after some of 0xFF."""
         reply = b"\xff" * self._rng.randint(1, self.timing.reply_bytes) + bytes(answer)
         ctypes.memmove(self._out, reply, len(reply))
         self._wire.stream(ctypes.addressof(self._out), None, len(reply), True)
 
-    def _reset_command(self):
+    def _reset_command(self) -> None:
         if not self._was_reset and self._n_clocks() < _CLOCKS_BEFORE_CMD0:
             self.violations.add("CMD0 before 74 clocks with chip select high")
             return
@@ -219,14 +227,14 @@ class SdCard:
         self._ready_at_us = None
         self._reply(IDLE)
 
-    def _n_clocks(self):
+    def _n_clocks(self) -> int:
         return (self._wire.n_idle_bytes - self._n_idle_before) * 8
 
-    def _app_command(self, argument):
+    def _app_command(self, argument: int) -> None:
         self._is_app = True
         self._reply(self._idle)
 
-    def _start_up(self, argument):
+    def _start_up(self, argument: int) -> None:
         """ACMD41: initialise; answers idle until it is done."""
         if self._ready_at_us is None:
             self._ready_at_us = self._clock.t_us + self.timing.init_us
@@ -234,25 +242,25 @@ class SdCard:
             self._idle = 0
         self._reply(self._idle)
 
-    def _interface(self, argument):
+    def _interface(self, argument: int) -> None:
         self._reply(self._idle, 0, 0, argument >> 8 & 15, argument & 0xFF)
 
-    def _conditions(self, argument):
+    def _conditions(self, argument: int) -> None:
         powered_up = 0x00 if self._idle else 0xC0
         self._reply(self._idle, powered_up, 0xFF, 0x80, 0)
 
-    def _set_crc(self, argument):
+    def _set_crc(self, argument: int) -> None:
         self._crc_on = bool(argument & 1)
         self._reply(self._idle)
 
-    def _set_length(self, argument):
+    def _set_length(self, argument: int) -> None:
         self._reply(0 if argument == SECTOR_BYTES else PARAMETER_ERROR)
 
-    def _status(self, argument):
+    def _status(self, argument: int) -> None:
         status, self._error_status = self._error_status, 0
         self._reply(0, status)
 
-    def _stop(self, argument):
+    def _stop(self, argument: int) -> None:
         """CMD12: the byte after it is a stuff byte of any value (7.3.1.1)."""
         self._state = _COMMAND
         n = self._rng.randint(1, self.timing.reply_bytes)
@@ -262,10 +270,10 @@ class SdCard:
         if self.timing.stop_busy_us:
             self._wait_us(self._draw(self.timing.stop_busy_us), 0x00)
 
-    def _accept(self, argument):
+    def _accept(self, argument: int) -> None:
         self._reply(0)
 
-    def _csd(self, argument):
+    def _csd(self, argument: int) -> None:
         size = max(self.image.n_sectors // 1024, 1) - 1
         csd = bytearray.fromhex("400e00325b590000000000007f800a4000")[:16]
         csd[7:10] = size.to_bytes(3, "big")
@@ -273,18 +281,18 @@ class SdCard:
         csd[15] = crc7(csd[:15])
         self._send_register(csd)
 
-    def _cid(self, argument):
+    def _cid(self, argument: int) -> None:
         cid = bytearray(b"\x03SDRIG32" + b"\x10" + b"\x12\x34\x56\x78" + b"\x01\x6b\0")
         cid[15] = crc7(cid[:15])
         self._send_register(cid)
 
-    def _send_register(self, data):
+    def _send_register(self, data: bytes | bytearray) -> None:
         frame = bytes((0xFF, 0, 0xFF, _START_BLOCK)) + data
         frame += binascii.crc_hqx(bytes(data), 0).to_bytes(2, "big")
         ctypes.memmove(self._out, frame, len(frame))
         self._wire.stream(ctypes.addressof(self._out), None, len(frame), True)
 
-    def _begin_read(self, argument, is_multiple):
+    def _begin_read(self, argument: int, is_multiple: bool) -> None:
         if argument >= self.image.n_sectors:
             self._reply(ADDRESS_ERROR)
             return
@@ -295,13 +303,13 @@ class SdCard:
         self._needs_gap = False
         self._wait_us(self._draw(self.timing.read_us), 0xFF)
 
-    def _read_one(self, argument):
+    def _read_one(self, argument: int) -> None:
         self._begin_read(argument, False)
 
-    def _read_many(self, argument):
+    def _read_many(self, argument: int) -> None:
         self._begin_read(argument, True)
 
-    def _begin_data(self):
+    def _begin_data(self) -> int:
         """The access time is over: the token goes out, the sector follows as a stream."""
         if self._needs_gap:
             self._needs_gap = False
@@ -324,7 +332,7 @@ class SdCard:
             self._state = _COMMAND
         return _START_BLOCK
 
-    def _begin_write(self, argument, is_multiple):
+    def _begin_write(self, argument: int, is_multiple: bool) -> None:
         if argument >= self.image.n_sectors:
             self._reply(ADDRESS_ERROR)
             return
@@ -333,13 +341,13 @@ class SdCard:
         self._reply(0)
         self._state = _TOKEN
 
-    def _write_one(self, argument):
+    def _write_one(self, argument: int) -> None:
         self._begin_write(argument, False)
 
-    def _write_many(self, argument):
+    def _write_many(self, argument: int) -> None:
         self._begin_write(argument, True)
 
-    def _take_token(self, token):
+    def _take_token(self, token: int) -> int:
         if token == _STOP_MULTIPLE:
             if not self._is_multiple:
                 return 0xFF
@@ -354,8 +362,8 @@ class SdCard:
         self._state = _RESPONSE
         return 0xFF
 
-    def _answer_data(self):
-        """The sector has come in: say what becomes of it."""
+    def _answer_data(self) -> int:
+        """Return the response to a sector that has arrived; store it if it is accepted."""
         frame = bytearray(self._in)
         self.n_bit_errors += damage(frame, self.bit_error_rate, self._rng)
         data = bytes(frame[:SECTOR_BYTES])
@@ -376,7 +384,7 @@ class SdCard:
             self._finish_write()
         return 0xE0 | response
 
-    def _program(self, data):
+    def _program(self, data: bytes) -> None:
         sector = self._sector
         self._sector += 1
         self.n_written += 1
@@ -390,7 +398,7 @@ class SdCard:
         self._in_flight = (sector, before, data)
         self._wait_us(busy_us, 0x00)
 
-    def _finish_write(self):
+    def _finish_write(self) -> None:
         busy_us = self._draw(self.timing.finish_us)
         if self.timing.slow_one_in and self._rng.randrange(self.timing.slow_one_in) == 0:
             busy_us *= self.timing.slow_factor
@@ -398,7 +406,7 @@ class SdCard:
         self._next_stall_us = 0.0
         self._wait_us(busy_us, 0x00)
 
-    def _wait_us(self, duration_us, answer):
+    def _wait_us(self, duration_us: float, answer: int) -> None:
         now_us = self._clock.t_us
         until_us = max(self._busy_until_us if answer == 0 else 0, now_us + duration_us)
         if answer == 0:
@@ -409,21 +417,21 @@ class SdCard:
             self._busy_until_us = until_us
         self._wire.busy_until(until_us, answer)
 
-    def _draw(self, median_us):
+    def _draw(self, median_us: float) -> float:
         return self._rng.lognormvariate(0, self.timing.sigma) * median_us if median_us else 0
 
-    def _check_rate(self):
+    def _check_rate(self) -> None:
         if self._wire.rate_Hz > _MAX_Hz * 1.01:
             self.violations.add(f"clocked at {self._wire.rate_Hz / 1e6:.1f} MHz")
 
-    def _tear(self):
-        """Power goes: the sector that was being written becomes part old, part new."""
+    def _tear(self) -> None:
+        """The power fails: the sector that was being written becomes part old, part new."""
         if self._in_flight and self._clock.t_us < self._busy_until_us:
             sector, before, data = self._in_flight
             at = self._rng.randrange(SECTOR_BYTES + 1)
             self.image.write(sector, data[:at] + before[at:])
 
-    def _forget(self):
+    def _forget(self) -> None:
         self._was_reset = False
         self._wire.stop_stream()
         self._wire.busy_until(0, 0xFF)
@@ -432,7 +440,7 @@ class SdCard:
         self._state = _COMMAND
         self._command = bytearray()
 
-    def _power_up(self):
+    def _power_up(self) -> None:
         self._forget()
         self._n_idle_before = self._wire.n_idle_bytes
         self._idle = IDLE
@@ -443,7 +451,7 @@ class SdCard:
         self._ready_at_us = None
         self._sector = 0
 
-    def _show_inserted(self):
+    def _show_inserted(self) -> None:
         if self._detect is not None:
             self._engine.drive(self._detect, False if self.inserted else None)
 

@@ -7,7 +7,7 @@ from stagelog.rig.rp2040.engine import FS_PER_US
 class TapePlayer:
     """Records (dtype tape.TAPE) from a start time on; next_fs is when the next comes, or None."""
 
-    def __init__(self, records, start_fs):
+    def __init__(self, records: tapes.Tape, start_fs: int) -> None:
         self._t_us = records["t_us"].tolist()
         self._start_fs = start_fs
         self._columns = [
@@ -19,7 +19,7 @@ class TapePlayer:
         self._at = -1
         self._step()
 
-    def take(self):
+    def take(self) -> tuple[int, int, int, int, bytes, tuple[int, int, int]]:
         """Return (kind, can_id, flags, dlc, data, (tec, rec, state)) of the next record."""
         at = self._at
         kind, can_id, flags, dlc, tec, rec, state = [column[at] for column in self._columns]
@@ -33,7 +33,9 @@ class TapePlayer:
             (tec, rec, state),
         )
 
-    def _step(self):
+    def _step(self) -> None:
         self._at += 1
         is_over = self._at == len(self._t_us)
-        self.next_fs = None if is_over else self._start_fs + self._t_us[self._at] * FS_PER_US
+        self.next_fs: int | None = (
+            None if is_over else self._start_fs + self._t_us[self._at] * FS_PER_US
+        )

@@ -1,19 +1,23 @@
 """The target rp2040 of the rig: the shipped firmware on stock MicroPython on an emulated Pico.
 
-The same questions as stagelog.rig.target.SimTarget; time is emulated and the run repeatable. The
+The same interface as stagelog.rig.target.SimTarget; time is emulated and the run repeatable. The
 card is an image file in the test's folder that outlives power cuts. Does not own the tests.
 """
+
+from pathlib import Path
+from typing import Any
 
 from slog.messages import CONFIG_SETTINGS, STATE_BOOT
 from stagelog.card import prepare_raw
 from stagelog.link import Link
-from stagelog.rig.rp2040.board import PicoBoard
-from stagelog.rig.rp2040.card_image import FileImage
-from stagelog.rig.rp2040.card_timing import ORDINARY
+from stagelog.rig.rp2040.board import Files, PicoBoard
+from stagelog.rig.rp2040.card_image import CardImage, FileImage
+from stagelog.rig.rp2040.card_timing import ORDINARY, CardTiming
 from stagelog.rig.rp2040.firmware import logger_files
 from stagelog.rig.rp2040.mcp2515 import Mcp2515
 from stagelog.rig.rp2040.mcp2515_registers import MODE_LISTEN_ONLY, MODE_NORMAL
 from stagelog.rig.rp2040.sdcard import SdCard
+from stagelog.rig.tape import Tape
 from stagelog.rig.target import CAPABILITIES, LIGHT_STEPS, light_of
 
 _SLICE_us = 500
@@ -25,18 +29,18 @@ _LIGHT_STEP_us = 1 << 17  # of boards.rp2_board
 class EmulatedStream:
     """The board's serial port as stagelog.link.Link wants it, in emulated time."""
 
-    def __init__(self, board):
+    def __init__(self, board: PicoBoard) -> None:
         self._board = board
 
-    def clock(self):
+    def clock(self) -> float:
         """Return emulated seconds, for Link."""
         return self._board.t_us / 1e6
 
-    def write(self, data):
+    def write(self, data: bytes) -> None:
         """Send bytes to the logger."""
         self._board.usb.write(bytes(data))
 
-    def read(self, n):
+    def read(self, n: int) -> bytes:
         """Let the board run until it sends something, 50 ms at most; return what it sent."""
         received = self._board.usb.received
         end_us = self._board.t_us + _READ_us
@@ -46,7 +50,7 @@ class EmulatedStream:
         del received[:n]
         return data
 
-    def close(self):
+    def close(self) -> None:
         """Nothing to close."""
 
 
@@ -66,20 +70,20 @@ class Rp2040Target:
 
     def __init__(
         self,
-        folder,
+        folder: Path,
         *,
-        slow=1.0,
-        miss_cycles=0,
-        seed=1,
-        bitrate_bps=500_000,
-        crystal_Hz=16_000_000,
-        card_blocks=4096,
-        card_image=None,
-        timing=ORDINARY,
-        image=None,
-        files=None,
-        wiring=None,
-    ):
+        slow: float = 1.0,
+        miss_cycles: int = 0,
+        seed: int = 1,
+        bitrate_bps: int = 500_000,
+        crystal_Hz: int = 16_000_000,
+        card_blocks: int = 4096,
+        card_image: CardImage | None = None,
+        timing: CardTiming = ORDINARY,
+        image: str | Path | None = None,
+        files: Files | None = None,
+        wiring: dict[str, Any] | None = None,
+    ) -> None:
         self.card_path = folder / "card.img"
         if card_image is None:
             if not self.card_path.exists():
@@ -102,48 +106,48 @@ class Rp2040Target:
         self._start()
 
     @property
-    def is_on(self):
+    def is_on(self) -> bool:
         """True while the board has power."""
         return self.board.powered
 
     @property
-    def now_us(self):
+    def now_us(self) -> int:
         """Emulated time since the rig was made."""
-        return self.board.t_us
+        return int(self.board.t_us)
 
-    def power_on(self):
+    def power_on(self) -> None:
         """Boot the board; the logger answers when this returns."""
         self.board.power_on()
         self._wait_for_start()
 
-    def power_cut(self):
+    def power_cut(self) -> None:
         """Take the power away: memory is gone, flash and card stay, writes under way are torn."""
         self.board.power_off()
 
-    def play(self, tape):
+    def play(self, tape: Tape) -> None:
         """Play a tape from now on, up to its last event."""
         self.can.play(tape)
         while not self.can.is_played_out:
             self.board.run_us(_SLICE_us)
 
-    def send(self, data):
+    def send(self, data: bytes) -> None:
         """Send bytes to the logger's data port as they are."""
         self.board.usb.write(data)
 
-    def card_stall(self, delay_us, duration_us):
+    def card_stall(self, delay_us: int, duration_us: int) -> None:
         """Let the card finish nothing for a while, `delay_us` from now."""
         start_us = self.now_us + delay_us
         self.card.stall_between(start_us, start_us + duration_us)
 
-    def card_remove(self):
+    def card_remove(self) -> None:
         """Pull the card out."""
         self.card.remove()
 
-    def card_insert(self):
+    def card_insert(self) -> None:
         """Put the card back in."""
         self.card.insert()
 
-    def card_swap(self, path):
+    def card_swap(self, path: Path) -> None:
         """Put another card in, an image at `path`."""
         self.card.remove()
         self.card.image.close()
@@ -152,28 +156,28 @@ class Rp2040Target:
         self.card.write_protected = False
         self.card.insert()
 
-    def card_protect(self):
-        """Let the card lock itself for ever, as worn ones do."""
+    def card_protect(self) -> None:
+        """Lock the card for ever, as worn ones do."""
         self.card.write_protected = True
 
-    def controller_remove(self):
+    def controller_remove(self) -> None:
         """Take the controller off its socket."""
         self.can.unplug()
 
-    def controller_insert(self):
+    def controller_insert(self) -> None:
         """Put the controller back."""
         self.can.plug()
 
     @property
-    def drove_dominant(self):
-        """True if the logger has ever touched its bus."""
+    def drove_dominant(self) -> bool:
+        """True if the logger has ever driven its bus."""
         return self.can.n_dominant > 0
 
-    def light(self, tape=()):
+    def light(self, tape: Tape | None = None) -> int:
         """Sample the light for one round of it while the bus carries the tape; return what it
         shows, see light_of.
         """
-        if len(tape):
+        if tape is not None:
             self.can.play(tape)
         start_us = self.board.t_us
         level = self.board.led
@@ -189,20 +193,20 @@ class Rp2040Target:
             steps |= bool(before[-1] if before else level) << n
         return light_of(steps)
 
-    def repl(self, code):
+    def repl(self, code: str) -> str:
         """Run code at the raw REPL; return what it prints."""
         return self.board.repl.exec(code)
 
-    def run_for(self, us):
+    def run_for(self, us: int) -> None:
         """Let time pass on a silent bus."""
         self.board.run_us(us)
 
-    def close(self):
-        """Put everything away."""
+    def close(self) -> None:
+        """Release everything."""
         self.board.close()
         self.card.image.close()
 
-    def _start(self):
+    def _start(self) -> None:
         """Wait until the logger runs, at the bus's bit rate."""
         self._wait_for_start()
         if self.can.rate_bps != self.can.bitrate_bps:
@@ -210,13 +214,13 @@ class Rp2040Target:
             self.link.replace_config(CONFIG_SETTINGS, text)
             self._wait_for_start()
 
-    def _wait_for_start(self):
+    def _wait_for_start(self) -> None:
         board = self.board
         self.link = Link(self._stream, "rp2040", self._stream.clock)
         board.run_until(lambda: board.usb.connected, _BOOT_us, what="USB")
         board.run_until(self._has_started, _BOOT_us, _READ_us, "the start of the logger")
 
-    def _has_started(self):
+    def _has_started(self) -> bool:
         listens = self.can.mode in (MODE_NORMAL, MODE_LISTEN_ONLY)
         if self.can.present and not listens:
             return False

@@ -5,7 +5,11 @@ Owns the control requests and the two byte streams. The wire's time is the contr
 wait, as they do on a real bus.
 """
 
+from __future__ import annotations
+
 from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from rp2040py.usb.cdc import extract_control_interface_number, extract_endpoint_numbers
 from rp2040py.usb.interfaces import (
@@ -22,6 +26,9 @@ from rp2040py.usb.setup import (
     set_device_configuration_packet,
 )
 
+if TYPE_CHECKING:
+    from stagelog.rig.rp2040.chip import Chip
+
 _SET_LINE_STATE = 0x22
 _FRAME_us = 1000  # a host works through control requests at about one a frame
 _RESET_us = 10_000
@@ -31,7 +38,12 @@ _IN, _OUT, _DONE = range(3)
 class _Request:
     """One control transfer: the setup packet, then data in, then the status stage."""
 
-    def __init__(self, setup, n_in=0, then=None):
+    def __init__(
+        self,
+        setup: bytearray,
+        n_in: int = 0,
+        then: Callable[[bytearray], None] | None = None,
+    ) -> None:
         self.setup = setup
         self.n_in = n_in
         self.then = then
@@ -42,11 +54,10 @@ class _Request:
 class UsbHost:
     """A host at the other end of the cable. Invariant: at most one control transfer runs.
 
-    received   bytearray of what the firmware has sent and nobody has taken
-    n_sent     bytes that the firmware has taken from us, ever
+    received   bytes that the firmware has sent and nobody has read
     """
 
-    def __init__(self, chip):
+    def __init__(self, chip: Chip) -> None:
         self._usb = chip.usb
         self._clock = chip.clock
         self._next = chip.clock.create_alarm(self._start_request)
@@ -60,22 +71,22 @@ class UsbHost:
         chip.usb.on_usb_enabled = self._firmware_ready
         chip.usb.on_reset_received = self._reset_received
 
-    def _forget(self):
-        self._requests = deque()
-        self._running = None
+    def _forget(self) -> None:
+        self._requests: deque[_Request] = deque()
+        self._running: _Request | None = None
         self._in = self._out = -1
         self._interface = 0
         self._to_send = bytearray()
         self.connected = False
 
-    def plug(self):
+    def plug(self) -> None:
         """Put the cable in; the host resets and enumerates the device."""
         self.plugged = True
         self._usb.host = self
         if self._enabled:
             self._reset.schedule_at(self._clock.t_us + _RESET_us)
 
-    def unplug(self):
+    def unplug(self) -> None:
         """Pull the cable; what was not yet sent is gone."""
         self.plugged = False
         self._usb.host = None
@@ -84,42 +95,42 @@ class UsbHost:
         self._forget()
         self._usb.suspend()
 
-    def chip_reset(self):
+    def chip_reset(self) -> None:
         """The chip was reset: the device has dropped off the bus."""
         self._reset.cancel()
         self._next.cancel()
         self._forget()
         self._enabled = False
 
-    def set_open(self, is_open):
+    def set_open(self, is_open: bool) -> None:
         """Open or close the port: raise or drop DTR and RTS."""
         self.reading = is_open
         self._ask(_Request(self._class_request(_SET_LINE_STATE, 3 if is_open else 0)))
         self._usb.serve()
 
-    def write(self, data):
+    def write(self, data: bytes | bytearray) -> None:
         """Queue bytes for the firmware; they go out as it takes them."""
         self._to_send += data
         self._usb.serve()
 
     @property
-    def n_waiting(self):
+    def n_waiting(self) -> int:
         """Bytes written that the firmware has not taken."""
         return len(self._to_send)
 
-    def discard_output(self):
-        """Forget what was written and not taken."""
+    def discard_output(self) -> None:
+        """Discard what was written and not taken."""
         self._to_send.clear()
 
-    # what the controller asks
+    # called by the controller
 
-    def reads_in(self, endpoint):
+    def reads_in(self, endpoint: int) -> bool:
         """True if the host polls this endpoint."""
         if endpoint == 0:
             return self._running is not None and self._running.stage == _IN
         return self.reading and endpoint == self._in
 
-    def take_out(self, endpoint, n_bytes):
+    def take_out(self, endpoint: int, n_bytes: int) -> bytes | None:
         """Give up to n_bytes, or None if there is nothing to send."""
         if endpoint == 0:
             return b"" if self._running is not None and self._running.stage == _OUT else None
@@ -129,12 +140,12 @@ class UsbHost:
         del self._to_send[:n_bytes]
         return data
 
-    def got_out(self, endpoint):
-        """A packet of ours has arrived."""
+    def got_out(self, endpoint: int) -> None:
+        """A packet of the host has arrived at the firmware."""
         if endpoint == 0:
             self._finish_request()
 
-    def got_in(self, endpoint, data):
+    def got_in(self, endpoint: int, data: bytes) -> None:
         """A packet of the firmware has arrived."""
         if endpoint == self._in:
             self.received += data
@@ -147,23 +158,23 @@ class UsbHost:
 
     # enumeration
 
-    def _firmware_ready(self):
+    def _firmware_ready(self) -> None:
         self._enabled = True
         if self.plugged:
             self._reset.schedule_at(self._clock.t_us + _RESET_us)
 
-    def _bus_reset(self):
+    def _bus_reset(self) -> None:
         self._forget()
         self._usb._on_reset_alarm()
 
-    def _reset_received(self):
+    def _reset_received(self) -> None:
         if self.plugged and not self._requests and self._running is None:
             self._ask(_Request(set_device_address_packet(1), then=self._addressed))
 
-    def _addressed(self, data):
+    def _addressed(self, data: bytearray) -> None:
         self._ask(_Request(get_descriptor_packet(DescriptorType.CONFIGRATION, 9), 9, self._sized))
 
-    def _sized(self, data):
+    def _sized(self, data: bytearray) -> None:
         size = int.from_bytes(data[2:4], "little")
         self._ask(
             _Request(
@@ -171,16 +182,16 @@ class UsbHost:
             )
         )
 
-    def _described(self, data):
+    def _described(self, data: bytearray) -> None:
         self._in, self._out = extract_endpoint_numbers(list(data))
         self._interface = max(extract_control_interface_number(list(data)), 0)
         self._ask(_Request(set_device_configuration_packet(1)))
         self._ask(_Request(self._class_request(_SET_LINE_STATE, 3), then=self._ready))
 
-    def _ready(self, data):
+    def _ready(self, data: bytearray) -> None:
         self.connected = True
 
-    def _class_request(self, number, value):
+    def _class_request(self, number: int, value: int) -> Any:
         return create_setup_packet(
             ISetupPacketParams(
                 data_direction=DataDirection.HOST_TO_DEVICE,
@@ -193,21 +204,21 @@ class UsbHost:
             )
         )
 
-    def _ask(self, request):
+    def _ask(self, request: _Request) -> None:
         self._requests.append(request)
         if self._running is None and not self._next.scheduled:
             self._next.schedule_at(self._clock.t_us + _FRAME_us)
 
-    def _start_request(self):
+    def _start_request(self) -> None:
         if not self._requests or not self.plugged:
             return
         self._running = self._requests.popleft()
         self._usb.send_setup_packet(self._running.setup)
         self._usb.serve()
 
-    def _finish_request(self):
+    def _finish_request(self) -> None:
         request, self._running = self._running, None
-        if request.then:
+        if request and request.then:
             request.then(request.data)
         if self._requests and not self._next.scheduled:
             self._next.schedule_at(self._clock.t_us + _FRAME_us)

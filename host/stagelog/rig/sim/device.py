@@ -27,7 +27,14 @@ from stagelog.rig.sim.models import (
 )
 from stagelog.rig.sim.world import World
 
-DEFAULTS = {
+TYPE_CHECKING = False  # MicroPython has no module typing
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from stagelog.rig.sim.models import LoggerLink
+
+DEFAULTS: "dict[str, Any]" = {
     "card": None,
     "tape": None,
     "settings": {},
@@ -47,8 +54,8 @@ DEFAULTS = {
 }
 
 
-def build(args, link, clock=None):
-    """Return an App on a simulated board, from a dict with the keys of DEFAULTS."""
+def build(args: "Mapping[str, Any]", link: "LoggerLink", clock: SimClock | None = None) -> "Any":
+    """Return an App on a simulated board. `args` replace those of DEFAULTS, by their keys."""
     given = dict(DEFAULTS)
     given.update(args)
     clock = clock or SimClock(given["t0_us"])
@@ -69,11 +76,13 @@ def build(args, link, clock=None):
 
 
 class StdioLink:
-    """The link on stdin and stdout. `closed` once the other end has hung up; `patient` to sleep
-    while nothing comes.
+    """The link on stdin and stdout.
+
+    closed    the other end was closed
+    patient   set it to sleep 1 ms in a read that would return nothing
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.closed = False
         self.patient = False
         self._in = getattr(sys.stdin.buffer, "raw", sys.stdin.buffer)  # CPython would read ahead
@@ -82,8 +91,8 @@ class StdioLink:
         self._poll.register(sys.stdin, select.POLLIN)
         self._wait_ms = 0
 
-    def read(self, buf):
-        """Fill `buf` with what has come; return how much."""
+    def read(self, buf: bytearray) -> int:
+        """Fill `buf` with what has arrived; return how many bytes."""
         n = 0
         while n < len(buf) and self._poll.poll(self._wait_ms):
             self._wait_ms = 0
@@ -96,7 +105,7 @@ class StdioLink:
         self._wait_ms = int(self.patient and not n)
         return n
 
-    def write(self, buf, at, n):
+    def write(self, buf: bytearray, at: int, n: int) -> int:
         """Send `n` bytes of `buf` from `at`."""
         self._wait_ms = 0
         self._out.write(memoryview(buf)[at : at + n])
@@ -105,7 +114,7 @@ class StdioLink:
         return n
 
 
-def main(text):
+def main(text: str) -> None:
     """Run one logger from JSON text."""
     args = dict(DEFAULTS)
     args.update(json.loads(text))
@@ -128,4 +137,4 @@ def main(text):
 
 
 if __name__ == "__main__":
-    main(os.getenv("STAGELOG_SIM"))
+    main(os.getenv("STAGELOG_SIM", "{}"))

@@ -8,6 +8,10 @@ manual forbids is in `violations`. Runs on MicroPython too.
 
 import struct
 
+TYPE_CHECKING = False  # MicroPython has no module typing
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
 _RAM = 0x400
 _SPACE = 0x1000
 _OBJECT_BYTES = 20
@@ -29,32 +33,33 @@ class Mcp2518fdModel:
 
     def __init__(
         self,
-        now_us,
-        wire_bps=500_000,
-        crystal_Hz=40_000_000,
-        drift_ppm=0,
-        head_errors=1,
-        seed=1,
-    ):
+        now_us: "Callable[[], int]",
+        wire_bps: int = 500_000,
+        crystal_Hz: int = 40_000_000,
+        drift_ppm: int = 0,
+        head_errors: int = 1,
+        seed: int = 1,
+    ) -> None:
         self.wire_bps = wire_bps
         self.crystal_Hz = crystal_Hz
         self.present = True
         self.n_lost = 0
         self.n_dominant = 0
         self.n_transfers = 0
-        self.violations = set()
+        self.violations: set[str] = set()
         self._now_us = now_us
         self._drift_ppm = drift_ppm
         self.head_errors = head_errors
         self.n_head_errors = 0
         self._random = seed
         self._memory = bytearray(_SPACE)
+        self._head = self._tail = self._n = 0
         self.reset()
 
     # The bus
 
-    def receive(self, t_us, can_id, kind, dlc, data):
-        """A frame has ended on the bus at `t_us`. `kind` as in BlockRing.put_frame."""
+    def receive(self, t_us: int, can_id: int, kind: int, dlc: int, data: "Sequence[int]") -> None:
+        """Take a frame that ended on the bus at `t_us`. `kind` as in BlockRing.put_frame."""
         if not self._is_listening():
             return
         if not self._rate_fits():
@@ -78,8 +83,8 @@ class Mcp2518fdModel:
         self._head = (self._head + 1) % self._depth
         self._n += 1
 
-    def see_error(self):
-        """There was an error on the bus."""
+    def see_error(self) -> None:
+        """Count an error on the bus."""
         if self._is_listening():
             self._memory[0x038] = (self._memory[0x038] + 1) & 0xFF
             self._memory[0x01D] |= 0x80
@@ -87,7 +92,7 @@ class Mcp2518fdModel:
 
     # SPI
 
-    def transfer(self, view):
+    def transfer(self, view: "bytearray | memoryview") -> None:
         """Exchange bytes in place, chip select low."""
         self.n_transfers += 1
         if not self.present:
@@ -108,10 +113,10 @@ class Mcp2518fdModel:
         else:
             self.violations.add(f"command {command:x}")
 
-    def wait_us(self, us):
+    def wait_us(self, us: int) -> None:
         """No time passes here."""
 
-    def reset(self):
+    def reset(self) -> None:
         """Come back as after power-on."""
         for i in range(_RAM):
             self._memory[i] = 0
@@ -122,27 +127,27 @@ class Mcp2518fdModel:
         self._t_base = self._now_us()
 
     @property
-    def _mode(self):
+    def _mode(self) -> int:
         return self._memory[0x002] >> 5
 
     @property
-    def _depth(self):
+    def _depth(self) -> int:
         return (self._memory[0x05F] & 31) + 1
 
-    def _is_listening(self):
+    def _is_listening(self) -> bool:
         return self.present and self._mode in _RECEIVING
 
-    def _rate_fits(self):
+    def _rate_fits(self) -> bool:
         sjw, tseg2, tseg1, prescaler = self._memory[0x004:0x008]
         quanta = 1 + tseg1 + 1 + (tseg2 & 0x7F) + 1
         rate_bps = self.crystal_Hz / ((prescaler + 1) * quanta)
         return abs(rate_bps / self.wire_bps - 1) < 0.005
 
-    def _time_base(self, t_us):
+    def _time_base(self, t_us: int) -> int:
         us = t_us - self._t_base
         return us + us * self._drift_ppm // 1_000_000 & 0xFFFFFFFF
 
-    def _passes(self, can_id, is_extended):
+    def _passes(self, can_id: int, is_extended: int) -> bool:
         for i in range(32):
             if self._memory[0x1D0 + i] & 0x9F != 0x81:
                 continue
@@ -158,7 +163,7 @@ class Mcp2518fdModel:
                 return True
         return False
 
-    def _read(self, address, view, n):
+    def _read(self, address: int, view: "bytearray | memoryview", n: int) -> None:
         memory = self._memory
         if address >= _RAM and address < 0xC00 and n % 4:
             self.violations.add(f"message memory read in {n} bytes")
@@ -169,7 +174,7 @@ class Mcp2518fdModel:
         struct.pack_into("<I", memory, 0x010, self._time_base(self._now_us()))
         view[2:] = memory[address : address + n]
 
-    def _head_error(self, address):
+    def _head_error(self, address: int) -> int:
         self._random = (self._random * 1103515245 + 12345) & 0x7FFFFFFF
         drawn = self._random >> 12
         if address != 0x060 or not 0 < self._n < self._depth - 2:
@@ -179,7 +184,7 @@ class Mcp2518fdModel:
         self.n_head_errors += 1
         return 1 + (drawn >> 10 & 1)
 
-    def _write(self, address, value):
+    def _write(self, address: int, value: int) -> None:
         memory = self._memory
         if address == 0x003:
             memory[0x003] = value & 0x0F

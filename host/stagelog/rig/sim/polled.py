@@ -23,28 +23,35 @@ from stagelog.rig.sim.models import (
 )
 from stagelog.rig.sim.world import World
 
+TYPE_CHECKING = False  # MicroPython has no module typing
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+    from stagelog.rig.tape import Event
+
 _RING_BLOCKS = 24
 
 
-class PolledController(Mcp2518fd):
-    """The driver with the bus end of its chip, as `rig.sim.world` wants it."""
+class PolledController(Mcp2518fd):  # type: ignore[misc]  # the firmware has no annotations
+    """The driver, with the methods by which `rig.sim.world` puts frames into its chip."""
 
-    def __init__(self, chip, clock):
+    def __init__(self, chip: Mcp2518fdModel, clock: "Any") -> None:
         super().__init__(chip, clock, chip.crystal_Hz)
         self.receive = chip.receive
         self.see_error = chip.see_error
 
-    def serve(self, t_us):
+    def serve(self, t_us: int) -> None:
         """There is no interrupt."""
 
-    def change_state(self, state, tec, rec):
+    def change_state(self, state: int, tec: int, rec: int) -> None:
         """A listener's counters stand still."""
 
 
 class PolledBoard(SimBoard):
     """A SimBoard that drains its controller once a pass, like `boards.esp32_mcp2518fd`."""
 
-    def __init__(self, clock, chip, card_path):
+    def __init__(self, clock: SimClock, chip: Mcp2518fdModel, card_path: str) -> None:
         card = SimCard(FileImage(card_path), clock)
         settings = {"buses": [{"bitrate_bps": chip.wire_bps}]}
         nv = MemoryNv({CONFIG_SETTINGS: json.dumps(settings).encode()})
@@ -53,13 +60,15 @@ class PolledBoard(SimBoard):
         self.captures.append(capture)
         self.ring.fetch = capture.drain
 
-    def feed(self):
-        """Feed the watchdog and fetch what has come."""
+    def feed(self) -> None:
+        """Feed the watchdog and fetch the frames that have arrived."""
         super().feed()
         self.captures[0].drain()
 
 
-def make_world(card_path, events, loop_us, bitrate_bps=500_000):
+def make_world(
+    card_path: str, events: "Iterable[Event]", loop_us: int, bitrate_bps: int = 500_000
+) -> tuple[World, Mcp2518fdModel]:
     """Return (World, Mcp2518fdModel) of an application that has started."""
     clock = SimClock()
     chip = Mcp2518fdModel(lambda: clock.now_us, bitrate_bps)
@@ -68,8 +77,8 @@ def make_world(card_path, events, loop_us, bitrate_bps=500_000):
     return World(app, events, loop_us), chip
 
 
-def main(card_path, tape_path, loop_us):
-    """Record a tape and print what became of its frames."""
+def main(card_path: str, tape_path: str, loop_us: str) -> None:
+    """Record a tape; print how many frames were stored, dropped and lost."""
     with open(tape_path, "rb") as stream:
         world, chip = make_world(card_path, read_tape(stream), int(loop_us))
         world.run_tape()

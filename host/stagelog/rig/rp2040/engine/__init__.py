@@ -11,9 +11,12 @@ import os
 import platform
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stagelog.rig.runtimes import RuntimeUnavailable, cache_path
 
@@ -92,18 +95,37 @@ _FUNCTIONS = {
 }
 
 
+class Handlers(Protocol):
+    """What the engine calls. An exception ends the run and is raised by it."""
+
+    def read(self, address: int) -> int:
+        """Return a peripheral's register."""
+
+    def write(self, address: int, value: int) -> None:
+        """Write a peripheral's register."""
+
+    def spi_byte(self, unit: int, byte: int) -> int:
+        """Exchange a byte with the device on an SPI."""
+
+    def pin_changed(self, pin: int, level: int) -> None:
+        """Take a new level of a pin that is watched."""
+
+    def guest_fault(self, kind: int, pc: int, address: int) -> None:
+        """Take a fault of the guest, by FAULTS."""
+
+
 class Engine:
     """One chip's core, memory and fast peripherals.
 
     Invariant: the buffers given in are the chip's memory; both sides see each other's writes.
     """
 
-    def __init__(self, rom, ram, flash, usb, handlers):
+    def __init__(
+        self, rom: bytearray, ram: bytearray, flash: bytearray, usb: bytearray, handlers: Handlers
+    ) -> None:
         """Make a chip, not running, all zero.
 
         rom, ram, flash, usb  bytearrays; they are kept and must not be resized
-        handlers  object with read(address), write(address, value), spi_byte(unit, byte),
-                  pin_changed(pin, level), guest_fault(kind, pc, address)
         """
         self._lib = _library()
         self._buffers = [
@@ -115,8 +137,8 @@ class Engine:
             raise MemoryError("no memory for an emulated chip")
         self.shared = Shared.from_address(self._chip)
         self.core = Core.from_address(self._chip + ctypes.sizeof(Shared))
-        self._error = None
-        self._waves = {}  # keeps the memory that the engine reads
+        self._error: BaseException | None = None
+        self._waves: dict[int, NDArray[np.uint64]] = {}  # keeps the memory that the engine reads
         self._callbacks = (
             _READ(self._guard(handlers.read, 0xFFFFFFFF)),
             _WRITE(self._guard(handlers.write, None)),
@@ -126,32 +148,32 @@ class Engine:
         )
         self._lib.chip_callbacks(self._chip, *self._callbacks)
 
-    def close(self):
+    def close(self) -> None:
         """Free the chip; nothing of it may be used afterwards."""
         if self._chip:
             self._lib.chip_free(self._chip)
             self._chip = None
 
-    def run(self):
+    def run(self) -> None:
         """Run to shared.deadline or until shared.stop is set. Raises what a callback raised."""
         self._lib.chip_run(self._chip)
         if self._error is not None:
             error, self._error = self._error, None
             raise error
 
-    def reset(self, core=True, sio=True, peripherals=True):
+    def reset(self, core: bool = True, sio: bool = True, peripherals: bool = True) -> None:
         """Put the selected parts into the state after a reset; wiring and time stay."""
         self._lib.chip_reset(self._chip, core | sio << 1 | peripherals << 2)
 
-    def set_line(self, irq, level):
+    def set_line(self, irq: int, level: bool) -> None:
         """Raise or drop an interrupt line of the NVIC."""
         self._lib.set_line(self._chip, irq, bool(level))
 
-    def drive(self, pin, level):
-        """Drive a pin from outside; None lets it go to its pull."""
+    def drive(self, pin: int, level: bool | None) -> None:
+        """Drive a pin from outside; None stops driving it: its pull resistor gives the level."""
         self._lib.chip_drive(self._chip, pin, bool(level), level is not None)
 
-    def wave(self, index, pin, edges):
+    def wave(self, index: int, pin: int, edges: NDArray[np.uint64]) -> None:
         """Let a pin take levels at times known in advance, instead of the wave `index` before.
 
         edges   uint64[n], ascending: the time in femtoseconds with its lowest bit as the level
@@ -160,32 +182,34 @@ class Engine:
         self._lib.chip_wave(self._chip, index, pin, edges.ctypes.data, len(edges))
         self._waves[index] = edges
 
-    def wave_left(self, index):
+    def wave_left(self, index: int) -> int:
         """Return how many edges of a wave are still to come."""
         return self._lib.chip_wave_left(self._chip, index)
 
-    def peek(self, address):
+    def peek(self, address: int) -> int:
         """Read a word as a master of the chip's bus does, side effects included."""
         return self._lib.bus_read(self._chip, address, 4)
 
-    def poke(self, address, value):
+    def poke(self, address: int, value: int) -> None:
         """Write a word as a master of the chip's bus does."""
         self._lib.bus_write(self._chip, address, value, 4)
 
-    def core1_reset(self):
-        """Core 1 came out of reset; all it ever does is to say so."""
+    def core1_reset(self) -> None:
+        """Core 1 came out of reset; it reports that to core 0 and does nothing else."""
         self._lib.chip_core1_reset(self._chip)
 
-    def spi_device(self, unit):
+    def spi_device(self, unit: int) -> SpiDevice:
         """Return the struct of what hangs on SPI `unit`."""
         return self._lib.chip_spi_device(self._chip, unit).contents
 
-    def spi_rate_Hz(self, unit):
+    def spi_rate_Hz(self, unit: int) -> float:
         """Return the bit rate that an SPI is set up for."""
         return 1e15 / self._lib.chip_spi_bit(self._chip, unit)
 
-    def _guard(self, handler, otherwise):
-        def call(*args):
+    def _guard(
+        self, handler: Callable[..., int | None], otherwise: int | None
+    ) -> Callable[..., int | None]:
+        def call(*args: int) -> int | None:
             try:
                 return handler(*args)
             except BaseException as error:  # raised again by run()
@@ -197,10 +221,10 @@ class Engine:
         return call
 
 
-_loaded = None
+_loaded: ctypes.CDLL | None = None
 
 
-def _library():
+def _library() -> ctypes.CDLL:
     global _loaded
     if _loaded is None:
         lib = ctypes.CDLL(str(_compile()))
@@ -211,7 +235,7 @@ def _library():
     return _loaded
 
 
-def _compile():
+def _compile() -> Path:
     """Return the compiled library, made first if the sources or the machine are new."""
     sources = sorted(_FOLDER.glob("*.c"))
     digest = hashlib.sha256(" ".join(_FLAGS).encode() + platform.machine().encode())
