@@ -103,3 +103,9 @@ def test_the_dbc_may_be_another_one():
     drive = car.drive("stage", seed=1, duration_s=2, dbc=dbc_path() / "d7xr_mule.dbc")
     assert 0x122 in drive.frames["can_id"]
     assert drive.dbc.endswith("d7xr_mule.dbc")
+
+
+def test_a_drive_of_no_time_names_its_dbc():
+    """It has no minute that could: the DBC is the one that the scenario's profile names."""
+    empty = car.drive("stage", seed=1, duration_s=0)
+    assert len(empty.frames) == 0 and empty.dbc == car.drive("stage", seed=1, duration_s=1).dbc

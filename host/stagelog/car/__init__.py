@@ -9,6 +9,7 @@ Same scenario, seed, profile and DBC: same bytes. Nothing here is imported by th
 decoder or a detector.
 """
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,8 +19,9 @@ from stagelog.car.nominal import nominal_car
 from stagelog.car.scenarios import find_scenario, list_scenarios
 from stagelog.car.story import Scenario
 from stagelog.car.truth import Event, Truth
-from stagelog.model import FRAME
+from stagelog.model import FRAME, FrameTable
 from stagelog.profile import dbc_file, load_profile
+from stagelog.profile.schema import Profile
 
 __all__ = ["Drive", "Event", "Truth", "drive", "iter_drive", "list_scenarios"]
 
@@ -28,36 +30,62 @@ __all__ = ["Drive", "Event", "Truth", "drive", "iter_drive", "list_scenarios"]
 class Drive:
     """A minute of a drive, or all of it. Times are microseconds since the drive's start."""
 
-    frames: np.ndarray
+    frames: FrameTable
     truth: Truth
     scenario: Scenario
     dbc: str
 
 
-def iter_drive(scenario="stage", seed=1, duration_s=None, dbc=None, profile=None, scale=1.0):
+def iter_drive(
+    scenario: str | Scenario = "stage",
+    seed: int = 1,
+    duration_s: float | None = None,
+    dbc: str | Path | None = None,
+    profile: Profile | str | Path | None = None,
+    scale: float = 1.0,
+) -> Iterator[Drive]:
     """Yield a Drive for each minute; memory does not grow with the number of minutes.
 
     scenario    a name (see list_scenarios) or a Scenario
     duration_s  cut the story here; None: the story's own length
-    dbc         path or cantools database; None: the one the profile names
+    dbc         a path; None: the one that scenario or profile name
     profile     Profile, path or name; None: the scenario's own, or d7xr
     scale       factor on the story's distances and times, to try a long day quickly
     Raises UsageError for an unknown scenario, InputError for a bad profile or DBC.
     """
     from stagelog.car.world import World
 
-    story = find_scenario(scenario, scale, seed) if isinstance(scenario, str) else scenario
-    if profile is None or isinstance(profile, str | Path):
-        profile = load_profile(profile or story.profile, dbc)
-    dbc = dbc or story.dbc or dbc_file(profile)
+    story, chosen, dbc = _chosen(scenario, seed, dbc, profile, scale)
     if duration_s is None:
         duration_s = story.duration_s
-    world = World(story, seed, nominal_car(profile), dbc, duration_s)
+    world = World(story, seed, nominal_car(chosen), dbc, duration_s)
     for frames, (t_us, arrays), events in world.minutes():
         yield Drive(frames, Truth(t_us, arrays, events), story, str(dbc))
 
 
-def drive(scenario="stage", seed=1, duration_s=None, dbc=None, profile=None, scale=1.0, show=None):
+def _chosen(
+    scenario: str | Scenario,
+    seed: int,
+    dbc: str | Path | None,
+    profile: Profile | str | Path | None,
+    scale: float,
+) -> tuple[Scenario, Profile, str | Path]:
+    """Return the story, the profile and the DBC of the arguments of iter_drive."""
+    story = find_scenario(scenario, scale, seed) if isinstance(scenario, str) else scenario
+    if profile is None or isinstance(profile, str | Path):
+        profile = load_profile(profile or story.profile, dbc)
+    return story, profile, dbc or story.dbc or dbc_file(profile)
+
+
+def drive(
+    scenario: str | Scenario = "stage",
+    seed: int = 1,
+    duration_s: float | None = None,
+    dbc: str | Path | None = None,
+    profile: Profile | str | Path | None = None,
+    scale: float = 1.0,
+    show: Callable[[float, float], object] | None = None,
+) -> Drive:
     """Return the whole Drive at once; the arguments are those of iter_drive.
 
     show  called with (seconds driven, seconds in all) after each minute
@@ -66,9 +94,9 @@ def drive(scenario="stage", seed=1, duration_s=None, dbc=None, profile=None, sca
     for part in iter_drive(scenario, seed, duration_s, dbc, profile, scale):
         parts.append(part)
         if show is not None:
-            show(float(part.truth.t_us[-1]) / 1e6, duration_s or part.scenario.duration_s)
+            show(float(part.truth.t_us[-1]) / 1e6, duration_s or part.scenario.duration_s or 0.0)
     if not parts:
-        story = find_scenario(scenario, scale, seed) if isinstance(scenario, str) else scenario
+        story, _, dbc = _chosen(scenario, seed, dbc, profile, scale)
         return Drive(np.zeros(0, FRAME), Truth(np.zeros(0, np.int64), {}, []), story, str(dbc))
     arrays = parts[0].truth.arrays
     truth = Truth(

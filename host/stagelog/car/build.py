@@ -1,13 +1,15 @@
 """One built car: the profile's numbers with the small errors of a real one, drawn by the seed.
 
-The virtual car drives this; detectors read the profile. So no detector knows the exact car.
+The virtual car drives with these; detectors read the profile: no detector knows the exact car.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from stagelog.car.noise import generator
+from stagelog.car.noise import Array, generator
+from stagelog.car.nominal import NominalCar
 
 NODES = (
     "diff_front",
@@ -39,26 +41,26 @@ class Build:
     """Factors on the profile, drawn once for a drive; heat columns in the order of NODES."""
 
     mass_kg: float
-    spring: np.ndarray
-    damping: np.ndarray
+    spring: Array
+    damping: Array
     engine: float
     circumference_m: float
-    tyre_kPa: np.ndarray
-    capacity_J_per_K: np.ndarray
-    still_W_per_K: np.ndarray
-    moving_W_per_K: np.ndarray
+    tyre_kPa: Array
+    capacity_J_per_K: Array
+    still_W_per_K: Array
+    moving_W_per_K: Array
     flow_scale: float
-    acc_bias_ms2: np.ndarray
-    gyro_bias_degs: np.ndarray
-    damper_zero_mm: np.ndarray
+    acc_bias_ms2: Array
+    gyro_bias_degs: Array
+    damper_zero_mm: Array
     slosh_bias: float
 
 
-def build_car(profile, seed):
+def build_car(profile: NominalCar, seed: int) -> Build:
     """Draw a car around a profile."""
     rng, spread = generator(seed, "build"), profile.spread
 
-    def near(size, n=None):
+    def near(size: float, n: int | None = None) -> Any:
         return 1.0 + size * np.clip(rng.standard_normal(n), -2.5, 2.5)
 
     kinds = [getattr(profile.thermal, _kind(name)) for name in NODES]
@@ -82,5 +84,5 @@ def build_car(profile, seed):
     )
 
 
-def _kind(name):
+def _kind(name: str) -> str:
     return next((kind for start, kind in _KIND.items() if name.startswith(start)), name)

@@ -9,18 +9,22 @@ from operator import attrgetter
 
 import numpy as np
 
-from stagelog.car.noise import key, smooth
+from stagelog.car.build import Build
+from stagelog.car.incidents import Incidents
+from stagelog.car.noise import Columns, key, smooth
+from stagelog.car.nominal import NominalCar
 from stagelog.car.powertrain import CRANKING, NEUTRAL, OFF, PARK, RUNNING, Powertrain
-from stagelog.car.route import G_ms2, STEP_m
-from stagelog.car.terrain import NAMES, TERRAINS
+from stagelog.car.route import G_ms2, Route, STEP_m
+from stagelog.car.story import Leg, Scenario
+from stagelog.car.terrain import NAMES, TERRAINS, Terrain
 
 STEP_s = 0.05
 RATE_Hz = 20
 _AIR_kg_m3 = 1.16
-_TURNING = 1.06  # mass of wheels and driveline as felt when they must be turned faster
-_CRAWL_ms = 0.9  # he always finds a way up, at walking pace; to be stuck is a leg of its own
+_TURNING = 1.06  # factor on the mass when it accelerates: inertia of wheels and driveline
+_CRAWL_ms = 0.9  # the car climbs every slope at this speed at least; being stuck is a leg
 _ROADS = ("drive", "tow")
-# What is written down at each step; attributes of Driver.
+# What is recorded at each step; attributes of Driver.
 COLUMNS = (
     "s_m",
     "v_ms",
@@ -53,7 +57,15 @@ _row = attrgetter(*COLUMNS)
 class Driver:
     """The state between steps. `fuel_l` is what is truly in the tank."""
 
-    def __init__(self, profile, build, scenario, route, incidents, seed):
+    def __init__(
+        self,
+        profile: NominalCar,
+        build: Build,
+        scenario: Scenario,
+        route: Route,
+        incidents: Incidents,
+        seed: int,
+    ) -> None:
         self.profile, self.build, self.route = profile, build, route
         self.legs, self.incidents, self.seed = scenario.legs, incidents, seed
         self.train = Powertrain(profile, build)
@@ -64,7 +76,7 @@ class Driver:
         self._terrain = [TERRAINS[name] for name in NAMES]
         self._clear()
 
-    def _clear(self):
+    def _clear(self) -> None:
         self.power, self.engine, self.limit = True, OFF, 0
         self.torque_Nm = self.pedal = self.flow_l_h = self.handbrake = self.refuel = 0.0
         self.leak_l_h = 0.0
@@ -72,26 +84,26 @@ class Driver:
         self.gear = self.gear_target = NEUTRAL
         self.shifting = self.lockup = False
 
-    def run(self, first_step, n_steps):
+    def run(self, first_step: int, n_steps: int) -> Columns:
         """Step on; return columns {name: float[m]}, m < n_steps if the story ends."""
         t = (first_step + np.arange(n_steps)) * STEP_s
         hand = smooth(key(self.seed, "hand"), t, 1.7).tolist()
         stumble = smooth(key(self.seed, "stumble"), t, 0.55).tolist()
-        rows = []
+        rows: list[tuple[float, ...]] = []
         while (n := len(rows)) < n_steps:
             if not self._step((first_step + n) * STEP_s, hand[n], stumble[n]):
                 break
             rows.append(_row(self))
             rows.extend([rows[-1]] * self._asleep(n_steps - n - 1))
         table = np.array(rows, np.float64).reshape(len(rows), len(COLUMNS))
-        columns = {name: table[:, i].copy() for i, name in enumerate(COLUMNS)}
+        columns: Columns = {name: table[:, i].copy() for i, name in enumerate(COLUMNS)}
         at = (columns["s_m"] / STEP_m).astype(np.int64)
         for name in ("slope", "bend", "terrain", "height_m"):
             columns[name] = getattr(self.route, name)[at].astype(np.float64)
         return columns
 
-    def _asleep(self, n_steps):
-        """Let the time of a parked car without power pass at once; return the steps it took."""
+    def _asleep(self, n_steps: int) -> int:
+        """Skip the rest of a leg in which the car is parked without power; return the steps."""
         leg = self.legs[self.leg]
         if leg.power or leg.refuel_l > 0.0 or self.v_ms > 0.0 or leg.kind != "stop":
             return 0
@@ -99,7 +111,7 @@ class Driver:
         self.leg_s += steps * STEP_s
         return steps
 
-    def _step(self, t, hand, stumble):
+    def _step(self, t: float, hand: float, stumble: float) -> bool:
         """Advance one step; return False if the story is over."""
         if not self._next_leg():
             return False
@@ -112,7 +124,7 @@ class Driver:
         self.handbrake = self.incidents.level("handbrake", t)
         self.leak_l_h = self.incidents.level("fuel_leak", t, "l_per_h")
         if leg.kind == "stuck":
-            self._dig(hand)
+            self._spin_wheels(hand)
         else:
             at = int(self.s_m / STEP_m)
             ground = self._terrain[self.route.terrain[at]]
@@ -121,7 +133,7 @@ class Driver:
         self._tank(leg)
         return True
 
-    def _next_leg(self):
+    def _next_leg(self) -> bool:
         while self._leg_over(self.legs[self.leg]):
             if self.leg + 1 == len(self.legs):
                 return False
@@ -131,12 +143,12 @@ class Driver:
                 self.crank_s = self.profile.engine.cranking_s
         return True
 
-    def _leg_over(self, leg):
+    def _leg_over(self, leg: Leg) -> bool:
         if leg.kind in _ROADS:
             return self.s_m >= self.route.start_m[self.leg + 1] - 1.0
         return self.leg_s >= leg.duration_s
 
-    def _wanted(self, t, leg, at):
+    def _wanted(self, t: float, leg: Leg, at: int) -> float:
         """Return the speed that the driver wants, m/s."""
         if leg.kind not in _ROADS:
             return 0.0
@@ -149,7 +161,16 @@ class Driver:
             wanted = min(wanted, (0.4 + 2.4 * max(left - 3.0, 0.0)) ** 0.5)
         return self.incidents.speed(t, wanted)
 
-    def _drive(self, t, leg, ground, slope, wanted, hand, stumble):
+    def _drive(
+        self,
+        t: float,
+        leg: Leg,
+        ground: Terrain,
+        slope: float,
+        wanted: float,
+        hand: float,
+        stumble: float,
+    ) -> None:
         v, mass = self.v_ms, self.mass_kg
         standing = v < 0.3 and wanted < 0.1 and leg.kind not in _ROADS
         if standing:
@@ -182,7 +203,7 @@ class Driver:
         self.drive_N = min(max(self.drive_N, -0.6 * grip), grip)
         force = self.drive_N - self.brake_N - self.rolling_N - self.aero_N - grade
         if leg.kind == "tow":
-            force, self.brake_N = mass * min(ask, 0.5), 0.0  # the rope's
+            force, self.brake_N = mass * min(ask, 0.5), 0.0  # the rope pulls
         crawl = _CRAWL_ms if self.drive_N > 0.0 and wanted > 2.0 else 0.0
         self.v_ms = max(v + force / (mass * _TURNING) * STEP_s, min(v + 0.05, crawl), 0.0)
         self.s_m += 0.5 * (v + self.v_ms) * STEP_s
@@ -190,8 +211,8 @@ class Driver:
         self.slip += 0.3 * (slip - self.slip)
         self._lever(running, leg)
 
-    def _pull(self, need, wanted, v, stumble):
-        """Let the engine give what the driver needs, as far as it can."""
+    def _pull(self, need: float, wanted: float, v: float, stumble: float) -> None:
+        """Set torque and drive force: what the driver needs, as far as the engine can give it."""
         train, e = self.train, self.profile.engine
         self.engine = RUNNING
         idle = e.idle_rpm * (1.0 + 0.012 * stumble)
@@ -219,7 +240,7 @@ class Driver:
             self.limit = 5
         train.shift(self.in_rpm, self.pedal, STEP_s)
 
-    def _lever(self, running, leg):
+    def _lever(self, running: bool, leg: Leg) -> None:
         """Set the gear that the gearbox reports."""
         self.shifting = self.train.shift_left_s > 0.0
         self.gear, self.gear_target = self.train.gear, self.train.gear_target
@@ -228,8 +249,8 @@ class Driver:
         elif not running:
             self.gear = self.gear_target = PARK
 
-    def _dig(self, hand):
-        """Stuck: the wheels dig, the car does not move; the driver tries again and again."""
+    def _spin_wheels(self, hand: float) -> None:
+        """Drive a car that is stuck: the wheels spin 17 s of every 24 s, the car does not move."""
         train, box = self.train, self.profile.gearbox
         train.gear = train.gear_target = 1
         round_s = self.leg_s % 24.0
@@ -245,11 +266,11 @@ class Driver:
         self.engine, self.gear, self.gear_target = RUNNING, 1, 1
 
     @property
-    def mass_kg(self):
-        """The car with what fuel is left."""
+    def mass_kg(self) -> float:
+        """The car with the fuel that is left."""
         return self.build.mass_kg + self.fuel_l * self.profile.fuel.density_kg_per_l
 
-    def _tank(self, leg):
+    def _tank(self, leg: Leg) -> None:
         fuel = self.profile.fuel
         self.fuel_l = max(self.fuel_l - self.flow_l_h * STEP_s / 3600.0, 0.0)
         rate = fuel.refuel_l_per_min / 60.0

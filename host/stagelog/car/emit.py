@@ -5,19 +5,28 @@ that is off leaves out. A message's offset within its cycle is fixed by its plac
 Messages that the logger itself would send, and those the profile lists as not fitted, are omitted.
 """
 
+from pathlib import Path
+from typing import TypeAlias
+
 import numpy as np
+from numpy.typing import NDArray
 
-from stagelog.car.encode import make_encoders
-from stagelog.car.minute import Sampler
-from stagelog.model import EXT, FRAME
+from stagelog.car.encode import MessageEncoder, make_encoders
+from stagelog.car.faults import Faults
+from stagelog.car.minute import Minute, Sampler, SignalColumns
+from stagelog.car.noise import Columns
+from stagelog.car.nominal import NominalCar
+from stagelog.model import EXT, FRAME, FrameTable
 
+# {message: its due times in a minute}, and the order of all of them in time
+Layout: TypeAlias = tuple[dict[str, NDArray[np.int64]], NDArray[np.intp]]
 _SPREAD_us = 370  # steps between the offsets of messages, so that they do not all fall on one tick
 
 
 class Emitter:
     """Encodes minutes of a drive; `messages` are those the car sends."""
 
-    def __init__(self, dbc, profile, faults, seed):
+    def __init__(self, dbc: str | Path, profile: NominalCar, faults: Faults, seed: int) -> None:
         skipped = set(profile.car.not_fitted)
         encoders = make_encoders(dbc).values()
         self.messages = [
@@ -29,9 +38,9 @@ class Emitter:
             e.name: n * _SPREAD_us % (e.cycle_ms * 1000) for n, e in enumerate(self.messages)
         }
         self.faults, self.seed = faults, seed
-        self._layouts = {}
+        self._layouts: dict[int, Layout] = {}
 
-    def frames(self, minute, columns, end_us):
+    def frames(self, minute: Minute, columns: SignalColumns, end_us: int) -> FrameTable:
         """Return the FRAME table of a minute, cut at end_us (us since the drive's start)."""
         t0_us = round(minute.t0_s * 1e6)
         span_us = min(end_us - t0_us, minute.seconds * 1_000_000)
@@ -58,7 +67,13 @@ class Emitter:
         kept = keep[order]
         return frames if kept.all() else frames[kept]
 
-    def _encode(self, encoder, minute, columns, t_us):
+    def _encode(
+        self,
+        encoder: MessageEncoder,
+        minute: Minute,
+        columns: SignalColumns,
+        t_us: NDArray[np.int64],
+    ) -> NDArray[np.uint64]:
         n = len(t_us)
         sampler = Sampler(t_us * 1e-6, self.seed, encoder.can_id, minute.number)
         cycle_us = encoder.cycle_ms * 1000
@@ -67,7 +82,7 @@ class Emitter:
         mux = None
         if encoder.mux is not None and len(encoder.mux_values):
             mux = encoder.mux_values[count % len(encoder.mux_values)]
-        values = {}
+        values: Columns = {}
         for name, layout in encoder.signals.items():
             column = columns.get(name)
             if column is not None:
@@ -77,8 +92,8 @@ class Emitter:
         self.faults.apply(encoder, values, minute, t_us)
         return encoder.encode(values, n, mux, count)
 
-    def _layout(self, span_us):
-        """Return ({message: due times in the minute}, order of time); the same each minute."""
+    def _layout(self, span_us: int) -> Layout:
+        """Return the Layout of a minute; it is the same for each."""
         if span_us not in self._layouts:
             due = {
                 e.name: np.arange(self.offset_us[e.name], span_us, e.cycle_ms * 1000)

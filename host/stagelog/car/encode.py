@@ -8,24 +8,35 @@ unsigned signal, the most negative code for a signed one. Other values are clamp
 A message longer than 8 bytes or a signal wider than 64 bits raises InputError.
 """
 
+from __future__ import annotations
+
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from stagelog.car.noise import Array
 from stagelog.dbc.late_tester import import_cantools
 from stagelog.errors import InputError
+
+if TYPE_CHECKING:
+    from cantools.database.can import Database, Message, Signal
+
 
 __all__ = ["MessageEncoder", "SignalLayout", "load_database", "make_encoders"]
 
 
-def load_database(dbc):
-    """Return a cantools database from a path, or `dbc` itself if it already is one."""
-    return dbc if hasattr(dbc, "messages") else _load(str(dbc))
+def load_database(dbc: str | Path) -> Database:
+    """Return the database of a DBC as cantools reads it; InputError if it can't be read."""
+    return _load(str(dbc))
 
 
 @lru_cache(maxsize=8)
-def _load(path):
+def _load(path: str) -> Database:
     cantools = import_cantools()
     try:
         return cantools.database.load_file(path, strict=True)
@@ -53,16 +64,16 @@ class SignalLayout:
     offset: float
     low: float
     high: float
-    mux_ids: tuple
+    mux_ids: tuple[int, ...]
     measures: bool
     function: str
 
     @property
-    def sna(self):
+    def sna(self) -> int:
         """The raw code of "not available", as an unsigned bit pattern."""
         return 1 << (self.length - 1) if self.signed else (1 << self.length) - 1
 
-    def quantise(self, phys):
+    def quantise(self, phys: NDArray[Any]) -> NDArray[np.uint64]:
         """Return the bit patterns of a float column as uint64; NaN becomes the code of SNA."""
         phys = np.asarray(phys, np.float64)
         if self.is_float:
@@ -83,21 +94,27 @@ class SignalLayout:
 class MessageEncoder:
     """Encodes all frames of one message. `signals` maps names to layouts."""
 
-    def __init__(self, message):
+    def __init__(self, message: Message) -> None:
         if message.length > 8:
             raise InputError(f"message {message.name} has {message.length} bytes, not 8 or fewer")
         self.name = message.name
         self.can_id = message.frame_id
         self.extended = message.is_extended_frame
         self.n_bytes = message.length
-        self.cycle_ms = message.cycle_time
+        self.cycle_ms = message.cycle_time or 0  # 0: not sent by a cycle
         self.senders = tuple(message.senders)
         self.signals = {s.name: _layout(s, message) for s in message.signals}
         self.mux = next((s.name for s in message.signals if s.is_multiplexer), None)
         values = {m for s in self.signals.values() for m in s.mux_ids}
         self.mux_values = np.array(sorted(values), np.int64)
 
-    def encode(self, values, n, mux=None, count=None):
+    def encode(
+        self,
+        values: Mapping[str, Array],
+        n: int,
+        mux: NDArray[np.int64] | None = None,
+        count: NDArray[np.int64] | None = None,
+    ) -> NDArray[np.uint64]:
         """Pack n frames; return their payloads as uint64, first byte lowest.
 
         values   {signal: float[n]} physical; a signal left out is 0 raw
@@ -107,7 +124,7 @@ class MessageEncoder:
         intel, motorola = np.zeros(n, np.uint64), None
         count = np.arange(n) if count is None else count
         for name, layout in self.signals.items():
-            rows = slice(None)
+            rows: slice | NDArray[np.intp] = slice(None)
             if layout.mux_ids and mux is not None:
                 rows = np.flatnonzero(np.isin(mux, layout.mux_ids))
             if name == self.mux:
@@ -130,18 +147,18 @@ class MessageEncoder:
                 words |= self.checksum(words, layout) << np.uint64(layout.shift)
         return words
 
-    def checksum(self, words, layout):
+    def checksum(self, words: NDArray[np.uint64], layout: SignalLayout) -> NDArray[np.uint64]:
         """Return (sum of bytes, the checksum as 0, plus the identifier) modulo 2^length."""
         total = words.view(np.uint8).reshape(len(words), 8).sum(axis=1, dtype=np.uint64)
         return (total + np.uint64(self.can_id)) & np.uint64((1 << layout.length) - 1)
 
 
-def make_encoders(dbc):
+def make_encoders(dbc: str | Path) -> dict[str, MessageEncoder]:
     """Return {message name: MessageEncoder} of a DBC, in the order of the file."""
     return {m.name: MessageEncoder(m) for m in load_database(dbc).messages}
 
 
-def _layout(signal, message):
+def _layout(signal: Signal, message: Message) -> SignalLayout:
     if signal.length > 64:
         raise InputError(f"signal {signal.name} has {signal.length} bits, not 64 or fewer")
     motorola = signal.byte_order == "big_endian"
@@ -173,13 +190,13 @@ def _layout(signal, message):
     )
 
 
-def _raw_ends(signal):
+def _raw_ends(signal: Signal) -> tuple[int, int]:
     if signal.is_signed:
         return -(1 << (signal.length - 1)), (1 << (signal.length - 1)) - 1
     return 0, (1 << signal.length) - 1
 
 
-def _function(attribute):
+def _function(attribute: Any) -> str:
     if attribute is None:
         return "Plain"
     value = attribute.value

@@ -2,10 +2,10 @@
 
 Owns the step from a true reading to a false one, just before encoding, and silent nodes. Faults:
 
-    open     what an open circuit reads, and the status signal of the profile says so if it can
+    open     the reading of an open circuit; the status signal, if the profile has one, says so
     short    the signal's upper end, status as above
     stuck    the value at the start of the fault, for ever
-    sna      "not available" by the node
+    sna      the node sends "not available"
     drift    adds per_s each second
     noise    adds white noise of sigma
     value    replaces by value
@@ -13,9 +13,14 @@ Owns the step from a true reading to a false one, just before encoding, and sile
 """
 
 import numpy as np
+from numpy.typing import NDArray
 
-from stagelog.car.incidents import end_s
-from stagelog.car.noise import generator, key, lattice
+from stagelog.car.encode import MessageEncoder
+from stagelog.car.incidents import Incidents, end_s
+from stagelog.car.minute import Minute
+from stagelog.car.noise import Array, generator, key, lattice
+from stagelog.car.nominal import NominalCar
+from stagelog.car.story import Incident
 
 _STATUS = {"open": 1.0, "short": 2.0, "sna": 3.0}
 
@@ -23,12 +28,15 @@ _STATUS = {"open": 1.0, "short": 2.0, "sna": 3.0}
 class Faults:
     """The signal faults and silent nodes of one drive."""
 
-    def __init__(self, profile, incidents, seed):
+    def __init__(self, profile: NominalCar, incidents: Incidents, seed: int) -> None:
         self.profile, self.incidents, self.seed = profile, incidents, seed
-        self._stuck, self._by_signal, self._known = {}, {}, None
+        self._stuck: dict[tuple[float, str], float] = {}
+        # the incidents of each signal; with a code for a status signal, which takes that value
+        self._by_signal: dict[str, list[tuple[Incident, float | None]]] = {}
+        self._known: list[Incident] | None = None
 
-    def _index(self):
-        """Sort what has begun by now under the signals it touches, status signals included."""
+    def _index(self) -> None:
+        """Assign the incidents that have begun to their signals, status signals included."""
         begun = [*self.incidents.of("signal"), *self.incidents.of("button")]
         if begun == self._known:
             return
@@ -41,7 +49,13 @@ class Faults:
                 if status is not None and code is not None:
                     self._by_signal.setdefault(status[0], []).append((incident, code))
 
-    def apply(self, encoder, values, minute, t_us):
+    def apply(
+        self,
+        encoder: MessageEncoder,
+        values: dict[str, Array],
+        minute: Minute,
+        t_us: NDArray[np.int64],
+    ) -> None:
         """Replace what is faulty in `values`, the readings of one message at t_us."""
         self._index()
         t_s = minute.t0_s + t_us * 1e-6
@@ -54,9 +68,17 @@ class Faults:
                 if code is not None:
                     column[when] = code
                 else:
-                    self._spoil(incident, encoder, name, column, when, t_s)
+                    self._falsify(incident, encoder, name, column, when, t_s)
 
-    def _spoil(self, incident, encoder, name, column, when, t_s):
+    def _falsify(
+        self,
+        incident: Incident,
+        encoder: MessageEncoder,
+        name: str,
+        column: Array,
+        when: NDArray[np.bool_],
+        t_s: Array,
+    ) -> None:
         fault, extra = incident.extra["fault"], incident.extra
         layout = encoder.signals[name]
         if fault == "open":
@@ -81,7 +103,9 @@ class Faults:
         else:
             raise KeyError(f"signal fault {fault!r} is not known")
 
-    def sent(self, encoder, minute, t_us):
+    def sent(
+        self, encoder: MessageEncoder, minute: Minute, t_us: NDArray[np.int64]
+    ) -> NDArray[np.bool_]:
         """Return bool[n]: whether the node was powered and not silent when each frame was due."""
         power = minute.slow["power"]
         sent = power[np.minimum((t_us // 50_000), len(power) - 1)] > 0.0

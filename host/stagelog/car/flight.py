@@ -1,14 +1,20 @@
-"""Flight: what truly happened, and what the car's own control unit makes of it.
+"""Flights: the true ones, and how the car's own control unit reacts to them.
 
 TrueFlights finds every time the tyres carried less than a twentieth of the weight: ground truth.
-FlightMode is the control unit: late, deaf to short hops, and it cuts the engine's torque; with it
-come the wheels that race or slow down in the air. Detectors see only what reaches the bus.
+FlightMode is the control unit: it reacts late, not at all to short hops, and reduces the engine's
+torque. It also gives the speed of wheels that race or slow down in the air. Detectors see only the
+signals on the bus.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
+from stagelog.car.motion import Motion
+from stagelog.car.noise import Array, Columns
+from stagelog.car.nominal import NominalCar
 from stagelog.car.suspension import RATE_Hz
 
 LOAD_IN_AIR = 0.05
@@ -19,7 +25,7 @@ GROUND, SUSPECT, AIRBORNE, LANDING = range(4)
 
 @dataclass(frozen=True, slots=True)
 class Jump:
-    """One true flight, from the last tyre that carried to the first that carries again."""
+    """One true flight, from the moment the tyres carry no load to the moment they do again."""
 
     kind = "jump"
     t_us: int
@@ -37,13 +43,19 @@ class Jump:
 class TrueFlights:
     """Finds flights in a stream of motion; keeps what is not finished between minutes."""
 
-    def __init__(self):
-        self._t = self._load = self._force = self._s = self._v = self._pitch = None
+    def __init__(self) -> None:
+        self._kept: tuple[Array, ...] | None = None  # t, load, force, s, v, pitch
 
-    def feed(self, t0_s, motion, name_at, last=False):
+    def feed(
+        self,
+        t0_s: float,
+        motion: Motion,
+        name_at: Callable[[float], tuple[str, str]],
+        last: bool = False,
+    ) -> list[Jump]:
         """Return the Jumps that are complete by now. name_at(s_m) gives (terrain, leg)."""
         t = t0_s + motion.t_s
-        new = (
+        new: tuple[Array, ...] = (
             t,
             motion.load,
             np.linalg.norm(motion.force_ms2, axis=1) / 9.80665,
@@ -51,9 +63,8 @@ class TrueFlights:
             motion.v_ms,
             np.degrees(motion.rates[:, 1]),
         )
-        old = (self._t, self._load, self._force, self._s, self._v, self._pitch)
-        if self._t is not None:
-            new = tuple(np.concatenate(pair) for pair in zip(old, new, strict=True))
+        if self._kept is not None:
+            new = tuple(np.concatenate(pair) for pair in zip(self._kept, new, strict=True))
         t, load, force, s, v, pitch = new
         jumps, keep = [], max(len(t) - int(_AFTER_s * RATE_Hz), 0)
         for a, b in _runs(load < LOAD_IN_AIR):
@@ -76,14 +87,14 @@ class TrueFlights:
                     leg=leg,
                 )
             )
-        self._t, self._load, self._force, self._s, self._v, self._pitch = (c[keep:] for c in new)
+        self._kept = tuple(column[keep:] for column in new)
         return jumps
 
 
-def _runs(air):
+def _runs(air: NDArray[np.bool_]) -> list[tuple[int, int]]:
     """Return (first, end) of runs of True; short gaps closed, then short runs left out."""
     edge = np.flatnonzero(np.diff(np.concatenate(([0], air.view(np.int8), [0]))))
-    merged = []
+    merged: list[list[int]] = []
     for a, b in edge.reshape(-1, 2).tolist():
         if merged and a - merged[-1][1] < _MERGE_s * RATE_Hz:
             merged[-1][1] = b
@@ -96,7 +107,7 @@ class FlightMode:
     """The control unit's flight mode at 100 Hz, and the driveline's speed while wheels hang.
 
     state       as FlightState of the DBC          airtime_ms, jumps, confidence   as on the bus
-    cut_Nm      what it takes from the engine      torque_Nm   what the engine gives then
+    cut_Nm      reduction of the engine's torque   torque_Nm   torque that remains
     race_ms     how much faster the wheels turn    foot        1, or 0 where the driver lifts
     """
 
@@ -111,7 +122,7 @@ class FlightMode:
         "foot",
     )
 
-    def __init__(self, profile, rng):
+    def __init__(self, profile: NominalCar, rng: np.random.Generator) -> None:
         self.unit, self._rng = profile.flight_mode, rng
         self.radius_m = profile.tyres.circumference_m / (2.0 * np.pi)
         self.wheels_kgm2 = 4.0 * profile.tyres.wheel_inertia_kgm2
@@ -121,13 +132,15 @@ class FlightMode:
         self.low_s = self.land_s = self.air_s = self.cut = self.race = 0.0
         self.foot, self.lifts, self.jumps, self.state = 1.0, False, 0, GROUND
 
-    def run(self, load, v, torque, ratio):
+    def run(
+        self, load: list[float], v: list[float], torque: list[float], ratio: list[float]
+    ) -> Columns:
         """Step at 100 Hz through lists; ratio is engine turns by wheel turns. Return columns."""
         rows = list(map(self._step, load, v, torque, ratio))
         table = np.array(rows).reshape(len(rows), len(self.COLUMNS))
         return {name: table[:, i] for i, name in enumerate(self.COLUMNS)}
 
-    def _step(self, load, v, torque, ratio):
+    def _step(self, load: float, v: float, torque: float, ratio: float) -> tuple[float, ...]:
         light = load < self.unit.cut_load
         if light:
             if self.low_s == 0.0:
@@ -153,7 +166,7 @@ class FlightMode:
         jumps = self.jumps & 0xFFFF
         return self.state, air_ms, jumps, sure, self.cut, torque, self.race, self.foot
 
-    def _decide(self, v):
+    def _decide(self, v: float) -> None:
         if self.state == AIRBORNE:
             self.air_s += 0.01
             if self.low_s == 0.0:

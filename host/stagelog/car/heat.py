@@ -1,12 +1,16 @@
-"""Where the losses go: lumped heat nodes, coolant with radiators and fans, tyres' pressures.
+"""Heat from the losses: lumped nodes, coolant with radiators and fans, pressures of the tyres.
 
 Owns the temperatures, stepped at 2 Hz as one vector over the nodes of stagelog.car.build. A node's
 law is the profile's: C dT/dt = P - (still + moving * v^0.8) (T - ambient).
 """
 
 import numpy as np
+from numpy.typing import NDArray
 
-from stagelog.car.build import NODES
+from stagelog.car.build import NODES, Build
+from stagelog.car.incidents import Incidents
+from stagelog.car.noise import Array, Columns
+from stagelog.car.nominal import NominalCar
 
 STEP_s = 0.5
 _AT = {name: i for i, name in enumerate(NODES)}
@@ -17,7 +21,14 @@ FANS, RADIATORS = 4, 3
 class Heat:
     """Temperatures of one car between minutes."""
 
-    def __init__(self, profile, build, ambient_degC, warm, incidents):
+    def __init__(
+        self,
+        profile: NominalCar,
+        build: Build,
+        ambient_degC: float,
+        warm: bool,
+        incidents: Incidents,
+    ) -> None:
         self.profile, self.build, self.incidents = profile, build, incidents
         self.ambient = ambient_degC
         self.temp = np.full(len(NODES), float(ambient_degC))
@@ -33,7 +44,15 @@ class Heat:
         self.lost_kPa = np.zeros(4 + profile.tyres.spares)
         self.oil_lost = {"front": 0.0, "rear": 0.0}
 
-    def run(self, t0_s, power, v, rpm, on, engine_on):
+    def run(
+        self,
+        t0_s: float,
+        power: Columns,
+        v: Array,
+        rpm: Array,
+        on: NDArray[np.bool_],
+        engine_on: NDArray[np.bool_],
+    ) -> Columns:
         """Step through columns at 2 Hz.
 
         power  {node: W[n]} plus "coolant": W[n]; v: m/s[n]; rpm[n]; on: node supply; engine_on
@@ -45,7 +64,7 @@ class Heat:
         for name, watts in power.items():
             if name in _AT:
                 heat[:, _AT[name]] = watts
-        out = {
+        out: Columns = {
             "temp": np.empty((n, len(NODES))),
             "duty": np.zeros((n, FANS)),
             "current": np.zeros((n, FANS)),
@@ -80,7 +99,7 @@ class Heat:
             self._record(k, out, dead, each, flow, opened)
         return out
 
-    def _fans(self, t, on):
+    def _fans(self, t: float, on: bool) -> NDArray[np.bool_]:
         c = self.profile.cooling
         engine, gearbox = self.temp[_AT["engine"]], self.temp[_AT["gearbox"]]
         want = (engine - c.fan_on_degC) / (c.fan_full_degC - c.fan_on_degC)
@@ -94,13 +113,13 @@ class Heat:
             dead[incident.extra["fan"] - 1] = True
         return dead
 
-    def _blocked(self, t):
+    def _blocked(self, t: float) -> Array:
         blocked = np.zeros(RADIATORS)
         for incident in self.incidents.during("radiator_blocked", t):
             blocked[incident.extra["radiator"] - 1] = incident.extra["share"]
         return blocked
 
-    def _faults(self, t, watts, capacity, conduct):
+    def _faults(self, t: float, watts: Array, capacity: Array, conduct: Array) -> None:
         for incident in self.incidents.during("overheat", t):
             watts[_AT[incident.extra["node"]]] += incident.extra["W"]
         for incident in self.incidents.during("diff_oil_loss", t):
@@ -118,7 +137,15 @@ class Heat:
         for incident in self.incidents.during("puncture", t):
             self.lost_kPa[incident.extra["wheel"]] += incident.extra["kPa_per_min"] * STEP_s / 60.0
 
-    def _record(self, k, out, dead, each, flow, opened):
+    def _record(
+        self,
+        k: int,
+        out: Columns,
+        dead: NDArray[np.bool_],
+        each: Array,
+        flow: float,
+        opened: float,
+    ) -> None:
         c = self.profile.cooling
         out["temp"][k] = self.temp
         out["duty"][k] = self.duty
@@ -135,7 +162,7 @@ class Heat:
         out["tyre_kPa"][k] = np.maximum(warm - self.lost_kPa, 0.0)
 
 
-def losses(profile, slow, damper_W, axle_kmh):
+def losses(profile: NominalCar, slow: Columns, damper_W: Array, axle_kmh: Array) -> Columns:
     """Return {node: W[n]} at 2 Hz from the driver's 20 Hz columns.
 
     damper_W  float[n, 4], what each wheel's dampers turn into heat
@@ -185,5 +212,5 @@ def losses(profile, slow, damper_W, axle_kmh):
     return power
 
 
-def _half_seconds(column):
+def _half_seconds(column: Array) -> Array:
     return column[: len(column) // 10 * 10].reshape(-1, 10).mean(axis=1)

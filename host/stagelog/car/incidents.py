@@ -1,10 +1,13 @@
-"""What goes wrong, by time: the incidents of a scenario as questions the model asks.
+"""The incidents of a scenario by time: which of a kind last now, and how severe they are.
 
 Owns the meaning of each kind of incident for driver, heat, tank and electrics; faults of sensors
 and of the bus are applied to signals in stagelog.car.faults.
 """
 
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+
+from stagelog.car.story import Incident
 
 KINDS = {
     "engine_cut": "the engine is dead",
@@ -33,40 +36,41 @@ KINDS = {
 class Incidents:
     """The incidents of one drive. Raises KeyError for a kind that is not in KINDS."""
 
-    def __init__(self, incidents):
-        self.by_kind = {}
-        self.pending = sorted((i for i in incidents if i.at_m is not None), key=lambda i: i.at_m)
+    def __init__(self, incidents: Iterable[Incident]) -> None:
+        self.by_kind: dict[str, list[Incident]] = {}
+        incidents = list(incidents)
+        self.pending = sorted((i for i in incidents if i.at_m is not None), key=_place)
         for incident in incidents:
             if incident.kind not in KINDS:
                 raise KeyError(f"incident kind {incident.kind!r} is not one of {', '.join(KINDS)}")
             if incident.at_m is None:
                 self.by_kind.setdefault(incident.kind, []).append(incident)
 
-    def passing(self, t, s_m):
+    def passing(self, t: float, s_m: float) -> None:
         """Let those begin at time t (s) whose place the car has reached."""
-        while self.pending and self.pending[0].at_m <= s_m:
+        while self.pending and _place(self.pending[0]) <= s_m:
             begun = replace(self.pending.pop(0), at_s=t, at_m=None)
             self.by_kind.setdefault(begun.kind, []).append(begun)
 
-    def of(self, kind):
+    def of(self, kind: str) -> Sequence[Incident]:
         """Return all incidents of a kind."""
         return self.by_kind.get(kind, ())
 
-    def during(self, kind, t):
+    def during(self, kind: str, t: float) -> list[Incident]:
         """Return the incidents of a kind that last at time t (s)."""
         return [i for i in self.by_kind.get(kind, ()) if t >= i.at_s and t < end_s(i)]
 
-    def active(self, kind, t):
+    def active(self, kind: str, t: float) -> bool:
         """Return whether one of a kind lasts at time t (s)."""
         return kind in self.by_kind and bool(self.during(kind, t))
 
-    def level(self, kind, t, name="level"):
+    def level(self, kind: str, t: float, name: str = "level") -> float:
         """Return the largest value of one fact among those that last at t; 0 without any."""
         if kind not in self.by_kind:
             return 0.0
         return max((i.extra.get(name, 1.0) for i in self.during(kind, t)), default=0.0)
 
-    def speed(self, t, wanted):
+    def speed(self, t: float, wanted: float) -> float:
         """Return the speed in m/s that the driver may want at time t."""
         if self.active("stop_here", t) or self.active("engine_cut", t):
             return 0.0
@@ -75,6 +79,10 @@ class Incidents:
         return wanted
 
 
-def end_s(incident):
+def _place(incident: Incident) -> float:
+    return 0.0 if incident.at_m is None else incident.at_m
+
+
+def end_s(incident: Incident) -> float:
     """Return when an incident ends, infinity if it lasts."""
     return float("inf") if incident.duration_s is None else incident.at_s + incident.duration_s

@@ -4,10 +4,16 @@ Owns the shapes that the signal modules share: no physics.
 """
 
 from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
-from stagelog.car.noise import generator
+from stagelog.car.build import Build
+from stagelog.car.incidents import Incidents
+from stagelog.car.motion import Motion
+from stagelog.car.noise import Array, Columns, generator
+from stagelog.car.nominal import NominalCar
 
 SECONDS = 60
 
@@ -22,37 +28,47 @@ class Column:
     """
 
     dt_s: float
-    values: np.ndarray
+    values: NDArray[Any]
     hold: bool = False
-    noise: object = 0.0
-    clip: tuple | None = None
+    noise: "float | Column" = 0.0
+    clip: tuple[float, float] | None = None
+
+
+SignalColumns: TypeAlias = dict[str, Column]  # by the name of the signal
+# states of filters between minutes: number, complex or float64[n]
+Lags: TypeAlias = dict[str, Any]
 
 
 @dataclass(slots=True)
 class Minute:
-    """The truth of `seconds` (60, fewer at the end) from t0_s on, as the signal modules see it."""
+    """The truth of `seconds` (60, fewer at the end) from t0_s on, as the signal modules see it.
+
+    slow    the driver's columns at 20 Hz     wheels, flight   at 100 Hz
+    heat    columns at 2 Hz                   fuel             at 20 Hz
+    """
 
     number: int
     seconds: int
     t0_s: float
-    profile: object
-    build: object
-    incidents: object
+    profile: NominalCar
+    build: Build
+    incidents: Incidents
     seed: int
-    slow: dict
-    motion: object
-    wheels: dict = field(default_factory=dict)
-    flight: dict = field(default_factory=dict)
-    heat: dict = field(default_factory=dict)
-    senders_mm: np.ndarray | None = None
-    fuel: dict = field(default_factory=dict)
+    slow: Columns
+    motion: Motion
+    wheels: Columns = field(default_factory=dict)
+    flight: Columns = field(default_factory=dict)
+    heat: Columns = field(default_factory=dict)
+    senders_mm: Array = field(default_factory=lambda: np.empty((0, 2)))
+    fuel: Columns = field(default_factory=dict)
     cg_m: float = 0.0
+    ambient_degC: float = 0.0
 
-    def slow_column(self, values, **how):
+    def slow_column(self, values: NDArray[Any], **how: Any) -> Column:
         """Wrap a 20 Hz column."""
         return Column(0.05, np.asarray(values, np.float64), **how)
 
-    def during(self, kind, dt_s, n):
+    def during(self, kind: str, dt_s: float, n: int) -> Array:
         """Return float[n], 1 while an incident of a kind lasts, on a grid of dt_s."""
         t = self.t0_s + np.arange(n) * dt_s
         out = np.zeros(n)
@@ -65,12 +81,12 @@ class Minute:
 class Sampler:
     """Reads columns at the due times of one message; finds its indices in each grid once."""
 
-    def __init__(self, t_s, seed, message, minute):
+    def __init__(self, t_s: Array, seed: int, message: int, minute: int) -> None:
         self.t_s = t_s
         self._rng = generator(seed, "noise", message, minute)
-        self._grids = {}
+        self._grids: dict[tuple[float, int], tuple[NDArray[np.int64], Array]] = {}
 
-    def read(self, column):
+    def read(self, column: Column) -> Array:
         """Return the column at all due times, with noise and clipping."""
         values = column.values
         i, f = self._grid(column.dt_s, len(values), column.hold)
@@ -86,7 +102,7 @@ class Sampler:
             out = out + noise * self._rng.standard_normal(len(out))
         return np.clip(out, *column.clip) if column.clip else out
 
-    def _grid(self, dt_s, n, hold):
+    def _grid(self, dt_s: float, n: int, hold: bool) -> tuple[NDArray[np.int64], Array]:
         found = self._grids.get((dt_s, n))
         if found is None:
             u = self.t_s / dt_s + 1e-9

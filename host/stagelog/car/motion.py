@@ -4,13 +4,18 @@ Owns the choice of what the suspension feels, and the true specific force and ra
 of gravity. Sensors come later.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stagelog.car.driver import STEP_s
-from stagelog.car.route import G_ms2
-from stagelog.car.suspension import DT_s, RATE_Hz
+from stagelog.car.noise import Array, Columns
+from stagelog.car.nominal import NominalCar
+from stagelog.car.route import G_ms2, Route
+from stagelog.car.story import Leg
+from stagelog.car.suspension import DT_s, RATE_Hz, Suspension
 from stagelog.car.terrain import heights
 
 _LIFT_m = 0.35  # how far jacks raise the body
@@ -18,29 +23,42 @@ _LIFT_m = 0.35  # how far jacks raise the body
 
 @dataclass(slots=True)
 class Motion:
-    """500 Hz columns of one minute of the drive; t_s starts at the minute's start."""
+    """500 Hz columns of one minute of the drive.
 
-    t_s: np.ndarray
-    s_m: np.ndarray
-    v_ms: np.ndarray
-    travel_m: np.ndarray
-    tyre_N: np.ndarray
-    load: np.ndarray
-    force_ms2: np.ndarray
-    rates: np.ndarray
-    attitude: np.ndarray
+    t_s             from the minute's start      s_m, v_ms   way and speed along the path
+    travel_m [n, 4] of the wheels, 0 at droop    tyre_N [n, 4], load   load as share of the weight
+    force_ms2 [n, 3], rates [n, 3]   specific force, rotation rates in rad/s, in the car's axes
+    attitude [n, 2]  roll and pitch, rad
+    """
+
+    t_s: Array
+    s_m: Array
+    v_ms: Array
+    travel_m: Array
+    tyre_N: Array
+    load: Array
+    force_ms2: Array
+    rates: Array
+    attitude: Array
 
 
 class Mover:
     """Runs the suspension over the route, minute by minute."""
 
-    def __init__(self, profile, suspension, route, legs, seed):
+    def __init__(
+        self,
+        profile: NominalCar,
+        suspension: Suspension,
+        route: Route,
+        legs: Sequence[Leg],
+        seed: int,
+    ) -> None:
         self.profile, self.suspension, self.route = profile, suspension, route
         self.legs, self.seed = legs, seed
         self.cg_m = 0.0
-        self._going = {}
+        self._going: dict[str, float] = {}  # for how many seconds a support has been there
 
-    def run(self, slow, mass_kg, fuel_kg, seconds):
+    def run(self, slow: Columns, mass_kg: float, fuel_kg: float, seconds: int) -> Motion:
         """Return the Motion of `seconds` whole seconds from the driver's columns."""
         sus = self.suspension
         body_kg, self.cg_m = sus.load(fuel_kg)
@@ -48,7 +66,7 @@ class Mover:
         t = np.arange(n) * DT_s
         at = np.arange(len(slow["v_ms"])) * STEP_s
 
-        def column(name):
+        def column(name: str) -> Array:
             return np.interp(t, at, slow[name])
 
         v = column("v_ms")
@@ -93,7 +111,7 @@ class Mover:
             load = np.where(hold[:, 0] > 0.0, 1.0, load)
         return Motion(t, s, v, out["travel"], out["tyre"], load, force, rates, attitude)
 
-    def parked(self, slow, seconds):
+    def parked(self, slow: Columns, seconds: int) -> Motion:
         """Return the Motion of a car that stands without power: nothing moves."""
         n = seconds * RATE_Hz
         place = np.full(n, slow["s_m"][0])
@@ -106,7 +124,7 @@ class Mover:
         t, load = np.arange(n) * DT_s, np.ones(n)
         return Motion(t, place, zero[:, 0], travel, travel, load, force, zero, zero[:, :2])
 
-    def _ground(self, s, v):
+    def _ground(self, s: Array, v: Array) -> tuple[Array, Array]:
         base = self.profile.mass.wheelbase_m
         grid, left, right = heights(self.route, self.seed, s[0] - base, s[-1])
         places = (s, s, s - base, s - base)
@@ -119,8 +137,13 @@ class Mover:
             rate[:, i] = np.interp(place, grid, tilt) * v
         return ground, rate
 
-    def _supports(self, slow, t, at, inertial, ground):
-        """Jacks, a dune's lip, a roof: the body is held, some or all tyres find no ground."""
+    def _supports(
+        self, slow: Columns, t: Array, at: Array, inertial: Array, ground: Array
+    ) -> tuple[Array | None, Array | None]:
+        """Return (hold, roll) where jacks, a dune's lip or the roof carry the body; else None.
+
+        `inertial` and `ground` are changed in place: some or all tyres have no ground there.
+        """
         kinds = [self.legs[int(i)].kind for i in slow["leg"]]
         if not {"jacks", "roll", "seesaw"} & set(kinds):
             return None, None
@@ -142,8 +165,10 @@ class Mover:
         ground[turn > 0.2] = -5.0
         return hold, roll
 
-    def _eased(self, on, kind, slow, full_s, back=True):
-        """Return 0 to 1: how far something has come that takes full_s, and as long back."""
+    def _eased(
+        self, on: NDArray[np.bool_], kind: str, slow: Columns, full_s: float, back: bool = True
+    ) -> Array:
+        """Return 0 to 1: progress of something that takes full_s, and as long back."""
         if not on.any():
             self._going.pop(kind, None)
             return np.zeros(len(on))
@@ -153,5 +178,5 @@ class Mover:
         left = (lasts - gone) if back else np.full(len(on), full_s)
         return np.clip(np.minimum(gone, left) / full_s, 0.0, 1.0)
 
-    def _legs(self, slow):
+    def _legs(self, slow: Columns) -> list[Leg]:
         return [self.legs[int(i)] for i in np.unique(slow["leg"])]

@@ -5,6 +5,9 @@ Owns the engine's map and the choice of gear; stagelog.car.driver steps it at 20
 
 import numpy as np
 
+from stagelog.car.build import Build
+from stagelog.car.nominal import NominalCar
+
 OFF, CRANKING, RUNNING, STALLED = range(4)
 NEUTRAL, PARK = 0, 13
 _GRID_rpm = 50.0
@@ -14,7 +17,7 @@ _HOLD_s = 0.9  # the least time between two shifts
 class Powertrain:
     """State: gear, gear_target, shift_left_s. Torques in Nm at the crankshaft."""
 
-    def __init__(self, profile, build):
+    def __init__(self, profile: NominalCar, build: Build) -> None:
         self.engine, self.box = profile.engine, profile.gearbox
         self.g_per_l = 1e3 * profile.fuel.density_kg_per_l
         self.power_W = self.engine.power_limit_kW * 1e3 * build.engine
@@ -28,8 +31,8 @@ class Powertrain:
         self.shift_left_s = self.hold_s = 0.0
 
     @property
-    def ratio(self):
-        """Engine turns by wheel turns; on the way from gear to gear while shifting."""
+    def ratio(self) -> float:
+        """Engine turns by wheel turns; between those of both gears while shifting."""
         ratio = self.box.ratios[self.gear - 1]
         if self.shift_left_s > 0.0:
             to_go = self.shift_left_s / (self.box.shift_ms * 1e-3)
@@ -37,15 +40,15 @@ class Powertrain:
         return ratio * self.box.final_drive
 
     @property
-    def lever(self):
+    def lever(self) -> float:
         """Newtons at the ground by Nm of the engine, losses included."""
         return self.ratio * 2.0 * np.pi / self.metres_per_turn * self.box.efficiency
 
-    def speed_rpm(self, wheel_ms):
+    def speed_rpm(self, wheel_ms: float) -> float:
         """Return the gearbox's input speed for a wheel speed."""
         return wheel_ms / self.metres_per_turn * 60.0 * self.ratio
 
-    def burn(self, rpm, demand_Nm):
+    def burn(self, rpm: float, demand_Nm: float) -> tuple[float, float, float]:
         """Return (torque, pedal 0..1, flow l/h) for a wanted torque, which may be negative."""
         e, at = self.engine, int(rpm / _GRID_rpm)
         part = rpm / _GRID_rpm - at
@@ -61,11 +64,11 @@ class Powertrain:
         flow = inside_kW * e.indicated_g_per_kWh / (lam * self.g_per_l)
         return torque, pedal, max(flow, 0.8 * e.idle_l_per_h * rpm / e.idle_rpm)
 
-    def at_limit(self, torque, rpm, pedal):
+    def at_limit(self, torque: float, rpm: float, pedal: float) -> bool:
         """Return whether the power limit holds the engine back."""
         return pedal > 0.97 and torque * rpm * 0.10472 > 0.97 * self.power_W
 
-    def shift(self, in_rpm, pedal, step_s):
+    def shift(self, in_rpm: float, pedal: float, step_s: float) -> None:
         """Continue a shift, or begin one if the engine's speed requires it."""
         g = self.box
         self.hold_s -= step_s

@@ -1,10 +1,11 @@
 """Chassis signals of the DBC: IMU, dampers, wheels, flight mode, brakes, controls, tyres."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stagelog.car.build import NODES
-from stagelog.car.minute import Column
-from stagelog.car.noise import key, ring, smooth
+from stagelog.car.minute import Column, Lags, Minute, SignalColumns
+from stagelog.car.noise import Array, key, ring, smooth
 from stagelog.car.powertrain import RUNNING
 from stagelog.car.route import G_ms2
 from stagelog.car.terrain import NAMES
@@ -15,9 +16,12 @@ _RING_AXES = np.array([0.35, 0.25, 1.0])
 _MODES = {"road": 0, "sand": 2, "dunes": 2, "rock": 3}  # DriveMode by terrain; else Stage
 
 
-def chassis_columns(minute, lags):
-    """Return {signal: Column}. lags: dict kept by the caller, states of filters."""
-    columns = {}
+def chassis_columns(minute: Minute, lags: Lags) -> SignalColumns:
+    """Return the columns of the signals.
+
+    lags   states of filters, kept by the caller from minute to minute
+    """
+    columns: SignalColumns = {}
     columns |= _imu(minute, lags)
     columns |= _wheels(minute)
     columns |= _flight(minute)
@@ -27,7 +31,7 @@ def chassis_columns(minute, lags):
     return columns
 
 
-def _imu(minute, lags):
+def _imu(minute: Minute, lags: Lags) -> SignalColumns:
     motion, imu = minute.motion, minute.profile.sensors.imu
     arm = np.array(imu.offset_m)
     arm[0] += minute.cg_m - minute.profile.mass.cg_behind_front_axle_m
@@ -65,7 +69,7 @@ def _imu(minute, lags):
     return columns
 
 
-def _wheels(minute):
+def _wheels(minute: Minute) -> SignalColumns:
     sensors, columns = minute.profile.sensors, {}
     springs = minute.profile.suspension
     weight = np.array(minute.profile.mass.unsprung_kg) * G_ms2
@@ -90,11 +94,11 @@ def _wheels(minute):
     return columns
 
 
-def _flight(minute):
+def _flight(minute: Minute) -> SignalColumns:
     flight = minute.flight
     up = (minute.motion.tyre_N[::5] < 1.0) @ np.array([1, 2, 4, 8])
 
-    def held(values):
+    def held(values: Array) -> Column:
         return Column(0.01, values, hold=True)
 
     return {
@@ -108,7 +112,7 @@ def _flight(minute):
     }
 
 
-def _controls(minute):
+def _controls(minute: Minute) -> SignalColumns:
     slow, brakes = minute.slow, minute.profile.brakes
     mass = minute.build.mass_kg
     kPa = slow["brake_N"] / (mass * brakes.decel_ms2_per_kPa)
@@ -140,12 +144,12 @@ def _controls(minute):
     }
 
 
-def _drive_mode(terrain):
+def _drive_mode(terrain: Array) -> NDArray[np.int64]:
     modes = np.array([_MODES.get(name, 1) for name in NAMES])
     return modes[terrain.astype(int)]
 
 
-def _temperatures(minute):
+def _temperatures(minute: Minute) -> SignalColumns:
     temp = minute.heat["seen_degC"]
     noise = minute.profile.sensors.temperature.noise_degC
     names = {
@@ -169,9 +173,9 @@ def _temperatures(minute):
     }
 
 
-def _tyres(minute):
+def _tyres(minute: Minute) -> SignalColumns:
     columns, kPa = {}, minute.heat["tyre_kPa"]
-    temp, ambient = minute.heat["temp"], minute.heat["ambient_degC"]
+    temp, ambient = minute.heat["temp"], minute.ambient_degC
     for i, wheel in enumerate((*_WHEELS, "S1", "S2")[: kPa.shape[1]]):
         at = NODES.index("tyre_fl") + i
         degC = temp[:, at] if i < 4 else np.full(len(temp), ambient)

@@ -3,16 +3,19 @@
 import numpy as np
 
 from stagelog.car.build import NODES
-from stagelog.car.minute import Column
-from stagelog.car.noise import key, low_pass, smooth
+from stagelog.car.minute import Column, Lags, Minute, SignalColumns
+from stagelog.car.noise import Array, key, low_pass, smooth
 from stagelog.car.powertrain import RUNNING
 
 _KPA_AMBIENT = 101.3
 
 
-def power_columns(minute, lags):
-    """Return {signal: Column}. lags: dict kept by the caller, states of the slow filters."""
-    columns = {}
+def power_columns(minute: Minute, lags: Lags) -> SignalColumns:
+    """Return the columns of the signals.
+
+    lags   states of filters, kept by the caller from minute to minute
+    """
+    columns: SignalColumns = {}
     columns |= _engine(minute, lags)
     columns |= _air(minute, lags)
     columns |= _gearbox(minute)
@@ -23,17 +26,17 @@ def power_columns(minute, lags):
     return columns
 
 
-def _noise(minute, name, n, dt_s, wave_s):
+def _noise(minute: Minute, name: str, n: int, dt_s: float, wave_s: float) -> Array:
     return smooth(key(minute.seed, name), minute.t0_s + np.arange(n) * dt_s, wave_s)
 
 
-def _lag(lags, name, values, dt_s, tau_s):
+def _lag(lags: Lags, name: str, values: Array, dt_s: float, tau_s: float) -> Array:
     out = low_pass(values, dt_s, tau_s, lags.get(name, values[0]))
     lags[name] = out[-2] if len(out) > 1 else out[-1]
     return out
 
 
-def _engine(minute, lags):
+def _engine(minute: Minute, lags: Lags) -> SignalColumns:
     slow, profile = minute.slow, minute.profile
     n = minute.seconds * 100
     at, t = np.arange(len(slow["rpm"])) * 0.05, np.arange(n) * 0.01
@@ -60,7 +63,7 @@ def _engine(minute, lags):
     airless = np.minimum(minute.motion.load[::5], 1.0)
     pressure -= 0.30 * pressure * np.clip(0.25 - airless, 0.0, 0.25) * 4.0
     pressure = _lag(lags, "oil_kPa", np.maximum(pressure, 0.0), 0.01, 0.12)
-    ambient = minute.heat["ambient_degC"]
+    ambient = minute.ambient_degC
     load = np.clip(torque / max(e.torque_Nm), 0.0, 1.1)
     knock = (
         np.clip(_noise(minute, "knock", n, 0.01, 2.5) - 0.75, 0.0, 1.0)
@@ -91,7 +94,7 @@ def _engine(minute, lags):
     return columns
 
 
-def _air(minute, lags):
+def _air(minute: Minute, lags: Lags) -> SignalColumns:
     slow, e, gas = minute.slow, minute.profile.engine, minute.profile.gas
     running = slow["engine"] == RUNNING
     limit = np.interp(slow["rpm"], e.boost_rpm, e.boost_max_kPa)
@@ -100,7 +103,7 @@ def _air(minute, lags):
     power = np.maximum(slow["torque_Nm"], 0.0) * slow["rpm"] * 0.10472e-3
     hot = gas.exhaust_idle_degC + gas.exhaust_degC_per_kW * power
     egt = _lag(lags, "egt", np.where(running, hot, 60.0), 0.05, gas.exhaust_lag_s)
-    ambient = minute.heat["ambient_degC"]
+    ambient = minute.ambient_degC
     airflow = np.maximum(slow["v_ms"], 4.0)
     over_kPa = np.maximum(boost - _KPA_AMBIENT, 0.0)
     aim = ambient + gas.charge_above_ambient_degC + gas.charge_degC_per_kPa * over_kPa
@@ -135,15 +138,15 @@ def _air(minute, lags):
     }
 
 
-def _baro_kPa(above_start_m):
+def _baro_kPa(above_start_m: Array) -> Array:
     """The standard atmosphere, from a start at 450 m."""
     return _KPA_AMBIENT * (1.0 - 2.2557e-5 * (450.0 + above_start_m)) ** 5.2559
 
 
-def _gearbox(minute):
+def _gearbox(minute: Minute) -> SignalColumns:
     slow, g = minute.slow, minute.profile.gearbox
     temp = minute.heat["seen_degC"][:, NODES.index("gearbox")]
-    ambient = minute.heat["ambient_degC"]
+    ambient = minute.ambient_degC
     ratios = np.array(g.ratios)
     gear = slow["gear"]
     ratio = ratios[np.clip(gear.astype(int), 1, len(ratios)) - 1]
@@ -176,8 +179,8 @@ def _gearbox(minute):
     }
 
 
-def _fuel(minute):
-    slow, ambient = minute.slow, minute.heat["ambient_degC"]
+def _fuel(minute: Minute) -> SignalColumns:
+    slow, ambient = minute.slow, minute.ambient_degC
     running = slow["engine"] > 0
     flow = slow["flow_l_h"] * minute.build.flow_scale
     column = minute.slow_column
@@ -197,7 +200,7 @@ def _fuel(minute):
     }
 
 
-def _cooling(minute):
+def _cooling(minute: Minute) -> SignalColumns:
     heat, columns = minute.heat, {}
     for i in range(minute.profile.cooling.radiators):
         columns[f"Rad{i + 1}In"] = Column(0.5, heat["radiator"][:, i, 0], noise=0.2)
@@ -208,7 +211,7 @@ def _cooling(minute):
     return columns
 
 
-def _electrics(minute):
+def _electrics(minute: Minute) -> SignalColumns:
     slow, e = minute.slow, minute.profile.electrics
     running = slow["engine"] == RUNNING
     n = len(running)
@@ -239,7 +242,7 @@ def _electrics(minute):
     return columns
 
 
-def _outside(minute):
+def _outside(minute: Minute) -> SignalColumns:
     slow = minute.slow
     km = slow["s_m"] * 1e-3
     north = 0.009 * km * np.cos(km * 0.01)

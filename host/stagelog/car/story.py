@@ -1,10 +1,14 @@
-"""The words a scenario is written in: legs, incidents, expectations.
+"""What a scenario is made of: legs, incidents, expectations.
 
 Owns frozen classes only. A scenario is a list of legs driven one after the other; incidents happen
 at a time; expectations say what a detector must and must not report.
 """
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
 
 from stagelog.car.terrain import Feature
 
@@ -52,7 +56,7 @@ class Incident:
     kind: str
     at_s: float
     duration_s: float | None = None
-    extra: dict = field(default_factory=dict)
+    extra: dict[str, Any] = field(default_factory=dict)
     at_m: float | None = None
 
 
@@ -72,7 +76,7 @@ class Expect:
 
     detection: str
     on: str | None = None
-    where: dict = field(default_factory=dict)
+    where: dict[str, Any] = field(default_factory=dict)
     within_s: float | None = None
     at_most: int | None = None
     note: str = ""
@@ -80,7 +84,10 @@ class Expect:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """A story with its verdict. `number` is that of the catalogue in domain.md, 0 for our own."""
+    """A drive and what must be detected in it.
+
+    number   in the catalogue of the domain notes, 0 for our own
+    """
 
     name: str
     number: int
@@ -97,7 +104,10 @@ class Scenario:
     dbc: str | None = None
 
 
-def find_windows(expect, events):
+Maker: TypeAlias = Callable[[float, np.random.Generator], Scenario]  # scale, rng
+
+
+def find_windows(expect: Expect, events: Iterable[Any]) -> list[tuple[int, int | None, Any]]:
     """Return [(from_us, to_us, event)] in which an expectation may be met, one for each event.
 
     events  those of the truth. Without `on` there is one window, the whole drive, and no event.
@@ -112,7 +122,7 @@ def find_windows(expect, events):
     return windows
 
 
-def _fits(event, name, wanted):
+def _fits(event: Any, name: str, wanted: object) -> bool:
     facts = getattr(event, "facts", None)
     value = facts.get(name) if facts is not None else getattr(event, name)
     if isinstance(value, tuple):

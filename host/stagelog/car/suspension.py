@@ -8,8 +8,9 @@ Heave, pitch and roll are relative to the path; the path's bends enter as gravit
 
 A time step is cheap but Python's loop is not, so a minute is cut into pieces of one second that
 are integrated side by side. A piece starts where the one before it ended in the last pass; passes
-are repeated for the pieces whose start moved until none does. The dampers forget quickly, so a few
-passes do, and what comes out is what one long integration would give, to the tolerance below.
+are repeated for the pieces whose start moved until none does. The dampers make an old state
+irrelevant quickly, so a few passes are enough; the result is that of one long integration, to the
+tolerance below.
 
 Of each step all that is linear is two matrix products over the columns of the pieces:
 
@@ -20,7 +21,11 @@ Of each step all that is linear is two matrix products over the columns of the p
 """
 
 import numpy as np
+from numpy.typing import NDArray
 
+from stagelog.car.build import Build
+from stagelog.car.noise import Array, Columns
+from stagelog.car.nominal import NominalCar
 from stagelog.car.route import G_ms2
 
 RATE_Hz = 500
@@ -34,7 +39,7 @@ _SUPPORT_per_s2, _SUPPORT_per_s = 400.0, 30.0
 class Suspension:
     """The mechanics of one build. `state` float[14] is where the last run ended."""
 
-    def __init__(self, profile, build):
+    def __init__(self, profile: NominalCar, build: Build) -> None:
         s, m = profile.suspension, profile.mass
         self.profile = profile
         self.body_kg_empty = build.mass_kg - sum(m.unsprung_kg)
@@ -52,9 +57,9 @@ class Suspension:
             springs[[a, b], [a, b]] += rate
             springs[[a, b], [b, a]] -= rate
         self._springs = springs
-        self.state = None
+        self.state: Array | None = None
 
-    def load(self, fuel_kg):
+    def load(self, fuel_kg: float) -> tuple[float, float]:
         """Set the sprung mass and its centre for the fuel on board; return both."""
         m, s = self.profile.mass, self.profile.suspension
         body_kg = self.body_kg_empty + fuel_kg
@@ -78,7 +83,7 @@ class Suspension:
         self._see, self._pull = see, pull
         return body_kg, cg_m
 
-    def rest(self):
+    def rest(self) -> Array:
         """Return the state at rest on level ground: the linear balance, clear of all stops."""
         linear = np.vstack([self._see[8:12, :7], self._see[12:16, :7]])
         preload = np.concatenate([self._preload[:, 0], np.zeros(4)])
@@ -87,11 +92,14 @@ class Suspension:
         place = np.linalg.solve(pull @ linear, weight - pull @ preload)
         return np.concatenate([place, np.zeros(7)])
 
-    def travel(self):
+    def travel(self) -> Array:
         """Return the travel of the four wheels in `state`, metres."""
-        return self._see[:4] @ self.state
+        assert self.state is not None
+        return np.asarray(self._see[:4] @ self.state)
 
-    def run(self, ground, ground_rate, inertial, hold=None):
+    def run(
+        self, ground: Array, ground_rate: Array, inertial: Array, hold: Array | None = None
+    ) -> Columns:
         """Integrate a whole number of seconds on from `state`.
 
         ground, ground_rate  float[n, 4], height under each wheel and its time derivative
@@ -107,12 +115,14 @@ class Suspension:
         outer = np.zeros((len(ground), 7))
         outer[:, [0, 3, 4, 5, 6]] = -inertial[:, :1]
         outer[:, 1] = inertial[:, 3]
-        inputs = [_pieces(a, n) for a in (push, outer, inertial[:, 1:3])]
-        inputs.append(None if hold is None else _pieces(hold, n))
+        parts = [_pieces(a, n) for a in (push, outer, inertial[:, 1:3])]
+        holds = None if hold is None else _pieces(hold, n)
         start, out, todo = np.repeat(self.state[:, None], n, axis=1), _Out(PIECE, n), np.arange(n)
         for _ in range(_MAX_PASSES):
             end, part = start[:, todo], out if len(todo) == n else _Out(PIECE, len(todo))
-            self._integrate(end, *(a if a is None else a[:, :, todo] for a in inputs), part)
+            held = None if holds is None else holds[:, :, todo]
+            pushed, pulled, turned = (a[:, :, todo] for a in parts)
+            self._integrate(end, pushed, pulled, turned, held, part)
             if part is not out:
                 out.put(todo, part)
             if todo[-1] == n - 1:
@@ -127,7 +137,15 @@ class Suspension:
                 break
         return out.columns()
 
-    def _integrate(self, state, push, outer, turning, hold, out):
+    def _integrate(
+        self,
+        state: Array,
+        push: Array,
+        outer: Array,
+        turning: Array,
+        hold: Array | None,
+        out: "_Out",
+    ) -> None:
         """Step through all rows of the inputs; `state` is advanced in place."""
         n, stops = state.shape[1], self.profile.suspension
         bump_N, end_N = stops.bump_stop_N_per_m2, stops.end_stop_N_per_m
@@ -174,19 +192,19 @@ _SCALE = np.repeat([1.0, 20.0], 7)[:, None]
 
 
 class _Out:
-    """What each step leaves behind: [step, row, piece]."""
+    """The results of each step: [step, row, piece]."""
 
     NAMES = ("seen", "force", "acc", "state")
 
-    def __init__(self, steps, n):
+    def __init__(self, steps: int, n: int) -> None:
         self.seen, self.force = np.empty((steps, 16, n)), np.empty((steps, 8, n))
         self.acc, self.state = np.empty((steps, 8, n)), np.empty((steps, 14, n))
 
-    def put(self, pieces, other):
+    def put(self, pieces: NDArray[np.int64], other: "_Out") -> None:
         for name in self.NAMES:
             getattr(self, name)[:, :, pieces] = getattr(other, name)
 
-    def columns(self):
+    def columns(self) -> Columns:
         """Return the columns in the order of time."""
         return {
             "travel": _in_time(self.seen[:, 0:4]),
@@ -197,10 +215,10 @@ class _Out:
         }
 
 
-def _in_time(rows):
+def _in_time(rows: Array) -> Array:
     return rows.transpose(2, 0, 1).reshape(-1, rows.shape[1])
 
 
-def _pieces(column, n):
+def _pieces(column: Array, n: int) -> Array:
     """Cut float[n * PIECE, m] into float[PIECE, m, n]."""
     return np.ascontiguousarray(column.reshape(n, PIECE, -1).transpose(1, 2, 0))

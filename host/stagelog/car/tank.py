@@ -1,25 +1,27 @@
 """What is in the tank, and what its two senders report.
 
-Slosh is a lightly damped surface driven by the car's acceleration, and a bias besides: while the
-car shakes, the fuel stands elsewhere than at the senders, so the mean reading is wrong too, as in
-the measured log of the domain notes.
+Slosh is a lightly damped surface driven by the car's acceleration, and a bias: while the car
+shakes, the fuel is elsewhere than at the senders, so the mean reading is wrong too, as in the
+measured log of the domain notes.
 """
 
 import numpy as np
 
+from stagelog.car.build import Build
 from stagelog.car.driver import STEP_s
-from stagelog.car.noise import generator
+from stagelog.car.noise import Array, generator
+from stagelog.car.nominal import NominalCar
 from stagelog.car.route import G_ms2
 
 
 class Tank:
     """The surface of the fuel between minutes."""
 
-    def __init__(self, profile, build, seed):
+    def __init__(self, profile: NominalCar, build: Build, seed: int) -> None:
         self.profile, self.build, self.seed = profile, build, seed
         self.tilt = self.tilt_rate = self.swell = self.swell_rate = self.shake = 0.0
 
-    def run(self, minute, volume_l, ax, ay, az):
+    def run(self, minute: int, volume_l: Array, ax: Array, ay: Array, az: Array) -> Array:
         """Return sender heights A and B in mm, float[n, 2], at 20 Hz.
 
         ax, ay, az  specific force in m/s2 at 20 Hz; volume_l the truth at 20 Hz

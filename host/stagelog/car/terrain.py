@@ -5,11 +5,18 @@ along the path and as v^2 times curvature. The small one (roughness, washboard, 
 height under each wheel track, which the suspension rides over. Nothing here knows the car.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stagelog.car.noise import key, smooth
+from stagelog.car.noise import Array, key, smooth
+
+if TYPE_CHECKING:
+    from stagelog.car.route import Route
+    from stagelog.car.story import Leg
 
 SMALL_STEP_m = 0.1
 _OCTAVES_m = (0.8, 1.6, 3.2, 6.4, 12.8, 25.6)
@@ -37,9 +44,9 @@ class Terrain:
     slope: float
     hill_m: float
     corner_m: float
-    radius_m: tuple
+    radius_m: tuple[float, float]
     plan: str
-    natural: tuple
+    natural: tuple[float, ...]
 
 
 # Columns in the order of the class above; natural: jumps, bumps, rocks, washboards.
@@ -55,7 +62,7 @@ wadi    66   7000   0.190 0.54   7   0.024  110    160    22   150 mixed    0.05
 """
 
 
-def _read(row):
+def _read(row: str) -> Terrain:
     name, *numbers, plan, jumps, bumps, rocks, waves = row.split()
     kmh, rough, rolling, grip, stiff, slope, hill, corner, low, high = map(float, numbers)
     natural = tuple(map(float, (jumps, bumps, rocks, waves)))
@@ -83,10 +90,10 @@ class Feature:
     height_m: float = 0.0
     side: str = "both"
     speed_kmh: float | None = None
-    extra: dict = field(default_factory=dict)
+    extra: dict[str, Any] = field(default_factory=dict)
 
 
-def natural_features(leg, rng):
+def natural_features(leg: Leg, rng: np.random.Generator) -> tuple[Feature, ...]:
     """Return the obstacles that a leg of this terrain happens to have, drawn by rng."""
     features, km = [], leg.length_m * 1e-3
     for kind, per_km in zip(_NATURAL, TERRAINS[leg.terrain].natural, strict=True):
@@ -95,24 +102,24 @@ def natural_features(leg, rng):
     return tuple(sorted(features, key=lambda f: f.at_m))
 
 
-def _jump(at_m, rng):
+def _jump(at_m: float, rng: np.random.Generator) -> Feature:
     length, fall = rng.uniform(9.0, 22.0), rng.uniform(2.0, 9.0)
     height = (length - fall) * rng.uniform(0.03, 0.105)
     return Feature("ramp", at_m, length, height, extra={"fall_m": fall, "flat": True})
 
 
-def _bump(at_m, rng):
+def _bump(at_m: float, rng: np.random.Generator) -> Feature:
     kind = "bump" if rng.random() < 0.5 else "hole"
     length = rng.uniform(3.0, 14.0)
     return Feature(kind, at_m, length, length * rng.uniform(0.012, 0.035))
 
 
-def _rock(at_m, rng):
+def _rock(at_m: float, rng: np.random.Generator) -> Feature:
     side = "left" if rng.random() < 0.5 else "right"
     return Feature("bump", at_m, rng.uniform(0.9, 1.8), rng.uniform(0.06, 0.16), side)
 
 
-def _washboard(at_m, rng):
+def _washboard(at_m: float, rng: np.random.Generator) -> Feature:
     wave = {"wave_m": rng.uniform(1.2, 2.6)}
     return Feature(
         "washboard", at_m, rng.uniform(60.0, 400.0), rng.uniform(0.01, 0.03), extra=wave
@@ -122,7 +129,7 @@ def _washboard(at_m, rng):
 _NATURAL = {"jump": _jump, "bump": _bump, "rock": _rock, "washboard": _washboard}
 
 
-def heights(route, seed, low_m, high_m):
+def heights(route: Route, seed: int, low_m: float, high_m: float) -> tuple[Array, Array, Array]:
     """Return (s, left, right): heights on a 0.1 m grid that covers low_m to high_m."""
     first, last = int(np.floor(low_m / SMALL_STEP_m)) - 2, int(np.ceil(high_m / SMALL_STEP_m)) + 3
     s = np.arange(first, last) * SMALL_STEP_m
@@ -146,7 +153,7 @@ def heights(route, seed, low_m, high_m):
     return s, sides[0], sides[1]
 
 
-def _shape(feature, x):
+def _shape(feature: Feature, x: Array) -> Array:
     u, height = x / feature.length_m, feature.height_m
     if feature.kind == "ramp":
         return _ramp(feature, x)
@@ -157,7 +164,7 @@ def _shape(feature, x):
     return -height * bump if feature.kind == "hole" else height * bump
 
 
-def _ramp(feature, x):
+def _ramp(feature: Feature, x: Array) -> Array:
     """A run-up that curves into a straight ramp, a lip, and a fall back to the ground."""
     lip = feature.length_m - feature.extra["fall_m"]
     curve = 0.5 * lip

@@ -1,22 +1,28 @@
 """What really happened: arrays at 20 Hz and a list of events, beside the frames.
 
-Owns the ground truth's shape. Detectors never see it; judges do.
+Owns the ground truth's shape. Detectors never see it; what scores them does.
 """
 
 import dataclasses
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stagelog.car.build import NODES
-from stagelog.car.incidents import end_s
+from stagelog.car.flight import Jump
+from stagelog.car.incidents import Incidents, end_s
+from stagelog.car.minute import Minute
 from stagelog.car.noise import generator
-from stagelog.car.route import STEP_m
+from stagelog.car.route import Route, STEP_m
+from stagelog.car.story import Scenario
 from stagelog.car.terrain import NAMES
-from stagelog.model import FRAME
+from stagelog.model import FRAME, FrameTable
 
 RATE_Hz = 20
-_NOT_EVENTS = ("limit", "stop_here")  # what the driver does on purpose is not an event
+_NOT_EVENTS = ("limit", "stop_here")  # the driver does these on purpose
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,22 +33,22 @@ class Event:
     t_us: int
     end_us: int | None
     at_km: float
-    facts: dict = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
 class Truth:
-    """Ground truth. t_us int64[n] at 20 Hz; arrays {name: float32[n]}; events in order of time."""
+    """Ground truth at 20 Hz; events in order of time."""
 
-    t_us: np.ndarray
-    arrays: dict
-    events: list
+    t_us: NDArray[np.int64]
+    arrays: dict[str, NDArray[np.float32]]
+    events: Sequence[Event | Jump]
 
-    def of(self, kind):
+    def of(self, kind: str) -> list[Event | Jump]:
         """Return the events of one kind."""
         return [e for e in self.events if e.kind == kind]
 
-    def to_json(self):
+    def to_json(self) -> dict[str, Any]:
         """Return the truth as plain lists and numbers."""
         return {
             "schema": "stagelog.truth.v1",
@@ -53,7 +59,9 @@ class Truth:
         }
 
 
-def truth_arrays(minute, end_us):
+def truth_arrays(
+    minute: Minute, end_us: int
+) -> tuple[NDArray[np.int64], dict[str, NDArray[np.float32]]]:
     """Return (t_us, arrays) of a minute at 20 Hz."""
     n = min(minute.seconds * RATE_Hz, -(-(end_us - round(minute.t0_s * 1e6)) // 50_000))
     t_us = round(minute.t0_s * 1e6) + np.arange(n, dtype=np.int64) * 50_000
@@ -85,21 +93,21 @@ def truth_arrays(minute, end_us):
 class Diary:
     """Records legs and incidents as events during the drive."""
 
-    def __init__(self, scenario, route, incidents):
+    def __init__(self, scenario: Scenario, route: Route, incidents: Incidents) -> None:
         self.scenario, self.route, self.incidents = scenario, route, incidents
-        self._leg, self._leg_start, self._written = None, None, set()
-        self._refuel = None
+        self._leg: int | None = None
 
-    def name_at(self, s_m):
+    def name_at(self, s_m: float) -> tuple[str, str]:
         """Return (terrain, note of the leg) at a distance."""
         terrain = NAMES[int(self.route.terrain[min(int(s_m / STEP_m), len(self.route.s) - 1)])]
         leg = int(np.searchsorted(self.route.start_m, s_m, "right")) - 1
         leg = min(leg, len(self.scenario.legs) - 1)
         return terrain, self.scenario.legs[leg].note
 
-    def feed(self, minute, last):
+    def feed(self, minute: Minute, last: bool) -> list[Event]:
         """Return the events that begin in a minute."""
-        events, slow = [], minute.slow
+        events: list[Event] = []
+        slow = minute.slow
         n = minute.seconds * RATE_Hz
         legs = slow["leg"][:n].astype(int)
         for step in np.flatnonzero(np.diff(legs, prepend=-1 if self._leg is None else self._leg)):
@@ -119,7 +127,7 @@ class Diary:
         events += self._incidents(minute)
         return events
 
-    def _incidents(self, minute):
+    def _incidents(self, minute: Minute) -> Iterator[Event]:
         t0, t1 = minute.t0_s, minute.t0_s + minute.seconds
         for kind, incidents in self.incidents.by_kind.items():
             if kind in _NOT_EVENTS:
@@ -137,7 +145,7 @@ class Diary:
                     dict(incident.extra),
                 )
 
-    def add_noise_frames(self, frames, minute, end_us):
+    def add_noise_frames(self, frames: FrameTable, minute: Minute, end_us: int) -> FrameTable:
         """Merge frames with identifiers that no DBC knows into a minute, where a burst lasts."""
         extra = []
         for n, incident in enumerate(self.incidents.of("burst")):
@@ -152,7 +160,7 @@ class Diary:
         return both[np.argsort(both["t_us"], kind="stable")]
 
 
-def _burst(low_us, high_us, count, rng):
+def _burst(low_us: int, high_us: float, count: int, rng: np.random.Generator) -> FrameTable:
     frames = np.zeros(count, FRAME)
     frames["t_us"] = np.sort(rng.integers(low_us, int(high_us), count))
     frames["can_id"] = rng.integers(0x600, 0x6FF, count)

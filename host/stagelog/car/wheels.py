@@ -5,20 +5,23 @@ Owns the 100 Hz columns of the wheels, before the sensors' noise.
 
 import numpy as np
 
+from stagelog.car.flight import FlightMode
+from stagelog.car.minute import Minute
+from stagelog.car.noise import Array, Columns
 from stagelog.car.suspension import RATE_Hz
 
 DT_s = 0.01
 _EVERY = RATE_Hz // 100
 
 
-def wheel_columns(minute, flight_mode):
+def wheel_columns(minute: Minute, flight_mode: FlightMode) -> Columns:
     """Fill minute.flight; return {speed_kmh [n, 4], axle_kmh [n, 2], centre_kmh [n]} at 100 Hz."""
     motion, slow, profile = minute.motion, minute.slow, minute.profile
     n = minute.seconds * 100
     t = np.arange(n) * DT_s
     at = np.arange(len(slow["v_ms"])) * 0.05
 
-    def column(name):
+    def column(name: str) -> Array:
         return np.interp(t, at, slow[name])
 
     v = motion.v_ms[::_EVERY]

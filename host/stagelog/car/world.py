@@ -4,33 +4,54 @@ Owns the order of things and what passes from one minute to the next. Memory doe
 length of the drive, apart from the route and the list of events.
 """
 
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TypeAlias
+
 import numpy as np
+from numpy.typing import NDArray
 
 from stagelog.car.build import NODES, build_car
 from stagelog.car.driver import Driver, RATE_Hz, STEP_s
 from stagelog.car.emit import Emitter
 from stagelog.car.exceed import Exceedances
 from stagelog.car.faults import Faults
-from stagelog.car.flight import FlightMode, TrueFlights
+from stagelog.car.flight import FlightMode, Jump, TrueFlights
 from stagelog.car.heat import Heat, losses
 from stagelog.car.incidents import Incidents
-from stagelog.car.minute import SECONDS, Minute
-from stagelog.car.motion import Mover
-from stagelog.car.noise import generator, low_pass
+from stagelog.car.minute import SECONDS, Lags, Minute
+from stagelog.car.motion import Motion, Mover
+from stagelog.car.noise import Array, Columns, generator, low_pass
+from stagelog.car.nominal import NominalCar
 from stagelog.car.route import Route
 from stagelog.car.signals_chassis import chassis_columns
 from stagelog.car.signals_power import power_columns
+from stagelog.car.story import Scenario
 from stagelog.car.suspension import Suspension
 from stagelog.car.tank import Tank
-from stagelog.car.truth import Diary, truth_arrays
+from stagelog.car.truth import Diary, Event, truth_arrays
 from stagelog.car.wheels import wheel_columns
-from stagelog.model import FRAME
+from stagelog.model import FRAME, FrameTable
+
+# frames, (t_us, arrays) of the truth, events
+MinuteOfDrive: TypeAlias = tuple[
+    FrameTable,
+    tuple[NDArray[np.int64], dict[str, NDArray[np.float32]]],
+    list[Event | Jump],
+]
 
 
 class World:
-    """One drive under way. `minutes()` may be consumed once."""
+    """One drive in progress. `minutes()` may be consumed once."""
 
-    def __init__(self, scenario, seed, profile, dbc, duration_s):
+    def __init__(
+        self,
+        scenario: Scenario,
+        seed: int,
+        profile: NominalCar,
+        dbc: str | Path,
+        duration_s: float | None,
+    ) -> None:
         self.scenario, self.seed, self.profile = scenario, seed, profile
         self.build = build_car(profile, seed)
         self.incidents = Incidents(scenario.incidents)
@@ -47,9 +68,10 @@ class World:
         self.flights = TrueFlights()
         self.diary = Diary(scenario, self.route, self.incidents)
         self.exceedances = Exceedances(profile)
-        self._lags, self._next_row = {}, None
+        self._lags: Lags = {}
+        self._next_row: dict[str, float] | None = None  # where the next minute begins
 
-    def minutes(self):
+    def minutes(self) -> Iterator[MinuteOfDrive]:
         """Yield (frames, arrays, events) for one minute after the other until the story ends."""
         number, ended = 0, False
         while not ended:
@@ -67,7 +89,8 @@ class World:
                 number += 1
                 continue
             minute = self._minute(number, t0_s, seconds, slow)
-            events = self.flights.feed(t0_s, minute.motion, self.diary.name_at, last=ended)
+            events: list[Event | Jump] = []
+            events += self.flights.feed(t0_s, minute.motion, self.diary.name_at, last=ended)
             events += self.diary.feed(minute, ended)
             columns = chassis_columns(minute, self._lags) | power_columns(minute, self._lags)
             events += self.exceedances.feed(minute, columns, ended)
@@ -76,25 +99,29 @@ class World:
             yield frames, truth_arrays(minute, end_us), sorted(events, key=lambda e: e.t_us)
             number += 1
 
-    def _sleep(self, number, t0_s, seconds, slow, end_us, ended):
-        """A minute without power: the car cools, nothing is sent."""
+    def _sleep(
+        self, number: int, t0_s: float, seconds: int, slow: Columns, end_us: int, ended: bool
+    ) -> MinuteOfDrive:
+        """Return a minute without power: the car cools, nothing is sent."""
         minute = self._bare(number, t0_s, seconds, slow, self.mover.parked(slow, seconds))
         minute.wheels = {"axle_kmh": np.zeros((seconds * 100, 2))}
         self._warm(minute)
-        events = self.flights.feed(t0_s, minute.motion, self.diary.name_at, last=ended)
+        events: list[Event | Jump] = []
+        events += self.flights.feed(t0_s, minute.motion, self.diary.name_at, last=ended)
         events += self.diary.feed(minute, ended)
         return np.zeros(0, FRAME), truth_arrays(minute, end_us), events
 
-    def _drive(self, number, t0_s):
+    def _drive(self, number: int, t0_s: float) -> tuple[Columns, bool]:
         """Run the driver one minute on, with one more row: where the next minute begins."""
-        ahead = 0 if self._next_row is None else 1
+        begun = self._next_row
+        ahead = 0 if begun is None else 1
         first, want = number * SECONDS * RATE_Hz + ahead, SECONDS * RATE_Hz + 1 - ahead
         if self.duration_s is not None:
             left = int(np.ceil((self.duration_s - t0_s) / 1.0)) * RATE_Hz + 1 - ahead
             want = min(want, left)
         rows = self.driver.run(first, want)
-        if ahead:
-            rows = {k: np.concatenate(([self._next_row[k]], v)) for k, v in rows.items()}
+        if begun is not None:
+            rows = {k: np.concatenate(([begun[k]], v)) for k, v in rows.items()}
         ended = len(rows["s_m"]) < want + ahead
         self._next_row = {k: v[-1] for k, v in rows.items()} if len(rows["s_m"]) else None
         if ended and len(rows["s_m"]):
@@ -102,7 +129,7 @@ class World:
             rows = {k: np.concatenate((v, np.repeat(v[-1:], short))) for k, v in rows.items()}
         return rows, ended
 
-    def _minute(self, number, t0_s, seconds, slow):
+    def _minute(self, number: int, t0_s: float, seconds: int, slow: Columns) -> Minute:
         fuel_kg = float(slow["fuel_l"].mean()) * self.profile.fuel.density_kg_per_l
         motion = self.mover.run(slow, self.build.mass_kg + fuel_kg, fuel_kg, seconds)
         minute = self._bare(number, t0_s, seconds, slow, motion)
@@ -112,7 +139,9 @@ class World:
         self._fill_tank(minute)
         return minute
 
-    def _bare(self, number, t0_s, seconds, slow, motion):
+    def _bare(
+        self, number: int, t0_s: float, seconds: int, slow: Columns, motion: Motion
+    ) -> Minute:
         return Minute(
             number=number,
             seconds=seconds,
@@ -126,11 +155,11 @@ class World:
             cg_m=self.mover.cg_m,
         )
 
-    def _flat(self):
+    def _flat(self) -> Array:
         lost = self.heat.lost_kPa[:4] / self.profile.tyres.cold_kPa
         return np.clip(lost, 0.0, 1.0)
 
-    def _warm(self, minute):
+    def _warm(self, minute: Minute) -> None:
         slow, seconds = minute.slow, minute.seconds
         speed = np.diff(minute.motion.travel_m, axis=0, prepend=minute.motion.travel_m[:1]) * 500.0
         s = self.profile.suspension
@@ -154,11 +183,11 @@ class World:
         self._lags["seen"] = seen[-1]
         minute.heat |= heat
         minute.heat["seen_degC"] = seen
-        minute.heat["ambient_degC"] = float(self.heat.ambient)
+        minute.ambient_degC = float(self.heat.ambient)
         engine = heat["temp"][:, NODES.index("engine")]
         minute.heat["cabin_degC"] = self.heat.ambient + 0.15 * np.maximum(engine - 40.0, 0.0)
 
-    def _fill_tank(self, minute):
+    def _fill_tank(self, minute: Minute) -> None:
         n = minute.seconds * RATE_Hz
         force = minute.motion.force_ms2.reshape(n, 25, 3).mean(axis=1)
         volume = minute.slow["fuel_l"][:n]

@@ -1,10 +1,12 @@
 """Whole days: the demo's stage, and scenarios 1 to 5, 20 and 21 of the domain notes."""
 
+import numpy as np
+
 from stagelog.car.scenarios.parts import JUMPS, QUIET, no, parked, press, ramp, start, tanking
 from stagelog.car.story import Expect, Incident, Leg, Scenario
 
 
-def stage(scale, rng):
+def stage(scale: float, rng: np.random.Generator) -> Scenario:
     """Ten minutes with everything that the demo shows."""
     first = (ramp(750.0, 0.95, 88.0), ramp(1350.0, 0.55, 80.0), ramp(3400.0, 1.15, 96.0))
     later = (ramp(1800.0, 0.8, 85.0), ramp(4100.0, 1.3, 100.0))
@@ -37,7 +39,7 @@ def stage(scale, rng):
     )
 
 
-def clean_stage(scale, rng):
+def clean_stage(scale: float, rng: np.random.Generator) -> Scenario:
     """A day without trouble."""
     legs = (
         start(),
@@ -59,7 +61,7 @@ def clean_stage(scale, rng):
     )
 
 
-def loop_483(scale, rng):
+def loop_483(scale: float, rng: np.random.Generator) -> Scenario:
     """The longest special of 2026."""
     legs = (
         start(),
@@ -81,7 +83,7 @@ def loop_483(scale, rng):
     )
 
 
-def long_day(scale, rng):
+def long_day(scale: float, rng: np.random.Generator) -> Scenario:
     """Liaison, stage, liaison; the ignition goes off and on between."""
     legs = (
         Leg("drive", "road", 322e3 * scale, stage="Liaison", limit_kmh=100.0, note="liaison"),
@@ -105,7 +107,7 @@ def long_day(scale, rng):
     )
 
 
-def marathon_48h(scale, rng):
+def marathon_48h(scale: float, rng: np.random.Generator) -> Scenario:
     """Two days without the team, a night without power."""
     legs = (
         Leg("drive", "road", 60e3 * scale, stage="Liaison", limit_kmh=90.0, note="liaison"),
@@ -128,7 +130,7 @@ def marathon_48h(scale, rng):
     )
 
 
-def all_sand(scale, rng):
+def all_sand(scale: float, rng: np.random.Generator) -> Scenario:
     """331 km of sand in the heat."""
     legs = (
         start(),
@@ -146,7 +148,7 @@ def all_sand(scale, rng):
     )
 
 
-def refuel(scale, rng):
+def refuel(scale: float, rng: np.random.Generator) -> Scenario:
     """180 litres in the neutralisation."""
     legs = (
         start(),
@@ -165,7 +167,7 @@ def refuel(scale, rng):
     )
 
 
-def fuel_leak(scale, rng):
+def fuel_leak(scale: float, rng: np.random.Generator) -> Scenario:
     """A cracked line behind the injectors' backs."""
     legs = (
         start(),

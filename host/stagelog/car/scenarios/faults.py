@@ -1,20 +1,29 @@
 """Damage and false readings: scenarios 14 to 18, 22, 26 and 27."""
 
+import numpy as np
+
 from stagelog.car.scenarios.parts import JUMPS, no, parked, ramp, start
 from stagelog.car.story import Expect, Incident, Leg, Scenario
 from stagelog.car.terrain import Feature
 
 
-def _signal(at_s, duration_s, fault, *signals, at_m=None, **more):
+def _signal(
+    at_s: float,
+    duration_s: float | None,
+    fault: str,
+    *signals: str,
+    at_m: float | None = None,
+    **more: float,
+) -> Incident:
     extra = {"fault": fault, "signals": signals, **more}
     return Incident("signal", at_s, duration_s, extra, at_m)
 
 
-def _told(name, within_s):
+def _reported(name: str, within_s: float) -> Expect:
     return Expect(f"sensor_fault:{name}", "signal", {"signals": name}, within_s)
 
 
-def rock_strike(scale, rng):
+def rock_strike(scale: float, rng: np.random.Generator) -> Scenario:
     """What stopped Price in SS1 of 2026."""
     rock = Feature("bump", 2600.0, 1.3, 0.30, side="right", speed_kmh=55.0)
     return Scenario(
@@ -30,12 +39,12 @@ def rock_strike(scale, rng):
             Leg("drive", "rock", 4000.0, note="on again"),
         ),
         incidents=(_signal(0.0, None, "sna", "DmpPosFR", at_m=2601.0),),
-        must=(_told("DmpPosFR", 10.0),),
+        must=(_reported("DmpPosFR", 10.0),),
         must_not=no("sensor_fault:DmpPosFL", "fuel_leak", "refuel", "stuck"),
     )
 
 
-def puncture(scale, rng):
+def puncture(scale: float, rng: np.random.Generator) -> Scenario:
     """One that nobody feels and one that everybody does."""
     return Scenario(
         name="puncture",
@@ -58,7 +67,7 @@ def puncture(scale, rng):
     )
 
 
-def diff_oil_loss(scale, rng):
+def diff_oil_loss(scale: float, rng: np.random.Generator) -> Scenario:
     """The rate must speak before the level does."""
     extra = {"axle": "rear", "loss_pct": 85.0}
     return Scenario(
@@ -77,7 +86,7 @@ def diff_oil_loss(scale, rng):
     )
 
 
-def fan_and_radiator(scale, rng):
+def fan_and_radiator(scale: float, rng: np.random.Generator) -> Scenario:
     """One fan dead, one core full of mud."""
     return Scenario(
         name="fan_and_radiator",
@@ -101,7 +110,7 @@ def fan_and_radiator(scale, rng):
     )
 
 
-def wading(scale, rng):
+def wading(scale: float, rng: np.random.Generator) -> Scenario:
     """Waist-deep: everything cools at once, the wheel sensors drown."""
     return Scenario(
         name="wading",
@@ -121,7 +130,7 @@ def wading(scale, rng):
     )
 
 
-def sensor_faults(scale, rng):
+def sensor_faults(scale: float, rng: np.random.Generator) -> Scenario:
     """Every way a sensor lies, none of which may become an alarm."""
     return Scenario(
         name="sensor_faults",
@@ -139,7 +148,7 @@ def sensor_faults(scale, rng):
             _signal(500.0, 90.0, "stuck", "FuelLvlA"),
         ),
         must=tuple(
-            _told(name, within)
+            _reported(name, within)
             for name, within in (
                 ("DiffOilTempR", 10.0),
                 ("DmpPosRL", 10.0),
@@ -156,7 +165,7 @@ def sensor_faults(scale, rng):
     )
 
 
-def alarm_chatter(scale, rng):
+def alarm_chatter(scale: float, rng: np.random.Generator) -> Scenario:
     """A temperature that trembles on its limit for ten minutes."""
     return Scenario(
         name="alarm_chatter",
@@ -172,7 +181,7 @@ def alarm_chatter(scale, rng):
     )
 
 
-def oil_pressure_dip(scale, rng):
+def oil_pressure_dip(scale: float, rng: np.random.Generator) -> Scenario:
     """Surge in flight and on slopes is no loss of oil; the last one is."""
     features = tuple(ramp(700.0 + 500.0 * n, 0.95, 88.0) for n in range(6))
     dips = tuple(Incident("oil_dip", 160.0 + 12.0 * n, 0.22, {"kPa": 150.0}) for n in range(5))

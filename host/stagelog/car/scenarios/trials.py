@@ -1,5 +1,7 @@
 """Trials of motion: scenarios 6 to 13 and 19: what looks like a flight, and what is one."""
 
+import numpy as np
+
 from stagelog.car.scenarios.parts import (
     HOPS,
     JUMPS,
@@ -16,7 +18,7 @@ from stagelog.car.scenarios.parts import (
 from stagelog.car.story import Expect, Incident, Leg, Scenario
 
 
-def stuck_in_dune(scale, rng):
+def stuck_in_dune(scale: float, rng: np.random.Generator) -> Scenario:
     """Eight minutes of digging."""
     return Scenario(
         name="stuck_in_dune",
@@ -37,7 +39,7 @@ def stuck_in_dune(scale, rng):
     )
 
 
-def big_jump(scale, rng):
+def big_jump(scale: float, rng: np.random.Generator) -> Scenario:
     """One flight of nine tenths of a second."""
     leg = Leg(
         "drive", "track", 1800.0, natural=False, features=(ramp(900.0, 1.15, 96.0),), rough=0.7
@@ -52,7 +54,7 @@ def big_jump(scale, rng):
     )
 
 
-def small_hops(scale, rng):
+def small_hops(scale: float, rng: np.random.Generator) -> Scenario:
     """Twenty short flights."""
     features = tuple(
         ramp(500.0 + 240.0 * n, 0.38 + 0.008 * n, 72.0, length_m=11.0, fall_m=2.5)
@@ -68,7 +70,7 @@ def small_hops(scale, rng):
     )
 
 
-def light_crest(scale, rng):
+def light_crest(scale: float, rng: np.random.Generator) -> Scenario:
     """A quarter of the weight left, but wheels on the ground."""
     features = tuple(crest(500.0 + 360.0 * n, 120.0, 108.0) for n in range(8))
     return Scenario(
@@ -80,7 +82,7 @@ def light_crest(scale, rng):
     )
 
 
-def washboard_10Hz(scale, rng):
+def washboard_10Hz(scale: float, rng: np.random.Generator) -> Scenario:
     """Three minutes of waves."""
     features = (washboard(300.0, 3000.0, 1.67, 0.016, 60.0),)
     return Scenario(
@@ -92,7 +94,7 @@ def washboard_10Hz(scale, rng):
     )
 
 
-def dune_descent(scale, rng):
+def dune_descent(scale: float, rng: np.random.Generator) -> Scenario:
     """Steep faces, wheels in the air, but never all."""
     features = (
         slip_face(300.0, 55.0, 16.0),
@@ -115,7 +117,7 @@ def dune_descent(scale, rng):
     )
 
 
-def on_jacks(scale, rng):
+def on_jacks(scale: float, rng: np.random.Generator) -> Scenario:
     """A wheel change: all wheels hang, the car stands."""
     return Scenario(
         name="on_jacks",
@@ -132,7 +134,7 @@ def on_jacks(scale, rng):
     )
 
 
-def roll_over(scale, rng):
+def roll_over(scale: float, rng: np.random.Generator) -> Scenario:
     """Over, and upside down for two minutes."""
     return Scenario(
         name="roll_over",
@@ -148,7 +150,7 @@ def roll_over(scale, rng):
     )
 
 
-def handbrake(scale, rng):
+def handbrake(scale: float, rng: np.random.Generator) -> Scenario:
     """Right in the hairpin, wrong on the straight."""
     slow = (40.0, 85.0, 130.0)
     hairpins = tuple(

@@ -1,19 +1,21 @@
 """Trouble on the bus and with the logger: scenarios 23 to 25 and 28.
 
-The car drives as usual; incidents of kind "logger" and "bus_errors" are orders to the rig.
+The car drives as usual; incidents of kind "logger" and "bus_errors" are done by the rig.
 """
 
+import numpy as np
+
 from stagelog.car.scenarios.parts import JUMPS, ramp, start
-from stagelog.car.story import Expect, Incident, Leg, Scenario
+from stagelog.car.story import Expect, Incident, Leg, Maker, Scenario
 
 
-def _drive(scale, km=6.0):
+def _drive(scale: float, km: float = 6.0) -> tuple[Leg, Leg]:
     jump = ramp(700.0, 0.95, 88.0)
     leg = Leg("drive", "track", km * 1e3 * scale, features=(jump,), note="stage")
     return (start(), leg)
 
 
-def bus_trouble(scale, rng):
+def bus_trouble(scale: float, rng: np.random.Generator) -> Scenario:
     """Error frames, a node that goes bus-off, 4,500 frames/s, foreign identifiers."""
     return Scenario(
         name="bus_trouble",
@@ -37,7 +39,7 @@ def bus_trouble(scale, rng):
     )
 
 
-def logger_trouble(scale, rng):
+def logger_trouble(scale: float, rng: np.random.Generator) -> Scenario:
     """Medium full, power cut in a write, clock of the year 2000."""
     actions = (("clock_lost", 0.0), ("power_cut", 40.0), ("media_full", 80.0))
     return Scenario(
@@ -56,7 +58,7 @@ def logger_trouble(scale, rng):
     )
 
 
-def logger_never_started(scale, rng):
+def logger_never_started(scale: float, rng: np.random.Generator) -> Scenario:
     """The case of Dakar 2022: a stage without the logger."""
     return Scenario(
         name="logger_never_started",
@@ -69,8 +71,8 @@ def logger_never_started(scale, rng):
     )
 
 
-def _fleet(car, profile):
-    def maker(scale, rng):
+def _fleet(car: int, profile: str) -> Maker:
+    def maker(scale: float, rng: np.random.Generator) -> Scenario:
         return Scenario(
             name=maker.__name__,
             number=28,
