@@ -8,9 +8,10 @@ import struct
 
 from logger import ring as r
 from logger.onboard import OnCarEvents
+from logger.places import OVERWRITE_OLDEST, STOP_WHEN_FULL
 from logger.service import Service
 from logger.sessions import Sessions
-from logger.store import OVERWRITE_OLDEST, STOP_WHEN_FULL, Store
+from logger.store import Store
 from slog import faults
 from slog import messages as m
 from slog.layout import (
@@ -184,21 +185,21 @@ class App:
             "fault": self.fault,
             "n_buses": len(board.captures),
             "t_us": board.clock.t_us(),
-            "stored0": store.stored[0],
-            "stored1": store.stored[1],
+            "stored0": store.counts.stored[0],
+            "stored1": store.counts.stored[1],
             "dropped0": words[r.DROPPED],
             "dropped1": words[r.DROPPED + 1],
             "at_least0": words[r.AT_LEAST],
             "at_least1": words[r.AT_LEAST + 1],
             "ring_blocks": ring.n_blocks,
             "ring_worst": words[r.WORST],
-            "blocks_written": store.blocks_written,
-            "blocks_free": store.n_free,
-            "write_worst_ms": store.write_worst_us // 1000,
-            "write_errors": store.write_errors,
-            "write_retries": store.write_retries,
-            "slots_skipped": store.slots_skipped,
-            "verify_errors": store.verify_errors,
+            "blocks_written": store.counts.blocks_written,
+            "blocks_free": store.places.n_free,
+            "write_worst_ms": store.write.worst_us // 1000,
+            "write_errors": store.counts.write_errors,
+            "write_retries": store.counts.write_retries,
+            "slots_skipped": store.counts.slots_skipped,
+            "verify_errors": store.counts.verify_errors,
             "bad_frames": self.service.bad_frames,
             "heap_free_bytes": board.heap_free(),
             "loop_worst_us": self._loop_worst_us,
@@ -266,7 +267,7 @@ class App:
         while not nonce:
             nonce = board.random_u32()
         self.store.start_session(nonce)
-        self.store.when_full = (
+        self.store.places.when_full = (
             OVERWRITE_OLDEST if self.settings["when_full"] == "overwrite" else STOP_WHEN_FULL
         )
         self._flush_us = self.settings["flush_ms"] * 1000
@@ -293,7 +294,7 @@ class App:
             if capture.n_errors != self._told_errors[i]:
                 self._tell_bus(i)
         self.onboard.stop()
-        n_blocks = self.store.blocks_written + self.board.ring.n_waiting() + 1
+        n_blocks = self.store.counts.blocks_written + self.board.ring.n_waiting() + 1
         self._put_meta(META_END, END_ASKED, 0, "<II", n_blocks, 0)
         self.board.ring.close_block()
         self.store.close_session()
@@ -355,15 +356,15 @@ class App:
         if not self._recording and not self._stopping:
             self.state = m.STATE_IDLE
         elif store.extent is not None:
-            self.state = m.STATE_FULL if store.is_full else m.STATE_RECORDING
+            self.state = m.STATE_FULL if store.places.is_full else m.STATE_RECORDING
         else:
-            self.state = m.STATE_CARD_FAULT if store.blocks_written else m.STATE_NO_CARD
+            self.state = m.STATE_CARD_FAULT if store.counts.blocks_written else m.STATE_NO_CARD
         self.board.show(self.state, self.fault)
 
     def _log_health(self):
         store = self.store
         words = self.board.ring.state
-        worst_ms = store.write_worst_us // 1000
+        worst_ms = store.write.worst_us // 1000
         self._put_meta(META_HEALTH, HEALTH_RING_WORST, 0, "<II", words[r.WORST], words[r.WORST])
         self._put_meta(META_HEALTH, HEALTH_WRITE_WORST, 0, "<II", worst_ms, worst_ms)
 

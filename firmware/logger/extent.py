@@ -8,9 +8,11 @@ refused. Recovery reads a bounded number of places, whatever the size of the car
 import binascii
 import struct
 
-from slog.block import BOOT, CRC, is_block, is_header
+from slog.block import BOOT, CRC, N_RECORDS, is_header
 from slog.layout import (
     BLOCK_BYTES,
+    HEADER_BYTES,
+    RECORD_BYTES,
     RELEASE,
     RELEASE_MAGIC,
     SECTOR_BYTES,
@@ -84,14 +86,12 @@ def find_signature(card, sector):
 class Extent:
     """The ring of data places on a mounted card. Positions count blocks from the start of the
     extent.
-
-    block  buffer of a block for `is_whole`, that its owner may use in between
     """
 
-    def __init__(self, card, block=None):
+    def __init__(self, card):
         self.card = card
         self._sector = bytearray(SECTOR_BYTES)
-        self._block = block or bytearray(BLOCK_BYTES)
+        self._view = memoryview(self._sector)
         found, self._signature_at = find_signature(card, self._sector)
         self.extent_id = found["extent_id"]
         self.lba = found["lba"]
@@ -130,9 +130,34 @@ class Extent:
 
     def is_whole(self, position):
         """Return whether the block at `position` is whole and at its own place."""
-        return self._can_read(self.sector_of(position), self._block) and is_block(
-            self._block, position
-        )
+        try:
+            return self.crc_of(position) is not None
+        except OSError:
+            self.card.read(self._signature_at, self._sector)
+            return False
+
+    def crc_of(self, position):
+        """Return the four bytes of the CRC of the block at `position`, None if it is not whole or
+        not at its own place. Read sector by sector: a buffer of a block is a block less in memory.
+        """
+        sector = self._sector
+        view = self._view
+        lba = self.sector_of(position)
+        self.card.read(lba, sector)
+        if not is_header(sector, position):
+            return None
+        wanted = bytes(view[CRC:HEADER_BYTES])
+        crc = binascii.crc32(view[:CRC])
+        start = HEADER_BYTES
+        left = sector[N_RECORDS] * RECORD_BYTES
+        for i in range(SECTORS_PER_BLOCK):
+            if i:
+                self.card.read(lba + i, sector)
+            n = min(left, SECTOR_BYTES - start)
+            crc = binascii.crc32(view[start : start + n], crc)
+            left -= n
+            start = 0
+        return wanted if struct.pack("<I", crc) == wanted else None
 
     def is_signed(self):
         """Return whether the signature is where it was found."""
@@ -142,6 +167,11 @@ class Extent:
     def look(self, sector):
         """Return the bytes of a sector of the medium, None if it can't be read."""
         return bytes(self._sector) if self._can_read(sector, self._sector) else None
+
+    def holds(self, sector, data):
+        """Return whether a sector of the medium is `data`."""
+        self.card.read(sector, self._sector)
+        return self._sector == data
 
     def starts_like(self, sector, view):
         """Return whether a sector of the medium starts with the identity and number of a block."""
@@ -277,8 +307,8 @@ class Extent:
         return (position, seq, claimed if boot < claimed <= boot + _LOOK_AHEAD else boot, nonce)
 
     def make_release(self, released_seq, position):
-        """Return (sector, bytes) of the next release mark, the bytes at the start of a block of
-        zeros: one write of the older of two places is the whole erase.
+        """Return (sector, its bytes) of the next release mark: one write of the older of two
+        places is the whole erase.
         """
         values = {
             "magic": RELEASE_MAGIC,
@@ -287,7 +317,11 @@ class Extent:
             "released_seq": released_seq,
             "position": position,
         }
-        return self.sector_of(self._marks[(self.generation + 1) & 1]), checked(RELEASE, values)
+        mark = bytes(checked(RELEASE, values))
+        return (
+            self.sector_of(self._marks[(self.generation + 1) & 1]),
+            mark + bytes(SECTOR_BYTES - len(mark)),
+        )
 
     def read_release(self):
         """Take over the newest valid release mark on the card."""

@@ -30,7 +30,8 @@ class Sessions:
         """
         store = self._store
         extent = store.extent
-        stamp = (extent.extent_id, extent.generation, store.n_sessions, store.blocks_written > 0)
+        has_begun = store.counts.blocks_written > 0
+        stamp = (extent.extent_id, extent.generation, store.n_sessions, has_begun)
         if stamp != self._stamp:
             self._found = []
             self._ends = []
@@ -40,7 +41,7 @@ class Sessions:
             self._catch_up()
         while len(self._found) <= index:
             done = self._ends[-1] if self._ends else 0
-            if done >= store.n_used or not self._find_before(done):
+            if done >= store.places.n_used or not self._find_before(done):
                 return None
         return self._found[index]
 
@@ -62,14 +63,14 @@ class Sessions:
         """
         store = self._store
         position, n_before, first_seq, boot, nonce = self._found[0]
-        n = store.extent.distance(position, store.next_position) or store.extent.n
+        n = store.extent.distance(position, store.places.next_position) or store.extent.n
         if n < store.next_seq - first_seq:
             self._found = []
             self._ends = []
             return
         self._found[0] = (position, n, first_seq, boot, nonce)
         self._ends = [end + n - n_before for end in self._ends]
-        while len(self._found) > 1 and self._ends[-1] > store.n_used:
+        while len(self._found) > 1 and self._ends[-1] > store.places.n_used:
             self._found.pop()
             self._ends.pop()
 
@@ -77,8 +78,8 @@ class Sessions:
         """Return the number of the oldest block in use, as far as one is found near the tail."""
         store = self._store
         extent = store.extent
-        for step in range(min(store.n_used, _LOOK)):
-            position = extent.after(store.tail, step)
+        for step in range(min(store.places.n_used, _LOOK)):
+            position = extent.after(store.places.tail, step)
             found = extent.header(position)
             if found is not None and extent.is_whole(position):
                 return max(found[0], extent.released_seq)
@@ -101,7 +102,7 @@ class Sessions:
         """Find the session that ends `done` places before the next place to be written; False if
         there is none.
         """
-        n = self._store.n_used - done
+        n = self._store.places.n_used - done
         skipped = 0
         while skipped < min(n, _HOLE_BLOCKS):
             position = self._place(done + skipped)
@@ -116,7 +117,7 @@ class Sessions:
 
     def _place(self, back):
         """Return the position `back` places before the newest."""
-        return self._store.extent.after(self._store.next_position, -back - 1)
+        return self._store.extent.after(self._store.places.next_position, -back - 1)
 
     def _add(self, newest, done, skipped):
         """Add the session whose newest block lies `skipped` places before the end; False if a
@@ -126,7 +127,7 @@ class Sessions:
         """
         low = done + skipped  # of a place known to be in the session
         start = low
-        high = self._store.n_used  # the first place known not to be
+        high = self._store.places.n_used  # the first place known not to be
         floor = self._floor
         while high - low > 1:
             middle = (low + high) // 2

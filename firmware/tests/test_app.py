@@ -322,14 +322,12 @@ def test_each_bus_has_its_own_settings_and_a_further_one_the_last(tmp_path):
     rig.close()
 
 
-STORE_COUNTERS = {
+SESSION_COUNTS = {
     "blocks_written": 21,
-    "write_worst_us": 22_999,
     "write_errors": 23,
     "write_retries": 24,
     "slots_skipped": 25,
     "verify_errors": 26,
-    "first_stored_us": 27_999,
 }
 FAULT_ORDER = [
     ("card", faults.CARD_STALL),
@@ -414,9 +412,10 @@ def test_status_has_every_counter_of_its_own(tmp_path):
     app, words = rig.app, rig.app.board.ring.state
     for word, value in ((6, 106), (7, 107), (8, 108), (9, 109), (16, 12)):
         words[word] = value
-    app.store.stored = (101, 102)
-    for name, value in STORE_COUNTERS.items():
-        setattr(app.store, name, value)
+    app.store.counts.stored = (101, 102)
+    for name, value in SESSION_COUNTS.items():
+        setattr(app.store.counts, name, value)
+    app.store.write.worst_us, app.store.first_stored_us = 22_999, 27_999
     app._loop_worst_us = 4321
     for i, capture in enumerate(app.board.captures):
         capture.counters[:2] = [50 + i, 60 + i]

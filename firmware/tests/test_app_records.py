@@ -99,7 +99,7 @@ def test_an_anchor_has_the_wall_clock_at_its_own_time(target):
 
 def test_health_is_written_every_ten_seconds(target):
     target.app.board.ring.state[16] = 7
-    target.app.store.write_worst_us = 12_999
+    target.app.store.write.worst_us = 12_999
     target.run_for(31 * SECOND_US)
     health = session_of(target).decoded_meta(layout.META_HEALTH)
     assert [x.arg for x in health] == [1, 2] * 3
@@ -178,7 +178,7 @@ def test_a_block_is_closed_after_its_time(tmp_path):
     """flush_ms 500: one frame is on the card soon after, not before."""
     rig = SimTarget(tmp_path, card_blocks=64, settings={"flush_ms": 500})
     rig.run_for(490_000)
-    assert rig.app.store.blocks_written == 0
+    assert rig.app.store.counts.blocks_written == 0
     rig.run_for(30_000)
-    assert rig.app.store.blocks_written == 1
+    assert rig.app.store.counts.blocks_written == 1
     rig.close()

@@ -308,7 +308,7 @@ def test_list_says_where_a_session_is(target):
     stop(target)
     (session,) = target.link.list_sessions()
     store, extent = target.app.store, target.app.store.extent
-    assert session.position == extent.first and session.n_blocks == store.blocks_written
+    assert session.position == extent.first and session.n_blocks == store.counts.blocks_written
     assert (session.boot, session.nonce, session.first_seq) == (1, store.nonce, 1)
     assert (session.data_first, session.data_end) == (extent.first, extent.end)
     assert session.device_id == b"SIM00001" and not session.running

@@ -48,11 +48,11 @@ def test_an_erase_needs_the_digest_of_the_oldest_session(target):
     assert erase(target, oldest, right, device_id=b"another!")["status"] == m.REFUSED
     assert erase(target, oldest, right, n_blocks=oldest.n_blocks + 1)["status"] == m.WRONG_SESSION
     assert len(target.link.list_sessions()) == len(sessions)
-    free = target.app.store.n_free
+    free = target.app.store.places.n_free
     reply = until_done(target, oldest, right)
     assert (reply["status"], reply["done_pct"]) == (m.OK, 100)
     assert reply["released_seq"] == oldest.first_seq + oldest.n_blocks
-    assert target.app.store.n_free == free + oldest.n_blocks
+    assert target.app.store.places.n_free == free + oldest.n_blocks
     left = target.link.list_sessions()
     assert [x.nonce for x in left] == [x.nonce for x in sessions[:-1]]
     assert erase(target, oldest, right)["status"] == m.OK  # asked again: it is done
@@ -95,7 +95,7 @@ def test_of_an_empty_card_nothing_is_erased(target):
     eraser = target.app.service._eraser
     play(target)
     asked = {"device_id": b"SIM00001", "boot": 1, "nonce": 7, "first_seq": 9, "n_blocks": 3}
-    target.app.store.n_used = 0
+    target.app.store.places.n_used = 0
     target.app.sessions._stamp = None
     assert eraser.answer({**asked, "digest": bytes(32)})["status"] == m.WRONG_SESSION
 
@@ -123,7 +123,7 @@ def test_the_only_session_is_erased_whole(target):
     stop(target)
     (session,) = target.link.list_sessions()
     assert until_done(target, session, digest_of(target, session))["status"] == m.OK
-    assert target.link.list_sessions() == [] and target.app.store.n_used == 0
+    assert target.link.list_sessions() == [] and target.app.store.places.n_used == 0
 
 
 def test_the_card_is_not_read_while_it_is_written(target):

@@ -3,9 +3,10 @@
 import pytest
 
 from logger.extent import Extent, ExtentError
+from logger.places import OVERWRITE_OLDEST
 from logger.sessions import Sessions
-from logger.store import ERROR_ABSENT, ERROR_REJECTED, OVERWRITE_OLDEST, WRITE_BUSY
 from slog import faults, layout
+from slog.layout import ERROR_ABSENT, ERROR_REJECTED, WRITE_BUSY
 from stagelog.blocks import read_log
 from stagelog.card import prepare_raw
 from stagelog.ledger import account
@@ -35,7 +36,7 @@ class Logger:
         self.made = make.Recorder(image, nonce)
         self.store, self.ring, self.card = self.made.store, self.made.ring, self.made.card
         if when_full is not None:
-            self.store.when_full = when_full
+            self.store.places.when_full = when_full
         self.n = 0
 
     def mount(self):
@@ -67,7 +68,7 @@ def test_what_is_stored_is_read(make, image, read):
     (session,) = log.sessions
     assert ids_in(session) == expected_ids(0, 5) and not log.damaged
     assert (session.boot, session.first_seq, session.nonce) == (1, 1, 1)
-    assert logger.store.blocks_written == 5 and logger.store.n_used == 5
+    assert logger.store.counts.blocks_written == 5 and logger.store.places.n_used == 5
 
 
 @pytest.mark.parametrize("n_blocks", [*range(1, 12), 34, 35])
@@ -75,7 +76,7 @@ def test_the_next_boot_goes_on_where_the_last_one_ended(make, image, read, n_blo
     Logger(make, image, 1).mount().record(n_blocks)
     again = Logger(make, image, 2).mount()
     assert (again.store.boot, again.store.next_seq) == (2, n_blocks + 1)
-    assert again.store.n_used == n_blocks
+    assert again.store.places.n_used == n_blocks
     if n_blocks < 34:
         again.record(1)
         first, second = read(image).sessions
@@ -90,7 +91,7 @@ def test_a_write_that_is_cut_short_costs_that_block_only(make, image, read, n_bl
     logger = Logger(make, image, 1).mount().record(n_blocks - 1)
     before = bytes(image)
     logger.record(1)
-    place = logger.store.extent.after(logger.store.next_position, -1)
+    place = logger.store.extent.after(logger.store.places.next_position, -1)
     at = place * layout.BLOCK_BYTES + n_sectors * layout.SECTOR_BYTES
     end = (place + 1) * layout.BLOCK_BYTES
     image[at:end] = before[at:end]
@@ -112,7 +113,15 @@ def test_recovery_writes_nothing_and_gives_the_same_twice(make, image):
     found = []
     for _ in range(2):
         store = Logger(make, image, 9).mount().store
-        found.append((store.next_position, store.next_seq, store.tail, store.n_used, store.boot))
+        found.append(
+            (
+                store.places.next_position,
+                store.next_seq,
+                store.places.tail,
+                store.places.n_used,
+                store.boot,
+            )
+        )
     assert found[0] == found[1] and image == before
 
 
@@ -120,7 +129,7 @@ def test_a_full_card_stops_and_overwrites_nothing(make, image, read):
     logger = Logger(make, image, 1).mount()
     n = logger.store.extent.n
     logger.record(n - 1)
-    assert logger.store.is_full and logger.store.n_free == 0
+    assert logger.store.places.is_full and logger.store.places.n_free == 0
     before = bytes(image)
     logger.record(2, store=False)
     for _ in range(50):
@@ -140,21 +149,21 @@ def test_overwriting_keeps_the_newest(make, image, read):
     ledger = account(session)
     assert ledger.closes and ledger.buses[0].n_missing == 10 * layout.RECORDS_PER_BLOCK
     again = Logger(make, image, 2, OVERWRITE_OLDEST).mount()
-    assert (again.store.next_seq, again.store.n_used) == (n + 11, n)
+    assert (again.store.next_seq, again.store.places.n_used) == (n + 11, n)
 
 
 def test_an_erase_is_one_write_and_frees_the_places(make, image, read):
     logger = Logger(make, image, 1).mount().record(6)
     store = logger.store
-    store.request_release(store.next_seq, store.next_position)
+    store.request_release(store.next_seq, store.places.next_position)
     while store.release_waits:
         store.step()
-    assert store.n_used == 0
+    assert store.places.n_used == 0
     log = read(image)
     assert not log.sessions and log.n_erased == 6
     assert read(image, include_erased=True).sessions[0].n_blocks == 6
     again = Logger(make, image, 2).mount()
-    assert again.store.next_seq == 7 and again.store.n_used == 0
+    assert again.store.next_seq == 7 and again.store.places.n_used == 0
     again.record(3)
     (session,) = read(image).sessions
     assert session.first_seq == 7 and ids_in(session) == expected_ids(0, 3)
@@ -162,16 +171,16 @@ def test_an_erase_is_one_write_and_frees_the_places(make, image, read):
 
 def test_a_torn_release_mark_leaves_everything_as_it_was(make, image, read):
     logger = Logger(make, image, 1).mount().record(6)
-    sector, mark = logger.store.extent.make_release(7, logger.store.next_position)
+    sector, mark = logger.store.extent.make_release(7, logger.store.places.next_position)
     at = sector * layout.SECTOR_BYTES
     image[at : at + 30] = mark[:30]
     assert read(image).sessions[0].n_blocks == 6
-    assert Logger(make, image, 2).mount().store.n_used == 6
+    assert Logger(make, image, 2).mount().store.places.n_used == 6
 
 
 def test_a_place_that_rejects_writes_is_stepped_over(make, image, read):
     logger = Logger(make, image, 1).mount().record(3)
-    bad = logger.store.extent.sector_of(logger.store.next_position)
+    bad = logger.store.extent.sector_of(logger.store.places.next_position)
     real = logger.card.write_poll
 
     def poll():
@@ -181,7 +190,11 @@ def test_a_place_that_rejects_writes_is_stepped_over(make, image, read):
     logger.card.write_poll = poll
     logger.record(3)
     store = logger.store
-    assert (store.slots_skipped, store.write_errors, store.write_retries) == (1, 3, 2)
+    assert (store.counts.slots_skipped, store.counts.write_errors, store.counts.write_retries) == (
+        1,
+        3,
+        2,
+    )
     log = read(image)
     assert ids_in(log.sessions[0]) == expected_ids(0, 6) and not log.damaged
     assert [note.kind for note in log.diagnostics] == ["skipped"]
@@ -194,7 +207,7 @@ def test_a_place_that_cannot_be_read_back_is_stepped_over(make, image, read):
     """The first block of a session is read back: three tries, then the next place."""
     logger = Logger(make, image, 1).mount()
     store, real = logger.store, logger.card.read
-    bad = store.extent.sector_of(store.next_position)
+    bad = store.extent.sector_of(store.places.next_position)
 
     def fail(sector, buf):
         if sector == bad:
@@ -203,7 +216,11 @@ def test_a_place_that_cannot_be_read_back_is_stepped_over(make, image, read):
 
     logger.card.read = fail
     logger.record(2)
-    assert (store.slots_skipped, store.write_errors, store.blocks_written) == (1, 3, 2)
+    assert (
+        store.counts.slots_skipped,
+        store.counts.write_errors,
+        store.counts.blocks_written,
+    ) == (1, 3, 2)
     logger.card.read = real
     assert sum(len(ids_in(x)) for x in read(image).sessions) == 2 * layout.RECORDS_PER_BLOCK
 
@@ -214,7 +231,7 @@ def test_a_write_that_the_card_swallows_is_noticed(make, image):
     logger.record(1, store=False)
     for _ in range(10):
         logger.store.step()
-    assert logger.store.verify_errors and logger.store.blocks_written == 0
+    assert logger.store.counts.verify_errors and logger.store.counts.blocks_written == 0
     assert logger.store.fault == faults.CARD_LIES
 
 
@@ -294,11 +311,11 @@ def until_absent(logger, *results):
 def test_numbers_begin_above_what_was_erased(make, image, read):
     """The mark says 100, as after an erase on another card: lower numbers would be erased ones."""
     store = Logger(make, image, 1).mount().record(6).store
-    store.request_release(100, store.next_position)
+    store.request_release(100, store.places.next_position)
     while store.release_waits:
         store.step()
     again = Logger(make, image, 2).mount()
-    assert (again.store.next_seq, again.store.n_used) == (100, 0)
+    assert (again.store.next_seq, again.store.places.n_used) == (100, 0)
     again.record(3)
     (session,) = read(image).sessions
     assert session.first_seq == 100 and ids_in(session) == expected_ids(0, 3)
@@ -307,12 +324,12 @@ def test_numbers_begin_above_what_was_erased(make, image, read):
 def test_a_block_that_landed_though_its_card_was_pulled_is_written_again(make, image, read):
     """Its number and its place are used once; three blocks are in use, then four."""
     logger = Logger(make, image, 1).mount().record(3).record(1, store=False)
-    store, place = logger.store, logger.store.next_position
+    store, place = logger.store, logger.store.places.next_position
     until_absent(logger, ERROR_ABSENT)
     logger.mount()
-    assert (store.next_position, store.next_seq, store.n_used) == (place, 4, 3)
+    assert (store.places.next_position, store.next_seq, store.places.n_used) == (place, 4, 3)
     logger.made.store_all()
-    assert (store.n_used, store.blocks_written, store.next_seq) == (4, 4, 5)
+    assert (store.places.n_used, store.counts.blocks_written, store.next_seq) == (4, 4, 5)
     log = read(image)
     assert ids_in(log.sessions[0]) == expected_ids(0, 4) and not log.damaged
     assert account(log.sessions[0]).closes
@@ -323,12 +340,12 @@ def test_a_place_has_its_three_tries_after_the_card_comes_back(make, image):
     until_absent(logger, ERROR_REJECTED, ERROR_REJECTED, ERROR_ABSENT)
     logger.mount()
     for n_rejected, n_skipped in ((1, 0), (2, 0), (3, 1)):
-        n = logger.store.write_errors
+        n = logger.store.counts.write_errors
         logger.card.write_poll, real = (lambda: ERROR_REJECTED), logger.card.write_poll
-        while logger.store.write_errors == n:
+        while logger.store.counts.write_errors == n:
             logger.store.step()
         logger.card.write_poll = real
-        assert logger.store.slots_skipped == n_skipped, n_rejected
+        assert logger.store.counts.slots_skipped == n_skipped, n_rejected
 
 
 @pytest.mark.parametrize("bad", [0, 3, 11, 17, 26, 33])
@@ -346,7 +363,7 @@ def test_a_block_left_over_from_an_earlier_round_is_no_session(make, image, bad)
 
     logger.card.write_poll = poll
     logger.record(n + 9)
-    assert store.n_used == n and store.slots_skipped in (1, 2)
+    assert store.places.n_used == n and store.counts.slots_skipped in (1, 2)
     for found in (Sessions(store), Sessions(Logger(make, image, 3, 1).mount().store)):
         assert found.get(0)[3:] == (store.boot, 2) and found.get(1) is None
         assert found.get(0)[1] == n
@@ -361,4 +378,4 @@ def test_a_card_whose_signature_is_gone_is_noticed_within_32_blocks(make, image)
     logger.record(1, store=False)
     for _ in range(6):
         logger.store.step()
-    assert logger.store.fault == faults.CARD_LIES and logger.store.blocks_written == 32
+    assert logger.store.fault == faults.CARD_LIES and logger.store.counts.blocks_written == 32

@@ -92,7 +92,7 @@ def test_a_bad_stretch_is_passed_and_what_lies_behind_it_is_found(
     logger = Logger(make, image, bad).record(n_good + 20)
     store = logger.store
     assert logger.places() == [*range(n_good), *range(resumed, resumed + 20)]
-    assert store.fault == faults.NONE and store.n_used == resumed + 20
+    assert store.fault == faults.NONE and store.places.n_used == resumed + 20
     # of each group that was tried four places three times, and nothing else was written to
     assert max(logger.tried.count(place) for place in bad) == 3
     failed = {place for place in logger.tried if place in bad}
@@ -105,7 +105,7 @@ def test_a_bad_stretch_is_passed_and_what_lies_behind_it_is_found(
     assert listed.get(1) is None
     again = Logger(make, image, bad, nonce=2)  # the power was cut
     assert (again.store.next_seq, again.store.boot) == (n_good + 21, boot + 1)
-    assert again.store.next_position == FIRST + resumed + 20
+    assert again.store.places.next_position == FIRST + resumed + 20
     again.record(2)
     listed = Sessions(again.store)
     assert [listed.get(k)[1] for k in (0, 1)] == [2, resumed + 20]
@@ -140,7 +140,7 @@ def test_a_stretch_of_one_card_is_forgotten_with_the_next(make, image, tmp_path)
     other = prepared(tmp_path, b"abcdefgh")
     logger.made.card.image = other
     assert logger.store.mount()
-    assert (logger.store.fault, logger.store.next_position) == (faults.NONE, FIRST)
+    assert (logger.store.fault, logger.store.places.next_position) == (faults.NONE, FIRST)
     assert logger.store.next_seq == 4  # numbers never come twice
 
 
@@ -158,8 +158,8 @@ def test_a_write_of_more_than_a_second_is_a_stall_until_it_ends(make, image):
         assert store.fault == fault
     card.write_poll = real
     store.step()
-    assert (store.fault, store.blocks_written) == (faults.NONE, 1)
-    assert store.write_worst_us == 1_100_000
+    assert (store.fault, store.counts.blocks_written) == (faults.NONE, 1)
+    assert store.write.worst_us == 1_100_000
 
 
 @pytest.fixture(scope="module")
@@ -179,7 +179,7 @@ def test_blocks_behind_a_hole_are_found_after_a_power_cut(make, image_of_1100, n
     at = (FIRST + 1080 - n_lost) * layout.BLOCK_BYTES
     image[at : at + n_lost * layout.BLOCK_BYTES] = bytes(n_lost * layout.BLOCK_BYTES)
     again = Logger(make, image, nonce=2)
-    assert again.store.next_seq == 1101 and again.store.next_position == FIRST + 1100
-    assert (again.store.tail, again.store.n_used) == (FIRST, 1100)
+    assert again.store.next_seq == 1101 and again.store.places.next_position == FIRST + 1100
+    assert (again.store.places.tail, again.store.places.n_used) == (FIRST, 1100)
     listed = Sessions(again.store)
     assert listed.get(0)[:3] == (FIRST, 1100, 1) and listed.get(1) is None

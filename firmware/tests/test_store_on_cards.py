@@ -11,7 +11,7 @@ from campaigns.engine.power_cut import cuts
 from campaigns.engine.power_cut.scenarios import erase_oldest
 from campaigns.engine.reader import frames_of, parse_block
 from campaigns.engine.results import Tally
-from logger.store import Store
+from logger.card_write import is_aliased
 from slog import faults
 from slog import messages as m
 from slog.layout import ERROR_TIMEOUT, FLAG_FIRST, FLAG_LAST, FLAG_PARTIAL
@@ -94,7 +94,11 @@ def test_a_card_that_is_away_is_set_up_once_a_second():
     bench.run_ms(3000)
     store = bench.app.store
     assert store.extent is not None and n_calls <= 12
-    assert store.write_errors <= 1 and store.write_retries == 0 and store.slots_skipped == 0
+    assert (
+        store.counts.write_errors <= 1
+        and store.counts.write_retries == 0
+        and store.counts.slots_skipped == 0
+    )
 
 
 def test_a_card_that_is_switched_to_read_only_is_told():
@@ -103,7 +107,7 @@ def test_a_card_that_is_switched_to_read_only_is_told():
     bench.run_ms(600)
     assert bench.app.fault == faults.CARD_READ_ONLY
     bench.run_ms(2000)
-    assert bench.app.fault == faults.CARD_READ_ONLY and bench.app.store.write_retries == 0
+    assert bench.app.fault == faults.CARD_READ_ONLY and bench.app.store.counts.write_retries == 0
 
 
 def test_a_card_full_to_the_last_place_is_not_written_to_again():
@@ -111,19 +115,19 @@ def test_a_card_full_to_the_last_place_is_not_written_to_again():
     store = bench.app.store
     boot = bench.app.boot
     bench.link.control(m.CONTROL_STOP, boot)
-    assert store.n_used == 20 and store.n_free == 0
+    assert store.places.n_used == 20 and store.places.n_free == 0
     n = len(bench.card.journal)
     for _ in range(2):
         bench.link.control(m.CONTROL_START, boot)
         bench.run_ms(1500)
         bench.link.control(m.CONTROL_STOP, boot)
-    assert len(bench.card.journal) == n and store.n_used == 20
+    assert len(bench.card.journal) == n and store.places.n_used == 20
 
 
 def test_stored_is_what_lies_on_the_card_though_blocks_were_given_up():
     bench = recording(20, 100)
     store, ring, clock = bench.app.store, bench.app.board.ring, bench.app.board.clock
-    while store.n_used < 18:
+    while store.places.n_used < 18:
         bench.run_ms(10)
     for _ in range(600):
         clock.read()
@@ -137,7 +141,7 @@ def test_stored_is_what_lies_on_the_card_though_blocks_were_given_up():
         for frame in frames_of(write.data, parse_block(write.data))
     ]
     counts = tuple(sum(frame[1] == bus for frame in frames) for bus in (0, 1))
-    assert store.stored == counts and counts[0] and 0 < counts[1] < 600
+    assert store.counts.stored == counts and counts[0] and 0 < counts[1] < 600
 
 
 def test_a_session_ends_though_its_card_is_gone():
@@ -211,7 +215,7 @@ def test_a_card_that_lied_is_reported_as_lying_after_a_stretch_of_bad_places_too
     bench.power_on()
     bench.run_ms(1500)
     store = bench.app.store
-    assert (store.verify_errors, store.fault) == (1, faults.CARD_LIES)
+    assert (store.counts.verify_errors, store.fault) == (1, faults.CARD_LIES)
     bench.card.judge = lambda write: Verdict(3000, -1, 0)
     while store.extent is not None:
         bench.run_ms(1)
@@ -225,7 +229,7 @@ def test_a_card_that_never_took_a_block_is_no_usable_card():
     bench = Bench(5, 200)
     bench.card.judge = lambda write: Verdict(3000, -1, 0)
     bench.power_on()
-    while not bench.app.store.slots_skipped or bench.app.store.extent is not None:
+    while not bench.app.store.counts.slots_skipped or bench.app.store.extent is not None:
         bench.run_ms(1)
     bench.run_ms(200)
     assert bench.app.store.extent is None and bench.app.state == m.STATE_NO_CARD
@@ -237,11 +241,11 @@ def test_a_new_session_does_not_take_over_that_the_card_lied():
     bench.card.judge = lambda write: verdicts.pop() if verdicts else None
     bench.power_on()
     bench.run_ms(1500)
-    assert bench.app.store.verify_errors == 1
+    assert bench.app.store.counts.verify_errors == 1
     bench.link.control(m.CONTROL_STOP, bench.app.boot)
     bench.link.control(m.CONTROL_START, bench.app.boot)
     bench.run_ms(1500)
-    assert bench.app.store.blocks_written and bench.app.store.verify_errors == 0
+    assert bench.app.store.counts.blocks_written and bench.app.store.counts.verify_errors == 0
     assert bench.app.store.fault == faults.NONE
 
 
@@ -265,40 +269,45 @@ def test_a_card_that_refuses_to_begin_a_write_is_asked_again():
         start(sector, view)
 
     bench.card.write_start = refuse
-    before = bench.app.store.blocks_written
+    before = bench.app.store.counts.blocks_written
     bench.run_ms(1500)
     store = bench.app.store
-    assert (store.write_errors, store.write_retries, store.slots_skipped) == (1, 1, 0)
-    assert store.blocks_written > before + 3
+    assert (store.counts.write_errors, store.counts.write_retries, store.counts.slots_skipped) == (
+        1,
+        1,
+        0,
+    )
+    assert store.counts.blocks_written > before + 3
 
 
 @pytest.mark.parametrize("power", range(13, 18))
 def test_a_block_that_is_also_a_power_of_two_below_its_place_tells_a_fake_card(power):
     sector = 200_000
-    store = Store(None, None, None, b"WITNESS1")
     looked = []
-    store.extent = SimpleNamespace(
+    extent = SimpleNamespace(
         sector_of=lambda position: sector,
         starts_like=lambda at, view: looked.append(at) or at == sector - (1 << power),
     )
-    assert store._is_aliased(b"") and looked[-1] == sector - (1 << power)
+    assert is_aliased(extent, 0, b"") and looked[-1] == sector - (1 << power)
 
 
 def test_a_block_at_a_power_of_two_that_is_also_at_the_start_tells_a_fake_card():
-    store = Store(None, None, None, b"WITNESS1")
-    store.extent = SimpleNamespace(
+    extent = SimpleNamespace(
         sector_of=lambda position: 1 << 15, starts_like=lambda at, view: at == 0
     )
-    assert store._is_aliased(b"")
+    assert is_aliased(extent, 0, b"")
 
 
 def test_a_full_ring_stays_full_while_it_goes_round():
     bench = recording(24, 20_000, when_full="overwrite")
     store = bench.app.store
-    assert store.blocks_written > 60
-    assert store.n_used == store.extent.n == 24 and store.n_free == 0
+    assert store.counts.blocks_written > 60
+    assert store.places.n_used == store.extent.n == 24 and store.places.n_free == 0
     bench.run_ms(1000)
-    assert store.n_used == 24 and store.tail in (store.next_position, store.next_position + 1)
+    assert store.places.n_used == 24 and store.places.tail in (
+        store.places.next_position,
+        store.places.next_position + 1,
+    )
 
 
 def test_blocks_say_whether_they_are_the_first_and_whether_they_are_full():
@@ -324,9 +333,13 @@ def test_a_write_that_does_not_end_is_aborted_and_tried_again():
     bench.run_ms(3000)
     assert bench.card.journal[n].result == ERROR_TIMEOUT
     store = bench.app.store
-    assert store.write_errors == 1 and store.write_retries == 1 and store.slots_skipped == 0
+    assert (
+        store.counts.write_errors == 1
+        and store.counts.write_retries == 1
+        and store.counts.slots_skipped == 0
+    )
     assert places_written(bench, n)[0] == places_written(bench, n)[1]
-    assert store.write_worst_us >= 10_000_000 and bench.app.fault != faults.CARD_STALL
+    assert store.write.worst_us >= 10_000_000 and bench.app.fault != faults.CARD_STALL
 
 
 def test_a_stretch_of_bad_places_is_left_behind_once():
@@ -337,16 +350,16 @@ def test_a_stretch_of_bad_places_is_left_behind_once():
     store = bench.app.store
     failing = True
     bench.card.judge = lambda write: Verdict(3000, -1, 0) if failing else None
-    while not store.slots_skipped:
+    while not store.counts.slots_skipped:
         bench.run_ms(1)
     while store.extent is not None:
         bench.run_ms(1)
-    assert store.slots_skipped == 4
+    assert store.counts.slots_skipped == 4
     failing = False
     n = len(bench.card.journal)
     bench.run_ms(2500)
     assert places_written(bench, n)[0] % 16 == 0
-    assert store.n_used == 60 and store.tail == store.next_position
+    assert store.places.n_used == 60 and store.places.tail == store.places.next_position
     assert len(bench.link.list_sessions()) == 1
     bench.card.present = False
     bench.run_ms(500)
@@ -359,7 +372,7 @@ def test_a_stretch_of_bad_places_is_left_behind_once():
 def test_a_bad_stretch_before_the_oldest_block_costs_no_more_than_it_covers():
     bench = recording(60, 100, when_full="overwrite")
     store = bench.app.store
-    while store.n_used < 57:
+    while store.places.n_used < 57:
         bench.run_ms(10)
     failing = True
     bench.card.judge = lambda write: Verdict(3000, -1, 0) if failing else None
@@ -367,23 +380,23 @@ def test_a_bad_stretch_before_the_oldest_block_costs_no_more_than_it_covers():
         bench.run_ms(1)
     failing = False
     bench.run_ms(1500)
-    assert store.n_used == 60 and store.tail == store.next_position
+    assert store.places.n_used == 60 and store.places.tail == store.places.next_position
 
 
 def test_a_bad_stretch_at_the_end_of_a_card_is_tried_again():
     """Nothing lies beyond it: the places before the end are all that is left."""
     bench = recording(40, 100)
     store = bench.app.store
-    while store.n_used < 33:
+    while store.places.n_used < 33:
         bench.run_ms(10)
     failing = True
     bench.card.judge = lambda write: Verdict(3000, -1, 0) if failing else None
     while store.extent is not None:
         bench.run_ms(1)
     failing = False
-    before = store.blocks_written
+    before = store.counts.blocks_written
     bench.run_ms(2500)
-    assert store.blocks_written > before and store.n_used > 33
+    assert store.counts.blocks_written > before and store.places.n_used > 33
 
 
 def test_a_release_mark_that_did_not_land_erases_nothing():
@@ -398,7 +411,7 @@ def test_a_release_mark_that_did_not_land_erases_nothing():
     bench.card.judge = lambda write: Verdict(3000, 0, 0) if write.sector in marks else None
     assert not erase_oldest(bench)
     store = bench.app.store
-    assert store.verify_errors == 3 and bench.app.fault
+    assert store.counts.verify_errors == 3 and bench.app.fault
     bench.run_ms(3000)
     assert bench.app.fault == faults.CARD_LIES
     assert len(bench.link.list_sessions()) == 2 and store.extent.released_seq == 0
@@ -406,4 +419,6 @@ def test_a_release_mark_that_did_not_land_erases_nothing():
     assert erase_oldest(bench)
     bench.run_ms(500)
     assert len(bench.link.list_sessions()) == 1 and store.extent.released_seq > 1
-    assert store.n_used == store.extent.distance(store.tail, store.next_position)
+    assert store.places.n_used == store.extent.distance(
+        store.places.tail, store.places.next_position
+    )

@@ -107,7 +107,7 @@ def test_last_places_of_a_fresh_ring_are_used():
     bench = booted(60, 3000, when_full="stop")
     bench.power_cut()
     bench.power_on()
-    assert bench.app.store.n_used == len(blocks_on(bench)) < 30
+    assert bench.app.store.places.n_used == len(blocks_on(bench)) < 30
 
 
 def test_hole_of_64_places_after_the_head_does_not_hide_older_sessions():
@@ -120,7 +120,7 @@ def test_hole_of_64_places_after_the_head_does_not_hide_older_sessions():
     for place in range(96, 96 + 80):
         damage(bench, place)
     bench.power_on()
-    assert bench.app.store.n_used == 400
+    assert bench.app.store.places.n_used == 400
 
 
 def test_garbage_in_the_boot_counter_of_a_torn_block_is_not_believed():
@@ -164,7 +164,7 @@ def test_block_behind_a_skipped_place_is_not_overwritten():
     stopped at the first.
     """
     bench = booted(60)
-    bad = bench.app.store.next_position
+    bad = bench.app.store.places.next_position
     bench.card.judge = lambda write: (
         Verdict(3000, -1, 0xFF) if write.sector == bench.layout.sector(bad) else None
     )
@@ -173,7 +173,7 @@ def test_block_behind_a_skipped_place_is_not_overwritten():
     bench.run_ms(1)
     bench.power_cut()
     bench.power_on()
-    assert bench.app.store.next_position == bad + 2
+    assert bench.app.store.places.next_position == bad + 2
 
 
 def test_a_worn_erase_group_does_not_end_the_recording():
@@ -225,7 +225,7 @@ def test_log_goes_on_where_the_erased_one_ended_though_its_last_blocks_were_lost
     bench.link.control(m.CONTROL_STOP, boot)
     lost = sorted(blocks_on(bench))[-3:]
     newest = bench.app.store.next_seq
-    bench.app.store.request_release(newest, bench.app.store.next_position)
+    bench.app.store.request_release(newest, bench.app.store.places.next_position)
     bench.run_ms(20)
     bench.power_cut()
     for place in lost:
@@ -234,8 +234,8 @@ def test_log_goes_on_where_the_erased_one_ended_though_its_last_blocks_were_lost
         bench.power_on()
         bench.run_ms(2000)
         n_stored = sum(block.seq >= newest for block in blocks_on(bench).values())
-        assert bench.app.store.n_used == n_stored
-        assert not bench.app.store.is_full
+        assert bench.app.store.places.n_used == n_stored
+        assert not bench.app.store.places.is_full
         bench.power_cut()
 
 
@@ -302,7 +302,7 @@ def test_an_erased_session_leaves_no_block_behind():
     boot = bench.app.boot
     bench.link.control(m.CONTROL_STOP, boot)
     last = store.next_seq - 1
-    bad = bench.layout.sector(store.next_position)
+    bad = bench.layout.sector(store.places.next_position)
     bench.card.judge = lambda write: Verdict(3000, -1, 0) if write.sector == bad else None
     bench.link.control(m.CONTROL_START, boot)
     bench.run_ms(1500)
@@ -345,7 +345,7 @@ def test_fake_card_that_writes_over_its_own_signature_is_noticed():
         3000, 0, 0xFF, signature if write.index == n_before else None
     )
     bench.run_ms(30_000)
-    assert bench.app.store.verify_errors
+    assert bench.app.store.counts.verify_errors
     assert bench.link.status().fault == faults.CARD_LIES
 
 
@@ -361,7 +361,7 @@ def test_a_garbled_number_in_a_torn_header_does_not_move_the_head():
     sector[20:24] = (newest + 20).to_bytes(4, "little")
     bench.card.sectors[at] = bytes(sector)
     bench.power_on()
-    assert bench.app.store.next_position == bench.layout.first + newest + 1
+    assert bench.app.store.places.next_position == bench.layout.first + newest + 1
 
 
 def test_a_torn_header_is_no_session_of_its_own():
@@ -460,4 +460,4 @@ def test_a_card_that_takes_no_write_is_told_without_a_break_and_lets_the_session
     assert told == {faults.CARD_WRITE}
     bench.card.judge = None
     bench.run_ms(2000)
-    assert bench.app.fault == 0 and bench.app.store.blocks_written
+    assert bench.app.fault == 0 and bench.app.store.counts.blocks_written

@@ -94,12 +94,14 @@ class Log:
 def store_of(log, places, n_sessions=1):
     return SimpleNamespace(
         extent=places,
-        next_position=FIRST + log.next,
-        n_used=log.n_used,
-        tail=FIRST + (log.next - log.n_used) % log.n,
+        places=SimpleNamespace(
+            next_position=FIRST + log.next,
+            n_used=log.n_used,
+            tail=FIRST + (log.next - log.n_used) % log.n,
+        ),
         next_seq=log.seq,
         n_sessions=n_sessions,
-        blocks_written=1,
+        counts=SimpleNamespace(blocks_written=1),
     )
 
 
@@ -205,7 +207,7 @@ def test_holes_cost_no_block_its_session(seed):
     in_use = {(tail - FIRST + step) % log.n for step in range(n_used)}
     assert set(log.blocks) <= in_use
     store = store_of(log, places)
-    store.tail, store.n_used = tail, n_used
+    store.places.tail, store.places.n_used = tail, n_used
     where = {}
     total = 0
     for position, n_blocks, first_seq, boot in listed(Sessions(store)):
@@ -383,7 +385,7 @@ def test_a_list_asked_for_before_the_first_block_of_a_session_does_not_hide_it()
     log.write(1, 5)
     places = log.places()
     store = store_of(log, places, 2)
-    store.blocks_written = 0
+    store.counts.blocks_written = 0
     sessions = Sessions(store)
     assert listed(sessions) == log.spans()
     log.write(2, 1)

@@ -343,7 +343,7 @@ def test_control_a_service_that_erases_unasked_is_caught(monkeypatch):
 
     def erase(self, payload):
         store = self._app.store
-        store.request_release(store.next_seq, store.next_position)
+        store.request_release(store.next_seq, store.places.next_position)
         return self._put_status(m.ERASE, m.OK)
 
     monkeypatch.setattr(Service, "_erase", erase)

@@ -202,7 +202,7 @@ def record_session(recorder):
     recorder.frame(t_us, 0x0F0, 0, 2, b"\x9a\xbc")
     t_us += 100_000_000
     recorder.frame(t_us, 0x0F0, 0, 2, b"\xde\xf0")
-    recorder.meta(t_us, layout.META_END, 1, n_blocks=recorder.store.blocks_written + 1)
+    recorder.meta(t_us, layout.META_END, 1, n_blocks=recorder.store.counts.blocks_written + 1)
     recorder.ring.close_block()
     recorder.store.close_session()
     recorder.store_all()
@@ -219,7 +219,7 @@ def record_cut_session(recorder):
         if n % 20 == 19:
             recorder.ring.close_block()
             recorder.store_all()
-    torn = recorder.store.extent.sector_of(recorder.store.next_position - 1) + 1
+    torn = recorder.store.extent.sector_of(recorder.store.places.next_position - 1) + 1
     at = torn * layout.SECTOR_BYTES - 300
     recorder.card.image[at : at + 20] = bytes(20)
 
@@ -250,7 +250,7 @@ def build():
     image[at : at + layout.BLOCK_BYTES] = erased_block()
     recorder = Recorder(image, 0x5EED0001)
     record_session(recorder)
-    session = session_file(image, recorder.store.blocks_written)
+    session = session_file(image, recorder.store.counts.blocks_written)
     record_cut_session(Recorder(image, 0x5EED0002))
     lines = ["t_us,bus,can_id,flags,dlc,data\n"]
     for t_us, bus, can_id, flags, dlc, payload in recorder.frames:

@@ -52,7 +52,7 @@ def rejection_ignored():
     """The store takes a write that the card rejected for done, as MicroPython's sdcard.py does."""
 
     def failed(self, result):
-        self._done()
+        self._done(self.ring.first_waiting())
 
     with mock.patch.object(store_module.Store, "_failed", failed):
         yield
@@ -65,22 +65,22 @@ def sync_dropped():
     """
     start = store_module.Store._start
 
-    def eager_start(self, view, sector, is_release):
+    def eager_start(self, sector, view, is_release):
         if not is_release:
-            self._count()
-        start(self, view, sector, is_release)
+            self.counts.take(view)
+        start(self, sector, view, is_release)
         if not is_release:
             self.ring.release()
 
-    def done(self):
+    def done(self, view):
         self.fault = 0
         if self._is_release:
             self._release = None
             self.extent.read_release()
             return
-        self.blocks_written += 1
+        self.counts.blocks_written += 1
         self._first = False
-        self._advance()
+        self.places.advance()
         self.next_seq += 1
 
     patches = (

@@ -100,9 +100,12 @@ class JournalCard:
         """Take one write into the journal."""
         if self._busy is not None:
             raise AssertionError("two writes at a time")
-        if len(view) != SECTOR_BYTES * SECTORS_PER_BLOCK:
+        data = bytes(view)
+        if len(data) == SECTOR_BYTES:  # a release mark; the rest of its block is as exposed
+            data += b"".join(self.sectors.get(sector + i) or ZEROS for i in range(1, 8))
+        if len(data) != SECTOR_BYTES * SECTORS_PER_BLOCK:
             raise AssertionError(f"a write of {len(view)} bytes")
-        write = Write(len(self.journal), self.life, sector, bytes(view), self.clock.now_us)
+        write = Write(len(self.journal), self.life, sector, data, self.clock.now_us)
         self.journal.append(write)
         self._busy = write
         self._verdict = (self.judge and self.judge(write)) or Verdict(self.write_us)

@@ -148,8 +148,8 @@ def wraps(rng):
     layout = bench.layout
     beyond = layout.position(_FAKE_SECTORS)[0]
     store = bench.app.store
-    store.next_position = beyond - rng.randrange(1, 40)
-    store.tail, store.n_used = store.next_position, 0
+    store.places.next_position = beyond - rng.randrange(1, 40)
+    store.places.tail, store.places.n_used = store.places.next_position, 0
 
     def fold(sector):
         return sector % _FAKE_SECTORS if sector < layout.sector(layout.end) else sector
@@ -265,7 +265,7 @@ def _noticed_after(bench, first):
     """Return how many blocks the card lost before the first read-back that failed, or infinity."""
     if first is None:
         return 0
-    if not bench.app.store.verify_errors:
+    if not bench.app.store.counts.verify_errors:
         return float("inf")
     sent = {}
     for write in bench.card.journal[first:]:
@@ -302,7 +302,7 @@ def check(bench, watch, outcome):
     if not set(stored) <= set(offered):
         yield "L3", "the card holds a frame that was not sent"
     n_before = sum(frame[0] <= now_us for frame in offered)
-    n_discarded = bench.app.store.counted[0] - status.stored0
+    n_discarded = bench.app.store.counts.counted[0] - status.stored0
     n_counted = status.stored0 + n_discarded + status.dropped0
     if not n_before <= n_counted <= len(offered):
         yield "L5", f"{n_counted} frames accounted for, {n_before} to {len(offered)} were offered"

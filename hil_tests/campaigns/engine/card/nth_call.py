@@ -153,9 +153,9 @@ def _check_recording(tally, bench, watch, scenario, case):
     if not bench.app.hello()["nonce"]:
         bench.link.control(m.CONTROL_START, bench.app.boot)
         watch.run_ms(1500)
-    before = bench.app.store.blocks_written
+    before = bench.app.store.counts.blocks_written
     watch.run_ms(1000)
-    if bench.app.store.blocks_written <= before:
+    if bench.app.store.counts.blocks_written <= before:
         text = f"nothing is stored any more; fault {bench.app.fault}"
         tally.add(Finding("L11", case, scenario.__name__, text))
     for invariant, text in cards.check_frames(bench):

@@ -45,7 +45,7 @@ class Source:
         bench.traffic.burst = 0
         bench.traffic.rate_Hz = 200
         self.connect()
-        while bench.app.store.blocks_written < n_blocks - 1:
+        while bench.app.store.counts.blocks_written < n_blocks - 1:
             bench.run_ms(50)
         bench.link.control(m.CONTROL_STOP, bench.app.boot)
         if quiet:

@@ -108,7 +108,7 @@ def overwritten(tally, numbers):
         archive = Archive()
         bench.link.control(m.CONTROL_START, bench.app.boot)
         target = rng.randrange(8, 19)
-        while bench.app.store.blocks_written < target:
+        while bench.app.store.counts.blocks_written < target:
             bench.run_ms(10)
         link, _ = source.link(rng, Faults())
         bench.cable.rate = 20  # kB/s: recording overtakes it

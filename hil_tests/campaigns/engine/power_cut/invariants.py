@@ -9,9 +9,10 @@ from campaigns.engine.bench import DEVICE_ID
 from campaigns.engine.power_cut.image import StateCard
 from logger.clock import Clock
 from logger.extent import Extent
+from logger.places import OVERWRITE_OLDEST
 from logger.ring import BlockRing
 from logger.sessions import Sessions
-from logger.store import OVERWRITE_OLDEST, Store
+from logger.store import Store
 
 _MOST_ALIKE = 12  # places touched by a state that is compared with others
 MAX_READS = 1500  # sectors that mounting may read, whatever the card's size and content
@@ -134,8 +135,11 @@ def check_state(image, view, store, n_reads, begun, marks, stop):
             yield "L7", f"boot {store.boot} after {last.block.boot}"
     if store.next_seq < view.floor:
         yield "L7", f"number {store.next_seq}, below {view.floor} is erased"
-    if not extent.first <= store.next_position < extent.end or not 0 <= store.n_used <= extent.n:
-        yield "L8", f"next place {store.next_position}, {store.n_used} in use"
+    if (
+        not extent.first <= store.places.next_position < extent.end
+        or not 0 <= store.places.n_used <= extent.n
+    ):
+        yield "L8", f"next place {store.places.next_position}, {store.places.n_used} in use"
         return
     yield from _check_places(image, view, store, last, begun, stop and view.mark == marks[0])
 
@@ -143,35 +147,38 @@ def check_state(image, view, store, n_reads, begun, marks, stop):
 def _check_places(image, view, store, last, begun, stop):
     """Nothing that counts may be overwritten, and no place is lost to caution."""
     extent = store.extent
-    span = extent.distance(store.tail, store.next_position)
-    if store.n_used % extent.n != span:
-        yield "L12", f"{store.n_used} in use from {store.tail} to {store.next_position}"
+    span = extent.distance(store.places.tail, store.places.next_position)
+    if store.places.n_used % extent.n != span:
+        yield (
+            "L12",
+            f"{store.places.n_used} in use, {span} from tail to next place",
+        )
     oldest = image.oldest(view)
     if oldest is None:
         if (
             stop
-            and store.n_used
+            and store.places.n_used
             and begun is not None
             and extent.released_seq
             and not view.touched
         ):
-            yield "L12", f"{store.n_used} places in use, all is erased"
+            yield "L12", f"{store.places.n_used} places in use, all is erased"
         return
     newest = last
     if not image.is_protected(last.position, last, view.floor):
         newest = oldest
-    low = extent.distance(store.tail, oldest.position)
-    high = extent.distance(store.tail, newest.position)
-    if not low <= high < store.n_used:
+    low = extent.distance(store.places.tail, oldest.position)
+    high = extent.distance(store.places.tail, newest.position)
+    if not low <= high < store.places.n_used:
         ends = [f"{version.block.seq} at {version.position}" for version in (oldest, newest)]
-        used = f"{store.n_used} in use from {store.tail}"
+        used = f"{store.places.n_used} in use from {store.places.tail}"
         yield "L1", f"blocks {ends[0]} to {ends[1]} may be overwritten: {used}"
     if begun is not None and newest is last:
-        ahead = extent.distance(newest.position, store.next_position) - 1
+        ahead = extent.distance(newest.position, store.places.next_position) - 1
         most = extent.distance(newest.position, begun)
         if ahead % extent.n > most:
             yield "L12", f"{ahead} places skipped, at most {most} were begun"
-    if stop and store.n_used == extent.n:
+    if stop and store.places.n_used == extent.n:
         start = view.mark[2] if view.mark else extent.first
         if begun is not None and extent.distance(start, begun) + 1 < extent.n:
             yield "L12", f"full, but only places {start} to {begun} were begun"
@@ -190,8 +197,8 @@ def check_sessions(image, view, store):
             break
         spans.append(session)
     total = sum(session[1] for session in spans)
-    if total > store.n_used:
-        yield "L6", f"the sessions claim {total} places of {store.n_used}"
+    if total > store.places.n_used:
+        yield "L6", f"the sessions claim {total} places of {store.places.n_used}"
     where = {}
     for position, n_blocks, _, boot, nonce in spans:
         for step in range(n_blocks):

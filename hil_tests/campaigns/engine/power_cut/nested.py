@@ -16,8 +16,9 @@ from campaigns.engine.power_cut.image import Image
 from campaigns.engine.reader import parse_release
 from campaigns.engine.results import Finding
 from logger.clock import Clock
+from logger.places import OVERWRITE_OLDEST, STOP_WHEN_FULL
 from logger.sessions import Sessions
-from logger.store import OVERWRITE_OLDEST, STOP_WHEN_FULL, Store
+from logger.store import Store
 
 N_LIVES = 6
 _DRAWS = (
@@ -140,7 +141,7 @@ class Chain:
                 self._erase(store)
                 self._write_out(store)
         self._record(ring)
-        if store.is_full:
+        if store.places.is_full:
             return media.Cut(self.image, None, card.window[-6:])
         store.step()
         write = card.journal[-1] if store.is_writing else None
@@ -163,7 +164,7 @@ class Chain:
             if len(self.card.journal) > n:
                 self._begin(self.card.journal[-1])
             if not store.is_writing and not store.release_waits:
-                if store.is_full or not store.ring.n_waiting():
+                if store.places.is_full or not store.ring.n_waiting():
                     return
 
     def _begin(self, write):

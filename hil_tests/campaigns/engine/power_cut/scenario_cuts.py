@@ -248,4 +248,10 @@ class Campaign:
 
 
 def _place(store):
-    return (store.next_position, store.next_seq, store.boot, store.tail, store.n_used)
+    return (
+        store.places.next_position,
+        store.next_seq,
+        store.boot,
+        store.places.tail,
+        store.places.n_used,
+    )

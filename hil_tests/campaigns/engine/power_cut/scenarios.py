@@ -11,7 +11,7 @@ import random
 from campaigns.engine.bench import Bench
 from campaigns.engine.journal import Verdict
 from campaigns.engine.reader import parse_block
-from logger.store import OVERWRITE_OLDEST, STOP_WHEN_FULL
+from logger.places import OVERWRITE_OLDEST, STOP_WHEN_FULL
 from slog import messages as m
 from stagelog.link import RequestError
 

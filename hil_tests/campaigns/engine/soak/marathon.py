@@ -17,8 +17,9 @@ from campaigns.engine.bench import DEVICE_ID, lay_out
 from campaigns.engine.reader import parse_block
 from campaigns.engine.results import Finding, Row, Tally
 from logger.clock import Clock
+from logger.places import OVERWRITE_OLDEST
 from logger.ring import COUNT, DROPPED, HEAD, STORED, BlockRing
-from logger.store import OVERWRITE_OLDEST, Store
+from logger.store import Store
 from slog.layout import HEADER_BYTES, RECORD_BYTES, RECORDS_PER_BLOCK
 from stagelog.errors import UsageError
 from stagelog.rig.sim.models import SimClock
