@@ -220,3 +220,10 @@ def test_methods_of_files_keep_their_names():
     shorten({"m": tree})
     text = ast.unparse(tree)
     assert text.count("tell(") == 2 and text.count("seek(") == 2 and "grown" not in text
+
+
+def test_modules_that_do_nothing_are_left_out():
+    """Of slog/faults.py constants are all that there is, of the packages' own files nothing."""
+    modules = build_app("pico_mcp2515", "armv6m").modules
+    assert {"slog/layout.mpy", "logger/places.mpy", "start.mpy"} <= set(modules)
+    assert not {"slog/faults.mpy", "slog/events.mpy", "slog/__init__.mpy"} & set(modules)

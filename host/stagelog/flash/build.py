@@ -107,13 +107,24 @@ def build_app(board: str, arch: str, readable: bool = False) -> App:
         {name: (folder / path).read_text(encoding="utf-8") for name, path in paths.items()},
         readable,
     )
+    kept = [name for name in paths if not _is_empty(small[name])]
+    names = [name for name in names if name in kept]
     sources = {"start.py": _START.format(board=board, names=names)}
-    sources.update((paths[name], small[name]) for name in paths)
+    sources.update((paths[name], small[name]) for name in kept)
     contents = {
         path.removesuffix(".py") + ".mpy": _compile(path, source, arch)
         for path, source in sources.items()
     }
     return App(board, arch, tuple(contents), pack_app(contents))
+
+
+def _is_empty(source: str) -> bool:
+    """Return whether a module does nothing: it held constants, which stand where they are used by
+    now, or makes a folder a package, which MicroPython does not ask for.
+
+    Each file costs 10 ms of the start (emulated RP2040).
+    """
+    return all(isinstance(node, ast.Expr) for node in ast.parse(source).body)
 
 
 def pack_app(contents: Mapping[str, bytes]) -> bytes:
