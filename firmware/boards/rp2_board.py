@@ -51,6 +51,7 @@ class Rp2Board:
         self.reset_cause = machine.reset_cause()
         self.link = UsbLink()
         self.nv = settings
+        self.background = None  # called in each pass
         self._led = machine.Pin(led, machine.Pin.OUT, value=1)
         self._lit = 1
         self._pattern = 0
@@ -79,6 +80,8 @@ class Rp2Board:
     def feed(self):
         """Feed the watchdog, and work the light."""
         self._watchdog.feed()
+        if self.background is not None:
+            self.background()
         lo = self.clock.lo
         lit = self._pattern >> (lo >> 17 & 15) & 1
         if lit != self._lit:
@@ -95,7 +98,7 @@ class Rp2Board:
         machine.mem32[_WATCHDOG_OFF] = _WATCHDOG_ENABLE
 
 
-def make_ring(settings):
+def make_ring(settings, kind=HotRing):
     """Make the ring as large as the heap allows, when all code is loaded.
 
     With a signal table the code that evaluates it is loaded now, too, and room is left for it.
@@ -115,11 +118,11 @@ def make_ring(settings):
     kept = bytearray(_BUFFER_BYTES)
     while n > _LEAST_BLOCKS:
         try:
-            return HotRing(n)
+            return kind(n)
         except MemoryError:
             n -= 1
     del kept
-    return HotRing(_LEAST_BLOCKS)
+    return kind(_LEAST_BLOCKS)
 
 
 def run_board(make_board, slot, memory, at, hole):

@@ -27,8 +27,9 @@ from stagelog.resources import firmware_path
 ARCHES = {1: "x86", 2: "x64", 3: "armv6", 4: "armv6m", 5: "armv7m", 6: "armv7em", 7: "armv7emsp",
           8: "armv7emdp", 9: "xtensa", 10: "xtensawin", 11: "rv32imc"}  # fmt: skip
 BOARDS = {"Raspberry Pi Pico with RP2040": "pico_mcp2515"}  # by sys.implementation._machine
+_RADIO = "GPIO 24 and 25 belong to the radio of a Pico W"
 # (in sys.implementation._machine, board, why its firmware must not run there), even with --board
-REFUSED = (("Pico W", "pico_mcp2515", "GPIO 24 and 25 belong to the radio of a Pico W"),)
+REFUSED = (("Pico W", "pico_mcp2515", _RADIO), ("Pico W", "pico_pio", _RADIO))
 PACKAGES = ("slog", "detectors", "logger", "drivers", "boards")
 # Modules are loaded leaves first, and garbage is collected in between: that leaves one large
 # contiguous block of heap for the ring. MicroPython searches free memory from the bottom of the

@@ -10,12 +10,14 @@ from typing import Any
 from slog.messages import CONFIG_SETTINGS, STATE_BOOT
 from stagelog.card import prepare_raw
 from stagelog.link import Link
+from stagelog.rig.bus.wave import Line
 from stagelog.rig.rp2040.board import Files, PicoBoard
 from stagelog.rig.rp2040.card_image import CardImage, FileImage
 from stagelog.rig.rp2040.card_timing import ORDINARY, CardTiming
 from stagelog.rig.rp2040.firmware import logger_files
 from stagelog.rig.rp2040.mcp2515 import Mcp2515
 from stagelog.rig.rp2040.mcp2515_registers import MODE_LISTEN_ONLY, MODE_NORMAL
+from stagelog.rig.rp2040.pio_bus import PioBus
 from stagelog.rig.rp2040.sdcard import SdCard
 from stagelog.rig.tape import Tape
 from stagelog.rig.target import CAPABILITIES, LIGHT_STEPS, light_of
@@ -63,10 +65,11 @@ class Rp2040Target:
     files        {path: bytes} of the flash; None: the shipped firmware in slot A
     timing       CardTiming; slow, miss_cycles, seed: of the board
     wiring       arguments of Mcp2515, to leave out a wire or fix a delay
+    board        the board file: pico_mcp2515, or pico_pio, which has no controller
+    line         stagelog.rig.bus.wave.Line of pico_pio: what bends the edges of the bus
     """
 
     name = "rp2040"
-    capabilities = frozenset(CAPABILITIES)
 
     def __init__(
         self,
@@ -83,19 +86,27 @@ class Rp2040Target:
         image: str | Path | None = None,
         files: Files | None = None,
         wiring: dict[str, Any] | None = None,
+        board: str = "pico_mcp2515",
+        line: Line | None = None,
     ) -> None:
+        is_pio = board == "pico_pio"
+        self.capabilities = frozenset(CAPABILITIES) - ({"controller"} if is_pio else set())
         self.card_path = folder / "card.img"
         if card_image is None:
             if not self.card_path.exists():
                 prepare_raw(self.card_path, card_blocks)
             card_image = FileImage(self.card_path)
-        self.can = Mcp2515(
-            bitrate_bps=bitrate_bps, crystal_Hz=crystal_Hz, seed=seed, **(wiring or {})
-        )
+        self.can: Mcp2515 | PioBus
+        if is_pio:
+            self.can = PioBus(bitrate_bps, line=line, seed=seed)
+        else:
+            self.can = Mcp2515(
+                bitrate_bps=bitrate_bps, crystal_Hz=crystal_Hz, seed=seed, **(wiring or {})
+            )
         self.card = SdCard(card_image, timing, seed=seed)
         self.board = PicoBoard(
             image,
-            files=logger_files() if files is None else files,
+            files=logger_files(board) if files is None else files,
             can=self.can,
             card=self.card,
             slow=slow,

@@ -222,14 +222,6 @@ struct spi_device *chip_spi_device(struct chip *c, uint32_t unit)
     return &c->spi[unit].device;
 }
 
-/* Drive a pin from outside, or let it go (to its pull). */
-void chip_drive(struct chip *c, uint32_t pin, uint32_t level, uint32_t driven)
-{
-    c->drive_level = (c->drive_level & ~(1u << pin)) | (level & 1) << pin;
-    c->driven = (c->driven & ~(1u << pin)) | (driven & 1) << pin;
-    gpio_update(c);
-}
-
 /* Reset what `what` selects: 1 the core, 2 SIO, 4 the peripherals of this side. Wiring stays. */
 void chip_reset(struct chip *c, uint32_t what)
 {

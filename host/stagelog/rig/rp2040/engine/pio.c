@@ -413,6 +413,7 @@ void pio_events(struct chip *c)
             dma_pump(c);
             plan(c, &c->pio[which >> 2], which & 3);
         } else if (edge <= c->s.now) {
+            for (uint32_t i = 0; i < 8; i++) settle(c, i); /* all of them ran up to this edge */
             apply_edges(c, edge);
             plan_all(c);
         } else {
@@ -591,12 +592,28 @@ void pio_reset(struct chip *c)
     }
 }
 
+/* Bring both blocks to this moment, before something changes what they see; plan_all after it. */
+static void sync_all(struct chip *c)
+{
+    for (uint32_t i = 0; i < N_PIO; i++) sync(c, &c->pio[i]);
+}
+
+/* Drive a pin from outside, or let it go (to its pull). */
+void chip_drive(struct chip *c, uint32_t pin, uint32_t level, uint32_t driven)
+{
+    sync_all(c);
+    c->drive_level = (c->drive_level & ~(1u << pin)) | (level & 1) << pin;
+    c->driven = (c->driven & ~(1u << pin)) | (driven & 1) << pin;
+    gpio_update(c);
+    plan_all(c);
+}
+
 /* Let a pin take levels at times: edges[i] is the time in fs, its lowest bit replaced by the level, ascending. */
 void chip_wave(struct chip *c, uint32_t index, uint32_t pin, const uint64_t *edges, uint64_t count)
 {
     struct wave *w = &c->waves[index];
 
-    for (uint32_t i = 0; i < 2; i++) sync(c, &c->pio[i]);
+    sync_all(c);
     w->pin = pin;
     w->edges = edges;
     w->at = 0;

@@ -1,0 +1,318 @@
+"""CAN received by the RP2040 itself: a transceiver's RXD on a pin, no controller.
+
+A state machine of a PIO block samples the bus once a bit and synchronises on each edge to dominant
+that follows a recessive bit. One DMA channel puts its words into a ring in memory; after each four
+a second one puts the timer beside them and starts the first again. So neither the processor nor
+an interrupt has a part in it, and the bits wait for as long as the ring lasts. The main loop calls
+`drain`, which turns them into records (`pio_receive`).
+
+The pin is an input and stays one: no output of the chip is ever connected to it.
+
+Where a bit is sampled, of 125 clocks: after an edge to dominant and in dominant bits at 76 (61 %),
+so that an edge to recessive may come 0.39 of a bit early or 0.61 late; in recessive bits the edge
+to dominant may come up to 94 (75 %).
+"""
+
+import time
+
+import machine
+import micropython
+import rp2
+import uctypes
+from micropython import const
+
+from drivers.can_source import CanSource
+from drivers.pio_receive import decode, make_state
+from drivers.rp2_hot import HotRing
+from drivers.rp2_receive import code, hot
+from slog.layout import BUS_ACTIVE, BUS_STOPPED, BUS_WARNING
+
+_PIO = const(0x50200000)
+_SET = const(0x2000)  # added to an address: set, clear the bits written
+_CLEAR = const(0x3000)
+_FDEBUG = const(0x008)  # bits 3..0: a machine found its FIFO full
+_RXF = const(0x020)
+_MEMORY = const(0x048)
+_MACHINE = const(0x0C8)  # CLKDIV, EXECCTRL, SHIFTCTRL, ADDR, INSTR, PINCTRL of machine 0
+_MACHINE_BYTES = const(24)
+_AUTOPUSH = const(1 << 16)
+_RESTART = const(0x110)
+_DREQ_RX = const(4)
+_DMA = const(0x50000000)
+_DMA_ABORT = const(0x50000444)
+_TIMER_LOW = const(0x40054028)
+# High priority, words, the write address rises and wraps, no interrupt.
+_CONTROL = const(1 << 21 | 1 << 10 | 1 << 5 | 2 << 2 | 1 << 1 | 1)
+_BYTES_TURNED = const(1 << 22)
+_UNPACED = const(63 << 15)
+
+_CLOCKS = const(125)  # of the machine in a bit
+_PROGRAM = (
+    #            recessive:  (the last sample was)
+    0xA027,  # 0   mov x, osr                60
+    0x00C3,  # 1 watch: jmp pin, still
+    0x0005,  # 2   jmp fall
+    0x0041,  # 3 still: jmp x--, watch
+    0x4141,  # 4   in y, 1         [1]       1; wraps to 0
+    0xE031,  # 5 fall: set x, 17
+    0x0346,  # 6 wait: jmp x--, wait [3]
+    0x4001,  # 7   in pins, 1
+    0x00CB,  # 8   jmp pin, rise
+    0xE13D,  # 9   set x, 29       [1]
+    0x0006,  # 10  jmp wait
+    0x1100,  # 11 rise: jmp recessive [17]
+)
+_WRAP = const(4)
+# Executed once: OSR = 60, ISR empty, Y = 1, begin at 0.
+_SET_UP = (0xE021, 0x4025, 0xE03C, 0x4025, 0xA0E6, 0xA0C3, 0xE041, 0x0000)
+
+# Words of `pio_receive`.
+_W_POS = const(5)
+_W_END = const(6)
+_W_MASK = const(7)
+_W_RAW = const(8)
+_W_STAMPS = const(9)
+_W_STAMP_MASK = const(10)
+_W_RUN = const(11)
+_W_AFTER = const(12)
+_W_STATE = const(15)
+_W_MEMORY = const(16)
+_W_HOT = const(17)
+_W_BUS = const(18)
+_W_OPENED = const(19)
+_W_DROP = const(20)
+_W_N_DROPPED = const(21)
+_W_T_DROPPED = const(22)
+_W_T = const(23)
+_W_FIRST_COUNTER = const(32)
+_W_LAST_COUNTER = const(38)
+_W_BUFFER_END = const(46)
+_W_STAMPER = const(46)  # address of the second DMA channel
+_W_LAP_US = const(47)  # the shortest time in which the ring goes round
+_W_T_POS = const(48)  # the stamp before POS
+_N_ERRORS = const(5)  # of the counters, those that are errors of the bus
+
+_S_DROPPED = const(6)
+_S_PENDING = const(10)
+_S_FIRST_LO = const(12)
+_S_FIRST_HI = const(14)
+_H_STATE = const(6)
+_H_MEMORY = const(7)
+_OPEN = const(1)  # of rp2_receive.code
+_CLOSE = const(2)
+
+_GUARD_BYTES = const(32)  # of RawRing
+
+
+@micropython.viper
+def _drain(at: int, force: int) -> int:
+    """Decode what has come; 0, or 1 if bits were overwritten before they were decoded.
+
+    While the ring of blocks is full, bits wait where they are until three quarters of their ring
+    are taken, or `force`: then frames are dropped and counted.
+    """
+    w = ptr32(at)
+    raw = ptr32(w[_W_RAW])
+    stamps = ptr32(w[_W_STAMPS])
+    mask = w[_W_MASK]
+    if w[_W_LAP_US] < ptr32(_TIMER_LOW)[0] - w[_W_T_POS]:
+        return 1
+    end = ((ptr32(w[_W_STAMPER])[1] - w[_W_STAMPS]) << 5) & mask
+    w[_W_END] = end
+    i = 0
+    while i < _GUARD_BYTES >> 2:
+        raw[((mask + 1) >> 5) + i] = raw[i]
+        i += 1
+    w[_W_OPENED] = 0
+    w[_W_DROP] = 0
+    while True:
+        result = int(decode(at))
+        if result == 0:
+            break
+        if result == 2:
+            code(_CLOSE, 0)
+        elif int(code(_OPEN, w[_W_T] & 0x0FFFFFFF)) >= 0:
+            w[_W_OPENED] = 1
+        elif force or (end - w[_W_POS] & mask) > (mask >> 2) * 3:
+            w[_W_DROP] = 1
+        else:
+            break
+    if w[_W_N_DROPPED]:
+        st = ptr32(w[_W_STATE] + (w[_W_BUS] << 2))
+        st[_S_DROPPED] += w[_W_N_DROPPED]
+        if st[_S_PENDING] == 0:
+            st[_S_FIRST_LO] = w[_W_T_DROPPED] & 0x0FFFFFFF
+            st[_S_FIRST_HI] = w[_W_T_DROPPED] >> 28 & 15
+        st[_S_PENDING] += w[_W_N_DROPPED]
+        w[_W_N_DROPPED] = 0
+    w[_W_T_POS] = stamps[((w[_W_POS] >> 7) - 1) & (w[_W_STAMP_MASK] >> 2)]
+    return 0
+
+
+def find_divider(clock_Hz, bitrate_bps):
+    """Return the machine's divider in 1/256; ValueError if there is none within 0.1 %."""
+    divider = (256 * clock_Hz + _CLOCKS * bitrate_bps // 2) // (_CLOCKS * bitrate_bps)
+    error = divider * _CLOCKS * bitrate_bps - 256 * clock_Hz
+    if not 256 <= divider < 1 << 24 or abs(error) * 1000 > 256 * clock_Hz:
+        raise ValueError("%d bit/s from a clock of %d Hz" % (bitrate_bps, clock_Hz))
+    return divider
+
+
+class PioRing(HotRing):
+    """A HotRing whose frames come from `drain`s. Frames that came before a meta record are
+    decoded before it is stored.
+    """
+
+    def __init__(self, n_blocks):
+        super().__init__(n_blocks)
+        self.fetch = None
+
+    def put_meta(self, lo, hi, kind, arg, bus, data):
+        """As HotRing."""
+        if self.fetch is not None:
+            self.fetch()
+        return super().put_meta(lo, hi, kind, arg, bus, data)
+
+
+class PioCan(CanSource):
+    """One bus on one pin. Invariant: the chip drives nothing on it.
+
+    counters of `errors`: stuff errors of recessive bits; error flags and stuff errors of dominant
+    ones; CRC errors; form errors; frames that nobody acknowledged; FD frames; overload frames
+    """
+
+    MODE_SILENT = 1
+    FILTERS_MAX = 0
+
+    def __init__(self, pin, clock, raw, bus=0):
+        super().__init__(None, clock, machine.freq(), bus, self.MODE_SILENT)
+        self._number = pin
+        self._pin = machine.Pin(pin, machine.Pin.IN, machine.Pin.PULL_UP)
+        self._raw = raw
+        self._words = words = make_state()
+        self._at = uctypes.addressof(words)
+        self._dma = (rp2.DMA(), rp2.DMA())
+        words[_W_MASK] = 8 * raw.n_bytes - 1
+        words[_W_RAW] = raw.raw
+        words[_W_STAMPS] = raw.stamps
+        words[_W_STAMP_MASK] = raw.n_bytes // 4 - 1
+        words[_W_HOT] = uctypes.addressof(hot)
+        words[_W_BUS] = bus
+        self._machine = _PIO + _MACHINE + bus * _MACHINE_BYTES
+        self._numbers = [dma.channel for dma in self._dma]  # type: ignore[attr-defined]
+        self._channels = [_DMA + 64 * number for number in self._numbers]
+        words[_W_STAMPER] = self._channels[1]
+        self._listens = False
+        self._n_seen = 0
+
+    def init(self, bitrate, mode=None):
+        """Set the state machine up; it samples from `start` on. ValueError if it cannot."""
+        self.answers = False
+        self._state = BUS_STOPPED
+        divider = find_divider(self._crystal_Hz, bitrate)
+        self.bitrate_bps = bitrate
+        mem = machine.mem32
+        mem[_PIO + _CLEAR] = 1 << self.bus
+        for i, word in enumerate(_PROGRAM):
+            mem[_PIO + _MEMORY + 4 * i] = word
+        at = self._machine
+        mem[at] = divider << 8
+        mem[at + 4] = self._number << 24 | _WRAP << 12
+        mem[at + 8] = 1 << 31  # both FIFOs for receiving
+        mem[at + 20] = self._number << 15
+        mem[_PIO + _SET] = _RESTART << self.bus
+        for word in _SET_UP:
+            mem[at + 16] = word
+        mem[at + 8] = 1 << 31 | _AUTOPUSH
+        # The time in which the ring goes round at the fastest, 2 % early.
+        self._words[_W_LAP_US] = 8 * self._raw.n_bytes * 980 // bitrate * 1000
+        self.answers = True
+
+    def set_filters(self, filters):
+        """All identifiers are received."""
+        self._state = BUS_ACTIVE
+
+    def set_up(self, settings):
+        """As CanSource; all identifiers are received."""
+        super().set_up({"bitrate_bps": settings["bitrate_bps"]})
+
+    def errors(self):
+        """Return the counters of what was seen on the bus, see the class."""
+        return [self._words[i] for i in range(_W_FIRST_COUNTER, _W_LAST_COUNTER + 1)]
+
+    def drain(self):
+        """Bring what has come into the ring of blocks. Call it at least every 100 ms."""
+        if self._listens and _drain(self._at, 0):
+            self._lap()
+
+    def stop(self):
+        """Stop receiving, after the frames that have ended by now."""
+        if self._listens:
+            # Bits come to the ring in pieces of 128, a frame begun is decoded when 192 are there.
+            time.sleep_us(400_000_000 // self.bitrate_bps)
+            if _drain(self._at, 1):
+                self._lap()
+                _drain(self._at, 1)
+        super().stop()
+
+    def _begin(self):
+        words = self._words
+        mem = machine.mem32
+        words[_W_STATE] = hot[_H_STATE]
+        words[_W_MEMORY] = hot[_H_MEMORY]
+        words[_W_POS] = words[_W_RUN] = words[_W_AFTER] = 0
+        bits = self._raw.log2_bytes
+        mover, stamper = self._channels
+        numbers = self._numbers
+        mem[stamper] = _TIMER_LOW
+        mem[stamper + 4] = self._raw.stamps
+        mem[stamper + 8] = 1
+        mem[stamper + 16] = _CONTROL | bits - 2 << 6 | numbers[0] << 11 | _UNPACED
+        mem[mover] = _PIO + _RXF + 4 * self.bus
+        mem[mover + 4] = self._raw.raw
+        mem[mover + 8] = 4
+        request = _DREQ_RX + self.bus << 15
+        mem[mover + 12] = _CONTROL | bits << 6 | numbers[1] << 11 | request | _BYTES_TURNED
+        mem[_PIO + _FDEBUG] = 1 << self.bus
+        mem[_PIO + _SET] = 1 << self.bus
+        now = mem[_TIMER_LOW]
+        mem[self._raw.stamps + self._raw.n_bytes // 4 - 4] = now
+        words[_W_T_POS] = now
+        self._n_seen = sum(self.errors()[:_N_ERRORS])
+        self._listens = True
+
+    def _end(self):
+        self._listens = False
+        mem = machine.mem32
+        mem[_PIO + _CLEAR] = 1 << self.bus
+        for at in self._channels:
+            mem[at + 16] = 0  # disabled, so that ending one does not start the other
+        mem[_DMA_ABORT] = 1 << self._numbers[0] | 1 << self._numbers[1]
+        while mem[_DMA_ABORT]:
+            pass
+
+    def _look(self):
+        self.drain()
+        if self._untold:
+            self._lost(0)
+        if machine.mem32[_PIO + _FDEBUG] >> self.bus & 1:
+            machine.mem32[_PIO + _FDEBUG] = 1 << self.bus
+            self.doubts += 1  # the DMA did not keep up: bits are missing
+            self._lost(0)
+        n = sum(self.errors()[:_N_ERRORS])
+        self.n_errors += n - self._n_seen
+        self._enter(BUS_ACTIVE if n == self._n_seen else BUS_WARNING)
+        self._n_seen = n
+        self._t_poll = self._clock.t_us()
+
+    def _lap(self):
+        """Bits were overwritten: continue with the oldest that are whole, and record the loss."""
+        words = self._words
+        mask = words[_W_MASK]
+        end = (machine.mem32[self._channels[1] + 4] - self._raw.stamps) << 5 & mask
+        pos = end + (mask + 1 >> 4) & mask
+        words[_W_POS] = pos
+        words[_W_RUN] = words[_W_AFTER] = 0
+        before = (pos >> 7) - 1 & words[_W_STAMP_MASK] >> 2
+        words[_W_T_POS] = machine.mem32[self._raw.stamps + 4 * before]
+        self._lost(0)
