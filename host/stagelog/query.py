@@ -76,10 +76,11 @@ class Column:
 
 
 def decode_archive(
-    root: str | Path, database: "Database", force: bool = False
+    root: str | Path, database: "Database", force: bool = False, cars: Sequence[str] | None = None
 ) -> Iterator[tuple[Entry, int, str | None]]:
     """Decode the sessions below `root` that are not, or were with another DBC.
 
+    cars  only those of these cars, by the names of their folders; None for all
     Yields (Entry, number of messages, None) of each session decoded now, and (Entry, 0, reason)
     of one that cannot be read. A session's folder appears whole.
     """
@@ -88,11 +89,44 @@ def decode_archive(
     plan = compile_plan(database)
     for entry in _counted(find_sessions(root)):
         folder = _folder_of(entry)
+        if cars is not None and _car_of(entry) not in cars:
+            continue
         if force or not _is_fresh(folder, entry, database):
             try:
                 yield entry, _decode(entry, folder, plan, database), None
             except InputError as error:
                 yield entry, 0, str(error)
+
+
+def known_databases(root: str | Path) -> dict[str, list[str]]:
+    """Return {car: words of --dbc} that the decoded sessions below `root` were decoded with, the
+    newest of each car; "" is the car of sessions that lie in no folder of one.
+    """
+    found: dict[str, tuple[float, list[str]]] = {}
+    for entry in _counted(find_sessions(root)):
+        first = next(iter(sorted(_folder_of(entry).glob("*.parquet"))), None)
+        if first is None:
+            continue
+        words, written_s = _schema(first)[1].get("dbc"), first.stat().st_mtime
+        if words and written_s >= found.get(_car_of(entry), (0.0, []))[0]:
+            found[_car_of(entry)] = written_s, words
+    return {car: words for car, (_, words) in found.items()}
+
+
+def undecoded_cars(root: str | Path) -> set[str]:
+    """Return the cars below `root` that have sessions which were never decoded."""
+    entries = _counted(find_sessions(root))
+    return {_car_of(entry) for entry in entries if not _folder_of(entry).is_dir()}
+
+
+def cars_of(root: str | Path) -> set[str]:
+    """Return the cars of the sessions below `root`."""
+    return {_car_of(entry) for entry in _counted(find_sessions(root))}
+
+
+def _car_of(entry: Entry) -> str:
+    parts = dict(part.split("=", 1) for part in entry.folder.parts if part.count("=") == 1)
+    return parts.get("car", "")
 
 
 def _counted(entries: list[Entry]) -> list[Entry]:
@@ -132,6 +166,7 @@ def _decode(entry: Entry, folder: Path, plan: "Plan", database: "Database") -> i
         "session": session.identity.name,
         "source_sha256": sha256_of(entry.path),
         "verdict": judged.verdict_of(judged.accounts[0]).as_dict(),
+        "dbc": database.words,
     }
     if timeline is not None:
         metadata["t0_us"] = timeline.t0_us

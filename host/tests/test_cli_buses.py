@@ -69,3 +69,88 @@ def test_what_cannot_be_meant_is_usage(folder, capsys, options, says):
 def test_one_bus_alone_leaves_the_other_out(folder, capsys):
     assert run("decode x.log --dbc can1=b.dbc --out out") == 0
     assert "7 of 17 frames decoded, 7 values, 1 files in out/bus1" in capsys.readouterr().out
+
+
+WORDS = ("--dbc", "can0=a.dbc", "--dbc", "can1=b.dbc")
+
+
+def test_convert_writes_the_signals_of_both_buses(folder, run):
+    code, out, _ = run("convert", "x.log", "x.csv", *WORDS, "--rate-Hz", "1")
+    assert code == 0 and "17 frames read, 17 values" in out
+    rows = (folder / "x.csv").read_text(encoding="utf-8-sig").splitlines()
+    assert rows[0] == "t_s,Speed,Force"
+    # at 3.0 s: Speed 3 / 4 of bus 0; Force of bus 1 is that of 2.5 s, 2 times 2
+    assert rows[4].split(",")[1:] == ["0.75", "4"]
+
+
+def test_messages_of_one_name_get_their_bus(folder, run):
+    (folder / "b.dbc").write_text(DBC.format(name="Engine", signal="Speed", scale=2))
+    code, _, _ = run("convert", "x.log", "x.csv", *WORDS, "--rate-Hz", "1")
+    head = (folder / "x.csv").read_text(encoding="utf-8-sig").splitlines()[0]
+    assert code == 0 and head == "t_s,Engine@bus0.Speed,Engine@bus1.Speed"
+
+
+def test_a_bus_without_a_dbc_is_not_decoded(folder, run):
+    code, out, _ = run("convert", "x.log", "x.csv", "--dbc", "can1=b.dbc", "--json")
+    facts = json.loads(out)
+    assert code == 0 and (facts["n_frames"], facts["n_decoded"]) == (17, 7)
+
+
+def test_report_and_plot_take_a_dbc_for_each_bus(folder, run):
+    code, out, err = run("report", "x.log", *WORDS, "--json")
+    rows = json.loads(out)["sections"]["channels"]["tables"][0]["rows"]
+    assert code == 0, err
+    # 9 / 4 on bus 0, 2 times 6 on bus 1
+    assert {(r["signal"], r["highest"]) for r in rows} == {("Speed", 2.25), ("Force", 12.0)}
+    code, out, _ = run("plot", "x.log", *WORDS, "--strip", "Speed,Force", "--out", "x.svg")
+    assert code == 0 and "2 signals, 17 samples" in out
+
+
+def test_query_remembers_the_dbc_of_each_car(folder, run):
+    """Three sessions of two cars: b.dbc for C04 leaves C03 as it was; a new one of C03 gets a.dbc
+    without being told, an edit of a.dbc is taken up.
+    """
+    from stagelog.archive.facts import complete_session
+    from stagelog.blocks import Identity, pack_session
+    from stagelog.importers import load_frames
+    from stagelog.replies import ListedSession
+
+    frames = load_frames("x.log").frames
+
+    def archive(car, boot):
+        place = folder / f"archive/event=E/car={car}/stage=S1"
+        place.mkdir(parents=True, exist_ok=True)
+        identity = Identity(car[-2:] * 8, boot, 7)
+        path = place / f"{identity.name}.slog"
+        path.write_bytes(pack_session(frames, identity).tobytes())
+        n_blocks = path.stat().st_size // 4096
+        complete_session(path, listed(identity, n_blocks))
+
+    def listed(identity, n_blocks):
+        import dataclasses
+
+        given = {
+            "device_id": bytes.fromhex(identity.device_id), "boot": identity.boot,
+            "nonce": identity.nonce, "n_blocks": n_blocks,
+        }  # fmt: skip
+        known = {f.name: 0 for f in dataclasses.fields(ListedSession)}
+        return ListedSession(**(known | given))
+
+    def values(view):
+        code, out, err = run(
+            "query", f"select car, count(*) as n from {view} group by all", "--json"
+        )
+        return {row["car"]: row["n"] for row in json.loads(out)["rows"]}, err
+
+    archive("C03", 1)
+    assert run("query", "--dbc", "can0=a.dbc")[0] in (0, 1)
+    archive("C04", 1)
+    _, _, err = run("query", "--dbc", "can1=b.dbc")
+    assert "car C03 stays decoded with" in err and "--car C03" in err
+    assert values("Engine")[0] == {"C03": 10} and values("Brake")[0] == {"C04": 7}
+    archive("C03", 2)
+    found, err = values("Engine")
+    assert found == {"C03": 20} and "decoded, 1 messages" in err  # of itself
+    run("query", "--dbc", "can1=b.dbc", "--car", "C03")
+    assert values("Brake")[0] == {"C03": 14, "C04": 7}
+    assert run("query", "--car", "C03")[0] == 2

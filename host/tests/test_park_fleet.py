@@ -262,7 +262,7 @@ def test_a_report_takes_the_profile_of_its_car(archived, tmp_path):
 
     context = command.make_context("report", [str(archived.parent)])
     assert load_profile(context.params["profiles"][0]).car.number == 2
-    assert context.params["dbc"] is None  # the profile's own
+    assert not context.params["dbc"]  # the profile's own
     with click.Context(command):
         mixed = command.make_context("report", [str(archived.parent), str(tmp_path)])
     assert not mixed.params["profiles"]  # of the second nobody knows the car
@@ -274,9 +274,9 @@ def test_convert_takes_the_dbc_for_signals_only(archived):
     def dbc_of(*words):
         return command.make_context("convert", [str(archived), *words]).params["dbc"]
 
-    assert dbc_of("x.log") is None and dbc_of("x.mf4") is None
-    assert Path(dbc_of("x.ld")).name == "d7xr.dbc"
-    assert Path(dbc_of("x.mf4", "--signal", "EngSpd")).name == "d7xr.dbc"
+    assert not dbc_of("x.log") and not dbc_of("x.mf4")
+    assert [Path(path).name for path in dbc_of("x.ld")] == ["d7xr.dbc"]
+    assert [Path(path).name for path in dbc_of("x.mf4", "--signal", "EngSpd")] == ["d7xr.dbc"]
 
 
 def test_archive_event_and_stage_are_remembered(fleet_file, tmp_path, monkeypatch):

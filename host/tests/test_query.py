@@ -189,8 +189,11 @@ def test_a_file_of_two_sessions_under_one_name_is_not_decoded(archive, database)
     assert failed == {first.path: f"{first.path} holds 2 sessions"}
 
 
-def test_a_session_that_is_not_decoded_is_named_beside_one_that_is(decoded, tmp_path):
-    """Fourth session, in the folder of the first one: not in the view, and exit code 1."""
+def test_a_session_that_is_not_decoded_is_named_beside_one_that_is(decoded, database, tmp_path):
+    """Fourth session, in the folder of the first one, whose DBC is gone: not in the view, and
+    exit code 1.
+    """
+    database.path.unlink()
     path = tmp_path / "late.slog"
     path.write_bytes(pack_session(frames_of(10, 0), Identity("cd" * 8, 9, 9)).tobytes())
     log = read_log(path)

@@ -5,10 +5,26 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from stagelog.cli._fleet import fleet_option
 from stagelog.model import FrameTable
 
 if TYPE_CHECKING:
     from stagelog.dbc import Database
+
+
+def dbc_option(text: str, recall: Callable[..., Any], required: bool = False) -> Any:
+    """Return the option --dbc, once FILE or more than once BUS=FILE: see stagelog.dbc.buses.
+
+    recall  what the fleet file gives for it, see _fleet
+    """
+    return fleet_option(
+        "--dbc",
+        recall,
+        required=required,
+        multiple=True,
+        metavar="FILE|BUS=FILE",
+        help=f"{text} One for each bus as can0=a.dbc, repeated.",
+    )
 
 
 def j1939_option(function: Any) -> Any:

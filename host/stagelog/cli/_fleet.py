@@ -114,23 +114,24 @@ def car_of_log(fleet: "Fleet", log: object) -> "Car | None":
     return fleet.car[0] if len(fleet.car) == 1 else None
 
 
-def dbc_of_log(fleet: "Fleet", params: dict[str, Any]) -> str | None:
-    """Return the DBC of the log that a command names, or None."""
-    car = car_of_log(fleet, params.get("log"))
-    return None if car is None else str(fleet.dbc_of(car))
-
-
 def dbcs_of_log(fleet: "Fleet", params: dict[str, Any]) -> tuple[str, ...] | None:
-    """Return the DBCs of the log that a command names as --dbc takes them: one for each bus, or
-    one for all.
-    """
+    """Return the DBCs of the log that a command names as --dbc takes them, or None."""
     car = car_of_log(fleet, params.get("log"))
-    if car is None:
-        return None
+    return None if car is None else dbcs_of_car(fleet, car)
+
+
+def dbcs_of_car(fleet: "Fleet", car: "Car") -> tuple[str, ...]:
+    """Return the DBCs of a car as --dbc takes them: one for each bus, or one for all."""
     each = fleet.dbcs_of(car)
     if len(set(each.values())) > 1:
         return tuple(f"{bus}={path}" for bus, path in sorted(each.items()))
     return (str(fleet.dbc_of(car)),)
+
+
+def dbcs_of_all(fleet: "Fleet", _: object = None) -> tuple[str, ...] | None:
+    """Return the DBCs that all cars have as --dbc takes them, None if the cars differ."""
+    each = {dbcs_of_car(fleet, car) for car in fleet.car}
+    return each.pop() if len(each) == 1 else None
 
 
 def profiles_of_logs(fleet: "Fleet", params: dict[str, Any]) -> tuple[str, ...] | None:
@@ -140,11 +141,11 @@ def profiles_of_logs(fleet: "Fleet", params: dict[str, Any]) -> tuple[str, ...] 
     return tuple(found) if found and len(found) == len(cars) else None
 
 
-def dbc_of_out(fleet: "Fleet", params: dict[str, Any]) -> str | None:
-    """Return the DBC of a log that is converted, if the command asks for signals."""
+def dbcs_of_out(fleet: "Fleet", params: dict[str, Any]) -> tuple[str, ...] | None:
+    """Return the DBCs of a log that is converted, if the command asks for signals."""
     of_signals = (".csv", ".ld", ".mcap")
     wanted = str(params.get("out")).lower().endswith(of_signals) or params.get("kind") == "csv"
-    return dbc_of_log(fleet, params) if wanted or params.get("signals") else None
+    return dbcs_of_log(fleet, params) if wanted or params.get("signals") else None
 
 
 def dbc_of_signals(fleet: "Fleet", params: dict[str, Any]) -> str | None:
@@ -158,12 +159,16 @@ def dbc_of_all(fleet: "Fleet", _: object = None) -> str | None:
     return str(paths.pop()) if len(paths) == 1 else None
 
 
-def dbc_of_logs(fleet: "Fleet", params: dict[str, Any]) -> str | None:
-    """Return the DBC that the fleet gives all cars of a command's logs; None: the profile's."""
-    cars = [car_of_log(fleet, log) for log in params.get("logs") or ()]
-    paths = {fleet.dbc_of(car) if car is not None and car.dbc else None for car in cars}
-    path = paths.pop() if len(paths) == 1 else None
-    return None if path is None else str(path)
+def dbcs_of_logs(fleet: "Fleet", params: dict[str, Any]) -> tuple[str, ...] | None:
+    """Return the DBCs that the fleet gives all cars of a command's logs; None: the profile's."""
+    logs = params.get("logs") or ()
+    each = {dbcs_of_log(fleet, {"log": log}) if _has_own(fleet, log) else None for log in logs}
+    return each.pop() if len(each) == 1 else None
+
+
+def _has_own(fleet: "Fleet", log: object) -> bool:
+    car = car_of_log(fleet, log)
+    return car is not None and bool(car.dbc)
 
 
 def car_of_logger(hello: "Hello") -> str:

@@ -11,8 +11,8 @@ from pathlib import Path
 import click
 
 from stagelog.cli._common import json_option, print_json, size_text
-from stagelog.cli._dbc import as_protocol, j1939_option, missing_lines, missing_rows
-from stagelog.cli._fleet import dbc_of_out, fleet_option
+from stagelog.cli._dbc import as_protocol, dbc_option, j1939_option, missing_lines, missing_rows
+from stagelog.cli._fleet import dbcs_of_out
 from stagelog.cli._logs import check_buses, judge_stream, on_buses
 from stagelog.cli._progress import frames_bar
 from stagelog.errors import InputError, UsageError
@@ -37,9 +37,7 @@ _NAMES = (
 @click.command()
 @click.argument("log", type=click.Path(readable=False))
 @click.argument("out", type=click.Path(readable=False))
-@fleet_option(
-    "--dbc", dbc_of_out, type=click.Path(readable=False), help="Write signals instead of frames."
-)
+@dbc_option("Write signals instead of frames.", dbcs_of_out)
 @click.option("--signal", "signals", multiple=True, help="Only this signal; may be repeated.")
 @click.option("--rate-Hz", "rate_Hz", type=float, help="Rows per second of CSV.  [default: 10]")
 @click.option("--to", "kind", type=click.Choice(TEXT_KINDS), help="Format of text if OUT is -.")
@@ -176,10 +174,10 @@ def _frame_sink(kind, out, stream, force):
 
 
 def _plan(dbc, signals, buses, j1939, open_stream):
-    from stagelog.dbc import load_database
+    from stagelog.dbc import load_databases
     from stagelog.decode import compile_plan
 
-    database = as_protocol(load_database(dbc), j1939, open_stream)
+    database = as_protocol(load_databases(dbc), j1939, open_stream)
     return compile_plan(database, list(signals) or None, list(buses) or None)
 
 

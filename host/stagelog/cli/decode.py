@@ -1,6 +1,5 @@
 """stagelog decode: a log and a DBC in, physical values out."""
 
-import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -9,8 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from stagelog.cli._common import json_option, print_json
-from stagelog.cli._dbc import as_protocol, j1939_option, missing_lines, missing_rows
-from stagelog.cli._fleet import dbcs_of_log, fleet_option
+from stagelog.cli._dbc import as_protocol, dbc_option, j1939_option, missing_lines, missing_rows
+from stagelog.cli._fleet import dbcs_of_log
 from stagelog.cli._logs import check_buses
 from stagelog.cli._progress import frames_bar
 from stagelog.errors import UsageError
@@ -22,14 +21,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("log", type=click.Path(readable=False))
-@fleet_option(
-    "--dbc",
-    dbcs_of_log,
-    required=True,
-    multiple=True,
-    metavar="FILE|BUS=FILE",
-    help="Database to decode with; one for each bus as can0=a.dbc, repeated.",
-)
+@dbc_option("Database to decode with.", dbcs_of_log, required=True)
 @click.option(
     "--out", "-o", required=True, type=click.Path(readable=False), help="Folder to write to."
 )
@@ -104,18 +96,12 @@ class _Choice(NamedTuple):
 def _databases(dbc, signals, buses):
     """Return {bus, or None for all: Database} that --dbc names: FILE, or once or more BUS=FILE."""
     from stagelog.dbc import load_database
+    from stagelog.dbc.buses import paths_by_bus
 
-    found = [re.fullmatch(r"(?:can|bus)?(\d{1,3})=(.+)", text) for text in dbc]
-    if not any(found):
-        if len(dbc) > 1:
-            raise UsageError("several --dbc", "say for which bus each is: --dbc can0=a.dbc")
-        return {None: load_database(dbc[0])}
-    numbers = [int(match[1]) for match in found if match]
-    if not all(found) or len(set(numbers)) < len(numbers):
-        raise UsageError("--dbc with and without a bus, or a bus twice", "give each bus one DBC")
-    if buses or signals:
+    paths = paths_by_bus(dbc)
+    if None not in paths and (buses or signals):
         raise UsageError("--bus or --signal with a DBC for each bus", "decode one bus at a time")
-    return {int(match[1]): load_database(match[2]) for match in found}
+    return {bus: load_database(path) for bus, path in paths.items()}
 
 
 def _choices(databases, signals, buses, j1939, recordings):

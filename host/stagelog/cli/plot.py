@@ -5,21 +5,15 @@ import os
 import click
 
 from stagelog.cli._common import json_option, print_json
-from stagelog.cli._dbc import as_protocol, j1939_option
-from stagelog.cli._fleet import dbc_of_log, fleet_option
+from stagelog.cli._dbc import as_protocol, dbc_option, j1939_option
+from stagelog.cli._fleet import dbcs_of_log
 from stagelog.cli._logs import check_buses, one_log
 from stagelog.errors import InputError, OutputError, UsageError
 
 
 @click.command()
 @click.argument("log", type=click.Path(readable=False))
-@fleet_option(
-    "--dbc",
-    dbc_of_log,
-    required=True,
-    type=click.Path(readable=False),
-    help="Database to decode with.",
-)
+@dbc_option("Database to decode with.", dbcs_of_log, required=True)
 @click.option(
     "--out",
     "-o",
@@ -45,7 +39,7 @@ def command(log, dbc, out, strips, buses, j1939, title, force, as_json):
 
     A signal that comes on two buses, or from two J1939 sources, is a line for each.
     """
-    from stagelog.dbc import load_database
+    from stagelog.dbc import load_databases
     from stagelog.decode import compile_plan, decode, find_origins, split
     from stagelog.importers import load_frames
     from stagelog.report.strips import save_strips
@@ -57,7 +51,7 @@ def command(log, dbc, out, strips, buses, j1939, title, force, as_json):
     names = [[name.strip() for name in strip.split(",") if name.strip()] for strip in strips]
     if not all(names):
         raise UsageError("an empty --strip", "give at least one signal")
-    database = load_database(dbc)
+    database = load_databases(dbc)
     wanted = [name for strip in names for name in strip]
     frames = load_frames(one_log(log)).frames
     check_buses(log, buses, [frames])

@@ -7,8 +7,9 @@ from pathlib import Path
 import click
 
 from stagelog.cli._common import json_option, print_json, print_table
-from stagelog.cli._fleet import dbc_of_all, fleet_option
-from stagelog.errors import UsageError
+from stagelog.cli._dbc import dbc_option
+from stagelog.cli._fleet import dbcs_of_all, fleet_in_force, fleet_option
+from stagelog.errors import OutputError, UsageError
 
 
 @click.command()
@@ -21,22 +22,21 @@ from stagelog.errors import UsageError
     show_default=True,
     help="The archive, or a folder of it.",
 )
-@fleet_option(
-    "--dbc",
-    dbc_of_all,
-    type=click.Path(readable=False),
-    help="Decode first what is not decoded with this DBC.",
-)
+@dbc_option("Decode first what is not decoded with this DBC.", dbcs_of_all)
+@click.option("--car", "cars", multiple=True, help="With --dbc: only this car; may be repeated.")
 @click.option("--view", help="Show the columns of this view.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
 @json_option
-def command(sql, archive, dbc, view, as_csv, as_json):
+def command(sql, archive, dbc, cars, view, as_csv, as_json):
     """Run SQL over the archive: one view per message of the DBC, and the view "sessions".
 
     A view has event, car, stage, session, time (UTC), t_us (since power-on), bus and the signals
-    in their units. Without SQL the views are listed. Exit 1 if a session that was queried is not
-    complete, if its file is missing or not what the manifest says, if one below the archive is
-    not decoded, or if a session file there is in no manifest.
+    in their units. Without SQL the views are listed. A car keeps the DBC that its sessions were
+    decoded with: new ones are decoded with it, and --dbc leaves those of other cars as they are.
+
+    Exit 1 if a session that was queried is not complete, if its file is missing or not what the
+    manifest says, if one below the archive is not decoded, or if a session file there is in no
+    manifest.
     """
     from stagelog.extras import need
     from stagelog.query import Archive
@@ -47,7 +47,9 @@ def command(sql, archive, dbc, view, as_csv, as_json):
     if sql and view:
         raise UsageError("SQL and --view together", "choose one")
     need("duckdb", "query")  # before minutes of decoding
-    n_failed = _decode(archive, dbc) if dbc else 0
+    if cars and not dbc:
+        raise UsageError("--car without --dbc", "it says whose sessions the DBC is for")
+    n_failed = _decode(archive, dbc, cars)
     with Archive(archive) as opened:
         if sql:
             columns, rows = opened.rows(sql)
@@ -69,16 +71,53 @@ def command(sql, archive, dbc, view, as_csv, as_json):
     raise SystemExit(1 if n_failed or undecoded or (verdict and verdict.exit_code) else 0)
 
 
-def _decode(archive, dbc):
-    from stagelog.dbc import load_database
+def _decode(archive, dbc, cars):
+    """Decode what is not decoded, with --dbc, else with what the fleet file has for a car, or what
+    it was decoded with before; return how many sessions could not be.
+    """
     from stagelog.query import decode_archive
 
     n_failed = 0
-    for entry, n, problem in decode_archive(Path(archive), load_database(dbc)):
-        n_failed += problem is not None
-        what = f"NOT decoded: {problem}" if problem else f"decoded, {n} messages"
-        click.echo(f"{entry.path.name} {what}", err=True)
+    for database, own in _jobs(archive, dbc, cars):
+        try:
+            for entry, n, problem in decode_archive(Path(archive), database, cars=own):
+                n_failed += problem is not None
+                what = f"NOT decoded: {problem}" if problem else f"decoded, {n} messages"
+                click.echo(f"{entry.path.name} {what}", err=True)
+        except OutputError as error:
+            if dbc:
+                raise
+            click.echo(f"nothing more is decoded: {error}", err=True)
     return n_failed
+
+
+def _jobs(archive, dbc, cars):
+    """Yield (Database, cars that it is for)."""
+    from stagelog.cli._fleet import dbcs_of_car
+    from stagelog.dbc import load_databases
+    from stagelog.query import cars_of, known_databases, undecoded_cars
+
+    known = known_databases(archive)
+    if dbc:
+        database, chosen = load_databases(dbc), sorted(set(cars) or cars_of(archive))
+        kept = []
+        if not cars and len(chosen) > 1:
+            kept = [car for car in chosen if known.get(car, database.words) != database.words]
+        for car in kept:
+            text = f"car {car} stays decoded with {', '.join(known[car])}"
+            click.echo(f"{text}: --car {car} decodes it with this DBC", err=True)
+        yield database, [car for car in chosen if car not in kept]
+        return
+    fleet = fleet_in_force()
+    for car in sorted(undecoded_cars(archive)):
+        listed = fleet.find_car(car) if fleet is not None else None
+        words = dbcs_of_car(fleet, listed) if listed is not None else known.get(car)
+        if words and all(map(_is_there, words)):
+            yield load_databases(words), [car]
+
+
+def _is_there(word):
+    return Path(word.partition("=")[2] or word).is_file()
 
 
 def _print(columns, rows, as_csv, as_json, verdict):

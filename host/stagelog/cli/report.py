@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 
 from stagelog.cli._common import json_option, print_json, size_text
-from stagelog.cli._fleet import dbc_of_logs, fleet_option, profiles_of_logs
+from stagelog.cli._dbc import dbc_option
+from stagelog.cli._fleet import dbcs_of_logs, fleet_option, profiles_of_logs
 from stagelog.errors import OutputError, UsageError
 
 WHOLE = "d7xr"  # the whole profile that ships
@@ -26,12 +27,7 @@ MIN_MESSAGES = 5  # of the car's 35, which take turns many times a second
     help="Car profile: name or .toml; one for all LOGS, or one for each.  "
     "[default: d7xr for a log of that car, else none]",
 )
-@fleet_option(
-    "--dbc",
-    dbc_of_logs,
-    type=click.Path(readable=False),
-    help="Database.  [default: the profile's]",
-)
+@dbc_option("Database.  [default: the profile's]", dbcs_of_logs)
 @click.option("--bus", "buses", type=int, multiple=True, help="Only this bus; may be repeated.")
 @click.option(
     "--out", "-o", default="report.html", show_default=True, type=click.Path(readable=False)
@@ -105,9 +101,11 @@ def _is_plain(logs, profiles, dbc):
 
     if profiles:
         return any(is_short(profile) for profile in profiles)
-    if dbc is not None:
+    if dbc:
+        from stagelog.dbc import load_databases
+
         try:
-            load_profile(WHOLE, dbc)
+            load_profile(WHOLE, load_databases(dbc))
         except ProfileError:
             return True
         return False
@@ -144,7 +142,7 @@ def _plain_facts(logs, profiles, dbc, title, buses):
     """Return what _facts does, of one log without a whole profile."""
     from stagelog.cli._dbc import as_protocol
     from stagelog.cli._logs import check_buses, find_logs
-    from stagelog.dbc import load_database
+    from stagelog.dbc import load_databases
     from stagelog.importers import stream_frames
     from stagelog.profile.short import load_short_profile, no_profile, short_dbc_file
     from stagelog.propose.profile import propose_roles
@@ -155,15 +153,15 @@ def _plain_facts(logs, profiles, dbc, title, buses):
         raise UsageError("several LOGS", "cars are compared with a whole profile only")
     [log] = logs
     paths = [path for path, _ in find_logs(log)]
-    profile = load_short_profile(profiles[0], dbc) if profiles else None
-    place = dbc or (short_dbc_file(profile) if profile else None)
+    database = load_databases(dbc) if dbc else None
+    profile = load_short_profile(profiles[0], database) if profiles else None
+    if database is None:
+        database = load_databases([str(short_dbc_file(profile))]) if profile else no_database()
     note = f"From {log} with {f'profile {profiles[0]}' if profiles else 'no profile'}."
-    digest = kept.digest_of(place) if place else ""
-    key = kept.key_of(paths, [digest], str(place), profile, title, buses, note)
+    key = kept.key_of(paths, database.sha256, database.words, profile, title, buses, note)
     known = kept.load(key)
     if known is None:
         check_buses(log, buses, (frames for path in paths for frames in stream_frames(path)))
-        database = load_database(place) if place else no_database()
         database = as_protocol(
             database, None, lambda: (f for path in paths for f in stream_frames(path))
         )
@@ -179,15 +177,17 @@ def _plain_facts(logs, profiles, dbc, title, buses):
 def _facts(cars, dbc, title, buses, note):
     """Return facts, warnings and exit code of [(log, profile)], kept from before or made now."""
     from stagelog.cli._logs import find_logs
+    from stagelog.dbc import load_databases
     from stagelog.profile import dbc_file, load_profile
     from stagelog.report import kept
 
-    profiles = [load_profile(profile, dbc) for _, profile in cars]
-    databases = [dbc or dbc_file(profile) for profile in profiles]
+    named = load_databases(dbc) if dbc else None
+    profiles = [load_profile(profile, named) for _, profile in cars]
+    databases = [named or load_databases([str(dbc_file(profile))]) for profile in profiles]
     paths = [[path for path, _ in find_logs(log)] for log, _ in cars]
     key = kept.key_of(
         [*(path for of_car in paths for path in of_car)],
-        [kept.digest_of(database) for database in databases],
+        [(database.sha256, database.words) for database in databases],
         *(profiles, cars, [len(of_car) for of_car in paths], title, buses, note),
     )
     known = kept.load(key)

@@ -1,6 +1,7 @@
 """CAN databases, however defective.
 
     load_database(path) -> Database         DBC, ARXML, KCD, SYM; InputError if nothing can be read
+    load_databases(words) -> Database       also one for each bus: ["can0=a.dbc", "can1=b.dbc"]
 
 How good a database is, by itself and against a log: stagelog.decode.doctor.
 
@@ -10,7 +11,8 @@ Signal: name, start, length, is_motorola, is_signed, is_float, scale, offset, mi
 unit, choices, is_selector, selector, selector_ranges, comment.
 """
 
+from stagelog.dbc.buses import load_databases
 from stagelog.dbc.loader import load_database
 from stagelog.dbc.model import Database, Defect, Message, Signal
 
-__all__ = ["Database", "Defect", "Message", "Signal", "load_database"]
+__all__ = ["Database", "Defect", "Message", "Signal", "load_database", "load_databases"]

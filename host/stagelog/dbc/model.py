@@ -68,7 +68,7 @@ class Signal:
 class Message:
     """One message: an identifier, a length and signals.
 
-    J1939 messages match by PGN, see decode.
+    J1939 messages match by PGN, see decode. `bus` is None for a message of any bus.
     """
 
     name: str
@@ -81,6 +81,7 @@ class Message:
     cycle_ms: int | None = None
     senders: tuple[str, ...] = ()
     comment: str | None = None
+    bus: int | None = None
 
     def signal(self, name: str) -> Signal:
         """Return the signal of that name; KeyError if there is none."""
@@ -108,6 +109,14 @@ class Database:
     defects: tuple[Defect, ...] = ()
     version: str = ""
     cantools: object = field(default=None, compare=False, repr=False)
+    parts: tuple[tuple[int, Path], ...] = ()  # bus and file, if each bus has one of its own
+
+    @property
+    def words(self) -> list[str]:
+        """Return what --dbc takes to load it again, with whole paths."""
+        if self.parts:
+            return [f"can{bus}={path.absolute()}" for bus, path in self.parts]
+        return [str(self.path.absolute())]
 
     def message(self, name: str) -> Message:
         """Return the message of that name; KeyError if there is none."""

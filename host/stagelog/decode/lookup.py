@@ -12,7 +12,7 @@ J1939 (SAE J1939-21): bits 28..26 priority, 25..8 PGN, 7..0 source address. If t
 """
 
 from collections.abc import Mapping, Sequence
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,6 +88,35 @@ class Lookup:
             found, hit = keys.find(ids if kept_source is None else pgn_key(ids, kept_source))
             codes = np.where(hit, found.astype(self.dtype), codes)
         return codes
+
+
+class BusLookup:
+    """Codes as Lookup gives them, where each bus has messages of its own; frames of a bus that
+    has none get the code "other bus".
+    """
+
+    def __init__(self, messages: Sequence[Message], database: Sequence[Message]) -> None:
+        self.n = len(messages)
+        self.dtype: type[np.uint8] | type[np.uint16] = np.uint8 if self.n <= 252 else np.uint16
+        self.unknown, self.not_data = self.n, self.n + 1
+        self.suspect, self.other_bus = self.n + 2, self.n + 3
+        self.by_bus: dict[int, tuple[Lookup, NDArray[Any]]] = {}
+        code_of = {id(message): code for code, message in enumerate(messages)}
+        for bus in sorted({message.bus for message in database if message.bus is not None}):
+            own = [message for message in messages if message.bus == bus]
+            codes = [code_of[id(message)] for message in own]
+            codes += [self.unknown, self.not_data, self.suspect, self.other_bus]
+            lookup = Lookup(own, [message for message in database if message.bus == bus])
+            self.by_bus[bus] = lookup, np.array(codes, self.dtype)
+
+    def codes(self, frames: FrameTable, with_suspects: bool) -> NDArray[np.uint8 | np.uint16]:
+        """Return one code per frame."""
+        found = np.full(len(frames), self.other_bus, self.dtype)
+        for bus, (lookup, codes) in self.by_bus.items():
+            rows = np.flatnonzero(frames["bus"] == bus)
+            if len(rows):
+                found[rows] = codes[lookup.codes(frames[rows], with_suspects)]
+        return found
 
 
 @overload

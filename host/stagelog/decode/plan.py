@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from stagelog.dbc.model import Condition, Database, Message, Ranges, Signal, last_byte
 from stagelog.decode.assemble import MOST_BYTES
-from stagelog.decode.lookup import Lookup
+from stagelog.decode.lookup import BusLookup, Lookup
 from stagelog.decode.missing import Special, special_of
 from stagelog.errors import UsageError
 
@@ -99,7 +99,7 @@ class Plan:
     """
 
     messages: list[MessagePlan]
-    lookup: Lookup
+    lookup: Lookup | BusLookup
     need_of_code: NDArray[np.uint8]
     buses: tuple[int, ...] | None
     sha256: str
@@ -138,7 +138,8 @@ def compile_plan(
             plan = _compile_message(message, names or set(), left_out)
             if plan.groups or plan.branches or signals is None:
                 plans.append(plan)
-    lookup = Lookup([p.message for p in plans], database.messages)
+    kind = BusLookup if any(m.bus is not None for m in database.messages) else Lookup
+    lookup = kind([p.message for p in plans], database.messages)
     need_of_code = np.array([p.need for p in plans] + [0] * 4, np.uint8)
     wanted_buses = None if buses is None else tuple(buses)
     return Plan(plans, lookup, need_of_code, wanted_buses, database.sha256, left_out)

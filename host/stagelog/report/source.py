@@ -127,11 +127,11 @@ def read_source(
     """Return the Source of one car.
 
     paths     logs of one car: session files, cards, or one log of another recorder
-    profile   checked car profile; dbc the path to decode with
+    profile   checked car profile; dbc the path or Database to decode with
     progress  called with a share of 1 from time to time
     buses     only their signals; the detectors watch the first of them, bus 0 if none is named
     """
-    database = load_database(dbc)
+    database = dbc if isinstance(dbc, Database) else load_database(dbc)
     table = compile_table(profile, database)
     plan = compile_plan(database, wanted_signals(profile, database), list(buses) or None)
     reading = Reading(database, plan, table, progress, buses[0] if buses else 0)
