@@ -125,14 +125,15 @@ def test_every_hole_has_a_row(make_stage):
         "at_km": pytest.approx(0.6),
         "after_min": 0.5,
         "for_s": 1.25,
-        "lost_frames": "1,200",
+        "lost_frames": 1200,
+        "is_exact": True,
         "in_words": "blocks 3 to 7",
         "level": "bad",
         "t_s": 30.0,
     }
     assert (ring["bus"], ring["t_s"], ring["for_s"]) == (1, 45.0, None)
-    assert (ring["lost_frames"], ring["level"]) == ("9 or more", "bad")
-    assert (cut["bus"], cut["at_km"], cut["lost_frames"]) == ("all", pytest.approx(2.0), None)
+    assert (ring["lost_frames"], ring["is_exact"], ring["level"]) == (9, False, "bad")
+    assert (cut["bus"], cut["at_km"], cut["lost_frames"]) == (None, pytest.approx(2.0), None)
     assert "level" not in cut and (unknown["at_km"], unknown["after_min"]) == (None, None)
 
 

@@ -104,8 +104,8 @@ def test_limits_of_a_section_have_a_row_for_each_signal(sections):
     table = next(one for one in sections()["cooling"]["tables"] if one["title"] == "Limits")
     assert len(table["rows"]) == 4 and "left_out_samples" not in table["rows"][0]
     assert (cooling["CoolantTemp"]["warning"], cooling["CoolantTemp"]["critical"]) == (
-        "> 108 degC",
-        "> 115 degC",
+        108.0,
+        115.0,
     )
     engine = rows_of(sections(BoostB2=during(20, 21, 180.0, 150.0))["engine"], "Limits", "signal")
     assert engine["BoostB2"]["highest"] == 180.0

@@ -24,7 +24,7 @@ from stagelog.report.tables import Facts
 from stagelog.report.verdict import verdict
 from stagelog.verdict import worst
 
-SCHEMA = "stagelog.report/2"
+SCHEMA = "stagelog.report/3"
 
 
 def stage_facts(source: Source, note: str = "") -> Facts:
@@ -69,7 +69,7 @@ def stage_facts(source: Source, note: str = "") -> Facts:
             }
         ],
         "tiles": _tiles(source),
-        "sections": [section for section in found if section],
+        "sections": [t.with_values(section) for section in found if section],
         "charts": charts,
         "aliases": aliases,
         "marks": events.marks(stage),
@@ -131,7 +131,9 @@ def plain_facts(facts: Facts) -> Facts:
     verdict.pop("has_work", None)
     sections = {}
     for section in facts["sections"]:
-        named = {key: section[key] for key in ("title", "note", "lines") if section.get(key)}
+        named = {
+            key: section[key] for key in ("title", "note", "values", "lines") if section.get(key)
+        }
         named["details"] = section.get("details") or []
         named["tables"] = [
             {"title": table["title"], "rows": t.records(table)}
@@ -143,10 +145,15 @@ def plain_facts(facts: Facts) -> Facts:
         "subtitle": facts["subtitle"],
         "log": facts["log"],
         "verdict": verdict,
-        "summary": [{key: tile[key] for key in ("value", "text")} for tile in facts["tiles"]],
+        "summary": summary_of(facts["tiles"]),
         "sections": sections,
         "source": facts["note"],
     }
+
+
+def summary_of(tiles: list[Facts]) -> Facts:
+    """Return the numbers of the tiles, by names with units."""
+    return {key: value for tile in tiles for key, value in tile["values"].items()}
 
 
 def _abuse(stage: Stage) -> list[GearAbuse]:
@@ -171,32 +178,38 @@ def _tiles(source: Source) -> list[Facts]:
     whole = logger.complete
     words = logger.verdict.kind if whole is not False else logger.verdict.kind.upper()
     level = {True: "good", False: "bad", None: "warn"}[whole]
-    tiles = [_tile(words, f"the log{': ' if lost_text(logger) else ''}{lost_text(logger)}", level)]
+    lost = lost_text(logger)
+    tiles = [tile(words, f"the log{': ' if lost else ''}{lost}", level)]
     events = source.events
     critical = sum(alarm.level == "bad" for alarm in events.alarms)
     level = "bad" if critical else "warn" if events.alarms else "good"
     n = len(events.alarms)
-    tiles.append(_tile(n, f"exceedance{'s' * (n != 1)}, {critical} critical", level))
+    text = f"exceedance{'s' * (n != 1)}, {critical} critical"
+    numbers = {"exceedances": n, "critical_exceedances": critical}
+    tiles.append(tile(n, text, level, **numbers))
     hard = sum(f.severity in ("hard", "severe") for f in events.flights)
     n = len(events.flights)
     text = f"jump{'s' * (n != 1)}, {hard} landed hard or worse"
-    tiles.append(_tile(n, text, "warn" if hard else "good"))
+    tiles.append(tile(n, text, "warn" if hard else "good", jumps=n, hard_landings=hard))
     if source.disagreed is not None:
         n = len(source.disagreed)
         text = "events of car and laptop" if n else "the car and the laptop"
         text += "" if logger.same_table else ": other signal table"
-        tiles.append(_tile(f"{n} differ" if n else "agree", text, "warn" if n else "good"))
+        words = f"{n} differ" if n else "agree"
+        tiles.append(tile(words, text, "warn" if n else "good", differing_events=n))
     speed = stage.speed_kmh
     driven = speed[speed > 1]
     mean = float(driven.mean()) if len(driven) else 0.0
-    tiles.append(_tile(f"{stage.distance_km[-1]:.1f} km", "distance by the wheels"))
-    tiles.append(_tile(f"{mean:.0f} km/h", "mean while moving"))
-    tiles.append(_tile(f"{speed.max():.0f} km/h", "highest speed"))
+    km, top = float(stage.distance_km[-1]), float(speed.max())
+    tiles.append(tile(f"{km:.1f} km", "distance by the wheels", distance_km=km))
+    tiles.append(tile(f"{mean:.0f} km/h", "mean while moving", mean_moving_kmh=mean))
+    tiles.append(tile(f"{top:.0f} km/h", "highest speed", highest_kmh=top))
     return tiles
 
 
-def _tile(value: Any, text: str, level: str = "") -> Facts:
-    return {"value": str(value), "text": text, "level": level}
+def tile(value: object, text: str, level: str = "", **values: Any) -> Facts:
+    """Return a tile: a value and a text for people, its numbers for --json."""
+    return {"value": str(value), "text": text, "level": level, "values": t.plain_values(values)}
 
 
 def when_text(stage: Stage) -> str:

@@ -57,7 +57,8 @@ def brakes(stage: Stage, events: StageEvents) -> Facts | None:
         starts = np.flatnonzero(np.diff(pulled.astype(np.int8), prepend=0) > 0)
         fastest = float(stage.speed_kmh[starts].max(initial=0))
         used = f"used {len(starts)} times, fastest at {fastest:.0f} km/h"
-        lines.append(f"handbrake {used if len(starts) else 'not used'}")
+        text = f"handbrake {used if len(starts) else 'not used'}"
+        lines.append(t.line(text, handbrake_uses=len(starts), handbrake_fastest_kmh=fastest))
     if not lines and limits is None:
         return None
     tables = [limits] if limits else []
@@ -73,16 +74,22 @@ def _braking(stage: Stage, first: Values, others: list[Values | None]) -> list[s
     per_km = energy_kJ / max(float(stage.distance_km[-1]), 0.1)
     decel = -np.gradient(speed, GRID_US / 1e6) / _G if len(speed) > 1 else np.zeros(len(speed))
     hardest = max(0.0, float(decel[braking].max(initial=0)))
-    lines = [
-        f"{energy_kJ / 1000:.1f} MJ taken out by braking, {per_km:.0f} kJ/km (car without fuel)",
-        f"hardest braking {hardest:.2f} g",
-        f"braked {100 * braking.mean():.1f} % of the time (front above {_BRAKING_KPA:.0f} kPa)",
+    braked_pct = 100 * float(braking.mean())
+    text = f"{energy_kJ / 1000:.1f} MJ taken out by braking, {per_km:.0f} kJ/km (car without fuel)"
+    lines: list[str] = [
+        t.line(text, energy_kJ=energy_kJ, energy_kJ_per_km=per_km),
+        t.line(f"hardest braking {hardest:.2f} g", hardest_g=hardest),
+        t.line(
+            f"braked {braked_pct:.1f} % of the time (front above {_BRAKING_KPA:.0f} kPa)",
+            braked_pct=braked_pct,
+        ),
     ]
     second = others[0] if others else None
     if second is not None and braking.any():
         rear = np.nan_to_num(second)[braking].mean()
         share = 100 * front[braking].mean() / max(front[braking].mean() + rear, 1e-9)
-        lines.append(f"front share of the line pressure {share:.0f} %")
+        text = f"front share of the line pressure {share:.0f} %"
+        lines.append(t.line(text, front_share_pct=share))
     return lines
 
 
@@ -160,9 +167,10 @@ def _fan_lines(stage: Stage) -> list[str]:
     full = np.nanmin(np.nan_to_num(np.vstack(duties)), axis=0) > _FULL_DUTY_PCT
     slow = full & (stage.speed_kmh < _SLOW_KMH)
     minutes = [mask.sum() * GRID_US / 60e6 for mask in (full, slow)]
+    slow_text = f"at full duty below {_SLOW_KMH:.0f} km/h {minutes[1]:.1f} min"
     return [
-        f"all fans at full duty {minutes[0]:.1f} min",
-        f"at full duty below {_SLOW_KMH:.0f} km/h {minutes[1]:.1f} min",
+        t.line(f"all fans at full duty {minutes[0]:.1f} min", full_duty_min=minutes[0]),
+        t.line(slow_text, full_duty_slow_min=minutes[1]),
     ]
 
 

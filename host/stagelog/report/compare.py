@@ -72,18 +72,24 @@ def _parts(cars: Cars) -> Iterator[Facts]:
         yield t.table(columns, [row for _, row in rows], title="Parts", fold=12)
 
 
+_COUNTED = {
+    "exceedances": "exceedances",
+    "critical_exceedances": "of them critical",
+    "jumps": "jumps",
+    "hard_landings": "landed hard or worse",
+}
+
+
 def _tile_rows(cars: Cars) -> list[Facts]:
-    rows = []
-    for text in ("the log", "exceedance", "jump"):
-        cells = [
-            next(
-                (f"{x['value']} ({x['text']})" for x in f["tiles"] if x["text"].startswith(text)),
-                None,
-            )
-            for _, f in cars
-        ]
-        rows.append(t.row(text + ("s" if text != "the log" else ""), None, *cells))
-    return rows
+    """Return what each log is worth, and the counts of its tiles."""
+    found = [
+        {k: v for tile in facts["tiles"] for k, v in tile["values"].items()} for _, facts in cars
+    ]
+    rows = [t.row("the log", None, *(facts["log"]["kind"] for _, facts in cars))]
+    return rows + [
+        t.row(words, None, *(values.get(key) for values in found))
+        for key, words in _COUNTED.items()
+    ]
 
 
 def _driven(cars: Cars) -> list[Facts]:

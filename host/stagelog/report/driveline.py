@@ -40,12 +40,13 @@ def engine(stage: Stage, events: StageEvents) -> Facts | None:
     """Return hours, power, limiter and every limit of the engine."""
     roles = stage.profile.roles
     rpm, torque = stage.on_grid(roles.engine_speed), stage.on_grid(roles.engine_torque)
-    lines = []
+    lines: list[str] = []
     if rpm is not None:
         running = np.nan_to_num(rpm) > stage.profile.trouble.engine_rpm
         running_min = running.sum() * GRID_US / 60e6
         peak = float(np.nanmax(rpm))
-        lines.append(f"running {running_min:.1f} min, highest {peak:,.0f} rpm")
+        text = f"running {running_min:.1f} min, highest {peak:,.0f} rpm"
+        lines.append(t.line(text, running_min=running_min, highest_rpm=peak))
         if torque is not None:
             lines += _power(stage, rpm * torque * (2 * np.pi / 60e3))
     lines += _limiter(stage)
@@ -101,9 +102,14 @@ def _power(stage: Stage, kW: Values) -> list[str]:
     limit = stage.profile.engine.power_limit_kW
     if not len(mean):
         return []
+    highest, near_pct = float(mean.max()), 100 * float((mean > 0.9 * limit).mean())
+    text = f"highest power over 0.5 s {highest:.0f} kW by the ECU's torque (limit {limit:.0f} kW)"
     return [
-        f"highest power over 0.5 s {mean.max():.0f} kW by the ECU's torque (limit {limit:.0f} kW)",
-        f"{100 * (mean > 0.9 * limit).mean():.1f} % of the time above 90 % of the limit",
+        t.line(text, highest_power_kW=highest, power_limit_kW=limit),
+        t.line(
+            f"{near_pct:.1f} % of the time above 90 % of the limit",
+            above_90_pct_limit_pct=near_pct,
+        ),
     ]
 
 
@@ -113,11 +119,14 @@ def _limiter(stage: Stage) -> list[str]:
     if series is None:
         return []
     held_s, names = series.held_s(), stage.choices(name)
-    parts = []
-    for value in np.unique(series.values[series.values != 0]).tolist():
-        seconds = held_s[series.values == value].sum()
-        parts.append(f"{names.get(int(value), f'{value:g}')} {seconds:.1f} s")
-    return [f"limiters: {', '.join(parts)}" if parts else "no limiter was active"]
+    active_s = {
+        names.get(int(value), f"{value:g}"): float(held_s[series.values == value].sum())
+        for value in np.unique(series.values[series.values != 0]).tolist()
+    }
+    parts = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in active_s.items())
+    return [
+        t.line(f"limiters: {parts}" if parts else "no limiter was active", limiters_s=active_s)
+    ]
 
 
 def gearbox(stage: Stage, events: StageEvents, abuse: list[GearAbuse]) -> Facts | None:
@@ -127,11 +136,13 @@ def gearbox(stage: Stage, events: StageEvents, abuse: list[GearAbuse]) -> Facts 
     limits = limit_table(stage, "driveline", events)
     if gear is None and limits is None:
         return None
-    lines, tables = [], [limits] if limits else []
+    lines: list[str] = []
+    tables = [limits] if limits else []
     if gear is not None:
         shifts = np.flatnonzero(np.diff(gear.values)) + 1
         per_km = len(shifts) / max(float(stage.distance_km[-1]), 0.1)
-        lines.append(f"{len(shifts):,} shifts, {per_km:.1f} per km")
+        text = f"{len(shifts):,} shifts, {per_km:.1f} per km"
+        lines.append(t.line(text, shifts=len(shifts), shifts_per_km=per_km))
         tables.insert(0, _gears(stage, gear, shifts))
     lines += _converter(stage)
     tables.append(_abuse(stage, abuse))
@@ -170,12 +181,14 @@ def _converter(stage: Stage) -> list[str]:
         return []
     held_s, names = series.held_s(), stage.choices(name)
     total = max(float(held_s.sum()), 1e-9)
-    parts = [
-        f"{names.get(int(value), f'{value:g}').lower()} "
-        f"{100 * held_s[series.values == value].sum() / total:.0f} %"
+    shares_pct = {
+        names.get(int(value), f"{value:g}").lower(): float(
+            100 * held_s[series.values == value].sum() / total
+        )
         for value in np.unique(series.values).tolist()
-    ]
-    return [f"converter: {', '.join(parts)} of the time"]
+    }
+    parts = ", ".join(f"{name} {share:.0f} %" for name, share in shares_pct.items())
+    return [t.line(f"converter: {parts} of the time", converter_pct=shares_pct)]
 
 
 def _abuse(stage: Stage, abuse: list[GearAbuse]) -> Facts:

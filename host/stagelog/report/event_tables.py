@@ -32,7 +32,10 @@ def exceedances(stage: Stage, events: StageEvents) -> Facts:
         t.column("worst", key="worst"),
         t.column(f"{AFTER_S} s after", key="after"),
         t.words("unit"),
-        t.words("limit"),
+        t.words("limit", only="page"),
+        t.column("limit", key="limit", only="json"),
+        t.words("limit unit", only="json"),
+        t.words("limit kind", only="json"),
         t.column("speed", "km/h", 0),
         t.column("engine", "rpm", 0),
     ]
@@ -53,6 +56,7 @@ def exceedances(stage: Stage, events: StageEvents) -> Facts:
             alarm.after,
             alarm.unit,
             limit_text(stage.profile.alarm.get(alarm.key), alarm.level),
+            *limit_numbers(stage.profile.alarm.get(alarm.key), alarm.level),
             alarm.speed_kmh,
             alarm.engine_rpm,
         )
@@ -84,6 +88,15 @@ def _by_alarm(stage: Stage, ordered: list[Episode]) -> Facts:
         rows.append(t.row(*cells, level=level, x_s=x_s, chart=f"c-alarm-{key}"))
     columns = [t.words("what"), t.words("signal"), t.column("times"), t.column("together", "s")]
     return t.table([*columns, t.column("first at", "km", 2)], rows, title="By limit")
+
+
+def limit_numbers(alarm: Alarm | None, level: str) -> tuple[float | None, str | None, str | None]:
+    """Return the limit of a level with its unit and what kind of limit it is."""
+    if alarm is None:
+        return None, None, None
+    is_critical = level == "bad" and alarm.kind != "fan"  # two dead fans, each by the same limit
+    unit = "%" if alarm.kind == "cooler" else alarm.unit  # of the best cooler
+    return alarm.critical if is_critical else alarm.warning, unit, alarm.kind
 
 
 def limit_text(alarm: Alarm | None, level: str) -> str | None:
@@ -136,12 +149,15 @@ def sensors(stage: Stage, events: StageEvents) -> Facts | None:
     for fault in events.faults:
         x_s = stage.seconds(fault["t_us"])
         end_us = fault["end_us"]
-        lasted = "to the end" if end_us is None else (end_us - fault["t_us"]) / 1e6
+        lasted_s = None if end_us is None else (end_us - fault["t_us"]) / 1e6
+        lasted = "to the end" if lasted_s is None else lasted_s
         state = FAULTS.get(fault["state"], fault["state"])
-        cells = (fault["what"], state, stage.km(fault["t_us"]), x_s / 60, lasted)
+        numbers = (lasted_s, lasted_s is not None)
+        cells = (fault["what"], state, stage.km(fault["t_us"]), x_s / 60, lasted, *numbers)
         rows.append(t.row(*cells, level="warn", x_s=x_s))
     columns = [t.words("signal or message"), t.words("fault"), t.column("at", "km", 2)]
-    columns += [t.column("after", "min"), t.column("for", "s")]
+    columns += [t.column("after", "min"), t.column("for", "s", only="page")]
+    columns += [t.column("for", "s", only="json"), t.column("ended", only="json")]
     return {
         "id": "sensors",
         "title": "Sensor faults",

@@ -114,10 +114,14 @@ def _lines(flights: list[Flight]) -> list[str]:
     known = [f for f in flights if f.car_agrees is not None]
     agreed = sum(bool(f.car_agrees) for f in known)
     counts = {name: sum(f.severity == name for f in flights) for name in SEVERITIES}
-    lines = [", ".join(f"{n} {name}" for name, n in counts.items() if n) + " landings"]
+    text = ", ".join(f"{n} {name}" for name, n in counts.items() if n) + " landings"
+    lines: list[str] = [t.line(text, **{f"landings_{name}": n for name, n in counts.items()})]
     longest = max(flights, key=lambda f: f.airtime_ms)
     air_s = sum(f.airtime_ms for f in flights) / 1000
-    lines.append(f"{air_s:.1f} s in the air, longest {longest.airtime_ms:,} ms")
+    text = f"{air_s:.1f} s in the air, longest {longest.airtime_ms:,} ms"
+    lines.append(t.line(text, in_the_air_s=air_s, longest_flight_ms=longest.airtime_ms))
     if known:
-        lines.append(f"the car's flight mode reacted in {agreed} of {len(known)}")
+        text = f"the car's flight mode reacted in {agreed} of {len(known)}"
+        numbers = {"flight_mode_reacted": agreed, "flight_mode_on_bus": len(known)}
+        lines.append(t.line(text, **numbers))
     return lines

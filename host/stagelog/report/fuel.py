@@ -24,7 +24,9 @@ def fuel(stage: Stage, events: StageEvents, by_terrain: list[TerrainFuel]) -> Fa
     total = float(finite[-1] - finite[0])
     km = float(stage.distance_km[-1])
     mean = f"{100 * total / km:.1f} l/100 km" if km > 0.05 else "not far enough for a mean"
-    lines = [f"{total:.1f} l by the injectors over {km:.1f} km: {mean}"]
+    text = f"{total:.1f} l by the injectors over {km:.1f} km: {mean}"
+    per_100 = 100 * total / km if km > 0.05 else None
+    lines: list[str] = [t.line(text, used_l=total, driven_km=km, consumption_l_per_100km=per_100)]
     lines += _state(events)
     tables = [_terrain(by_terrain)] if by_terrain else []
     tables.append(_by_km(stage, used))
@@ -40,23 +42,25 @@ def fuel(stage: Stage, events: StageEvents, by_terrain: list[TerrainFuel]) -> Fa
 
 
 def _state(events: StageEvents) -> list[str]:
-    lines = []
+    lines: list[str] = []
     if events.lives:
         used_cl, volume_cl = events.lives.get("fuel_used_cl", (0, 0))
         added_cl = events.lives.get("fuel_added_cl", (0, 0))[0]
         line = f"{used_cl / 100:.1f} l by the learned scale of the flow"
-        lines.append(line + (f", {added_cl / 100:.0f} l refuelled" if added_cl else ""))
+        line += f", {added_cl / 100:.0f} l refuelled" if added_cl else ""
+        lines.append(t.line(line, used_by_scale_l=used_cl / 100, refuelled_l=added_cl / 100))
         if len(events.fuel) or volume_cl:
             last = events.fuel[-1]["volume_l"] if events.fuel else volume_cl / 100
-            lines.append(f"{last:.0f} l in the tank at the end")
+            lines.append(t.line(f"{last:.0f} l in the tank at the end", tank_at_end_l=last))
     if events.range:
-        lines.append(
-            f"range at the end: {events.range['p10_km']:.0f} km in nine cases of ten (P10), "
-            f"{events.range['p50_km']:.0f} km in half of them (P50)"
-        )
+        p10_km, p50_km = events.range["p10_km"], events.range["p50_km"]
+        text = f"range at the end: {p10_km:.0f} km in nine cases of ten (P10), "
+        text += f"{p50_km:.0f} km in half of them (P50)"
+        lines.append(t.line(text, range_p10_km=p10_km, range_p50_km=p50_km))
     if events.flow_scale:
-        scale = events.flow_scale["scale"]
-        lines.append(f"scale of the flow: {scale:.3f} ± {events.flow_scale['sigma']:.3f}")
+        scale, sigma = events.flow_scale["scale"], events.flow_scale["sigma"]
+        text = f"scale of the flow: {scale:.3f} ± {sigma:.3f}"
+        lines.append(t.line(text, flow_scale=scale, flow_scale_sigma=sigma))
     return lines
 
 
@@ -70,9 +74,8 @@ def _against_plan(stage: Stage, by_terrain: list[TerrainFuel]) -> list[str]:
     over = 100 * (used / planned - 1)
     behind = stage.profile.fuel_estimate.behind_plan_pct
     words = "BEHIND PLAN" if over > behind else "within plan"
-    return [
-        f"{words}: {used:.1f} l used, {planned:.1f} l planned for this terrain ({over:+.1f} %)"
-    ]
+    text = f"{words}: {used:.1f} l used, {planned:.1f} l planned for this terrain ({over:+.1f} %)"
+    return [t.line(text, planned_l=planned, over_plan_pct=over)]
 
 
 def _terrain(by_terrain: list[TerrainFuel]) -> Facts:

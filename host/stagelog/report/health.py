@@ -47,25 +47,39 @@ def lost_text(health: Health) -> str:
     return ", ".join(parts)
 
 
+def lost_numbers(health: Health) -> dict[str, int]:
+    """Return how much is missing, as numbers."""
+    buses = [bus for ledger in health.ledgers for bus in ledger.buses]
+    return {
+        "dropped_frames": sum(bus.n_dropped for bus in buses),
+        "lost_in_hardware_at_least_frames": sum(bus.n_at_least for bus in buses),
+        "missing_frames": sum(bus.n_missing for bus in buses),
+        "damaged_blocks": len(health.damaged),
+    }
+
+
 def _lines(stage: Stage, health: Health) -> list[str]:
     n_cycles = len(stage.key_cycles)
     logged_s = sum(cycle.end_us - cycle.start_us for cycle in stage.key_cycles) / 1e6
     cycles = "one key cycle" if n_cycles == 1 else f"{n_cycles} key cycles"
-    lines = [f"{_duration(logged_s)} in {cycles}, {health.n_frames:,} frames"]
+    text = f"{_duration(logged_s)} in {cycles}, {health.n_frames:,} frames"
+    numbers = {"recorded_s": logged_s, "key_cycles": n_cycles, "frames": health.n_frames}
+    lines: list[str] = [t.line(text, **numbers)]
     lost = lost_text(health)
     if health.ledgers:
-        lines.append(f"lost: {lost}" if lost else "nothing dropped, nothing lost")
+        text = f"lost: {lost}" if lost else "nothing dropped, nothing lost"
+        lines.append(t.line(text, **lost_numbers(health)))
         clock = health.clock or "not known: times are since power-on"
         lines.append(f"wall clock {clock}")
+        n = f"{health.n_said:,}" if health.n_said else "no"
         lines.append(
-            f"the car recorded {health.n_said:,} events on board"
-            if health.n_said
-            else "the car recorded no events on board"
+            t.line(f"the car recorded {n} events on board", events_on_board=health.n_said)
         )
     lines += health.mixed
     if health.n_unknown:
         share = 100 * health.n_unknown / max(health.n_frames, 1)
-        lines.append(f"{share:.1f} % of the frames are not in the DBC")
+        text = f"{share:.1f} % of the frames are not in the DBC"
+        lines.append(t.line(text, not_in_dbc_pct=share))
     return lines
 
 
@@ -80,15 +94,20 @@ def _gaps(stage: Stage, health: Health) -> Facts | None:
         if start_us is not None and end_us is not None:
             lasted = (end_us - start_us) / 1e6
         n = None if gap.n is None else f"{gap.n:,}" if gap.exact else f"{gap.n:,} or more"
+        numbers = (gap.bus, gap.n, gap.exact)
         at_km = None if at_us is None else stage.km(at_us)
         bus = "all" if gap.bus is None else gap.bus
         level = "" if gap.cause == "power cut" else "bad"
-        cells = (gap.cause, bus, at_km, x_s and x_s / 60, lasted, n, text)
+        cells = (gap.cause, bus, at_km, x_s and x_s / 60, lasted, n, *numbers, text)
         rows.append(t.row(*cells, level=level, x_s=x_s))
-    columns = [t.words("hole"), t.column("bus"), t.column("at", "km", 2), t.column("after", "min")]
+    columns = [t.words("hole"), t.column("bus", only="page"), t.column("at", "km", 2)]
     columns += [
+        t.column("after", "min"),
         t.column("for", "s", 3),
-        t.column("lost", "frames"),
+        t.column("lost", "frames", only="page"),
+        t.column("bus", only="json"),
+        t.column("lost", "frames", only="json"),
+        t.column("is exact", only="json"),
         t.words("in words", long=True),
     ]
     return t.table(columns, rows, title="Holes", fold=FOLD)

@@ -5,6 +5,7 @@ All text is escaped here, once.
 
 import re
 from html import escape
+from typing import Any
 
 from stagelog.report.parts import STATES
 from stagelog.report.tables import Facts, cell_text
@@ -61,7 +62,9 @@ def fold(summary: str, inside: str) -> str:
 def table_html(table: Facts, names: Names) -> str:
     """Return one of stagelog.report.tables; rows beyond its fold are folded away."""
     title = f"<h3>{names.html(table['title'])}</h3>" if table["title"] else ""
-    rows, columns, n_open = table["rows"], table["columns"], table["fold"]
+    rows, n_open = table["rows"], table["fold"]
+    shown = [i for i, column in enumerate(table["columns"]) if column["only"] != "json"]
+    columns = [table["columns"][i] for i in shown]
     if not rows:
         return f'{title}<p class="note">{escape(table["empty"])}</p>'
     head = "".join(
@@ -71,7 +74,9 @@ def table_html(table: Facts, names: Names) -> str:
     )
 
     def body(part: list[Facts]) -> str:
-        lines = "".join(_row(row, columns, names) for row in part)
+        lines = "".join(
+            _row(row, [row["cells"][i] for i in shown], columns, names) for row in part
+        )
         return (
             f'<div class="scroll" tabindex="0"><table><thead><tr>{head}</tr></thead>'
             f"<tbody>{lines}</tbody></table></div>"
@@ -83,9 +88,9 @@ def table_html(table: Facts, names: Names) -> str:
     return title + body(rows[:n_open]) + fold(f"{len(rest):,} more", body(rest))
 
 
-def _row(row: Facts, columns: list[Facts], names: Names) -> str:
+def _row(row: Facts, values: list[Any], columns: list[Facts], names: Names) -> str:
     cells = []
-    for i, (cell, column) in enumerate(zip(row["cells"], columns, strict=True)):
+    for i, (cell, column) in enumerate(zip(values, columns, strict=True)):
         text = cell_text(cell, column)
         text = names.html(text) if isinstance(cell, str) else escape(text)
         if i == 0:

@@ -27,23 +27,28 @@ def life(stage: Stage, events: StageEvents) -> Facts | None:
 
 
 def _lines(stage: Stage, lives: Summary) -> list[str]:
-    lines = [f"{stage.distance_km[-1]:.1f} km driven"]
+    driven_km = float(stage.distance_km[-1])
+    lines: list[str] = [t.line(f"{driven_km:.1f} km driven", driven_km=driven_km)]
     if not lives:
         return lines
     engine_s, power_s = lives.get("engine_s", (0, 0))
-    lines.append(f"engine {engine_s / 3600:.2f} h, power {power_s / 3600:.2f} h")
-    landings = [f"{lives.get(f'landings_{s}', (0, 0))[0]} {s}" for s in _SEVERITIES]
+    text = f"engine {engine_s / 3600:.2f} h, power {power_s / 3600:.2f} h"
+    lines.append(t.line(text, engine_h=engine_s / 3600, power_h=power_s / 3600))
+    counts = {s: lives.get(f"landings_{s}", (0, 0))[0] for s in _SEVERITIES}
+    landings = [f"{n} {severity}" for severity, n in counts.items()]
     peak_g = lives.get("landings_light", (0, 0))[1] / 100
     flights, longest_ms = lives.get("flights", (0, 0))
     if flights:
-        lines.append(
-            f"{flights} landings: {', '.join(landings)}; highest peak {peak_g:.1f} g, "
-            f"longest flight {longest_ms:,} ms"
-        )
+        text = f"{flights} landings: {', '.join(landings)}; highest peak {peak_g:.1f} g, "
+        text += f"longest flight {longest_ms:,} ms"
+        numbers: dict[str, float] = {f"landings_{severity}": n for severity, n in counts.items()}
+        numbers |= {"landings": flights, "highest_peak_g": peak_g, "longest_flight_ms": longest_ms}
+        lines.append(t.line(text, **numbers))
     else:
-        lines.append("no landing")
+        lines.append(t.line("no landing", landings=0))
     shifts, abuses = lives.get("shifts", (0, 0))
-    lines.append(f"{shifts:,} gear changes, {abuses} handbrake abuses")
+    text = f"{shifts:,} gear changes, {abuses} handbrake abuses"
+    lines.append(t.line(text, gear_changes=shifts, handbrake_abuses=abuses))
     return lines
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from stagelog.profile.limits import Alarm
 from stagelog.report import tables as t
-from stagelog.report.event_tables import limit_text
+from stagelog.report.event_tables import limit_numbers, limit_text
 from stagelog.report.events import StageEvents, beyond_s
 from stagelog.report.series import Series
 from stagelog.report.stage import Stage
@@ -72,7 +72,9 @@ def _row(stage: Stage, key: str, alarm: Alarm, series: Series, events: StageEven
         beyond = list(beyond_s(alarm, series))
     level = events.level_of(key, series.name)
     at_us = int(series.t_us[worst])
-    limits = [limit_text(alarm, one) for one in ("warn", "bad")]
+    limits: list[Any] = [limit_text(alarm, one) for one in ("warn", "bad")]
+    critical, *unit_and_kind = limit_numbers(alarm, "bad")
+    limits += [limit_numbers(alarm, "warn")[0], critical, *unit_and_kind]
     cells: list[Any] = [series.name, series.unit, float(values.min()), float(values.mean())]
     cells += [float(values.max()), stage.km(at_us), *limits, *beyond, series.n_out or None]
     return t.row(*cells, level=level, x_s=stage.seconds(at_us), chart=f"c-alarm-{key}")
@@ -80,8 +82,11 @@ def _row(stage: Stage, key: str, alarm: Alarm, series: Series, events: StageEven
 
 def _table(rows: list[Facts]) -> Facts:
     columns = [t.words("signal"), t.words("unit"), t.column("lowest"), t.column("mean")]
-    columns += [t.column("highest"), t.column("worst at", "km", 2), t.words("warning")]
-    columns += [t.words("critical"), t.column("beyond warning", "s")]
+    columns += [t.column("highest"), t.column("worst at", "km", 2)]
+    columns += [t.words("warning", only="page"), t.words("critical", only="page")]
+    columns += [t.column("warning", only="json"), t.column("critical", only="json")]
+    columns += [t.words("limit unit", only="json"), t.words("limit kind", only="json")]
+    columns.append(t.column("beyond warning", "s"))
     columns += [t.column("beyond critical", "s"), t.column("left out", "samples")]
     if not any(row["cells"][-1] for row in rows):
         columns.pop()

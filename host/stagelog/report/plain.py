@@ -17,7 +17,7 @@ from stagelog.decode import Plan, compile_plan
 from stagelog.decode.protocol import protocol_of
 from stagelog.model import ERR, EXT, RTR, FrameTable
 from stagelog.report import tables as t
-from stagelog.report.build import when_text
+from stagelog.report.build import tile, when_text
 from stagelog.report.charts import chart_over_time, kilometres, pauses
 from stagelog.report.health import health, lost_text
 from stagelog.report.series import Series, Spans
@@ -191,17 +191,14 @@ def _verdict(source: PlainSource, limits: Facts | None, channels: Facts | None) 
 def _tiles(source: PlainSource) -> list[Facts]:
     logger = source.health
     level = {True: "good", False: "bad", None: "warn"}[logger.complete]
+    n_buses = len({bus for bus, *_ in source.traffic})
     lost = lost_text(logger)
     return [
-        _tile(logger.verdict.kind, f"the log{': ' if lost else ''}{lost}", level),
-        _tile(f"{logger.n_frames:,}", "frames"),
-        _tile(len({bus for bus, *_ in source.traffic}), "buses"),
-        _tile(len(source.traffic), "identifiers"),
+        tile(logger.verdict.kind, f"the log{': ' if lost else ''}{lost}", level),
+        tile(f"{logger.n_frames:,}", "frames", frames=logger.n_frames),
+        tile(n_buses, "buses", buses=n_buses),
+        tile(len(source.traffic), "identifiers", identifiers=len(source.traffic)),
     ]
-
-
-def _tile(value: Any, text: str, level: str = "") -> Facts:
-    return {"value": str(value), "text": text, "level": level}
 
 
 def _traffic(source: PlainSource) -> Facts | None:
