@@ -72,14 +72,15 @@ class SlogSink(FrameSink):
     """Takes frame table after frame table and writes one session file; a context, complete at its
     end.
 
-    from_epoch   True: t_us count from 1970, and the file has an anchor of the wall clock
+    from_epoch   True: t_us count from 1970, and the file has an anchor of the wall clock; None:
+                 not known yet, to be set before the first write
     source       of that anchor: timeline.STAMPS or timeline.HEADER of the log that it was in
     n_left_out   error frames, which carry no data
     known        what is known to be missing, which the file states too; to be set before the end
     """
 
     def __init__(
-        self, path: str | Path, *, from_epoch: bool, source: int = STAMPS, overwrite: bool = False
+        self, path: str | Path, *, from_epoch: bool | None, source: int = STAMPS, overwrite: bool = False
     ) -> None:
         super().__init__(overwrite)
         self.from_epoch = from_epoch

@@ -54,23 +54,23 @@ VERBS = {
 class LazyGroup(click.Group):
     """A group whose commands are the modules of this package: `command` in each."""
 
-    def list_commands(self, ctx):
+    def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the verbs in the order of VERBS."""
         return [verb for verb in VERBS if Path(__file__).with_name(f"{verb}.py").exists()]
 
-    def get_command(self, ctx, name):
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         """Import the verb's module; None if there is no such verb."""
         if name not in self.list_commands(ctx):
             return None
         return importlib.import_module(f"stagelog.cli.{name}").command
 
-    def format_commands(self, ctx, formatter):
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the verbs without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl([(verb, VERBS[verb]) for verb in self.list_commands(ctx)])
 
 
-def _show_version(ctx, _option, wanted):
+def _show_version(ctx: click.Context, _option: click.Parameter, wanted: bool) -> None:
     if not wanted or ctx.resilient_parsing:
         return
     from stagelog.events.compiled import find_form
@@ -90,7 +90,7 @@ def _show_version(ctx, _option, wanted):
     callback=_show_version,
     help="Show the version and exit.",
 )
-def group():
+def group() -> None:
     """Know what a rally-raid car went through.
 
     Exit codes: 0 done, 1 done and the verdict is bad, 2 usage, 3 device or cable, 4 another
@@ -98,7 +98,7 @@ def group():
     """
 
 
-def main(args=None):
+def main(args: list[str] | None = None) -> None:
     """Run the command line and exit."""
     terminal.prepare_output()
     try:
@@ -119,7 +119,7 @@ def main(args=None):
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _fail_of_system(error):
+def _fail_of_system(error: OSError) -> int:
     """Report what the system refuses; raise again what only a bug of ours can cause."""
     if terminal.is_closed_pipe(error):
         terminal.discard_output()
@@ -132,13 +132,13 @@ def _fail_of_system(error):
     return _fail(InputError(text, "check the name and who may read it"))
 
 
-def _as_ours(error):
+def _as_ours(error: click.ClickException) -> UsageError:
     """Return click's error about the command line as a UsageError."""
     context = getattr(error, "ctx", None)
     command = context.command_path if context else "stagelog"
     return UsageError(error.format_message().rstrip("."), f"see '{command} --help'")
 
 
-def _fail(error):
+def _fail(error: StagelogError) -> int:
     click.echo("stagelog: " + " ".join(str(error).split()), err=True)
     return error.exit_code

@@ -5,27 +5,32 @@ import json
 import math
 import sys
 import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, TypeAlias, TypeVar
 
 import click
 
+Facts: TypeAlias = dict[str, Any]  # JSON types, by the keys of a schema (cli_json_keys.toml)
+F = TypeVar("F", bound=Callable[..., Any])
 
-def json_option(function):
+
+def json_option(function: F) -> F:
     """Add --json to a command, as the argument `as_json`."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(function)
 
 
-def print_json(schema, facts):
+def print_json(schema: str, facts: Facts) -> None:
     """Print one JSON object with its schema, e.g. "stagelog.info/1"."""
     content = _finite({"schema": schema, **facts})
     click.echo(json.dumps(content, indent=2, default=_plain, allow_nan=False))
 
 
-def print_table(rows, header=None):
+def print_table(rows: Iterable[Sequence[object]], header: Sequence[str] | None = None) -> None:
     """Print rows of values in columns; numbers are right-aligned."""
     lines = [[str(value) for value in row] for row in rows]
     is_right = [all(cell[:1].isdigit() for cell in column) for column in zip(*lines, strict=True)]
     if header:
-        lines.insert(0, header)
+        lines.insert(0, list(header))
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
         cells = zip(line, widths, is_right, strict=True)
@@ -33,7 +38,7 @@ def print_table(rows, header=None):
         click.echo("  ".join(padded).rstrip())
 
 
-def size_text(n_bytes):
+def size_text(n_bytes: float) -> str:
     """Return a size for people: 512 B, 4.1 kB, 23.0 MB."""
     for unit, n in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if n_bytes >= n:
@@ -41,7 +46,7 @@ def size_text(n_bytes):
     return f"{n_bytes} B"
 
 
-def duration_text(duration_us):
+def duration_text(duration_us: float) -> str:
     """Return a duration for people: 310 ms, 12.5 s, 4 min 10 s, 2 h 04 min."""
     s = duration_us / 1e6
     if s < 1:
@@ -53,18 +58,18 @@ def duration_text(duration_us):
     return f"{int(s // 3600)} h {int(s % 3600 // 60):02d} min"
 
 
-def time_text(t_unix_us):
+def time_text(t_unix_us: int) -> str:
     """Return UTC as 2026-01-17 14:03:22."""
     return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(t_unix_us // 1_000_000))
 
 
-def clock_text(t_unix_us):
+def clock_text(t_unix_us: int) -> str:
     """Return UTC as 14:03:22.120."""
     s, us = divmod(t_unix_us, 1_000_000)
     return f"{time.strftime('%H:%M:%S', time.gmtime(s))}.{us // 1000:03d}"
 
 
-def _finite(value):
+def _finite(value: Any) -> Any:
     """Return a value without NaN and infinity, which JSON does not have: null."""
     if isinstance(value, dict):
         return {key: _finite(inner) for key, inner in value.items()}
@@ -73,7 +78,7 @@ def _finite(value):
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _plain(value):
+def _plain(value: Any) -> Any:
     """Return NumPy numbers, paths and bytes as JSON types."""
     if hasattr(value, "tolist"):
         return _finite(value.tolist())
@@ -82,7 +87,7 @@ def _plain(value):
     return str(value)
 
 
-def confirm(question, yes):
+def confirm(question: str, yes: bool) -> None:
     """Ask on a terminal, unless `yes`; without a terminal raise UsageError."""
     from stagelog.errors import UsageError
 
@@ -96,10 +101,9 @@ def confirm(question, yes):
 
 
 @contextlib.contextmanager
-def transfer_progress(title):
-    """Yield a function (blocks done, blocks in all) that draws a bar with rate and time left.
-
-    Draws on a terminal only; elsewhere the function does nothing.
+def transfer_progress(title: str) -> Iterator[Callable[[int, int], None] | None]:
+    """Yield a function (blocks done, blocks in all) that draws a bar with rate and time left; None
+    without a terminal.
     """
     if not sys.stderr.isatty():
         yield None
@@ -125,9 +129,9 @@ def transfer_progress(title):
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(title, total=None)
-        first = []
+        first: list[int] = []
 
-        def show(done, total):
+        def show(done: int, total: int) -> None:
             if not first:
                 first.append(done)
             n_bytes = (done - first[0] + 1) * BLOCK_BYTES

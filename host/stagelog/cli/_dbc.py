@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from stagelog.cli._common import F
 from stagelog.cli._fleet import fleet_option
 from stagelog.model import FrameTable
 
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from stagelog.dbc import Database
 
 
-def dbc_option(text: str, recall: Callable[..., Any], required: bool = False) -> Any:
+def dbc_option(text: str, recall: Callable[..., Any], required: bool = False) -> Callable[[F], F]:
     """Return the option --dbc, once FILE or more than once BUS=FILE: see stagelog.dbc.buses.
 
     recall  what the fleet file gives for it, see _fleet
@@ -27,7 +28,7 @@ def dbc_option(text: str, recall: Callable[..., Any], required: bool = False) ->
     )
 
 
-def j1939_option(function: Any) -> Any:
+def j1939_option(function: F) -> F:
     """Add --j1939 and --no-j1939 to a command, as the argument `j1939`: True, False or None."""
     return click.option(
         "--j1939/--no-j1939",

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from stagelog.cli._common import F
+
 if TYPE_CHECKING:
     from stagelog.park.fleet import Car, Fleet
     from stagelog.replies import Hello
@@ -54,7 +56,7 @@ def fleet_option(
     recall: Callable[["Fleet", dict[str, Any]], Any],
     dest: str | None = None,
     **more: Any,
-) -> Any:
+) -> Callable[[F], F]:
     """Return a click.option, its value in parameter `dest`, that the fleet file gives a default;
     see FleetOption.
     """
@@ -68,7 +70,7 @@ def stage_name(fleet: "Fleet", _: object = None) -> str | None:
     return stage.name if stage is not None else None
 
 
-def archive_options(function: Any) -> Any:
+def archive_options(function: F) -> F:
     """Add --archive, --event and --stage to a command, with what the fleet remembers."""
     for add in (
         fleet_option(
@@ -87,7 +89,7 @@ def archive_options(function: Any) -> Any:
     return function
 
 
-def archive_option(function: Any) -> Any:
+def archive_option(function: F) -> F:
     """Add --archive to a command: that of the fleet, else the folder `archive`."""
     return fleet_option(
         "--archive",

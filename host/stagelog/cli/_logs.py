@@ -1,12 +1,25 @@
-"""What info, verify, decode and card print about a log: which files, who recorded it, when."""
+"""What verbs about logs share: which files a log is, its buses, its verdict, who recorded it."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from stagelog.cli._common import duration_text, time_text
+from stagelog.cli._common import Facts, duration_text, time_text
 from stagelog.errors import InputError
 
+if TYPE_CHECKING:
+    from stagelog.archive import Entry
+    from stagelog.blocks import Session
+    from stagelog.importers.stream import FrameStream
+    from stagelog.model import FrameTable
+    from stagelog.pack import Known
+    from stagelog.timeline import Timeline
+    from stagelog.verdict import Verdict
 
-def find_logs(path):
+
+def find_logs(path: str | Path) -> list[tuple[Path, Entry | None]]:
     """Return [(Path, archive entry or None)] of a log, or of all session files in a folder."""
     from stagelog.archive import entry_of, find_sessions, find_unlisted
 
@@ -20,7 +33,7 @@ def find_logs(path):
     return [(entry.path, entry) for entry in entries] + [(found, None) for found in others]
 
 
-def one_log(path):
+def one_log(path: str | Path) -> Path:
     """Return the Path of a log, or of the only session file in a folder."""
     found = find_logs(path)
     if len(found) > 1:
@@ -28,7 +41,7 @@ def one_log(path):
     return found[0][0]
 
 
-def on_buses(tables, buses):
+def on_buses(tables: Iterable[FrameTable], buses: Sequence[int]) -> Iterator[FrameTable]:
     """Yield the frames of some buses, of all if none is named; no empty table."""
     import numpy as np
 
@@ -38,14 +51,14 @@ def on_buses(tables, buses):
             yield chosen
 
 
-def check_buses(log, buses, tables):
+def check_buses(log: str | Path, buses: Sequence[int], tables: Iterable[FrameTable]) -> None:
     """Fail with InputError if no frame of a log (frame tables) is of one of the buses.
 
     Reads on only until it finds one; nothing if no bus is named.
     """
     import numpy as np
 
-    found = set()
+    found: set[int] = set()
     for frames in tables if buses else ():
         found.update(np.unique(frames["bus"]).tolist())
         if found.intersection(buses):
@@ -56,7 +69,7 @@ def check_buses(log, buses, tables):
         raise InputError(f"{log} holds no frame of bus {asked}", hint)
 
 
-def judge_stream(stream, session=None):
+def judge_stream(stream: FrameStream, session: str | None = None) -> tuple[Verdict, Known]:
     """Return (Verdict, pack.Known) on a FrameStream that was read to its end.
 
     session  the start of a name, if not all sessions of the log were read
@@ -74,11 +87,11 @@ def judge_stream(stream, session=None):
     return verdict, known_of_ours(chosen, judged.problems, stream.diagnostics.times)
 
 
-def session_facts(session, timeline):
+def session_facts(session: Session, timeline: Timeline | None) -> Facts:
     """Return the facts of a session as JSON types."""
     from slog.layout import HASH_FIRMWARE, HASH_SETTINGS, HASH_SIGNALS, META_HASH, META_SESSION
 
-    facts = {
+    facts: Facts = {
         "session": session.identity.name,
         "device_id": session.device_id,
         "boot": session.boot,
@@ -104,7 +117,7 @@ def session_facts(session, timeline):
     return facts
 
 
-def session_line(session, timeline):
+def session_line(session: Session, timeline: Timeline | None) -> str:
     """Return one line: who recorded, when, for how long."""
     when = "no wall clock"
     if timeline is not None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from stagelog.cli._common import F
 from stagelog.cli._fleet import fleet_in_force
 from stagelog.errors import UsageError
 
@@ -20,13 +21,13 @@ if TYPE_CHECKING:
 WAIT_S = 15.0
 
 
-def all_options(function: Any) -> Any:
+def all_options(function: F) -> F:
     """Add --all, --only and --wait-s to a command that otherwise takes one PORT."""
     function = many_options(function)
     return click.option("--all", "all_", is_flag=True, help="All loggers of the fleet.")(function)
 
 
-def many_options(function: Any) -> Any:
+def many_options(function: F) -> F:
     """Add --only and --wait-s to a command."""
     for add in (
         click.option(

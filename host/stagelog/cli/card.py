@@ -13,7 +13,7 @@ _UNITS = {"": 1, "k": 1000, "m": 10**6, "g": 10**9, "ki": 1 << 10, "mi": 1 << 20
 
 
 @click.group()
-def command():
+def command() -> None:
     """Prepare a card, or read one in the laptop's reader."""
 
 
@@ -24,7 +24,9 @@ def command():
 @click.option("--force", is_flag=True, help="Even if it holds sessions that were never released.")
 @click.option("--yes", is_flag=True, help="Do not ask before a disk is overwritten.")
 @json_option
-def prepare(path, size, raw, force, yes, as_json):
+def prepare(
+    path: str | None, size: str | None, raw: bool, force: bool, yes: bool, as_json: bool
+) -> None:
     """Make PATH, a disk or an image file, a card for a logger: FAT32 with STAGELOG.BIN.
 
     Without PATH the disks that can be taken out are listed.
@@ -74,7 +76,16 @@ def prepare(path, size, raw, force, yes, as_json):
 @click.option("--stage", help="Folder stage=...  [default: unsorted]")
 @click.option("--erased", is_flag=True, help="Include released sessions that can still be read.")
 @json_option
-def read(paths, all_, archive, event, car, stage, erased, as_json):
+def read(
+    paths: tuple[str, ...],
+    all_: bool,
+    archive: str | None,
+    event: str | None,
+    car: str | None,
+    stage: str | None,
+    erased: bool,
+    as_json: bool,
+) -> None:
     """Show the sessions on a card or its image; copy them with --archive.
 
     With --all, all cards that are in readers, and those of PATHS, go into the archive at once,
@@ -122,7 +133,13 @@ def read(paths, all_, archive, event, car, stage, erased, as_json):
         print_json("stagelog.card.read/1", facts)
 
 
-def _read_all(paths, archive, event, stage, as_json):
+def _read_all(
+    paths: tuple[str, ...],
+    archive: str | None,
+    event: str | None,
+    stage: str | None,
+    as_json: bool,
+) -> int:
     from pathlib import Path
 
     from stagelog.park.cards import find_cards, read_cards
@@ -130,11 +147,11 @@ def _read_all(paths, archive, event, stage, as_json):
     from stagelog.park.unit import BAD
 
     fleet = fleet_in_force()
-    archive = Path(archive or (fleet.archive_path if fleet is not None else "archive"))
+    folder = Path(archive or (fleet.archive_path if fleet is not None else "archive"))
     event, stage, car_of = place_of_card(event, None, stage)
     rows = []
     found = list(dict.fromkeys([*find_cards(), *map(str, paths)]))
-    for card in read_cards(found, archive, event, stage, car_of):
+    for card in read_cards(found, folder, event, stage, car_of):
         rows.append(card)
         if not as_json:
             click.echo(plain(f"{card.path}: {card.verdict}: {card.text}"))
@@ -150,19 +167,19 @@ def _read_all(paths, archive, event, stage, as_json):
     return int(not rows or any(card.verdict == BAD for card in rows))
 
 
-def _described(path):
+def _described(path: str) -> str:
     """Return what is known of a disk: its name, size, model and where it is mounted."""
     drive = drive_of(path)
     return drive.text if drive else str(path)
 
 
-def _choice():
+def _choice() -> str:
     """Return what to name: the disks that can be taken out."""
     found = [drive.text for drive in find_drives() if drive.is_removable]
     return "name one of: " + "; ".join(found) if found else "put a card in: none is seen"
 
 
-def _size(text):
+def _size(text: str | None) -> int | None:
     """Return the number of bytes of "64MiB", "8GB", "4096"; None for None."""
     if text is None:
         return None

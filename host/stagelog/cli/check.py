@@ -1,14 +1,21 @@
 """stagelog check: may the cars start? Green, amber or red, why, and what to do."""
 
+from __future__ import annotations
+
 import getpass
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from stagelog.cli._common import json_option
 from stagelog.cli._fleet import archive_options, fleet_in_force
 from stagelog.cli._park import finish, many_options, run_many, run_one
+
+if TYPE_CHECKING:
+    from stagelog.park.fleet import Fleet
+    from stagelog.park.unit import Unit
 
 
 @click.command()
@@ -23,8 +30,20 @@ from stagelog.cli._park import finish, many_options, run_many, run_one
               help="What is confirmed by hand is so on this car, 'all': on all.")  # fmt: skip
 @click.option("--no-sign", is_flag=True, help="Add no line to the archive.")
 @json_option
-def command(port, archive, event, stage, only, wait_s, all_, listen_s, by, confirmed, no_sign,
-            as_json):  # fmt: skip
+def command(
+    port: str | None,
+    archive: str,
+    event: str,
+    stage: str,
+    only: tuple[str, ...],
+    wait_s: float,
+    all_: bool,
+    listen_s: float,
+    by: str | None,
+    confirmed: tuple[str, ...],
+    no_sign: bool,
+    as_json: bool,
+) -> None:
     """Check the loggers of all cars of the fleet at once, or the one on PORT: recording, buses,
     messages and their rates, errors, clock, card, sessions, settings, signal table, firmware, the
     last stage.
@@ -35,7 +54,7 @@ def command(port, archive, event, stage, only, wait_s, all_, listen_s, by, confi
     from stagelog.park.check import Check
     from stagelog.park.signoff import CarCheck, sign_off
 
-    def work(unit, fleet):
+    def work(unit: Unit, fleet: Fleet | None) -> Check:
         from stagelog.park.wanted import wanted_of
 
         wanted = wanted_of(fleet, unit.device_id) if fleet is not None else None
@@ -61,7 +80,7 @@ def command(port, archive, event, stage, only, wait_s, all_, listen_s, by, confi
     raise SystemExit(finish(units, as_json))
 
 
-def _is_confirmed(car, text, confirmed):
+def _is_confirmed(car: str, text: str, confirmed: tuple[str, ...]) -> bool:
     if car in confirmed or "all" in confirmed:
         return True
     if not (sys.stdin.isatty() and sys.stderr.isatty()):

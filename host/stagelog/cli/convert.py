@@ -1,21 +1,32 @@
 """stagelog convert: a log from one format to another; the name of OUT selects its format."""
 
+from __future__ import annotations
+
 import contextlib
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from stagelog.cli._common import json_option, print_json, size_text
+from stagelog.cli._common import Facts, json_option, print_json, size_text
 from stagelog.cli._dbc import as_protocol, dbc_option, j1939_option, missing_lines, missing_rows
 from stagelog.cli._fleet import dbcs_of_out
 from stagelog.cli._logs import check_buses, judge_stream, on_buses
 from stagelog.cli._progress import frames_bar
 from stagelog.errors import InputError, UsageError
+
+if TYPE_CHECKING:
+    from stagelog.decode import Plan
+    from stagelog.decode.origins import Origin
+    from stagelog.export.files import FrameSink, SignalSink, Sink
+    from stagelog.importers.stream import FrameStream
+    from stagelog.pack import SlogSink
 
 FRAME_KINDS = {
     ".log": "candump",
@@ -46,7 +57,19 @@ _NAMES = (
 @j1939_option
 @click.option("--force", is_flag=True, help="Replace an existing file.")
 @json_option
-def command(log, out, dbc, signals, rate_Hz, kind, buses, session, j1939, force, as_json):
+def command(
+    log: str,
+    out: str,
+    dbc: tuple[str, ...],
+    signals: tuple[str, ...],
+    rate_Hz: float | None,
+    kind: str | None,
+    buses: tuple[int, ...],
+    session: str | None,
+    j1939: bool | None,
+    force: bool,
+    as_json: bool,
+) -> None:
     """Convert LOG to OUT: frames to .log (candump), .blf, .asc, .trc, .mf4, .slog; with --dbc
     signals to .mf4, .mcap, .ld (MoTeC), .csv.
 
@@ -105,14 +128,14 @@ def command(log, out, dbc, signals, rate_Hz, kind, buses, session, j1939, force,
 
 
 @contextlib.contextmanager
-def _bar(stream, title):
+def _bar(stream: FrameStream, title: str) -> Iterator[None]:
     """Draw how far a FrameStream is read, as long as the context lasts."""
     with frames_bar(title, lambda _: stream.diagnostics.share) as watch:
         stream.chunks = watch(stream.chunks)
         yield
 
 
-def _suffix(out, kind, dbc):
+def _suffix(out: str, kind: str | None, dbc: tuple[str, ...]) -> str:
     """Return the suffix that selects the format of OUT."""
     if out == STDOUT:
         return f".{kind}" if kind else ".csv" if dbc else ".log"
@@ -123,13 +146,19 @@ def _suffix(out, kind, dbc):
     return Path(out).suffix.lower()
 
 
-def _copy_to_stdout(path):
+def _copy_to_stdout(path: str | Path) -> None:
     with open(path, "rb") as file:
         shutil.copyfileobj(file, sys.stdout.buffer)
     sys.stdout.buffer.flush()
 
 
-def _check(suffix, dbc, signals, rate_Hz, j1939):
+def _check(
+    suffix: str,
+    dbc: tuple[str, ...],
+    signals: tuple[str, ...],
+    rate_Hz: float | None,
+    j1939: bool | None,
+) -> None:
     if suffix not in (SIGNAL_KINDS if dbc else FRAME_KINDS):
         raise UsageError(
             f'"{suffix}" is not a format that convert writes', f"end OUT with one of {_NAMES}"
@@ -142,7 +171,16 @@ def _check(suffix, dbc, signals, rate_Hz, j1939):
         raise UsageError(f"--rate-Hz for {suffix}", "leave it out")
 
 
-def _frames(stream, out, suffix, buses, session, force):
+def _frames(
+    stream: FrameStream,
+    out: str | Path,
+    suffix: str,
+    buses: tuple[int, ...],
+    session: str | None,
+    force: bool,
+) -> tuple[Sink, Facts]:
+    from stagelog.pack import SlogSink
+
     chunks = on_buses(stream, buses)
     first = next(chunks, None)  # sets the names of the buses and the zero of the times
     if first is None:
@@ -153,12 +191,14 @@ def _frames(stream, out, suffix, buses, session, force):
             if shift_us:
                 frames["t_us"] += shift_us
             sink.write(frames)
-        if suffix == ".slog":
+        if isinstance(sink, SlogSink):
             sink.known = judge_stream(stream, session)[1]
     return sink, {"n_frames": stream.diagnostics.n_frames, "shift_us": shift_us}
 
 
-def _frame_sink(kind, out, stream, force):
+def _frame_sink(
+    kind: str, out: str | Path, stream: FrameStream, force: bool
+) -> FrameSink | SlogSink:
     from stagelog.export import open_frame_sink
     from stagelog.importers.diagnostics import HEADER, HEADER_UTC
     from stagelog.pack import SlogSink
@@ -173,7 +213,13 @@ def _frame_sink(kind, out, stream, force):
     return open_frame_sink(out, kind, stream.ifaces, overwrite=force)
 
 
-def _plan(dbc, signals, buses, j1939, open_stream):
+def _plan(
+    dbc: tuple[str, ...],
+    signals: tuple[str, ...],
+    buses: tuple[int, ...],
+    j1939: bool | None,
+    open_stream: Callable[[], FrameStream],
+) -> Plan:
     from stagelog.dbc import load_databases
     from stagelog.decode import compile_plan
 
@@ -181,12 +227,17 @@ def _plan(dbc, signals, buses, j1939, open_stream):
     return compile_plan(database, list(signals) or None, list(buses) or None)
 
 
-def _signals(stream, plan, names, make_sink):
+def _signals(
+    stream: FrameStream,
+    plan: Plan,
+    names: dict[str, dict[Origin, str]],
+    make_sink: Callable[[Plan], SignalSink],
+) -> tuple[Sink, Facts]:
     from stagelog.decode import iter_decode, split, split_plan
     from stagelog.decode.missing import add_counts
 
     counts = {"n_frames": 0, "n_decoded": 0, "n_values": 0}
-    missing = {}
+    missing: dict[str, dict[str, int]] = {}
     with make_sink(split_plan(plan, names)) as sink:
         for decoded in iter_decode(stream, plan, sink.mode):
             sink.write(split(decoded, names))
@@ -200,7 +251,9 @@ def _signals(stream, plan, names, make_sink):
     return sink, counts | {"missing": missing_rows(missing)}
 
 
-def _signal_sink(suffix, out, plan, rate_Hz, force):
+def _signal_sink(
+    suffix: str, out: str | Path, plan: Plan, rate_Hz: float | None, force: bool
+) -> SignalSink:
     from stagelog.export import McapSink, Mf4SignalSink, MotecSink, ResampledCsvSink
 
     if suffix == ".mf4":
@@ -212,7 +265,7 @@ def _signal_sink(suffix, out, plan, rate_Hz, force):
     return ResampledCsvSink(out, plan, rate_Hz or CSV_RATE_Hz, overwrite=force)
 
 
-def _print(facts):
+def _print(facts: Facts) -> None:
     """Print what was written; beside it, on standard error, if that went to standard output."""
     from stagelog.verdict import damages_text
 

@@ -2,19 +2,25 @@
 from a log.
 """
 
+from __future__ import annotations
+
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from stagelog.cli._common import json_option, print_json, print_table
+from stagelog.cli._common import Facts, json_option, print_json, print_table
 from stagelog.cli._dbc import as_protocol, j1939_option, missing_lines, missing_rows
 from stagelog.cli._logs import check_buses, on_buses
 from stagelog.errors import InputError, OutputError, UsageError
 
+if TYPE_CHECKING:
+    from stagelog.propose.dbc import Draft
+
 
 @click.group()
-def command():
+def command() -> None:
     """Check and show a DBC, ARXML, KCD or SYM file; propose a DBC from a log."""
 
 
@@ -26,7 +32,9 @@ def command():
 @click.option("--bus", "buses", type=int, multiple=True, help="Only this bus; may be repeated.")
 @j1939_option
 @json_option
-def check(file, log, buses, j1939, as_json):
+def check(
+    file: str, log: str | None, buses: tuple[int, ...], j1939: bool | None, as_json: bool
+) -> None:
     """List the defects of FILE, each with its line and what was done about it.
 
     --bus compares with the frames of that bus of the log only. Exit code 1 if there are any
@@ -67,7 +75,7 @@ def check(file, log, buses, j1939, as_json):
 )
 @click.option("--force", is_flag=True, help="Replace an existing file.")
 @json_option
-def new(log, buses, out, force, as_json):
+def new(log: str, buses: tuple[int, ...], out: str, force: bool, as_json: bool) -> None:
     """Write a DBC to begin with from the traffic of LOG: identifiers, lengths, rates, bytes that
     move, counters and checksums. Every signal in it is a guess, and its comment says why.
     """
@@ -97,7 +105,7 @@ def new(log, buses, out, force, as_json):
         click.echo(f"{out}: {len(drafts)} messages, {n_signals} signals, all of them guesses")
 
 
-def _draft_row(draft):
+def _draft_row(draft: Draft) -> Facts:
     message = draft.message
     return {
         "message": message.name,
@@ -113,7 +121,7 @@ def _draft_row(draft):
 @click.argument("file", type=click.Path(readable=False))
 @click.argument("pattern", required=False)
 @json_option
-def show(file, pattern, as_json):
+def show(file: str, pattern: str | None, as_json: bool) -> None:
     """Show the messages and signals of FILE, or those that match PATTERN (such as "*Temp*")."""
     from stagelog.dbc import load_database
     from stagelog.decode import compile_plan
@@ -151,7 +159,7 @@ def show(file, pattern, as_json):
     return None
 
 
-def _print_database(facts):
+def _print_database(facts: Facts) -> None:
     click.echo(
         f"{facts['path']}: {facts['n_messages']} messages, {facts['n_signals']} signals, "
         f"{facts['kind'].upper()}, {facts['encoding']}"
@@ -165,7 +173,7 @@ def _print_database(facts):
     click.echo("  no defects" if not n else f"  {n} defects" if n > 1 else "  1 defect")
 
 
-def _print_log(facts):
+def _print_log(facts: Facts) -> None:
     for warning in facts["warnings"]:
         click.echo(f"warning: {warning}", err=True)
     click.echo(f"{facts['path']}: {facts['n_frames']:,} frames")

@@ -1,13 +1,15 @@
 """stagelog decode: a log and a DBC in, physical values out."""
 
-from collections.abc import Callable
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from stagelog.cli._common import json_option, print_json
+from stagelog.cli._common import Facts, json_option, print_json
 from stagelog.cli._dbc import as_protocol, dbc_option, j1939_option, missing_lines, missing_rows
 from stagelog.cli._fleet import dbcs_of_log
 from stagelog.cli._logs import check_buses
@@ -15,8 +17,16 @@ from stagelog.cli._progress import frames_bar
 from stagelog.errors import UsageError
 
 if TYPE_CHECKING:
+    from stagelog.accounts import Account, LogAccount
+    from stagelog.blocks import Session
     from stagelog.dbc import Database
     from stagelog.decode import Plan
+    from stagelog.decode.origins import Origin
+    from stagelog.export.files import SignalSink
+    from stagelog.importers.diagnostics import Diagnostics
+    from stagelog.model import FrameTable
+    from stagelog.timeline import Timeline
+    from stagelog.verdict import Verdict
 
 
 @click.command()
@@ -35,7 +45,19 @@ if TYPE_CHECKING:
 @j1939_option
 @click.option("--force", is_flag=True, help="Replace existing files.")
 @json_option
-def command(log, dbc, out, as_csv, rate_Hz, raw, signals, buses, j1939, force, as_json):
+def command(
+    log: str,
+    dbc: tuple[str, ...],
+    out: str,
+    as_csv: bool,
+    rate_Hz: float | None,
+    raw: bool,
+    signals: tuple[str, ...],
+    buses: tuple[int, ...],
+    j1939: bool | None,
+    force: bool,
+    as_json: bool,
+) -> None:
     """Decode LOG: one file per message with t_us, bus, J1939 source and physical values.
 
     LOG is a session file, a card, its image, a folder of the archive, or a log of another kind
@@ -59,7 +81,7 @@ def command(log, dbc, out, as_csv, rate_Hz, raw, signals, buses, j1939, force, a
     reports, bad = [], max((verdict.exit_code for verdict in empty), default=0)
     for recording in recordings:
         base = Path(out) / recording.name if len(recordings) > 1 else Path(out)
-        counts = []
+        counts: list[Facts] = []
         for choice in choices:
             tables = recording.ahead if counts else recording.tables
             names = _names(recording, choice.plan) if rate_Hz else {}
@@ -87,13 +109,15 @@ def command(log, dbc, out, as_csv, rate_Hz, raw, signals, buses, j1939, force, a
 class _Choice(NamedTuple):
     """A DBC and the frames that it is for: of one bus, into a folder of its own, or of all."""
 
-    database: "Database"
-    plan: "Plan"
+    database: Database
+    plan: Plan
     bus: int | None
     folder: str
 
 
-def _databases(dbc, signals, buses):
+def _databases(
+    dbc: tuple[str, ...], signals: tuple[str, ...], buses: tuple[int, ...]
+) -> dict[int | None, Database]:
     """Return {bus, or None for all: Database} that --dbc names: FILE, or once or more BUS=FILE."""
     from stagelog.dbc import load_database
     from stagelog.dbc.buses import paths_by_bus
@@ -104,11 +128,17 @@ def _databases(dbc, signals, buses):
     return {bus: load_database(path) for bus, path in paths.items()}
 
 
-def _choices(databases, signals, buses, j1939, recordings):
+def _choices(
+    databases: dict[int | None, Database],
+    signals: tuple[str, ...],
+    buses: tuple[int, ...],
+    j1939: bool | None,
+    recordings: list[_Recording],
+) -> list[_Choice]:
     """Return the [_Choice] of databases by bus."""
     from stagelog.decode import compile_plan
 
-    def tables():
+    def tables() -> Iterable[FrameTable]:
         return (frames for each in recordings for frames in each.ahead())
 
     choices = []
@@ -129,14 +159,14 @@ class _Recording(NamedTuple):
     """
 
     name: str
-    tables: Callable
-    facts: dict
-    judge: Callable
-    ahead: Callable
-    share: Callable
+    tables: Callable[[], Iterable[FrameTable]]
+    facts: Facts
+    judge: Callable[[], tuple[Verdict, int]]
+    ahead: Callable[[], Iterable[FrameTable]]
+    share: Callable[[int], float]
 
 
-def _recordings(log):
+def _recordings(log: str) -> tuple[list[_Recording], list[Verdict]]:
     """Return ([_Recording] in a log of any kind or in a folder of the archive, [Verdict] on files
     in which there is none).
     """
@@ -170,32 +200,32 @@ def _recordings(log):
     return found, [log.verdict for log in judged_logs if not log.accounts]
 
 
-def _names(recording, plan):
+def _names(recording: _Recording, plan: Plan) -> dict[str, dict[Origin, str]]:
     """Return the names of the messages that get a series for each bus or source."""
     from stagelog.decode import find_origins, iter_decode
 
     return find_origins(iter_decode(recording.ahead(), plan, "raw")).names()
 
 
-def _share_of_stream(diagnostics, n_frames):
+def _share_of_stream(diagnostics: Diagnostics, n_frames: int) -> float:
     return diagnostics.share
 
 
-def _share_of_frames(n_all, n_frames):
+def _share_of_frames(n_all: int, n_frames: int) -> float:
     return n_frames / n_all
 
 
-def _judge_stream(diagnostics):
+def _judge_stream(diagnostics: Diagnostics) -> tuple[Verdict, int]:
     from stagelog.verdict import judge_foreign
 
     return judge_foreign(diagnostics), diagnostics.n_damages
 
 
-def _judge_session(judged, account):
+def _judge_session(judged: LogAccount, account: Account) -> tuple[Verdict, int]:
     return judged.verdict_of(account), len(judged.damaged)
 
 
-def _facts(path, session, timeline):
+def _facts(path: Path, session: Session, timeline: Timeline | None) -> Facts:
     """Return the facts of its origin that each file carries."""
     found = {"session": session.identity.name, "source": path.name, "boot": session.boot}
     if timeline is not None:
@@ -205,7 +235,16 @@ def _facts(path, session, timeline):
     return found
 
 
-def _sink(folder, plan, database, metadata, as_csv, rate_Hz, raw, force):
+def _sink(
+    folder: Path,
+    plan: Plan,
+    database: Database,
+    metadata: Facts,
+    as_csv: bool,
+    rate_Hz: float | None,
+    raw: bool,
+    force: bool,
+) -> SignalSink:
     from stagelog.export import CsvSink, ParquetSink, ResampledCsvSink
 
     if rate_Hz and not as_csv:
@@ -218,13 +257,16 @@ def _sink(folder, plan, database, metadata, as_csv, rate_Hz, raw, force):
     return ParquetSink(folder, form, database=database, metadata=metadata, overwrite=force)
 
 
-def _decode(tables, plan, sink, names):
+def _decode(
+    tables: Iterable[FrameTable], plan: Plan, sink: SignalSink, names: dict[str, dict[Origin, str]]
+) -> Facts:
     from stagelog.decode import Origins, iter_decode, split
     from stagelog.decode.missing import add_counts
 
-    origins, missing = Origins(), {}
+    origins = Origins()
+    missing: dict[str, dict[str, int]] = {}
     counts = dict.fromkeys(("n_frames", "n_decoded", "n_unknown", "n_short", "n_values"), 0)
-    unknown = {}
+    unknown: dict[tuple[int, bool], int] = {}
     with sink:
         for decoded in origins.watch(iter_decode(tables, plan, sink.mode)):
             sink.write(split(decoded, names))
@@ -249,7 +291,7 @@ def _decode(tables, plan, sink, names):
     }
 
 
-def _print(report, is_choice):
+def _print(report: Facts, is_choice: bool) -> None:
     from stagelog.verdict import damages_text
 
     folder = Path(report["files"][0]).parent if report["files"] else None

@@ -1,6 +1,9 @@
 """stagelog download: fetch sessions into the archive."""
 
+from __future__ import annotations
+
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -8,6 +11,12 @@ from stagelog.cli._common import json_option, print_json, size_text, transfer_pr
 from stagelog.cli._fleet import archive_options, car_of_logger, fleet_in_force
 from stagelog.cli._park import all_options, finish, refuse_port, run_many
 from stagelog.errors import UsageError
+
+if TYPE_CHECKING:
+    from stagelog.download import Fetched
+    from stagelog.events import SignalTable
+    from stagelog.link import Link
+    from stagelog.park.unit import Unit
 
 
 @click.command()
@@ -36,9 +45,23 @@ from stagelog.errors import UsageError
 @all_options
 @json_option
 def command(
-    port, archive, event, car, stage, boots, stop, again, last, around, margin, out, all_, only,
-    wait_s, as_json,
-):  # fmt: skip
+    port: str | None,
+    archive: str,
+    event: str,
+    car: str | None,
+    stage: str,
+    boots: tuple[int, ...],
+    stop: bool | None,
+    again: bool,
+    last: str | None,
+    around: str | None,
+    margin: str,
+    out: str | None,
+    all_: bool,
+    only: tuple[str, ...],
+    wait_s: float,
+    as_json: bool,
+) -> None:
     """Fetch the sessions on the logger at PORT, or --all, into the archive.
 
     Continues where it stopped. Every block is checked; a session's file gets its final name when
@@ -103,7 +126,9 @@ def command(
     )
 
 
-def _fetch_window(port, last, around, margin, out, as_json):
+def _fetch_window(
+    port: str | None, last: str | None, around: str | None, margin: str, out: str, as_json: bool
+) -> None:
     from stagelog.archive.files import write_atomic
     from stagelog.errors import OutputError
     from stagelog.park.peek import window_of
@@ -119,7 +144,7 @@ def _fetch_window(port, last, around, margin, out, as_json):
         if last:
             session, window = last_window(link, sessions, span)
         else:
-            found = find_event(link, sessions, around, _signal_names(link))
+            found = find_event(link, sessions, around or "", _signal_names(link))
             session = found.session
             window = window_of(link, session, found.t_us - span, found.t_us + span)
         content = fetch_window(link, session, window)
@@ -137,32 +162,42 @@ def _fetch_window(port, last, around, margin, out, as_json):
     return None
 
 
-def _signal_names(link):
+def _signal_names(link: Link) -> SignalTable | None:
     """Return the SignalTable that gives the events of a logger of the fleet their names, or None:
     they are numbers then.
     """
     fleet = fleet_in_force()
     logger = fleet.find_logger(link.hello().device_id.hex()) if fleet is not None else None
-    if logger is None:
+    car = fleet.find_car(logger.car) if fleet is not None and logger is not None else None
+    if fleet is None or car is None:
         return None
     from stagelog.events import compile_table
     from stagelog.profile import dbc_file, load_profile
 
-    profile = load_profile(fleet.profile_of(fleet.find_car(logger.car)))
+    profile = load_profile(fleet.profile_of(car))
     return compile_table(profile, dbc_file(profile))
 
 
-def _download_all(archive, event, stage, stop, again, only, wait_s, as_json):
+def _download_all(
+    archive: str,
+    event: str,
+    stage: str,
+    stop: bool | None,
+    again: bool,
+    only: tuple[str, ...],
+    wait_s: float,
+    as_json: bool,
+) -> int:
     from stagelog.park.summary import Summarise
     from stagelog.park.works import Download
 
-    def make(unit, _):
+    def make(unit: Unit, _: object) -> Download:
         return Download(unit, Path(archive), event, stage, stop, again, Summarise(unit).text)
 
     return finish(run_many("download", make, only, wait_s, as_json), as_json)
 
 
-def _print(fetched, as_json):
+def _print(fetched: list[Fetched], as_json: bool) -> None:
     if as_json:
         rows = [
             {

@@ -1,14 +1,23 @@
 """stagelog drive: let the virtual car drive a scenario and keep the frames it sends."""
 
+from __future__ import annotations
+
 import calendar
+import datetime
 import os
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import click
 
 from stagelog.cli._common import json_option, print_json
 from stagelog.cli._progress import share_bar
 from stagelog.errors import OutputError, UsageError
+
+if TYPE_CHECKING:
+    from stagelog.car.story import Scenario
+    from stagelog.model import FrameTable
+    from stagelog.rig.tape import Tape
 
 
 @click.command()
@@ -30,7 +39,17 @@ from stagelog.errors import OutputError, UsageError
 @click.option("--bitrate", "bitrate_bps", type=int, default=500_000, show_default=True)
 @click.option("--force", is_flag=True, help="Replace an existing file.")
 @json_option
-def command(scenario, as_list, seed, duration_s, out, start, bitrate_bps, force, as_json):
+def command(
+    scenario: str | None,
+    as_list: bool,
+    seed: int,
+    duration_s: float | None,
+    out: str | None,
+    start: datetime.datetime | None,
+    bitrate_bps: int,
+    force: bool,
+    as_json: bool,
+) -> None:
     """Drive SCENARIO with the virtual car onto a simulated bus, into a file."""
     from stagelog.car import drive, list_scenarios
 
@@ -77,7 +96,7 @@ def command(scenario, as_list, seed, duration_s, out, start, bitrate_bps, force,
     return None
 
 
-def frames_of(tape):
+def frames_of(tape: Tape) -> FrameTable:
     """Return the frames of a tape as a frame table."""
     import numpy as np
 
@@ -92,7 +111,7 @@ def frames_of(tape):
     return frames
 
 
-def _print_scenarios(scenarios, as_json):
+def _print_scenarios(scenarios: list[Scenario], as_json: bool) -> None:
     if as_json:
         rows = [
             {"name": s.name, "summary": s.summary, "duration_s": s.duration_s} for s in scenarios

@@ -12,7 +12,7 @@ from stagelog.errors import UsageError
 @archive_option
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @json_option
-def command(port, archive, yes, as_json):
+def command(port: str | None, archive: str, yes: bool, as_json: bool) -> None:
     """Erase sessions from the logger at PORT, the oldest first, as far as the archive holds them.
 
     A session is erased only if its file in the archive still has the SHA-256 of its manifest, and

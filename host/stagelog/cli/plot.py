@@ -1,6 +1,9 @@
 """stagelog plot: strip charts of signals as a picture."""
 
+from __future__ import annotations
+
 import os
+from typing import TYPE_CHECKING
 
 import click
 
@@ -9,6 +12,10 @@ from stagelog.cli._dbc import as_protocol, dbc_option, j1939_option
 from stagelog.cli._fleet import dbcs_of_log
 from stagelog.cli._logs import check_buses, one_log
 from stagelog.errors import InputError, OutputError, UsageError
+
+if TYPE_CHECKING:
+    from stagelog.decode import Decoded
+    from stagelog.report.strips import Trace
 
 
 @click.command()
@@ -34,7 +41,17 @@ from stagelog.errors import InputError, OutputError, UsageError
 @click.option("--title", default="")
 @click.option("--force", is_flag=True, help="Replace an existing picture.")
 @json_option
-def command(log, dbc, out, strips, buses, j1939, title, force, as_json):
+def command(
+    log: str,
+    dbc: str,
+    out: str,
+    strips: tuple[str, ...],
+    buses: tuple[int, ...],
+    j1939: bool | None,
+    title: str,
+    force: bool,
+    as_json: bool,
+) -> None:
     """Draw signals of LOG over time, one strip for each --strip.
 
     A signal that comes on two buses, or from two J1939 sources, is a line for each.
@@ -74,7 +91,7 @@ def command(log, dbc, out, strips, buses, j1939, title, force, as_json):
     return None
 
 
-def _traces(decoded, name):
+def _traces(decoded: Decoded, name: str) -> list[Trace]:
     """Return the [Trace] of a signal: none if it does not occur, several if it has origins."""
     from stagelog.report.strips import Trace
 

@@ -10,7 +10,7 @@ from stagelog.errors import OutputError
 
 
 @click.group()
-def command():
+def command() -> None:
     """Propose or check the profile of a car."""
 
 
@@ -23,7 +23,7 @@ def command():
 )
 @click.option("--force", is_flag=True, help="Replace an existing file.")
 @json_option
-def new(dbc, log, name, out, force, as_json):
+def new(dbc: str, log: str | None, name: str | None, out: str, force: bool, as_json: bool) -> None:
     """Write a short profile: what the DBC and a log support, and no more.
 
     Roles are proposed by name and unit, with --log only of signals that the log holds; ranges are
@@ -69,7 +69,7 @@ def new(dbc, log, name, out, force, as_json):
 @click.argument("profile")
 @click.option("--dbc", type=click.Path(readable=False), help="Database.  [default: the profile's]")
 @json_option
-def check(profile, dbc, as_json):
+def check(profile: str, dbc: str | None, as_json: bool) -> None:
     """Check PROFILE, a file or the name of one that ships, against itself and its DBC.
 
     Exit code 5 with file, line and entry if something does not fit.

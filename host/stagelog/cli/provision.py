@@ -1,6 +1,9 @@
 """stagelog provision: give the loggers what the fleet file says, and read it back."""
 
+from __future__ import annotations
+
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -8,6 +11,10 @@ from stagelog.cli._common import confirm, json_option
 from stagelog.cli._fleet import archive_option
 from stagelog.cli._park import finish, many_options, run_many, run_one
 from stagelog.errors import UsageError
+
+if TYPE_CHECKING:
+    from stagelog.park.fleet import Fleet
+    from stagelog.park.unit import Unit
 
 
 @click.command()
@@ -17,7 +24,15 @@ from stagelog.errors import UsageError
 @click.option("--all", "all_", is_flag=True, help="All loggers of the fleet; the default.")
 @click.option("--yes", is_flag=True, help="Do not ask before the recording pauses.")
 @json_option
-def command(port, archive, only, wait_s, all_, yes, as_json):
+def command(
+    port: str | None,
+    archive: str,
+    only: tuple[str, ...],
+    wait_s: float,
+    all_: bool,
+    yes: bool,
+    as_json: bool,
+) -> None:
     """Give each logger of the fleet, or the one on PORT, its car, settings, signal table and
     clock; read all back and compare.
 
@@ -27,7 +42,7 @@ def command(port, archive, only, wait_s, all_, yes, as_json):
     from stagelog.park.provision import Provision
     from stagelog.park.wanted import wanted_of
 
-    def work(unit, fleet):
+    def work(unit: Unit, fleet: Fleet | None) -> Provision:
         if fleet is None:
             raise UsageError("there is no fleet file", "make one: 'stagelog fleet new'")
         return Provision(unit, wanted_of(fleet, unit.device_id), Path(archive))

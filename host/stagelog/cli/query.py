@@ -1,8 +1,12 @@
 """stagelog query: SQL over the archive, offline."""
 
+from __future__ import annotations
+
 import csv
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,6 +14,10 @@ from stagelog.cli._common import json_option, print_json, print_table
 from stagelog.cli._dbc import dbc_option
 from stagelog.cli._fleet import dbcs_of_all, fleet_in_force, fleet_option
 from stagelog.errors import OutputError, UsageError
+
+if TYPE_CHECKING:
+    from stagelog.dbc import Database
+    from stagelog.verdict import Verdict
 
 
 @click.command()
@@ -27,7 +35,15 @@ from stagelog.errors import OutputError, UsageError
 @click.option("--view", help="Show the columns of this view.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
 @json_option
-def command(sql, archive, dbc, cars, view, as_csv, as_json):
+def command(
+    sql: str | None,
+    archive: str,
+    dbc: tuple[str, ...],
+    cars: tuple[str, ...],
+    view: str | None,
+    as_csv: bool,
+    as_json: bool,
+) -> None:
     """Run SQL over the archive: one view per message of the DBC, and the view "sessions".
 
     A view has event, car, stage, session, time (UTC), t_us (since power-on), bus and the signals
@@ -61,9 +77,9 @@ def command(sql, archive, dbc, cars, view, as_csv, as_json):
             rows = [(name, len(paths)) for name, paths in sorted(opened.files.items())]
         verdicts = opened.verdicts | (opened.unlisted if dbc else {})
         undecoded = opened.undecoded
-    for path, verdict in verdicts.items():
-        if verdict.exit_code:
-            click.echo(f"{path.stem}: {verdict.text}", err=True)
+    for path, judged in verdicts.items():
+        if judged.exit_code:
+            click.echo(f"{path.stem}: {judged.text}", err=True)
     for entry in undecoded:
         click.echo(f"{entry.path.stem} is not decoded and not counted: add --dbc", err=True)
     verdict = worst(verdicts.values()) if verdicts else None
@@ -71,7 +87,7 @@ def command(sql, archive, dbc, cars, view, as_csv, as_json):
     raise SystemExit(1 if n_failed or undecoded or (verdict and verdict.exit_code) else 0)
 
 
-def _decode(archive, dbc, cars):
+def _decode(archive: str, dbc: tuple[str, ...], cars: tuple[str, ...]) -> int:
     """Decode what is not decoded, with --dbc, else with what the fleet file has for a car, or what
     it was decoded with before; return how many sessions could not be.
     """
@@ -91,7 +107,9 @@ def _decode(archive, dbc, cars):
     return n_failed
 
 
-def _jobs(archive, dbc, cars):
+def _jobs(
+    archive: str, dbc: tuple[str, ...], cars: tuple[str, ...]
+) -> Iterator[tuple[Database, list[str]]]:
     """Yield (Database, cars that it is for)."""
     from stagelog.cli._fleet import dbcs_of_car
     from stagelog.dbc import load_databases
@@ -110,17 +128,24 @@ def _jobs(archive, dbc, cars):
         return
     fleet = fleet_in_force()
     for car in sorted(undecoded_cars(archive)):
-        listed = fleet.find_car(car) if fleet is not None else None
-        words = dbcs_of_car(fleet, listed) if listed is not None else known.get(car)
+        words: Sequence[str] | None = known.get(car)
+        if fleet is not None and (listed := fleet.find_car(car)) is not None:
+            words = dbcs_of_car(fleet, listed)
         if words and all(map(_is_there, words)):
             yield load_databases(words), [car]
 
 
-def _is_there(word):
+def _is_there(word: str) -> bool:
     return Path(word.partition("=")[2] or word).is_file()
 
 
-def _print(columns, rows, as_csv, as_json, verdict):
+def _print(
+    columns: list[str],
+    rows: list[tuple[Any, ...]],
+    as_csv: bool,
+    as_json: bool,
+    verdict: Verdict | None,
+) -> None:
     if as_json:
         facts = {
             "columns": columns,
@@ -137,7 +162,7 @@ def _print(columns, rows, as_csv, as_json, verdict):
         click.echo("no rows", err=True)
 
 
-def _cell(value):
+def _cell(value: object) -> str:
     if value is None:
         return "-"
     return f"{value:.6g}" if isinstance(value, float) else str(value)

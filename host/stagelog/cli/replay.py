@@ -1,9 +1,18 @@
 """stagelog replay: a log onto a bus, at its own pace, with a verdict on its timing."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
 import click
 
-from stagelog.cli._common import json_option, print_json
+from stagelog.cli._common import Facts, json_option, print_json
 from stagelog.errors import UsageError
+
+if TYPE_CHECKING:
+    from stagelog.importers.diagnostics import Diagnostics
+    from stagelog.replay import Report, Schedule
 
 
 @click.command()
@@ -40,21 +49,21 @@ from stagelog.errors import UsageError
 @click.option("--no-real-time", is_flag=True, help="Do not ask for real-time priority.")
 @json_option
 def command(
-    log,
-    targets,
-    closed_loop,
-    speed,
-    start_s,
-    stop_s,
-    ids,
-    buses,
-    max_gap_s,
-    n_loops,
-    bitrate_bps,
-    bound_us,
-    no_real_time,
-    as_json,
-):
+    log: str,
+    targets: tuple[str, ...],
+    closed_loop: bool,
+    speed: float,
+    start_s: float | None,
+    stop_s: float | None,
+    ids: tuple[str, ...],
+    buses: tuple[int, ...],
+    max_gap_s: float | None,
+    n_loops: int,
+    bitrate_bps: int | None,
+    bound_us: float,
+    no_real_time: bool,
+    as_json: bool,
+) -> None:
     """Play LOG onto a bus; exit 1 if a frame was not sent or was later than the bound.
 
     LOG is any log that stagelog reads. No frame is sent before it is due.
@@ -101,7 +110,7 @@ def command(
     raise SystemExit(0 if good else 1)
 
 
-def _notes(diagnostics, schedule):
+def _notes(diagnostics: Diagnostics, schedule: Schedule) -> list[str]:
     from stagelog.verdict import damages_text
 
     notes = []
@@ -112,7 +121,17 @@ def _notes(diagnostics, schedule):
     return notes
 
 
-def _play(schedule, targets, ifaces, options, bound_us, real_time):
+Outcome = tuple["Facts", list[str], bool]  # JSON types, lines for people, whether it is good
+
+
+def _play(
+    schedule: Schedule,
+    targets: tuple[str, ...],
+    ifaces: Sequence[str],
+    options: dict[str, Any],
+    bound_us: float,
+    real_time: bool,
+) -> Outcome:
     import numpy as np
 
     from stagelog.replay import keep_time, open_buses, play
@@ -130,8 +149,9 @@ def _play(schedule, targets, ifaces, options, bound_us, real_time):
     return facts, _report_lines(report, place), report.good
 
 
-def _loop(schedule, bitrate_bps):
-    from stagelog.rig.closed_loop import BITRATE_BPS, closed_loop
+def _loop(schedule: Schedule, bitrate_bps: int | None) -> Outcome:
+    from stagelog.rig.closed_loop import closed_loop
+    from stagelog.rig.play import BITRATE_BPS
 
     report, found = closed_loop(schedule, bitrate_bps or BITRATE_BPS)
     facts = {"replay": report.as_dict(), "comparison": found.as_dict()}
@@ -149,7 +169,7 @@ def _loop(schedule, bitrate_bps):
     return facts, lines, found.same
 
 
-def _report_lines(report, place):
+def _report_lines(report: Report, place: str) -> list[str]:
     due = "" if report.n_due is None else f" of {report.n_due:,}"
     late = (
         f"p50 {report.p50_us:.1f} us, p99 {report.p99_us:.1f} us, worst {report.worst_us:,.1f} us"

@@ -1,16 +1,26 @@
 """stagelog report: what the car went through, as one page that opens offline."""
 
+from __future__ import annotations
+
 import contextlib
 import os
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
-from stagelog.cli._common import json_option, print_json, size_text
+from stagelog.cli._common import Facts, json_option, print_json, size_text
 from stagelog.cli._dbc import dbc_option
 from stagelog.cli._fleet import dbcs_of_logs, fleet_option, profiles_of_logs
 from stagelog.errors import OutputError, UsageError
+
+if TYPE_CHECKING:
+    from stagelog.dbc import Database
+    from stagelog.profile.schema import Profile
+    from stagelog.report.source import Source
 
 WHOLE = "d7xr"  # the whole profile that ships
 LOOKED_AT = 100_000  # frames of a log, to see which car it is of
@@ -36,7 +46,17 @@ MIN_MESSAGES = 5  # of the car's 35, which take turns many times a second
 @click.option("--force", is_flag=True, help="Replace an existing page.")
 @json_option
 @click.pass_context
-def command(context, logs, profiles, dbc, buses, out, title, force, as_json):
+def command(
+    context: click.Context,
+    logs: tuple[str, ...],
+    profiles: tuple[str, ...],
+    dbc: tuple[str, ...],
+    buses: tuple[int, ...],
+    out: str,
+    title: str | None,
+    force: bool,
+    as_json: bool,
+) -> None:
     """Write the report of a stage: one HTML file. Several LOGS are cars, compared by distance.
 
     A LOG is a session file, a card or its image, a folder of the archive, or a log of another
@@ -54,9 +74,9 @@ def command(context, logs, profiles, dbc, buses, out, title, force, as_json):
         raise UsageError(
             f"{len(profiles)} profiles for {len(logs)} logs", "give one --profile, or one for each"
         )
-    out = Path(out)
-    wants_page = not as_json or context.get_parameter_source("out").name == "COMMANDLINE"
-    if wants_page and str(out) == "-":
+    page = Path(out)
+    wants_page = not as_json or context.get_parameter_source("out") is ParameterSource.COMMANDLINE
+    if wants_page and out == "-":
         raise UsageError("a page cannot go to standard output", "name a file, or use --json")
     if wants_page and os.path.exists(out) and not force:
         raise OutputError(f"{out} exists", "choose another name, or --force to replace it")
@@ -71,7 +91,7 @@ def command(context, logs, profiles, dbc, buses, out, title, force, as_json):
     for warning in kept["mixed"]:
         click.echo(f"warning: {warning}", err=True)
     add_history(facts, logs)
-    size = _write_page(out, facts) if wants_page else None
+    size = _write_page(page, facts) if wants_page else 0
     if as_json:
         print_json(SCHEMA, plain_facts(facts))
     else:
@@ -82,7 +102,7 @@ def command(context, logs, profiles, dbc, buses, out, title, force, as_json):
     raise SystemExit(kept["exit_code"])
 
 
-def _write_page(out, facts):
+def _write_page(out: Path, facts: Facts) -> int:
     from stagelog.archive.files import write_atomic, writing
     from stagelog.report.html import render
 
@@ -92,7 +112,7 @@ def _write_page(out, facts):
     return len(page)
 
 
-def _is_plain(logs, profiles, dbc):
+def _is_plain(logs: tuple[str, ...], profiles: tuple[str, ...], dbc: tuple[str, ...]) -> bool:
     """Return whether there is no whole profile for these logs: none that is named, none that
     their DBC or their frames fit to.
     """
@@ -112,7 +132,7 @@ def _is_plain(logs, profiles, dbc):
     return not all(_is_of_the_car(log) for log in logs)
 
 
-def _is_of_the_car(log):
+def _is_of_the_car(log: str) -> bool:
     """Return whether half of a log's first frames are messages of the car that ships, several
     of them, each as long as its DBC says.
     """
@@ -138,7 +158,13 @@ def _is_of_the_car(log):
     return 2 * n_fitting >= n_seen and (len(found) >= MIN_MESSAGES or not n_seen)
 
 
-def _plain_facts(logs, profiles, dbc, title, buses):
+def _plain_facts(
+    logs: tuple[str, ...],
+    profiles: tuple[str, ...],
+    dbc: tuple[str, ...],
+    title: str | None,
+    buses: tuple[int, ...],
+) -> Facts:
     """Return what _facts does, of one log without a whole profile."""
     from stagelog.cli._dbc import as_protocol
     from stagelog.cli._logs import check_buses, find_logs
@@ -174,7 +200,13 @@ def _plain_facts(logs, profiles, dbc, title, buses):
     return known
 
 
-def _facts(cars, dbc, title, buses, note):
+def _facts(
+    cars: list[tuple[str, str]],
+    dbc: tuple[str, ...],
+    title: str | None,
+    buses: tuple[int, ...],
+    note: str,
+) -> Facts:
     """Return facts, warnings and exit code of [(log, profile)], kept from before or made now."""
     from stagelog.cli._logs import find_logs
     from stagelog.dbc import load_databases
@@ -192,13 +224,19 @@ def _facts(cars, dbc, title, buses, note):
     )
     known = kept.load(key)
     if known is None:
-        read = zip(cars, paths, profiles, databases, strict=True)
-        known = _make([_read(log, *rest, title, buses) for (log, _), *rest in read], note)
+        of_cars = zip(cars, paths, profiles, databases, strict=True)
+        known = _make(
+            [
+                _read(log, own, profile, database, title, buses)
+                for (log, _), own, profile, database in of_cars
+            ],
+            note,
+        )
         kept.save(key, known)
     return known
 
 
-def _make(sources, note):
+def _make(sources: list[Source], note: str) -> Facts:
     from stagelog.report.build import compare_facts, stage_facts
 
     one = len(sources) == 1
@@ -209,7 +247,14 @@ def _make(sources, note):
     }
 
 
-def _read(log, paths, profile, database, title, buses):
+def _read(
+    log: str,
+    paths: list[Path],
+    profile: Profile,
+    database: Database,
+    title: str | None,
+    buses: tuple[int, ...],
+) -> Source:
     """Return the Source of one car."""
     from stagelog.cli._logs import check_buses
     from stagelog.importers import stream_frames
@@ -221,7 +266,7 @@ def _read(log, paths, profile, database, title, buses):
 
 
 @contextlib.contextmanager
-def _progress():
+def _progress() -> Iterator[Callable[[float], None] | None]:
     """Yield a function that shows a share of 1 on a terminal."""
     if not sys.stderr.isatty():
         yield None
@@ -230,7 +275,7 @@ def _progress():
         yield lambda share: bar.update(int(1000 * share) - bar.pos)
 
 
-def _title(log):
+def _title(log: str) -> str:
     """Return a heading from the folders of the archive: 'C03, SS01, DAKAR26'."""
     found = dict(part.split("=", 1) for part in Path(log).absolute().parts if part.count("=") == 1)
     words = [found[kind] for kind in ("car", "stage", "event") if kind in found]

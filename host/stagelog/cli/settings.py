@@ -17,7 +17,9 @@ from stagelog.errors import UsageError
 @click.option("--signals", "profile", help="Car profile whose signal table the logger gets.")
 @click.option("--yes", is_flag=True, help="Do not ask before the recording pauses.")
 @json_option
-def command(port, source, profile, yes, as_json):
+def command(
+    port: str | None, source: str | None, profile: str | None, yes: bool, as_json: bool
+) -> None:
     """Show the settings of the logger on PORT, or replace them with --set FILE.
 
     --signals compiles the table that the on-car detectors work with. The recording pauses for a

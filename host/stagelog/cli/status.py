@@ -1,18 +1,24 @@
 """stagelog status: is it recording, what was lost, what is wrong."""
 
+from __future__ import annotations
+
 import time
 from dataclasses import asdict, replace
+from typing import TYPE_CHECKING
 
 import click
 
-from stagelog.cli._common import duration_text, json_option, print_json, size_text
+from stagelog.cli._common import Facts, duration_text, json_option, print_json, size_text
 from stagelog.cli.loggers import describe_hello
+
+if TYPE_CHECKING:
+    from stagelog.replies import Status
 
 
 @click.command()
 @click.argument("port", required=False)
 @json_option
-def command(port, as_json):
+def command(port: str | None, as_json: bool) -> None:
     """Show the state and the health of the logger on PORT; exit 1 if it does not record without
     fault.
     """
@@ -55,7 +61,7 @@ def command(port, as_json):
     raise SystemExit(0 if healthy else 1)
 
 
-def _print(facts, status):
+def _print(facts: Facts, status: Status) -> None:
     from slog.layout import BLOCK_BYTES
 
     verdict = facts["state"].upper()

@@ -1,9 +1,16 @@
 """stagelog summary: what the cars went through, seconds after they are plugged in."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import click
 
 from stagelog.cli._common import json_option
 from stagelog.cli._park import finish, many_options, run_many, run_one
+
+if TYPE_CHECKING:
+    from stagelog.park.unit import Unit
 
 
 @click.command()
@@ -11,7 +18,9 @@ from stagelog.cli._park import finish, many_options, run_many, run_one
 @many_options
 @click.option("--all", "all_", is_flag=True, help="All loggers of the fleet; the default.")
 @json_option
-def command(port, only, wait_s, all_, as_json):
+def command(
+    port: str | None, only: tuple[str, ...], wait_s: float, all_: bool, as_json: bool
+) -> None:
     """Show kilometres, jumps, maxima, alarms and the ledger of all loggers at once, or of the one
     on PORT, from the last blocks of their newest sessions.
 
@@ -20,7 +29,7 @@ def command(port, only, wait_s, all_, as_json):
     """
     from stagelog.park.summary import Summarise
 
-    def work(unit, _):
+    def work(unit: Unit, _: object) -> Summarise:
         return Summarise(unit)
 
     if port is not None:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -19,7 +20,17 @@ from stagelog.cli._park import finish, many_options, run_many
 @click.option("--no-report", "no_report", is_flag=True, help="Make no reports.")
 @click.option("--yes", is_flag=True, help="Do not ask before sessions are erased.")
 @json_option
-def command(archive, event, stage, only, wait_s, keep, no_report, yes, as_json):
+def command(
+    archive: str,
+    event: str,
+    stage: str,
+    only: tuple[str, ...],
+    wait_s: float,
+    keep: bool,
+    no_report: bool,
+    yes: bool,
+    as_json: bool,
+) -> None:
     """Bring the sessions of all loggers into the archive, verify them, report on each car, then
     erase from the cards what the archive proves to hold.
 
@@ -35,7 +46,7 @@ def command(archive, event, stage, only, wait_s, keep, no_report, yes, as_json):
         confirm("Erase from all cards what the archive proves to hold?", yes)
     works = {}
 
-    def download(unit, _):
+    def download(unit: Unit, _: object) -> Download:
         works[unit.device_id] = Download(
             unit, Path(archive), event, stage, summary=Summarise(unit).text
         )
@@ -48,7 +59,11 @@ def command(archive, event, stage, only, wait_s, keep, no_report, yes, as_json):
     )
     if not no_report:
         code = max([code, *_reports(folders, as_json)])
-    good = [unit for unit in units if unit.device_id in works and unit.outcome.verdict == GOOD]
+    good = [
+        unit
+        for unit in units
+        if unit.device_id in works and unit.outcome is not None and unit.outcome.verdict == GOOD
+    ]
     if not keep and good:
         again = [Unit(unit.device_id, unit.car, unit.place) for unit in good]
         erased = run_many(
@@ -59,20 +74,21 @@ def command(archive, event, stage, only, wait_s, keep, no_report, yes, as_json):
     raise SystemExit(code)
 
 
-def _reports(folders, as_json):
+def _reports(folders: list[Path], as_json: bool) -> Iterator[int]:
     """Write report.html beside the sessions of each folder, two at a time, each in a process of
     its own; yield the exit codes, 1 for a report that was not written.
     """
     with ThreadPoolExecutor(2) as pool:
         for folder, done in zip(folders, pool.map(_report, folders), strict=True):
             page = folder / "report.html"
-            said = [line for line in (done.stdout + done.stderr).splitlines() if line]
+            lines = [line for line in (done.stdout + done.stderr).splitlines() if line]
             if not as_json:
-                click.echo(f"{page}: {said[0] if said else 'no answer'}", err=done.returncode > 1)
+                text = lines[0] if lines else "no answer"
+                click.echo(f"{page}: {text}", err=done.returncode > 1)
             yield min(done.returncode, 1)
 
 
-def _report(folder):
+def _report(folder: Path) -> subprocess.CompletedProcess[str]:
     words = ["report", str(folder), "--out", str(folder / "report.html"), "--force"]
     program = "import sys; from stagelog.cli import main; main(sys.argv[1:])"
     return subprocess.run(

@@ -1,8 +1,15 @@
 """stagelog verify: account for every frame of a log."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import click
 
-from stagelog.cli._common import json_option, print_json
+from stagelog.cli._common import Facts, json_option, print_json
+
+if TYPE_CHECKING:
+    from stagelog.accounts import Account, LogAccount
 
 _MOST_LINES = 50
 
@@ -11,7 +18,7 @@ _MOST_LINES = 50
 @click.argument("log", type=click.Path(readable=False))
 @click.option("--all", "show_all", is_flag=True, help="Show every gap, not the first 50.")
 @json_option
-def command(log, show_all, as_json):
+def command(log: str, show_all: bool, as_json: bool) -> None:
     """Account for every frame of LOG; exit 1 if any is missing or may be.
 
     LOG is a session file, a card, its image, or a folder of the archive, whose files are compared
@@ -39,7 +46,7 @@ def command(log, show_all, as_json):
     raise SystemExit(verdict.exit_code)
 
 
-def _report(judged):
+def _report(judged: LogAccount) -> Facts:
     return {
         "path": str(judged.path),
         "complete": judged.verdict.complete,
@@ -58,7 +65,7 @@ def _report(judged):
     }
 
 
-def _print(judged, show_all):
+def _print(judged: LogAccount, show_all: bool) -> None:
     for each in judged.accounts:
         _print_session(each, show_all)
     damaged = [f"damaged: {bad}" for bad in judged.damaged]
@@ -68,7 +75,7 @@ def _print(judged, show_all):
         click.echo(verdict.text)
 
 
-def _print_session(account, show_all):
+def _print_session(account: Account, show_all: bool) -> None:
     from stagelog.cli._logs import session_line
     from stagelog.ledger import describe
 

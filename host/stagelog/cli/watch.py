@@ -1,17 +1,29 @@
 """stagelog watch: frames and values of a logger while it records."""
 
+from __future__ import annotations
+
 import json
 import math
 import sys
 import time
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import click
 import numpy as np
 
+from stagelog.cli._common import Facts
 from stagelog.cli._fleet import dbc_of_signals, fleet_option
 from stagelog.errors import UsageError
 from stagelog.model import EXT
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from stagelog.dbc import Signal
+    from stagelog.decode import Plan
+    from stagelog.listen import LiveLink
+    from stagelog.model import FrameTable
 
 REFRESH_S = 0.25
 POLL_S = 0.2
@@ -27,7 +39,15 @@ POLL_S = 0.2
 @click.option("--duration", "duration_s", type=float, help="Seconds.  [default: until Ctrl-C]")
 @click.option("--lines", is_flag=True, help="A line per frame or value, also on a terminal.")
 @click.option("--json", "as_json", is_flag=True, help="A JSON object per frame or value.")
-def command(port, dbc, signals, buses, duration_s, lines, as_json):
+def command(
+    port: str | None,
+    dbc: str | None,
+    signals: tuple[str, ...],
+    buses: tuple[int, ...],
+    duration_s: float | None,
+    lines: bool,
+    as_json: bool,
+) -> None:
     """Show what the logger on PORT records, while it records.
 
     A table of the newest frame (with --dbc: value) of each kind on a terminal, elsewhere one line
@@ -38,7 +58,7 @@ def command(port, dbc, signals, buses, duration_s, lines, as_json):
 
     if signals and not dbc:
         raise UsageError("--signal without --dbc", "add --dbc")
-    view = _values(dbc, signals, buses) if dbc else _Frames(buses)
+    view: View = _values(dbc, signals, buses) if dbc else _Frames(buses)
     link = open_live(port)
     try:
         end = time.monotonic() + (duration_s or float("inf"))
@@ -57,19 +77,19 @@ def command(port, dbc, signals, buses, duration_s, lines, as_json):
         )
 
 
-def _print_lines(link, view, is_over):
+def _print_lines(link: LiveLink, view: View, is_over: Callable[[], bool]) -> None:
     while not is_over():
         for line in view.lines(link.read_frames(POLL_S)):
             click.echo(line)
 
 
-def _print_json(link, view, is_over):
+def _print_json(link: LiveLink, view: View, is_over: Callable[[], bool]) -> None:
     while not is_over():
         for entry in view.entries(link.read_frames(POLL_S)):
             click.echo(json.dumps(entry))
 
 
-def _show_table(link, view, is_over):
+def _show_table(link: LiveLink, view: View, is_over: Callable[[], bool]) -> None:
     from rich.live import Live
 
     with Live(auto_refresh=False) as live:
@@ -81,21 +101,37 @@ def _show_table(link, view, is_over):
                 live.update(view.table(), refresh=True)
 
 
-class _Frames:
-    """The newest frame of each identifier, and how many came."""
+class View(Protocol):
+    """What is shown of the frames."""
 
-    def __init__(self, buses=()):
-        self._newest = {}
+    def take(self, frames: FrameTable) -> None:
+        """Keep the newest of each kind, for `table`."""
+
+    def lines(self, frames: FrameTable) -> list[str]:
+        """Return one line for each frame or value."""
+
+    def entries(self, frames: FrameTable) -> list[Facts]:
+        """Return each frame or value as JSON types."""
+
+    def table(self) -> Table:
+        """Return the newest of each kind."""
+
+
+class _Frames:
+    """The newest frame of each identifier, and how many there were."""
+
+    def __init__(self, buses: Sequence[int] = ()) -> None:
+        self._newest: dict[tuple[int, bool, int], tuple[int, np.void]] = {}
         self._buses = buses
 
-    def take(self, frames):
+    def take(self, frames: FrameTable) -> None:
         """Keep the newest of each."""
         for row in self._chosen(frames):
             key = (int(row["bus"]), bool(row["flags"] & EXT), int(row["can_id"]))
             count = self._newest[key][0] if key in self._newest else 0
             self._newest[key] = (count + 1, row)
 
-    def entries(self, frames):
+    def entries(self, frames: FrameTable) -> list[Facts]:
         """Return frames as JSON types."""
         return [
             {
@@ -107,17 +143,17 @@ class _Frames:
             for row in self._chosen(frames)
         ]
 
-    def _chosen(self, frames):
+    def _chosen(self, frames: FrameTable) -> FrameTable:
         return frames[np.isin(frames["bus"], self._buses)] if self._buses else frames
 
-    def lines(self, frames):
+    def lines(self, frames: FrameTable) -> list[str]:
         """Return frames in candump's form, one line each."""
         from stagelog.export.candump import candump_text, names_of
 
         frames = self._chosen(frames)
         return candump_text(frames, names_of(())).decode().splitlines() if len(frames) else []
 
-    def table(self):
+    def table(self) -> Table:
         """Return a rich table, by bus and identifier."""
         table = _table("bus", "id", "frames", "bytes", "data")
         for (bus, is_ext, can_id), (count, row) in sorted(self._newest.items()):
@@ -127,15 +163,15 @@ class _Frames:
         return table
 
 
-def _id_text(can_id, is_ext):
+def _id_text(can_id: int, is_ext: int) -> str:
     return f"{can_id:08X}" if is_ext else f"{can_id:03X}"
 
 
-def _data_of(row):
+def _data_of(row: np.void) -> bytes:
     return row["data"][: row["n_bytes"]].tobytes()
 
 
-def _values(dbc, signals, buses=()):
+def _values(dbc: str, signals: tuple[str, ...], buses: tuple[int, ...] = ()) -> _Values:
     from stagelog.dbc import load_database
     from stagelog.decode import compile_plan
 
@@ -150,16 +186,16 @@ class _Value(NamedTuple):
     message: str
     source: int | None
     signal_name: str
-    signal: object
+    signal: Signal
     number: float
 
     @property
-    def plain_name(self):
+    def plain_name(self) -> str:
         """Return Message.Signal."""
         return f"{self.message}.{self.signal_name}"
 
     @property
-    def name(self):
+    def name(self) -> str:
         """Return Message.Signal, with the source that sent it: EEC1@sa03.EngSpeed."""
         at = "" if self.source is None else f"@sa{self.source:02X}"
         return f"{self.message}{at}.{self.signal_name}"
@@ -168,17 +204,17 @@ class _Value(NamedTuple):
 class _Values:
     """The newest value of each signal on each bus, from each source."""
 
-    def __init__(self, plan):
+    def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self._newest = {}
+        self._newest: dict[tuple[str, int], tuple[str, str]] = {}
 
-    def take(self, frames):
+    def take(self, frames: FrameTable) -> None:
         """Keep the newest of each."""
         for value in self._decode(frames):
             text = _value_text(value.signal, value.number)
             self._newest[value.name, value.bus] = (text, value.signal.unit)
 
-    def entries(self, frames):
+    def entries(self, frames: FrameTable) -> list[Facts]:
         """Return values as JSON types; `value` is null where it is no number."""
         return [
             {
@@ -193,7 +229,7 @@ class _Values:
             for value in self._decode(frames)
         ]
 
-    def lines(self, frames):
+    def lines(self, frames: FrameTable) -> list[str]:
         """Return one line per value: time, bus, signal, value, unit."""
         return [
             f"{value.t_us / 1e6:.6f} can{value.bus} {value.name} "
@@ -201,7 +237,7 @@ class _Values:
             for value in self._decode(frames)
         ]
 
-    def _decode(self, frames):
+    def _decode(self, frames: FrameTable) -> list[_Value]:
         """Return the [_Value] in the order of time."""
         from stagelog.decode import decode
 
@@ -211,16 +247,16 @@ class _Values:
             buses = table.bus.tolist()
             for name in table.signals:
                 signal = table.message.signal(name)
-                rows = table.rows.get(name)
-                rows = range(len(table)) if rows is None else rows.tolist()
-                times, numbers = map(np.ndarray.tolist, table.series(name))
+                held = table.rows.get(name)
+                rows = range(len(table)) if held is None else held.tolist()
+                times, numbers = (column.tolist() for column in table.series(name))
                 for row, t_us, number in zip(rows, times, numbers, strict=True):
                     place = (table.name, sources[row], name)
                     found.append(_Value(t_us, buses[row], *place, signal, number))
         found.sort(key=lambda value: value.t_us)
         return found
 
-    def table(self):
+    def table(self) -> Table:
         """Return a rich table, by name and bus."""
         table = _table("signal", "bus", "value", "unit")
         for (name, bus), (text, unit) in sorted(self._newest.items()):
@@ -228,7 +264,7 @@ class _Values:
         return table
 
 
-def _value_text(signal, value):
+def _value_text(signal: Signal, value: float) -> str:
     """Return a value with its text, if the DBC has one for it."""
     if signal.choices and not signal.is_float:
         text = signal.choices.get(round((value - signal.offset) / signal.scale))
@@ -237,7 +273,7 @@ def _value_text(signal, value):
     return f"{value:.6g}"
 
 
-def _table(*columns):
+def _table(*columns: str) -> Table:
     from rich import box
     from rich.table import Table
 

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from stagelog.dbc.model import Signal
 from stagelog.decode.plan import Plan
 from stagelog.decode.tables import Decoded, MessageTable
-from stagelog.export.files import FileNames, Sink, plain_text, writing
+from stagelog.export.files import FileNames, SignalSink, plain_text, writing
 from stagelog.export.resample import Resampler, column_names
 
 
-class CsvSink(Sink):
+class CsvSink(SignalSink):
     """Writes Decoded (mode "phys") after Decoded, one file per message; a context, complete at its
     end.
 
@@ -80,7 +80,7 @@ class CsvSink(Sink):
     release = finish
 
 
-class ResampledCsvSink(Sink):
+class ResampledCsvSink(SignalSink):
     """Writes all signals of a plan into one file, `rate_Hz` rows a second, last value held."""
 
     mode = "phys"

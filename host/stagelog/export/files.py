@@ -10,12 +10,15 @@ from abc import abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from stagelog.archive.names import safe_name
 from stagelog.errors import OutputError
 from stagelog.model import FrameTable
 from stagelog.platform.files import beside, is_full, replace
+
+if TYPE_CHECKING:
+    from stagelog.decode import Decoded
 
 
 class Sink:
@@ -104,6 +107,16 @@ class FrameSink(Sink):
     @abstractmethod
     def write(self, frames: FrameTable) -> None:
         """Add the frames of one table."""
+
+
+class SignalSink(Sink):
+    """Takes Decoded after Decoded; `mode` is the one to decode with: "phys" or "raw"."""
+
+    mode: str
+
+    @abstractmethod
+    def write(self, decoded: "Decoded") -> None:
+        """Add the values of one decoded table."""
 
 
 @contextlib.contextmanager

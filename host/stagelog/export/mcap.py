@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from stagelog.decode.tables import Decoded, MessageTable
-from stagelog.export.files import Sink, writing
+from stagelog.export.files import SignalSink, writing
 from stagelog.extras import need
 
 
-class McapSink(Sink):
+class McapSink(SignalSink):
     """Writes Decoded (mode "phys") after Decoded. `compression` is "zstd", "lz4" or "none"."""
 
     mode = "phys"

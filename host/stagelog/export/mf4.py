@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from stagelog.dbc.model import Signal as DbcSignal
 from stagelog.decode.tables import Decoded, MessageTable
-from stagelog.export.files import FrameSink, Sink, writing
+from stagelog.export.files import FrameSink, SignalSink, Sink, writing
 from stagelog.extras import need
 from stagelog.model import BRS, EARLIEST_US, ERR, ESI, EXT, FD, RTR, FrameTable
 
@@ -69,7 +69,7 @@ class _Mf4Sink(Sink):
         self._mdf.close()
 
 
-class Mf4SignalSink(_Mf4Sink):
+class Mf4SignalSink(_Mf4Sink, SignalSink):
     """Writes Decoded (mode "raw") after Decoded."""
 
     mode = "raw"

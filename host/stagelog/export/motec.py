@@ -41,7 +41,7 @@ from stagelog.dbc.model import Message
 from stagelog.decode.plan import Plan
 from stagelog.decode.tables import Decoded
 from stagelog.errors import OutputError
-from stagelog.export.files import Sink, writing
+from stagelog.export.files import SignalSink, writing
 from stagelog.export.resample import Columns, Resampler, column_names, span_of
 
 RATES_Hz = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
@@ -56,7 +56,7 @@ class _ChannelData(NamedTuple):
     data: NDArray[np.float32]
 
 
-class MotecSink(Sink):
+class MotecSink(SignalSink):
     """Writes Decoded (mode "phys") after Decoded into `path` (.ld) and its .ldx.
 
     rate_Hz   one whole rate for all channels, or None: each message's own, of RATES_Hz

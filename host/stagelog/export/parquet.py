@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from stagelog.dbc.model import Database
 from stagelog.decode.tables import Decoded, MessageTable
 from stagelog.errors import InputError
-from stagelog.export.files import FileNames, Sink, writing
+from stagelog.export.files import FileNames, SignalSink, writing
 from stagelog.extras import need
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ ROWS_PER_GROUP = 1 << 17
 MAX_BUFFER_BYTES = 64 << 20
 
 
-class ParquetSink(Sink):
+class ParquetSink(SignalSink):
     """Writes Decoded after Decoded into `folder`; a context, complete at its end.
 
     form       "tool" or "archive"; decode with mode=`sink.mode`

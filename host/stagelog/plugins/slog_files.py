@@ -5,7 +5,10 @@ channels are bus numbers. Fails with stagelog's InputError, UsageError and Outpu
 """
 
 import os
+from collections.abc import Iterator
+from typing import Any
 
+from can import Message
 from can.io.generic import MessageReader, MessageWriter
 
 from stagelog.can_messages import frames_of, messages_of
@@ -16,9 +19,9 @@ from stagelog.pack import SlogSink
 PIECE = 4096  # messages at once
 
 
-def _path_of(file):
+def _path_of(file: Any) -> str:
     """Return the path of a path or of an open file."""
-    return file if isinstance(file, (str, os.PathLike)) else file.name
+    return os.fspath(file if isinstance(file, (str, os.PathLike)) else file.name)
 
 
 class SlogReader(MessageReader):
@@ -28,19 +31,19 @@ class SlogReader(MessageReader):
     diagnostics   what is wrong with the log, complete after the last message
     """
 
-    def __init__(self, file, session=None, **_):
+    def __init__(self, file: Any, session: str | None = None, **_: object) -> None:
         from stagelog.importers.slog import stream_slog
 
         self._stream = stream_slog(_path_of(file), session)
         self.diagnostics = self._stream.diagnostics
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Message]:
         for frames in self._stream:
             for at in range(0, len(frames), PIECE):
                 yield from messages_of(frames[at : at + PIECE])
 
-    def stop(self):
-        """Let go of the file."""
+    def stop(self) -> None:
+        """Close the file."""
         self._stream.chunks = ()
 
 
@@ -51,26 +54,26 @@ class SlogWriter(MessageWriter):
     python-can's writers do.
     """
 
-    def __init__(self, file, **_):
+    def __init__(self, file: Any, **_: object) -> None:
         self._sink = SlogSink(_path_of(file), from_epoch=None, overwrite=True)
         self._buses = BusNames([])
-        self._messages = []
+        self._messages: list[Message] = []
         self._is_open = True
 
-    def on_message_received(self, msg):
+    def on_message_received(self, msg: Message) -> None:
         """Take one message; UsageError for one that a session file cannot hold."""
         self._messages.append(msg)
         if len(self._messages) >= PIECE:
             self._flush()
 
-    def _flush(self):
+    def _flush(self) -> None:
         messages, self._messages = self._messages, []
         if messages:
             if self._sink.from_epoch is None:  # python-can does not say what times count from
                 self._sink.from_epoch = messages[0].timestamp * 1e6 >= EARLIEST_US
             self._sink.write(frames_of(messages, self._buses))
 
-    def stop(self):
+    def stop(self) -> None:
         """Write the file."""
         if self._is_open:
             self._is_open = False

@@ -119,7 +119,7 @@ class Source:
 def read_source(
     paths: Sequence[Path],
     profile: Profile,
-    dbc: str | Path,
+    dbc: str | Path | Database,
     title: str = "",
     progress: Progress | None = None,
     buses: Sequence[int] = (),
