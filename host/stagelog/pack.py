@@ -80,7 +80,12 @@ class SlogSink(FrameSink):
     """
 
     def __init__(
-        self, path: str | Path, *, from_epoch: bool | None, source: int = STAMPS, overwrite: bool = False
+        self,
+        path: str | Path,
+        *,
+        from_epoch: bool | None,
+        source: int = STAMPS,
+        overwrite: bool = False,
     ) -> None:
         super().__init__(overwrite)
         self.from_epoch = from_epoch
