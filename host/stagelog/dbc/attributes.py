@@ -4,9 +4,13 @@ Owns BA_DEF_, BA_DEF_DEF_ and BA_. An attribute without definition gets the usua
 known, else it is left out with a defect.
 """
 
-import re
+from __future__ import annotations
 
-from stagelog.dbc.drafts import NUMBER
+import re
+from typing import Protocol
+
+from stagelog.dbc.drafts import NUMBER, DraftMessage, DraftSignal
+from stagelog.dbc.statements import Statement
 
 _TEXT = r'"(?:\\"|[^"])*"'
 _DEFINITION = re.compile(
@@ -34,14 +38,32 @@ _USUAL = {
 }
 
 
+class Repairer(Protocol):
+    """The file that is repaired, as far as attributes need it."""
+
+    statements: list[Statement]
+    nodes: list[str]
+
+    def report(self, statement: Statement, what: str, done: str) -> None:
+        """Add a defect at the line of a statement."""
+
+    def find_message(self, statement: Statement, number: str) -> DraftMessage | None:
+        """Return the draft that a statement refers to; report the defect if there is none."""
+
+    def find_signal(
+        self, statement: Statement, number: str, name: str
+    ) -> tuple[DraftMessage, DraftSignal] | None:
+        """Return (message, signal) that a statement refers to, or None; report the defect."""
+
+
 class Definitions:
     """The attributes of one file; `lines()` gives those that can be used as DBC text."""
 
-    def __init__(self, repairer):
+    def __init__(self, repairer: Repairer) -> None:
         self.repairer = repairer
-        self.definitions = {}  # name -> (kind, type, rest)
-        self.defaults = {}
-        self.values = []
+        self.definitions: dict[str, tuple[str, str, str]] = {}  # name -> (kind, type, rest)
+        self.defaults: dict[str, str] = {}
+        self.values: list[str] = []
         for statement in repairer.statements:
             if statement.keyword == "BA_DEF_":
                 self.read_definition(statement)
@@ -51,7 +73,7 @@ class Definitions:
         if self.definitions.get("VFrameFormat", ("", "ENUM"))[1] == "INT":
             self.defaults.setdefault("VFrameFormat", "0")
 
-    def read_definition(self, statement):
+    def read_definition(self, statement: Statement) -> None:
         match = _DEFINITION.fullmatch(statement.text)
         if not match or match[3] not in ("INT", "HEX", "FLOAT", "STRING", "ENUM"):
             self.repairer.report(statement, f"not understood: {statement.text[:60]}", "left out")
@@ -72,7 +94,7 @@ class Definitions:
             rest = ""
         self.definitions[name] = (kind, type_name, rest)
 
-    def read_default(self, statement):
+    def read_default(self, statement: Statement) -> None:
         match = _DEFAULT.fullmatch(statement.text)
         if not match:
             self.repairer.report(statement, f"not understood: {statement.text[:60]}", "left out")
@@ -87,7 +109,7 @@ class Definitions:
             else:
                 self.defaults[match[1]] = value
 
-    def read_attribute(self, statement):
+    def read_attribute(self, statement: Statement) -> None:
         match = _VALUE.fullmatch(statement.text)
         if not match:
             self.repairer.report(statement, f"not understood: {statement.text[:60]}", "left out")
@@ -110,7 +132,7 @@ class Definitions:
         if target is not None:
             self.values.append(f'BA_ "{name}" {target}{value};')
 
-    def find_target(self, statement, match):
+    def find_target(self, statement: Statement, match: re.Match[str]) -> str | None:
         if match[2]:
             message = self.repairer.find_message(statement, match[3])
             return f"BO_ {message.dbc_id} " if message else None
@@ -125,7 +147,7 @@ class Definitions:
             )
         return ""
 
-    def repair_value(self, name, text, is_default=False):
+    def repair_value(self, name: str, text: str, is_default: bool = False) -> str | None:
         """Return a value as its definition wants it, or None if that cannot be."""
         _, type_name, rest = self.definitions[name]
         plain = text[1:-1].strip() if text[0] == '"' else text
@@ -142,7 +164,7 @@ class Definitions:
             return None
         return plain if type_name == "FLOAT" else str(int(float(plain)))
 
-    def lines(self):
+    def lines(self) -> list[str]:
         """Return definitions, defaults and values as DBC text."""
         lines = []
         for name, (kind, type_name, rest) in self.definitions.items():

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass, field
 
 from stagelog.dbc.model import Defect
-from stagelog.dbc.statements import RESERVED
+from stagelog.dbc.statements import RESERVED, Statement
 
 NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 MAX_START = 64 * 8 * 16  # beyond any transport of CAN; keeps arithmetic small
@@ -72,7 +72,7 @@ class DraftMessage:
     line: int
     signals: list[DraftSignal] = field(default_factory=list)
 
-    def find(self, name):
+    def find(self, name: str) -> DraftSignal | None:
         """Return the signal that had this name in the file, or None."""
         for signal in self.signals:
             if signal.original_name == name:
@@ -85,7 +85,7 @@ class DraftMessage:
         return "\n".join([head, *(s.text() for s in self.signals)]) + "\n"
 
 
-def repair_number(text):
+def repair_number(text: str) -> tuple[str | None, bool]:
     """Return (canonical text or None, True if it had to be changed)."""
     text = text.strip()
     if not _NUMBER.fullmatch(text) or not abs(float(text)) < float("inf"):
@@ -96,7 +96,7 @@ def repair_number(text):
     return text, False
 
 
-def repair_name(text, line, what, defects):
+def repair_name(text: str, line: int, what: str, defects: list[Defect]) -> str:
     """Return a C identifier for a name; report a defect if the name was not one."""
     name = re.sub(r"[^A-Za-z0-9_]", "_", text)
     if name[:1].isdigit() or name in RESERVED:
@@ -107,13 +107,19 @@ def repair_name(text, line, what, defects):
     return name or "_"
 
 
-def parse_message(statement, defects):
+def parse_message(statement: Statement, defects: list[Defect]) -> DraftMessage | None:
     """Return a DraftMessage, or None if the statement is beyond repair."""
     line = statement.line
     match = _BO.fullmatch(statement.text)
     number = _whole(match[1]) if match else None
     n_bytes = _whole(match[3]) if match else None
-    if number is None or n_bytes is None or not 0 <= number <= 0xFFFFFFFF or n_bytes < 0:
+    if (
+        match is None
+        or number is None
+        or n_bytes is None
+        or number > 0xFFFFFFFF
+        or (min(number, n_bytes) < 0)
+    ):
         defects.append(Defect(line, f"not a message: {_short(statement.text)}", "left out"))
         return None
     sender = (match[4] or "").split()[:1]
@@ -129,21 +135,21 @@ def parse_message(statement, defects):
     )
 
 
-def parse_signal(statement, defects):
+def parse_signal(statement: Statement, defects: list[Defect]) -> DraftSignal | None:
     """Return a DraftSignal, or None if the statement is beyond repair."""
     line = statement.line
     head = _SG_HEAD.fullmatch(statement.text)
     layout = _SG_LAYOUT.fullmatch(head[2]) if head else None
-    if not layout:
+    if head is None or layout is None:
         defects.append(Defect(line, f"not a signal: {_short(statement.text)}", "left out"))
         return None
     name, _, mux = head[1].strip().partition(" ")
     start, length = _whole(layout[1]), _whole(layout[2])
-    if not _is_place(start, length):
+    if start is None or length is None or not _is_place(start, length):
         what = f'signal "{name}" has no place in a payload ({layout[1]}|{layout[2]})'
         defects.append(Defect(line, what, "left out"))
         return None
-    numbers = {}
+    numbers: dict[str, str] = {}
     minimum, maximum, rest = _limits(layout[7])
     for key, text in (
         ("scale", layout[5]),
@@ -151,9 +157,9 @@ def parse_signal(statement, defects):
         ("minimum", minimum),
         ("maximum", maximum),
     ):
-        numbers[key], changed = repair_number(text)
+        repaired, changed = repair_number(text)
+        numbers[key] = repaired or ("1" if key == "scale" else "0")
         if changed:
-            numbers[key] = numbers[key] or ("1" if key == "scale" else "0")
             what = f'signal "{name}" has {key} "{text}"'
             defects.append(Defect(line, what, f"read as {numbers[key]}"))
     unit = _SG_UNIT.match(rest)
@@ -179,7 +185,7 @@ def parse_signal(statement, defects):
     return draft
 
 
-def _check_numbers(draft, defects):
+def _check_numbers(draft: DraftSignal, defects: list[Defect]) -> None:
     if float(draft.scale) == 0:
         defects.append(Defect(draft.line, f'signal "{draft.name}" has scale 0', "read as 1"))
         draft.scale = "1"
@@ -189,7 +195,7 @@ def _check_numbers(draft, defects):
         draft.minimum = draft.maximum = "0"
 
 
-def _repair_identifier(number, name, line, defects):
+def _repair_identifier(number: int, name: str, line: int, defects: list[Defect]) -> int:
     if number == INDEPENDENT or (number & _EXT and not number & 0x60000000):
         return number
     if number & 0x60000000:
@@ -204,7 +210,7 @@ def _repair_identifier(number, name, line, defects):
     return number
 
 
-def _repair_mux(text, name, line, defects):
+def _repair_mux(text: str, name: str, line: int, defects: list[Defect]) -> str:
     if not text:
         return ""
     if text == "m":
@@ -223,22 +229,16 @@ def _repair_mux(text, name, line, defects):
     return repaired
 
 
-def _limits(text):
+def _limits(text: str) -> tuple[str, str, str]:
     match = _SG_LIMITS.match(text)
     return (match[1], match[2], match[3]) if match else ("0", "0", text)
 
 
-def _is_place(start, length):
-    return (
-        start is not None
-        and length is not None
-        and start >= 0
-        and 0 < length <= MAX_START
-        and start < MAX_START
-    )
+def _is_place(start: int, length: int) -> bool:
+    return 0 <= start < MAX_START and 0 < length <= MAX_START
 
 
-def _whole(text):
+def _whole(text: str) -> int | None:
     """Return an integer, also from `8.0`, or None."""
     if text.isdecimal() and len(text) <= 12:
         return int(text)
@@ -249,7 +249,7 @@ def _whole(text):
     return int(float(text)) if float(text).is_integer() else None
 
 
-def _quiet_name(text):
+def _quiet_name(text: str) -> str:
     """Return a node name that any parser takes.
 
     Nodes matter to no decoder, so this is no defect.
@@ -258,5 +258,5 @@ def _quiet_name(text):
     return "_" + name if not name or name[0].isdigit() or name in RESERVED else name
 
 
-def _short(text):
+def _short(text: str) -> str:
     return text if len(text) <= 60 else text[:57] + "..."

@@ -3,15 +3,22 @@
 Renames drafts or leaves them out where they cannot be used, and reports each defect. Never raises.
 """
 
-from stagelog.dbc.model import Defect, bits_of, last_byte
+from collections.abc import Mapping, Sequence
+
+from stagelog.dbc.drafts import DraftMessage, DraftSignal
+from stagelog.dbc.model import Condition, Defect, Ranges, bits_of, last_byte
 
 
-def repair_layouts(messages, ranges, defects):
+def repair_layouts(
+    messages: list[DraftMessage],
+    ranges: Mapping[tuple[int, str], Condition],
+    defects: list[Defect],
+) -> None:
     """Check drafts in place.
 
-    `ranges` is what SG_MUL_VAL_ said: (dbc_id, signal name) -> (selector, ranges).
+    ranges   of the SG_MUL_VAL_ statements, by (dbc_id, signal name)
     """
-    taken = {}
+    taken: dict[int, DraftMessage] = {}
     for message in list(messages):
         first = taken.setdefault(message.dbc_id, message)
         if first is not message:
@@ -26,8 +33,11 @@ def repair_layouts(messages, ranges, defects):
         _check_places(message, ranges, defects)
 
 
-def _unique_names(items, what, defects):
-    taken, numbers = {}, {}
+def _unique_names(
+    items: Sequence[DraftMessage | DraftSignal], what: str, defects: list[Defect]
+) -> None:
+    taken: dict[str, int] = {}
+    numbers: dict[str, int] = {}
     for item in items:
         name = item.name
         if name in taken:
@@ -47,7 +57,9 @@ def _unique_names(items, what, defects):
         taken[item.name] = item.line
 
 
-def _repair_selectors(message, ranges, defects):
+def _repair_selectors(
+    message: DraftMessage, ranges: Mapping[tuple[int, str], Condition], defects: list[Defect]
+) -> None:
     """Leave out signals whose selector does not exist.
 
     Keep one selector where several stand without ranges.
@@ -69,9 +81,11 @@ def _repair_selectors(message, ranges, defects):
             message.signals.remove(signal)
 
 
-def _check_places(message, ranges, defects):
+def _check_places(
+    message: DraftMessage, ranges: Mapping[tuple[int, str], Condition], defects: list[Defect]
+) -> None:
     """Report signals that do not fit and signals that share bits while both are present."""
-    bits = {}
+    bits: dict[int, _Bit] = {}
     for signal in message.signals:
         is_motorola = signal.order == "0"
         last = last_byte(signal.start, signal.length, is_motorola)
@@ -86,10 +100,10 @@ def _check_places(message, ranges, defects):
             defects.append(Defect(signal.line, what, "not decoded: more than 64"))
             continue
         condition = _condition(message, signal, ranges)
-        others = set()
+        others: set[str | None] = set()
         for bit in bits_of(signal.start, signal.length, is_motorola):
             others.add(bits.setdefault(bit, _Bit()).add(signal.name, condition))
-        for other in sorted(others - {None}):
+        for other in sorted(name for name in others if name):
             what = f'signals "{other}" and "{signal.name}" of "{message.name}" share bits'
             defects.append(Defect(signal.line, what, "both decoded"))
 
@@ -97,13 +111,13 @@ def _check_places(message, ranges, defects):
 class _Bit:
     """The signals that own one bit of a payload, found again without comparing each with each."""
 
-    def __init__(self):
-        self.first = None  # any owner at all
-        self.always = None
-        self.at_value = {}  # (selector, value) -> owner
-        self.in_ranges = []  # (selector, ranges, owner)
+    def __init__(self) -> None:
+        self.first: str | None = None  # any owner at all
+        self.always: str | None = None
+        self.at_value: dict[tuple[str, int], str] = {}  # (selector, value) -> owner
+        self.in_ranges: list[tuple[str, Ranges, str]] = []  # selector, ranges, owner
 
-    def add(self, name, condition):
+    def add(self, name: str, condition: Condition | None) -> str | None:
         """Register an owner and return the name of one that can be present together with it, or
         None.
         """
@@ -111,13 +125,13 @@ class _Bit:
         self.first = self.first or name
         if condition is None:
             self.always = self.always or name
-        elif _value_of(condition) is not None:
-            self.at_value.setdefault((condition[0], _value_of(condition)), name)
+        elif (value := _value_of(condition)) is not None:
+            self.at_value.setdefault((condition[0], value), name)
         elif len(self.in_ranges) < 64:
             self.in_ranges.append((*condition, name))
         return other
 
-    def _find(self, condition):
+    def _find(self, condition: Condition | None) -> str | None:
         if condition is None or self.always:
             return self.always or self.first
         selector, ranges = condition
@@ -135,22 +149,24 @@ class _Bit:
         return None
 
 
-def _condition(message, signal, ranges):
+def _condition(
+    message: DraftMessage, signal: DraftSignal, ranges: Mapping[tuple[int, str], Condition]
+) -> Condition | None:
     """Return (selector, ranges) under which a signal is present, None for always."""
     entry = ranges.get((message.dbc_id, signal.name))
     if entry:
         return entry
     if signal.mux.startswith("m"):
-        root = next((s.name for s in message.signals if s.mux == "M"), None)
+        root = next((s.name for s in message.signals if s.mux == "M"), "")
         value = int(signal.mux[1:].rstrip("M"))
         return root, ((value, value),)
     return None
 
 
-def _value_of(condition):
+def _value_of(condition: Condition) -> int | None:
     (low, high), *more = condition[1]
     return low if low == high and not more else None
 
 
-def _meet(ranges, others):
+def _meet(ranges: Ranges, others: Ranges) -> bool:
     return any(a[0] <= b[1] and b[0] <= a[1] for a in ranges for b in others)

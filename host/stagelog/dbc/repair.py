@@ -6,13 +6,21 @@ need; signal groups, environment variables and relations are not carried over. N
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from stagelog.dbc import attributes
-from stagelog.dbc.drafts import INDEPENDENT, NUMBER, DraftMessage, parse_message, parse_signal
+from stagelog.dbc.drafts import (
+    INDEPENDENT,
+    NUMBER,
+    DraftMessage,
+    DraftSignal,
+    parse_message,
+    parse_signal,
+)
 from stagelog.dbc.layout import repair_layouts
 from stagelog.dbc.model import Condition, Defect
-from stagelog.dbc.statements import RESERVED, split_statements
+from stagelog.dbc.statements import RESERVED, Statement, split_statements
 
 _TEXT = r'"(?:\\"|[^"])*"'
 _PAIR = re.compile(rf"({NUMBER}|0[xX][0-9a-fA-F]+)\s*({_TEXT})")
@@ -49,18 +57,18 @@ def repair(text: str) -> Repaired:
 
 
 class _Repairer:
-    def __init__(self, text):
+    def __init__(self, text: str) -> None:
         self.statements = split_statements(text)
-        self.defects = []
-        self.messages = []
-        self.by_id = {}  # identifier in the file -> draft
-        self.tables = {}
-        self.ranges = {}
-        self.out = []  # statements after the messages
+        self.defects: list[Defect] = []
+        self.messages: list[DraftMessage] = []
+        self.by_id: dict[int, DraftMessage] = {}  # by the identifier in the file
+        self.tables: dict[str, str] = {}
+        self.ranges: dict[tuple[int, str], Condition] = {}
+        self.out: list[str] = []  # statements after the messages
         self.version = '""'
-        self.nodes = []
+        self.nodes: list[str] = []
 
-    def run(self):
+    def run(self) -> Repaired:
         for statement in self.statements:
             if statement.is_torn:
                 what = f"{statement.keyword or 'text'} has no proper end"
@@ -74,7 +82,7 @@ class _Repairer:
         self.by_id = {k: m for k, m in self.by_id.items() if id(m) in kept}
         self.write_ranges()
         definitions = attributes.Definitions(self)
-        readers = {
+        readers: dict[str, Callable[[Statement], None]] = {
             "VAL_": self.read_values,
             "CM_": self.read_comment,
             "SIG_VALTYPE_": self.read_float,
@@ -91,11 +99,11 @@ class _Repairer:
             self.write(definitions), self.defects, self.messages, self.ranges, bool(self.defects)
         )
 
-    def report(self, statement, what, done):
+    def report(self, statement: Statement, what: str, done: str) -> None:
         """Add a defect at the line of a statement."""
         self.defects.append(Defect(statement.line, what, done))
 
-    def find_message(self, statement, number):
+    def find_message(self, statement: Statement, number: str) -> DraftMessage | None:
         """Return the draft that a statement refers to; report the defect if there is none."""
         draft = self.by_id.get(int(number[:12]))
         if draft is None and int(number[:12]) != INDEPENDENT:
@@ -106,7 +114,9 @@ class _Repairer:
             )
         return draft
 
-    def find_signal(self, statement, number, name):
+    def find_signal(
+        self, statement: Statement, number: str, name: str
+    ) -> tuple[DraftMessage, DraftSignal] | None:
         """Return (message, signal) that a statement refers to, or None; report the defect."""
         message = self.find_message(statement, number)
         if message is None:
@@ -120,7 +130,7 @@ class _Repairer:
             return None
         return message, signal
 
-    def read_messages(self):
+    def read_messages(self) -> None:
         """Read VERSION, BS_, BU_, BO_, SG_ and value tables."""
         current = None
         for statement in self.statements:
@@ -152,36 +162,37 @@ class _Repairer:
                 if match:
                     self.tables[match[1]] = match[2]
 
-    def read_signal(self, statement, message):
-        draft = parse_signal(statement, self.defects) if message else None
-        if draft:
-            message.signals.append(draft)
-        elif not message:
+    def read_signal(self, statement: Statement, message: DraftMessage | None) -> None:
+        if message is None:
             self.report(
                 statement, f"signal outside of a message: {statement.text[:40]}", "left out"
             )
+        elif draft := parse_signal(statement, self.defects):
+            message.signals.append(draft)
 
-    def read_ranges(self, statement):
+    def read_ranges(self, statement: Statement) -> None:
         match = _MUL.fullmatch(statement.text)
-        ranges = [(int(a), int(b)) for a, b in _RANGE.findall(match[4])] if match else []
-        if not ranges:
+        given = [(int(a), int(b)) for a, b in _RANGE.findall(match[4])] if match else []
+        if match is None or not given:
             self.report(statement, f"not understood: {statement.text[:60]}", "left out")
             return
         found = self.find_signal(statement, match[1], match[2])
-        selector = found and found[0].find(match[3])
-        if found and not selector:
+        if found is None:
+            return
+        selector = found[0].find(match[3])
+        if selector is None:
             what = f'SG_MUL_VAL_ names selector "{match[3]}", which is not there'
             self.report(statement, what, "left out")
-        elif found and "M" not in selector.mux:
+        elif "M" not in selector.mux:
             self.report(statement, f'SG_MUL_VAL_: "{match[3]}" is no selector', "left out")
-        elif found:
+        else:
             top = (1 << min(selector.length, 64)) - 1
-            ranges = tuple(sorted((a, min(b, top)) for a, b in ranges if a <= min(b, top)))
+            ranges = tuple(sorted((a, min(b, top)) for a, b in given if a <= min(b, top)))
             if ranges:
                 self.ranges[found[0].dbc_id, found[1].name] = (selector.name, ranges)
                 self.mark_selected(statement, found[1], ranges[0][0])
 
-    def mark_selected(self, statement, signal, value):
+    def mark_selected(self, statement: Statement, signal: DraftSignal, value: int) -> None:
         """Add the multiplexer mark that a signal named in SG_MUL_VAL_ lacks."""
         if signal.mux == "M":
             signal.mux = f"m{value}M"  # some writers leave the first half out
@@ -191,7 +202,7 @@ class _Repairer:
                 statement, f'SG_MUL_VAL_ for "{signal.name}", which has no mark', "multiplexed"
             )
 
-    def write_ranges(self):
+    def write_ranges(self) -> None:
         names = {m.dbc_id: {s.name for s in m.signals} for m in self.messages}
         for (number, name), (selector, ranges) in list(self.ranges.items()):
             if not {name, selector} <= names.get(number, set()):
@@ -204,7 +215,7 @@ class _Repairer:
                     left -= high - low + 1
             self.out.append(f"SG_MUL_VAL_ {number} {name} {selector} {', '.join(pairs)};")
 
-    def read_values(self, statement):
+    def read_values(self, statement: Statement) -> None:
         match = _VAL.fullmatch(statement.text)
         if not match:
             if not re.match(r"VAL_\s+[A-Za-z_]", statement.text):
@@ -213,8 +224,8 @@ class _Repairer:
         found = self.find_signal(statement, match[1], match[2])
         if not found:
             return
-        body = self.tables.get(match[3].strip(), match[3])
-        pairs = {}
+        body: str = self.tables.get(match[3].strip(), match[3])
+        pairs: dict[int, str] = {}
         for number, text in _PAIR.findall(body):
             whole = int(number, 16) if "x" in number.lower() else float(number)
             if abs(whole) < 2**64 and whole == int(whole):
@@ -233,7 +244,7 @@ class _Repairer:
             body = " ".join(f"{k} {v}" for k, v in pairs.items())
             self.out.append(f"VAL_ {found[0].dbc_id} {found[1].name} {body} ;")
 
-    def read_comment(self, statement):
+    def read_comment(self, statement: Statement) -> None:
         match = _CM.fullmatch(statement.text)
         if not match:
             self.report(statement, f"not understood: {statement.text[:60]}", "left out")
@@ -253,7 +264,7 @@ class _Repairer:
         elif not match[6]:
             self.out.append(f"CM_ {match[8]};")
 
-    def read_float(self, statement):
+    def read_float(self, statement: Statement) -> None:
         match = _VALTYPE.fullmatch(statement.text)
         if not match:
             self.report(statement, f"not understood: {statement.text[:60]}", "left out")
@@ -269,14 +280,14 @@ class _Repairer:
             return
         self.out.append(f"SIG_VALTYPE_ {found[0].dbc_id} {found[1].name} : {match[3]};")
 
-    def read_senders(self, statement):
+    def read_senders(self, statement: Statement) -> None:
         match = _SENDERS.fullmatch(statement.text)
         message = self.find_message(statement, match[1]) if match else None
         names = [n for n in re.split(r"[,\s]+", match[2]) if _is_name(n)] if match else []
         if message and names:
             self.out.append(f"BO_TX_BU_ {message.dbc_id} : {','.join(names)};")
 
-    def write(self, definitions):
+    def write(self, definitions: attributes.Definitions) -> str:
         """Return the repaired text."""
         head = [
             f"VERSION {self.version}",
@@ -290,5 +301,5 @@ class _Repairer:
         return "\n".join([*head, *body, *definitions.lines(), *self.out]) + "\n"
 
 
-def _is_name(text):
+def _is_name(text: str) -> bool:
     return re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", text) is not None and text not in RESERVED

@@ -47,24 +47,25 @@ class Statement:
     is_torn: bool = False
 
 
-def split_statements(text):
+def split_statements(text: str) -> list[Statement]:
     """Return the statements of a DBC text in their order; comments (`//`) belong to none."""
     return _Splitter(text).run()
 
 
 class _Splitter:
-    def __init__(self, text):
+    def __init__(self, text: str) -> None:
         self.text = text
         self.newlines = [match.start() for match in re.finditer("\n", text)]
-        self.done = []
-        self.keyword = None  # of the open statement, None between statements
-        self.pieces = []
+        self.done: list[Statement] = []
+        self.keyword: str | None = None  # of the open statement, None between statements
+        self.pieces: list[str] = []
         self.start = 0
 
-    def run(self):
+    def run(self) -> list[Statement]:
         text, at, fresh = self.text, 0, True
         while at < len(text):
             match = _TOKEN.match(text, at)
+            assert match is not None  # every character is of some token
             kind = match.lastgroup
             at = match.end()
             if kind == "newline":
@@ -86,10 +87,10 @@ class _Splitter:
         self.close(is_torn=self.keyword in ENDED_BY_SEMICOLON)
         return self.done
 
-    def take_word(self, match, fresh):
+    def take_word(self, match: re.Match[str], fresh: bool) -> None:
         word = match[0]
-        keyword = _KEYWORD.match(word)
-        keyword = keyword[1] if keyword and keyword[1] in KEYWORDS else None
+        found = _KEYWORD.match(word)
+        keyword = found[1] if found and found[1] in KEYWORDS else None
         if keyword and self._begins(keyword, match, fresh):
             self.close(is_torn=self.keyword in ENDED_BY_SEMICOLON)
             self.keyword, self.start = keyword, match.start()
@@ -97,7 +98,7 @@ class _Splitter:
             self.keyword, self.start = "", match.start()
         self.pieces.append(word)
 
-    def take_text(self, match):
+    def take_text(self, match: re.Match[str]) -> int:
         """Take a quoted text, unless a statement certainly begins inside it: then its end was
         forgotten.
         """
@@ -109,7 +110,7 @@ class _Splitter:
         self.pieces.append(match[0])
         return match.end()
 
-    def take_open_text(self, at):
+    def take_open_text(self, at: int) -> int:
         """Take a text without closing quote: it ends with its line."""
         end = self.text.find("\n", at)
         end = len(self.text) if end < 0 else end
@@ -120,13 +121,13 @@ class _Splitter:
         self.close(is_torn=True)
         return end
 
-    def close(self, is_torn=False):
+    def close(self, is_torn: bool = False) -> None:
         if self.keyword is not None:
             line = bisect_right(self.newlines, self.start - 1) + 1
             self.done.append(Statement(self.keyword, "".join(self.pieces).strip(), line, is_torn))
         self.keyword, self.pieces = None, []
 
-    def _begins(self, keyword, match, fresh):
+    def _begins(self, keyword: str, match: re.Match[str], fresh: bool) -> bool:
         """Return whether a keyword begins a statement here; else it belongs to the open one."""
         if self.keyword in (None, ""):
             return True
@@ -139,7 +140,7 @@ class _Splitter:
             return fresh
         return fresh or keyword in ("SG_", "BO_")
 
-    def _goes_on(self, at):
+    def _goes_on(self, at: int) -> bool:
         """Return whether the open statement may continue on the line that begins at `at`."""
         if self.keyword in ("BO_", "SG_", "BU_"):
             return _MORE_NAMES.match(self.text, at) is not None
