@@ -161,7 +161,9 @@ def test_info_of_a_foreign_log(run, here):
     assert any(line.startswith("line 14: ") for line in rest)
     facts = json.loads(run("info", "x.log", "--ids", "--bus", "1", "--json")[1])["logs"][0]
     assert facts["ids"] == [{"bus": 1, "can_id": "18FEF100", "n_frames": 2, "rate_Hz": 0.2}]
-    assert facts["buses"] == [{"bus": 1, "n_frames": 2, "rate_Hz": 0.2, "n_ids": 1}]
+    assert facts["buses"] == [
+        {"bus": 1, "n_frames": 2, "rate_Hz": 0.2, "n_ids": 1, "protocol": None}
+    ]
     assert facts["t_first_unix_us"] == T0_UNIX_US and len(facts["damaged"]) == 1
     assert facts["t_last_us"] - facts["t_first_us"] == 10_000_000
     (here / "zero.log").write_text("(0.500000) can0 100#00\n(1.000000) can0 100#00\n")
@@ -181,7 +183,13 @@ def test_info_counts_over_all_pieces_of_a_log(run, here):
         ("100", 15_000),
         ("101", 5_001),
     ]
-    assert facts["buses"][0] == {"bus": 0, "n_frames": 20_001, "rate_Hz": 1000.05, "n_ids": 2}
+    assert facts["buses"][0] == {
+        "bus": 0,
+        "n_frames": 20_001,
+        "rate_Hz": 1000.05,
+        "n_ids": 2,
+        "protocol": None,
+    }
 
 
 def test_info_keeps_identifiers_of_11_and_29_bits_apart(run, here):
