@@ -99,6 +99,14 @@ def test_checksums_are_named(name, function):
         rows.append((1000 * k, 0x2E4, data + bytes([function(data)])))
     [draft] = draft_messages([table(rows)])
     assert name in draft.notes["Checksum_3"]
+    assert sum(each.startswith("Checksum") for each in draft.notes) == 1
+
+
+def test_words_that_repeat_are_no_checksum():
+    """Each byte of a, b, a, b is the exclusive or of the others with a, b, a: by repetition."""
+    rows = [(1000 * k, 0x0AA, ramp(37 * k).to_bytes(2, "big") * 4) for k in range(200)]
+    [draft] = draft_messages([table(rows)])
+    assert not [name for name in draft.notes if name.startswith("Checksum")]
 
 
 def test_noise_is_neither_counter_nor_checksum():

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -23,12 +24,17 @@ def command(log: str, show_all: bool, as_json: bool) -> None:
 
     LOG is a session file, a card, its image, or a folder of the archive, whose files are compared
     with the SHA-256 in its manifest too. seen = stored + dropped exactly + lost at least.
-    COMPLETE needs a witness of the end: the record of a stop, the manifest, or the card.
+    COMPLETE needs a witness of the end: the record of a stop, the manifest, or the card. Of a log
+    of another recorder (candump, BLF, ...) it says what can be known: damage, and no more.
     """
     from stagelog.accounts import judge_logs
     from stagelog.cli._logs import find_logs
+    from stagelog.importers import sniff
     from stagelog.verdict import worst
 
+    path = Path(log)
+    if path.is_file() and sniff(path) != "slog":
+        _foreign(path, show_all, as_json)
     judged = judge_logs(find_logs(log))
     verdict = worst(one.verdict for one in judged)
     if as_json:
@@ -43,6 +49,27 @@ def command(log: str, show_all: bool, as_json: bool) -> None:
             n_bad = sum(one.verdict.exit_code for one in judged)
             what = f"{n_bad} NOT COMPLETE" if n_bad else "all complete, as far as can be known"
             click.echo(f"{len(judged)} logs: {what}")
+    raise SystemExit(verdict.exit_code)
+
+
+def _foreign(path: Path, show_all: bool, as_json: bool) -> NoReturn:
+    """Print what can be known of a log of another recorder."""
+    from stagelog.importers import stream_frames
+    from stagelog.verdict import judge_foreign
+
+    stream = stream_frames(path)
+    n_frames = sum(len(frames) for frames in stream)
+    verdict, damaged = judge_foreign(stream.diagnostics), stream.diagnostics.damages
+    if as_json:
+        facts = {"complete": verdict.complete, "verdict": verdict.as_dict()}
+        row = {"path": str(path), **facts, "problems": [], "copies": [], "sessions": []}
+        row["damaged"] = [str(damage) for damage in damaged]
+        print_json("stagelog.verify/1", {**facts, "logs": [row]})
+    else:
+        click.echo(f"{path}: {stream.kind}, {n_frames:,} frames")
+        for damage in damaged if show_all else damaged[:_MOST_LINES]:
+            click.echo(f"  {damage}")
+        click.echo(verdict.text)
     raise SystemExit(verdict.exit_code)
 
 

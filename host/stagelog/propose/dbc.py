@@ -109,11 +109,12 @@ def _signals(
 
     taken = np.zeros(n_bytes * 2, bool)  # halves of bytes, the lower first
     distinct = len(payloads) >= _MIN_FRAMES
-    for place in range(n_bytes if distinct else 0):
+    for place in reversed(range(n_bytes if distinct else 0)):
         why = _checksum(payloads, place, n_bytes, can_id)
-        if why:
+        if why:  # one a message: of an exclusive or, every byte is that of the others
             add(f"Checksum_{place}", 8 * place, 8, why)
             taken[2 * place : 2 * place + 2] = True
+            break
     for place in range(n_bytes if distinct else 0):
         for start, length in ((0, 8), (0, 4), (4, 4), (0, 2), (6, 2)):
             halves = slice(2 * place + start // 4, 2 * place + max(1, -(-(start + length) // 4)))
@@ -187,8 +188,8 @@ def _checksum(payloads: NDArray[np.uint8], place: int, n_bytes: int, can_id: int
     if len(np.unique(own)) < 8:
         return ""
     others = np.delete(payloads[:, :n_bytes], place, axis=1)
-    if (others == others[0]).all():
-        return ""
+    if (others == others[0]).all() or (others == own[:, None]).all(axis=0).any():
+        return ""  # a copy of another byte is none, whatever the sums say
     for what, function in _CHECKSUMS.items():
         if (function(others, can_id, n_bytes) == own).all():
             return f"{what}, in all {len(own)} frames looked at"
