@@ -62,7 +62,7 @@ def _foreign(path: Path, show_all: bool, as_json: bool) -> NoReturn:
     verdict, damaged = judge_foreign(stream.diagnostics), stream.diagnostics.damages
     if as_json:
         facts = {"complete": verdict.complete, "verdict": verdict.as_dict()}
-        row = {"path": str(path), **facts, "problems": [], "copies": [], "sessions": []}
+        row: Facts = {"path": str(path), **facts, "problems": [], "copies": [], "sessions": []}
         row["damaged"] = [str(damage) for damage in damaged]
         print_json("stagelog.verify/1", {**facts, "logs": [row]})
     else:
