@@ -11,7 +11,7 @@ from stagelog.rig.target import CAPABILITIES, METHODS, SimTarget, Target
 # What a rig of a kind can have at most; a bench has power where its file names a switch.
 ABLE = {
     SimTarget: SimTarget.capabilities,
-    Rp2040Target: Rp2040Target.capabilities,
+    Rp2040Target: frozenset(CAPABILITIES),
     HardwareTarget: frozenset(("power",)),
 }
 COMMON = [name for name, member in vars(Target).items() if inspect.isfunction(member)]
