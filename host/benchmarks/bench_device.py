@@ -1,5 +1,5 @@
 """The device's figures, from emulated time: tools/bench device [--rows ...] [--speeds ...]
-[--json].
+[--board ...] [--json].
 
 Prints each row at each speed of the core, compares with budget.toml and fails (exit 1) where a
 limit is broken. The figures repeat exactly, so a change of one is a change of the firmware or of
@@ -22,6 +22,11 @@ ROWS = {
     "short_frames": (rows.short_frames, "saturated 500 kbit/s, frames of 0 bytes, 3 s"),
     "overload": (rows.overload, "saturated 1 Mbit/s, frames of 0 bytes, 3 s: where it ends"),
     "events": (rows.events, "the virtual car's bus, its signal table on the board, 12 s"),
+    "empty_frames": (rows.empty_frames, "saturated 1 Mbit/s, frames of 0 bytes, 3 s"),
+    "bent_edges": (
+        rows.bent_edges,
+        "saturated 1 Mbit/s, clock +-0.5 %, asymmetry +-100 ns, jitter +-60 ns, 4 x 1 s",
+    ),
     "latency": (rows.latency, "interrupt to released buffer, 4,000/s, gc every 5 ms"),
     "main_loop": (rows.main_loop, "processor left for the main loop"),
     "boot": (rows.boot, "power-on to the first stored frame, 16 GB of old sessions"),
@@ -31,6 +36,10 @@ ROWS = {
         "public driver style: machine.SPI, queue of bytes, no card",
     ),
 }
+USUAL = "pico_mcp2515"
+ONLY_PIO = ("empty_frames", "bent_edges")
+# Rows of the other boards. The rest is about interrupts, or the same.
+ROWS_OF = {"pico_pio": ("full_bus", "full_bus_stall", "short_frames", "events", *ONLY_PIO)}
 BUDGET = Path(__file__).with_name("budget.toml")
 MODELLED = """
 modelled      core by the cycle (exceptions included), boot ROM, clocks, SPI to the bit with the
@@ -55,7 +64,7 @@ def main(argv=None):
         if not options.json:
             print(f"\n{name}: {title}")
         columns = {}
-        for speed in options.speeds:
+        for speed in _columns(name, options):
             start_s = time.process_time()
             columns[speed] = _measured(measure, speed)
             columns[speed]["cpu_s"] = time.process_time() - start_s
@@ -70,6 +79,17 @@ def main(argv=None):
         print(MODELLED)
         print(f"{len(broken)} limits broken" if broken else "all limits kept")
     return 1 if broken else 0
+
+
+def _columns(name, options):
+    """Return the speeds of a row, and after them those of each other board that has this row."""
+    columns = []
+    for board in options.board:
+        if board == USUAL and name not in ONLY_PIO:
+            columns += options.speeds
+        elif name in ROWS_OF.get(board, ()):
+            columns += [f"{board} {speed}" for speed in options.speeds]
+    return columns
 
 
 def _measured(measure, speed):
@@ -105,15 +125,18 @@ def _compare(name, columns, limits):
 
 def _range_of(limit, speed):
     """Return (min, max) of a limit at a speed: its own table, else the limit's own."""
+    board, _, speed = speed.rpartition(" ")
+    if board:
+        limit = limit.get(board, limit)
     limit = {**limit, **limit.get(speed, {})}
     return limit.get("min"), limit.get("max")
 
 
 def _print_row(columns, limits, missed):
     names = list(dict.fromkeys(name for figures in columns.values() for name in figures))
-    print(f"  {'':<28}" + "".join(f"{speed:>14}" for speed in columns) + "  limit")
+    print(f"  {'':<28}" + "".join(f"{speed:>18}" for speed in columns) + "  limit")
     for name in names:
-        cells = "".join(f"{_text(figures.get(name)):>14}" for figures in columns.values())
+        cells = "".join(f"{_text(figures.get(name)):>18}" for figures in columns.values())
         limit = limits.get(name, {})
         wanted = " ".join(
             f"{speed + ' ' if speed else ''}{sign} {bounds[key]:g}"
@@ -139,6 +162,12 @@ def _parse(argv):
     parser.add_argument("--rows", type=_list_of(ROWS), default=list(ROWS), help=", ".join(ROWS))
     parser.add_argument(
         "--speeds", type=_list_of(SPEEDS), default=list(SPEEDS), help=", ".join(SPEEDS)
+    )
+    parser.add_argument(
+        "--board",
+        type=_list_of((USUAL, *ROWS_OF)),
+        default=[USUAL],
+        help=", ".join((USUAL, *ROWS_OF)),
     )
     parser.add_argument("--json", action="store_true")
     return parser.parse_args(argv)

@@ -23,6 +23,14 @@ SPEEDS = {
     "cache": {"slow": 1.0, "miss_cycles": 60},
     "slow": {"slow": 2.5, "miss_cycles": 0},
 }
+RAM = 0x20000000
+# First and last instructions of drivers.pio_receive.decode and of drivers.pio_frame.code.
+_DECODER = (
+    (bytes.fromhex("41464a4653465c46"), bytes.fromhex("884691469a46a346")),
+    (bytes.fromhex("00b5002038630136"), bytes.fromhex("7046")),
+)
+_SAMPLES = 19_000
+_SAMPLE_us = 53
 SETTLE_us = 1_500_000
 CARD_BLOCKS = 16384
 
@@ -30,13 +38,17 @@ CARD_BLOCKS = 16384
 class Bench:
     """One run: a board with the logger on it, recording. Use as a context.
 
-    speed    key of SPEEDS
+    speed    key of SPEEDS, for another board than the usual "BOARD SPEED"
     options  of Rp2040Target
     """
 
     def __init__(self, speed, **options):
         self._folder = tempfile.TemporaryDirectory(prefix="stagelog-bench-")
         folder = Path(self._folder.name)
+        board, _, speed = speed.rpartition(" ")
+        if board:
+            options["board"] = board
+        self._is_pio = board == "pico_pio"
         self._target = Rp2040Target(folder, card_blocks=CARD_BLOCKS, **SPEEDS[speed], **options)
         self.card_path = self._target.card_path
         self.board, self.can, self.card = self._target.board, self._target.can, self._target.card
@@ -62,14 +74,32 @@ class Bench:
         self.board.run_us(SETTLE_us)
 
     def play(self, tape):
-        """Let the tape's frames arrive; return the share of time spent in handlers."""
+        """Let the tape's frames arrive; return the share of time spent in handlers, of a board
+        without a controller also that spent in its decoder, sampled.
+        """
         board = self.board
         start_us, handler_us = board.t_us, board.handler_us
         self.can.play(tape)
+        figures = {"decoder_pct": self._decoder_pct()} if self._is_pio else {}
         while not self.can.is_played_out:
             board.run_us(5_000)
         passed_us = board.t_us - start_us
-        return {"handler_pct": 100 * (board.handler_us - handler_us) / passed_us}
+        return {"handler_pct": 100 * (board.handler_us - handler_us) / passed_us, **figures}
+
+    def _decoder_pct(self):
+        """Return the share of a second in which the core is in one of the decoder's routines."""
+        chip = self.board.chip
+        memory = bytes(chip.sram)
+        routines = []
+        for first, last in _DECODER:
+            start = memory.index(first)
+            routines.append((RAM + start, RAM + memory.index(last, start)))
+        n_inside = 0
+        for _ in range(_SAMPLES):
+            self.board.run_us(_SAMPLE_us)
+            pc = chip.engine.shared.pc
+            n_inside += any(start <= pc < end for start, end in routines)
+        return 100 * n_inside / _SAMPLES
 
     def finish(self):
         """Stop the session and close the account: return the figures of loss and of the ledger.

@@ -20,6 +20,7 @@ from stagelog.car import drive
 from stagelog.events import compile_table
 from stagelog.link import positions_of
 from stagelog.profile import dbc_file, load_profile
+from stagelog.rig.bus.wave import Line
 from stagelog.rig.play import saturated_tape
 from stagelog.rig.rp2040.firmware import logger_files
 from stagelog.rig.rp2040.mcp2515 import DELIVERED
@@ -63,6 +64,33 @@ def short_frames(speed):
                 lost = bench.finish()["lost"]
             low, high = (low, rate_Hz) if lost else (rate_Hz, high)
         figures["safe_Hz"] = low
+    return figures
+
+
+def empty_frames(speed):
+    """A full bus of the most frames a second that there can be."""
+    return full_bus(speed, 3_000_000, n_bytes=0)
+
+
+def bent_edges(speed, duration_us=1_000_000):
+    """A full bus whose edges lie wrong in all four corners of what a controller must bear, and how
+    far the stamps are from the true start of frame.
+    """
+    corners = [(ppm, asym_ns) for ppm in (-5000, 5000) for asym_ns in (-100, 100)]
+    with Bench(speed, bitrate_bps=1_000_000) as bench:
+        tapes = []
+        for seed, (ppm, asym_ns) in enumerate(corners):
+            bench.can.line = Line(1_000_000, ppm, asym_ns, 60)
+            tapes.append(saturated_tape(1_000_000, duration_us, seed=seed))
+            run = bench.play(tapes[-1])
+        bench.board.run_us(1_000_000)
+        figures = {**run, **bench.finish()}
+        held = bench.held_frames()
+        figures["wrong"] = n_wrong(held, np.concatenate(tapes), bench.can.outcomes)
+        if not figures["lost"]:
+            error_us = np.abs(held["t_us"] - np.array(bench.can.t_sof_us))
+            figures["stamp_p99_us"] = float(np.percentile(error_us, 99))
+            figures["stamp_max_us"] = float(error_us.max())
     return figures
 
 
