@@ -1,7 +1,8 @@
 """The hardware-in-the-loop suite: the same tests on a simulation, on an emulated RP2040 and on
 real boards.
 
-    pytest hil_tests --target sim|rp2040|hardware [--rig rigs/NAME.toml] [--image NAME] [--long]
+    pytest hil_tests --target sim|rp2040|hardware [--rig rigs/NAME.toml] [--image NAME]
+                     [--board NAME] [--long]
 
 A test asks for `target`, says by marker what it needs (`needs("power", ...)`) and which health
 counters it will move (`moves("dropped0", ...)`). After every test the health gate checks all
@@ -38,6 +39,12 @@ def pytest_addoption(parser):
     parser.addoption("--rig", help="TOML file that describes the real boards (target hardware)")
     parser.addoption(
         "--image", default="pico-1.25", help="MicroPython of the target rp2040, see tools/runtimes"
+    )
+    parser.addoption(
+        "--board",
+        choices=("pico_mcp2515", "pico_pio"),
+        default="pico_mcp2515",
+        help="board file of the target rp2040",
     )
     parser.addoption("--long", action="store_true", help="the long form of what has one")
 
@@ -98,7 +105,7 @@ def _start(name, folder, args, config):
             pytest.skip(f"no MicroPython image for the RP2040: run tools/runtimes {image}")
         from stagelog.rig.rp2040.target import Rp2040Target
 
-        return Rp2040Target(folder, image=path, **args)
+        return Rp2040Target(folder, image=path, board=config.getoption("--board"), **args)
     rig_file = config.getoption("--rig")
     if rig_file is None:
         pytest.skip("no rig: describe one in hil_tests/rigs/NAME.toml and pass --rig")
