@@ -144,7 +144,7 @@ class Bench:
         part["t_us"] += 1_700_000_000_000_000
         small = part[:50_000]
         messages = peers.python_can_messages(small)
-        for kind in ("candump", "blf"):  # ASC and TRC are python-can's own writers
+        for kind in ("candump", "blf", "asc"):  # TRC is python-can's own writer
             path = CACHE / f"write.{kind}"
             ours = rate(lambda k=kind, p=path: self.write(k, p, part), len(part), 1)
             theirs = rate(

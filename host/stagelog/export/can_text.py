@@ -1,4 +1,5 @@
-"""Writes frames as ASC (Vector) and TRC (PEAK): the lines by python-can's writers.
+"""Writes frames as ASC (Vector) and TRC (PEAK): the lines of TRC by python-can's writer, those of
+ASC many at a time by asc_text.
 
 Owns the headers: python-can's have the machine's own time zone and the name of the file that is
 being written. Times of day are UTC, buses count from 1, both as the importers read them; a log
@@ -11,10 +12,12 @@ import datetime
 from pathlib import Path
 
 from stagelog.can_messages import messages_of
+from stagelog.export.asc_text import asc_text
 from stagelog.export.files import FrameSink, writing
 from stagelog.extras import need
 from stagelog.model import EARLIEST_US, ERR, FD, RTR, FrameTable
 
+ROWS = 1 << 15
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
@@ -26,6 +29,7 @@ class CanTextSink(FrameSink):
         super().__init__(overwrite)
         can = need("can", "can")
         self._path = Path(path)
+        self._is_asc = kind == "asc"
         self._unable = {"asc": 0, "trc": FD | RTR | ERR}[kind]
         self._begin = {"asc": self._begin_asc, "trc": self._begin_trc}[kind]
         self._start_us: int | None = None
@@ -51,7 +55,12 @@ class CanTextSink(FrameSink):
                 whole_us = first_us // 1000 * 1000  # the headers have milliseconds
                 self._start_us = whole_us if first_us >= EARLIEST_US else min(first_us, 0)
                 self._begin(self._start_us)
-            for message in messages_of(self.not_before(frames, self._start_us), channel_of=_BUS):
+            frames = self.not_before(frames, self._start_us)
+            if self._is_asc:
+                for at in range(0, len(frames), ROWS):
+                    self._file.write(asc_text(frames[at : at + ROWS], self._start_us))
+                return
+            for message in messages_of(frames, channel_of=_BUS):
                 self._writer.on_message_received(message)
 
     def _begin_asc(self, start_us: int) -> None:
