@@ -158,7 +158,8 @@ def python_can_write(kind, path, messages):
     """Write messages by python-can's writer of a kind."""
     import can
 
-    writer = {"candump": can.CanutilsLogWriter, "blf": can.BLFWriter}[kind]
+    kinds = {"candump": can.CanutilsLogWriter, "blf": can.BLFWriter, "asc": can.ASCWriter}
+    writer = kinds[kind]
     file = writer(str(path))
     for message in messages:
         file.on_message_received(message)

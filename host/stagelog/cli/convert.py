@@ -55,6 +55,7 @@ _NAMES = (
 @click.option("--bus", "buses", type=int, multiple=True, help="Only this bus; may be repeated.")
 @click.option("--session", help="Only the session whose name starts so.")
 @j1939_option
+@click.option("--utc", "with_utc", is_flag=True, help="CSV: add the wall clock of each row, UTC.")
 @click.option("--force", is_flag=True, help="Replace an existing file.")
 @json_option
 def command(
@@ -67,6 +68,7 @@ def command(
     buses: tuple[int, ...],
     session: str | None,
     j1939: bool | None,
+    with_utc: bool,
     force: bool,
     as_json: bool,
 ) -> None:
@@ -87,6 +89,8 @@ def command(
     to_stdout = out == STDOUT
     suffix = _suffix(out, kind, dbc)
     _check(suffix, dbc, signals, rate_Hz, j1939)
+    if with_utc and suffix != ".csv":
+        raise UsageError(f"--utc for {suffix}", "leave it out; CSV has such a column")
     if to_stdout and as_json:
         raise UsageError("--json with - as OUT", "name a file, or leave --json out")
     path = one_log(log)
@@ -102,7 +106,11 @@ def command(
             first = open_stream()
             with _bar(first, "look for buses and sources"):
                 origins = find_origins(iter_decode(first, plan, "raw"))
-            make_sink = partial(_signal_sink, suffix, target, rate_Hz=rate_Hz, force=force)
+            if with_utc and first.diagnostics.times != "absolute":
+                raise InputError(f"{path} has no wall clock", "leave --utc out")
+            make_sink = partial(
+                _signal_sink, suffix, target, rate_Hz=rate_Hz, with_utc=with_utc, force=force
+            )
             sink, counts = _signals(stream, plan, origins.names(), make_sink)
             counts["warnings"] = origins.warnings(
                 "written apart, as in Engine@bus1", "written apart, as in EEC1@sa03"
@@ -252,7 +260,12 @@ def _signals(
 
 
 def _signal_sink(
-    suffix: str, out: str | Path, plan: Plan, rate_Hz: float | None, force: bool
+    suffix: str,
+    out: str | Path,
+    plan: Plan,
+    rate_Hz: float | None,
+    with_utc: bool,
+    force: bool,
 ) -> SignalSink:
     from stagelog.export import McapSink, Mf4SignalSink, MotecSink, ResampledCsvSink
 
@@ -262,7 +275,8 @@ def _signal_sink(
         return McapSink(out, overwrite=force)
     if suffix == ".ld":
         return MotecSink(out, plan, overwrite=force)
-    return ResampledCsvSink(out, plan, rate_Hz or CSV_RATE_Hz, overwrite=force)
+    clock = (lambda t_us: t_us) if with_utc else None  # the times of the stream are UTC then
+    return ResampledCsvSink(out, plan, rate_Hz or CSV_RATE_Hz, clock=clock, overwrite=force)
 
 
 def _print(facts: Facts) -> None:

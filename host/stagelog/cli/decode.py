@@ -14,9 +14,12 @@ from stagelog.cli._dbc import as_protocol, dbc_option, j1939_option, missing_lin
 from stagelog.cli._fleet import dbcs_of_log
 from stagelog.cli._logs import check_buses
 from stagelog.cli._progress import frames_bar
-from stagelog.errors import UsageError
+from stagelog.errors import InputError, UsageError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from stagelog.accounts import Account, LogAccount
     from stagelog.blocks import Session
     from stagelog.dbc import Database
@@ -24,9 +27,12 @@ if TYPE_CHECKING:
     from stagelog.decode.origins import Origin
     from stagelog.export.files import SignalSink
     from stagelog.importers.diagnostics import Diagnostics
+    from stagelog.importers.stream import FrameStream
     from stagelog.model import FrameTable
     from stagelog.timeline import Timeline
     from stagelog.verdict import Verdict
+
+    Clock = Callable[[NDArray[np.int64]], NDArray[np.int64]]  # t_us to UTC
 
 
 @click.command()
@@ -43,6 +49,7 @@ if TYPE_CHECKING:
 @click.option("--signal", "signals", multiple=True, help="Only this signal; may be repeated.")
 @click.option("--bus", "buses", type=int, multiple=True, help="Only this bus; may be repeated.")
 @j1939_option
+@click.option("--utc", "with_utc", is_flag=True, help="Add the wall clock of each row, UTC.")
 @click.option("--force", is_flag=True, help="Replace existing files.")
 @json_option
 def command(
@@ -55,6 +62,7 @@ def command(
     signals: tuple[str, ...],
     buses: tuple[int, ...],
     j1939: bool | None,
+    with_utc: bool,
     force: bool,
     as_json: bool,
 ) -> None:
@@ -86,9 +94,10 @@ def command(
             tables = recording.ahead if counts else recording.tables
             names = _names(recording, choice.plan) if rate_Hz else {}
             make = partial(_sink, base / choice.folder, split_plan(choice.plan, names))
-            sink = make(choice.database, recording.facts, as_csv, rate_Hz, raw, force)
+            clock = recording.clock if with_utc else None
+            sink = make(choice.database, recording.facts, as_csv, rate_Hz, raw, clock, force)
             with frames_bar(recording.name, recording.share) as watch:
-                counts.append(_decode(watch(tables()), choice.plan, sink, names))
+                counts.append(_decode(watch(tables()), choice.plan, sink, names, clock))
         verdict, n_damages = recording.judge()
         bad = bad or verdict.exit_code
         for choice, found in zip(choices, counts, strict=True):
@@ -156,6 +165,7 @@ class _Recording(NamedTuple):
     judge  gives (Verdict, number of damaged places) once it was read to its end
     ahead  gives its frame tables too, for a pass before decoding
     share  gives the share of it that was read, from the number of frames so far
+    clock  gives UTC of times in its tables; InputError if it has no wall clock
     """
 
     name: str
@@ -164,6 +174,7 @@ class _Recording(NamedTuple):
     judge: Callable[[], tuple[Verdict, int]]
     ahead: Callable[[], Iterable[FrameTable]]
     share: Callable[[int], float]
+    clock: Clock
 
 
 def _recordings(log: str) -> tuple[list[_Recording], list[Verdict]]:
@@ -188,7 +199,8 @@ def _recordings(log: str) -> tuple[list[_Recording], list[Verdict]]:
         name = safe_name("stdin" if str(path) in STDIN else path.stem)
         ahead = partial(stream_frames, path)
         share = partial(_share_of_stream, stream.diagnostics)
-        found.append(_Recording(name, partial(iter, stream), facts, judge, ahead, share))
+        clock = partial(_clock_of_stream, stream)
+        found.append(_Recording(name, partial(iter, stream), facts, judge, ahead, share, clock))
     judged_logs = judge_logs(own)
     for judged in judged_logs:
         for each in judged.accounts:
@@ -196,7 +208,8 @@ def _recordings(log: str) -> tuple[list[_Recording], list[Verdict]]:
             name, tables = each.session.identity.name, each.session.iter_frames
             judge = partial(_judge_session, judged, each)
             share = partial(_share_of_frames, max(1, each.session.n_frames))
-            found.append(_Recording(name, tables, facts, judge, tables, share))
+            clock = partial(_clock_of_session, name, each.timeline)
+            found.append(_Recording(name, tables, facts, judge, tables, share, clock))
     return found, [log.verdict for log in judged_logs if not log.accounts]
 
 
@@ -205,6 +218,20 @@ def _names(recording: _Recording, plan: Plan) -> dict[str, dict[Origin, str]]:
     from stagelog.decode import find_origins, iter_decode
 
     return find_origins(iter_decode(recording.ahead(), plan, "raw")).names()
+
+
+def _clock_of_stream(stream: FrameStream, t_us: NDArray[np.int64]) -> NDArray[np.int64]:
+    if stream.diagnostics.times != "absolute":
+        raise InputError(f"{stream.path} has no wall clock", "leave --utc out")
+    return t_us
+
+
+def _clock_of_session(
+    name: str, timeline: Timeline | None, t_us: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    if timeline is None:
+        raise InputError(f"session {name} has no wall clock", "leave --utc out")
+    return timeline.to_unix_us(t_us)
 
 
 def _share_of_stream(diagnostics: Diagnostics, n_frames: int) -> float:
@@ -243,6 +270,7 @@ def _sink(
     as_csv: bool,
     rate_Hz: float | None,
     raw: bool,
+    clock: Clock | None,
     force: bool,
 ) -> SignalSink:
     from stagelog.export import CsvSink, ParquetSink, ResampledCsvSink
@@ -250,7 +278,8 @@ def _sink(
     if rate_Hz and not as_csv:
         raise UsageError("--rate-Hz without --csv", "add --csv")
     if rate_Hz:
-        return ResampledCsvSink(folder / "signals.csv", plan, rate_Hz, overwrite=force)
+        path = folder / "signals.csv"
+        return ResampledCsvSink(path, plan, rate_Hz, clock=clock, overwrite=force)
     if as_csv:
         return CsvSink(folder, overwrite=force)
     form = "archive" if raw else "tool"
@@ -258,7 +287,11 @@ def _sink(
 
 
 def _decode(
-    tables: Iterable[FrameTable], plan: Plan, sink: SignalSink, names: dict[str, dict[Origin, str]]
+    tables: Iterable[FrameTable],
+    plan: Plan,
+    sink: SignalSink,
+    names: dict[str, dict[Origin, str]],
+    clock: Clock | None,
 ) -> Facts:
     from stagelog.decode import Origins, iter_decode, split
     from stagelog.decode.missing import add_counts
@@ -269,6 +302,9 @@ def _decode(
     unknown: dict[tuple[int, bool], int] = {}
     with sink:
         for decoded in origins.watch(iter_decode(tables, plan, sink.mode)):
+            if clock is not None:
+                for table in decoded.messages.values():
+                    table.t_unix_us = clock(table.t_us)
             sink.write(split(decoded, names))
             for name in counts:
                 counts[name] += getattr(decoded, name)

@@ -140,6 +140,7 @@ def _rows(table: MessageTable, rows: NDArray[np.intp], name: str) -> MessageTabl
         table.bus[rows],
         None if table.source is None else table.source[rows],
     )
+    part.t_unix_us = None if table.t_unix_us is None else table.t_unix_us[rows]
     for signal, values in table.signals.items():
         present = table.rows.get(signal)
         if present is None:

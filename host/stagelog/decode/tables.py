@@ -28,6 +28,7 @@ class MessageTable:
     rows: dict[str, NDArray[np.intp]] = field(default_factory=dict)
     n_short: dict[str, int] = field(default_factory=dict)
     missing: dict[str, Missing] = field(default_factory=dict)
+    t_unix_us: NDArray[np.int64] | None = None  # UTC of each row, where somebody has set it
 
     @property
     def name(self) -> str:
@@ -38,12 +39,13 @@ class MessageTable:
         return len(self.t_us)
 
     def of_frames(self) -> dict[str, NDArray[Any]]:
-        """Return what is known of each row's frame: t_us, bus, and of J1939 source.
+        """Return what is known of each row's frame: t_us, t_unix_us if set, bus, of J1939 source.
 
         By the name of its column: frame_bus where a signal is called bus, and so on.
         """
         known: dict[str, NDArray[Any] | None] = {
             "t_us": self.t_us,
+            "t_unix_us": self.t_unix_us,
             "bus": self.bus,
             "source": self.source,
         }

@@ -7,6 +7,7 @@ resampled form is for it.
 """
 
 import csv
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, TextIO
@@ -50,12 +51,16 @@ class CsvSink(SignalSink):
                 self._open[name] = file
                 signals = [table.message.signal(s) for s in table.signals]
                 names = ["t_s", *list(table.of_frames())[1:]]
+                names = ["time_utc" if name == "t_unix_us" else name for name in names]
                 names += [header_of(s.name, s.unit) for s in signals]
                 csv.writer(file).writerow(names)
-            _, *of_frames = table.of_frames().values()
+            _, *of_frames = table.of_frames().items()
             columns: list[list[Any]] = [
                 _seconds(table.t_us),
-                *(values.tolist() for values in of_frames),
+                *(
+                    _utc(values) if name == "t_unix_us" else values.tolist()
+                    for name, values in of_frames
+                ),
             ]
             columns += [self._column(table, s) for s in table.signals]
             with writing(self._folder):
@@ -81,14 +86,24 @@ class CsvSink(SignalSink):
 
 
 class ResampledCsvSink(SignalSink):
-    """Writes all signals of a plan into one file, `rate_Hz` rows a second, last value held."""
+    """Writes all signals of a plan into one file, `rate_Hz` rows a second, last value held.
+
+    clock  gives UTC (us since 1970) of times, for a column time_utc
+    """
 
     mode = "phys"
 
     def __init__(
-        self, path: str | Path, plan: Plan, rate_Hz: float, *, overwrite: bool = False
+        self,
+        path: str | Path,
+        plan: Plan,
+        rate_Hz: float,
+        *,
+        clock: Callable[[NDArray[np.int64]], NDArray[np.int64]] | None = None,
+        overwrite: bool = False,
     ) -> None:
         super().__init__(overwrite)
+        self._clock = clock
         self._path = Path(path)
         self._resampler = Resampler(column_names(plan), rate_Hz)
         part = self.new(self._path)
@@ -98,12 +113,15 @@ class ResampledCsvSink(SignalSink):
             self._file = open(part, "w", newline="", encoding="utf-8-sig")
         named = zip(self._resampler.names, self._signals, strict=True)
         header = [header_of(name, signal.unit) for name, signal in named]
-        csv.writer(self._file).writerow(["t_s", *header])
+        times = ["t_s"] if clock is None else ["t_s", "time_utc"]
+        csv.writer(self._file).writerow([*times, *header])
 
     def write(self, decoded: Decoded) -> None:
         """Add the rows that one Decoded completes."""
         t_us, values = self._resampler.feed(decoded)
         columns: list[list[Any]] = [_seconds(t_us)]
+        if self._clock is not None:
+            columns.append(_utc(self._clock(t_us)))
         for column, signal in zip(values.T, self._signals, strict=True):
             columns.append(_cells(column, signal, False))
         with writing(self._path):
@@ -123,6 +141,11 @@ def header_of(name: str, unit: str) -> str:
 
 def _seconds(t_us: NDArray[np.int64]) -> list[str]:
     return [f"{t // 1_000_000}.{t % 1_000_000:06d}" for t in t_us.tolist()]
+
+
+def _utc(t_unix_us: NDArray[np.int64]) -> list[str]:
+    """Return UTC as 2026-01-17T14:03:22.120000Z."""
+    return [f"{text}Z" for text in t_unix_us.astype("datetime64[us]").astype(str).tolist()]
 
 
 def _cells(values: NDArray[Any], signal: Signal, with_labels: bool) -> list[Any]:

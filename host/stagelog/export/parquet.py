@@ -1,4 +1,5 @@
-"""Parquet: one file per message with t_us, bus, in J1939 source (address), and its signals.
+"""Parquet: one file per message with t_us, bus, in J1939 source (address), and its signals; with
+`time` (UTC) where the tables have it.
 
 Owns the two forms and what stands in the metadata.
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 SCHEMA = "stagelog.parquet/1"
+TIME = "time"  # the column of UTC, where a table has it
 ROWS_PER_GROUP = 1 << 17
 MAX_BUFFER_BYTES = 64 << 20
 
@@ -141,7 +143,13 @@ def _schema(table: MessageTable, sink: ParquetSink) -> "pa.Schema":
     import pyarrow as pa
 
     fields = [
-        pa.field(name, pa.from_numpy_dtype(values.dtype), nullable=False)
+        pa.field(
+            f"frame_{TIME}" if TIME in table.signals else TIME,
+            pa.timestamp("us", tz="UTC"),
+            nullable=False,
+        )
+        if name == "t_unix_us"
+        else pa.field(name, pa.from_numpy_dtype(values.dtype), nullable=False)
         for name, values in table.of_frames().items()
     ]
     fields[0] = fields[0].with_metadata({"unit": "us"})
@@ -167,7 +175,7 @@ def _encodings(schema: "pa.Schema") -> dict[str, Any]:
     floats = [f.name for f in schema if f.type == pa.float64()]
     encoding = {}
     for field in schema:
-        if pa.types.is_integer(field.type):
+        if pa.types.is_integer(field.type) or pa.types.is_timestamp(field.type):
             encoding[field.name] = "DELTA_BINARY_PACKED"
         elif field.type != pa.float64():
             encoding[field.name] = "BYTE_STREAM_SPLIT"
@@ -184,7 +192,10 @@ def _batch(table: MessageTable, schema: "pa.Schema") -> "pa.RecordBatch":
     """Return one Arrow batch; columns without gaps share memory with the table."""
     import pyarrow as pa
 
-    columns = [pa.array(values) for values in table.of_frames().values()]
+    columns = [
+        pa.array(values, schema.field(k).type)
+        for k, values in enumerate(table.of_frames().values())
+    ]
     for field in list(schema)[len(columns) :]:
         name = field.name
         values, rows = table.signals[name], table.rows.get(name)
