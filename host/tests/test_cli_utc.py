@@ -1,4 +1,7 @@
-"""--utc: a time has one meaning in logs of every kind. 1,700,000,000 s is 2023-11-14 22:13:20 UTC."""
+"""--utc: a time has one meaning in logs of every kind.
+
+By hand: 1,700,000,000 s is 2023-11-14 22:13:20 UTC.
+"""
 
 import csv
 import datetime
