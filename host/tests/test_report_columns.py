@@ -1,5 +1,7 @@
 """The report's columns: the values of one decoding of everything, to the bit, in less memory."""
 
+import weakref
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ from stagelog.decode import compile_plan, decode
 from stagelog.profile import dbc_file, load_profile
 from stagelog.report import stage as stage_of
 from stagelog.report.axis import OnAxis
+from stagelog.report.charts import stage_charts
 from stagelog.report.columns import Columns, Steps
 from stagelog.report.stage import Stage
 
@@ -111,3 +114,22 @@ def test_rows_that_are_left_out_take_no_memory_and_change_no_other(plan, frames,
         assert np.array_equal(found_us, np.delete(t_us, rows))
         assert np.array_equal(found, np.delete(values, rows))
         assert found.base is None and found_us.base is None
+
+
+def test_charts_hold_one_signal_at_a_time(plan, frames, monkeypatch):
+    """A day of one is 100 MB: when the next is made, nothing may hold the one before."""
+    monkeypatch.setattr(stage_of, "_KEPT_BYTES", 0)
+    stage = Stage(columns_of(frames, plan, [1000]), load_profile())
+    made, alive = [], []
+    find = stage._find
+
+    def watched(name, without=None):
+        alive.append(sum(one() is not None for one in made))
+        series = find(name, without)
+        if series is not None:
+            made.append(weakref.ref(series.values))
+        return series
+
+    monkeypatch.setattr(stage, "_find", watched)
+    stage_charts(stage)
+    assert len(made) > 20 and max(alive) == 0

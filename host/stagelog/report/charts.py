@@ -115,7 +115,7 @@ def stage_charts(stage: Stage) -> tuple[list[Facts], dict[str, str]]:
         held = [signal for signal in signals if stage.find(signal) is not None]
         fresh = [signal for signal in held if signal not in drawn]
         if fresh:
-            series = (one for one in map(stage.find, fresh) if one is not None)
+            series = filter(None, map(stage.find, fresh))  # holds none while it makes the next
             charts.append(chart_over_time(f"c-{name}", title, series, stage, limits))
             drawn.update(dict.fromkeys(fresh, charts[-1]))
         elif held:
