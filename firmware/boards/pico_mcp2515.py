@@ -11,7 +11,10 @@ from boards.rp2_board import Rp2Board, make_ring, run_board
 from drivers.mcp2515 import Mcp2515
 from drivers.rp2_hot import HotClock, HotPort
 
+NAME = "pico_mcp2515"
 CRYSTAL_Hz = 16_000_000
+LED = 25
+VSYS_PIN = 29  # VSYS at a third; on a Pico W it belongs to the radio
 
 
 def make_board(slot):
@@ -19,9 +22,13 @@ def make_board(slot):
     settings = Settings("/settings")
     ring = make_ring(settings)
     clock = HotClock()
-    port = HotPort(0, 10_000_000, sck=2, mosi=3, miso=4, cs=5, interrupt=6, full0=7, full1=8)
-    captures = [Mcp2515(port, clock, CRYSTAL_Hz)]
-    return Rp2Board("pico_mcp2515", slot, 25, settings, clock, ring, card, captures)
+    captures = [Mcp2515(make_port(), clock, CRYSTAL_Hz)]
+    return Rp2Board(NAME, slot, LED, settings, clock, ring, card, captures)
+
+
+def make_port():
+    """Make the port of the controller."""
+    return HotPort(0, 10_000_000, sck=2, mosi=3, miso=4, cs=5, interrupt=6, full0=7, full1=8)
 
 
 def run(slot, memory, at, hole):

@@ -101,19 +101,9 @@ class Mcp2515(CanSource):
     def _check_wires(self):
         """Let the chip drive its pins, see which arrive and work with those. Nothing is sent."""
         port = self._port
-        full = port.has_full_pins
-        if full:
-            for level in range(4):
-                self._write(_BFPCTRL, _FULL_OUTPUTS | level << 4)
-                port.wait_us(5)
-                full = full and port.low_pins() >> 1 == 3 - level
-        seen = []
-        self._write(_CANINTE, _TX0_SENT)
-        for value in (_TX0_SENT, 0):
-            self._modify(_CANINTF, _TX0_SENT, value)
-            port.wait_us(5)
-            seen.append(port.low_pins() & 1)
-        interrupt = seen == [1, 0]
+        low = self.drive_pins()
+        full = port.has_full_pins and [pins >> 1 for pins in low[:4]] == [3, 2, 1, 0]
+        interrupt = [pins & 1 for pins in low[4:]] == [1, 0]
         port.use(full, interrupt)
         if full:
             self.wire_fault = faults.NONE if interrupt else faults.WIRE_INTERRUPT
@@ -121,6 +111,23 @@ class Mcp2515(CanSource):
             self.wire_fault = faults.WIRES
         else:
             self.wire_fault = faults.WIRE_FULL if port.has_full_pins else faults.NONE
+
+    def drive_pins(self):
+        """Let the chip drive RX0BF and RX1BF to the levels 0 to 3, then INT low and high; return
+        which pins were low each time, as `port.low_pins` does. Only in configuration mode.
+        """
+        port = self._port
+        low = []
+        for level in range(4):
+            self._write(_BFPCTRL, _FULL_OUTPUTS | level << 4)
+            port.wait_us(5)
+            low.append(port.low_pins())
+        self._write(_CANINTE, _TX0_SENT)
+        for value in (_TX0_SENT, 0):
+            self._modify(_CANINTF, _TX0_SENT, value)
+            port.wait_us(5)
+            low.append(port.low_pins())
+        return low
 
     def set_filters(self, filters):
         """Receive what passes one of the filters (id, mask, flags); None: all.

@@ -99,7 +99,7 @@ def _close_open():
 
 
 @micropython.viper
-def _transfer(buf: ptr8, n: int) -> int:
+def exchange(buf: ptr8, n: int) -> int:
     """Exchange `n` bytes in place while the GPIO interrupt is held off; return the pins then."""
     hot = ptr32(_hot)
     nvic = ptr32(hot[_H_NVIC])
@@ -210,15 +210,16 @@ class HotPort:
 
     Pins are GPIO numbers. full0 and full1 (RX0BF, RX1BF) may both be None: the handler then
     answers to INT and asks the controller which buffer is full, which costs 2.4 us a frame.
-    `has_full_pins` says whether the board file names them; `use` what the handler works with.
+    `has_full_pins` says whether the board file names them; `use` what the handler works with;
+    `numbers` are those of INT and, if they are wired, RX0BF and RX1BF.
     """
 
     def __init__(self, spi, baudrate_Hz, sck, mosi, miso, cs, interrupt, full0=None, full1=None):
         self._cs = machine.Pin(cs, machine.Pin.OUT, value=1)
         self.has_full_pins = full0 is not None and full1 is not None
-        self._numbers = (interrupt, full0, full1) if self.has_full_pins else (interrupt,)
+        self.numbers = (interrupt, full0, full1) if self.has_full_pins else (interrupt,)
         self._pins = [
-            machine.Pin(number, machine.Pin.IN, machine.Pin.PULL_UP) for number in self._numbers
+            machine.Pin(number, machine.Pin.IN, machine.Pin.PULL_UP) for number in self.numbers
         ]
         self._spi = machine.SPI(
             spi,
@@ -236,7 +237,11 @@ class HotPort:
 
     def transfer(self, buf, n):
         """Exchange the first `n` bytes of `buf` in place, chip select low; the handler waits."""
-        self._inputs = _transfer(buf, n)
+        self._inputs = exchange(buf, n)
+
+    def set_rate(self, rate_Hz):
+        """Clock at the highest rate the chip can make up to `rate_Hz`."""
+        self._spi.init(baudrate=rate_Hz)
 
     def low_pins(self):
         """Return which pins are low: bit 0 INT, 1 RX0BF, 2 RX1BF."""
@@ -258,10 +263,10 @@ class HotPort:
         """Let RX0BF and RX1BF call the handler and show it what is full; else INT; else a timer,
         4,000 times a second. Only while stopped.
         """
-        self._calling = self._numbers[1:] if full else self._numbers[:1] if interrupt else ()
-        bits = [1 << number for number in self._numbers[1:]] if full else (0, 0)
+        self._calling = self.numbers[1:] if full else self.numbers[:1] if interrupt else ()
+        bits = [1 << number for number in self.numbers[1:]] if full else (0, 0)
         _hot[_H_FULL0], _hot[_H_FULL1] = bits
-        _hot[_H_INT] = 1 << (self._numbers[0] if self._calling else 30)  # 30: no pin, reads low
+        _hot[_H_INT] = 1 << (self.numbers[0] if self._calling else 30)  # 30: no pin, reads low
         _hot[_H_MOST] = 32 if self._calling else 6
 
     def start(self, bus):

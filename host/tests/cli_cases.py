@@ -150,6 +150,16 @@ CASES = {
         (UNREADABLE, f"{PORT} --yes --settings nowhere.json"),
         (UNREADABLE, "--base nowhere.uf2 --yes"),
     ],
+    "bringup": [
+        (GOOD, f"{PORT} --yes <benched>"),
+        (BAD, f"{PORT} --yes --quick <lame>"),
+        (USAGE, PORT),
+        (USAGE, f"{PORT} --yes --rows nothing"),
+        (DEVICE, "/dev/other --yes"),
+        (DEVICE, "--yes <nobody>"),
+        (CONTRACT, f"{PORT} --yes <contract>"),
+        (UNWRITABLE, f"{PORT} --yes --out nowhere/sheet <benched>"),
+    ],
     "settings": [
         (GOOD, PORT),
         (GOOD, f"{PORT} --set car.json --yes"),

@@ -8,7 +8,7 @@ its lines are there. A logger is a simulated one in virtual time behind the port
 import itertools
 import json
 import tomllib
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import click
@@ -20,6 +20,8 @@ from slog import messages
 from stagelog import flash as flash_package
 from stagelog import ports
 from stagelog.blocks import Identity, pack_session, seal
+from stagelog.bringup import QUICK, BringUp, Sheet
+from stagelog.bringup.sheet import Board, at_most
 from stagelog.card import prepare_raw
 from stagelog.cli import group, main
 from stagelog.download import fetch_session, finish_running
@@ -193,6 +195,19 @@ class State:
         """Let the installation itself succeed, into slot B; test_flash_install.py tests it."""
         hello = replace(self.target.link.hello(), slot=1)
         self.patch(flash_package, "flash", lambda *_, **__: hello)
+
+    def benched(self):
+        """Let the bring-up itself measure one row; hil_tests/test_bringup.py tests it."""
+        self._measure(at_most("spi.8MHz", "SPI at 8 MHz", 0, 0, "of 10", "shorten the wires"))
+
+    def lame(self):
+        self._measure(at_most("spi.8MHz", "SPI at 8 MHz", 3, 0, "of 10", "shorten the wires"))
+
+    def _measure(self, row):
+        board = Board("pico_mcp2515", "Raspberry Pi Pico with RP2040", "1.26.1", "00" * 8)
+        counts = asdict(QUICK)
+        sheet = Sheet(board, "a tester", 1_768_658_602_120_000, "0.1", counts, [row])
+        self.patch(BringUp, "run", lambda *_: sheet)
 
     def refusing(self):
         import can

@@ -135,6 +135,19 @@ def test_short_names_are_shared_by_what_never_meets():
     assert len(names) <= 6, "two classes, five attributes and methods, three parameters"
 
 
+def test_names_of_a_grandparent_stay_apart_from_those_of_its_grandchild():
+    """`kept` and `again` never stand in one class, but an object of C has both."""
+    source = (
+        "class A:\n    def __init__(self):\n        self.kept = None\n"
+        "class B(A):\n    def middle(self):\n        return self.kept\n"
+        "class C(B):\n    def again(self):\n        return 7\n"
+        "def run():\n    one = C()\n    return one.again(), one.middle(), one.kept\n"
+    )
+    space = {}
+    exec(shrink({"logger.x": source}, readable=False)["logger.x"], space)
+    assert space["run"]() == (7, None, None)
+
+
 def test_names_that_others_know_stay():
     source = (
         "import machine\nfrom hashlib import sha256\nclass Port:\n"

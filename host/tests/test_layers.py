@@ -37,7 +37,7 @@ ROWS = (
     {"importers"},
     {"decode", "download", "events", "export", "flash"},
     {"config_items"},
-    {"api", "pack", "plugins", "propose", "query", "replay", "report"},
+    {"api", "bringup", "pack", "plugins", "propose", "query", "replay", "report"},
     {"park"},
 )
 BESIDE = {"car", "rig"}  # import from ROWS, each without the other; imported by TOP only
@@ -48,6 +48,7 @@ FIRMWARE_ARROWS = {
     "logger": {"detectors", "logger", "slog"},
     "drivers": {"drivers", "logger", "slog"},  # fast equals of what logger has in plain Python
     "boards": {"boards", "detectors", "drivers", "logger", "slog"},
+    "bringup": {"boards", "bringup", "drivers", "logger", "slog"},
 }
 # Imported by the rig's programs that MicroPython runs.
 MICROPYTHON = {"machine", "micropython", "rp2", "uctypes", "vfs"}

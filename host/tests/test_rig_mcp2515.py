@@ -278,3 +278,32 @@ def test_loop_back_receives_what_it_sends(master):
     master.pass_us(1000)
     assert not master.can.sent
     assert master.transfer(0x92, 0)[1] == 0x77
+
+
+def test_looped_back_frames_follow_each_other_at_the_rate_of_its_own_crystal():
+    """Identifier 0x555 with 8 bytes 0x55: 1 + 11 + 3 + 4 + 64 + 15 bits to the CRC's end, one
+    stuff bit after the last of five equal bits, 13 to the end of the intermission: 112 bits, at
+    16 MHz of 8 us, at 8 MHz of 16 us. The bus and its 500 kbit/s do not matter.
+    """
+    timing_125k = (0x03, 0xAC, 0x03)
+    for crystal_Hz, bit_us in ((16_000_000, 8.0), (8_000_000, 16.0)):
+        master = Master(crystal_Hz=crystal_Hz)
+        master.start(mode=reg.MODE_LOOPBACK, timing=timing_125k)
+        for buffer in (0x40, 0x42, 0x44):
+            master.transfer(buffer, 0xAA, 0xA0, 0, 0, 8, *b"\x55" * 8)
+        master.transfer(0x87)
+        master.pass_us(4 * 112 * bit_us)
+        ends = np.array(master.can.t_offered_us)
+        assert np.allclose(np.diff(ends), 112 * bit_us)
+        assert not master.can.sent and not master.can.n_dominant
+        master.emulator.close()
+
+
+@pytest.mark.parametrize("wire, obeys", [("SCK", 0), ("SI", 0), ("CS", 0), ("SO", 1)])
+def test_without_a_wire_of_its_spi_nothing_comes_back(wire, obeys):
+    master = Master(open_wires=[wire])
+    master.write(reg.BFPCTRL, 0x0C)
+    assert master.read(reg.CANSTAT) == b"\xff"
+    assert master.can.register(reg.BFPCTRL) == 0x0C * obeys
+    assert not master.can.can_be_reached
+    master.emulator.close()

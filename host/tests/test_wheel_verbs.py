@@ -60,6 +60,7 @@ STEPS = (
     ("query --dbc DBC 'select count(*) from ENG_1'", "query", {0}),
     ("sim --target rp2040 --blank", "rig", {0}),
     ("flash BLANK --yes", "flash", {0}),
+    ("bringup BLANK --yes --quick --rows wires,crystal", "flash", {0}),
 )
 
 

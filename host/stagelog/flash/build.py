@@ -30,7 +30,7 @@ BOARDS = {"Raspberry Pi Pico with RP2040": "pico_mcp2515"}  # by sys.implementat
 _RADIO = "GPIO 24 and 25 belong to the radio of a Pico W"
 # (in sys.implementation._machine, board, why its firmware must not run there), even with --board
 REFUSED = (("Pico W", "pico_mcp2515", _RADIO), ("Pico W", "pico_pio", _RADIO))
-PACKAGES = ("slog", "detectors", "logger", "drivers", "boards")
+PACKAGES = ("slog", "detectors", "logger", "drivers", "boards", "bringup")
 # Modules are loaded leaves first, and garbage is collected in between: that leaves one large
 # contiguous block of heap for the ring. MicroPython searches free memory from the bottom of the
 # heap at every call of a larger function. `hole` is freed when all is loaded: the free memory that
@@ -38,15 +38,15 @@ PACKAGES = ("slog", "detectors", "logger", "drivers", "boards")
 _START = """
 import gc
 
-def run(slot, memory, at):
+def run(*args):
     hole = [bytearray(16384)]
     names = {names!r}
     while names:
         __import__(names.pop())
         if len(names) % 2 == 0:
             gc.collect()
-    from boards.{board} import run
-    run(slot, memory, at, hole)
+    from {entry} import run
+    run(*args, hole)
 """
 
 
@@ -87,18 +87,21 @@ def arch_of(mpy: int) -> str:
     return ARCHES[number]
 
 
-def build_app(board: str, arch: str, readable: bool = False) -> App:
+def build_app(board: str, arch: str, readable: bool = False, entry: str | None = None) -> App:
     """Compile the modules that `board` needs for `arch`; return an App.
 
     readable  keep the names of the sources, at the cost of 12 KB of the board's memory
+    entry     module whose `run` is called instead of the board's, with what start.run is given
+              and the hole
     """
+    entry = entry or f"boards.{board}"
     folder = firmware_path()
     if not (folder / "boards" / f"{board}.py").is_file():
         known = sorted(path.stem for path in (folder / "boards").glob("*_*.py"))
         raise FlashError(f"no board is called '{board}'", hint=f"known: {', '.join(known)}")
     early: dict[str, None] = {}  # in the order of loading
     later: dict[str, None] = {}
-    _visit(folder, f"boards.{board}", early, later)
+    _visit(folder, entry, early, later)
     loaded = dict(early)
     while later:
         _visit(folder, later.popitem()[0], loaded, later)
@@ -110,7 +113,7 @@ def build_app(board: str, arch: str, readable: bool = False) -> App:
     )
     kept = [name for name in paths if not _is_empty(small[name])]
     names = [name for name in names if name in kept]
-    sources = {"start.py": _START.format(board=board, names=names)}
+    sources = {"start.py": _START.format(entry=entry, names=names)}
     sources.update((paths[name], small[name]) for name in kept)
     contents = {
         path.removesuffix(".py") + ".mpy": _compile(path, source, arch)

@@ -102,24 +102,29 @@ def install(board: Board, state: BoardState, app: App, say: Say = lambda text: N
     """
     slot = "b" if state.slot == "a" else "a"
     say(f"write {len(app.content)} bytes into slot {slot.upper()}")
-    _replace(board, f"/{slot}.app", f"/{slot}.new", app.content)
+    replace_file(board, f"/{slot}.app", f"/{slot}.new", app.content)
     main = (firmware_path() / "main.py").read_bytes()
     if state.slot is None:
         board.exec(f"open('/slot.{slot}', 'w').close()")
     if state.main_sha256 != hashlib.sha256(main).hexdigest():
         say("write main.py")
-        _replace(board, "/main.py", "/main.new", main)
+        replace_file(board, "/main.py", "/main.new", main)
     say(f"switch to slot {slot.upper()}")
     switch = f"os.rename('/slot.{state.slot}', '/slot.{slot}')\n" if state.slot else ""
     board.exec(_HELPERS + _FORGET_TRIES + switch)
     return slot
 
 
-def _replace(board: Board, path: str, fresh: str, content: bytes) -> None:
+def file_digest(board: Board, path: str) -> str:
+    """Return the SHA-256 of a file on the board as hex, "None" if there is none."""
+    return board.exec(f"{_HELPERS}print(digest('{path}'))").strip()
+
+
+def replace_file(board: Board, path: str, fresh: str, content: bytes) -> None:
     """Put `content` at `path`: write it to `fresh`, check its digest on the board, rename."""
     board.put(content, fresh)
     wanted = hashlib.sha256(content).hexdigest()
-    found = board.exec(f"{_HELPERS}print(digest('{fresh}'))").strip()
+    found = file_digest(board, fresh)
     if found != wanted:
         raise FlashError(
             f"{fresh} reads back as {found[:16]}, {wanted[:16]} was written",

@@ -146,10 +146,14 @@ def _namespaces(trees: list[ast.Module]) -> Iterator[set[str]]:
             elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
                 if not (isinstance(node.value, ast.Name) and node.value.id == "self"):
                     loose.add(node.attr)
-    for name, members in classes.items():
-        for base in bases[name]:
-            members = members | classes.get(base, set())
-        yield members | loose
+    for name in classes:
+        yield set().union(loose, *(classes[one] for one in _line(name, bases)))
+
+
+def _line(name: str, bases: dict[str, list[str]]) -> set[str]:
+    """Return a class with all that it inherits from, as far as they are ours."""
+    line = {name} if name in bases else set()
+    return line.union(*(_line(base, bases) for base in bases.get(name, ())))
 
 
 def _bound(node: ast.stmt) -> set[str]:

@@ -44,6 +44,10 @@ class Remote:
         """Run code on the board; return what it prints."""
         return self._run("resume", "exec", code)
 
+    def start(self, code: str) -> None:
+        """Run code on the board and leave it running."""
+        self._run("resume", "exec", "--no-follow", code)
+
     def put(self, content: bytes, path: str) -> None:
         """Copy a file onto the board."""
         with tempfile.TemporaryDirectory() as folder:
@@ -57,7 +61,7 @@ class Remote:
 
     def reset(self) -> None:
         """Reset the chip."""
-        self._run("resume", "exec", "--no-follow", "import machine; machine.reset()")
+        self.start("import machine; machine.reset()")
 
     def _run(self, *args: str) -> str:
         command = [sys.executable, "-m", "mpremote", "connect", self.port, *args]

@@ -11,10 +11,12 @@ import shlex
 import subprocess
 import time
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from slog.messages import CONTROL_START, CONTROL_STOP
+from stagelog.bringup import Bench, SerialBench
 from stagelog.errors import DeviceError, InputError
 from stagelog.link import Link
 from stagelog.ports import SerialStream
@@ -56,7 +58,7 @@ class HardwareTarget:
 
         self._rig = load_rig(path)
         self._power: dict[str, Any] = self._rig.get("power", {})
-        self.capabilities = frozenset(("power",) if self._power else ())
+        self.capabilities = frozenset(("bench", "power") if self._power else ("bench",))
         bus = self._rig["bus"]
         self._bus: can.BusABC = can.Bus(
             interface=bus["interface"], channel=bus["channel"], bitrate=bus["bitrate_bps"]
@@ -108,6 +110,15 @@ class HardwareTarget:
     def send(self, data: bytes) -> None:
         """Send bytes to the logger's data port as they are."""
         self._stream.write(data)
+
+    @contextlib.contextmanager
+    def bench(self) -> Iterator[Bench]:
+        """Yield the board as a bring-up wants it, which has the port meanwhile."""
+        self.link.close()
+        try:
+            yield SerialBench(self._rig["logger"]["port"], self._switch if self._power else None)
+        finally:
+            self._open()
 
     def run_for(self, us: int) -> None:
         """Wait for `us` microseconds."""

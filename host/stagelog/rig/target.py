@@ -28,6 +28,7 @@ CAPABILITIES = {
     "virtual_time": "decide when time passes",
     "saturated": "a full 1 Mbit/s bus",
     "repl": "run code at MicroPython's prompt",
+    "bench": "be measured by a bring-up",
 }
 METHODS = {  # capability -> methods that come with it
     "power": ("power_on", "power_cut"),
@@ -35,6 +36,7 @@ METHODS = {  # capability -> methods that come with it
     "controller": ("controller_remove", "controller_insert"),
     "light": ("light",),
     "repl": ("repl",),
+    "bench": ("bench",),
 }
 LIGHT_STEPS = 16  # of boards.light
 
@@ -95,7 +97,7 @@ class SimTarget:
     """
 
     name = "sim"
-    capabilities = frozenset(CAPABILITIES) - {"repl"}
+    capabilities = frozenset(CAPABILITIES) - {"repl", "bench"}
     drove_dominant = False  # the model of the controller has no transmitter
 
     def __init__(self, folder: Path, **args: Any) -> None:

@@ -24,6 +24,7 @@ from stagelog.rig.runtimes import ensure_runtime
 
 Files: TypeAlias = Mapping[str, bytes | str]  # by their paths
 LED = 25
+SUPPLY_mV = 4_900  # VSYS: 5.2 V less a Schottky diode
 _CARD_SECTORS = 1 << 21  # 1 GiB
 
 
@@ -60,6 +61,7 @@ class PicoBoard(Emulator):
         self.card = card or SdCard(MemoryImage(_CARD_SECTORS))
         super().__init__(flash, (self.can, self.card, *devices), **options)
         self.repl = RawRepl(self)
+        self.set_supply(SUPPLY_mV)
         self.led_changes: list[tuple[float, int]] = []
         self.chip.listen(LED, self._led_changed)
 
@@ -67,6 +69,10 @@ class PicoBoard(Emulator):
     def led(self) -> int:
         """Level of the LED's pin."""
         return self.chip.level(LED)
+
+    def set_supply(self, mV: float) -> None:
+        """Set the voltage at VSYS, which ADC 3 sees at a third (Pico data sheet, 2.1)."""
+        self.chip.set_analog(3, mV / 3)
 
     def install(self, files: Files, fresh: bool = False) -> None:
         """Put files into the flash while the power is off, or before the board first ran.

@@ -150,6 +150,7 @@ class Chip:
             )
             for i in range(2)
         ]
+        self._adc = RPADC(chip, "ADC")
         self._peripherals: dict[int, BasePeripheral] = {
             0x14000: RPXIPCtrl(chip, "XIP_CTRL"),
             0x18000: self.ssi,
@@ -167,7 +168,7 @@ class Chip:
             0x40038: self.uart[1],
             0x40044: RPI2C(chip, "I2C0", IRQ.I2C0),
             0x40048: RPI2C(chip, "I2C1", IRQ.I2C1),
-            0x4004C: RPADC(chip, "ADC"),
+            0x4004C: self._adc,
             0x40050: RPPWM(chip, "PWM"),
             0x40058: self.watchdog,
             0x4005C: RP2040RTC(chip, "RTC"),
@@ -242,6 +243,10 @@ class Chip:
     def level(self, pin: int) -> int:
         """Return the level of a pin."""
         return self.engine.shared.levels >> pin & 1
+
+    def set_analog(self, channel: int, mV: float) -> None:
+        """Set the voltage at an input of the ADC, against a reference of 3.3 V."""
+        self._adc.channel_values[channel] = min(4095, round(mV * 4096 / 3300))
 
     def set_interrupt(self, irq: int, value: bool) -> None:
         """Called by rp2040py's peripherals."""

@@ -4,22 +4,24 @@ happened to each frame.
 Owns registers, buffers, filters, modes, bit timing, interrupt and buffer-full pins, as in data
 sheet DS20001801H. Does not own the bus: its traffic comes as a tape (stagelog.rig.tape) of what a
 listener saw, or frame by frame. A wrong bit rate gives errors and no frames. Frames that the
-firmware sends are kept in `sent`. Not modelled: arbitration and errors of its own transmissions
-(they always succeed), one-shot, sleep and wake-up.
+firmware sends are kept in `sent`; in loopback mode they stay inside. They take their bits at its own
+rate. Not modelled: arbitration and errors of its own transmissions (they always succeed), one-shot,
+sleep and wake-up.
 """
 
 import ctypes
 import random
-from typing import NamedTuple
+from collections.abc import Collection
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stagelog.model import EXT, RTR, SUSPECT
+from stagelog.model import EXT, SUSPECT
 from stagelog.rig import tape as tapes
 from stagelog.rig.rp2040 import mcp2515_registers as reg
 from stagelog.rig.rp2040.emulator import Emulator
 from stagelog.rig.rp2040.engine import FS_PER_US
+from stagelog.rig.rp2040.mcp2515_transmitter import SentFrame, Transmitter
 from stagelog.rig.rp2040.spi_wire import SpiWire
 from stagelog.rig.rp2040.tape_player import TapePlayer
 from stagelog.rig.tape import Tape
@@ -33,16 +35,6 @@ _OSCILLATOR_RESET_clk = 128
 MAX_RELEASE_ns = 2_000
 
 
-class SentFrame(NamedTuple):
-    """A frame that the firmware put on the bus."""
-
-    t_us: float
-    can_id: int
-    flags: int
-    dlc: int
-    data: bytes
-
-
 class Mcp2515:
     """One controller. Invariant: every frame offered to it has exactly one outcome.
 
@@ -53,6 +45,7 @@ class Mcp2515:
                       `seed` from 0 to MAX_RELEASE_ns
     bit_errors        share of the bits of its answers that arrive wrong: a fault of the wiring, so
                       0 unless it is set
+    open_wires        those of "SCK", "SI", "SO", "CS" that are not connected
     present           False: nothing is soldered there, see unplug
     n_dominant        frames in which it has driven the bus dominant: sent, acknowledged, destroyed
     outcomes, t_release_us   lists, one entry for each frame offered
@@ -73,6 +66,7 @@ class Mcp2515:
         bus: int = 0,
         crystal_start_us: float = 500,
         release_ns: float | None = None,
+        open_wires: Collection[str] = (),
         seed: int = 1,
     ) -> None:
         self.bitrate_bps = bitrate_bps
@@ -81,6 +75,8 @@ class Mcp2515:
         drawn_ns = random.Random(f"release {seed}").uniform(0, MAX_RELEASE_ns)
         self.release_ns = drawn_ns if release_ns is None else release_ns
         self.present = True
+        self._is_deaf = bool({"SCK", "SI", "CS"} & set(open_wires))
+        self._is_mute = "SO" in open_wires
         self.sent: list[SentFrame] = []
         self.outcomes: list[int] = []
         self.t_offered_us: list[float] = []
@@ -110,7 +106,7 @@ class Mcp2515:
         self._rises_fs: list[int | None] = [None] * 3
         self._next_rise = self._clock.create_alarm(self._update_pins)
         self._next_frame = self._clock.create_alarm(self._frame_due)
-        self._next_sent = self._clock.create_alarm(self._transmit)
+        self._transmitter = Transmitter(self._registers, self._clock, self._end_own)
         self.power_on()
 
     def power_on(self) -> None:
@@ -133,6 +129,11 @@ class Mcp2515:
         """Put the chip back, or another one: it starts as after power-on."""
         self.present = True
         self.power_on()
+
+    @property
+    def can_be_reached(self) -> bool:
+        """Whether it is there with all wires of its SPI."""
+        return self.present and not self._is_deaf and not self._is_mute
 
     # Traffic
 
@@ -290,6 +291,8 @@ class Mcp2515:
 
     def selected(self, is_selected: bool) -> None:
         """Chip select changed."""
+        if self._is_deaf:
+            return
         if is_selected:
             self._position = 0
             self._command = None
@@ -300,7 +303,11 @@ class Mcp2515:
 
     def exchange(self, byte: int) -> int:
         """Take one byte and return the chip's answer."""
-        if not self.present or self._clock.t_us < self._deaf_until_us:
+        answer = self._exchange(byte)
+        return 0xFF if self._is_mute else answer
+
+    def _exchange(self, byte: int) -> int:
+        if not self.present or self._is_deaf or self._clock.t_us < self._deaf_until_us:
             return 0xFF
         position = self._position
         self._position += 1
@@ -359,6 +366,8 @@ class Mcp2515:
         return 0
 
     def _stream(self, address: int, count: int) -> None:
+        if self._is_mute:
+            return
         if self.bit_errors:
             wrong = np.packbits(self._noise.random(8 * count) < self.bit_errors)
             answer = np.ctypeslib.as_array(self._registers)[address : address + count]
@@ -383,13 +392,14 @@ class Mcp2515:
             self._release(old & ~new & 3)
             registers[address] = new
         if address & 0x0F == 0 and 0x30 <= address <= 0x50 and new & ~old & reg.TXREQ:
-            self._request(address)
+            self._request()
         if address in (reg.CANINTE, reg.CANINTF, reg.BFPCTRL):
             self._update_pins()
 
     def _set_mode(self, mode: int) -> None:
         if mode == self.mode:
             return
+        self._transmitter.stop()
         receiving = (reg.MODE_NORMAL, reg.MODE_LISTEN_ONLY)
         if mode in receiving and self.mode not in receiving:
             self._active_from_us = self._clock.t_us + 11e6 / self.bitrate_bps
@@ -419,7 +429,7 @@ class Mcp2515:
         self._command = None
         self._position = 0
         self._active_from_us = 0.0
-        self._next_sent.cancel()
+        self._transmitter.stop()
         self._update_pins()
 
     def _update_pins(self) -> None:
@@ -458,30 +468,21 @@ class Mcp2515:
 
     # Transmission
 
-    def _request(self, address: int) -> None:
-        if self.mode in (reg.MODE_NORMAL, reg.MODE_LOOPBACK) and self._rate_fits():
-            if not self._next_sent.scheduled:
-                self._next_sent.schedule(130e9 / self.bitrate_bps)
+    def _request(self) -> None:
+        if self.mode == reg.MODE_LOOPBACK and self.rate_bps:
+            self._transmitter.start(self.rate_bps)
+        elif self.mode == reg.MODE_NORMAL and self._rate_fits():
+            self._transmitter.start(self.bitrate_bps)
 
-    def _transmit(self) -> None:
-        registers = self._registers
-        waiting = [at for at in (0x30, 0x40, 0x50) if registers[at] & reg.TXREQ]
-        if not waiting:
-            return
-        at = max(waiting, key=lambda base: (registers[base] & 3, base))
-        can_id, flags, dlc = reg.read_identifier(registers, at + 1)
-        n_bytes = 0 if flags & RTR else min(dlc, 8)
-        data = bytes(registers[at + 6 : at + 6 + n_bytes])
-        registers[at] &= ~reg.TXREQ
-        registers[reg.CANINTF] |= 4 << ((at - 0x30) >> 4)
+    def _end_own(self, frame: SentFrame) -> None:
+        """A frame of its own has ended."""
         if self.mode == reg.MODE_LOOPBACK:
             self.t_offered_us.append(self._clock.t_us)
             self.t_release_us.append(0.0)
             self.outcomes.append(INACTIVE)
-            self.outcomes[-1] = self._store(can_id, flags, dlc, data, len(self.outcomes) - 1)
-        else:
+            self.outcomes[-1] = self._store(*frame[1:], len(self.outcomes) - 1)
+        elif self.mode == reg.MODE_NORMAL:
             self.n_dominant += 1
-            self.sent.append(SentFrame(self._clock.t_us, can_id, flags, dlc, data))
+            self.sent.append(frame)
         self._update_pins()
-        if len(waiting) > 1:
-            self._next_sent.schedule(130e9 / self.bitrate_bps)
+        self._request()

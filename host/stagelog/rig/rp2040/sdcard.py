@@ -18,6 +18,7 @@ A command or data with a wrong CRC is refused once CRC is on, as the card would.
 import binascii
 import ctypes
 import random
+from collections.abc import Collection
 
 from stagelog.rig.rp2040.card_image import SECTOR_BYTES, CardImage
 from stagelog.rig.rp2040.card_timing import ORDINARY, CardTiming, damage
@@ -50,6 +51,7 @@ class SdCard:
 
     Invariant: a sector is either old or new, but for one torn by a power cut.
 
+    open_wires  those of "CLK", "DI", "DO", "CS" that are not connected: nothing comes back
     detect      pin that the socket pulls low while a card is in it, or None
     violations  what the driver did that the specification forbids, in words
     """
@@ -64,6 +66,7 @@ class SdCard:
         miso: int = 12,
         cs: int = 13,
         detect: int | None = 14,
+        open_wires: Collection[str] = (),
         seed: int = 0,
     ) -> None:
         self.image = image
@@ -74,6 +77,7 @@ class SdCard:
         self.n_bit_errors = 0
         self.lies_above: int | None = None
         self.wraps = False
+        self._is_open = bool(open_wires)
         self.inserted = True
         self.violations: set[str] = set()
         self.n_read = self.n_written = self.n_rejected = 0
@@ -161,7 +165,7 @@ class SdCard:
 
     def exchange(self, byte: int) -> int:
         """Take one byte, return the card's answer."""
-        if not self.inserted:
+        if not self.inserted or self._is_open:
             return 0xFF
         if self.dead is not None:
             return self.dead

@@ -4,12 +4,14 @@ The same interface as stagelog.rig.target.SimTarget; time is emulated and the ru
 card is an image file in the test's folder that outlives power cuts. Does not own the tests.
 """
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from slog.messages import CONFIG_SETTINGS, STATE_BOOT
 from stagelog.card import prepare_raw
-from stagelog.link import Link
+from stagelog.link import TRIES, Link
 from stagelog.rig.bus.wave import Line
 from stagelog.rig.rp2040.board import Files, PicoBoard
 from stagelog.rig.rp2040.card_image import CardImage, FileImage
@@ -18,6 +20,7 @@ from stagelog.rig.rp2040.firmware import logger_files
 from stagelog.rig.rp2040.mcp2515 import Mcp2515
 from stagelog.rig.rp2040.mcp2515_registers import MODE_LISTEN_ONLY, MODE_NORMAL
 from stagelog.rig.rp2040.pio_bus import PioBus
+from stagelog.rig.rp2040.prompt import EmulatedPrompt
 from stagelog.rig.rp2040.sdcard import SdCard
 from stagelog.rig.tape import Tape
 from stagelog.rig.target import CAPABILITIES, LIGHT_STEPS, light_of
@@ -56,6 +59,37 @@ class EmulatedStream:
         """Nothing to close."""
 
 
+class EmulatedBench:
+    """A target for `stagelog.bringup`, see `bringup.bench.Bench`; time is emulated."""
+
+    can_pull = True
+
+    def __init__(self, target: "Rp2040Target") -> None:
+        self._target = target
+        self.prompt = EmulatedPrompt(target.board)
+
+    def open_link(self, tries: int = TRIES) -> Link:
+        """Open the service link."""
+        stream = EmulatedStream(self._target.board)
+        return Link(stream, self.prompt.port, stream.clock, tries)
+
+    def clock(self) -> float:
+        """Return emulated seconds."""
+        return self._target.now_us / 1e6
+
+    def sleep(self, seconds: float) -> None:
+        """Let emulated time pass."""
+        self._target.run_for(int(seconds * 1e6))
+
+    def take_power(self) -> None:
+        """Cut the power."""
+        self._target.power_cut()
+
+    def give_power(self) -> None:
+        """Give the power back; does not wait for the logger."""
+        self._target.board.power_on()
+
+
 class Rp2040Target:
     """A rig in emulated time. Invariant: the board has power and has started, or is_on is False.
 
@@ -65,6 +99,7 @@ class Rp2040Target:
     files        {path: bytes} of the flash; None: the shipped firmware in slot A
     timing       CardTiming; slow, miss_cycles, seed: of the board
     wiring       arguments of Mcp2515, to leave out a wire or fix a delay
+    card_wiring  arguments of SdCard, to leave out a wire
     board        the board file: pico_mcp2515, or pico_pio, which has no controller
     line         stagelog.rig.bus.wave.Line of pico_pio: what bends the edges of the bus
     """
@@ -86,11 +121,14 @@ class Rp2040Target:
         image: str | Path | None = None,
         files: Files | None = None,
         wiring: dict[str, Any] | None = None,
+        card_wiring: dict[str, Any] | None = None,
         board: str = "pico_mcp2515",
         line: Line | None = None,
     ) -> None:
         is_pio = board == "pico_pio"
-        self.capabilities = frozenset(CAPABILITIES) - ({"controller"} if is_pio else set())
+        self.capabilities = frozenset(CAPABILITIES) - (
+            {"bench", "controller"} if is_pio else set()
+        )
         self.card_path = folder / "card.img"
         if card_image is None:
             if not self.card_path.exists():
@@ -103,7 +141,7 @@ class Rp2040Target:
             self.can = Mcp2515(
                 bitrate_bps=bitrate_bps, crystal_Hz=crystal_Hz, seed=seed, **(wiring or {})
             )
-        self.card = SdCard(card_image, timing, seed=seed)
+        self.card = SdCard(card_image, timing, seed=seed, **(card_wiring or {}))
         self.board = PicoBoard(
             image,
             files=logger_files(board) if files is None else files,
@@ -208,6 +246,12 @@ class Rp2040Target:
         """Run code at the raw REPL; return what it prints."""
         return self.board.repl.exec(code)
 
+    @contextlib.contextmanager
+    def bench(self) -> Iterator[EmulatedBench]:
+        """Yield the board as a bring-up wants it."""
+        yield EmulatedBench(self)
+        self._wait_for_start()
+
     def run_for(self, us: int) -> None:
         """Let time pass on a silent bus."""
         self.board.run_us(us)
@@ -220,7 +264,7 @@ class Rp2040Target:
     def _start(self) -> None:
         """Wait until the logger runs, at the bus's bit rate."""
         self._wait_for_start()
-        if self.can.rate_bps != self.can.bitrate_bps:
+        if self.can.can_be_reached and self.can.rate_bps != self.can.bitrate_bps:
             text = b'{"buses": [{"bitrate_bps": %d, "ids": null}]}' % self.can.bitrate_bps
             self.link.replace_config(CONFIG_SETTINGS, text)
             self._wait_for_start()
@@ -233,6 +277,6 @@ class Rp2040Target:
 
     def _has_started(self) -> bool:
         listens = self.can.mode in (MODE_NORMAL, MODE_LISTEN_ONLY)
-        if self.can.present and not listens:
+        if self.can.can_be_reached and not listens:
             return False
         return self.link.status().state != STATE_BOOT

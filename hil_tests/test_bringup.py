@@ -1,0 +1,169 @@
+"""`stagelog bringup` on an emulated board and on real ones: a good board passes, each missing wire
+and each fault is named, nothing is sent to the bus, and the logger records again afterwards.
+
+Counts are small here; the sheet in docs/reference/bringup.md is that of all of them.
+"""
+
+from dataclasses import replace
+
+import pytest
+
+from slog.messages import STATE_RECORDING
+from stagelog.bringup import (
+    FAIL,
+    NOT_MEASURED,
+    PASS,
+    QUICK,
+    SECTIONS,
+    BringUp,
+    load_reference,
+)
+from stagelog.bringup.program import build_program
+from stagelog.flash.build import FlashError
+from stagelog.rig.play import saturated_tape
+from stagelog.rig.rp2040.firmware import logger_files
+from stagelog.rig.rp2040.target import Rp2040Target
+from stagelog.rig.runtimes import find_runtime
+
+FEW = replace(QUICK, patterns=400, stamps=300, capture=1500, writes=30, sectors=50, pulls=1)
+IMAGE = "pico-1.26"  # 1.25 has no timer that interrupts whatever runs
+SPI_ASKED = {"controller SCK", "controller SI", "controller CS"}
+CARD_WIRES = {"card CLK", "card DI", "card DO", "card CS"}
+
+
+@pytest.fixture
+def make_target(tmp_path):
+    """A function that makes an emulated board which has the program in its flash already."""
+    image = find_runtime(IMAGE)
+    if image is None:
+        pytest.skip(f"no MicroPython for the Pico: run tools/runtimes {IMAGE}")
+    made = []
+
+    def make(**options):
+        files = {**logger_files(), "bringup.app": build_program("pico_mcp2515", "armv6m")}
+        made.append(Rp2040Target(tmp_path, image=image, files=files, **options))
+        return made[-1]
+
+    yield make
+    for target in made:
+        target.close()
+
+
+def measure(target, *sections, counts=FEW, **options):
+    """Return the rows of a bring-up by their keys."""
+    with target.bench() as bench:
+        sheet = BringUp(bench, counts, sections or SECTIONS, **options).run("a test")
+    return {row.key: row for row in sheet.rows}
+
+
+def failed(rows):
+    return {key for key, row in rows.items() if row.verdict == FAIL}
+
+
+@pytest.mark.needs("bench")
+def test_a_good_board_passes_and_records_again(target):
+    rows = measure(target)
+    assert not failed(rows), [rows[key] for key in failed(rows)]
+    assert rows["capture.lost"].unit == f"of {FEW.capture:,}"
+    assert set(load_reference()) >= rows.keys()
+    assert target.link.status().state == STATE_RECORDING
+    assert len(target.link.list_sessions()) == 1, "the sessions of the bring-up are erased"
+
+
+@pytest.mark.parametrize(
+    "wiring, named",
+    [
+        ({"open_wires": ["SCK"]}, SPI_ASKED),  # without any of the three nothing happens at all
+        ({"open_wires": ["SI"]}, SPI_ASKED),
+        ({"open_wires": ["CS"]}, SPI_ASKED),
+        ({"open_wires": ["SO"]}, {"controller SO"}),
+        ({"interrupt": None}, {"controller INT"}),
+        ({"rx0bf": None}, {"controller RX0BF"}),
+        ({"rx1bf": None}, {"controller RX1BF"}),
+        ({"rx0bf": None, "rx1bf": None}, {"controller RX0BF", "controller RX1BF"}),
+        ({"rx0bf": 8, "rx1bf": 7}, {"controller RX0BF", "controller RX1BF"}),
+        ({"interrupt": None, "rx0bf": None}, {"controller INT", "controller RX0BF"}),
+        ({"interrupt": None, "open_wires": ["SO"]}, {"controller INT", "controller SO"}),
+    ],
+    ids=str,
+)
+def test_a_missing_wire_of_the_controller_is_named(make_target, wiring, named):
+    rows = measure(make_target(wiring=wiring), "wires").values()
+    assert {row.title for row in rows if row.verdict == FAIL} == named
+    for row in rows:
+        if row.verdict == FAIL:
+            assert row.limit.split(",")[0] in row.action  # GPIO n
+
+
+@pytest.mark.parametrize("wire", ["CLK", "DI", "DO", "CS"])
+def test_a_missing_wire_of_the_card_is_named(make_target, wire):
+    rows = measure(make_target(card_wiring={"open_wires": [wire]}), "wires", "capture")
+    assert {row.title for row in rows.values() if row.verdict == FAIL} == CARD_WIRES
+    assert rows["capture"].verdict == NOT_MEASURED
+
+
+@pytest.mark.parametrize("crystal_Hz, MHz, ppm", [(16_003_200, 16, 200), (7_998_400, 8, -200)])
+def test_the_crystal_is_told_by_its_frames(make_target, crystal_Hz, MHz, ppm):
+    """200 ppm of 16 MHz are 3,200 Hz, of 8 MHz 1,600. The end of a stretch of 1.79 s at 125
+    kbit/s (3.6 s with 8 MHz) is noticed within 15 us: 9 ppm.
+    """
+    target = make_target(crystal_Hz=crystal_Hz)
+    rows = measure(target, "crystal", counts=replace(FEW, frames=2000))
+    assert rows["crystal.MHz"].value == MHz
+    assert (rows["crystal.MHz"].verdict == PASS) == (MHz == 16)
+    assert abs(rows["crystal.ppm"].value - ppm) <= 10
+    assert rows["crystal.gap"].value == 3
+
+
+@pytest.mark.parametrize("release_ns", [0, 500, 1900])
+def test_the_release_is_measured_within_its_steps(make_target, release_ns):
+    rows = measure(make_target(wiring={"release_ns": release_ns}), "release")
+    for name in ("INT", "RX0BF", "RX1BF"):
+        assert release_ns <= rows[f"release.{name}"].value <= release_ns + 200
+        assert rows[f"release.{name}"].verdict == PASS
+
+
+def test_noise_on_the_spi_fails_its_rows(make_target):
+    """400 patterns of 64 bits at 1 wrong bit in 1,000: 25 are wrong in the mean, never 0."""
+    target = make_target()
+    target.can.bit_errors = 1e-3
+    rows = measure(target, "spi")
+    assert failed(rows) == {"spi.1MHz", "spi.2MHz", "spi.4MHz", "spi.8MHz"}
+    assert 5 < rows["spi.8MHz"].value < 60
+
+
+@pytest.mark.parametrize("bitrate_bps", [250_000, 500_000])
+def test_the_bit_rate_of_a_live_bus_is_found(make_target, bitrate_bps):
+    """Its settings say 500 kbit/s, which is right in one case only."""
+    target = make_target()
+    target.can.bitrate_bps = bitrate_bps
+    target.can.play(saturated_tape(bitrate_bps, 12_000_000, 8))
+    rows = measure(target, "listen", despite_sessions=True)
+    assert rows["listen.found"].value == bitrate_bps
+    assert (rows["listen.found"].verdict == PASS) == (bitrate_bps == 500_000)
+    assert not target.can.n_dominant
+
+
+def test_a_weak_supply_fails(make_target):
+    target = make_target()
+    target.board.set_supply(3_700)
+    rows = measure(target, "supply")
+    assert failed(rows) == {"supply.least"}
+    assert abs(rows["supply.least"].value - 3_700) < 20
+
+
+def test_a_logger_with_frames_of_its_own_is_left_alone(make_target):
+    target = make_target()
+    target.play(saturated_tape(500_000, 300_000, 8))
+    target.run_for(500_000)
+    with pytest.raises(FlashError, match="is recording frames"):
+        measure(target, "wires")
+    assert target.link.status().state == STATE_RECORDING
+
+
+def test_loopback_keeps_txcan_recessive(make_target):
+    """`n_dominant` counts what the model's TXCAN drives: in normal mode each frame."""
+    target = make_target()
+    measure(target, "crystal", "interrupt", "stamp", "capture")
+    assert target.can.n_dominant == 0
+    assert not target.can.sent

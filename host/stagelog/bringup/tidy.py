@@ -1,0 +1,68 @@
+"""The card before and after a bring-up: nothing of the user's is touched, nothing of ours stays.
+
+Fails with FlashError while the card holds frames that no archive holds.
+"""
+
+import struct
+from collections.abc import Callable
+
+from slog.layout import BLOCK_HEADER, offsets
+from stagelog.bringup.recorder import CAN_ID, digest_of, fetch_blocks, frames_of
+from stagelog.flash.build import FlashError
+from stagelog.link import Link, RequestError, positions_of
+from stagelog.replies import ListedSession
+
+_STORED = offsets(BLOCK_HEADER)["stored0"]
+
+
+def refuse_for_frames(link: Link, is_held: Callable[[ListedSession], bool]) -> None:
+    """Raise FlashError if the card holds frames that `is_held` does not know, or if frames are
+    being recorded now.
+    """
+    status = link.status()
+    sessions = [
+        session
+        for session in link.list_sessions()
+        if not session.running and n_frames_of(link, session) and not is_held(session)
+    ]
+    if status.stored0 + status.stored1:
+        raise FlashError(
+            f"the logger on {link.name} is recording frames",
+            hint="a bring-up is for the bench: take it off the car's bus, or --despite-sessions",
+        )
+    if sessions:
+        raise FlashError(
+            f"{len(sessions)} sessions with frames on the card of {link.name} were not downloaded",
+            hint="'stagelog download' first, or --despite-sessions: they stay on the card",
+        )
+
+
+def n_frames_of(link: Link, session: ListedSession) -> int:
+    """Return how many frames a session's last readable block counts."""
+    for position in reversed(positions_of(session)):
+        for _, block in link.read_blocks([position]):
+            if block is not None:
+                return int(sum(struct.unpack_from("<II", block, _STORED)))
+    return 0
+
+
+def erase_ours(link: Link, first_boot: int) -> int:
+    """Erase the sessions that a bring-up has left, the oldest first, as the logger does; return
+    how many. Ends at the first with a frame that no bring-up sent.
+    """
+    n = 0
+    for session in reversed(link.list_sessions()):
+        if session.running:
+            break
+        blocks = fetch_blocks(link, session)
+        frames = frames_of(blocks)
+        ids = frames["can_id"]
+        if len(ids) and (session.boot < first_boot or (ids != CAN_ID).any()):
+            break
+        try:
+            for _ in link.erase(session, digest_of(blocks)):
+                pass
+        except RequestError:
+            break
+        n += 1
+    return n
