@@ -12,7 +12,7 @@ from stagelog.rig.target import CAPABILITIES, METHODS, SimTarget, Target
 ABLE = {
     SimTarget: SimTarget.capabilities,
     Rp2040Target: frozenset(CAPABILITIES),
-    HardwareTarget: frozenset(("power",)),
+    HardwareTarget: frozenset(("bench", "power")),
 }
 COMMON = [name for name, member in vars(Target).items() if inspect.isfunction(member)]
 VALUES = [name for name, member in vars(Target).items() if isinstance(member, property)]

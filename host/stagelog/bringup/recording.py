@@ -20,6 +20,7 @@ _LEAST_WRITE_kBps = 140.0  # a full bus of 1 Mbit/s: 8,457 frames/s of 16 bytes
 _LEAST_DOWNLOAD_kBps = 200.0
 _LEAST_UPLOAD_kBps = 4.0
 _MOST_DRIFT_ppm = 100.0
+_MOST_UNKNOWN_ppm = 300.0
 _NO_CRYSTAL_ppm = 10_000.0
 _LEAST_SUPPLY_mV = 4000
 _NO_DIVIDER_mV = 1000
@@ -179,7 +180,7 @@ def drift_rows(run: Run) -> Iterator[Row]:
     if abs(ppm) > _NO_CRYSTAL_ppm:
         why = f"the board's time passes at {board_s / host_s:.3g} of this computer's: emulated?"
         yield not_measured(key, title, why)
-    elif within_ppm > _MOST_DRIFT_ppm:
+    elif within_ppm > _MOST_UNKNOWN_ppm:
         yield not_measured(
             key, title, f"{host_s:.0f} s tell it within {within_ppm:.0f} ppm only: more frames"
         )

@@ -4,9 +4,9 @@ happened to each frame.
 Owns registers, buffers, filters, modes, bit timing, interrupt and buffer-full pins, as in data
 sheet DS20001801H. Does not own the bus: its traffic comes as a tape (stagelog.rig.tape) of what a
 listener saw, or frame by frame. A wrong bit rate gives errors and no frames. Frames that the
-firmware sends are kept in `sent`; in loopback mode they stay inside. They take their bits at its own
-rate. Not modelled: arbitration and errors of its own transmissions (they always succeed), one-shot,
-sleep and wake-up.
+firmware sends are kept in `sent`; in loopback mode they stay inside. They take their bits at its
+own rate. Not modelled: arbitration and errors of its own transmissions (they always succeed),
+one-shot, sleep and wake-up.
 """
 
 import ctypes

@@ -74,6 +74,11 @@ class PioBus:
                 break
             self.outcomes[i] = INACTIVE
 
+    @property
+    def can_be_reached(self) -> bool:
+        """Whether it is there."""
+        return self.present
+
     def unplug(self) -> None:
         """Take the transceiver away: the pin stays at its pull-up, the rest is not heard."""
         self.power_off()

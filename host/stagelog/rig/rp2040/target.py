@@ -126,9 +126,8 @@ class Rp2040Target:
         line: Line | None = None,
     ) -> None:
         is_pio = board == "pico_pio"
-        self.capabilities = frozenset(CAPABILITIES) - (
-            {"bench", "controller"} if is_pio else set()
-        )
+        lacking = {"bench", "controller"} if is_pio else set()
+        self.capabilities = frozenset(CAPABILITIES) - lacking
         self.card_path = folder / "card.img"
         if card_image is None:
             if not self.card_path.exists():
