@@ -3,6 +3,7 @@
 import getpass
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -42,19 +43,19 @@ from stagelog.errors import OutputError
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @json_option
 def command(
-    port,
-    quick,
-    rows,
-    frames,
-    pulls,
-    power,
-    operator,
-    out,
-    archive,
-    despite_sessions,
-    yes,
-    as_json,
-):
+    port: str | None,
+    quick: bool,
+    rows: str | None,
+    frames: int | None,
+    pulls: int | None,
+    power: str | None,
+    operator: str | None,
+    out: str,
+    archive: str,
+    despite_sessions: bool,
+    yes: bool,
+    as_json: bool,
+) -> None:
     """Measure the board on PORT and write a sheet, with the emulated board's values beside.
 
     On the bench, with firmware and a prepared card: recording stops meanwhile. Nothing is sent to
@@ -110,14 +111,14 @@ def command(
     raise SystemExit(1 if sheet.verdict == FAIL else 0)
 
 
-def _switch_by_hand():
+def _switch_by_hand() -> Callable[[str], None] | None:
     """Return a switch that asks the user, None if nobody is there."""
     requests = {
         "off": "Pull the plug: all power off, the USB cable too.",
         "on": "Plug it in again.",
     }
 
-    def switch(word):
+    def switch(word: str) -> None:
         click.prompt(
             f"{requests[word]} Then press Enter", default="", show_default=False, err=True
         )
