@@ -20,7 +20,7 @@ from logger.clock import Clock
 from logger.places import OVERWRITE_OLDEST
 from logger.ring import COUNT, DROPPED, HEAD, STORED, BlockRing
 from logger.store import Store
-from slog.layout import HEADER_BYTES, RECORD_BYTES, RECORDS_PER_BLOCK
+from slog.layout import HEADER_BYTES, RECORD_BYTES, RECORDS_PER_BLOCK, SECTOR_BYTES
 from stagelog.errors import UsageError
 from stagelog.rig.sim.models import SimClock
 
@@ -88,7 +88,7 @@ class _Card:
         self._layout = layout
         self._witness = witness
         self._due_us = 0
-        self._last = (None, b"")
+        self._last = (0, b"")
         self.write_us = 3000
 
     def init(self):
@@ -96,11 +96,12 @@ class _Card:
 
     def read(self, sector, buf):
         """Fill `buf`: the signature, the last block, zeros elsewhere."""
-        at, data = self._last
-        if sector == at:
-            buf[:] = data[: len(buf)]
+        first, data = self._last
+        at = (sector - first) * SECTOR_BYTES
+        if 0 <= at < len(data):
+            buf[:] = data[at : at + len(buf)]
         else:
-            buf[:] = self._sectors.get(sector, bytes(512))[: len(buf)].ljust(len(buf), b"\0")
+            buf[:] = self._sectors.get(sector, b"")[: len(buf)].ljust(len(buf), b"\0")
 
     def write_start(self, sector, view):
         """Take a block."""
