@@ -65,11 +65,12 @@ def test_partners_and_buses_interleave_and_parts_come_in_several_tables():
     assert listener.n_lost == 0
 
 
-def test_a_message_that_lacks_a_frame_is_lost_and_the_next_is_whole():
+def test_a_message_that_lacks_a_frame_is_lost_and_the_next_is_whole(capsys, caplog):
     broken = cut(VIN, 0x7E8)
     del broken[1]
     summary = summarize([table([*broken, *cut(VIN, 0x7E8)])])
     assert summary.n_messages == 1 and summary.n_lost == 1
+    assert not caplog.records and not capsys.readouterr().err  # the library is silent
 
 
 def test_other_identifiers_are_left_alone():

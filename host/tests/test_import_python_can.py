@@ -1,5 +1,6 @@
 """Logs of python-can's CSVWriter and SqliteWriter, written by python-can itself."""
 
+import contextlib
 import sqlite3
 
 import can
@@ -102,3 +103,22 @@ def test_another_database_is_refused(tmp_path):
     connection.close()
     with pytest.raises(InputError, match="no SQLite log of python-can: no such table: messages"):
         load_frames(tmp_path / "x.db")
+
+
+def test_a_database_with_other_types_in_its_columns_costs_no_memory(tmp_path):
+    """Found by the parser campaign: an integer as payload was taken for a number of zero bytes.
+
+    Of seven rows, six have one value that no frame has.
+    """
+    path = tmp_path / "x.db"
+    good = (1.5, 0x123, 0, 0, 0, 3, b"\1\2\3")
+    wrong = ((6, 1 << 40), (6, "abc"), (2, 7), (1, 1 << 40), (0, float("inf")), (5, None))
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        columns = "ts, arbitration_id, extended, remote, error, dlc, data"
+        connection.execute(f"create table messages ({columns})")
+        for at, value in ((0, 1.5), *wrong):
+            row = (*good[:at], value, *good[at + 1 :])
+            connection.execute("insert into messages values (?, ?, ?, ?, ?, ?, ?)", row)
+        connection.commit()
+    log = load_frames(path)
+    assert log.frames["can_id"].tolist() == [0x123] and log.diagnostics.n_damages == 6

@@ -6,6 +6,7 @@ flow control comes from the partners in the log. A message of which a frame is m
 as lost and never handed out.
 """
 
+import logging
 import sys
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
@@ -166,4 +167,5 @@ def _import_isotp() -> ModuleType:
             del sys.modules["can"]
     import isotp
 
+    logging.getLogger("isotp").setLevel(logging.CRITICAL)  # what is not whole is counted here
     return isotp

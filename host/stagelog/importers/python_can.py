@@ -105,7 +105,7 @@ def _sqlite_rows(path: Path, diagnostics: Diagnostics) -> Iterator[list[FrameRow
                         diagnostics.add("not a frame", f"row {number}", str(values)[:60])
                     else:
                         rows.append(row)
-                diagnostics.share = number / n_rows
+                diagnostics.share = number / max(n_rows, number)
                 if rows:
                     yield rows
         finally:
@@ -120,8 +120,10 @@ def _row_of_values(values: tuple[Any, ...]) -> FrameRow | None:
     try:
         time, can_id, extended, remote, error, length, data = values
         kinds = (int(extended), int(remote), int(error))
-        return _row(float(time), int(can_id), *kinds, int(length), bytes(data or b""))
-    except (TypeError, ValueError):
+        if not isinstance(data, bytes | None) or not {0, 1}.issuperset(kinds):
+            return None
+        return _row(float(time), int(can_id), *kinds, int(length), data or b"")
+    except (TypeError, ValueError, OverflowError):
         return None
 
 

@@ -1,20 +1,26 @@
 """Targets of the parser campaign: logs of other makers."""
 
 import codecs
+import contextlib
 import gzip
 import json
+import lzma
+import sqlite3
 import struct
 import zlib
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+import zstandard
 
 from campaigns.engine.parsers.target import LETTERS, Target, Violation
+from stagelog.decode.isotp import summarize
 from stagelog.errors import InputError
 from stagelog.export import open_frame_sink
 from stagelog.importers import load_frames
 from stagelog.importers.stream import MAX_EXPANSION
+from stagelog.model import FRAME
 from stagelog.rig.bus import nodes
 
 
@@ -121,7 +127,87 @@ class Csv(Importer):
         return [(head + "\n".join(lines) + "\n").encode()]
 
 
+class CanCsv(Importer):
+    """python-can's CSV."""
+
+    name = "can-csv"
+    share = 300
+    words = (*LETTERS, b"timestamp,", b"1e400", b"nan", b"0x1FFFFFFF", b"AAAAAAAAAAA=", b"=")
+
+    def make_seeds(self):
+        head = "timestamp,arbitration_id,extended,remote,error,dlc,data\n"
+        lines = (f"{i / 100},0x{i:x},{i % 2},0,0,3,qrvM" for i in range(40))
+        return [(head + "\n".join(lines) + "\n").encode()]
+
+
+class CanSqlite(Importer):
+    """python-can's SQLite: mutants of a database file, and values of any type in its table."""
+
+    name = "can-sqlite"
+    share = 100
+    words = (b"messages", b"SQLite format 3\0", bytes(16), b"\xff" * 8, b"CREATE TABLE")
+    values = (0, 1, -1, 7, 1 << 40, 1e308, -0.5, None, "x", "1", b"", b"\1\2\3", bytes(80))
+
+    def make_seeds(self):
+        good = [(i / 100, i, 0, 0, 0, 3, bytes([i, 1, 2])) for i in range(40)]
+        odd = [
+            (*good[1][:column], value, *good[1][column + 1 :])
+            for column in range(7)
+            for value in self.values
+        ]
+        return [self._file(good), self._file(odd)]
+
+    def _file(self, rows):
+        columns = "ts, arbitration_id, extended, remote, error, dlc, data"
+        with contextlib.closing(sqlite3.connect(":memory:")) as connection:
+            connection.execute(f"create table messages ({columns})")
+            connection.executemany("insert into messages values (?, ?, ?, ?, ?, ?, ?)", rows)
+            connection.commit()
+            return connection.serialize()
+
+
 _WIDE = ((codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
+
+
+class Squeezed(Importer):
+    """Text logs in gzip, xz and Zstandard whose bytes were changed after they were packed."""
+
+    name = "squeezed"
+    share = 200
+    words = (b"\x1f\x8b", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd", bytes(8))
+
+    def make_seeds(self):
+        text = Candump().seeds()[0]
+        return [gzip.compress(text, 1, mtime=0), lzma.compress(text), zstandard.compress(text)]
+
+    def _most_frames(self, data):
+        return 64 + MAX_EXPANSION * max(len(data), (64 << 20) // MAX_EXPANSION)
+
+
+class Diagnostics(Target):
+    """Frames of ISO-TP as they come, ten bytes each: messages, or a count of what is lost."""
+
+    name = "isotp"
+    share = 300
+    sources = ("stagelog/decode/isotp.py",)
+    words = (b"\x10\x14", b"\x21", b"\x30\0\0", b"\x1f\xff", b"\x10\0\xff\xff\xff\xff")
+
+    def make_seeds(self):
+        cut = [b"\x10\x14" + bytes(6), b"\x21" + bytes(7), b"\x22" + bytes(7)]
+        one = [b"\x02\x01\x0c" + bytes(5), b"\x03\x7f\x22\x31" + bytes(4)]
+        return [b"".join(bytes([k % 5, 8]) + f for k, f in enumerate([*one, *cut, *cut]))]
+
+    def run(self, data):
+        n = len(data) // 10
+        rows = np.frombuffer(data[: 10 * n], np.uint8).reshape(n, 10)
+        frames = np.zeros(n, FRAME)
+        frames["can_id"] = np.array([0x7E0, 0x7E8, 0x7DF, 0x7E9, 0x7EF])[rows[:, 0] % 5]
+        frames["n_bytes"] = frames["dlc"] = rows[:, 1] % 9
+        held = np.arange(8) < frames["n_bytes"][:, None]
+        frames["data"] = np.where(held, rows[:, 2:], 0)
+        found = summarize([frames])
+        if found.n_messages > n or sum(found.services.values()) != found.n_messages:
+            raise Violation("D7", f"{found.n_messages} messages out of {n} frames")
 
 
 class Packed(Importer):

@@ -25,7 +25,11 @@ TARGETS = {
         parser_logs.Trace,
         parser_logs.Binary,
         parser_logs.Csv,
+        parser_logs.CanCsv,
+        parser_logs.CanSqlite,
         parser_logs.Packed,
+        parser_logs.Squeezed,
+        parser_logs.Diagnostics,
         parser_logs.Mf4,
     )
 }
