@@ -59,7 +59,7 @@ class SocketStream:
             raise _gone(self._url, error) from None
 
     def read(self, n: int) -> bytes:
-        """Return what has come, at most `n` bytes; waits up to 20 ms for the first."""
+        """Return what has arrived, at most `n` bytes; waits up to 20 ms for the first."""
         try:
             self._socket.settimeout(_READ_S)
             data = self._socket.recv(n)
@@ -103,7 +103,7 @@ class SerialStream:
             raise _gone(self._port, error) from None
 
     def read(self, n: int) -> bytes:
-        """Return what has come, at most `n` bytes; waits up to 20 ms for the first."""
+        """Return what has arrived, at most `n` bytes; waits up to 20 ms for the first."""
         try:
             return bytes(self._serial.read(min(n, self._serial.in_waiting) or 1))
         except (self._error, OSError, TypeError) as error:

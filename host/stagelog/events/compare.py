@@ -21,8 +21,10 @@ _HOST_LACKS = (BLOCK, CARD, HEAD, RING_FULL)  # frames that the car saw and the 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The part of a session in which car and host can be compared: from its start up to `end_us`
-    (None: all of it); `why` it is not longer, in words.
+    """The part of a session in which car and host can be compared, from its start on.
+
+    end_us   its end, None if it is the whole session
+    why      reason that it is not longer, in words
     """
 
     end_us: int | None = None
@@ -35,8 +37,9 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Disagreement:
-    """One event that only one side has, or that came at another time. `what` is "car only",
-    "host only" or "late".
+    """One event that only one side has, or that has another time there.
+
+    what   "car only", "host only" or "late"
     """
 
     what: str
@@ -53,10 +56,12 @@ def load_events(session: Session) -> list[Detected]:
     return found
 
 
-def find_window(ledger: Ledger, said: list[Detected], timeline: Timeline | None = None) -> Window:
+def find_window(
+    ledger: Ledger, recorded: list[Detected], timeline: Timeline | None = None
+) -> Window:
     """Return the Window of a session: up to the first hole, or to where the car skipped frames.
 
-    said  load_events of the session
+    recorded  load_events of the session
     """
     windows = []
     if ledger.breaks:
@@ -66,7 +71,7 @@ def find_window(ledger: Ledger, said: list[Detected], timeline: Timeline | None 
             start_us = 0 if gap.t_start_us is None else gap.t_start_us
             why = f"after {clock_of(gap, timeline)}: {describe(gap, timeline)}"
             windows.append(Window(start_us, why))
-    for before, event in zip([None, *said], said, strict=False):
+    for before, event in zip([None, *recorded], recorded, strict=False):
         if event.code == ev.SKIPPED:
             start_us = before.t_us if before else 0
             windows.append(Window(start_us, "the detectors on board skipped frames"))
@@ -96,9 +101,9 @@ def compare_events(
     matcher = SequenceMatcher(None, left, right, autojunk=False)
     for tag, a, b, c, d in matcher.get_opcodes():
         if tag == "equal":
-            for said, seen in zip(car[a:b], host[c:d], strict=True):
-                if seen.t_us and not 0 <= said.t_us - seen.t_us <= LAG_US:
-                    found.append(Disagreement("late", said, seen))
+            for on_car, on_host in zip(car[a:b], host[c:d], strict=True):
+                if on_host.t_us and not 0 <= on_car.t_us - on_host.t_us <= LAG_US:
+                    found.append(Disagreement("late", on_car, on_host))
             continue
         found += [Disagreement("car only", event, None) for event in car[a:b]]
         found += [Disagreement("host only", None, event) for event in host[c:d]]

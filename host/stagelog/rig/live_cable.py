@@ -46,11 +46,11 @@ class LiveCable:
         return self._last if self._link is None else str(self._link.port)
 
     def read(self, buf: Any) -> int:
-        """Fill `buf` with what has come; return how much."""
+        """Fill `buf` with what has arrived; return how many bytes."""
         return int(self._link.read(buf)) if self._is_in() else 0
 
     def write(self, buf: Any, at: int, n: int) -> int:
-        """Send what fits of `n` bytes of `buf` from `at`; return how much."""
+        """Send what the wire takes of `n` bytes of `buf` from `at`; return how many bytes."""
         if not self._is_in():
             return n
         most = self._take_room(n)

@@ -100,7 +100,7 @@ def _compile(source: Path, target: Path) -> None:
 
 
 def main() -> int:
-    """Compile, and say what came of it."""
+    """Compile, and print whether the module was made."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--force", action="store_true", help="compile again if nothing changed")
     given = parser.parse_args()

@@ -249,7 +249,7 @@ class PatchedFlash(ssi.RPSSI):
 
 
 class PatchedPsm(psm.RPPSM):
-    """Power-on state machine: core 1, held in reset and let go, says so."""
+    """Power-on state machine: core 1 answers when it is released from reset."""
 
     def __init__(self, chip: RP2040, name: str, core1_reset: Callable[[], object]) -> None:
         super().__init__(chip, name)
