@@ -19,6 +19,7 @@ from stagelog.platform.files import user_folder
 from stagelog.replies import Hello
 
 SOCKET = "socket://"
+_NAME = re.compile(r"(?!COM\d)[\w-]{2,40}", re.IGNORECASE)  # of a car or an id, not of a port
 _READ_S = 0.02
 _WRITE_S = 2.0
 _CONNECT_S = 3.0
@@ -128,7 +129,7 @@ def open_stream(port: str) -> SerialStream | SocketStream:
 
 def open_link(port: str | None) -> Link:
     """Open the logger on `port`, or the only one that answers when `port` is None; HELLO is
-    exchanged.
+    exchanged. A port may also be the car's name or the first digits of the logger's id.
 
     Raises   DeviceError for none, several, or a port in use; ContractError for another contract.
     """
@@ -142,6 +143,8 @@ def open_link(port: str | None) -> Link:
             names = ", ".join(entry.port for entry in found)
             raise DeviceError(f"{len(found)} loggers answer ({names})", "name the port")
         port = found[0].port
+    elif _NAME.fullmatch(port) and not os.path.exists(port):
+        port = _port_of(port)
     link = Link(open_stream(str(port)), str(port))
     try:
         link.hello()
@@ -149,6 +152,27 @@ def open_link(port: str | None) -> Link:
         link.close()
         raise
     return link
+
+
+def _port_of(name: str) -> str:
+    """Return the port of the only logger of that car, or with an id that begins so."""
+    answering = [(entry.port, entry.hello) for entry in find_loggers()]
+    known = [(port, hello) for port, hello in answering if hello is not None]
+    found = [port for port, hello in known if _car_of(hello).lower() == name.lower()]
+    found = found or [p for p, hello in known if hello.device_id.hex().startswith(name.lower())]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise DeviceError(f"{len(found)} loggers are {name} ({', '.join(found)})", "name the port")
+    cars = ", ".join(f"{_car_of(hello) or hello.device_id.hex()}" for _, hello in known)
+    raise DeviceError(
+        f"{name}: there is no such port, and no logger of that car or id answers",
+        f"there are: {cars}" if cars else "'stagelog loggers' lists what is there",
+    )
+
+
+def _car_of(hello: Hello) -> str:
+    return hello.car.rstrip(b"\0").decode(errors="replace")
 
 
 def find_loggers() -> list[LoggerPort]:
