@@ -316,7 +316,8 @@ def test_a_fault_has_its_kind_place_and_length(make_stage, table, state):
     first, second = facts["sections"]["sensors"]["tables"][0]["rows"]
     assert first["signal_or_message"] == table.signals[20] and first["fault"] == FAULTS[state]
     assert first["at_km"] == pytest.approx(1.0, abs=0.002) and first["for_s"] == 7.5
-    assert second["signal_or_message"] == table.signals[4] and second["for_s"] == "to the end"
+    assert second["signal_or_message"] == table.signals[4]
+    assert (first["ended"], second["ended"], second["for_s"]) == (True, False, None)
 
 
 def test_a_flight_stands_among_the_jumps_with_its_facts(make_stage, table):
@@ -360,8 +361,11 @@ def test_lines_over_the_jumps_sum_them_up(make_stage, table):
         "4.0 s in the air, longest 1,800 ms",
         "the car's flight mode reacted in 2 of 3",
     ]
-    tile = next(tile for tile in facts["summary"] if tile["text"].startswith("jump"))
-    assert tile == {"value": "4", "text": "jumps, 1 landed hard or worse"}
+    assert (facts["summary"]["jumps"], facts["summary"]["hard_landings"]) == (4, 1)
+    values = facts["sections"]["jumps"]["values"]
+    assert (values["landings_light"], values["landings_severe"]) == (3, 1)
+    assert (values["flight_mode_reacted"], values["flight_mode_on_bus"]) == (2, 3)
+    assert values["longest_flight_ms"] == 1800
 
 
 def test_dampers_at_full_travel_are_a_reason(make_stage, table):
