@@ -11,7 +11,8 @@ from stagelog.dbc.model import Defect
 from stagelog.dbc.statements import RESERVED, Statement
 
 NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
-MAX_START = 64 * 8 * 16  # beyond any transport of CAN; keeps arithmetic small
+MAX_BYTES = 255 * 7  # of J1939's transport; a parser makes tables of a message's bits
+MAX_START = MAX_BYTES * 8
 _EXT = 0x80000000
 INDEPENDENT = 0xC0000000  # VECTOR_INDEPENDENT_SIG_MSG holds signals of no message
 
@@ -122,6 +123,10 @@ def parse_message(statement: Statement, defects: list[Defect]) -> DraftMessage |
     ):
         defects.append(Defect(line, f"not a message: {_short(statement.text)}", "left out"))
         return None
+    if n_bytes > MAX_BYTES:
+        defects.append(
+            Defect(line, f'message "{match[2]}" has {n_bytes:,} bytes', f"read as {MAX_BYTES:,}")
+        )
     sender = (match[4] or "").split()[:1]
     if not sender:
         defects.append(Defect(line, f'message "{match[2]}" names no sender', "read without"))
@@ -129,7 +134,7 @@ def parse_message(statement: Statement, defects: list[Defect]) -> DraftMessage |
         file_id=number,
         dbc_id=_repair_identifier(number, match[2], line, defects),
         name=repair_name(match[2], line, "message name", defects),
-        n_bytes=min(n_bytes, MAX_START // 8),
+        n_bytes=min(n_bytes, MAX_BYTES),
         sender=_quiet_name(sender[0]) if sender else "Vector__XXX",
         line=line,
     )
