@@ -15,7 +15,7 @@ from slog import messages as m
 from slog.faults import CARD_FULL
 from slog.layout import BUS_SILENT
 from stagelog.card import read_card
-from stagelog.errors import ContractError
+from stagelog.errors import ContractError, DeviceError
 from stagelog.listen import LiveLink
 from stagelog.model import FRAME
 from stagelog.park import findings as of
@@ -293,12 +293,36 @@ def test_provisioning_writes_what_differs_and_reads_it_back(make_logger, wanted,
     assert again.facts["written"] == [] and "nothing to write" in again.text
 
 
-def test_provisioning_keeps_settings_that_the_fleet_does_not_name(make_logger, wanted, tmp_path):
-    target, link = make_logger(car="")
-    before = json.loads(target.app.board.nv.items[m.CONFIG_SETTINGS])
+def test_a_cable_lost_while_the_table_is_written_costs_no_restart(
+    make_logger, wanted, tmp_path, monkeypatch
+):
+    """The logger has taken the table, its answer is lost: it must be restarted none the less."""
+    _, link = make_logger()
+    done = []
+    replace_config, restart = link.replace_config, link.restart
+
+    def lose(item, data):
+        replace_config(item, data)
+        if item == m.CONFIG_SIGNALS and not done:
+            done.append("lost")
+            raise DeviceError("port is gone")
+
+    monkeypatch.setattr(link, "replace_config", lose)
+    monkeypatch.setattr(link, "restart", lambda: done.append("restart") or restart())
+    work = Provision(unit_of(link), wanted, tmp_path / "a", lambda s: None)
+    with pytest.raises(DeviceError):
+        work(link)
+    assert work(link).facts["written"] == ["signal table"] and done == ["lost", "restart"]
+
+
+def test_provisioning_keeps_what_the_fleet_does_not_name(make_logger, wanted, tmp_path):
+    """A logger that lay in the box without a car, with a bit rate of its own."""
+    target, link = make_logger(car="", seconds=0)
+    slow = b'{"car": "", "buses": [{"bitrate_bps": 250000}]}'
+    link.replace_config(m.CONFIG_SETTINGS, slow)
     Provision(unit_of(link), wanted, tmp_path / "a", lambda s: None)(link)
     after = json.loads(target.app.board.nv.items[m.CONFIG_SETTINGS])
-    assert after["car"] == "C01" and after.get("buses") == before.get("buses") or not before["car"]
+    assert after == {"car": "C01", "buses": [{"bitrate_bps": 250000}]}
 
 
 def test_provisioning_refuses_while_sessions_of_another_car_are_open(

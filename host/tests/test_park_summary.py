@@ -70,7 +70,7 @@ def test_a_summary_says_what_the_newest_counters_say(logger):
     assert target.now_us - t_us < 10_000_000, "within 10 s"
     assert done.verdict == WARN  # three landed hard
     assert done.text.startswith(
-        "42.3 km; 12 jumps, longest 0.84 s, peak 9.1 g, 3 hard, 0 severe; "
+        "42.3 km; 12 jumps, 3 hard, 0 severe, longest 0.84 s, peak 9.1 g; "
         "differentials 101 and 133 degC; alarms 25 s warning, 0 s critical; "
     )
     status = link.status()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,17 +21,29 @@ if TYPE_CHECKING:
 
 
 def find_logs(path: str | Path) -> list[tuple[Path, Entry | None]]:
-    """Return [(Path, archive entry or None)] of a log, or of all session files in a folder."""
+    """Return [(Path, archive entry or None)] of a log, or of all session files in a folder;
+    FOLDER/DEVICE_ID are those of one logger in it.
+    """
     from stagelog.archive import entry_of, find_sessions, find_unlisted
 
     path = Path(path)
     if not path.is_dir():
-        return [(path, entry_of(path))]
+        return _of_logger(path) or [(path, entry_of(path))]
     entries = find_sessions(path)
     others = find_unlisted(path, entries)
     if not entries and not others:
         raise InputError(f"{path} holds no session file", "name a folder of the archive or a log")
     return [(entry.path, entry) for entry in entries] + [(found, None) for found in others]
+
+
+def _of_logger(path: Path) -> list[tuple[Path, Entry | None]]:
+    """Return what find_logs does of FOLDER/DEVICE_ID, [] for any other path."""
+    from stagelog.archive import load_manifest
+
+    if not re.fullmatch("[0-9a-f]{16}", path.name) or path.exists():
+        return []
+    entries = load_manifest(path.parent)
+    return [(entry.path, entry) for entry in entries if entry.key[0] == path.name]
 
 
 def one_log(path: str | Path) -> Path:

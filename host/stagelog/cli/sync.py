@@ -1,10 +1,13 @@
 """stagelog sync: download, verify, report, then erase what the archive proves to hold."""
 
+from __future__ import annotations
+
 import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,10 +15,19 @@ from stagelog.cli._common import confirm, json_option
 from stagelog.cli._fleet import archive_options
 from stagelog.cli._park import finish, many_options, run_many
 
+if TYPE_CHECKING:
+    from stagelog.archive import Entry
+    from stagelog.park.unit import Unit
+
 
 @click.command()
 @archive_options
 @many_options
+@click.option(
+    "--stop/--no-stop",
+    default=None,
+    help="Close the running sessions first.  [default: where the buses are silent]",
+)
 @click.option("--keep", is_flag=True, help="Erase nothing.")
 @click.option("--no-report", "no_report", is_flag=True, help="Make no reports.")
 @click.option("--yes", is_flag=True, help="Do not ask before sessions are erased.")
@@ -26,20 +38,21 @@ def command(
     stage: str,
     only: tuple[str, ...],
     wait_s: float,
+    stop: bool | None,
     keep: bool,
     no_report: bool,
     yes: bool,
     as_json: bool,
 ) -> None:
-    """Bring the sessions of all loggers into the archive, verify them, report on each car, then
-    erase from the cards what the archive proves to hold.
+    """Bring the sessions of all loggers into the archive, verify them, report on each logger,
+    then erase from the cards what the archive proves to hold.
 
     All loggers at once; one that fails does not stop another, and a cable that is pulled and put
     back continues. Repeat it at any time: what is there is not fetched again. Exit 1 if a logger
     of the fleet was not found, or if its sessions are not complete.
     """
     from stagelog.park.summary import Summarise
-    from stagelog.park.unit import GOOD, Unit
+    from stagelog.park.unit import Unit
     from stagelog.park.works import Download, Erase
 
     if not keep:
@@ -48,24 +61,18 @@ def command(
 
     def download(unit: Unit, _: object) -> Download:
         works[unit.device_id] = Download(
-            unit, Path(archive), event, stage, summary=Summarise(unit).text
+            unit, Path(archive), event, stage, stop, summary=Summarise(unit).text
         )
         return works[unit.device_id]
 
     units = run_many("download", download, only, wait_s, as_json)
     code = finish(units, as_json)
-    folders = sorted(
-        {one.entry.folder for work in works.values() for one in work.fetched.values()}
-    )
     if not no_report:
-        code = max([code, *_reports(folders, as_json)])
-    good = [
-        unit
-        for unit in units
-        if unit.device_id in works and unit.outcome is not None and unit.outcome.verdict == GOOD
-    ]
-    if not keep and good:
-        again = [Unit(unit.device_id, unit.car, unit.place) for unit in good]
+        entries = [one.entry for work in works.values() for one in work.fetched.values()]
+        code = max([code, *_reports(entries, units, as_json)])
+    fetched = [unit for unit in units if unit.outcome and "n_sessions" in unit.outcome.facts]
+    if not keep and fetched:
+        again = [Unit(unit.device_id, unit.car, unit.place) for unit in fetched]
         erased = run_many(
             "erase", lambda unit, _: Erase(unit, Path(archive)), (), wait_s, as_json, again
         )
@@ -74,13 +81,20 @@ def command(
     raise SystemExit(code)
 
 
-def _reports(folders: list[Path], as_json: bool) -> Iterator[int]:
-    """Write report.html beside the sessions of each folder, two at a time, each in a process of
-    its own; yield the exit codes, 1 for a report that was not written.
+def _reports(entries: list[Entry], units: list[Unit], as_json: bool) -> Iterator[int]:
+    """Write a report of each logger beside its sessions, two at a time, each in a process of its
+    own; yield the exit codes, 1 for a report that was not written.
     """
+    from stagelog.archive import load_manifest, safe_name
+
+    names = {unit.device_id: unit.name for unit in units}
+    jobs = []
+    for folder, device_id in sorted({(entry.folder, entry.key[0]) for entry in entries}):
+        is_alone = {entry.key[0] for entry in load_manifest(folder)} == {device_id}
+        name = "" if is_alone else f"-{safe_name(names.get(device_id, device_id))}"
+        jobs.append((folder / device_id, folder / f"report{name}.html"))
     with ThreadPoolExecutor(2) as pool:
-        for folder, done in zip(folders, pool.map(_report, folders), strict=True):
-            page = folder / "report.html"
+        for (_, page), done in zip(jobs, pool.map(_report, jobs), strict=True):
             lines = [line for line in (done.stdout + done.stderr).splitlines() if line]
             if not as_json:
                 text = lines[0] if lines else "no answer"
@@ -88,8 +102,9 @@ def _reports(folders: list[Path], as_json: bool) -> Iterator[int]:
             yield min(done.returncode, 1)
 
 
-def _report(folder: Path) -> subprocess.CompletedProcess[str]:
-    words = ["report", str(folder), "--out", str(folder / "report.html"), "--force"]
+def _report(job: tuple[Path, Path]) -> subprocess.CompletedProcess[str]:
+    log, page = job
+    words = ["report", str(log), "--out", str(page), "--force"]
     program = "import sys; from stagelog.cli import main; main(sys.argv[1:])"
     return subprocess.run(
         [sys.executable, "-c", program, *words], capture_output=True, encoding="utf-8"

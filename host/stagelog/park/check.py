@@ -161,9 +161,10 @@ class Check:
         self, wanted: Wanted, found: dict[int, bytes], car: str, firmware: str
     ) -> Iterable[Finding]:
         yield from of.of_item("car", car, wanted.car, "the wrong car's logger: swap it")
+        heads = {item: head_of(content) if content else "" for item, content in found.items()}
         settings = wanted.settings_for(found[m.CONFIG_SETTINGS])
-        yield from of.of_item("settings", head_of(found[m.CONFIG_SETTINGS]), head_of(settings))
-        table = head_of(found[m.CONFIG_SIGNALS])
+        yield from of.of_item("settings", heads[m.CONFIG_SETTINGS], head_of(settings))
+        table = heads[m.CONFIG_SIGNALS]
         remedy = "another DBC or profile: 'stagelog provision'"
         yield from of.of_item("signal table", table, head_of(wanted.signals), remedy)
         if wanted.firmware is not None:

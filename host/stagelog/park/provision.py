@@ -34,6 +34,7 @@ class Provision:
         self._archive = archive
         self._sleep = sleep
         self._written: list[str] = []
+        self._must_restart = False  # a signal table was written, if only perhaps
 
     def __call__(self, link: Link) -> Outcome:
         """Compare, write what differs, read it back."""
@@ -42,6 +43,8 @@ class Provision:
         self._refuse(link, hello)
         for item, name in ITEM_NAMES.items():
             self._put(link, item, name)
+        if self._must_restart:
+            self._restart(link)
         set_clock(link)
         found = {item: link.get_config(item) for item in ITEM_NAMES}
         wrong = [
@@ -73,10 +76,9 @@ class Provision:
         if have == content:
             return
         self._unit.begin(f"write {name}")
-        link.replace_config(item, content)
         self._written.append(name)
-        if item == m.CONFIG_SIGNALS:
-            self._restart(link)
+        self._must_restart |= item == m.CONFIG_SIGNALS
+        link.replace_config(item, content)
 
     def _restart(self, link: Link) -> None:
         """Restart the logger, which makes room for its table; DeviceError if its port goes: the
@@ -84,6 +86,7 @@ class Provision:
         """
         self._unit.begin("restart")
         link.restart()
+        self._must_restart = False
         self._sleep(_LEAVE_S)
         link.hello()
 

@@ -101,8 +101,8 @@ def text_of(counters: Counters, ledger: dict[str, int]) -> str:
     front, rear = (_first(counters, f"diff_{axle}_max") / 100 for axle in ("front", "rear"))
     warned, critical = _first(counters, "alarm_warning_s"), _first(counters, "alarm_critical_s")
     return (
-        f"{km:.1f} km; {_first(counters, 'flights')} jumps, longest {longest_s:.2f} s, "
-        f"peak {peak_g:.1f} g, {hard} hard, {severe} severe; "
+        f"{km:.1f} km; {_first(counters, 'flights')} jumps, {hard} hard, {severe} severe, "
+        f"longest {longest_s:.2f} s, peak {peak_g:.1f} g; "
         f"differentials {front:.0f} and {rear:.0f} degC; "
         f"alarms {warned} s warning, {critical} s critical; {frames}"
     )

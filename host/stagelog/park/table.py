@@ -63,14 +63,21 @@ def rich_table(units: list[Unit], title: str = "") -> Any:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left")
+    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", expand=True)
     for column in COLUMNS:
-        right = column in ("rate", "left")
-        table.add_column(column, justify="right" if right else "left", no_wrap=column != "verdict")
+        table.add_column(
+            column,
+            justify="right" if column in ("rate", "left") else "left",
+            no_wrap=True,
+            overflow="ellipsis",
+            ratio=1 if column == "verdict" else None,  # it takes what the others leave
+        )
     for unit in sorted(units, key=lambda unit: (unit.car, unit.name)):
         cells: list[Any] = [Text(cell) for cell in row_of(unit)]
         if unit.total and unit.outcome is None and unit.port is not None:
             grid = Table.grid(padding=(0, 1))
+            grid.add_column(no_wrap=True)
+            grid.add_column(no_wrap=True)
             bar = ProgressBar(unit.total, min(unit.done, unit.total), width=_BAR)
             grid.add_row(bar, cells[3])
             cells[3] = grid
@@ -81,7 +88,9 @@ def rich_table(units: list[Unit], title: str = "") -> Any:
 
 
 class LiveTable:
-    """The rows, drawn again and again on a terminal; the last one stays."""
+    """The rows, drawn again and again on a terminal; the last one stays, with the full words of
+    all that is not good below it.
+    """
 
     def __init__(self, title: str, console: Any = None) -> None:
         from rich.console import Console
@@ -90,6 +99,7 @@ class LiveTable:
         self._title = title
         self._live = Live(console=console or Console(stderr=True), auto_refresh=False)
         self._drawn_s = -1.0
+        self._units: list[Unit] = []
 
     def __enter__(self) -> Callable[[list[Unit]], None]:
         self._live.start()
@@ -98,8 +108,12 @@ class LiveTable:
     def __exit__(self, *_: object) -> None:
         self._live.refresh()
         self._live.stop()
+        for unit in self._units:
+            if unit.outcome is not None and unit.outcome.verdict != GOOD:
+                self._live.console.print(*row_of(unit)[:2], row_of(unit)[6], markup=False)
 
     def _show(self, units: list[Unit]) -> None:
+        self._units = units
         now = time.monotonic()
         is_over = all(unit.outcome is not None for unit in units)
         if is_over or now - self._drawn_s >= 0.2:

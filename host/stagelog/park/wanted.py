@@ -49,10 +49,10 @@ class Wanted:
         try:
             settings = load(found or None)
         except SettingsError:
-            settings = load(None)
-        if settings["car"] == self.car and found:
+            found, settings = b"", load(None)
+        if settings["car"] == self.car:
             return found
-        own = json.loads(found) if found and settings["car"] else {}
+        own = json.loads(found) if found else {}
         return json.dumps({**own, "car": self.car}).encode()
 
 

@@ -13,6 +13,8 @@ from stagelog.errors import DeviceError, PortBusy
 from stagelog.link import Link
 from stagelog.listen import LiveLink
 
+_OUT_us = 100_000  # that a cable is out, of the logger's time
+
 
 class VirtualPark:
     """Ports, as `park.runs.Ports`, of loggers that are `rig.target.SimTarget`.
@@ -71,6 +73,7 @@ class _Stream:
 
     def __init__(self, target: Any, cut: int | None, on_cut: Callable[[], object]) -> None:
         self._logger = target._logger
+        self._logger.world.run_for(_OUT_us)
         self._logger.cable.host_read()  # what was sent while no cable was in is lost
         self._cut = cut
         self._on_cut = on_cut

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from stagelog.rig.rp2040.board import PicoBoard
 from stagelog.rig.rp2040.card_image import FileImage
+from stagelog.rig.rp2040.emulator import UNIQUE_ID
 from stagelog.rig.rp2040.firmware import logger_files
 from stagelog.rig.rp2040.mcp2515 import Mcp2515
 from stagelog.rig.rp2040.sdcard import SdCard
@@ -16,6 +17,7 @@ class EmulatedLogger:
 
     card   path of a card image; tape  what its bus carries from power-on, or None
     blank  True: stock MicroPython with an empty file system, to be flashed
+    seed   each is a chip of its own, with an id of its own
     """
 
     def __init__(
@@ -33,6 +35,7 @@ class EmulatedLogger:
             can=self._can,
             card=SdCard(self._image, seed=seed),
             seed=seed,
+            unique_id=(int.from_bytes(UNIQUE_ID) + seed - 1).to_bytes(8),
         )
         if tape is not None:
             self._can.play(tape)

@@ -1,0 +1,158 @@
+"""docs/howto/service_park.md, typed: the day of three cars with five simulated loggers.
+
+The lines that end with "&" are started and left running; all others are typed one after the other.
+What must come of each is written here by hand.
+"""
+
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from stagelog.archive import check_sha256, find_sessions
+
+pytest.importorskip("duckdb", reason="the day ends with SQL (extra query)")
+ROOT = Path(__file__).resolve().parents[2]
+TEXT = (ROOT / "docs/howto/service_park.md").read_text(encoding="utf-8")
+FLEET = re.search(r"^```toml\n(.*?)^```", TEXT, re.M | re.S)[1]
+CAR_OF = dict(re.findall(r'device_id = "(\w+)"\ncar = "(\w+)"', FLEET))
+TWO = ["report-chassis.html", "report-powertrain.html"]
+REPORTS = {"C01": TWO, "C02": TWO, "C03": ["report.html"]}
+
+
+def blocks():
+    """Return the commands of each block of the page."""
+    found = re.findall(r"^```sh\n(.*?)^```", TEXT, re.M | re.S)
+    return [block.strip().splitlines() for block in found]
+
+
+class Day:
+    """The page's folder, with what runs in it."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        bin_ = Path(sys.executable).parent
+        self.environment = os.environ | {
+            "PATH": f"{bin_}{os.pathsep}{os.environ['PATH']}",
+            "XDG_RUNTIME_DIR": str(folder),
+            "PYTHONUNBUFFERED": "1",
+        }
+        self.running = []
+
+    def start(self, line):
+        words = shlex.split(line.rstrip(" &"))
+        process = subprocess.Popen(
+            words, cwd=self.folder, env=self.environment, stdout=subprocess.PIPE, text=True
+        )
+        self.running.append(process)
+        return process
+
+    def type(self, line):
+        """Return (exit code, stdout, stderr) of a command."""
+        done = subprocess.run(
+            shlex.split(line), cwd=self.folder, env=self.environment, stdin=subprocess.DEVNULL,
+            capture_output=True, text=True, timeout=400,
+        )  # fmt: skip
+        assert "Traceback" not in done.stderr, done.stderr
+        return done.returncode, done.stdout, done.stderr
+
+    def end(self):
+        for process in self.running:
+            process.send_signal(signal.SIGTERM)
+        for process in self.running:
+            process.wait(20)
+            process.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def day(tmp_path_factory):
+    """The simulators of the page's first block, running for at least 40 s; the fleet file."""
+    day = Day(tmp_path_factory.mktemp("day"))
+    drive, *simulators = blocks()[0]
+    assert day.type(drive)[0] == 0
+    day.ports = [day.start(line).stdout for line in simulators]
+    day.ports = [port.readline().strip() for port in day.ports]
+    assert all(day.ports) and len(day.ports) == 5
+    (day.folder / "fleet.toml").write_text(FLEET)
+    yield day
+    day.end()
+
+
+def cars(out):
+    """Return {car: light} of what check prints."""
+    return dict(re.findall(r"^(C\d\d)  (GREEN|AMBER|RED)$", out, re.M))
+
+
+def wait_until_full(day, port):
+    deadline = time.monotonic() + 240
+    while time.monotonic() < deadline:
+        facts = json.loads(day.type(f"stagelog status {port} --json")[1])
+        if facts["state"] == "card full":
+            return
+        time.sleep(2)
+    pytest.fail("the card of C03 is not full")
+
+
+def test_a_day_in_the_service_park(day):
+    _, before_event, morning, repair, pit, closer, after, question = blocks()
+    code, out, err = day.type(*before_event)
+    assert (code, out) == (
+        0,
+        f"{day.folder}/fleet.toml: DAKAR26, 3 cars, 5 loggers, 1 stages; stage in hand: SS03\n",
+    ), err
+
+    wait_until_full(day, day.ports[4])
+    code, out, err = day.type(*morning)
+    assert code == 1 and cars(out)["C02"] == cars(out)["C03"] == "RED", out + err
+    assert cars(out)["C01"] in ("GREEN", "AMBER"), out  # amber where this machine stalls
+    red = [line for line in out.splitlines() if "provision" in line]
+    assert len(red) == 1 and red[0].startswith("  chassis, signal table: it has 07ac276b55c69c26")
+    assert re.search(
+        r"powertrain, fault: the card is full|powertrain, recording: it does not", out
+    )
+
+    codes = [day.type(line) for line in repair]
+    assert "C03 powertrain: good: 1 sessions erased" in codes[0][2], codes[0]
+    assert [code for code, *_ in codes[1:]] == [0, 0], codes
+    assert "written: signal table" in codes[1][2]
+    assert cars(codes[2][1])["C02"] in ("GREEN", "AMBER")
+
+    code, out, err = day.type(*pit)
+    assert "5 loggers: " in out and code in (0, 1), out + err
+    assert len(re.findall(r"frames stored", err)) == 5, err
+
+    fetch, verify = closer
+    code, _, err = day.type(fetch.replace("PORT", day.ports[0]))
+    assert code == 0, err
+    code, out, err = day.type(verify)
+    assert code == 1 and re.search("open end|INCOMPLETE", out), out + err
+
+    code, out, err = day.type(*after)
+    assert "5 loggers: 5 good" in out and code in (0, 1), out + err  # 1: a report asks for work
+    assert "C01 chassis: waits for its port" in err.partition("chassis: download")[2], err
+    entries = find_sessions(day.folder / "archive")
+    assert {entry.key[0] for entry in entries} == CAR_OF.keys()
+    assert not check_sha256(entries) and len({entry.key for entry in entries}) == len(entries)
+    for entry in entries:
+        assert entry.folder.parent.name == f"car={CAR_OF[entry.key[0]]}"
+        assert entry.folder.name == "stage=SS03"
+    for car in ("C01", "C02", "C03"):
+        folder = day.folder / f"archive/event=DAKAR26/car={car}/stage=SS03"
+        pages = sorted(path.name for path in folder.glob("report*.html"))
+        assert pages == REPORTS[car]
+        assert all("</html>" in (folder / page).read_text() for page in pages)
+        checks = [json.loads(line) for line in (folder / "checks.jsonl").read_text().splitlines()]
+        assert {check["by"] for check in checks} == {"Ann"} and len(checks) in (1, 2)
+
+    code, out, err = day.type(*question)
+    held = {car: sum(CAR_OF[e.key[0]] == car for e in entries) for car in ("C01", "C02", "C03")}
+    assert [line.split() for line in out.splitlines()[1:]] == [
+        [car, str(n)] for car, n in held.items()
+    ], out + err
