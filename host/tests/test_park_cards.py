@@ -88,3 +88,16 @@ def test_card_read_all_finds_the_cards_in_readers(park, tmp_path, run, monkeypat
         "event=E/car=C0000000000000003/stage=SS9",
         "event=E/car=C01/stage=SS9",
     ]
+
+
+def test_the_sessions_of_one_logger_in_a_folder_are_a_log(park, tmp_path, run):
+    """Two loggers of one car share the stage's folder; FOLDER/DEVICE_ID is one of them."""
+    paths = [str(target.card_path) for target in park.targets]
+    list(cards.read_cards(paths, tmp_path / "a", "E", "S", lambda _: "C01"))
+    folder = tmp_path / "a/event=E/car=C01/stage=S"
+    code, out, _ = run("verify", folder, "--json")
+    assert (code, len(json.loads(out)["logs"])) == (0, 3)
+    code, out, _ = run("verify", folder / "0000000000000002", "--json")
+    (log,) = json.loads(out)["logs"]
+    assert code == 0 and "0000000000000002-1-" in log["path"]
+    assert run("verify", folder / "0000000000000009")[0] == 5
