@@ -75,6 +75,7 @@ def prepare(
 @click.option("--car", help="Folder car=...  [default: the logger's id]")
 @click.option("--stage", help="Folder stage=...  [default: unsorted]")
 @click.option("--erased", is_flag=True, help="Include released sessions that can still be read.")
+@click.option("--eject", "wants_eject", is_flag=True, help="Then eject the card.")
 @json_option
 def read(
     paths: tuple[str, ...],
@@ -84,6 +85,7 @@ def read(
     car: str | None,
     stage: str | None,
     erased: bool,
+    wants_eject: bool,
     as_json: bool,
 ) -> None:
     """Show the sessions on a card or its image; copy them with --archive.
@@ -93,8 +95,8 @@ def read(
     not stored again. Exit 1 if a card cannot be read or a session is not complete.
     """
     if all_:
-        if car or erased:
-            raise UsageError("--car or --erased with --all", "leave it out")
+        if car or erased or wants_eject:
+            raise UsageError("--car, --erased or --eject with --all", "leave it out")
         raise SystemExit(_read_all(paths, archive, event, stage, as_json))
     if len(paths) != 1:
         raise UsageError(f"{len(paths)} cards named", "name one, or add --all")
@@ -107,6 +109,9 @@ def read(
     if not archive and (event or car or stage):
         raise UsageError("--event, --car or --stage without --archive", "add --archive")
     event, stage, car_of = place_of_card(event, car, stage)
+    drive = drive_of(path) if wants_eject else None
+    if wants_eject and drive is None:
+        raise UsageError(f"--eject with {path}", "it is no card in a reader")
     log = read_card(path, erased)
     rows = []
     if not as_json:
@@ -131,6 +136,11 @@ def read(
         damaged = [str(bad) for bad in log.damaged]
         facts = {"path": str(path), "sessions": rows, "damaged": damaged}
         print_json("stagelog.card.read/1", facts)
+    if drive is not None:
+        from stagelog.platform.eject import eject
+
+        eject(drive)
+        click.echo(f"{drive.path} may be taken out", err=True)
 
 
 def _read_all(
