@@ -127,9 +127,10 @@ def code(r0):
     b(BAD)
     label(BAD_FORM)
     mov(r0, 4 * _W_FORM)
-    label(BAD)
+    label(BAD)  # the recessive bits before an error may be the end of a frame that was shorter
     bl(COUNT)
     mov(r5, 0)
+    sub(r6, 8)
     b(BACK)
 
     label(HEADER)

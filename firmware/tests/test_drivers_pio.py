@@ -254,26 +254,31 @@ def test_stuff_bit_after_the_last_bit_of_the_crc(pico):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_random_bit_errors_store_nothing_wrong_and_are_all_counted(pico, seed):
-    """One bit of each third frame inverted, then the flag that the other nodes send at once after
-    it. (CRC-15 finds every single inverted bit; only an inverted bit of the last of EOF, which
-    this leaves out, and of ACK may pass.)
+def test_random_bit_errors_store_nothing_wrong_and_are_counted(pico, seed):
+    """One bit in a thousand inverted, and nobody interrupts the frame: what a disturbance of our
+    own stub does. A frame is good if only its ACK slot was hit. After a dominant bit in EOF there
+    are at most nine recessive ones up to the next frame, which is then not heard (ISO 11898-1
+    wants eleven); every other damaged frame costs itself only. A lost stuff bit between five and
+    five recessive bits looks like the end of a frame: then the rest counts as one more.
     """
     rng = random.Random(seed)
-    frames = random_frames(300, seed)
-    rows, whole, n_bad = [], [], 0
-    for i, frame in enumerate(frames):
+    rows, whole, n_bad, is_deaf = [], [], 0, False
+    for frame in random_frames(700, seed + 10):
         row = acknowledged_bits(*frame)
-        if i % 3 == 1:
-            n_bad += 1
-            at = rng.randrange(1, len(row) - 12)
-            row = [*_inverted(row, at)[: at + 6], *ERROR_FLAG]
-        else:
-            whole.append(record_of(*frame))
+        hits = [i for i in range(len(row) - 1) if rng.random() < 1e-3]
+        for i in hits:
+            row[i] ^= 1
+        is_bad = any(i != len(row) - 9 for i in hits)
+        if not is_deaf:
+            n_bad += is_bad
+            whole += [] if is_bad else [record_of(*frame)]
+        is_deaf = any(i >= len(row) - 7 for i in hits)
         rows.append(row)
     send(pico, rows)
+    assert n_bad > 40
     assert [r[1:] for r in frames_of(pico)] == whole
-    assert sum(errors_of(pico)[:FD]) + errors_of(pico)[FD] >= n_bad
+    errors = errors_of(pico)
+    assert n_bad <= sum(errors[:ACK]) + errors[FD] <= n_bad + 3
 
 
 DRAIN = """
