@@ -20,7 +20,8 @@ def stagelog(*words):
 
 
 @pytest.mark.skipif(find_runtime("pico-1.25") is None, reason="no image: tools/runtimes pico-1.25")
-def test_a_blank_board_becomes_a_logger(tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", ["pico_mcp2515", "pico_pio"])
+def test_a_blank_board_becomes_a_logger(tmp_path, monkeypatch, name):
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
     card = tmp_path / "card.img"
     code, _, text = stagelog("card", "prepare", card, "--size", "64MiB")
@@ -33,12 +34,13 @@ def test_a_blank_board_becomes_a_logger(tmp_path, monkeypatch):
             while not text.endswith("}\n"):
                 text += board.stdout.readline()
             port = json.loads(text)["port"]
-            code, _, text = stagelog("flash", port, "--settings", tmp_path / "car.json", "--yes")
+            settings = ("--settings", tmp_path / "car.json")
+            code, _, text = stagelog("flash", port, "--board", name, *settings, "--yes")
             assert code == 0, text
             code, text, _ = stagelog("status", port, "--json")
             facts = json.loads(text)
             assert facts["car"] == "C03" and facts["state"] == "recording"
-            assert facts["board"] == "pico_mcp2515" and facts["blocks_free"] > 10_000
+            assert facts["board"] == name and facts["blocks_free"] > 10_000
             names = (
                 "--stop",
                 "--event",
