@@ -53,6 +53,7 @@ class Program:
         if file_digest(self._prompt, path) != hashlib.sha256(content).hexdigest():
             replace_file(self._prompt, path, f"/{_NAME}.new", content)
         device_id = self._prompt.exec("import machine\nprint(machine.unique_id().hex())").strip()
+        self._prompt.stop()  # what wrote the file has left holes in the heap
         self._load()
         version = ".".join(map(str, state.version))
         return Board(app.board, state.machine, version, device_id)

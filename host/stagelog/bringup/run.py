@@ -91,9 +91,9 @@ class BringUp:
     def run(self, operator: str) -> Sheet:
         """Measure all rows that are wanted; return the sheet."""
         self._ask_logger()
-        self._say("send the program")
-        board = self._program.install()
         try:
+            self._say("send the program")
+            board = self._program.install()
             for row in self._rows():
                 self._say(f"{row.title}: {row.text or row.note}  {row.verdict}")
                 self._state.rows.append(row)
