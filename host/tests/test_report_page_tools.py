@@ -95,15 +95,17 @@ def test_the_axis_is_time_or_distance_and_that_is_remembered(browser, pages):
     browser.wait(f"Math.abs(charts[0].plot.scales.x.max - {whole}) < 0.01")
 
 
-def test_over_distance_a_spike_of_a_car_that_stands_is_still_there(browser, pages):
-    """All that was sampled at one place is one range there: the highest of it is drawn."""
+def test_over_distance_all_that_was_while_the_car_stood_is_one_range(browser, pages):
+    """The car stands for some seconds at first, its engine starts: lowest and highest of that."""
     browser.open(pages["stage"], SIZES["desk"])
-    highest = (
-        "Math.max(...charts.find((one) => one.id === 'c-engine').plot.data[2].filter(Boolean))"
-    )
-    over_time = browser.value(highest)
+    engine = "charts.find((one) => one.id === 'c-engine').plot.data"
+    there = "data[k].filter((value, i) => value != null && kmAt(data[0][i]) === 0)"
+    script = f"((data) => [1, 2].map((k) => {there}))({engine})"
+    lows, highs = browser.value(script)
+    assert len(lows) > 20 and max(lows) > min(lows) + 100
     browser.value("switchAxis()")
-    assert browser.value(highest) == pytest.approx(over_time, abs=1e-6)
+    found = browser.value(f"[{engine}[0][0], {engine}[1][0], {engine}[2][0]]")
+    assert found == pytest.approx([0.0, min(lows), max(highs)], abs=1e-6)
 
 
 def test_a_comparison_has_no_other_axis(browser, pages):
