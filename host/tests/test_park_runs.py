@@ -11,9 +11,11 @@ import threading
 import numpy as np
 import pytest
 
+from slog import messages as m
 from stagelog.archive import find_sessions
 from stagelog.card import read_card
-from stagelog.errors import OutputError
+from stagelog.errors import InputError, OutputError
+from stagelog.link import RequestError
 from stagelog.park import works
 from stagelog.park.runs import Run, worst_of
 from stagelog.park.table import JsonEvents, Lines, plain, rich_table
@@ -276,3 +278,60 @@ def test_rate_and_time_left_by_hand():
     for now[0], done in ((0.0, 0), (1.0, 1_000_000), (2.0, 2_000_000)):
         unit.advance(done)
     assert np.isclose(unit.rate, 1e6) and np.isclose(unit.left_s, 8.0)
+
+
+def test_a_logger_that_refuses_is_not_waited_for(make_park, tmp_path, monkeypatch):
+    park = make_park(2)
+    fetch = works.fetch_if_missing
+
+    def refuse(link, root, session, *rest):
+        if session.device_id == bytes.fromhex("0000000000000001"):
+            raise RequestError("READ", m.NO_CARD)
+        return fetch(link, root, session, *rest)
+
+    monkeypatch.setattr(works, "fetch_if_missing", refuse)
+    units = download(park, tmp_path, 2)
+    assert [unit.outcome.verdict for unit in units] == [BAD, GOOD]
+    assert units[0].n_lost == 0 and "no usable card" in units[0].outcome.text
+
+
+def test_a_session_with_damaged_places_is_not_erased(make_park, tmp_path):
+    """The newer session is whole, the older one has a place that reads as zeros: both stay."""
+    park = make_park(1)
+    target = park.targets[0]
+    (session,) = target.link.list_sessions()
+    with open(target.card_path, "r+b") as file:
+        file.seek((session.position + 5) * 4096)
+        file.write(bytes(4096))
+    (unit,) = download(park, tmp_path, 1)
+    assert unit.outcome.verdict == BAD and "INCOMPLETE" in unit.outcome.text
+    (unit,) = Run(units_of(1), pytest.fail, lambda u: works.Erase(u, tmp_path), park).run()
+    assert unit.outcome.verdict == BAD and "could not be read" in unit.outcome.text
+    assert len(target.link.list_sessions()) == 1
+
+
+@pytest.mark.parametrize("cuts", [[], [12_000, 12_000]])
+def test_a_logger_that_was_stopped_for_the_download_records_again(make_park, tmp_path, cuts):
+    park = make_park(1, [iter(cuts)])
+    target = park.targets[0]
+    target.link.control(m.CONTROL_START, target.link.hello().boot)
+    target.play(saturated_tape(500_000, 300_000))
+    (unit,) = Run(
+        units_of(1), pytest.fail, lambda u: works.Download(u, tmp_path, "E", "S", True), park
+    ).run()
+    assert unit.outcome.verdict == GOOD and unit.outcome.facts["n_sessions"] == 2
+    assert unit.n_lost == len(cuts)
+    assert target.app.state == m.STATE_RECORDING
+
+
+def test_a_logger_whose_profile_cannot_be_read_stops_no_other(make_park, tmp_path):
+    park = make_park(2)
+
+    def make(unit):
+        if unit.device_id.endswith("1"):
+            raise InputError("d9.toml: no such file")
+        return works.Download(unit, tmp_path, "E", "S")
+
+    units = Run(units_of(2), pytest.fail, make, park).run()
+    assert [unit.outcome.verdict for unit in units] == [BAD, GOOD]
+    assert units[0].outcome.text == "d9.toml: no such file"

@@ -154,7 +154,7 @@ class Run:
             link.tries = tries
             hello = Hello.of(fields)
             return _Answer(link, hello.device_id.hex(), hello)
-        except StagelogError:
+        except (StagelogError, OSError):
             link.close()
         device_id = self._identify(port)
         return None if device_id is None else _Answer(self._ports.open(port), device_id, None)
@@ -170,8 +170,14 @@ class Run:
             link.close()  # ended, or on another port, too
             return
         unit.hello, unit.port = hello, port
-        if device_id not in self._works:
-            self._works[device_id] = self._make_work(unit)
+        try:
+            if device_id not in self._works:
+                self._works[device_id] = self._make_work(unit)
+        except StagelogError as error:  # its profile or DBC cannot be read
+            unit.end(Outcome(BAD, str(error)))
+            unit.port = None
+            link.close()
+            return
         thread = threading.Thread(target=self._work, args=(unit, link), name=port, daemon=True)
         self._threads[device_id] = thread
         thread.start()

@@ -156,17 +156,17 @@ class JsonEvents(Lines):
 
     def __init__(self, out: TextIO | None = None) -> None:
         super().__init__(out or sys.stdout)
-        self._told_s: dict[str, float] = {}
+        self._printed_s: dict[str, float] = {}
 
     def _show(self, units: list[Unit]) -> None:
         super()._show(units)
         now = time.monotonic()
         for unit in units:
-            told = self._told_s.get(unit.device_id, now)
-            if unit.outcome is None and unit.total and now - told >= _EVENT_S:
+            last = self._printed_s.get(unit.device_id, now)
+            if unit.outcome is None and unit.total and now - last >= _EVENT_S:
                 self._print(unit)
 
     def _print(self, unit: Unit) -> None:
-        self._told_s[unit.device_id] = time.monotonic()
+        self._printed_s[unit.device_id] = time.monotonic()
         event = {"schema": "stagelog.park.event/1", "t_unix_us": time.time_ns() // 1000}
         print(json.dumps({**event, **unit.as_dict()}), file=self._out, flush=True)
