@@ -162,3 +162,22 @@ def test_the_roles_of_the_car_that_ships_are_found():
 def test_several_logs_need_a_whole_profile(folder, run):
     code, _, err = run("report", "x.log", "x.log", "--dbc", "car.dbc", "--out", "r.html")
     assert code == 2 and "whole profile" in err
+
+
+def test_a_signal_that_never_has_a_value_is_listed(tmp_path, run):
+    """J1939: 0xFF in a byte is "not available", in all three frames."""
+    text = (
+        f'VERSION ""\nBU_: E\nBO_ {0x98FEEE00} ET1: 8 E\n SG_ Oil : 0|8@1+ (1,-40) [0|0] "C" E\n'
+    )
+    text += ' SG_ Fuel : 8|8@1+ (1,-40) [0|0] "C" E\nBA_DEF_ "ProtocolType" STRING ;\n'
+    text += 'BA_DEF_DEF_ "ProtocolType" "";\nBA_ "ProtocolType" "J1939";\n'
+    (tmp_path / "t.dbc").write_text(text)
+    lines = [f"({k}.000000) can0 18FEEE00#FF50FFFFFFFFFFFF\n" for k in range(3)]
+    (tmp_path / "t.log").write_text("".join(lines))
+    code, out, err = run("report", tmp_path / "t.log", "--dbc", tmp_path / "t.dbc", "--json")
+    rows = json.loads(out)["sections"]["channels"]["tables"][0]["rows"]
+    assert code == 0, err
+    assert [(r["signal"], r["values"], r["highest"], r["no_value"]) for r in rows] == [
+        ("Fuel", 3, 40.0, None),  # 0x50 = 80, minus 40
+        ("Oil", 0, None, "3 not available"),
+    ]

@@ -268,6 +268,12 @@ def _channels(source: PlainSource) -> Facts | None:
         missing = source.missing.get(f"{message}.{signal}", {})
         cells.append(", ".join(f"{n:,} {kind}" for kind, n in missing.items()) or None)
         rows.append(t.row(*cells, x_s=x_s, chart=_chart_id(message, series.unit)))
+    shown = {".".join(row["cells"][:2]) for row in rows}
+    for name, missing in source.missing.items():
+        if name not in shown:  # not one value, but its frames came
+            message, signal = name.split(".", 1)
+            said = ", ".join(f"{n:,} {kind}" for kind, n in missing.items())
+            rows.append(t.row(message, signal, None, 0, *[None] * 6, said))
     if not rows:
         return None
     columns = [t.words("message"), t.words("signal"), t.words("unit"), t.column("values")]
