@@ -151,3 +151,22 @@ def test_a_full_bus_from_power_on_waits_for_a_slow_card(make_target, init_ms, mo
     status = target.link.status()
     assert status.stored0 > 8000
     assert status.dropped0 <= most and status.at_least0 == 0
+
+
+def test_without_a_controller_a_full_bus_from_power_on_is_stored_from_the_first_frame_on(
+    make_target,
+):
+    """Programmable I/O begins before the card is mounted, and its bits wait meanwhile."""
+    target = make_target(board="pico_pio", bitrate_bps=1_000_000, card_blocks=512)
+    target.power_cut()
+    tape = saturated_tape(1_000_000, 1_800_000)
+    target.can.play(tape)
+    target.power_on()
+    while not target.can.is_played_out:
+        target.run_for(10_000)
+    target.run_for(200_000)
+    status = target.link.status()
+    frames = recorded(target)
+    assert len(frames) > 6000
+    assert same_frames(tape[-len(frames) :], frames)
+    assert status.dropped0 == status.at_least0 == 0

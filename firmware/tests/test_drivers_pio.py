@@ -162,6 +162,18 @@ def test_clock_error_asymmetry_and_jitter_cost_no_frame(pico, line):
     assert errors_of(pico) == [0] * 7
 
 
+def test_glitches_cost_frames_but_store_nothing_wrong(pico):
+    """5,000 pulses a second, 40 ns long; what is stored is what was sent, in its order."""
+    pico.can.line = Line(RATE, glitches_per_s=5000, glitch_ns=40)
+    frames = random_frames(700, seed=3)
+    send(pico, rows_of(frames))
+    got = [r[1:] for r in frames_of(pico)]
+    sent = iter([record_of(*frame) for frame in frames])
+    assert all(record in sent for record in got)
+    assert 600 < len(got) < 700
+    assert sum(errors_of(pico)) > 0
+
+
 GOOD = [(0x123, 0, 8, bytes(range(8))), (0x1234567, EXT, 3, b"\x01\x80\xff"), (0x7FF, 0, 0, b"")]
 VICTIM = (0x0AA, 0, 2, b"\x55\xaa")  # alternating bits: no stuff bit before its CRC
 
