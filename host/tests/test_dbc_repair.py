@@ -23,6 +23,9 @@ def load(tmp_path):
     return call
 
 
+CHANGED = "BS_: 500\n"  # a bit rate is a defect, so the parser gets the text as it was repaired
+
+
 def signals_of(database):
     (message,) = database.messages
     return {signal.name: signal for signal in message.signals}
@@ -158,7 +161,7 @@ def test_a_scale_without_end_is_1_and_one_defect(load):
 )
 def test_the_value_of_a_mark_is_all_its_digits(load, mark, selects):
     found = load(
-        'BO_ 1 A: 8 ECU\n SG_ S M : 0|8@1+ (1,0) [0|0] "" ECU\n'
+        CHANGED + 'BO_ 1 A: 8 ECU\n SG_ S M : 0|8@1+ (1,0) [0|0] "" ECU\n'
         f' SG_ X {mark} : 8|8@1+ (1,0) [0|0] "" ECU\n'
     )
     assert signals_of(found)["X"].selector_ranges == (selects,)
@@ -202,6 +205,7 @@ def test_a_text_without_its_quote_ends_before_the_semicolon(load):
 
 def test_a_signal_on_the_line_of_its_message_is_one(load):
     found = load(
-        'BO_ 1 A: 8 ECU SG_ X : 0|8@1+ (1,0) [0|0] "" ECU SG_ Y : 8|8@1+ (1,0) [0|0] "" ECU\n'
+        CHANGED
+        + 'BO_ 1 A: 8 ECU SG_ X : 0|8@1+ (1,0) [0|0] "" ECU SG_ Y : 8|8@1+ (1,0) [0|0] "" ECU\n'
     )
     assert set(signals_of(found)) == {"X", "Y"}
