@@ -13,15 +13,13 @@ from drivers.rp2_cobs import FrameWriter, cobs_decode
 from drivers.rp2_hot import HotRing
 from drivers.usb_link import UsbLink
 from logger.app import App
-from logger.onboard import KEPT_BYTES
+from logger.onboard import prepare
 from slog.layout import BLOCK_BYTES, const
-from slog.messages import CONFIG_SIGNALS, CONTROL_BOOTLOADER, CONTROL_RESET
+from slog.messages import CONTROL_BOOTLOADER, CONTROL_RESET
 
 _MOST_BLOCKS = const(24)  # 0.6 s of a full bus at 1 Mbit/s
 _LEAST_BLOCKS = const(8)
-_BUFFER_BYTES = const(20_000)  # buffers of the application; they need whole pieces
-_WORK_BYTES = const(6_000)  # for what comes and goes, beside the hole of the detectors
-_EVENTS_BYTES = const(18_000)  # more of it beside the detectors, whose tables need whole pieces
+_BUFFER_BYTES = const(12_000)  # buffers of the application; they need whole pieces
 _WATCHDOG_MS = const(8000)
 _WATCHDOG_OFF = const(0x4005B000)  # atomic clear of the watchdog's control register
 _WATCHDOG_ENABLE = const(1 << 30)
@@ -101,19 +99,14 @@ class Rp2Board:
 def make_ring(settings, kind=HotRing):
     """Make the ring as large as the heap allows, when all code is loaded.
 
-    With a signal table the code that evaluates it is loaded now, too, and room is left for it.
+    With a signal table the detectors of the first session are made before it. What the rest works
+    with is the hole at the bottom of the heap, and what the application leaves of its buffers.
     """
-    n_events = 0
-    found = settings.open(CONFIG_SIGNALS)
-    if found:
-        n_events = found[1] + KEPT_BYTES + _EVENTS_BYTES
-        found[0].close()
-        gc.threshold(8192)
-        import detectors.events  # noqa: F401
-
-        gc.threshold(-1)
+    gc.threshold(8192)
+    prepare(settings)
+    gc.threshold(-1)
     gc.collect()
-    n_free = gc.mem_free() - _BUFFER_BYTES - _WORK_BYTES - n_events
+    n_free = gc.mem_free() - _BUFFER_BYTES
     n = min(_MOST_BLOCKS, n_free // BLOCK_BYTES)
     kept = bytearray(_BUFFER_BYTES)
     while n > _LEAST_BLOCKS:

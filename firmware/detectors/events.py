@@ -27,7 +27,7 @@ class Events:
 
     def __init__(self, table, emit):
         bus, sections = table
-        self._emit = emit
+        self.emit = emit  # may be another one between two records
         self.n_events = 0
         send = self._send
         rows = st.named(sections[st.WATCH], st.WATCH_ROWS)
@@ -76,4 +76,4 @@ class Events:
 
     def _send(self, code, state, value, extra):
         self.n_events += 1
-        self._emit(code, state, value, extra)
+        self.emit(code, state, value, extra)

@@ -137,7 +137,7 @@ class App:
         for _ in range(1 + min(_BACKLOG, board.ring.n_waiting())):
             self.store.step()
         if self._recording:
-            if self.onboard.events is not None:
+            if self.onboard.events is not None and not self._is_behind():
                 self.onboard.step()
             if board.ring.open_age_us(now) >= self._flush_us:
                 board.ring.close_block()
@@ -156,6 +156,10 @@ class App:
             self._show()
         self.service.step()
         board.feed()
+
+    def _is_behind(self):
+        """Return whether a quarter of the ring waits for the card; the detectors wait, too."""
+        return 4 * self.board.ring.n_waiting() >= self.board.ring.n_blocks
 
     def hello(self):
         """Return the values of HELLO_REPLY."""

@@ -3,9 +3,10 @@
 Owns a tap of the ring, and the detectors if the board has a signal table. What they find goes into
 the same ring. Capture and store never wait for it: blocks that were reused before they could be
 watched are reported as an event, and so is a table that can't be used or that finds no memory: a
-board sizes its ring at its start, by whether it has a table then.
+board sizes its ring at its start, beside the detectors if it has a table then.
 """
 
+import gc
 import struct
 
 from logger.tap import Tap
@@ -13,10 +14,39 @@ from slog import events as ev
 from slog.layout import META_EVENT, TIME_BITS, const
 from slog.messages import CONFIG_SIGNALS
 
-KEPT_BYTES = const(4096)  # memory in one piece that the detectors leave to others
 _MOST = const(64)  # records in one pass
 _PERIOD_US = const(10_000)  # between two passes, unless more records wait than one takes
 _LOW = (1 << TIME_BITS) - 1
+
+
+_ready = []  # the detectors of the first session
+
+
+def prepare(settings):
+    """Make the detectors of the first session before the ring takes what memory is left."""
+    try:
+        _ready.append(_make(settings, _nothing))
+    except (ImportError, MemoryError, ValueError):
+        pass  # the session will say so
+
+
+def _nothing(code, state, value, extra):
+    pass
+
+
+def _make(settings, emit):
+    """Return the detectors of the board's signal table, None if it has none.
+
+    Raises   ValueError for a table that can't be used, MemoryError
+    """
+    found = settings.open(CONFIG_SIGNALS)
+    if not found:
+        return None
+    with found[0] as file:
+        from detectors.events import Events  # not in memory where there is no table
+        from slog.signal_table import read
+
+        return Events(read(file, found[1]), emit)
 
 
 class OnCarEvents:
@@ -34,18 +64,16 @@ class OnCarEvents:
     def start(self):
         """Begin with what is recorded from now on."""
         self.events = None
+        gc.collect()  # the place of the last session's is free now
         self._tap = Tap(self._ring)
+        if _ready:
+            self.events = events = _ready.pop()
+            if events is not None:
+                events.emit = self._put
+                self._put(ev.TABLE, ev.ON, events.watch.n_signals, events.alarms.n)
+            return
         try:
-            found = self._board.nv.open(CONFIG_SIGNALS)
-            if found:
-                kept = bytearray(KEPT_BYTES)
-                from detectors.events import Events  # not in memory where there is no table
-                from slog.signal_table import read
-
-                with found[0] as file:
-                    table = read(file, found[1])
-                self.events = Events(table, self._put)
-                del kept
+            self.events = _make(self._board.nv, self._put)
         except (ImportError, MemoryError, ValueError) as error:
             self._stop_for(error)
 
@@ -73,11 +101,12 @@ class OnCarEvents:
             return 0
         t0_lo, hi = tap.t0
         at = tap.offset
-        lo = struct.unpack_from("<I", tap.block, at)[0] & _LOW
+        block = tap.block
+        lo = block[at] | block[at + 1] << 8 | block[at + 2] << 16 | (block[at + 3] & 15) << 24
         if lo < t0_lo and (lo - t0_lo) & _LOW < _LOW >> 1:
             hi += 1
         try:
-            self.events.scan(tap.block, at, n, hi)
+            self.events.scan(block, at, n, hi)
         except Exception as error:  # whatever a detector meets, recording goes on
             self._stop_for(error)
         return n

@@ -3,6 +3,7 @@ from its first record to its last.
 """
 
 import struct
+from types import SimpleNamespace
 
 import pytest
 from hand_table import Car
@@ -113,3 +114,14 @@ def test_events_are_found_from_the_first_record_to_the_last(target):
 def test_a_session_without_a_table_records_no_event(target):
     play(target, SECOND_US // 10)
     assert target.app.onboard.events is None
+
+
+@pytest.mark.parametrize(("n_waiting", "has_turn"), [(0, True), (5, True), (6, False)])
+def test_the_detectors_wait_while_a_quarter_of_the_ring_waits(target, n_waiting, has_turn):
+    """A ring of 24 blocks: their passes cost the store its turns when it needs them most."""
+    app, turns = target.app, []
+    app.store.step = lambda: None
+    app.onboard = SimpleNamespace(events=True, step=lambda: turns.append(1))
+    app.board.ring.n_waiting = lambda: n_waiting
+    app.step()
+    assert bool(turns) == has_turn

@@ -6,6 +6,7 @@ import types
 import pytest
 from hand_table import Car
 
+from logger import onboard
 from logger.clock import Clock
 from logger.onboard import OnCarEvents
 from logger.ring import BlockRing
@@ -56,6 +57,32 @@ def test_a_table_is_told_with_its_size_when_the_session_starts():
     board = Board()
     board.onboard.start()
     assert board.said() == [(ev.TABLE, ev.ON, 2, 1)]
+
+
+@pytest.mark.parametrize("table", [TABLE, None])
+def test_the_first_session_takes_the_detectors_that_were_made_at_the_start(monkeypatch, table):
+    """They said that there is a table before there was a ring; the session says it again. The
+    next session has detectors of its own.
+    """
+    monkeypatch.setattr(onboard, "_ready", [])
+    board = Board(table)
+    onboard.prepare(board.nv)
+    (made,) = onboard._ready
+    board.onboard.start()
+    said = [(ev.TABLE, ev.ON, 2, 1)] * (table is not None)
+    assert board.onboard.events is made and board.said() == said and not onboard._ready
+    board.onboard.stop()
+    board.onboard.start()
+    assert made is None or board.onboard.events is not made
+    assert board.said() == said * 2
+
+
+def test_a_table_that_cannot_be_used_is_reported_by_the_session(monkeypatch):
+    monkeypatch.setattr(onboard, "_ready", [])
+    board = Board(TABLE[:-1])
+    onboard.prepare(board.nv)
+    board.onboard.start()
+    assert board.said() == [(ev.TABLE, ev.OFF, 2, 0)]
 
 
 def test_without_a_table_nothing_is_watched_and_nothing_said():

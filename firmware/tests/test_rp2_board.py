@@ -9,11 +9,15 @@ import types
 
 import pytest
 from card_model import FakePort
+from hand_table import Car
 
+from logger import onboard
 from logger.clock import Clock
 from logger.ring import BlockRing
 from slog import faults, framing
 from slog import messages as m
+
+TABLE = Car(2, alarms=[{"signal": 0, "warning": 100}]).data
 
 MODULES = ("rp2_board", "pico_card", "pico_mcp2515")
 SPI_CLOCK_Hz = 48_000_000  # WIRING.md, Clocks: divided by even numbers
@@ -140,6 +144,7 @@ class World:
 @pytest.fixture
 def world(monkeypatch):
     made = World()
+    monkeypatch.setattr(onboard, "_ready", [])
     monkeypatch.setitem(sys.modules, "machine", made.machine())
     for name, module in made.drivers().items():
         monkeypatch.setitem(sys.modules, name, module)
@@ -205,58 +210,58 @@ def test_the_card_begins_to_start_before_the_rest_is_loaded(world):
 
 
 class Settings:
-    """Settings with a signal table of `n` bytes, or none."""
+    """Settings with a signal table, or none."""
 
-    def __init__(self, n=None):
-        self.n = n
-        self.file = io.BytesIO(bytes(n or 0))
+    def __init__(self, table=None):
+        self.table = table
+        self.file = io.BytesIO(table or b"")
 
     def open(self, item):
         assert item == m.CONFIG_SIGNALS
-        return self.n and (self.file, self.n)
+        return self.table and (self.file, len(self.table))
 
 
 @pytest.mark.parametrize(
-    ("n_free", "n_table", "n_blocks"),
+    ("n_free", "n_blocks"),
     [
-        (300_000, None, 24),  # the most
-        (100_000, None, 18),  # (100,000 - 20,000 - 6,000) / 4,096 = 18.07
-        (60_100, None, 8),  # 8.3
-        (50_000, None, 8),  # 5.9: the least all the same
-        (140_000, 2_000, 21),  # 24,096 less for the table: 89,904 / 4,096 = 21.9
-        (100_000, 2_000, 12),  # 49,904 / 4,096 = 12.2
+        (300_000, 24),  # the most
+        (100_000, 21),  # (100,000 - 12,000) / 4,096 = 21.5
+        (46_000, 8),  # 8.3
+        (40_000, 8),  # 6.8: the least all the same
     ],
 )
-def test_the_ring_is_what_the_heap_leaves(world, n_free, n_table, n_blocks):
+@pytest.mark.parametrize("table", [None, TABLE, TABLE[:-1]])
+def test_the_ring_is_what_the_heap_leaves(world, n_free, table, n_blocks):
+    """With a table, what is free beside the detectors; a damaged one has none."""
     world.n_free = n_free
-    assert world.module.make_ring(Settings(n_table)).n_blocks == n_blocks
+    assert world.module.make_ring(Settings(table)).n_blocks == n_blocks
 
 
 @pytest.mark.parametrize("n_whole", [23, 15, 9, 8])
 def test_a_ring_that_finds_no_whole_piece_is_made_smaller(world, n_whole):
     """The heap has enough bytes for 24 blocks, but no piece for more than `n_whole`. What the
-    application needs in whole pieces, 20,000 bytes, is kept aside up to the smallest ring.
+    application needs in whole pieces, 12,000 bytes, is kept aside up to the smallest ring.
     """
     world.largest = n_whole * 4096
     assert world.module.make_ring(Settings()).n_blocks == n_whole
     assert [n for n, _ in world.held_at_ring] == [*range(24, n_whole - 1, -1)]
-    assert {held for n, held in world.held_at_ring if n > 8} == {20_000}
+    assert {held for n, held in world.held_at_ring if n > 8} == {12_000}
     assert world.n_held == 0 and {held for n, held in world.held_at_ring if n == 8} <= {0}
 
 
-def test_the_detectors_are_loaded_before_the_ring_where_there_is_a_table(world, monkeypatch):
-    """Their code then lies below the ring. Meanwhile memory is collected every 8,192 bytes."""
-    monkeypatch.delitem(sys.modules, "detectors.events")
-    settings = Settings(100)
+def test_the_detectors_are_made_before_the_ring_where_there_is_a_table(world):
+    """Code and tables then lie below the ring. Meanwhile memory is collected every 8,192 bytes."""
+    settings = Settings(TABLE)
     world.module.make_ring(settings)
-    assert "detectors.events" in sys.modules and settings.file.closed
+    (made,) = onboard._ready
+    assert made.watch.n_signals == 2 and settings.file.closed
     assert world.log == [("threshold", 8192), ("threshold", -1)]
 
 
 def test_without_a_table_no_detector_is_loaded(world, monkeypatch):
-    monkeypatch.delitem(sys.modules, "detectors.events")
+    monkeypatch.delitem(sys.modules, "detectors.events", raising=False)
     world.module.make_ring(Settings())
-    assert "detectors.events" not in sys.modules and not world.log
+    assert "detectors.events" not in sys.modules
 
 
 @pytest.mark.parametrize("t0_us", [0, 3_000_000, (1 << 28) - 100_000])

@@ -27,6 +27,11 @@ ROWS = {
         rows.bent_edges,
         "saturated 1 Mbit/s, clock +-0.5 %, asymmetry +-100 ns, jitter +-60 ns, 4 x 1 s",
     ),
+    "full_bus_stall_events": (
+        rows.full_bus_stall_events,
+        "the car's frames at a saturated 1 Mbit/s, its signal table, one write of 500 ms, 3 s",
+    ),
+    "heap": (rows.heap, "what is free of the heap after the start; cost of the range"),
     "latency": (rows.latency, "interrupt to released buffer, 4,000/s, gc every 5 ms"),
     "main_loop": (rows.main_loop, "processor left for the main loop"),
     "boot": (rows.boot, "power-on to the first stored frame, 16 GB of old sessions"),

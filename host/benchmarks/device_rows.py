@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 from device_card import old_card
+from device_heap import free_heap, range_cost
 from device_peers import mpremote_rate, public_loss_pct, raw_port_rate
-from device_rig import Bench, n_wrong, steady_tape
+from device_rig import SPEEDS, Bench, n_wrong, steady_tape
 
 from slog.events import SKIPPED
 from slog.layout import BLOCK_BYTES, RECORDS_PER_BLOCK, SECTOR_BYTES
@@ -131,10 +132,9 @@ def events(speed, duration_s=12):
     """The virtual car on a stage, its signal table on the board: blocks that the detectors had to
     skip, and whether that costs frames.
     """
-    profile = load_profile()
     tape = tape_of(drive("stage", duration_s=duration_s).frames)
     with Bench(speed) as bench:
-        bench.give_table(compile_table(profile, dbc_file(profile)).data)
+        bench.give_table(_table())
         run = bench.play(tape)
         bench.board.run_us(1_000_000)
         figures = {"frames_per_s": len(tape) / duration_s, **run, **bench.finish()}
@@ -143,6 +143,45 @@ def events(speed, duration_s=12):
         figures["events"] = len(found)
         figures["blocks_skipped"] = sum(event.value for event in found if event.code == SKIPPED)
     return figures
+
+
+def full_bus_stall_events(speed, duration_us=3_000_000):
+    """A bus of the car's frames that is never idle, one write of 500 ms, and the detectors."""
+    frames = drive("corpus_hops", seed=4, duration_s=4).frames
+    tape = saturated_tape(1_000_000, duration_us, 8)
+    order = np.arange(len(tape)) % len(frames)
+    tape["can_id"] = frames["can_id"][order]
+    tape["data"][:, :8] = frames["data"][order, :8]
+    with Bench(speed, bitrate_bps=1_000_000) as bench:
+        bench.give_table(_table())
+        bench.card.stall_next(500_000, bench.board.t_us + 1_500_000)
+        run = bench.play(tape)
+        bench.board.run_us(2_000_000)
+        figures = {"frames_per_s": len(tape) * 1e6 / duration_us, **run, **bench.finish()}
+        figures["wrong"] = n_wrong(bench.held_frames(), tape, bench.can.outcomes)
+        found = bench.held_events()
+        figures["events"] = len(found)
+        figures["blocks_skipped"] = sum(event.value for event in found if event.code == SKIPPED)
+    return figures
+
+
+def heap(speed):
+    """What is free of the heap after the start, without and with a signal table, in one piece and
+    in all; and what the estimate of the range costs: heap, time and garbage.
+    """
+    figures = {}
+    for name, table in (("bare", None), ("events", _table())):
+        found = free_heap(speed, table)
+        for figure, value in found._asdict().items():
+            figures[f"{name}_{figure}"] = value
+    for figure, value in range_cost(SPEEDS[speed])._asdict().items():
+        figures[f"range_{figure}"] = value
+    return figures
+
+
+def _table():
+    profile = load_profile()
+    return compile_table(profile, dbc_file(profile)).data
 
 
 COLLECTING = """

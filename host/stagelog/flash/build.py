@@ -39,7 +39,7 @@ _START = """
 import gc
 
 def run(*args):
-    hole = [bytearray(16384)]
+    hole = [bytearray(11264)]
     names = {names!r}
     while names:
         __import__(names.pop())
