@@ -90,7 +90,7 @@ _W_BUFFER_END = const(46)
 _W_STAMPER = const(46)  # address of the second DMA channel
 _W_LAP_US = const(47)  # the shortest time in which the ring goes round
 _W_T_POS = const(48)  # the stamp before POS
-_N_ERRORS = const(5)  # of the counters, those that are errors of the bus
+_N_ERRORS = const(4)  # of the counters, those that are errors; no acknowledge ends as a form error
 
 _S_DROPPED = const(6)
 _S_PENDING = const(10)

@@ -224,6 +224,8 @@ def test_damaged_frame_is_counted_by_kind_and_its_neighbours_are_kept(pico, kind
     send(pico, [*rows_of(GOOD), *rows, *rows_of(GOOD)])
     assert [r[1:] for r in frames_of(pico)] == [record_of(*frame) for frame in GOOD] * 2
     assert errors_of(pico) == [moved.get(i, 0) for i in range(7)]
+    pico.repl.exec("can.poll(ring)")
+    assert numbers(pico, "(can.n_errors, can.state())") == ((0, 1) if kind == "fd" else (1, 2))
 
 
 @pytest.mark.parametrize("at", [6, 7, 8])
