@@ -20,9 +20,9 @@ _H_SIO = const(0)
 _H_SPI = const(1)
 _H_TIMER = const(2)
 _H_NVIC = const(3)
+_H_RAW = const(5)  # of the last frame; the newest record may be one of main code
 _H_STATE = const(6)
 _H_CS = const(9)
-_H_LAST_LO = const(14)
 _S_STORED = const(4)
 _S_DROPPED = const(6)
 _GPIO_IRQ = const(1 << 13)
@@ -176,7 +176,7 @@ def force(buf: ptr8, times: ptr32, n: int) -> int:
         if i == 1000:
             missed += 1
         else:
-            took = (hot[_H_LAST_LO] - now) & 0x0FFFFFFF
+            took = (hot[_H_RAW] - now) & 0x0FFFFFFF
             if took >= _N_TIMES:
                 took = _N_TIMES - 1
             times[took] += 1
@@ -212,7 +212,7 @@ def _send_next(words: ptr32):
     if words[_TIMES]:
         if number:
             times = ptr32(words[_TIMES])
-            took = (hot[_H_LAST_LO] - words[_T_SENT]) & 0x0FFFFFFF
+            took = (hot[_H_RAW] - words[_T_SENT]) & 0x0FFFFFFF
             if took >= _N_TIMES:
                 took = _N_TIMES - 1
             times[took] += 1
