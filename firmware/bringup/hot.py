@@ -204,7 +204,7 @@ def _send_next(words: ptr32):
     nvic[32] = _GPIO_IRQ
     buf[0] = 0xA0
     exchange(buf, 2)
-    if buf[1] & 0x04:
+    if buf[1] & 0x07:  # the last is not out, or came in and waits for the handler
         words[_SKIPPED] += 1
         nvic[0] = _GPIO_IRQ
         return
