@@ -26,6 +26,7 @@ _WATCHDOG_ENABLE = const(1 << 30)
 _PROVEN_US = const(5_000_000)  # after that time the firmware counts as good
 _LEAVE_US = const(200_000)  # the answer to the request may take so long to the host
 _LOW = const(0x0FFFFFFF)
+_POWER_GOOD = const(22)  # open drain of the supply, low when it fails; not wired: always high
 
 
 class Leave(Exception):
@@ -50,6 +51,7 @@ class Rp2Board:
         self.link = UsbLink()
         self.nv = settings
         self.background = None  # called in each pass
+        self.power_good = machine.Pin(_POWER_GOOD, machine.Pin.IN, machine.Pin.PULL_UP)
         self._led = machine.Pin(led, machine.Pin.OUT, value=1)
         self._lit = 1
         self._pattern = 0

@@ -35,6 +35,7 @@ class World:
         self.n_held = 0  # bytes of buffers that live beside the ring
         self.held_at_ring = []
         self.pins = {}
+        self.inputs = {}
         self.lit = []
         self.words = {}
         self.timeouts_ms = []
@@ -54,10 +55,15 @@ class World:
 
         class Pin:
             OUT = 1
+            IN = 0
+            PULL_UP = 1
 
-            def __init__(self, number, mode, value):
+            def __init__(self, number, mode, pull=None, value=None):
                 self.number = number
-                world.pins[number] = value
+                if mode == Pin.OUT:
+                    world.pins[number] = value
+                else:
+                    world.inputs[number] = pull
 
             def __call__(self, value):
                 world.pins[self.number] = value
@@ -180,6 +186,7 @@ def test_the_pins_are_those_of_the_wiring(world):
     assert world.ports["controller"] == (0, 8_000_000, pins)
     assert world.ports["card"] == (1, {"sck": 10, "mosi": 11, "miso": 12, "cs": 13})
     assert world.pins == {25: 1}, "the light is on while the board starts"
+    assert world.inputs == {22: 1}, "power good has a pull-up: open, it reads good"
     assert (board.name, board.slot, board.reset_cause) == ("pico_mcp2515", 1, 3)
     assert board.device_id == bytes.fromhex("e6614103e7452d2f")
     assert (board.card._port, len(board.captures)) == (world.card, 1)
