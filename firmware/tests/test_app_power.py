@@ -7,7 +7,7 @@ MS = 1_000
 
 def test_the_open_block_is_written_when_the_supply_fails(target):
     """20 frames fill no block, which takes 252, and `flush_ms` is 250: 100 ms later the card has
-    none of them. A block of 4096 bytes is written in 3 ms here, so 10 ms after the fall it has all.
+    none of them. A block is written in 3 ms here, so 10 ms after the fall it has all.
     """
     n = play(target, 5 * MS)
     assert 10 < n < 252
@@ -32,7 +32,7 @@ def test_a_supply_that_stays_bad_costs_one_block_and_no_frame(target):
 
 
 def test_each_fall_closes_a_block(target):
-    """20 frames before each change of the pin; a rise closes nothing, so the second fall has 40."""
+    """20 frames before each change of the pin. A rise closes nothing: the second fall has 40."""
     target.run_for(SECOND_US)
     stored = [target.app.store.counts.stored[0]]
     for has_power in (False, True, False):
