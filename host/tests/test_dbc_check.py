@@ -8,8 +8,9 @@ import pytest
 
 from stagelog.dbc import load_database
 from stagelog.decode.doctor import check_database, check_log
+from stagelog.decode.protocol import as_j1939
 from stagelog.export.candump import CandumpSink
-from stagelog.model import FRAME
+from stagelog.model import EXT, FRAME
 
 ROOT = Path(__file__).parents[2]
 EVIL = Path(__file__).parent / "evil" / "dbc"
@@ -179,3 +180,38 @@ def test_show(capsys):
     assert code == 0 and "EngSpd" in out and "rpm" in out and "100" in out
     code, out, _ = call(capsys, "show", ROOT / "dbc/d7xr.dbc", "--json")
     assert len(json.loads(out)["signals"]) == load_database(ROOT / "dbc/d7xr.dbc").n_signals
+
+
+def test_a_message_of_several_frames_is_compared_whole(tmp_path):
+    """NMEA 2000: fast packets of 10 bytes are two frames, of 6 and 4 bytes.
+
+    Raw 7 in byte 9 is the value 7 of each of five messages: in one table and in tables of one
+    frame, where each message begins in another table than it ends in.
+    """
+    path = tmp_path / "boat.dbc"
+    path.write_text(
+        f'BU_: X\nBO_ {0x8DF80500} Gnss: 10 X\n SG_ Sats : 72|8@1+ (1,0) [0|20] "" X\n'
+    )
+    frames = np.zeros(10, FRAME)
+    frames["t_us"], frames["can_id"], frames["flags"] = np.arange(10) * 500_000, 0x0DF80523, EXT
+    frames["n_bytes"] = [8, 5] * 5
+    counter = np.arange(10) // 2 << 5
+    frames["data"][:, 0] = counter | np.arange(10) % 2
+    frames["data"][::2, 1] = 10
+    frames["data"][1::2, 4] = 7
+    database = as_j1939(load_database(path))
+    whole = check_log(database, [frames])
+    assert (whole["lengths"], whole["unknown_ids"], whole["ok"]) == ([], [], True)
+    assert (whole["n_frames"], whole["absent_messages"]) == (10, [])
+    assert check_log(database, np.array_split(frames, 10)) == whole
+    frames["data"][1::2, 4] = 21
+    assert check_log(database, np.array_split(frames, 10))["out_of_range"] == [
+        {
+            "signal": "Gnss.Sats",
+            "n_outside": 5,
+            "n_values": 5,
+            "seen": [21.0, 21.0],
+            "specified": [0, 20],
+            "unit": "",
+        }
+    ]

@@ -85,6 +85,7 @@ def test_boat(tmp_path):
     pq = pytest.importorskip("pyarrow.parquet")
     printed = type_all("boat", tmp_path)
     assert "NMEA 2000, 4 groups, sources 23" in found(printed, "info")
+    assert "shorter" not in found(printed, "dbc check"), "7 frames of Gnss are one message"
     assert "Depth.WaterDepth has no value: 2 not available" in found(printed, "decode")
     gnss = pq.read_table(tmp_path / "values/Gnss.parquet")
     assert gnss["Satellites"].to_pylist() == [9] * 10

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stagelog.dbc.model import Database, Signal
-from stagelog.decode.engine import decode
+from stagelog.decode.engine import iter_joined
 from stagelog.decode.missing import Counts, add_counts
 from stagelog.decode.origins import Origins
 from stagelog.decode.plan import compile_plan
-from stagelog.decode.tables import MessageTable
+from stagelog.decode.tables import Decoded, MessageTable
 from stagelog.model import FrameTable
 
 MAX_GAPS = 200_000  # per message, enough for a median of the cycle time
@@ -47,8 +47,8 @@ def check_log(database: Database, chunks: Iterable[FrameTable]) -> dict[str, Any
     `chunks` are frame tables in order.
     """
     check = LogCheck(database)
-    for frames in chunks:
-        check.feed(frames)
+    for frames, decoded in iter_joined(chunks, check.plan):
+        check.feed(frames, decoded)
     return check.result()
 
 
@@ -87,10 +87,9 @@ class LogCheck:
         lengths = [p.message.n_bytes for p in self.plan.messages]
         self.n_bytes_of_code = np.array([*lengths, 0, 0, 0, 0], np.int64)
 
-    def feed(self, frames: FrameTable) -> None:
-        """Take one frame table."""
-        self.n_frames += len(frames)
-        decoded = decode(frames, self.plan)
+    def feed(self, frames: FrameTable, decoded: Decoded) -> None:
+        """Take one frame table, with messages of several frames put together, and its values."""
+        self.n_frames += decoded.n_frames
         self.origins.add(decoded)
         add_counts(self.missing, decoded.missing)
         for key, n in decoded.unknown.items():

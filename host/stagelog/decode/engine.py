@@ -18,7 +18,7 @@ from stagelog.decode.missing import Missing
 from stagelog.decode.plan import Group, MessagePlan, Plan, WordKey
 from stagelog.decode.tables import Decoded, MessageTable
 from stagelog.errors import UsageError
-from stagelog.model import FrameTable
+from stagelog.model import FRAME, FrameTable
 
 CHUNK_FRAMES = 1 << 17
 _DTYPES: dict[str, type[np.floating[Any]] | None] = {
@@ -105,19 +105,29 @@ def iter_decode(
     Yields one Decoded per table, memory bounded by the largest; and one more, without values, if a
     message was not whole at the end. A message counts in the table that has its last frame.
     """
+    for _, decoded in iter_joined(chunks, plan, mode, with_suspects):
+        yield decoded
+
+
+def iter_joined(
+    chunks: Iterable[FrameTable], plan: Plan, mode: str = "phys", with_suspects: bool = False
+) -> Iterator[tuple[FrameTable, Decoded]]:
+    """Like `iter_decode`; beside each Decoded its table, with whole messages in place of their
+    frames.
+    """
     if not plan.assembles:
         for frames in chunks:
-            yield _decode(frames, plan, mode, with_suspects)
+            yield frames, _decode(frames, plan, mode, with_suspects)
         return
     assembler = Assembler(plan.messages)
     for frames in chunks:
-        joined = assembler.feed(frames)
-        yield _decode(joined.frames, plan, mode, with_suspects, joined.n_parts, assembler)
+        joined, n_parts = assembler.feed(frames)
+        yield joined, _decode(joined, plan, mode, with_suspects, n_parts, assembler)
     assembler.end()
     if assembler.lost:
         last = Decoded(mode)
         _add_lost(last, assembler)
-        yield last
+        yield np.empty(0, FRAME), last
 
 
 def _codes(
