@@ -181,3 +181,35 @@ def test_a_signal_that_never_has_a_value_is_listed(tmp_path, run):
         ("Fuel", 3, 40.0, None),  # 0x50 = 80, minus 40
         ("Oil", 0, None, "3 not available"),
     ]
+
+
+def test_limits_that_the_log_cannot_answer_are_not_called_kept(folder, run):
+    """A DBC and a profile of another car: no value, so 0 of 2 limits could be judged."""
+    (folder / "other.dbc").write_text(DBC.replace("BO_ 256", "BO_ 258").replace("512", "514"))
+    (folder / "other.toml").write_text(
+        'schema = "stagelog.profile.short.v1"\n[car]\nname = "o"\ndbc = "other.dbc"\n[roles]\n'
+        '[alarm.fast]\nsignals = ["WheelSpeed_FL"]\nkind = "above"\nunit = "km/h"\n'
+        "warning = 90\ncritical = 95\n"
+    )
+    facts = facts_of(run, "--profile", "other.toml")
+    said = facts["verdict"]["answer"]
+    assert said.startswith("No message of other.dbc is in it; 2 of 2 limits cannot be judged.")
+    assert facts["verdict"]["level"] != "good"
+    code, out, _ = run("report", "x.log", "--dbc", "other.dbc", "--out", "o.html")
+    assert code == 0 and "No message of other.dbc is in it." in out
+    # one limit more, of a signal that the log has: 100 km/h in FR is beyond 90
+    both = (folder / "other.toml").read_text().replace("other.dbc", "car.dbc")
+    (folder / "both.toml").write_text(
+        both.replace('["WheelSpeed_FL"]', '["WheelSpeed_FR"]')
+        + '[alarm.gear]\nsignals = ["GearAct"]\nkind = "above"\nunit = ""\nwarning = 5\n'
+    )
+    said = facts_of(run, "--profile", "both.toml")["verdict"]["answer"]
+    assert said.startswith("6 channels; 2 of 3 limits are exceeded, 1 cannot be judged.")
+
+
+def test_a_profile_is_not_proposed_from_a_log_of_another_car(folder, run):
+    (folder / "other.dbc").write_text(DBC.replace("BO_ 256", "BO_ 258").replace("512", "514"))
+    words = ("profile", "new", "--dbc", "other.dbc", "--log", "x.log", "--out", "o.toml")
+    code, _, err = run(*words)
+    assert code == 5 and "x.log holds no signal of other.dbc" in err and "dbc check" in err
+    assert not (folder / "o.toml").exists()

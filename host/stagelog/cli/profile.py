@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from stagelog.cli._common import json_option, print_json
-from stagelog.errors import OutputError
+from stagelog.errors import InputError, OutputError
 
 
 @click.group()
@@ -45,6 +45,9 @@ def new(dbc: str, log: str | None, name: str | None, out: str, force: bool, as_j
         path = one_log(log)
         database = as_protocol(database, None, lambda: stream_frames(path))
         seen = see_signals(database, stream_frames(path))
+        if not seen:
+            what_now = f"name the log's own DBC; 'stagelog dbc check {dbc} --log {log}' compares"
+            raise InputError(f"{log} holds no signal of {dbc}", what_now)
     roles = propose_roles(database, seen)
     folder = Path(out).parent if out != "-" else Path()
     place = os.path.relpath(database.path, folder).replace(os.sep, "/")

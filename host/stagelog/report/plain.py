@@ -173,14 +173,23 @@ def _verdict(source: PlainSource, limits: Facts | None, channels: Facts | None) 
     bad = [row for row in rows if row["level"]]
     worst = "bad" if any(row["level"] == "bad" for row in bad) else "warn" if bad else ""
     n = len(channels["tables"][0]["rows"]) if channels else 0
-    said = f"{n} channels" if n else "Traffic of which there is no DBC"
-    if limits:
+    said = "Traffic of which there is no DBC"
+    if n:
+        said = f"{n} channels"
+    elif source.database.messages:
+        said = f"No message of {source.database.path.name} is in it"
+    n_unknown = sum(row["cells"][4] is None for row in rows)  # its signal has no value
+    if n_unknown < len(rows):
         said += f"; {len(bad)} of {len(rows)} limits are exceeded"
+        said += f", {n_unknown} cannot be judged" if n_unknown else ""
+    elif rows:
+        said += f"; {n_unknown} of {len(rows)} limits cannot be judged"
+    is_judged = not n_unknown and (n > 0 or not source.database.messages)
     reasons = [t.row(f"{row['cells'][0]} is beyond its limit", "", level=row["level"],
                      x_s=row["x_s"], chart=row["chart"]) for row in bad]  # fmt: skip
     columns = [t.words("why", long=True), t.words("inspect", long=True)]
     return {
-        "level": worst or ("warn" if source.health.complete is not True else "good"),
+        "level": worst or ("good" if source.health.complete is True and is_judged else "warn"),
         "question": "What is in this log?",
         "answer": f"{said}. The car is not judged: that needs a whole profile.",
         "reasons": t.table(columns, reasons, empty="", fold=12),
