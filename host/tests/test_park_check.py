@@ -390,3 +390,11 @@ def test_a_signed_line_stays_whatever_happens_to_the_next(tmp_path):
     assert [line["by"] for line in lines] == ["Ann", "Cem"]
     assert lines[0]["loggers"][0]["settings_sha256_head"] == "ab" * 8
     assert lines[0]["t_unix_us"] == NOW_NS // 1000 and lines[0]["light"] == "green"
+
+
+def test_a_logger_without_a_name_is_no_other_cars():
+    [none] = of.of_car("", "C01")
+    assert (none.level, none.remedy) == (BAD, "'stagelog provision'")
+    [other] = of.of_car("C02", "C01")
+    assert (other.level, other.remedy) == (BAD, "the wrong car's logger: swap it")
+    assert [f.level for f in of.of_car("C01", "C01")] == [GOOD]

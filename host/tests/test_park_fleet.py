@@ -304,3 +304,10 @@ def test_a_broken_fleet_file_stops_a_verb_with_its_line(fleet_file, capsys):
     with pytest.raises(SystemExit) as ended:
         main(["download", "/dev/none"])
     assert ended.value.code == 5 and "fleet.toml, line 4: " in capsys.readouterr().err
+
+
+def test_an_empty_fleet_file_says_what_its_first_line_must_be(tmp_path, run):
+    (tmp_path / "fleet.toml").write_text("")
+    code, out, _ = run("fleet", "check", tmp_path / "fleet.toml")
+    assert code == 1
+    assert 'fleet.toml:1: schema is missing; write schema = "stagelog.fleet.v1"' in out

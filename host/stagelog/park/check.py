@@ -160,7 +160,7 @@ class Check:
     def _of_items(
         self, wanted: Wanted, found: dict[int, bytes], car: str, firmware: str
     ) -> Iterable[Finding]:
-        yield from of.of_item("car", car, wanted.car, "the wrong car's logger: swap it")
+        yield from of.of_car(car, wanted.car)
         heads = {item: head_of(content) if content else "" for item, content in found.items()}
         settings = wanted.settings_for(found[m.CONFIG_SETTINGS])
         yield from of.of_item("settings", heads[m.CONFIG_SETTINGS], head_of(settings))

@@ -190,6 +190,11 @@ def of_item(name: str, found: str, wanted: str, remedy: str = "") -> Iterator[Fi
     yield Finding(BAD, name, f"it has {found or 'none'}, wanted is {wanted}", remedy)
 
 
+def of_car(found: str, wanted: str) -> Iterator[Finding]:
+    """Is the logger the one of this car? A new one has no car yet."""
+    return of_item("car", found, wanted, "the wrong car's logger: swap it" if found else "")
+
+
 def names(found: Sequence[str]) -> str:
     """Return the first few names of a list, and how many more there are."""
     more = len(found) - _SHOWN

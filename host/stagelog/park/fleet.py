@@ -207,7 +207,10 @@ def load_fleet(path: str | Path) -> Fleet:
     data, source = read_toml(path, "fleet file")
     reader = Reader([source], "the fleet file")
     if data.get("schema") != SCHEMA:
-        reader.add(("schema",), f'schema is {data.get("schema")!r}; this version reads "{SCHEMA}"')
+        given = data.get("schema")
+        missing = f'schema is missing; write schema = "{SCHEMA}"'
+        other = f'schema is {given!r}; this version reads "{SCHEMA}"'
+        reader.add(("schema",), missing if given is None else other)
         raise FleetError(reader.defects)
     values: dict[str, Any] = {**data, "path": str(path)}
     fleet: Fleet = reader.build(Fleet, values, ())
