@@ -3,8 +3,11 @@
 The controller's SPI must stay below 0.85 / 2 of its clock: 17 MHz, and 80 / 5 is the next.
 Frames are fetched by the main loop, so the controller's FIFO must outlast its longest pass; while
 a card is set up it may not, and the log says what was lost. MicroPython 1.29 or newer: `main.py`
-counts its tries in `machine.mem_backup`, which older ones lack on this chip.
+counts its tries in `machine.mem_backup`, which older ones lack on this chip. The card comes first:
+it starts while the rest is loaded.
 """
+
+from boards.esp32_card import card  # isort: split
 
 import gc
 import os
@@ -16,8 +19,7 @@ from boards.files import Settings
 from boards.light import pattern_of
 from drivers.mcp2518fd import Mcp2518fd
 from drivers.polled_ring import PolledRing
-from drivers.sdcard import SdCard
-from drivers.spi_ports import CanPort, SdPort
+from drivers.spi_ports import CanPort
 from drivers.usb_link import UsbLink
 from logger.app import App
 from logger.clock import Clock
@@ -52,11 +54,11 @@ class Esp32Board:
         self.link = UsbLink()
         self.device_id = (machine.unique_id() + bytes(8))[:8]
         self.reset_cause = machine.reset_cause()
-        can_spi = machine.SPI(1, 16_000_000, sck=_pin(26), mosi=_pin(27), miso=_pin(25))
-        sd_spi = machine.SPI(2, 400_000, sck=_pin(18), mosi=_pin(23), miso=_pin(19))
-        self.can = Mcp2518fd(CanPort(can_spi, _select(33)), self.clock, CRYSTAL_Hz)
-        self.card = SdCard(SdPort(sd_spi, _select(5)), rate_Hz=20_000_000)
-        self.card.background = self.can.drain
+        spi = machine.SPI(1, 16_000_000, sck=_pin(26), mosi=_pin(27), miso=_pin(25))
+        select = machine.Pin(33, machine.Pin.OUT, value=1)
+        self.can = Mcp2518fd(CanPort(spi, select), self.clock, CRYSTAL_Hz)
+        self.card = card
+        card.background = self.can.drain
         self.ring.fetch = self.can.drain
         self.captures = [self.can]
         self._led = machine.Pin(_LIGHT, machine.Pin.OUT, value=1)
@@ -125,7 +127,3 @@ def run(slot, memory, at, hole):
 
 def _pin(number):
     return machine.Pin(number)
-
-
-def _select(number):
-    return machine.Pin(number, machine.Pin.OUT, value=1)

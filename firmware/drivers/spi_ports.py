@@ -11,7 +11,7 @@ _SECTOR_BYTES = 512
 _ANSWER_BYTES = 9
 _STOP = 12
 _TOKEN_READ = 0xFE
-_CALL_BYTES = 16  # that a card is clocked in the time of a call for one
+_CALL_Hz = 1_250_000  # a call for a byte takes the time of a byte at this rate at least: 6.4 us
 
 
 class CanPort:
@@ -44,10 +44,11 @@ class SdPort:
         self._command = bytearray(6)
         self._token = bytearray(1)
         self._crc = bytearray(b"\xff\xff")
-        self._data = None
+        self._call_bytes = 1  # that go by in the time of a call for one
 
     def set_rate(self, rate_Hz):
         """Clock at up to `rate_Hz`."""
+        self._call_bytes = max(1, rate_Hz // _CALL_Hz)
         self._spi.init(baudrate=rate_Hz)
 
     def select(self):
@@ -103,7 +104,7 @@ class SdPort:
 
     def wait_while(self, value, n):
         """Wait up to the time of `n` bytes while they equal `value`; return the last."""
-        for _ in range(n // _CALL_BYTES + 1):
+        for _ in range((n - 1) // self._call_bytes + 1):
             byte = self.exchange(0xFF)
             if byte != value:
                 break
@@ -111,7 +112,7 @@ class SdPort:
 
     def wait_until(self, value, n):
         """Wait up to the time of `n` bytes until one equals `value`; return the last."""
-        for _ in range(n // _CALL_BYTES + 1):
+        for _ in range((n - 1) // self._call_bytes + 1):
             byte = self.exchange(0xFF)
             if byte == value:
                 break

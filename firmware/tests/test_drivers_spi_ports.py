@@ -109,6 +109,25 @@ def test_waiting_ends_at_the_byte_that_is_waited_for():
     assert port.wait_until(0xFF, 160) == 0 and len(wire.sent) <= 160
 
 
+@pytest.mark.parametrize(("rate_Hz", "least"), [(400_000, 50), (20_000_000, 157)])
+def test_a_wait_lasts_as_long_as_its_bytes_with_calls_of_6_us(rate_Hz, least):
+    """1 ms: 50 bytes at 400 kHz, each a call of 20 us and more; 2,500 bytes at 20 MHz, of which a
+    call takes 16: 6.4 us.
+    """
+    wire, port = port_of(bytes(10_000))
+    port.set_rate(rate_Hz)
+    port.wait_until(0xFF, rate_Hz // 8000)
+    assert len(wire.sent) == least
+
+
+def test_a_card_amid_a_sector_is_clocked_to_its_end():
+    """At 400 kHz, as after a reset: 512 bytes, CRC and more, whatever they are."""
+    wire, port = port_of(b"\xff" * 600)
+    port.set_rate(400_000)
+    port.wait_until(-1, 520)
+    assert len(wire.sent) == 520
+
+
 DATA = bytes(range(256)) * 4
 
 

@@ -2,11 +2,13 @@
 each SPI. It never ran on a chip.
 """
 
+import builtins
 import ctypes
 import importlib
 import json
 import sys
 import types
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,23 +21,24 @@ from stagelog.card import prepare_raw
 from stagelog.flash.build import build_app
 from stagelog.rig.play import same_frames, saturated_tape
 from stagelog.rig.rp2040.card_image import FileImage
-from stagelog.rig.rp2040.card_timing import INSTANT
+from stagelog.rig.rp2040.card_timing import INSTANT, SLOWEST
 from stagelog.rig.rp2040.emulator import Emulator
 from stagelog.rig.rp2040.sdcard import SdCard
 from stagelog.rig.sim.mcp2518fd import Mcp2518fdModel
 
 CALL_us = 10.0  # of machine.SPI, from Python
-BYTE_us = 0.4
 PASS_us = 300  # of the main loop, besides its SPI
 BITRATE_BPS = 500_000
+GO_IDLE = 0x40  # the first byte of CMD0
+LOAD_us = 700_000  # assumed: nobody measured an ESP32; a Pico takes about as long
 
 
 class World:
     """The wires of the board: pins 33 and 5 select controller and card; time is the emulator's."""
 
-    def __init__(self, card_path):
+    def __init__(self, card_path, timing=INSTANT):
         self.image = FileImage(card_path)
-        self.card = SdCard(self.image, INSTANT)
+        self.card = SdCard(self.image, timing)
         self.emulator = Emulator(bytes(b"\xff" * (2 << 20)), [self.card])
         self.emulator.powered = False
         self.wire = self.emulator.chip.engine.spi_device(1)
@@ -46,6 +49,7 @@ class World:
         self.light = []
         self.rates_Hz = []
         self.spi_Hz = {}
+        self.order = []
 
     def now_us(self):
         return int(self.emulator.t_us)
@@ -82,6 +86,21 @@ class World:
             return wire.busy_byte
         return self.card.exchange(byte)
 
+    def importer(self):
+        """Return an `__import__` that notes in `order` what the board file and its parts load. To
+        load `logger.app` with all it needs takes LOAD_us.
+        """
+        load = builtins.__import__
+
+        def note(name, *args, **kwargs):
+            if name.startswith(("boards", "drivers", "logger", "slog")):
+                self.order.append(name)
+                if name == "logger.app":
+                    self.pass_us(LOAD_us)
+            return load(name, *args, **kwargs)
+
+        return note
+
     def machine(self):
         """Return the module `machine` of this world."""
         world = self
@@ -107,17 +126,20 @@ class World:
         class SPI:
             def __init__(self, number, baudrate, **pins):
                 self.is_card = number == 2
-                world.spi_Hz[number] = baudrate
+                world.spi_Hz[number] = self.rate_Hz = baudrate
 
             def init(self, baudrate):
                 world.rates_Hz.append(baudrate)
+                self.rate_Hz = baudrate
 
             def write_readinto(self, out, into):
-                world.pass_us(CALL_us + BYTE_us * len(out))
+                world.pass_us(CALL_us + len(out) * 8e6 / self.rate_Hz)
                 if not self.is_card:
                     assert world.pins[33] == 0
                     world.chip.transfer(into)
                     return
+                if out[0] == GO_IDLE:
+                    world.order.append("CMD0")
                 for i in range(len(out)):
                     into[i] = world.card_byte(out[i])
 
@@ -147,20 +169,29 @@ class Link:
 
 
 @pytest.fixture
-def world(tmp_path, monkeypatch):
+def timing():
+    """How long the card takes; a test may have another."""
+    return INSTANT
+
+
+@pytest.fixture
+def world(tmp_path, monkeypatch, timing):
     card = tmp_path / "card.img"
     prepare_raw(card, 256)
-    made = World(card)
+    made = World(card, timing)
     monkeypatch.setitem(sys.modules, "machine", made.machine())
     monkeypatch.setitem(sys.modules, "drivers.usb_link", types.SimpleNamespace(UsbLink=Link))
-    made.module = importlib.import_module("boards.esp32_mcp2518fd")
+    with monkeypatch.context() as loading:
+        loading.setattr(builtins, "__import__", made.importer())
+        made.module = importlib.import_module("boards.esp32_mcp2518fd")
     clock = types.SimpleNamespace(ticks_us=lambda: made.now_us() & 0x3FFFFFFF)
     monkeypatch.setattr(made.module, "time", clock)
     monkeypatch.setattr("drivers.spi_ports.time", types.SimpleNamespace(sleep_us=made.pass_us))
     monkeypatch.setattr(made.module.gc, "mem_free", lambda: 100_000, raising=False)
     monkeypatch.setattr(made.module, "Settings", lambda folder: Nv())
     yield made
-    del sys.modules["boards.esp32_mcp2518fd"]
+    for name in ("esp32_mcp2518fd", "esp32_card"):
+        sys.modules.pop(f"boards.{name}", None)
     made.emulator.close()
 
 
@@ -199,6 +230,47 @@ def test_board_records_a_busy_bus(world, tmp_path):
     assert set(world.light) == {0, 1}
     session = read_log(tmp_path / "card.img").sessions[0]
     assert same_frames(tape, np.concatenate(list(session.iter_frames())))
+
+
+def test_the_card_begins_to_start_before_the_rest_is_loaded(world):
+    """It may take a second (SD specification 6.00, 4.2.3), and is asked to by the first CMD0."""
+    first = world.order.index("CMD0")
+    assert "drivers.sdcard" in world.order[:first]
+    before = [name for name in world.order[:first] if name.startswith(("logger", "boards."))]
+    assert before == ["boards.esp32_card"]
+    assert "drivers.mcp2518fd" in world.order[first:] and "logger.app" in world.order[first:]
+
+
+@pytest.mark.parametrize("timing", [replace(INSTANT, init_us=SLOWEST.init_us)])
+def test_a_slow_card_costs_only_the_frames_of_what_is_left_of_its_start(world):
+    """0.999 s from the first ACMD41 on, of which 0.7 s are over when all is loaded. In the 0.299 s
+    that are left a full bus of 239 us a frame (WIRING.md) sends 1,251, and the controller holds
+    32. A card that is asked after the loading would cost 4,148. A tenth is for asking it.
+    """
+    from logger.app import App
+
+    app = App(world.module.Esp32Board(0))
+    world.play(saturated_tape(BITRATE_BPS, 1_300_000))
+    t0_us = world.now_us()
+    app.start()
+    assert 299_000 < world.now_us() - t0_us < 399_000
+    assert app.status()["state"] == m.STATE_RECORDING
+    while world.next is not None:
+        app.step()
+        world.pass_us(PASS_us)
+    assert 1_251 - 32 <= world.chip.n_lost < 1.1 * 1_251 - 32
+    assert 0 < app.status()["at_least0"] <= world.chip.n_lost
+
+
+@pytest.mark.parametrize("timing", [replace(INSTANT, init_us=SLOWEST.init_us)])
+def test_a_card_put_in_later_may_take_its_second(world):
+    """0.999 s, though nobody woke it: 50 bytes at 400 kHz are a millisecond."""
+    board = world.module.Esp32Board(0)
+    board.card._is_starting = False
+    world.card.power_on()
+    t0_us = world.now_us()
+    board.card.init()
+    assert 999_000 < world.now_us() - t0_us < 1_010_000
 
 
 def test_board_leaves_its_loop_when_asked(world):

@@ -96,8 +96,9 @@ def build_app(board: str, arch: str, readable: bool = False, entry: str | None =
     """
     entry = entry or f"boards.{board}"
     folder = firmware_path()
-    if not (folder / "boards" / f"{board}.py").is_file():
-        known = sorted(path.stem for path in (folder / "boards").glob("*_*.py"))
+    files = sorted((folder / "boards").glob("*.py"))
+    known = [path.stem for path in files if "\ndef run(" in path.read_text(encoding="utf-8")]
+    if board not in known:
         raise FlashError(f"no board is called '{board}'", hint=f"known: {', '.join(known)}")
     early: dict[str, None] = {}  # in the order of loading
     later: dict[str, None] = {}
