@@ -22,6 +22,7 @@ from slog.layout import (
     BUS_STOPPED,
     BUS_WARNING,
     END_ASKED,
+    HASH_BYTES,
     HASH_SETTINGS,
     HASH_SIGNALS,
     HEALTH_RING_WORST,
@@ -378,7 +379,7 @@ class App:
 
     def _put_hashes(self):
         for arg, item in ((HASH_SETTINGS, m.CONFIG_SETTINGS), (HASH_SIGNALS, m.CONFIG_SIGNALS)):
-            self._put_meta(META_HASH, arg, 0, "<8s", digest_of(self.board.nv, item)[:8])
+            self._put_meta(META_HASH, arg, 0, "<8s", digest_of(self.board.nv, item)[:HASH_BYTES])
 
     def _put_meta(self, kind, arg, bus, code, *values):
         clock = self.board.clock

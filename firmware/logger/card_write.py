@@ -4,7 +4,7 @@ It never waits. Fails as values: WRITE_BUSY, WRITE_DONE or an ERROR of slog.layo
 """
 
 from slog.block import CRC
-from slog.layout import ERROR_REJECTED, ERROR_TIMEOUT, WRITE_BUSY, const
+from slog.layout import ERROR_REJECTED, ERROR_TIMEOUT, HEADER_BYTES, WRITE_BUSY, const
 
 _STALL_US = const(1_000_000)
 _TIMEOUT_US = const(10_000_000)
@@ -56,7 +56,7 @@ def holds_block(extent, position, block):
     prepared with.
     """
     return (
-        extent.crc_of(position) == block[CRC : CRC + 4]
+        extent.crc_of(position) == block[CRC:HEADER_BYTES]
         and not is_aliased(extent, position, block)
         and extent.is_signed()
     )

@@ -11,7 +11,9 @@ import struct
 from slog.block import BOOT, CRC, N_RECORDS, is_header
 from slog.layout import (
     BLOCK_BYTES,
+    CRC_BYTES,
     HEADER_BYTES,
+    MAGIC_BYTES,
     RECORD_BYTES,
     RELEASE,
     RELEASE_MAGIC,
@@ -42,14 +44,15 @@ class ExtentError(Exception):
 def checked(table, values):
     """Return the bytes of a table whose last field is the CRC-32 of those before it."""
     packed = bytearray(pack(table, values))
-    struct.pack_into("<I", packed, len(packed) - 4, binascii.crc32(packed[:-4]))
+    n = len(packed) - CRC_BYTES
+    struct.pack_into("<I", packed, n, binascii.crc32(packed[:n]))
     return packed
 
 
 def is_checked(table, buf):
     """Return whether `buf` starts with a table whose CRC is right."""
-    n = size(table)
-    return struct.unpack_from("<I", buf, n - 4)[0] == binascii.crc32(bytes(buf[: n - 4]))
+    n = size(table) - CRC_BYTES
+    return struct.unpack_from("<I", buf, n)[0] == binascii.crc32(bytes(buf[:n]))
 
 
 def find_signature(card, sector):
@@ -71,7 +74,7 @@ def find_signature(card, sector):
             if n_unreadable == _MAX_UNREADABLE:
                 raise
             continue
-        if bytes(sector[:16]) == SIGNATURE_MAGIC and is_checked(SIGNATURE, sector):
+        if bytes(sector[:MAGIC_BYTES]) == SIGNATURE_MAGIC and is_checked(SIGNATURE, sector):
             found = unpack(SIGNATURE, sector)
             if lba not in (found["lba"], found["lba"] + found["copy"] * SECTORS_PER_BLOCK):
                 continue
@@ -161,8 +164,9 @@ class Extent:
 
     def is_signed(self):
         """Return whether the signature is where it was found."""
-        self.card.read(self._signature_at, self._sector)
-        return bytes(self._sector[:16]) == SIGNATURE_MAGIC and is_checked(SIGNATURE, self._sector)
+        sector = self._sector
+        self.card.read(self._signature_at, sector)
+        return bytes(sector[:MAGIC_BYTES]) == SIGNATURE_MAGIC and is_checked(SIGNATURE, sector)
 
     def look(self, sector):
         """Return the bytes of a sector of the medium, None if it can't be read."""

@@ -13,7 +13,7 @@ in an interrupt.
 import struct
 from array import array
 
-from slog.block import N_RECORDS, STORED0, T0_LO
+from slog.block import N_RECORDS, RECORD_DATA, STORED0, T0_LO
 from slog.layout import (
     BLOCK_BYTES,
     GAP_RING_FULL,
@@ -143,13 +143,13 @@ class BlockRing:
         for bus in range(N_BUSES):
             n = state[PENDING + bus]
             if n:
-                at = HEADER_BYTES + state[COUNT] * RECORD_BYTES
+                at = HEADER_BYTES + state[COUNT] * RECORD_BYTES + RECORD_DATA
                 self._put(lo, _GAP_ARG, bus << 13, META_DLC, None)
                 first = state[FIRST_LO + bus]
                 struct.pack_into(
                     "<HHHH",
                     block,
-                    at + 8,
+                    at,
                     n & 0xFFFF,
                     n >> 16,
                     first & 0xFFFF,
@@ -164,8 +164,9 @@ class BlockRing:
         at = HEADER_BYTES + state[COUNT] * RECORD_BYTES
         struct.pack_into("<HHHH", block, at, lo & 0xFFFF, lo >> 16 | dlc << 12, id_low, id_high)
         if data is not None:
+            at += RECORD_DATA
             for i in range(8):
-                block[at + 8 + i] = data[i]
+                block[at + i] = data[i]
         state[COUNT] += 1
 
     def _close_if_full(self):

@@ -13,6 +13,7 @@ import struct
 from logger.eraser import Eraser
 from logger.tap import Tap
 from slog import messages as m
+from slog.block import BOOT, DEVICE_ID, T0_LO
 from slog.framing import PACKET_BYTES, Receiver
 from slog.layout import (
     BLOCK_BYTES,
@@ -225,7 +226,7 @@ class Service:
             return
         position, n_blocks, first_seq, boot, nonce = session
         sector = store.extent.sector(position)
-        t0_lo, t0_hi = struct.unpack_from("<II", sector, 28)
+        t0_lo, t0_hi = struct.unpack_from("<II", sector, T0_LO)
         self._put(
             m.LIST_REPLY,
             {
@@ -233,7 +234,7 @@ class Service:
                 "index": index,
                 "boot": boot,
                 "nonce": nonce,
-                "device_id": bytes(sector[4:12]),
+                "device_id": bytes(sector[DEVICE_ID:BOOT]),
                 "first_seq": first_seq,
                 "position": position,
                 "n_blocks": n_blocks,

@@ -9,14 +9,37 @@ and so does the extent. Source: Microsoft FAT32 File System Specification 1.03.
 import struct
 from array import array
 
-from slog.layout import BLOCK_BYTES, SECTOR_BYTES, SIGNATURE_MAGIC, const
+from slog.layout import BLOCK_BYTES, MAGIC_BYTES, SECTOR_BYTES, SIGNATURE_MAGIC, const
+
+# Where the fields are in a sector, with the specification's names.
+_BPB_SEC_PER_CLUS = const(13)  # BPB_RsvdSecCnt and BPB_NumFATs follow
+_BPB_FAT_SZ32 = const(36)
+_BPB_ROOT_CLUS = const(44)
+_BS_VOL_ID = const(67)
+_BS_VOL_LAB = const(71)
+_BS_FIL_SYS_TYPE = const(82)
+_FAT32 = b"FAT32"
+_FAT32_END = _BS_FIL_SYS_TYPE + len(_FAT32)
+_MARK = const(510)
+
+# The partition table, before the mark: four entries.
+_PARTITIONS = const(446)
+_PARTITION_BYTES = const(16)
+_PARTITION_TYPE = const(4)
+_PARTITION_LBA = const(8)
+
+# An entry of a directory.
+_DIR_BYTES = const(32)
+_DIR_ATTR = const(11)
+_DIR_FST_CLUS_HI = const(20)  # times of the last write, DIR_FstClusLO and DIR_FileSize follow
 
 _FAT32_TYPES = (0x0B, 0x0C)
 _LABEL = const(0x08)  # also set in a piece of a long name
 _DELETED = const(0xE5)
 _END = const(0x0FFFFFF8)
 _CLUSTER = const(0x0FFFFFFF)  # the other bits of an entry are reserved
-_ENTRIES = SECTOR_BYTES // 4  # of a FAT, in a sector
+_ENTRY_BYTES = const(4)  # of a FAT
+_ENTRIES = SECTOR_BYTES // _ENTRY_BYTES  # in a sector
 _SAMPLES = const(8)  # sectors of the FAT that are compared, beside the last
 
 
@@ -27,7 +50,7 @@ def is_ours(extent):
     must not end a recording.
     """
     first = extent.look(0)
-    if first is None or first[:16] == SIGNATURE_MAGIC or not _is_marked(first):
+    if first is None or first[:MAGIC_BYTES] == SIGNATURE_MAGIC or not _is_marked(first):
         return True
     if extent.lba == 0:
         return False
@@ -35,11 +58,13 @@ def is_ours(extent):
     boot = extent.look(start)
     if boot is None:
         return True
-    if not _is_marked(boot) or boot[82:87] != b"FAT32" or boot[67:71] != extent.extent_id[:4]:
+    volume_id = boot[_BS_VOL_ID:_BS_VOL_LAB]
+    is_fat32 = boot[_BS_FIL_SYS_TYPE:_FAT32_END] == _FAT32
+    if not _is_marked(boot) or not is_fat32 or not extent.extent_id.startswith(volume_id):
         return False
-    sectors, reserved, n_fats = struct.unpack_from("<BHB", boot, 13)
-    n_fat = struct.unpack_from("<I", boot, 36)[0]
-    root = struct.unpack_from("<I", boot, 44)[0]
+    sectors, reserved, n_fats = struct.unpack_from("<BHB", boot, _BPB_SEC_PER_CLUS)
+    n_fat = struct.unpack_from("<I", boot, _BPB_FAT_SZ32)[0]
+    root = struct.unpack_from("<I", boot, _BPB_ROOT_CLUS)[0]
     fat = start + reserved
     data = fat + n_fats * n_fat
     cluster = (extent.lba - data) // sectors + 2
@@ -51,14 +76,14 @@ def is_ours(extent):
 
 
 def _is_marked(sector):
-    return sector[510:] == b"\x55\xaa"
+    return sector[_MARK:] == b"\x55\xaa"
 
 
 def _partition(sector):
     """Return the first sector of the first FAT32 partition; 0, the start of the card, if none."""
-    for at in range(446, 510, 16):
-        if sector[at + 4] in _FAT32_TYPES:
-            return struct.unpack_from("<I", sector, at + 8)[0]
+    for at in range(_PARTITIONS, _MARK, _PARTITION_BYTES):
+        if sector[at + _PARTITION_TYPE] in _FAT32_TYPES:
+            return struct.unpack_from("<I", sector, at + _PARTITION_LBA)[0]
     return 0
 
 
@@ -69,12 +94,12 @@ def _is_listed(extent, directory, n_sectors, cluster, n_bytes):
         sector = extent.look(directory + i)
         if sector is None:
             return True
-        for at in range(0, SECTOR_BYTES, 32):
+        for at in range(0, SECTOR_BYTES, _DIR_BYTES):
             if sector[at] == 0:
                 return False
-            if sector[at] == _DELETED or sector[at + 11] & _LABEL:
+            if sector[at] == _DELETED or sector[at + _DIR_ATTR] & _LABEL:
                 continue
-            high, _, _, low, size = struct.unpack_from("<HHHHI", sector, at + 20)
+            high, _, _, low, size = struct.unpack_from("<HHHHI", sector, at + _DIR_FST_CLUS_HI)
             if (high, low, size) == wanted:
                 return True
     return False
@@ -90,9 +115,11 @@ def _is_in_one_piece(extent, fat, first, last):
             continue
         low = max(first, number * _ENTRIES)
         high = min(last, (number + 1) * _ENTRIES)
-        at = low % _ENTRIES * 4
-        if sector[at : at + (high - low) * 4] != bytes(array("I", range(low + 1, high + 1))):
+        at = low % _ENTRIES * _ENTRY_BYTES
+        leading_on = bytes(array("I", range(low + 1, high + 1)))
+        if sector[at : at + len(leading_on)] != leading_on:
             return False
         if number == end:
-            return struct.unpack_from("<I", sector, last % _ENTRIES * 4)[0] & _CLUSTER >= _END
+            entry = struct.unpack_from("<I", sector, last % _ENTRIES * _ENTRY_BYTES)[0]
+            return entry & _CLUSTER >= _END
     return True

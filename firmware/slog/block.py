@@ -12,6 +12,7 @@ from slog.layout import (
     BLOCK_HEADER,
     HEADER_BYTES,
     MAGIC,
+    RECORD,
     RECORD_BYTES,
     RECORDS_PER_BLOCK,
     VERSION,
@@ -30,6 +31,7 @@ T0_LO = _OFFSETS["t0_lo"]
 STORED0 = _OFFSETS["stored0"]
 FLAGS = _OFFSETS["flags"]
 CRC = _OFFSETS["crc"]
+RECORD_DATA = offsets(RECORD)["data"]
 HEADER_FORMAT = struct_format(BLOCK_HEADER)
 
 

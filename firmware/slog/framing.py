@@ -10,10 +10,11 @@ not decode or fails its CRC is counted and forgotten.
 import binascii
 import struct
 
-from slog.layout import BLOCK_BYTES, SECTOR_BYTES, const
+from slog.layout import BLOCK_BYTES, CRC_BYTES, SECTOR_BYTES, const
 
+_HEAD_BYTES = const(2)  # type and request
 MAX_PAYLOAD = BLOCK_BYTES + 64
-MAX_FRAME = 2 + MAX_PAYLOAD + 4
+MAX_FRAME = _HEAD_BYTES + MAX_PAYLOAD + CRC_BYTES
 MAX_WIRE = MAX_FRAME + MAX_FRAME // 254 + 3
 PACKET_BYTES = const(64)  # of USB
 
@@ -78,7 +79,7 @@ class FrameWriter:
         """Begin a frame; what was begun before is forgotten."""
         self._src[0] = kind
         self._src[1] = request
-        self._n = 2
+        self._n = _HEAD_BYTES
 
     def put(self, data, at, n):
         """Append `n` bytes of `data` from `at` to the payload, MAX_PAYLOAD bytes in all."""
@@ -94,7 +95,7 @@ class FrameWriter:
         """Finish the frame; return its bytes on the wire, zeros up to whole packets included."""
         n = self._n
         struct.pack_into("<I", self._src, n, binascii.crc32(memoryview(self._src)[:n]))
-        end = self._encode(self._src, n + 4, self.wire, 1)
+        end = self._encode(self._src, n + CRC_BYTES, self.wire, 1)
         return close_wire(self.wire, end)
 
 
@@ -109,14 +110,15 @@ def close_wire(wire, end):
 
 def frame(kind, request, payload, encode=cobs_encode):
     """Return the wire bytes of one frame."""
-    n = 2 + len(payload)
-    src = bytearray(n + 4)
+    n = _HEAD_BYTES + len(payload)
+    end = n + CRC_BYTES
+    src = bytearray(end)
     src[0] = kind
     src[1] = request
-    src[2:n] = payload
+    src[_HEAD_BYTES:n] = payload
     struct.pack_into("<I", src, n, binascii.crc32(memoryview(src)[:n]))
-    out = bytearray(n + 4 + (n + 4) // 254 + 3)
-    end = encode(src, n + 4, out, 1)
+    out = bytearray(end + end // 254 + 3)
+    end = encode(src, end, out, 1)
     return bytes(memoryview(out)[: end + 1])
 
 
@@ -152,9 +154,10 @@ class Receiver:
         n = -1 if self._skip else self._decode(self.wire, self._n)
         self._n = 0
         self._skip = False
-        if n >= 6:
-            want = struct.unpack_from("<I", self.wire, n - 4)[0]
-            if binascii.crc32(self._view[: n - 4]) == want:
-                handle(self.wire[0], self.wire[1], self._view[2 : n - 4])
+        n -= CRC_BYTES
+        if n >= _HEAD_BYTES:
+            want = struct.unpack_from("<I", self.wire, n)[0]
+            if binascii.crc32(self._view[:n]) == want:
+                handle(self.wire[0], self.wire[1], self._view[_HEAD_BYTES:n])
                 return
         self.n_bad += 1

@@ -22,6 +22,8 @@ HEADER_BYTES = const(64)
 RECORD_BYTES = const(16)
 RECORDS_PER_BLOCK = const(252)
 SECTOR_BYTES = const(512)
+CRC_BYTES = const(4)
+HASH_BYTES = const(8)  # of a SHA-256, from its start
 N_BUSES = const(2)
 TIME_BITS = const(28)  # a record holds the low 28 bits of the microsecond clock
 META_DLC = const(15)  # a dlc of 15 marks a record that is not a frame
@@ -183,6 +185,7 @@ ERROR_READ_ONLY = const(-4)
 
 SIGNATURE_MAGIC = b"STAGELOG extent\n"
 RELEASE_MAGIC = b"STAGELOG release"
+MAGIC_BYTES = len(SIGNATURE_MAGIC)
 SIGNATURE = (
     ("magic", "16s", "", "STAGELOG extent and a line feed"),
     ("version", "I", "", "format version, 1"),

@@ -9,6 +9,7 @@ import hashlib
 
 from slog.layout import (
     BLOCK_HEADER,
+    HASH_BYTES,
     META,
     RECORD,
     RELEASE,
@@ -266,7 +267,7 @@ def contract_hash():
         _hash_table(h, "section %d %s" % (tag, name), rows)
     for role in table_names.ROLES:
         h.update(("|role %d %s %d %s" % role).encode())
-    return h.digest()[:8]
+    return h.digest()[:HASH_BYTES]
 
 
 def _hash_table(h, title, table):

@@ -14,10 +14,12 @@ import io
 import struct
 from array import array
 
-from slog.layout import const
+from slog.layout import CRC_BYTES, const
 
 MAGIC = b"SLST"
 VERSION = const(3)
+_HEAD_BYTES = const(8)  # magic, version, bus, sections
+_SECTION_BYTES = const(4)  # tag, columns, rows
 SCALE_BITS = const(14)  # mul of a signal or a weight is a factor times 2^14
 
 SLOTS = const(1)
@@ -281,19 +283,19 @@ def read(file, n_bytes):
 
     Raises   TableError if they are not usable
     """
-    head = file.read(8)
-    if n_bytes < 12 or len(head) < 8 or head[:4] != MAGIC:
+    head = file.read(_HEAD_BYTES)
+    left = n_bytes - _HEAD_BYTES - CRC_BYTES
+    if left < 0 or len(head) < _HEAD_BYTES or not head.startswith(MAGIC):
         raise TableError("not a signal table")
-    version, bus, n_sections = struct.unpack_from("<BBH", head, 4)
+    _, version, bus, n_sections = struct.unpack("<4sBBH", head)
     if version != VERSION:
         raise TableError("version %d, wanted %d" % (version, VERSION))
     crc = binascii.crc32(head)
-    left = n_bytes - 12
     sections = {}
     for _ in range(n_sections):
-        head = file.read(4)
-        left -= 4
-        if left < 0 or len(head) < 4:
+        head = file.read(_SECTION_BYTES)
+        left -= _SECTION_BYTES
+        if left < 0 or len(head) < _SECTION_BYTES:
             raise TableError("ends before section %d" % len(sections))
         tag, n_columns, n_rows = struct.unpack("<BBH", head)
         if not 0 < tag < len(N_COLUMNS) or n_columns != N_COLUMNS[tag]:
@@ -307,8 +309,8 @@ def read(file, n_bytes):
             raise TableError("ends in section %d" % tag)
         crc = binascii.crc32(values, binascii.crc32(head, crc))
         sections[tag] = values
-    end = file.read(4)
-    if left or len(end) < 4 or struct.unpack("<I", end)[0] != crc:
+    end = file.read(CRC_BYTES)
+    if left or len(end) < CRC_BYTES or struct.unpack("<I", end)[0] != crc:
         raise TableError("damaged: its CRC is wrong")
     for tag in range(1, len(N_COLUMNS)):
         if tag not in sections:

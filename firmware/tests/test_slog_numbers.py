@@ -3,11 +3,15 @@
 Expected values are those of firmware/SPEC.md, in the descriptions of the META records.
 """
 
+import ast
 import re
+import struct
 from pathlib import Path
 
+import pytest
+
 from logger import ring
-from slog import layout
+from slog import block, layout
 
 ROOT = Path(__file__).resolve().parents[2]
 NUMBERS = {
@@ -59,3 +63,50 @@ def test_the_assembler_has_the_words_of_the_ring_and_the_bytes_of_the_header():
         name: header[field] for name, field in fields.items()
     }
     assert header["stored1"] == header["stored0"] + 4 and header["dropped1"] == 48
+
+
+def _literals(node):
+    """Return the whole numbers from 4 on in an expression; smaller ones are places in tuples."""
+    found = [each.value for each in ast.walk(node) if isinstance(each, ast.Constant)]
+    return [each for each in found if isinstance(each, int) and each >= 4]
+
+
+def _bare_offsets(tree):
+    """Return (line, text) of each offset that is written as a number: of `unpack_from` and
+    `pack_into`, and in slices.
+    """
+    found = []
+    for node in ast.walk(tree):
+        places = []
+        if isinstance(node, ast.Call):
+            if ast.unparse(node.func).split(".")[-1] in ("unpack_from", "pack_into"):
+                places = node.args[2:3]
+        elif isinstance(node, ast.Slice):
+            places = [each for each in (node.lower, node.upper) if each is not None]
+        if any(_literals(each) for each in places):
+            found.append((node.lineno, ast.unparse(node)))
+    return found
+
+
+def test_an_offset_as_a_number_is_found():
+    text = "a = unpack_from('<I', b, 28)\nc = struct.pack_into('<I', b, at + 8, 7)\nd = e[4:12]\n"
+    text += "f = struct.unpack_from('<I', b, T0)\ng = e[:n]\nh = e[1:]\nunpack_from('<I', b, 44)"
+    assert sorted(line for line, _ in _bare_offsets(ast.parse(text))) == [1, 2, 3, 7]
+
+
+@pytest.mark.parametrize("folder", ["logger", "slog"])
+def test_offsets_have_names(folder):
+    """A layout stands in one place: whoever reads bytes by hand takes the offset from there."""
+    found = {
+        path.name: bare
+        for path in (ROOT / "firmware" / folder).glob("*.py")
+        if (bare := _bare_offsets(ast.parse(path.read_text(encoding="utf-8"))))
+    }
+    assert not found
+
+
+def test_the_fields_of_a_record_are_where_the_table_says():
+    """SPEC.md, Records: two words of 4 bytes, then the payload."""
+    assert block.RECORD_DATA == 8
+    assert layout.CRC_BYTES == struct.calcsize("<I")
+    assert len(layout.SIGNATURE_MAGIC) == len(layout.RELEASE_MAGIC) == layout.MAGIC_BYTES

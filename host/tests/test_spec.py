@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from slog import event_names, layout, messages, table_names
+from slog import event_names, layout, messages, signal_table, table_names
 from slog.framing import MAX_PAYLOAD, frame
 from slog.settings import DEFAULTS, SettingsError, load
 from stagelog.card import extent_layout
@@ -124,4 +124,5 @@ def test_the_contract_hash_follows_its_recipe():
 def test_numbers_in_the_text_are_those_of_the_code():
     assert f"{MAX_PAYLOAD} bytes at most" in SPEC
     assert frame(1, 2, b"")[0] == frame(1, 2, b"")[-1] == 0
+    assert f'"SLST" | version u8, {signal_table.VERSION} |' in SPEC
     assert "0x4C53" in SPEC and layout.MAGIC.to_bytes(2, "little") == b"SL"
