@@ -19,7 +19,7 @@ from stagelog.blocks.records import put_frames
 from stagelog.errors import StagelogError
 from stagelog.link import Link
 from stagelog.model import FRAME, FrameTable
-from stagelog.ports import open_link, open_stream
+from stagelog.ports import open_link, open_stream, port_of
 
 RENEW_S = 4  # the logger forgets a listener after 10 s
 _SPAN_US = np.array([1 << 26])  # a block is not open for longer than this
@@ -97,7 +97,8 @@ def open_live(port: str | None = None) -> LiveLink:
         found = open_link(None)
         port = found.name
         found.close()
-    link = LiveLink(open_stream(str(port)), str(port))
+    port = port_of(port)
+    link = LiveLink(open_stream(port), port)
     try:
         link.hello()
         link.start()

@@ -143,9 +143,8 @@ def open_link(port: str | None) -> Link:
             names = ", ".join(entry.port for entry in found)
             raise DeviceError(f"{len(found)} loggers answer ({names})", "name the port")
         port = found[0].port
-    elif _NAME.fullmatch(port) and not os.path.exists(port):
-        port = _port_of(port)
-    link = Link(open_stream(str(port)), str(port))
+    port = port_of(port)
+    link = Link(open_stream(port), port)
     try:
         link.hello()
     except BaseException:
@@ -154,8 +153,13 @@ def open_link(port: str | None) -> Link:
     return link
 
 
-def _port_of(name: str) -> str:
-    """Return the port of the only logger of that car, or with an id that begins so."""
+def port_of(name: str) -> str:
+    """Return the port of the only logger of that car, or with an id that begins so.
+
+    A port is returned as it is. Raises DeviceError for none or several.
+    """
+    if not _NAME.fullmatch(name) or os.path.exists(name):
+        return name
     answering = [(entry.port, entry.hello) for entry in find_loggers()]
     known = [(port, hello) for port, hello in answering if hello is not None]
     found = [port for port, hello in known if _car_of(hello).lower() == name.lower()]

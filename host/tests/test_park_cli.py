@@ -54,6 +54,15 @@ def test_a_second_logger_that_claims_a_car_is_named_and_left_alone(fleet):
     assert "\x1b" not in stranger.outcome.text
 
 
+def test_a_logger_of_the_fleet_that_is_left_out_is_no_stranger(fleet):
+    """sync --only C02 erases on C02 alone: C01's logger is in the fleet file all the same."""
+    front = adopted(fleet, "0000000000000001", hello_of(1, b"C01"))
+    assert (front.name, front.outcome.text) == (
+        adopted(fleet, "0000000000000001", None, True).name,
+        "left out: nothing of it was downloaded",
+    )
+
+
 def test_without_a_fleet_file_every_logger_is_welcome():
     assert adopted(None, "0000000000000009", hello_of(9, b"C07")).car == "C07"
     blank = adopted(None, "0000000000000009", None)
@@ -156,3 +165,10 @@ def test_flash_gives_the_port_to_mpremote_and_says_what_runs(monkeypatch, tmp_pa
     assert seen["port"] == "P" and seen["closed"] == 1 and unit.step.startswith("write 7")
     assert seen["kind"] == "pico_mcp2515" and seen["despite_sessions"] is False
     assert threading.active_count() < 20
+
+
+def test_a_confirmation_for_an_unknown_car_is_refused(tmp_path, monkeypatch, run):
+    (tmp_path / "fleet.toml").write_text(FLEET)
+    monkeypatch.chdir(tmp_path)
+    code, _, err = run("check", "--confirmed", "C09", "--wait-s", "0", "--no-sign")
+    assert code == 2 and "--confirmed C09: there is no such car" in err and "C01" in err

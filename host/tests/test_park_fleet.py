@@ -311,3 +311,18 @@ def test_an_empty_fleet_file_says_what_its_first_line_must_be(tmp_path, run):
     code, out, _ = run("fleet", "check", tmp_path / "fleet.toml")
     assert code == 1
     assert 'fleet.toml:1: schema is missing; write schema = "stagelog.fleet.v1"' in out
+
+
+def test_two_loggers_of_a_car_have_two_places(tmp_path, run):
+    """Reports and tables name a logger by car and place: front and Front are one."""
+    head = 'schema = "stagelog.fleet.v1"\n[event]\nname = "E"\n'
+    head += '[[car]]\nname = "C01"\nprofile = "d7xr"\n[[car]]\nname = "C02"\nprofile = "d7xr"\n'
+    text = head + "".join(
+        f'[[logger]]\ndevice_id = "{n:016x}"\ncar = "{car}"\nplace = "{place}"\n'
+        for n, (car, place) in enumerate((("C01", "front"), ("C02", "front"), ("C01", "Front")))
+    )
+    (tmp_path / "fleet.toml").write_text(text)
+    code, out, _ = run("fleet", "check", tmp_path / "fleet.toml")
+    assert code == 1
+    assert "fleet.toml:21: C01 has two loggers at 'Front'; give each its own place" in out
+    assert len(out.splitlines()) == 1

@@ -62,3 +62,25 @@ def test_a_name_is_a_car_an_id_or_a_port(opened, word, port):
 def test_what_is_not_one_logger_is_a_device_error(opened, word, says):
     with pytest.raises(DeviceError, match=says):
         opened(word)
+
+
+def test_every_verb_with_a_port_takes_a_name(monkeypatch, tmp_path, run):
+    """Each fails when it opens the port, and names it: /dev/b is C07's."""
+
+    def refuse(port):
+        raise DeviceError(f"opened {port}", "stop")
+
+    monkeypatch.setattr(ports, "find_loggers", lambda: LOGGERS)
+    monkeypatch.setattr(ports, "open_stream", refuse)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "archive").mkdir()
+    monkeypatch.setattr("stagelog.listen.open_stream", refuse)
+    monkeypatch.setattr("stagelog.bringup.bench.open_stream", refuse)
+    verbs = (
+        ("status",), ("check", "--no-sign"), ("summary",), ("provision", "--yes"),
+        ("download",), ("erase", "--yes"),
+        ("watch",), ("settings",), ("bringup", "--yes"),
+    )  # fmt: skip
+    for verb in verbs:
+        code, _, err = run(*verb, "C07")
+        assert (code, "opened /dev/b" in err) == (3, True), (verb, err)

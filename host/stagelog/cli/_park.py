@@ -118,9 +118,10 @@ def run_one(
     from stagelog.listen import LiveLink
     from stagelog.park.unit import Unit
     from stagelog.park.works import car_of
-    from stagelog.ports import open_stream
+    from stagelog.ports import open_stream, port_of
 
     fleet = fleet_in_force()
+    port = port_of(port)
     link = LiveLink(open_stream(port), port)
     try:
         hello = link.hello()
@@ -164,9 +165,12 @@ def adopted(
     if fleet is None:
         return unit
     logger = fleet.find_logger(device_id)
-    if logger is not None and is_chosen:
+    if logger is not None:
         unit = Unit(device_id, logger.car, logger.place)
-        unit.end(Outcome(WARN, "left out: --only names others"))
+        why = (
+            "--only names others" if is_chosen else "nothing of it was downloaded"
+        )  # sync's erase
+        unit.end(Outcome(WARN, f"left out: {why}"))
         return unit
     text = "not in the fleet file: nothing is done with it; add it as a [[logger]]"
     if fleet.find_car(own) is not None:

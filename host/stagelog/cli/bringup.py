@@ -76,7 +76,7 @@ def command(
         switch_by_command,
     )
     from stagelog.download import is_held
-    from stagelog.ports import open_link
+    from stagelog.ports import open_link, port_of
 
     counts = QUICK if quick else Counts()
     given = {"capture": frames, "pulls": pulls}
@@ -85,6 +85,7 @@ def command(
         link = open_link(None)
         port = link.name
         link.close()
+    port = port_of(port)
     reference = load_reference()
     if not os.access(Path(out).absolute().parent, os.W_OK):
         raise OutputError(f"cannot write {out}.json", "name an existing folder with --out")

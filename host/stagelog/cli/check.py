@@ -12,6 +12,7 @@ import click
 from stagelog.cli._common import json_option
 from stagelog.cli._fleet import archive_options, fleet_in_force
 from stagelog.cli._park import finish, many_options, run_many, run_one
+from stagelog.errors import UsageError
 
 if TYPE_CHECKING:
     from stagelog.park.fleet import Fleet
@@ -60,11 +61,16 @@ def command(
         wanted = wanted_of(fleet, unit.device_id) if fleet is not None else None
         return Check(unit, wanted, Path(archive), listen_s)
 
+    fleet = fleet_in_force()
+    for car in confirmed:
+        if car != "all" and fleet is not None and fleet.find_car(car) is None:
+            known = ", ".join(each.name for each in fleet.car)
+            what_now = f"name one of {known}, or 'all'"
+            raise UsageError(f"--confirmed {car}: there is no such car", what_now)
     if port is not None:
         units = run_one("check", port, work, as_json)
     else:
         units = run_many("check", work, only, wait_s, as_json)
-    fleet = fleet_in_force()
     to_confirm = fleet.start.confirm if fleet is not None else ()
     by = by or getpass.getuser()
     for car in sorted({unit.car for unit in units}):
@@ -81,7 +87,7 @@ def command(
 
 
 def _is_confirmed(car: str, text: str, confirmed: tuple[str, ...]) -> bool:
-    if car in confirmed or "all" in confirmed:
+    if car.lower() in [each.lower() for each in confirmed] or "all" in confirmed:
         return True
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return False

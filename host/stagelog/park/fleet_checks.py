@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from stagelog.archive import hive_value
+from stagelog.archive import hive_value, safe_name
 from stagelog.errors import InputError
 from stagelog.profile import dbc_file, load_profile
 from stagelog.profile.toml_lines import Keys
@@ -38,6 +38,7 @@ def find_contradictions(fleet: "Fleet") -> Iterator[Finding]:
         if fleet.find_car(logger.car) is None:
             yield ("logger", n, "car"), f"there is no car {logger.car!r}; the cars are {known}"
         yield from _unknown_buses(("logger", n, "dbc"), logger.dbc)
+    yield from _shared_places(fleet)
     for n, car in enumerate(fleet.car):
         yield from _unknown_buses(("car", n, "dbc"), car.dbc)
         if len(car.name.encode()) > _CAR_BYTES:
@@ -91,6 +92,17 @@ def _duplicates(kind: str, names: list[str]) -> Iterator[Finding]:
         before = first.setdefault(name.lower(), n)
         if before != n:
             yield (kind, n, key), f"{kind} {name} is there twice: it is number {before + 1}, too"
+
+
+def _shared_places(fleet: "Fleet") -> Iterator[Finding]:
+    """Yield loggers of one car at one place: their reports would be one file."""
+    seen = set()
+    for n, logger in enumerate(fleet.logger):
+        key = (hive_value("car", logger.car).lower(), safe_name(logger.place or "").lower())
+        if logger.place and key in seen:
+            text = f"{logger.car} has two loggers at {logger.place!r}; give each its own place"
+            yield ("logger", n, "place"), text
+        seen.add(key)
 
 
 def _unknown_buses(where: Keys, dbcs: dict[str, str] | None) -> Iterator[Finding]:
