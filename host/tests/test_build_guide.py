@@ -144,7 +144,9 @@ def test_the_table_of_the_wiring_has_the_pins_of_the_board_file(board):
 
 def figure(name):
     """Return the number that a table of the guide gives for `name`."""
-    return float(re.search(rf"^\| {re.escape(name)} \| ([\d.,]+)", GUIDE, re.M)[1].replace(",", ""))
+    return float(
+        re.search(rf"^\| {re.escape(name)} \| ([\d.,]+)", GUIDE, re.M)[1].replace(",", "")
+    )
 
 
 def test_the_hold_up_capacitor_is_large_enough():
