@@ -21,6 +21,11 @@ def pytest_collection_finish():
     gc.freeze()
 
 
+def pytest_unconfigure():
+    """Let the interpreter clear at its end what it would otherwise report as leaked."""
+    gc.unfreeze()
+
+
 def pytest_terminal_summary(terminalreporter):
     """Print what tests have shown."""
     for reports in terminalreporter.stats.values():

@@ -85,7 +85,7 @@ def test_a_good_board_passes_and_records_again(target):
         ({"interrupt": None, "rx0bf": None}, {"controller INT", "controller RX0BF"}),
         ({"interrupt": None, "open_wires": ["SO"]}, {"controller INT", "controller SO"}),
     ],
-    ids=str,
+    ids=lambda value: " + ".join(sorted(value)) if isinstance(value, set) else str(value),
 )
 def test_a_missing_wire_of_the_controller_is_named(make_target, wiring, named):
     rows = measure(make_target(wiring=wiring), "wires").values()
