@@ -71,10 +71,6 @@ class Esp32Board:
         """Return a random number."""
         return int.from_bytes(os.urandom(4), "little")
 
-    def power_good(self):
-        """Return true: no pin reports that the supply fails."""
-        return True
-
     def heap_free(self):
         """Return the bytes of free heap."""
         return gc.mem_free()

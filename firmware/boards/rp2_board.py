@@ -29,12 +29,17 @@ _LOW = const(0x0FFFFFFF)
 _POWER_GOOD = const(22)  # open drain of the supply, low when it fails; not wired: always high
 
 
+_power_good = machine.Pin(_POWER_GOOD, machine.Pin.IN, machine.Pin.PULL_UP)
+
+
 class Leave(Exception):
     """The main loop ends for the action in `args[0]`."""
 
 
 class Rp2Board:
-    """The board as `logger.app` wants it. `feed` also carries out what `control` was asked for."""
+    """The board as `logger.app` wants it. `feed` also carries out what `control` was asked for,
+    and closes the open block when the supply fails.
+    """
 
     frame_writer = FrameWriter
     cobs_decode = staticmethod(cobs_decode)
@@ -51,9 +56,8 @@ class Rp2Board:
         self.link = UsbLink()
         self.nv = settings
         self.background = None  # called in each pass
-        self.power_good = machine.Pin(_POWER_GOOD, machine.Pin.IN, machine.Pin.PULL_UP)
         self._led = machine.Pin(led, machine.Pin.OUT, value=1)
-        self._lit = 1
+        self._is_power_good = 1
         self._pattern = 0
         self._watchdog = machine.WDT(timeout=_WATCHDOG_MS)
         self._action = None
@@ -78,14 +82,17 @@ class Rp2Board:
         self._t_action = self.clock.lo
 
     def feed(self):
-        """Feed the watchdog, and work the light."""
+        """Feed the watchdog, look at the supply, and work the light."""
         self._watchdog.feed()
         if self.background is not None:
             self.background()
+        is_good = _power_good()
+        if self._is_power_good and not is_good:
+            self.ring.close_block()
+        self._is_power_good = is_good
         lo = self.clock.lo
         lit = self._pattern >> (lo >> 17 & 15) & 1
-        if lit != self._lit:
-            self._lit = lit
+        if lit != self._led():
             self._led(lit)
         if self._action is not None and (lo - self._t_action) & _LOW >= _LEAVE_US:
             raise Leave(self._action)

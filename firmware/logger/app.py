@@ -74,7 +74,6 @@ class App:
         self._data = bytearray(8)
         self._recording = False
         self._stopping = False
-        self._is_power_good = True
         self._t_poll = 0
         self._t_health = 0
         self._t_step = None
@@ -141,10 +140,7 @@ class App:
         if self._recording:
             if self.onboard.events is not None and not self._is_behind():
                 self.onboard.step()
-            is_power_good = board.power_good()
-            has_failed = self._is_power_good and not is_power_good
-            self._is_power_good = is_power_good
-            if has_failed or board.ring.open_age_us(now) >= self._flush_us:
+            if board.ring.open_age_us(now) >= self._flush_us:
                 board.ring.close_block()
             if (now - self._t_poll) & _LOW >= _POLL_US:
                 self._t_poll = now

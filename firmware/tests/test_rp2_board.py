@@ -65,7 +65,9 @@ class World:
                 else:
                     world.inputs[number] = pull
 
-            def __call__(self, value):
+            def __call__(self, value=None):
+                if value is None:
+                    return world.pins.get(self.number, 1)
                 world.pins[self.number] = value
                 world.lit.append((world.t_us, value))
 
@@ -421,3 +423,24 @@ def test_the_board_file_runs_its_own_board(world, monkeypatch):
     monkeypatch.setattr(world.pico, "run_board", lambda *words: asked.append(words))
     world.pico.run(1, [2, 9], 1, ["hole"])
     assert asked == [(world.pico.make_board, 1, [2, 9], 1, ["hole"])]
+
+
+def test_a_falling_supply_closes_the_open_block_once(world):
+    """GPIO 22 low: what is in memory waits for the card at once. While it stays low, and when it
+    rises again, blocks are closed as ever; the next fall closes another.
+    """
+    board = board_of(world)
+    n_waiting = []
+    for level in (1, 0, 0, 1, 0):
+        board.ring.put_meta(0, 0, 1, 0, 0, bytes(8))
+        world.pins[22] = level
+        board.feed()
+        n_waiting.append(board.ring.n_waiting())
+    assert n_waiting == [0, 1, 1, 1, 2]
+
+
+def test_a_falling_supply_closes_no_empty_block(world):
+    board = board_of(world)
+    world.pins[22] = 0
+    board.feed()
+    assert board.ring.n_waiting() == 0

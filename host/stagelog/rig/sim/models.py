@@ -432,7 +432,6 @@ class SimBoard:
         self.shown: tuple[int, int] | None = None
         self.asked: int | None = None  # the last action that the application requested
         self.n_fed = 0
-        self.has_power = True  # False: the supply reports that it fails
         self._random = seed * 2654435761 & 0xFFFFFFFF or 1
         self.frame_writer = FrameWriter
         self.cobs_decode = cobs_decode
@@ -445,10 +444,6 @@ class SimBoard:
         x ^= x << 5 & 0xFFFFFFFF
         self._random = x
         return x
-
-    def power_good(self) -> bool:
-        """Return what the supply reports."""
-        return self.has_power
 
     def heap_free(self) -> int:
         """Return 0: a simulated board has no heap of its own."""
