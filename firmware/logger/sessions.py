@@ -54,7 +54,8 @@ class Sessions:
 
     def seq_after_oldest(self):
         """Return the first sequence number that does not belong to the oldest session."""
-        index = self._found.index(self.oldest())
+        oldest = self.oldest()  # first: it may find a session that has begun since, in a new list
+        index = self._found.index(oldest)
         return self._found[index - 1][2] if index else self._store.next_seq
 
     def _catch_up(self):

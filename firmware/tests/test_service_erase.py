@@ -238,3 +238,22 @@ def test_headers_are_read_after_the_write_that_is_under_way(target):
     target.app.board.card.stalls.clear()
     target.run_for(12 * SECOND_US)
     assert eraser.answer(asked)["status"] == m.OK or not eraser.has_work
+
+
+def test_a_session_that_begins_during_the_check_is_not_erased(target):
+    """Between the first ERASE and the last header of its digest the next session stores its first
+    block. The mark names the first number of that session, whose blocks nobody has fetched.
+    """
+    eraser, asked = stopped_with_one_session(target)
+    first_kept = asked["first_seq"] + asked["n_blocks"]
+    target.app.control(m.CONTROL_START)
+    assert eraser.answer(asked)["status"] == m.PENDING
+    play(target, SECOND_US // 2)
+    while eraser.has_work and eraser._check.done < asked["n_blocks"]:
+        eraser.step()
+    eraser.answer(asked)
+    target.run_for(SECOND_US // 10)
+    assert target.app.store.extent.released_seq == first_kept
+    stop(target)
+    (kept,) = target.link.list_sessions()
+    assert kept.first_seq == first_kept
