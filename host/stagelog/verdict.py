@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from stagelog.blocks import NO_LOGGER, Session
 from stagelog.ending import CUT, OPEN, POWER_OFF
-from stagelog.ledger import OPEN_END, POWER_CUT, Ledger, clock_of
+from stagelog.ledger import HEAD, OPEN_END, POWER_CUT, Ledger, clock_of
 from stagelog.timeline import Timeline
 
 COMPLETE = "complete"
@@ -147,7 +147,9 @@ def _lost(ledger: Ledger) -> str:
     if ledger.end.kind == CUT:
         blocks = "block" if ledger.end.n_blocks == 1 else "blocks"
         parts.append(f"{ledger.end.n_blocks:,} {blocks} at the end missing")
-    if not parts and all(gap.exact for gap in gaps):
+    if not parts and not ledger.n_blocks_missing and all(gap.cause == HEAD for gap in gaps):
+        parts.append("the first blocks are missing; they held no frame")
+    elif not parts and all(gap.exact for gap in gaps):
         blocks = "block that holds" if ledger.n_blocks_missing == 1 else "blocks that hold"
         parts.append(f"{ledger.n_blocks_missing:,} {blocks} no frame missing")
     return ", ".join(parts) or "frames may be missing, and nobody counted them"

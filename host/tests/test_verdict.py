@@ -111,6 +111,21 @@ def fetch(target, folder):
     ]
 
 
+def test_a_missing_first_block_without_a_frame_is_named(run, tmp_path):
+    """A second of a silent bus is a block of its own; how many lay before it, nobody knows."""
+    target = SimTarget(tmp_path)
+    target.run_for(1_000_000)
+    target.play(saturated_tape(500_000, 700_000))
+    finish_running(target.link, always=True)
+    (one,) = fetch(target, tmp_path / "a")
+    target.close()
+    path = tmp_path / "x.slog"
+    path.write_bytes(one.entry.path.read_bytes()[BLOCK_BYTES:])
+    code, out, _ = run("verify", path)
+    assert code == 1 and " held, 0 missing" in out
+    assert says(out) == ["INCOMPLETE: the first blocks are missing; they held no frame"]
+
+
 def test_a_session_that_ended_with_the_power_is_complete_up_to_it(run, target, tmp_path):
     target.power_cut()
     target.power_on()
