@@ -243,7 +243,7 @@ def test_a_card_that_is_pulled_out_while_it_is_read_is_told(target, n_reads):
     def pull(sector, buf):
         left[0] -= 1
         if left[0] < 0:
-            store.extent = None
+            store.places.extent = None
             raise OSError("no card")
         read(sector, buf)
 
