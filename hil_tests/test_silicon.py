@@ -3,14 +3,18 @@
 Every frame is counted by the model of the controller; what it delivered must be on the card once.
 """
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 
 from slog import faults
-from slog.messages import CONTROL_STOP
+from slog.layout import HEALTH_BUS, META_HEALTH
+from slog.messages import BUS_COUNTERS, CONTROL_STOP
 from stagelog.blocks import read_log
+from stagelog.model import RTR
+from stagelog.rig.bus.canbits import to_bits
+from stagelog.rig.bus.wave import acknowledged_bits
 from stagelog.rig.play import same_frames, saturated_tape
 from stagelog.rig.rp2040.card_timing import ORDINARY
 from stagelog.rig.rp2040.mcp2515 import DELIVERED, LOST
@@ -170,3 +174,29 @@ def test_without_a_controller_a_full_bus_from_power_on_is_stored_from_the_first_
     assert len(frames) > 6000
     assert same_frames(tape[-len(frames) :], frames)
     assert status.dropped0 == status.at_least0 == 0
+
+
+def test_without_a_controller_what_is_no_good_frame_is_counted_by_kind_in_the_log(make_target):
+    """By hand: three frames cut off by six recessive bits (the sender died), two by an error flag
+    after the start of frame, one FD frame of classic head and 40 fast bits, four remote frames.
+    With errors, all counters are in the log within a second.
+    """
+    target = make_target(board="pico_pio")
+    dead = [0, 1, 0, *[1] * 20]
+    flagged = [0] * 7 + [1] * 8
+    fd = [0, *to_bits(0x0AA, 11), 0, 0, 1, *[0, 1] * 20, *[1] * 11]
+    remote = acknowledged_bits(0x123, RTR, 4)
+    target.can.put([*[dead] * 3, *[flagged] * 2, fd, *[remote] * 4], space_bits=12)
+    target.run_for(1_000_000)
+    wanted = {"stuff": 3, "flags": 2, "fd": 1, "remote": 4}
+    answer = asdict(target.link.bus_counts(0))
+    assert answer == {name: wanted.get(name, 0) for name in answer}
+    target.power_cut()
+    session = read_log(target.card_path).sessions[-1]
+    names = [row[0] for row in BUS_COUNTERS]
+    found = {
+        names[meta.arg - HEALTH_BUS]: meta.values["value"]
+        for meta in session.decoded_meta(META_HEALTH)
+        if meta.arg >= HEALTH_BUS
+    }
+    assert found == wanted

@@ -78,6 +78,10 @@ class CanSource:
         if self._ring is not None:
             self._begin()
 
+    def counts(self):
+        """Return the values of `slog.messages.BUS_COUNTERS`, or nothing: a controller has none."""
+        return ()
+
     def deinit(self):
         """Stop receiving."""
         self.stop()

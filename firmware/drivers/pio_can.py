@@ -85,7 +85,7 @@ _W_N_DROPPED = const(21)
 _W_T_DROPPED = const(22)
 _W_T = const(23)
 _W_FIRST_COUNTER = const(32)
-_W_LAST_COUNTER = const(38)
+_W_LAST_COUNTER = const(39)
 _W_BUFFER_END = const(46)
 _W_STAMPER = const(46)  # address of the second DMA channel
 _W_LAP_US = const(47)  # the shortest time in which the ring goes round
@@ -175,11 +175,7 @@ class PioRing(HotRing):
 
 
 class PioCan(CanSource):
-    """One bus on one pin. Invariant: the chip drives nothing on it.
-
-    counters of `errors`: stuff errors of recessive bits; error flags and stuff errors of dominant
-    ones; CRC errors; form errors; frames that nobody acknowledged; FD frames; overload frames
-    """
+    """One bus on one pin. Invariant: the chip drives nothing on it."""
 
     MODE_SILENT = 1
     FILTERS_MAX = 0
@@ -204,6 +200,7 @@ class PioCan(CanSource):
         words[_W_STAMPER] = self._channels[1]
         self._listens = False
         self._n_seen = 0
+        self._missed_us = 0
 
     def init(self, bitrate, mode=None):
         """Set the state machine up; it samples from `start` on. ValueError if it cannot."""
@@ -235,10 +232,15 @@ class PioCan(CanSource):
     def set_up(self, settings):
         """As CanSource; all identifiers are received."""
         super().set_up({"bitrate_bps": settings["bitrate_bps"]})
+        for i in range(_W_FIRST_COUNTER, _W_LAST_COUNTER + 1):
+            self._words[i] = 0
+        self._missed_us = 0
 
-    def errors(self):
-        """Return the counters of what was seen on the bus, see the class."""
-        return [self._words[i] for i in range(_W_FIRST_COUNTER, _W_LAST_COUNTER + 1)]
+    def counts(self):
+        """As CanSource."""
+        counts = [self._words[i] for i in range(_W_FIRST_COUNTER, _W_LAST_COUNTER + 1)]
+        counts.append(self._missed_us)
+        return counts
 
     def drain(self):
         """Bring what has come into the ring of blocks. Call it at least every 100 ms."""
@@ -278,7 +280,7 @@ class PioCan(CanSource):
         now = mem[_TIMER_LOW]
         mem[self._raw.stamps + self._raw.n_bytes // 4 - 4] = now
         words[_W_T_POS] = now
-        self._n_seen = sum(self.errors()[:_N_ERRORS])
+        self._n_seen = self._n_bad()
         self._listens = True
 
     def _end(self):
@@ -299,11 +301,15 @@ class PioCan(CanSource):
             machine.mem32[_PIO + _FDEBUG] = 1 << self.bus
             self.doubts += 1  # the DMA did not keep up: bits are missing
             self._lost(0)
-        n = sum(self.errors()[:_N_ERRORS])
+        n = self._n_bad()
         self.n_errors += n - self._n_seen
         self._enter(BUS_ACTIVE if n == self._n_seen else BUS_WARNING)
         self._n_seen = n
         self._t_poll = self._clock.t_us()
+
+    def _n_bad(self):
+        """Return how many errors were counted."""
+        return sum(self.counts()[:_N_ERRORS])
 
     def _lap(self):
         """Bits were overwritten: continue with the oldest that are whole, and record the loss."""
@@ -314,5 +320,7 @@ class PioCan(CanSource):
         words[_W_POS] = pos
         words[_W_RUN] = words[_W_AFTER] = 0
         before = (pos >> 7) - 1 & words[_W_STAMP_MASK] >> 2
-        words[_W_T_POS] = machine.mem32[self._raw.stamps + 4 * before]
+        t = machine.mem32[self._raw.stamps + 4 * before]
+        self._missed_us += t - words[_W_T_POS] & 0xFFFFFFFF
+        words[_W_T_POS] = t
         self._lost(0)

@@ -57,6 +57,7 @@ _W_FORM = const(35)
 _W_UNACKNOWLEDGED = const(36)
 _W_FD = const(37)
 _W_OVERLOADS = const(38)
+_W_REMOTE = const(39)
 _W_BUFFER = const(40)  # six words
 _W_WORDS = const(56)
 

@@ -25,6 +25,7 @@ from slog.layout import (
     HASH_BYTES,
     HASH_SETTINGS,
     HASH_SIGNALS,
+    HEALTH_BUS,
     HEALTH_RING_WORST,
     HEALTH_WRITE_WORST,
     META_ANCHOR,
@@ -68,6 +69,7 @@ class App:
         self._bus_state = [BUS_STOPPED] * len(board.captures)
         self._told_state = [BUS_STOPPED] * len(board.captures)
         self._told_errors = [0] * len(board.captures)
+        self._told_counts = [[] for _ in board.captures]
         self._t_told = [0] * len(board.captures)
         self._seen = [0] * len(board.captures)
         self._t_seen = [0] * len(board.captures)
@@ -298,6 +300,7 @@ class App:
         for i, capture in enumerate(self.board.captures):
             if capture.n_errors != self._told_errors[i]:
                 self._tell_bus(i)
+            self._tell_counts(i)
         self.onboard.stop()
         n_blocks = self.store.counts.blocks_written + self.board.ring.n_waiting() + 1
         self._put_meta(META_END, END_ASKED, 0, "<II", n_blocks, 0)
@@ -317,6 +320,7 @@ class App:
             self._silent[i] = False
             self._told_state[i] = BUS_STOPPED
             self._told_errors[i] = 0
+            self._told_counts[i] = [0] * len(m.BUS_COUNTERS)
 
     def _stop_captures(self):
         for capture in self.board.captures:
@@ -355,6 +359,14 @@ class App:
             self._told_state[i] = state
             self._told_errors[i] = capture.n_errors
             self._t_told[i] = self.board.clock.lo
+            self._tell_counts(i)
+
+    def _tell_counts(self, i):
+        """Record what a bus counts by kind, where it has changed."""
+        told = self._told_counts[i]
+        for k, n in enumerate(self.board.captures[i].counts()):
+            if n != told[k] and self._put_meta(META_HEALTH, HEALTH_BUS + k, i, "<II", n, n):
+                told[k] = n
 
     def _show(self):
         store = self.store
@@ -372,6 +384,8 @@ class App:
         worst_ms = store.write.worst_us // 1000
         self._put_meta(META_HEALTH, HEALTH_RING_WORST, 0, "<II", words[r.WORST], words[r.WORST])
         self._put_meta(META_HEALTH, HEALTH_WRITE_WORST, 0, "<II", worst_ms, worst_ms)
+        for i in range(len(self.board.captures)):
+            self._tell_counts(i)
 
     def _put_hashes(self):
         for arg, item in ((HASH_SETTINGS, m.CONFIG_SETTINGS), (HASH_SIGNALS, m.CONFIG_SIGNALS)):

@@ -87,6 +87,7 @@ class Service:
             m.CONFIG_SET: self._config_set,
             m.CONTROL: self._control,
             m.LIVE: self._live,
+            m.BUS: self._bus,
         }
 
     def reset(self):
@@ -205,6 +206,18 @@ class Service:
 
     def _status(self, payload):
         self._put(m.STATUS_REPLY, self._app.status())
+
+    def _bus(self, payload):
+        bus = m.parse(m.BUS_REQUEST, payload)[0]["bus"]
+        captures = self._app.board.captures
+        if bus >= len(captures):
+            self._put(m.BUS_REPLY, {"status": m.OUT_OF_RANGE, "bus": bus})
+            return
+        counts = captures[bus].counts()
+        values = {"status": m.OK if counts else m.REFUSED, "bus": bus}
+        for row, n in zip(m.BUS_COUNTERS, counts):
+            values[row[0]] = n
+        self._put(m.BUS_REPLY, values)
 
     def _time(self, payload):
         t_unix_us = m.parse(m.TIME_REQUEST, payload)[0]["t_unix_us"]

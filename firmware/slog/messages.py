@@ -31,6 +31,7 @@ CONFIG_GET = const(0x07)
 CONFIG_SET = const(0x08)
 CONTROL = const(0x09)
 LIVE = const(0x0A)
+BUS = const(0x0B)
 REPLY = const(0x80)
 
 OK = const(0)
@@ -226,6 +227,24 @@ LIVE_REPLY = (
     ("t0_hi", "I", "2^28 us", "the same, bits 59 to 28"),
 )
 
+# What a receiver without a controller counts of its bus in a session, see SPEC.md.
+BUS_COUNTERS = (
+    ("stuff", "I", "", "six recessive bits in a row within a frame"),
+    ("flags", "I", "", "six dominant bits in a row: error frames, stuff errors of dominant bits"),
+    ("crc", "I", "", "frames whose CRC is wrong"),
+    ("form", "I", "", "a fixed bit of a frame was dominant"),
+    ("unacknowledged", "I", "", "frames that nobody acknowledged"),
+    ("fd", "I", "frames", "CAN FD frames, which are passed over"),
+    ("overload", "I", "", "overload frames"),
+    ("remote", "I", "frames", "remote frames, which are stored"),
+    ("missed_us", "I", "us", "time of the bus that was overwritten before it was decoded"),
+)
+BUS_REQUEST = (("bus", "B", "", "number of the bus"),)
+BUS_REPLY = (
+    ("status", "B", "", "0; OUT_OF_RANGE, no such bus; REFUSED, nothing is counted by kind"),
+    ("bus", "B", "", "as asked"),
+) + BUS_COUNTERS
+
 MESSAGES = (
     (HELLO, "HELLO", HELLO_REQUEST, HELLO_REPLY),
     (STATUS, "STATUS", (), STATUS_REPLY),
@@ -237,6 +256,7 @@ MESSAGES = (
     (CONFIG_SET, "CONFIG_SET", CONFIG_SET_REQUEST, CONFIG_SET_REPLY),
     (CONTROL, "CONTROL", CONTROL_REQUEST, CONTROL_REPLY),
     (LIVE, "LIVE", LIVE_REQUEST, LIVE_REPLY),
+    (BUS, "BUS", BUS_REQUEST, BUS_REPLY),
 )
 
 

@@ -6,94 +6,41 @@ expected of a damaged frame is derived by hand from the standard, in each case's
 
 import ast
 import random
-import struct
 from pathlib import Path
 
 import pytest
 
-from slog.layout import META_DLC
-from stagelog.flash.build import build_app
 from stagelog.model import EXT, RTR
 from stagelog.rig.bus.canbits import crc15, frame_fields, stuff, to_bits, wire_bits
 from stagelog.rig.bus.wave import Line, acknowledged_bits
-from stagelog.rig.rp2040.board import PicoBoard
-from stagelog.rig.rp2040.pio_bus import PioBus
+from stagelog.rig.rp2040.receiver import Receiver
 from stagelog.rig.runtimes import find_runtime
 
-MAIN = Path(__file__).parents[1] / "main.py"
 RATE = 1_000_000
-SET_UP = """
-from drivers.raw_ring import RawRing
-raw = RawRing(14)
-from drivers.pio_can import PioCan, PioRing, _PROGRAM, find_divider
-from drivers.rp2_hot import HotClock
-import gc, machine, rp2, time
-ring = PioRing(8)
-clock = HotClock()
-can = PioCan(6, clock, raw)
-ring.fetch = can.drain
-
-def begin(rate=1000000):
-    while ring.n_waiting():
-        ring.release()
-    can.set_up({"bitrate_bps": rate, "ids": None})
-    ring.close_block()
-    while ring.n_waiting():
-        ring.release()
-    ring.start_session()
-    for i in range(32, 39):
-        can._words[i] = 0
-    can.start(ring)
-"""
-STUFF, FLAGS, CRC, FORM, ACK, FD, OVERLOAD = range(7)
+STUFF, FLAGS, CRC, FORM, ACK, FD, OVERLOAD, REMOTE, MISSED_us = range(9)
 ERROR_FLAG = [0] * 6 + [1] * 8
 
 
 @pytest.fixture(scope="module")
-def module_pico():
-    image = find_runtime("pico-1.25")
-    if image is None:
+def receiver():
+    if find_runtime("pico-1.25") is None:
         pytest.skip("no MicroPython for the Pico: run tools/runtimes pico-1.25")
-    app = build_app("pico_pio", "armv6m", readable=True)
-    board = PicoBoard(image, files={"a.app": app.content}, can=PioBus(RATE))
-    slot = MAIN.read_text().split("\ntry:\n")[0]
-    board.repl.exec(f"{slot}\nos.mount(Slot('a'), '/app')\nsys.path[:] = ['/app']\n")
-    board.repl.exec(SET_UP)
-    yield board
-    board.close()
+    made = Receiver()
+    yield made
+    made.close()
 
 
 @pytest.fixture
-def pico(module_pico):
-    """A board at its prompt, listening at 1 Mbit/s to a clean bus."""
-    module_pico.can.line = Line(RATE)
-    module_pico.repl.exec("begin()")
-    return module_pico
-
-
-def numbers(pico, code):
-    return eval(pico.repl.exec(f"print({code})"))
+def pico(receiver):
+    """A receiver that listens at 1 Mbit/s to a clean bus."""
+    receiver.bus.line = Line(RATE)
+    receiver.listen(RATE)
+    return receiver
 
 
 def errors_of(pico):
-    return numbers(pico, "can.errors()")
-
-
-def records(pico):
-    """Return the records of all blocks: [(time, w1, dlc, data)]."""
-    pico.repl.exec("can.drain(); ring.close_block()")
-    n_blocks = numbers(pico, "ring.n_waiting()")
-    out = []
-    for _ in range(n_blocks):
-        block = bytes.fromhex(pico.repl.exec("print(ring.first_waiting().hex()); ring.release()"))
-        for k in range(block[3]):
-            w0, w1, data = struct.unpack_from("<II8s", block, 64 + 16 * k)
-            out.append((w0 & 0x0FFFFFFF, w1, w0 >> 28, data))
-    return out
-
-
-def frames_of(pico):
-    return [record for record in records(pico) if record[2] != META_DLC]
+    """Return the counters of what is no good frame, by STUFF to OVERLOAD."""
+    return pico.value("can.counts()")[:REMOTE]
 
 
 def random_frames(n, seed=1):
@@ -116,9 +63,9 @@ def record_of(can_id, flags, dlc, data):
 
 
 def send(pico, rows, us=None, space_bits=3):
-    starts = pico.can.put(rows, space_bits)
+    starts = pico.bus.put(rows, space_bits)
     bits = sum(len(row) + space_bits for row in rows) + 400
-    pico.run_us(bits * 1e6 / pico.can.line.bitrate_bps if us is None else us)
+    pico.board.run_us(bits * 1e6 / pico.bus.line.bitrate_bps if us is None else us)
     return starts
 
 
@@ -132,20 +79,21 @@ def test_every_kind_of_frame_is_stored_with_the_time_of_its_start(pico):
     """
     frames = random_frames(400)
     starts = send(pico, rows_of(frames))
-    got = frames_of(pico)
+    got = pico.frames()
     assert [record[1:] for record in got] == [record_of(*frame) for frame in frames]
     assert max(abs(r[0] - t) for r, t in zip(got, starts, strict=True)) <= 1.1
-    assert errors_of(pico) == [0] * 7
+    n_remote = sum(flags & RTR > 0 for _, flags, *_ in frames)
+    assert pico.value("can.counts()") == [0] * 7 + [n_remote, 0] and n_remote > 50
 
 
 @pytest.mark.parametrize("rate", [125_000, 250_000, 500_000, 800_000])
 def test_other_rates(pico, rate):
-    pico.can.line = Line(rate)
-    pico.repl.exec(f"begin({rate})")
-    assert pico.can.rate_bps == rate
+    pico.bus.line = Line(rate)
+    pico.listen(rate)
+    assert pico.bus.rate_bps == rate
     frames = random_frames(40)
     starts = send(pico, rows_of(frames))
-    got = frames_of(pico)
+    got = pico.frames()
     assert [record[1:] for record in got] == [record_of(*frame) for frame in frames]
     assert max(abs(r[0] - t) for r, t in zip(got, starts, strict=True)) <= 2
 
@@ -155,19 +103,19 @@ LINES = [Line(RATE, ppm, asym, 60) for ppm in (-5000, 5000) for asym in (-100, 1
 
 @pytest.mark.parametrize("line", [*LINES, Line(RATE, 15_000), Line(RATE, -15_000)], ids=str)
 def test_clock_error_asymmetry_and_jitter_cost_no_frame(pico, line):
-    pico.can.line = line
+    pico.bus.line = line
     frames = random_frames(400, seed=2)
     send(pico, rows_of(frames))
-    assert [r[1:] for r in frames_of(pico)] == [record_of(*frame) for frame in frames]
+    assert [r[1:] for r in pico.frames()] == [record_of(*frame) for frame in frames]
     assert errors_of(pico) == [0] * 7
 
 
 def test_glitches_cost_frames_but_store_nothing_wrong(pico):
     """5,000 pulses a second, 40 ns long; what is stored is what was sent, in its order."""
-    pico.can.line = Line(RATE, glitches_per_s=5000, glitch_ns=40)
+    pico.bus.line = Line(RATE, glitches_per_s=5000, glitch_ns=40)
     frames = random_frames(700, seed=3)
     send(pico, rows_of(frames))
-    got = [r[1:] for r in frames_of(pico)]
+    got = [r[1:] for r in pico.frames()]
     sent = iter([record_of(*frame) for frame in frames])
     assert all(record in sent for record in got)
     assert 600 < len(got) < 700
@@ -222,10 +170,10 @@ def _inverted(row, at):
 def test_damaged_frame_is_counted_by_kind_and_its_neighbours_are_kept(pico, kind):
     rows, moved = damaged(kind)
     send(pico, [*rows_of(GOOD), *rows, *rows_of(GOOD)])
-    assert [r[1:] for r in frames_of(pico)] == [record_of(*frame) for frame in GOOD] * 2
+    assert [r[1:] for r in pico.frames()] == [record_of(*frame) for frame in GOOD] * 2
     assert errors_of(pico) == [moved.get(i, 0) for i in range(7)]
-    pico.repl.exec("can.poll(ring)")
-    assert numbers(pico, "(can.n_errors, can.state())") == ((0, 1) if kind == "fd" else (1, 2))
+    pico.exec("can.poll(ring)")
+    assert pico.value("(can.n_errors, can.state())") == ((0, 1) if kind == "fd" else (1, 2))
 
 
 @pytest.mark.parametrize("at", [6, 7, 8])
@@ -235,24 +183,24 @@ def test_overload_flag_after_a_frame_keeps_the_frame(pico, at):
     """
     row = acknowledged_bits(*GOOD[0])[:-7] + [1] * at + ERROR_FLAG
     send(pico, [row, *rows_of(GOOD)])
-    assert [r[1:] for r in frames_of(pico)] == [record_of(*f) for f in (GOOD[0], *GOOD)]
+    assert [r[1:] for r in pico.frames()] == [record_of(*f) for f in (GOOD[0], *GOOD)]
     assert errors_of(pico) == [0] * 6 + [1]
 
 
 def test_start_of_frame_in_the_third_bit_of_intermission(pico):
     """The space is two bits: a start of frame, and no overload (ISO 11898-1, 10.4.6)."""
     send(pico, rows_of(GOOD), space_bits=2)
-    assert [r[1:] for r in frames_of(pico)] == [record_of(*frame) for frame in GOOD]
+    assert [r[1:] for r in pico.frames()] == [record_of(*frame) for frame in GOOD]
     assert errors_of(pico) == [0] * 7
 
 
 def test_frame_under_way_when_it_starts_is_not_taken(pico):
     """Without eleven recessive bits before it nothing is a start of frame."""
-    pico.repl.exec("can.stop()")
-    pico.can.put([[*[0, 1] * 30_000, *[1] * 8], *rows_of(GOOD)])
-    pico.repl.exec("begin()")
-    pico.run_us(80_000)
-    assert [r[1:] for r in frames_of(pico)] == [record_of(*frame) for frame in GOOD]
+    pico.exec("can.stop()")
+    pico.bus.put([[*[0, 1] * 30_000, *[1] * 8], *rows_of(GOOD)])
+    pico.exec("begin(1000000)")
+    pico.board.run_us(80_000)
+    assert [r[1:] for r in pico.frames()] == [record_of(*frame) for frame in GOOD]
 
 
 def test_stuff_bit_after_the_last_bit_of_the_crc(pico):
@@ -264,7 +212,7 @@ def test_stuff_bit_after_the_last_bit_of_the_crc(pico):
             found.append((can_id, 0, 1, b"\x37"))
     assert len(found) > 20
     send(pico, rows_of(found))
-    assert [r[1:] for r in frames_of(pico)] == [record_of(*frame) for frame in found]
+    assert [r[1:] for r in pico.frames()] == [record_of(*frame) for frame in found]
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -290,16 +238,9 @@ def test_random_bit_errors_store_nothing_wrong_and_are_counted(pico, seed):
         rows.append(row)
     send(pico, rows)
     assert n_bad > 40
-    assert [r[1:] for r in frames_of(pico)] == whole
+    assert [r[1:] for r in pico.frames()] == whole
     errors = errors_of(pico)
     assert n_bad <= sum(errors[:ACK]) + errors[FD] <= n_bad + 3
-
-
-DRAIN = """
-t = time.ticks_ms()
-while time.ticks_diff(time.ticks_ms(), t) < 302:
-    can.drain()
-"""
 
 
 def full_bus(us):
@@ -315,21 +256,25 @@ def full_bus(us):
 
 def test_main_loop_blocked_for_110_ms_at_a_full_bus_loses_nothing(pico):
     frames = full_bus(108_000)
-    pico.can.put(rows_of(frames))
-    pico.repl.exec("time.sleep_ms(110)")
-    assert [r[1:] for r in frames_of(pico)] == [record_of(*frame) for frame in frames]
+    pico.bus.put(rows_of(frames))
+    pico.exec("time.sleep_ms(110)")
+    assert [r[1:] for r in pico.frames()] == [record_of(*frame) for frame in frames]
 
 
 def test_longer_block_is_recorded_as_a_loss_and_the_newest_frames_are_kept(pico):
     frames = full_bus(200_000)
-    pico.can.put(rows_of(frames))
-    pico.repl.exec("time.sleep_ms(200)\ncan.drain()\ncan.drain()\ntime.sleep_ms(5)")
-    got = records(pico)
-    kept = [r[1:] for r in got if r[2] != META_DLC]
+    starts = pico.bus.put(rows_of(frames))
+    pico.exec("time.sleep_ms(200)\ncan.drain()\ncan.drain()\ntime.sleep_ms(5)")
+    got = pico.records()
+    kept = [r[1:] for r in got if r.is_frame]
     assert 1000 < len(kept) < len(frames)
     assert kept == [record_of(*frame) for frame in frames[-len(kept) :]]
-    gaps = [r for r in got if r[2] == META_DLC and r[1] & 0xFF == 3]
+    gaps = [r for r in got if r.is_gap]
     assert len(gaps) == 1
+    missed_us = pico.value("can.counts()")[MISSED_us]
+    first_us = next(r[0] for r in got if r.is_frame)
+    # 128 bits have one stamp, a frame is 111 bits; the bus was idle for some ms before the first
+    assert -300 < missed_us - (first_us - starts[0]) < 10_000
 
 
 def test_full_ring_keeps_the_bits_and_then_drops_and_counts_each_frame(pico):
@@ -337,18 +282,14 @@ def test_full_ring_keeps_the_bits_and_then_drops_and_counts_each_frame(pico):
     fit waits as bits, up to 98 ms (three quarters of 131), and the rest is dropped.
     """
     frames = full_bus(300_000)
-    pico.can.put(rows_of(frames))
-    pico.repl.exec(
-        "t = time.ticks_ms()\nwhile time.ticks_diff(time.ticks_ms(), t) < 302: can.drain()"
-    )
-    waiting = numbers(pico, "list(ring.state)")
+    pico.bus.put(rows_of(frames))
+    pico.exec("t = time.ticks_ms()\nwhile time.ticks_diff(time.ticks_ms(), t) < 302: can.drain()")
+    waiting = pico.value("list(ring.state)")
     assert waiting[4] == 8 * 252 and waiting[6] == 0
-    pico.can.put(rows_of(frames))
-    pico.repl.exec(
-        "t = time.ticks_ms()\nwhile time.ticks_diff(time.ticks_ms(), t) < 302: can.drain()"
-    )
-    pico.repl.exec("can.stop()")
-    state = numbers(pico, "list(ring.state)")
+    pico.bus.put(rows_of(frames))
+    pico.exec("t = time.ticks_ms()\nwhile time.ticks_diff(time.ticks_ms(), t) < 302: can.drain()")
+    pico.exec("can.stop()")
+    state = pico.value("list(ring.state)")
     assert state[4] + state[6] == 2 * len(frames)
     assert state[6] > 1000
 
@@ -357,16 +298,16 @@ def test_pin_is_an_input_whatever_the_driver_does(pico):
     """IO_BANK0 GPIO6_CTRL names SIO (5) without overrides and SIO's output enable is clear; PIO0
     enables no output at all. After an output is enabled by force the witness sees it.
     """
-    for code in ("begin()", "can.drain()", "can.poll(ring)", "can.stop()", "can.deinit()"):
-        pico.repl.exec(code)
-        peek = pico.chip.engine.peek
+    for code in ("begin(1000000)", "can.drain()", "can.poll(ring)", "can.stop()", "can.deinit()"):
+        pico.exec(code)
+        peek = pico.board.chip.engine.peek
         assert peek(0x40014000 + 8 * 6 + 4) == 5
         assert not peek(0xD0000020) >> 6 & 1
         assert peek(0x50200040) == 0
-        assert not pico.can.n_dominant
-    pico.repl.exec("machine.Pin(6, machine.Pin.OUT)")
-    assert pico.can.n_dominant
-    pico.repl.exec("machine.Pin(6, machine.Pin.IN, machine.Pin.PULL_UP)")
+        assert not pico.bus.n_dominant
+    pico.exec("machine.Pin(6, machine.Pin.OUT)")
+    assert pico.bus.n_dominant
+    pico.exec("machine.Pin(6, machine.Pin.IN, machine.Pin.PULL_UP)")
 
 
 PROGRAM = """
@@ -397,11 +338,11 @@ print(list(listen[0]) == list(_PROGRAM))
 
 
 def test_program_is_what_micropython_assembles_from_its_comments(pico):
-    assert pico.repl.exec(PROGRAM).strip() == "True"
+    assert pico.exec(PROGRAM).strip() == "True"
 
 
 def test_ring_of_bits_lies_at_a_multiple_of_its_size(pico):
-    raw, stamps, n = numbers(pico, "(raw.raw, raw.stamps, len(raw.memory))")
+    raw, stamps, n = pico.value("(raw.raw, raw.stamps, len(raw.memory))")
     assert raw % 16384 == 0 and stamps % 4096 == 0
     assert n < 16384 + 4096 + 100  # the piece before it was given back
 
@@ -409,12 +350,12 @@ def test_ring_of_bits_lies_at_a_multiple_of_its_size(pico):
 @pytest.mark.parametrize("rate, divider", [(1_000_000, 256), (500_000, 512), (83_333, 3072)])
 def test_divider(pico, rate, divider):
     """125 MHz over 125 clocks a bit: exactly 1, 2 and 12 (+4 ppm) in 1/256."""
-    assert numbers(pico, f"find_divider(125_000_000, {rate})") == divider
+    assert pico.value(f"find_divider(125_000_000, {rate})") == divider
 
 
 def test_rate_that_no_divider_gives_is_refused(pico):
     with pytest.raises(Exception, match="ValueError"):
-        pico.repl.exec("find_divider(125_000_000, 1_100_000)")
+        pico.exec("find_divider(125_000_000, 1_100_000)")
 
 
 def test_the_modules_agree_on_the_words_of_their_state():

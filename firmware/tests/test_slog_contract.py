@@ -42,8 +42,8 @@ def numbers_of(module, prefix):
 
 
 def test_numbers_that_both_ends_and_every_card_know():
-    kinds = "HELLO STATUS TIME LIST READ ERASE CONFIG_GET CONFIG_SET CONTROL LIVE"
-    assert [getattr(m, name) for name in kinds.split()] == list(range(1, 11))
+    kinds = "HELLO STATUS TIME LIST READ ERASE CONFIG_GET CONFIG_SET CONTROL LIVE BUS"
+    assert [getattr(m, name) for name in kinds.split()] == list(range(1, 12))
     statuses = (
         "OK PENDING BAD_REQUEST NO_CARD OUT_OF_RANGE READ_ERROR WRONG_DIGEST WRONG_SESSION BUSY "
         "WRONG_CONTRACT REFUSED"

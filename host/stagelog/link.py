@@ -18,7 +18,7 @@ from slog import messages as m
 from slog.framing import frame
 from slog.layout import BLOCK_BYTES
 from stagelog.errors import ContractError, DeviceError
-from stagelog.replies import Hello, ListedSession, Status
+from stagelog.replies import BusCounts, Hello, ListedSession, Status
 
 TIMEOUT_S = 0.5
 TRIES = 6
@@ -97,6 +97,11 @@ class Link:
     def status(self) -> Status:
         """Return the health of the logger."""
         return Status.of(self.ask(m.STATUS, {})[0])
+
+    def bus_counts(self, bus: int) -> BusCounts | None:
+        """Return what a bus counts by kind; None if its receiver counts nothing so."""
+        answer, _ = self.ask(m.BUS, {"bus": bus}, accept=(m.OK, m.REFUSED))
+        return BusCounts.of(answer) if answer["status"] == m.OK else None
 
     def set_time(self, t_unix_us: int) -> int:
         """Send the wall clock to the logger; return its time since boot in us."""

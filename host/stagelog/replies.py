@@ -93,6 +93,22 @@ class Status(_Reply):
         return [BusStatus(*(getattr(self, f"{name}{bus}") for name in names)) for bus in rows]
 
 
+@dataclass(frozen=True, slots=True)
+class BusCounts(_Reply):
+    """BUS: what a receiver without a controller counted by kind in this session."""
+
+    bus: int
+    stuff: int
+    flags: int
+    crc: int
+    form: int
+    unacknowledged: int
+    fd: int
+    overload: int
+    remote: int
+    missed_us: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListedSession(_Reply):
     """LIST: a session on the card, and where it lies in the ring of places."""

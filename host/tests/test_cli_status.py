@@ -7,7 +7,7 @@ from made_replies import reply
 
 from slog import messages as m
 from slog.messages import CONFIG_SETTINGS
-from stagelog.replies import Hello, ListedSession, Status
+from stagelog.replies import BusCounts, Hello, ListedSession, Status
 
 STATUS = {
     "state": m.STATE_RECORDING,
@@ -59,6 +59,11 @@ class Link:
     def status(self):
         return reply(Status, m.STATUS_REPLY, **self._status)
 
+    def bus_counts(self, bus):
+        """Bus 0 has a controller; bus 1 counts by kind."""
+        counts = {"bus": 1, "stuff": 3, "fd": 1_200, "missed_us": 70}
+        return reply(BusCounts, m.BUS_REPLY, **counts) if bus else None
+
     def list_sessions(self):
         sizes = ((1, 41, 600), (0, 40, 400))
         return [
@@ -100,11 +105,13 @@ def test_status_prints_each_figure_at_its_place(run, link):
     assert words[2].endswith("lost in hardware, 55 doubtful answers of the controller")
     assert words[3].startswith("  bus 1: SILENT, 11 frames stored, 0 dropped, 4 or more")
     assert words[3].endswith("lost in hardware, 6 doubtful answers of the controller")
-    assert words[4].startswith("  card: 2 sessions, 4.1 MB, 1.0 GB free; longest write 88 ms, ")
-    assert words[4].endswith("9 errors, 10 retried, 12 places skipped")
-    assert words[5].startswith("  memory: at most 7 of 24 blocks waited; ")
-    assert words[5].endswith("first frame stored 640 ms after power-on")
-    assert words[6:] == [""]
+    wanted = "3 stuff errors, 1,200 CAN FD frames passed over, 70 us of the bus missed"
+    assert words[4] == f"    {wanted}"
+    assert words[5].startswith("  card: 2 sessions, 4.1 MB, 1.0 GB free; longest write 88 ms, ")
+    assert words[5].endswith("9 errors, 10 retried, 12 places skipped")
+    assert words[6].startswith("  memory: at most 7 of 24 blocks waited; ")
+    assert words[6].endswith("first frame stored 640 ms after power-on")
+    assert words[7:] == [""]
 
 
 @pytest.mark.parametrize(

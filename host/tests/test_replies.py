@@ -6,12 +6,17 @@ import pytest
 from made_replies import reply
 
 from slog import messages as m
-from stagelog.replies import BusStatus, Hello, ListedSession, Status
+from stagelog.replies import BusCounts, BusStatus, Hello, ListedSession, Status
 
 
 @pytest.mark.parametrize(
     ("kind", "table"),
-    [(Hello, m.HELLO_REPLY), (Status, m.STATUS_REPLY), (ListedSession, m.LIST_REPLY)],
+    [
+        (Hello, m.HELLO_REPLY),
+        (Status, m.STATUS_REPLY),
+        (ListedSession, m.LIST_REPLY),
+        (BusCounts, m.BUS_REPLY),
+    ],
 )
 def test_the_fields_are_those_of_the_table(kind, table):
     """All but the code of the answer, the first row of each table."""

@@ -46,6 +46,25 @@ def size_text(n_bytes: float) -> str:
     return f"{n_bytes} B"
 
 
+_COUNTER_TEXT = {
+    "stuff": "stuff errors",
+    "flags": "error frames",
+    "crc": "CRC errors",
+    "form": "form errors",
+    "unacknowledged": "frames not acknowledged",
+    "fd": "CAN FD frames passed over",
+    "overload": "overload frames",
+    "remote": "remote frames",
+    "missed_us": "us of the bus missed",
+}
+
+
+def counts_text(counts: Facts) -> str:
+    """Return what a bus counted by kind (SPEC.md, BUS) in words; kinds at 0 are left out."""
+    found = [f"{counts[key]:,} {text}" for key, text in _COUNTER_TEXT.items() if counts[key]]
+    return ", ".join(found) or "no errors"
+
+
 def duration_text(duration_us: float) -> str:
     """Return a duration for people: 310 ms, 12.5 s, 4 min 10 s, 2 h 04 min."""
     s = duration_us / 1e6

@@ -11,6 +11,7 @@ import click
 
 from stagelog.cli._common import (
     Facts,
+    counts_text,
     duration_text,
     json_option,
     print_json,
@@ -187,6 +188,7 @@ def _report(
             counts = _count_ids(session.iter_frames())[0]
             ids = _id_rows(counts, duration_us, buses)
             facts["buses"] = _bus_rows(ids, duration_us)
+            facts["counts"] = _bus_counts(session)
             facts["diagnostic_messages"] = _diagnostics(session.iter_frames, counts, buses)
             if with_ids:
                 facts["ids"] = ids
@@ -234,6 +236,8 @@ def _print_session(facts: Facts) -> None:
             f"  bus {bus['bus']}: {bus['n_frames']:,} frames, {bus['rate_Hz']:,.1f} Hz, "
             f"{bus['n_ids']} identifiers" + (f"; {bus['protocol']}" if bus["protocol"] else "")
         )
+    for counts in facts.get("counts", ()):
+        click.echo(f"  bus {counts['bus']}: {counts_text(counts)}")
     if facts.get("ids"):
         print_table(
             [
@@ -297,6 +301,19 @@ def _bus_rows(ids: list[Facts], duration_us: int) -> list[Facts]:
         facts = {"bus": bus, "n_frames": n, "rate_Hz": round(n / duration_s, 3)}
         rows.append(facts | {"n_ids": len(own), "protocol": str(found) if found else None})
     return rows
+
+
+def _bus_counts(session: Session) -> list[Facts]:
+    """Return the last that each bus's receiver recorded of what it counts by kind."""
+    from slog.layout import HEALTH_BUS, META_HEALTH
+    from slog.messages import BUS_COUNTERS
+
+    found: dict[int, Facts] = {}
+    for meta in session.decoded_meta(META_HEALTH):
+        if meta.arg >= HEALTH_BUS and meta.arg - HEALTH_BUS < len(BUS_COUNTERS):
+            row = found.setdefault(meta.bus, dict.fromkeys([row[0] for row in BUS_COUNTERS], 0))
+            row[BUS_COUNTERS[meta.arg - HEALTH_BUS][0]] = meta.values["value"]
+    return [{"bus": bus, **row} for bus, row in sorted(found.items())]
 
 
 def _records(session: Session, timeline: Timeline | None) -> list[Facts]:

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stagelog.cli._common import Facts, duration_text, json_option, print_json, size_text
+from stagelog.cli._common import (
+    Facts,
+    counts_text,
+    duration_text,
+    json_option,
+    print_json,
+    size_text,
+)
 from stagelog.cli.loggers import describe_hello
 
 if TYPE_CHECKING:
@@ -32,6 +39,7 @@ def command(port: str | None, as_json: bool) -> None:
         asked = time.time()
         status = link.status()
         sessions = link.list_sessions()
+        counts = [link.bus_counts(bus) for bus in range(status.n_buses)]
     finally:
         link.close()
     facts = {
@@ -52,6 +60,7 @@ def command(port: str | None, as_json: bool) -> None:
         }
         for s in sessions
     ]
+    facts["counts"] = [asdict(found) for found in counts if found is not None]
     facts["t_unix_us"] = int(asked * 1e6)
     healthy = status.state == STATE_RECORDING and not status.fault
     if as_json:
@@ -79,6 +88,9 @@ def _print(facts: Facts, status: Status) -> None:
             f"{bus.at_least:,} or more lost in hardware, "
             f"{bus.doubts:,} doubtful answers of the controller"
         )
+        for counts in facts["counts"]:
+            if counts["bus"] == number:
+                click.echo(f"    {counts_text(counts)}")
     used = sum(s["n_blocks"] for s in facts["sessions"]) * BLOCK_BYTES
     free = status.blocks_free * BLOCK_BYTES
     click.echo(

@@ -251,6 +251,10 @@ class SimController:
         self.counters = [0] * 8
         self.n_errors = 0
 
+    def counts(self) -> tuple[int, ...]:
+        """As drivers.can_source: a controller counts nothing by kind."""
+        return ()
+
     def start(self, ring: "Ring") -> None:
         """Pass frames to `ring` from now on."""
         self._ring = ring
