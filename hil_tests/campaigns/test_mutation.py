@@ -1,6 +1,9 @@
 """The mutation engine on a small file, whose changes and their fate are known."""
 
 import hashlib
+import json
+import os
+import subprocess
 import sys
 import textwrap
 
@@ -170,31 +173,54 @@ def test_above_in_a_process_of_its_own():
 """
 
 
-def test_outcomes_are_those_that_one_can_work_out(tmp_path, monkeypatch):
-    """Nobody can notice `x <= low`: clamp(0) is 0. Without x -= 1 the loop is endless."""
-    monkeypatch.setattr(judge, "_LEAST_s", 0.5)
+JUDGE = """
+import json, pathlib, sys
+
+import hypothesis, pytest  # once, before the forks
+
+from campaigns.engine.mutation import judge
+from campaigns.engine.mutation.changes import changes_of
+
+judge._LEAST_s = 0.5
+root = pathlib.Path.cwd()
+tests = ["test_m.py", "test_none.py", "test_other.py", "test_bad.py"]
+judged = judge.Judge(root, ["m.py"], tests)
+outcomes = [
+    (c.line, c.what, c.scope, "test_other.py" in judged.tests_for(c), judged.judge(c))
+    for c in changes_of("m.py", (root / "m.py").read_bytes())
+]
+failed = judged.tests["test_bad.py"].failed
+json.dump([judged.not_collected, failed, outcomes], sys.stdout)
+"""
+
+
+def test_outcomes_are_those_that_one_can_work_out(tmp_path):
+    """Nobody can notice `x <= low`: clamp(0) is 0. Without x -= 1 the loop is endless.
+
+    In a process of its own, as in the campaign: a fork of one that has threads may wait for ever.
+    """
     (tmp_path / "m.py").write_bytes(SOURCE)
     (tmp_path / "test_m.py").write_text(TESTS.replace("\\\\", "\\"))
     (tmp_path / "test_other.py").write_text("def test_other():\n    pass\n")
     (tmp_path / "test_bad.py").write_text("def test_bad():\n    assert 0\n")
     (tmp_path / "test_none.py").write_text("import there_is_no_such_module\n")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "m", raising=False)
-    judged = judge.Judge(
-        tmp_path, ["m.py"], ["test_m.py", "test_none.py", "test_other.py", "test_bad.py"]
+    done = subprocess.run(
+        [sys.executable, "-c", JUDGE],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{areas.ROOT / 'hil_tests'}"},
+        capture_output=True,
+        timeout=300,
     )
-    assert judged.not_collected == ["test_none.py"]
-    assert judged.tests["test_bad.py"].failed == ["test_bad.py::test_bad"]
-    outcomes = {}
-    for change in changes_of("m.py", SOURCE):
-        assert ("test_other.py" in judged.tests_for(change)) == (not change.scope)
-        outcomes[change.line, change.what] = judged.judge(change)
+    assert not done.returncode, done.stderr.decode()
+    not_collected, failed, outcomes = json.loads(done.stdout)
+    assert not_collected == ["test_none.py"] and failed == ["test_bad.py::test_bad"]
+    assert len(outcomes) == len(found(SOURCE))
+    for *_, scope, is_judged_by_other, _ in outcomes:
+        assert is_judged_by_other == (not scope)
     assert (tmp_path / "m.py").read_bytes() == SOURCE
-    survived = {key for key, outcome in outcomes.items() if outcome == judge.SURVIVED}
+    survived = {(line, what) for line, what, *_, how in outcomes if how == judge.SURVIVED}
     assert survived == {(6, "Lt -> LtE"), (6, "Gt -> GtE"), (6, "1 -> 2"), (9, "1 -> 2")}
-    timed_out = {key for key, outcome in outcomes.items() if outcome == judge.TIMED_OUT}
+    timed_out = {(line, what) for line, what, *_, how in outcomes if how == judge.TIMED_OUT}
     assert (9, "removed: x -= 1") in timed_out and (9, "Sub -> Add") in timed_out
 
 
