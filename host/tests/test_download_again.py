@@ -195,7 +195,7 @@ def test_a_query_over_half_a_session_says_so_and_exits_1(run, grown, archive):
     assert code == 0 and int(out.split()[-1]) == n_frames
 
 
-def test_a_query_names_a_session_for_which_the_dbc_of_its_car_is_gone(run, target, archive, tmp_path):
+def test_a_query_names_a_session_whose_cars_dbc_is_gone(run, target, archive, tmp_path):
     pytest.importorskip("duckdb")
     dbc = tmp_path / "car.dbc"
     words = ("query", "select count(*) n from Engine", "--archive", archive)
