@@ -125,8 +125,12 @@ def cars_of(root: str | Path) -> set[str]:
 
 
 def _car_of(entry: Entry) -> str:
-    parts = dict(part.split("=", 1) for part in entry.folder.parts if part.count("=") == 1)
-    return parts.get("car", "")
+    return _hive_of(entry.folder).get("car", "")
+
+
+def _hive_of(path: Path) -> dict[str, str]:
+    """Return {kind: value} of the folders `kind=value` of a path."""
+    return dict(part.split("=", 1) for part in path.parts if part.count("=") == 1)
 
 
 def _counted(entries: list[Entry]) -> list[Entry]:
@@ -240,6 +244,19 @@ class Archive:
         fields = _schema(self.files[message][-1])[0]
         hive = [Column(name, "") for name in (*HIVE, "time")]
         return hive + [Column(name, about.get("unit", "")) for name, about in fields.items()]
+
+    def signals(self, message: str) -> list[Column]:
+        """Return the [Column] of a message's signals, as the newest file of each car has them."""
+        self._need(message)
+        newest = {_hive_of(path).get("car"): path for path in self.files[message]}
+        each = [_schema(path)[0] for path in newest.values()]
+        found = {
+            Column(name, about.get("unit", ""))
+            for fields in each
+            for name, about in fields.items()
+            if "scale" in about
+        }
+        return sorted(found, key=lambda column: (column.name, column.unit))
 
     def sql(self, text: str) -> Any:
         """Run SQL and return DuckDB's relation: .fetchall(), .df(), .pl(), .columns.
@@ -365,16 +382,19 @@ class Archive:
             _select(paths, hive, form, layout, clocks)
             for (hive, form, layout), paths in groups.items()
         ]
-        self.connection.execute(
-            f"create view {_name(message)} as " + " union all by name ".join(parts)
-        )
+        try:
+            self.connection.execute(
+                f"create view {quoted(message)} as " + " union all by name ".join(parts)
+            )
+        except self._duckdb.Error as error:  # a folder that somebody renamed
+            raise InputError(_reason(error), "see the folders of the archive") from None
         self._made.add(message)
 
     def _make_sessions(self) -> None:
         if "sessions" in self._made:
             return
-        columns = ", ".join(f"{_name(n)} VARCHAR" for n in HIVE)
-        columns += "".join(f", {_name(n)} {kind}" for n, kind in SESSION_FIELDS.items())
+        columns = ", ".join(f"{quoted(n)} VARCHAR" for n in HIVE)
+        columns += "".join(f", {quoted(n)} {kind}" for n, kind in SESSION_FIELDS.items())
         self.connection.execute(f"create table sessions ({columns})")
         rows = []
         for entry, verdict in self._judged:
@@ -399,18 +419,18 @@ def _select(
     clocks: Mapping[str, Mapping[str, Any]],
 ) -> str:
     """Return the SELECT over files that have the same columns and scales."""
-    columns = [_name(name) for name in hive if name in HIVE]
+    columns = [quoted(name) for name in hive if name in HIVE]
     columns.append(f"{_time(paths, clocks)} as time")
     for name, scale, offset in layout:
         if scale is None or offset is None or form == "tool":
-            columns.append(_name(name))
+            columns.append(quoted(name))
         elif float(scale) == 1 and float(offset) == 0:
-            columns.append(_name(name))
+            columns.append(quoted(name))
         else:
-            value = f"{_name(name)}::DOUBLE * {_text(scale)}::DOUBLE"
-            value += f" + {_text(offset)}::DOUBLE" if float(offset) else ""
-            columns.append(f"{value} as {_name(name)}")
-    files = ", ".join(_text(path) for path in paths)
+            value = f"{quoted(name)}::DOUBLE * {literal(scale)}::DOUBLE"
+            value += f" + {literal(offset)}::DOUBLE" if float(offset) else ""
+            columns.append(f"{value} as {quoted(name)}")
+    files = ", ".join(literal(path) for path in paths)
     source = f"read_parquet([{files}], hive_partitioning = true, hive_types_autocast = false)"
     return f"select {', '.join(columns)} from {source}"
 
@@ -422,9 +442,9 @@ def _time(paths: Sequence[Path], clocks: Mapping[str, Mapping[str, Any]]) -> str
         facts = clocks.get(session)
         if facts is not None:
             passed = f"(t_us - {int(facts['t0_us'])})"
-            drift = f"({passed} * {_text(float(facts['drift_ppm']) * 1e-6)}::DOUBLE)::BIGINT"
+            drift = f"({passed} * {literal(float(facts['drift_ppm']) * 1e-6)}::DOUBLE)::BIGINT"
             unix_us = f"{int(facts['t0_unix_us'])} + {passed} + {drift}"
-            branches.append(f"when {_text(session)} then make_timestamp({unix_us})")
+            branches.append(f"when {literal(session)} then make_timestamp({unix_us})")
     if not branches:
         return "null::TIMESTAMP"
     return f"case session {' '.join(branches)} end"
@@ -462,9 +482,11 @@ def _reason(error: Exception) -> str:
     return f"the query fails: {' '.join(str(error).split())}"
 
 
-def _name(text: object) -> str:
+def quoted(text: object) -> str:
+    """Return a name of a view or a column as SQL."""
     return '"' + str(text).replace('"', '""') + '"'
 
 
-def _text(value: object) -> str:
+def literal(value: object) -> str:
+    """Return a value as a text of SQL."""
     return "'" + str(value).replace("'", "''") + "'"

@@ -19,7 +19,8 @@ from cli_cases import BAD, CASES, GOOD, PORT, UNWRITABLE, USAGE
 from slog import messages
 from stagelog import flash as flash_package
 from stagelog import ports
-from stagelog.blocks import Identity, pack_session, seal
+from stagelog.archive import stage_folder, store_session
+from stagelog.blocks import Identity, pack_session, read_log, seal
 from stagelog.bringup import QUICK, BringUp, Sheet
 from stagelog.bringup.sheet import Board, at_most
 from stagelog.card import prepare_raw
@@ -186,6 +187,17 @@ class State:
     def archived(self):
         (listed,) = self.target.link.list_sessions()
         fetch_session(self.target.link, listed, Path("a"))
+
+    def driven(self):
+        """Have a stage of a car in the archive a."""
+        folder = stage_folder("a", "E", "C03", "SS01")
+        folder.mkdir(parents=True)
+        log = read_log("drive.slog")
+        store_session(log, log.session(), folder)
+
+    def stray(self):
+        """Have a session file in the archive a that no manifest names."""
+        Path("a/good.slog").write_bytes(session().tobytes())
 
     def runs(self):
         """Let the simulator end as soon as it has said its port."""

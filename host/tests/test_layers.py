@@ -37,7 +37,7 @@ ROWS = (
     {"importers"},
     {"decode", "download", "events", "export", "flash"},
     {"config_items"},
-    {"api", "bringup", "pack", "plugins", "propose", "query", "replay", "report"},
+    {"api", "bringup", "pack", "plugins", "propose", "query", "replay", "report", "since"},
     {"park"},
 )
 BESIDE = {"car", "rig"}  # import from ROWS, each without the other; imported by TOP only

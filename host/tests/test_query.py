@@ -445,3 +445,11 @@ def test_rows_without_their_session_file_are_named(decoded):
 def test_a_question_about_no_session_ends_with_0(decoded):
     first_file(decoded).unlink()
     assert asked(decoded, "select 1 as n") == (0, [{"n": 1}], None, "")
+
+
+def test_a_folder_that_was_renamed_is_named(decoded):
+    """DuckDB reads "x=1=y" as no value of a session."""
+    folder = next(decoded.rglob("session=*"))
+    folder.rename(folder.with_name("session=x=1"))
+    with Archive(decoded) as opened, pytest.raises(InputError, match="session=x=1"):
+        opened.rows(ENGINE)

@@ -101,7 +101,7 @@ def wait_until_full(day, port):
 
 
 def test_a_day_in_the_service_park(day):
-    _, before_event, morning, repair, pit, closer, after, question = blocks()
+    _, before_event, morning, repair, pit, closer, after, question, across = blocks()
     code, out, err = day.type(*before_event)
     assert (code, out) == (
         0,
@@ -156,3 +156,12 @@ def test_a_day_in_the_service_park(day):
     assert [line.split() for line in out.splitlines()[1:]] == [
         [car, str(n)] for car, n in held.items()
     ], out + err
+
+    life, since = across
+    code, out, err = day.type(life)
+    assert out.startswith("C01: 1 stages, DAKAR26 SS03\n") and code in (0, 1), out + err
+    line = next(line for line in out.splitlines() if line.startswith("Gearbox "))
+    driven_km = float(line.split()[4])
+    assert 2.5 < driven_km < 6, line  # 150 s of a stage, seen by two loggers
+    code, out, err = day.type(since)
+    assert [line[:3] for line in out.splitlines()[1:4]] == ["C01", "C02", "C03"], out + err

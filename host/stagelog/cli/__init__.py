@@ -49,6 +49,8 @@ VERBS = {
     "watch": "Show frames and values while they are recorded.",
     "query": "Run SQL over the archive.",
     "report": "Write the report of a stage.",
+    "life": "Show what the parts of a car went through over all stages.",
+    "since": "Show when a signal began to exceed a value, over all stages and cars.",
 }
 
 

@@ -17,6 +17,7 @@ from stagelog.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
     from stagelog.dbc import Database
+    from stagelog.query import Archive
     from stagelog.verdict import Verdict
 
 
@@ -56,7 +57,6 @@ def command(
     """
     from stagelog.extras import need
     from stagelog.query import Archive
-    from stagelog.verdict import worst
 
     if as_csv and as_json:
         raise UsageError("--csv and --json together", "choose one")
@@ -65,7 +65,7 @@ def command(
     need("duckdb", "query")  # before minutes of decoding
     if cars and not dbc:
         raise UsageError("--car without --dbc", "it says whose sessions the DBC is for")
-    n_failed = _decode(archive, dbc, cars)
+    n_failed = decode_missing(archive, dbc, cars)
     with Archive(archive) as opened:
         if sql:
             columns, rows = opened.rows(sql)
@@ -75,19 +75,29 @@ def command(
         else:
             columns = ["view", "files"]
             rows = [(name, len(paths)) for name, paths in sorted(opened.files.items())]
-        verdicts = opened.verdicts | (opened.unlisted if dbc else {})
-        undecoded = opened.undecoded
+        verdict, n_undecoded = say_gaps(opened, bool(dbc))
+    _print(columns, rows, as_csv, as_json, verdict)
+    raise SystemExit(1 if n_failed or n_undecoded or (verdict and verdict.exit_code) else 0)
+
+
+def say_gaps(opened: Archive, with_unlisted: bool) -> tuple[Verdict | None, int]:
+    """Print what the views that were asked lack; return the worst verdict on their sessions, None
+    without any, and how many sessions are not decoded.
+
+    with_unlisted  also of session files that no manifest names
+    """
+    from stagelog.verdict import worst
+
+    verdicts = opened.verdicts | (opened.unlisted if with_unlisted else {})
     for path, judged in verdicts.items():
         if judged.exit_code:
             click.echo(f"{path.stem}: {judged.text}", err=True)
-    for entry in undecoded:
+    for entry in opened.undecoded:
         click.echo(f"{entry.path.stem} is not decoded and not counted: add --dbc", err=True)
-    verdict = worst(verdicts.values()) if verdicts else None
-    _print(columns, rows, as_csv, as_json, verdict)
-    raise SystemExit(1 if n_failed or undecoded or (verdict and verdict.exit_code) else 0)
+    return worst(verdicts.values()) if verdicts else None, len(opened.undecoded)
 
 
-def _decode(archive: str, dbc: tuple[str, ...], cars: tuple[str, ...]) -> int:
+def decode_missing(archive: str, dbc: tuple[str, ...], cars: tuple[str, ...]) -> int:
     """Decode what is not decoded, with --dbc, else with what the fleet file has for a car, or what
     it was decoded with before; return how many sessions could not be.
     """

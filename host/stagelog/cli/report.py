@@ -67,8 +67,10 @@ def command(
     ('stagelog profile new'), the page shows health, traffic, channels and charts. Exit 1 if a log
     is not complete.
     """
+    from stagelog.cli._logs import find_logs
     from stagelog.report.build import SCHEMA, plain_facts
     from stagelog.report.history import add_history
+    from stagelog.report.lives import keep_life, made_with
 
     if len(profiles) not in (0, 1, len(logs)):
         raise UsageError(
@@ -80,17 +82,13 @@ def command(
         raise UsageError("a page cannot go to standard output", "name a file, or use --json")
     if wants_page and os.path.exists(out) and not force:
         raise OutputError(f"{out} exists", "choose another name, or --force to replace it")
-    if _is_plain(logs, profiles, dbc):
-        kept = _plain_facts(logs, profiles, dbc, title, buses)
-    else:
-        profiles = profiles or (WHOLE,)
-        each = profiles if len(profiles) == len(logs) else profiles * len(logs)
-        note = f"From {', '.join(map(str, logs))} with profile {', '.join(profiles)}."
-        kept = _facts(list(zip(logs, each, strict=True)), dbc, title, buses, note)
+    kept = facts_of(logs, profiles, dbc, title, buses)
     facts = kept["facts"]
     for warning in kept["mixed"]:
         click.echo(f"warning: {warning}", err=True)
     add_history(facts, logs)
+    if len(logs) == 1 and not buses:
+        keep_life(facts, (path for path, _ in find_logs(logs[0])), made_with(profiles, dbc))
     size = _write_page(page, facts) if wants_page else 0
     if as_json:
         print_json(SCHEMA, plain_facts(facts))
@@ -100,6 +98,24 @@ def command(
         click.echo(f"{out}  {size_text(size)}")
         click.echo(facts["log"]["text"])
     raise SystemExit(kept["exit_code"])
+
+
+def facts_of(
+    logs: tuple[str, ...],
+    profiles: tuple[str, ...] = (),
+    dbc: tuple[str, ...] = (),
+    title: str | None = None,
+    buses: tuple[int, ...] = (),
+) -> Facts:
+    """Return facts, warnings ("mixed") and exit code of the report on some logs, kept from before
+    or made now.
+    """
+    if _is_plain(logs, profiles, dbc):
+        return _plain_facts(logs, profiles, dbc, title, buses)
+    profiles = profiles or (WHOLE,)
+    each = profiles if len(profiles) == len(logs) else profiles * len(logs)
+    note = f"From {', '.join(map(str, logs))} with profile {', '.join(profiles)}."
+    return _facts(list(zip(logs, each, strict=True)), dbc, title, buses, note)
 
 
 def _write_page(out: Path, facts: Facts) -> int:

@@ -5,18 +5,15 @@
 Lines are only ever added. Fails with OutputError.
 """
 
-import json
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from stagelog.archive import stage_folder
-from stagelog.archive.files import writing
+from stagelog.archive.lines import add_line, load_lines
 from stagelog.park.findings import Finding, worst_level
 from stagelog.park.unit import BAD, GOOD, WARN, Unit
-from stagelog.platform.files import locked_folder
 
 CHECKS = "checks.jsonl"
 SCHEMA = "stagelog.check/1"
@@ -74,33 +71,12 @@ def sign_off(
     clock_ns: Callable[[], int] = time.time_ns,
 ) -> Path:
     """Add the line of a car to the folder of the stage that it is to start in; return the file."""
-    folder = stage_folder(archive, event, check.car, stage)
-    path = folder / CHECKS
-    values = {"schema": SCHEMA, "t_unix_us": clock_ns() // 1000, "by": by}
-    line = json.dumps({**values, "event": event, "stage": stage, **check.as_dict()})
-    with writing(path):
-        folder.mkdir(parents=True, exist_ok=True)
-        with locked_folder(folder), open(path, "ab") as file:
-            if file.tell() and not path.read_bytes().endswith(b"\n"):
-                file.write(b"\n")  # a power cut of the laptop has torn the line before
-            file.write(line.encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
+    path = stage_folder(archive, event, check.car, stage) / CHECKS
+    signed = {"schema": SCHEMA, "t_unix_us": clock_ns() // 1000, "by": by}
+    add_line(path, {**signed, "event": event, "stage": stage, **check.as_dict()})
     return path
 
 
 def load_checks(folder: Path) -> list[dict[str, Any]]:
     """Return the lines of a stage's folder, the oldest first; a torn one is left out."""
-    try:
-        lines = (folder / CHECKS).read_bytes().splitlines()
-    except FileNotFoundError:
-        return []
-    found = []
-    for line in lines:
-        try:
-            values = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(values, dict) and values.get("schema") == SCHEMA:
-            found.append(values)
-    return found
+    return load_lines(folder / CHECKS, SCHEMA)

@@ -7,6 +7,7 @@ written.
 
 import io
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from stagelog.extras import need
 from stagelog.report.series import Times, Values
 
 PIXELS = 1600
+LIMIT_COLOUR = "#a3001d"
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
 
 
@@ -58,9 +60,18 @@ def envelope(
     return t_us[rows], values[rows]
 
 
-def save_strips(path: str | Path, strips: Any, title: str = "") -> None:
+def save_strips(
+    path: str | Path,
+    strips: Any,
+    title: str = "",
+    limit: float | None = None,
+    marks: Sequence[tuple[int, str]] = (),
+) -> None:
     """Draw `strips` (lists of Trace with one unit each) into an image file; its suffix is the
-    format.
+    format. Traces of one name are parts of one line.
+
+    limit  a value to draw across each strip
+    marks  (t_us, text) of moments to draw through all strips
     """
     need("matplotlib", "report")
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -73,14 +84,27 @@ def save_strips(path: str | Path, strips: Any, title: str = "") -> None:
     start_us = min(int(trace.t_us[0]) for strip in strips for trace in strip)
     end_us = max(int(trace.t_us[-1]) for strip in strips for trace in strip)
     for axis, strip in zip(axes, strips, strict=True):
-        for trace, colour in zip(strip, COLOURS, strict=False):
+        names = list(dict.fromkeys(trace.name for trace in strip))
+        for number, trace in enumerate(strip):
             t_us, values = envelope(trace.t_us, trace.values, start_us, end_us)
-            axis.plot((t_us - start_us) / 1e6, values, color=colour, lw=0.9, label=trace.name)
+            colour = COLOURS[names.index(trace.name) % len(COLOURS)]
+            is_first = trace.name not in (each.name for each in strip[:number])
+            label = trace.name if is_first else None
+            axis.plot((t_us - start_us) / 1e6, values, color=colour, lw=0.9, label=label)
+        if limit is not None:
+            axis.axhline(limit, color=LIMIT_COLOUR, lw=1.2, ls="--")
+        for at_us, _ in marks:
+            axis.axvline((at_us - start_us) / 1e6, color="0.5", lw=0.8)
         axis.set_ylabel(strip[0].unit)
-        axis.legend(loc="upper left", ncols=len(strip), fontsize="small", frameon=False)
+        axis.legend(loc="upper left", ncols=len(names), fontsize="small", frameon=False)
         axis.grid(alpha=0.3)
         axis.margins(x=0)
-    axes[0].set_title(title, loc="left")
+    for at_us, text in marks:
+        place = ((at_us - start_us) / 1e6, 1.0)
+        axes[0].annotate(
+            text, place, (2, 2), xycoords=("data", "axes fraction"), textcoords="offset points"
+        )
+    axes[0].set_title(title, loc="left", pad=20 if marks else None)
     axes[-1].set_xlabel("s")
     picture = io.BytesIO()
     try:
