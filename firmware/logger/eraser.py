@@ -90,7 +90,10 @@ class Eraser:
         if check.hash.digest() != asked["digest"]:
             reply["status"] = m.WRONG_DIGEST
             return
+        sessions = self._app.sessions
+        oldest = sessions.oldest()
+        if oldest is None or oldest[3:] != key[:2]:  # it was overwritten since its check
+            reply["status"] = m.WRONG_SESSION
+            return
         store = self._app.store
-        store.request_release(
-            self._app.sessions.seq_after_oldest(), store.extent.after(check.position, n)
-        )
+        store.request_release(sessions.seq_after(oldest), store.extent.after(check.position, n))

@@ -13,11 +13,13 @@ _HOLE_BLOCKS = const(1024 + 64)
 class Sessions:
     """Finds session after session backwards from the newest block. Forgets all when the log has
     moved on.
+
+    found   those found so far, newest first, in the form of `get`
     """
 
     def __init__(self, store):
-        self._store = store
-        self._found = []
+        self.store = store
+        self.found = []
         self._ends = []  # places from the start of each session to the next one to be written
         self._stamp = None
         self._floor = 0  # blocks with a lower number are left over from an earlier round
@@ -28,22 +30,26 @@ class Sessions:
 
         The card must be idle. Reads about 20 places for a session that was not asked for before.
         """
-        store = self._store
+        store = self.store
         extent = store.extent
         has_begun = store.counts.blocks_written > 0
         stamp = (extent.extent_id, extent.generation, store.n_sessions, has_begun)
         if stamp != self._stamp:
-            self._found = []
+            self.found = []
             self._ends = []
             self._stamp = stamp
             self._floor = self._find_floor()
-        elif self._found:
+        elif self.found:
             self._catch_up()
-        while len(self._found) <= index:
+        while len(self.found) <= index:
             done = self._ends[-1] if self._ends else 0
             if done >= store.places.n_used or not self._find_before(done):
                 return None
-        return self._found[index]
+        return self.found[index]
+
+    def forget(self):
+        """Find all sessions anew from the next question on."""
+        self._stamp = None
 
     def oldest(self):
         """Return the oldest session in the form of `get`, or None on an empty card."""
@@ -52,32 +58,33 @@ class Sessions:
             index += 1
         return self.get(index)
 
-    def seq_after_oldest(self):
-        """Return the first sequence number that does not belong to the oldest session."""
-        oldest = self.oldest()  # first: it may find a session that has begun since, in a new list
-        index = self._found.index(oldest)
-        return self._found[index - 1][2] if index else self._store.next_seq
+    def seq_after(self, oldest):
+        """Return the first sequence number that does not belong to the oldest session, as `oldest`
+        has just returned it.
+        """
+        index = self.found.index(oldest)
+        return self.found[index - 1][2] if index else self.store.next_seq
 
     def _catch_up(self):
         """The newest session has grown since; the oldest ones, or its own first blocks, may have
         been overwritten for it.
         """
-        store = self._store
-        position, n_before, first_seq, boot, nonce = self._found[0]
+        store = self.store
+        position, n_before, first_seq, boot, nonce = self.found[0]
         n = store.extent.distance(position, store.places.next_position) or store.extent.n
         if n < store.next_seq - first_seq:
-            self._found = []
+            self.found = []
             self._ends = []
             return
-        self._found[0] = (position, n, first_seq, boot, nonce)
+        self.found[0] = (position, n, first_seq, boot, nonce)
         self._ends = [end + n - n_before for end in self._ends]
-        while len(self._found) > 1 and self._ends[-1] > store.places.n_used:
-            self._found.pop()
+        while len(self.found) > 1 and self._ends[-1] > store.places.n_used:
+            self.found.pop()
             self._ends.pop()
 
     def _find_floor(self):
         """Return the number of the oldest block in use, as far as one is found near the tail."""
-        store = self._store
+        store = self.store
         extent = store.extent
         for step in range(min(store.places.n_used, _LOOK)):
             position = extent.after(store.places.tail, step)
@@ -91,7 +98,7 @@ class Sessions:
         one that can't belong to the session of `newest` only if it is whole, as a torn header may
         name any.
         """
-        extent = self._store.extent
+        extent = self.store.extent
         found = extent.header(position)
         if found is None or found[0] < floor:
             return None
@@ -103,7 +110,7 @@ class Sessions:
         """Find the session that ends `done` places before the next place to be written; False if
         there is none.
         """
-        n = self._store.places.n_used - done
+        n = self.store.places.n_used - done
         skipped = 0
         while skipped < min(n, _HOLE_BLOCKS):
             position = self._place(done + skipped)
@@ -118,7 +125,7 @@ class Sessions:
 
     def _place(self, back):
         """Return the position `back` places before the newest."""
-        return self._store.extent.after(self._store.places.next_position, -back - 1)
+        return self.store.extent.after(self.store.places.next_position, -back - 1)
 
     def _add(self, newest, done, skipped):
         """Add the session whose newest block lies `skipped` places before the end; False if a
@@ -128,7 +135,7 @@ class Sessions:
         """
         low = done + skipped  # of a place known to be in the session
         start = low
-        high = self._store.places.n_used  # the first place known not to be
+        high = self.store.places.n_used  # the first place known not to be
         floor = self._floor
         while high - low > 1:
             middle = (low + high) // 2
@@ -149,7 +156,7 @@ class Sessions:
                 break
             if found is not None:
                 low = back - 1
-        self._found.append((self._place(start), start - done + 1) + oldest)
+        self.found.append((self._place(start), start - done + 1) + oldest)
         self._ends.append(low + 1)
         return True
 
@@ -157,7 +164,7 @@ class Sessions:
         """Return the header at a place, or the nearest newer one short of the `known` place, or
         None. Beyond some places only the first of each erase group is read.
         """
-        extent = self._store.extent
+        extent = self.store.extent
         step = 0
         while back - step > known and step < _HOLE_BLOCKS:
             position = self._place(back - step)

@@ -96,7 +96,7 @@ def test_of_an_empty_card_nothing_is_erased(target):
     play(target)
     asked = {"device_id": b"SIM00001", "boot": 1, "nonce": 7, "first_seq": 9, "n_blocks": 3}
     target.app.store.places.n_used = 0
-    target.app.sessions._stamp = None
+    target.app.sessions.forget()
     assert eraser.answer({**asked, "digest": bytes(32)})["status"] == m.WRONG_SESSION
 
 
@@ -146,7 +146,8 @@ def test_the_card_is_not_read_while_it_is_written(target):
     def take(kind, request, payload):
         asked.append((kind, store.is_writing))
         if len(asked) < 80:
-            target.app.sessions._stamp = target.app.service._eraser._check = None
+            target.app.sessions.forget()
+            target.app.service._eraser._check = None
         answer(kind, request, payload)
 
     store.card.read = read

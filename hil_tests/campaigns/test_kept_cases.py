@@ -461,3 +461,21 @@ def test_a_card_that_takes_no_write_is_told_without_a_break_and_lets_the_session
     bench.card.judge = None
     bench.run_ms(2000)
     assert bench.app.fault == 0 and bench.app.store.counts.blocks_written
+
+
+def test_a_session_overwritten_after_its_check_takes_no_other_with_it():
+    """L17: the host falls silent between the check of the oldest session's digest and the question
+    that ends it. A ring of 24 places at ten blocks a second comes round in 2.4 s: after 4 s that
+    session is gone. The release mark then erased the session behind it, which was being recorded.
+    """
+    bench = booted(24, 1000, when_full="overwrite", flush_ms=100)
+    boot = bench.app.boot
+    bench.link.control(m.CONTROL_STOP, boot)
+    bench.run_ms(20)
+    bench.link.control(m.CONTROL_START, boot)
+    bench.run_ms(300)
+    assert len(bench.link.list_sessions()) == 2
+    assert not erase_oldest(bench, meanwhile=lambda: bench.run_ms(4000))
+    bench.run_ms(300)
+    (running,) = bench.link.list_sessions()
+    assert running.running and running.n_blocks > 20

@@ -138,7 +138,7 @@ def test_head_tail_and_sessions_of_a_clean_log(seed):
     assert sessions.oldest()[:4] == log.spans()[-1]
     spans = log.spans()
     after_oldest = spans[-2][2] if len(spans) > 1 else log.seq
-    assert sessions.seq_after_oldest() == after_oldest
+    assert sessions.seq_after(sessions.oldest()) == after_oldest
     assert sessions.get(len(spans)) is None
     places.n_looks = 0
     assert listed(sessions) == spans and not places.n_looks
@@ -154,11 +154,11 @@ def test_a_list_that_grows_is_the_list_made_anew(seed):
         sessions.get(rng.randrange(8))
         log.write(log.boots[-1], rng.choice((0, 1, 2, rng.randrange(log.n))))
         store = store_of(log, places)
-        sessions._store = store
+        sessions.store = store
         assert sessions.oldest()[:4] == log.spans()[-1]
         assert listed(sessions) == log.spans()
     log.write(99, 1 + rng.randrange(5))
-    sessions._store = store_of(log, places, 2)
+    sessions.store = store_of(log, places, 2)
     assert listed(sessions) == log.spans()
 
 
@@ -322,7 +322,7 @@ def test_a_session_that_goes_once_round_the_ring_stays_one():
     sessions = Sessions(store_of(log, places))
     assert listed(sessions) == [(FIRST, 30, 1, 1)]
     log.write(1, 25)
-    sessions._store = store_of(log, places)
+    sessions.store = store_of(log, places)
     assert listed(sessions) == [(FIRST + 15, 40, 16, 1)]
 
 
@@ -389,7 +389,7 @@ def test_a_list_asked_for_before_the_first_block_of_a_session_does_not_hide_it()
     sessions = Sessions(store)
     assert listed(sessions) == log.spans()
     log.write(2, 1)
-    sessions._store = store_of(log, places, 2)
+    sessions.store = store_of(log, places, 2)
     assert listed(sessions) == log.spans() and len(log.spans()) == 2
 
 

@@ -186,6 +186,7 @@ class Bench:
         self.settings = dict(settings or {})
         self.nv = MemoryNv({CONFIG_SETTINGS: json.dumps(self.settings).encode()})
         self.lives = []
+        self.erasable = set()  # identities of the sessions that the host has asked to erase
         self.n_filled = 0  # writes at the start of the journal that only filled the card
         self.traffic = Traffic(self.rng)
         self.depth, self.service_us = 2, 0  # of the controller; 0: every frame is taken at once

@@ -10,7 +10,7 @@ import contextlib
 import struct
 from unittest import mock
 
-from campaigns.engine.bench import Bench
+from campaigns.engine.bench import AckRing, Bench
 from campaigns.engine.card import campaign as cards
 from campaigns.engine.link import loggers
 from campaigns.engine.power_cut import nested, rot
@@ -18,9 +18,12 @@ from campaigns.engine.power_cut.scenario_cuts import Campaign
 from campaigns.engine.power_cut.scenarios import SCENARIOS
 from campaigns.engine.results import Finding, Row, Tally, in_turn
 from logger import store as store_module
+from logger.card_write import CardWrite
 from logger.ring import DROPPED
+from logger.sessions import Sessions
+from logger.store import Store
 from slog import block as codec
-from slog.layout import GAP_RING_FULL, META_GAP
+from slog.layout import ERROR_REJECTED, GAP_RING_FULL, META_GAP, WRITE_DONE
 from stagelog.archive import part
 from stagelog.blocks.medium import is_good
 from stagelog.errors import UsageError
@@ -50,11 +53,13 @@ def no_nonce():
 @contextlib.contextmanager
 def rejection_ignored():
     """The store takes a write that the card rejected for done, as MicroPython's sdcard.py does."""
+    poll = CardWrite.poll
 
-    def failed(self, result):
-        self._done(self.ring.first_waiting())
+    def trusting_poll(self):
+        result = poll(self)
+        return WRITE_DONE if result == ERROR_REJECTED else result
 
-    with mock.patch.object(store_module.Store, "_failed", failed):
+    with mock.patch.object(CardWrite, "poll", trusting_poll):
         yield
 
 
@@ -63,29 +68,49 @@ def sync_dropped():
     """The store gives a block back as soon as it has handed it to the card, without waiting for
     the card.
     """
-    start = store_module.Store._start
+    step, release = Store.step, AckRing.release
+    early = set()  # rings whose block under way was given back
 
-    def eager_start(self, sector, view, is_release):
-        if not is_release:
-            self.counts.take(view)
-        start(self, sector, view, is_release)
-        if not is_release:
-            self.ring.release()
+    def eager_step(self):
+        step(self)
+        if self.is_writing and not self.release_waits and self.ring not in early:
+            release(self.ring)
+            early.add(self.ring)
 
-    def done(self, view):
-        self.fault = 0
-        if self._is_release:
-            self._release = None
-            self.extent.read_release()
-            return
-        self.counts.blocks_written += 1
-        self._first = False
-        self.places.advance()
-        self.next_seq += 1
+    def release_once(self):
+        if self in early:
+            early.remove(self)
+        else:
+            release(self)
 
     patches = (
-        mock.patch.object(store_module.Store, "_start", eager_start),
-        mock.patch.object(store_module.Store, "_done", done),
+        mock.patch.object(Store, "step", eager_step),
+        mock.patch.object(AckRing, "release", release_once),
+    )
+    with patches[0], patches[1]:
+        yield
+
+
+@contextlib.contextmanager
+def released_by_an_old_list():
+    """The end of the oldest session is looked up in the list of sessions as it was before the
+    next session began.
+    """
+
+    find_oldest = Sessions.oldest
+    before = {}
+
+    def oldest(self):
+        before[self] = self.found
+        return find_oldest(self)
+
+    def seq_after(self, oldest):
+        index = before[self].index(oldest)
+        return self.found[index - 1][2] if index else self.store.next_seq
+
+    patches = (
+        mock.patch.object(Sessions, "oldest", oldest),
+        mock.patch.object(Sessions, "seq_after", seq_after),
     )
     with patches[0], patches[1]:
         yield
@@ -126,8 +151,8 @@ def resume_without_identity():
 
 @contextlib.contextmanager
 def verification_dropped():
-    """Nothing is read back."""
-    with mock.patch.object(store_module.Store, "_holds", lambda self, view: True):
+    """No block is read back."""
+    with mock.patch.object(store_module, "holds_block", lambda *_: True):
         yield
 
 
@@ -189,6 +214,10 @@ CONTROLS = {
     "overflow flag counted as exact": (overflow_counted_as_exact, _overflows),
     "resume without identity": (resume_without_identity, _fetches),
     "nothing read back": (verification_dropped, _lying_card),
+    "released by an old list of sessions": (
+        released_by_an_old_list,
+        lambda tally: _cut(tally, "begin"),
+    ),
 }
 
 

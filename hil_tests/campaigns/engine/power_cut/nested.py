@@ -187,7 +187,7 @@ class Chain:
         if oldest is None or (oldest[3], oldest[4]) == (store.boot, store.nonce):
             return
         after = store.extent.after(oldest[0], oldest[1])
-        store.request_release(sessions.seq_after_oldest(), after)
+        store.request_release(sessions.seq_after(oldest), after)
 
     def _settle(self, overlay):
         """The state becomes the medium; what the card has lost by then does not come back

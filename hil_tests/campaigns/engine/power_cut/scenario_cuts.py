@@ -118,6 +118,8 @@ class Campaign:
         if len(erased) != 1 or erased & kept:
             text = f"erases {len(erased)} sessions, {len(erased & kept)} of them in part"
             self._report(write, 0, "journal", "L17", text)
+        elif not erased <= self.bench.erasable:
+            self._report(write, 0, "journal", "L17", "erases a session that nobody has fetched")
 
     def _check_write(self, write, version, stays, oldest):
         """The logger may write only where nothing counts, and no number or frame twice."""

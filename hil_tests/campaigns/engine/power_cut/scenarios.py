@@ -180,7 +180,33 @@ def big(rng, seed):
     return bench
 
 
-SCENARIOS = (fresh, wrap, full, erase, worn, stalls, bounce, big)
+def begin(rng, seed):
+    """Sessions that begin, and store their first blocks, while the digest of the oldest one is
+    checked; now and then the host asks so late that the ring has come round to that session.
+    """
+    policy = rng.choice(("stop", "overwrite"))
+    bench = _bench(rng, seed, rng.randrange(60, 130), policy)
+    for _ in range(3):
+        bench.power_on()
+        for _ in range(3):
+            bench.run_ms(rng.randrange(600, 2500))
+            boot = bench.app.boot
+            bench.link.control(m.CONTROL_STOP, boot)
+            bench.run_ms(20)
+
+            def begin_next(boot=boot):
+                bench.link.control(m.CONTROL_START, boot)
+                bench.run_ms(rng.choice((300, 700, 1500, 1500 if policy == "stop" else 20_000)))
+
+            if not erase_oldest(bench, 1, begin_next):
+                bench.link.control(m.CONTROL_START, boot)
+        bench.power_cut()
+    bench.power_on()
+    bench.run_ms(1000)
+    return bench
+
+
+SCENARIOS = (fresh, wrap, full, erase, worn, stalls, bounce, big, begin)
 
 
 def _stop_start(bench):
@@ -190,16 +216,19 @@ def _stop_start(bench):
     bench.link.control(m.CONTROL_START, boot)
 
 
-def erase_oldest(bench):
-    """Erase the oldest session as the host does: with the digest of its headers. False if there is
-    none to erase.
+def erase_oldest(bench, least=2, meanwhile=lambda: None):
+    """Erase the oldest session as the host does: with the digest of its headers. False if there
+    are fewer than `least` sessions, or if the logger refuses.
+
+    meanwhile   called once, when the logger has begun to check the digest
     """
     import hashlib
 
     sessions = bench.link.list_sessions()
-    if len(sessions) < 2:
+    if len(sessions) < least:
         return False
     oldest = sessions[-1]
+    bench.erasable.add((oldest.device_id, oldest.boot, oldest.nonce))
     digest = hashlib.sha256()
     layout = bench.layout
     for step in range(oldest.n_blocks):
@@ -207,8 +236,9 @@ def erase_oldest(bench):
         sector = bench.card.sectors.get(layout.sector(position), bytes(512))
         digest.update(sector[:_HEADER_BYTES])
     try:
-        for _ in bench.link.erase(oldest, digest.digest()):
-            pass
+        for n_answers, _ in enumerate(bench.link.erase(oldest, digest.digest())):
+            if n_answers == 0:
+                meanwhile()
     except RequestError:
         return False
     return True
