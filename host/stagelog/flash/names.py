@@ -7,12 +7,15 @@ look names up by their text would break; `rules` refuses them. A traceback from 
 short names; firmware that `build_app` made with `readable` shows ours.
 """
 
+import array
 import ast
 import builtins
+import collections
 import io
 import itertools
 import keyword
 import string
+import types
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 
@@ -36,7 +39,14 @@ _TYPES = (
     memoryview,
     object,
     OSError,
+    StopIteration,
+    property,
     io.FileIO,
+    io.BytesIO,
+    io.StringIO,
+    array.array,
+    collections.deque,
+    types.GeneratorType,
 )
 _FIRST = string.ascii_letters
 KEPT = frozenset(
@@ -101,13 +111,18 @@ def _constants(tree: ast.Module) -> Iterator[str]:
 
 
 def _foreign(tree: ast.Module, modules: set[str]) -> set[str]:
-    """Return the names that a module takes from modules that are not ours."""
+    """Return the names that a module takes from modules that are not ours, and those of the
+    arguments that it gives to functions that are not ours.
+    """
     found: set[str] = set()
-    foreign: set[str] = set()
+    foreign: set[str] = set()  # what stands for a foreign module, or for what comes from one
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            foreign.update(alias.name for alias in node.names if alias.name not in modules)
+            of_others = [alias for alias in node.names if _first_part(alias.name) not in modules]
+            foreign.update(alias.asname or alias.name for alias in of_others)
+            found.update(alias.name for alias in of_others)
         elif isinstance(node, ast.ImportFrom) and _first_part(node.module) not in modules:
+            foreign.update(alias.asname or alias.name for alias in node.names)
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.FunctionDef) and "asm_thumb" in map(_last, node.decorator_list):
             found.update(_names(node))  # registers, labels, instructions
@@ -115,7 +130,9 @@ def _foreign(tree: ast.Module, modules: set[str]) -> set[str]:
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
             if node.value.id in foreign:
                 found.add(node.attr)
-    return found | foreign
+        elif isinstance(node, ast.Call) and (_last(node) in KEPT or _root(node) in foreign):
+            found.update(each.arg for each in node.keywords if each.arg)
+    return found
 
 
 def _first_part(module: str | None) -> str:
@@ -128,40 +145,73 @@ def _last(node: object) -> str | None:
     return getattr(node, "attr", getattr(node, "id", None))
 
 
+def _root(node: ast.AST) -> str | None:
+    """Return the name that an expression begins with, as far as it is one."""
+    while isinstance(node, (ast.Call, ast.Attribute)):
+        node = node.func if isinstance(node, ast.Call) else node.value
+    return getattr(node, "id", None)
+
+
 def _namespaces(trees: list[ast.Module]) -> Iterator[set[str]]:
     """Yield sets of names that must stay apart: of a class with its bases, of a module, of a
     function with all in it.
     """
     classes: defaultdict[str, set[str]] = defaultdict(set)
-    bases: dict[str, list[str]] = {}
+    above: defaultdict[str, set[str]] = defaultdict(set)  # bases, and what an alias stands for
     loose: set[str] = set()  # attributes that are set on something else than self
     for tree in trees:
-        yield {name for node in tree.body for name in _bound(node)}
         for node in ast.walk(tree):
             if isinstance(node, ast.ClassDef):
                 classes[node.name] |= _members(node)
-                bases[node.name] = [base.id for base in node.bases if isinstance(base, ast.Name)]
+                above[node.name] |= {name for name in map(_last, node.bases) if name}
             elif isinstance(node, (ast.FunctionDef, ast.Lambda)):
                 yield set(_names(node))
+            elif isinstance(node, ast.alias) and node.asname:
+                above[node.asname].add(node.name)
             elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
                 if not (isinstance(node.value, ast.Name) and node.value.id == "self"):
                     loose.add(node.attr)
+    for tree in trees:
+        yield {name for node in tree.body for name in _bound(node)} | loose
     for name in classes:
-        yield set().union(loose, *(classes[one] for one in _line(name, bases)))
+        line = _line(name, above, {name})
+        yield set().union(loose, *(classes[one] for one in line if one in classes))
 
 
-def _line(name: str, bases: dict[str, list[str]]) -> set[str]:
-    """Return a class with all that it inherits from, as far as they are ours."""
-    line = {name} if name in bases else set()
-    return line.union(*(_line(base, bases) for base in bases.get(name, ())))
+def _line(name: str, above: dict[str, set[str]], line: set[str]) -> set[str]:
+    """Return a class with all that it inherits from, under all names that they have; adds to
+    `line`.
+    """
+    for base in above.get(name, set()) - line:
+        line.add(base)
+        _line(base, above, line)
+    return line
 
 
 def _bound(node: ast.stmt) -> set[str]:
-    """Return the names that a statement of a module binds or uses, those inside functions not."""
-    if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
-        return {node.name}
-    found = {alias.asname or alias.name for alias in getattr(node, "names", ()) if alias}
-    return found | {child.id for child in ast.walk(node) if isinstance(child, ast.Name)}
+    """Return the names that a statement of a module or a class binds or uses, those inside
+    functions not.
+    """
+    found: set[str] = set()
+    open_nodes: list[ast.AST] = [node]
+    while open_nodes:
+        child = open_nodes.pop()
+        if isinstance(child, ast.FunctionDef):
+            found.add(child.name)
+            arguments = child.args
+            open_nodes += [*arguments.defaults, *filter(None, arguments.kw_defaults)]
+            open_nodes += child.decorator_list
+            continue
+        if isinstance(child, ast.ClassDef):
+            found.add(child.name)
+            open_nodes += [*child.bases, *child.decorator_list]
+            continue
+        if isinstance(child, ast.Name):
+            found.add(child.id)
+        elif isinstance(child, ast.alias):
+            found.add(child.asname or child.name)
+        open_nodes += ast.iter_child_nodes(child)
+    return found
 
 
 def _members(node: ast.ClassDef) -> set[str]:
@@ -175,7 +225,7 @@ def _members(node: ast.ClassDef) -> set[str]:
 
 
 def _names(function: ast.AST) -> Iterator[str]:
-    """Yield the names of variables in a function and the functions in it."""
+    """Yield the names of variables in a function, and of what is defined or imported in it."""
     for node in ast.walk(function):
         if isinstance(node, ast.Name):
             yield node.id
@@ -183,7 +233,9 @@ def _names(function: ast.AST) -> Iterator[str]:
             yield node.arg
         elif isinstance(node, ast.ExceptHandler) and node.name:
             yield node.name
-        elif isinstance(node, ast.FunctionDef) and node is not function:
+        elif isinstance(node, ast.alias):
+            yield node.asname or node.name
+        elif isinstance(node, (ast.FunctionDef, ast.ClassDef)) and node is not function:
             yield node.name
 
 

@@ -9,10 +9,11 @@ stays the same. Works by the spelling of names: what it cannot handle, `rules` r
 import ast
 import importlib
 import re
+from collections import Counter, defaultdict
 
 from slog import signal_table
 from stagelog.flash.names import KEPT, shorten
-from stagelog.flash.rules import check_rules
+from stagelog.flash.rules import bindings, check_rules, imported, is_same
 from stagelog.resources import import_firmware
 
 _PURE = ("slog", "detectors", "logger")  # packages that can be imported here
@@ -52,20 +53,20 @@ def fold(sources: dict[str, str], private: bool = False) -> dict[str, ast.Module
     for name, tree in trees.items():
         if name == "slog.messages":
             _put_hash(tree)
-        trees[name] = _Folder(name, tree, values, rows).visit(tree)
+        trees[name] = _fill_empty(_Folder(name, tree, values, rows).visit(tree))
     return trees
 
 
 def _constants(name: str, tree: ast.Module, private: bool) -> dict[str, Constant]:
     """Return {name: value} of what a module assigns once, as the module itself computes it."""
-    assigned = [
+    n_bound = Counter([*(name for name, _ in bindings(tree)), *imported(tree)])
+    names = [
         target.id
         for node in tree.body
         if isinstance(node, ast.Assign) and (private or not _is_private_const(node))
-        for target in getattr(node.targets[0], "elts", node.targets)
-        if isinstance(target, ast.Name)
+        for target in _targets(node)
+        if isinstance(target, ast.Name) and target.id.isupper() and n_bound[target.id] == 1
     ]
-    names = [name for name in assigned if name.isupper() and assigned.count(name) == 1]
     if name.split(".")[0] not in _PURE:
         names = [name for name in names if not name.startswith("_") and _is_const(tree, name)]
     if not names:
@@ -78,6 +79,11 @@ def _constants(name: str, tree: ast.Module, private: bool) -> dict[str, Constant
         for name, value in found.items()
         if isinstance(value, Constant) and not isinstance(value, bool)
     }
+
+
+def _targets(node: ast.Assign) -> list[ast.expr]:
+    """Return what an assignment assigns to, the parts of tuples one by one."""
+    return [each for target in node.targets for each in getattr(target, "elts", [target])]
 
 
 def _is_private_const(node: ast.Assign) -> bool:
@@ -134,17 +140,14 @@ class _Folder(ast.NodeTransformer):
         self.rows = rows
         self.own = values[name]
         self.known = {key: value for key, value in self.own.items() if type(value) is int}
-        self.aliases = {}
-        for node in ast.walk(tree):
-            if isinstance(node, ast.ImportFrom):
-                of_module = values.get(node.module or "", {})
-                for alias in node.names:
-                    known_as = alias.asname or alias.name
-                    value = of_module.get(alias.name)
-                    if type(value) is int:
-                        self.known[known_as] = value
-                    elif f"{node.module}.{alias.name}" in values:
-                        self.aliases[known_as] = values[f"{node.module}.{alias.name}"]
+        self.aliases: dict[str, dict[str, Constant]] = {}
+        for known_as, origins in imported(tree).items():
+            for module, attribute in origins:
+                value = values.get(module, {}).get(attribute)
+                if type(value) is int:
+                    self.known[known_as] = value
+                elif f"{module}.{attribute}".lstrip(".") in values:
+                    self.aliases[known_as] = values[f"{module}.{attribute}".lstrip(".")]
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
         if isinstance(node.ctx, ast.Load) and node.id in self.known:
@@ -165,11 +168,12 @@ class _Folder(ast.NodeTransformer):
         return node if node.names else None
 
     def visit_Assign(self, node: ast.Assign) -> ast.AST | None:
-        targets = getattr(node.targets[0], "elts", node.targets)
+        targets = _targets(node)
         names = [target.id for target in targets if isinstance(target, ast.Name)]
-        if names and len(names) == len(targets) and all(name in self.known for name in names):
+        all_known = len(names) == len(targets) and all(name in self.known for name in names)
+        if all_known and not is_same(node):
             return None
-        if len(names) == 1 and names[0] in self.own:
+        if len(targets) == 1 and _id_of(node.targets[0]) in self.own:
             node.value = ast.Constant(self.own[names[0]])
         return self.generic_visit(node)
 
@@ -194,24 +198,33 @@ class _Folder(ast.NodeTransformer):
         return node
 
 
+def _fill_empty(tree: ast.Module) -> ast.Module:
+    """Put `pass` where nothing is left of a body."""
+    for node in ast.walk(tree):
+        if getattr(node, "body", None) == [] and not isinstance(node, ast.Module):
+            node.body = [ast.Pass()]  # type: ignore[attr-defined]
+    return tree
+
+
 def _used_names(trees: dict[str, ast.Module]) -> tuple[dict[str, set[str]], set[str]]:
     """Return {module name: what it or another module uses of it}, and all attributes used."""
     used = {name: {_ENTRY} for name in trees}
     attributes = set(KEPT)
     for name, tree in trees.items():
-        aliases = {}
+        aliases: defaultdict[str, set[str]] = defaultdict(set)
+        for known_as, origins in imported(tree).items():
+            for module, attribute in origins:
+                used.get(module, set()).add(attribute)
+                aliases[known_as].add(f"{module}.{attribute}".lstrip("."))
         for node in ast.walk(tree):
-            if isinstance(node, ast.ImportFrom):
-                for alias in node.names:
-                    used.get(node.module or "", set()).add(alias.name)
-                    aliases[alias.asname or alias.name] = f"{node.module}.{alias.name}"
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
-                used[name].add(node.id)
-            elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
-                attributes.add(node.attr)
-                if isinstance(node.value, ast.Name) and aliases.get(node.value.id) in used:
-                    used[aliases[node.value.id]].add(node.attr)
+            counted = node.target if isinstance(node, ast.AugAssign) else node
+            if isinstance(counted, ast.Name):
+                if counted is not node or isinstance(counted.ctx, ast.Load):
+                    used[name].add(counted.id)
+            elif isinstance(counted, ast.Attribute):
+                attributes.add(counted.attr)
+                for module in aliases.get(_id_of(counted.value), set()) & set(used):
+                    used[module].add(counted.attr)
     return used, attributes
 
 
@@ -225,12 +238,12 @@ def _drop_unused(trees: dict[str, ast.Module]) -> bool:
         for node in tree.body:
             if isinstance(node, ast.ClassDef):
                 changed |= _drop_from(node, attributes | own)
-                node.body = node.body or [ast.Pass()]
             elif isinstance(node, ast.ImportFrom):
                 node.names = [a for a in node.names if (a.asname or a.name) in own]
         kept = [n for n in tree.body if not isinstance(n, ast.ImportFrom) or n.names]
         changed |= len(kept) < len(tree.body)
         tree.body = kept
+        _fill_empty(tree)
     return changed
 
 
@@ -243,8 +256,17 @@ def _drop_const(tree: ast.Module) -> None:
         node
         for node in tree.body
         if not (isinstance(node, ast.ImportFrom) and not node.names)
-        and not (isinstance(node, ast.Try) and "const" in ast.unparse(node))
+        and not _only_finds_const(node)
     ]
+
+
+def _only_finds_const(node: ast.stmt) -> bool:
+    """Return whether a statement tries to import `const`, and nothing else."""
+    return (
+        isinstance(node, ast.Try)
+        and isinstance(node.body[0], ast.ImportFrom)
+        and [alias.name for alias in node.body[0].names] == ["const"]
+    )
 
 
 def _drop_from(holder: ast.Module | ast.ClassDef, used: set[str]) -> bool:
@@ -258,8 +280,10 @@ def _names_of(node: ast.stmt) -> set[str]:
     """Return what a statement defines, empty if it does more than that."""
     if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
         return set() if node.name.startswith("__") else {node.name}
-    if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-        return {node.targets[0].id}
+    if isinstance(node, ast.Assign):
+        targets = _targets(node) if len(node.targets) > 1 else node.targets
+        if all(isinstance(target, ast.Name) for target in targets):
+            return {_id_of(target) for target in targets}
     return set()
 
 

@@ -1,0 +1,46 @@
+"""Sources run by CPython in a world of their own: what the packer must not change."""
+
+import sys
+import types
+
+BUILTINS = vars(__import__("builtins"))
+
+
+def outcome(sources, entry="main"):
+    """Return what `run` of the module `entry` returns, or the type of what it raises; `sources`
+    {module name: source} are the only modules besides those of Python.
+    """
+    modules = {}
+
+    def module(name):
+        if name not in modules:
+            made = modules[name] = types.ModuleType(name)
+            vars(made).update(__builtins__={**BUILTINS, "__import__": load}, const=lambda x: x)
+            exec(compile(sources[name], name, "exec"), vars(made))
+        return modules[name]
+
+    def load(name, globals=None, locals=None, fromlist=(), level=0):
+        if name in sources:
+            return module(name)
+        inner = [one for one in fromlist or () if f"{name}.{one}" in sources]
+        if inner:
+            return types.SimpleNamespace(**{one: module(f"{name}.{one}") for one in inner})
+        return __import__(name, globals, locals, fromlist, level)
+
+    try:
+        return module(entry).run()
+    except Exception as error:
+        return type(error)
+
+
+def install(monkeypatch, sources):
+    """Make sources importable: the packer asks a module itself for its constants. Needs
+    MicroPython's `const`, which is put beside them.
+    """
+    micropython = types.ModuleType("micropython")
+    micropython.const = lambda value: value
+    monkeypatch.setitem(sys.modules, "micropython", micropython)
+    for name in sources:
+        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+    for name, source in sources.items():
+        exec(compile(source, name, "exec"), vars(sys.modules[name]))
