@@ -15,10 +15,19 @@ def show(record_property) -> Callable[[str], None]:
     return lambda text: record_property("shown", text)
 
 
-def pytest_collection_finish():
-    """Leave what is imported by now out of each later collection of garbage."""
-    gc.collect()
-    gc.freeze()
+_frozen_for = []  # the file of tests for which garbage was last cleared
+
+
+def pytest_runtest_setup(item):
+    """Leave all that lives before a file of tests out of the collections of garbage in it.
+
+    The firmware collects at each start of a session. Where a process has run thousands of tests
+    that takes a second, and a campaign starts a hundred thousand sessions.
+    """
+    if _frozen_for != [item.path]:
+        _frozen_for[:] = [item.path]
+        gc.collect()
+        gc.freeze()
 
 
 def pytest_unconfigure():
