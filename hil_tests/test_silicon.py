@@ -200,3 +200,19 @@ def test_without_a_controller_what_is_no_good_frame_is_counted_by_kind_in_the_lo
         if meta.arg >= HEALTH_BUS
     }
     assert found == wanted
+
+
+def test_two_buses_without_a_controller_are_stored_in_the_order_of_time(make_target):
+    """Both at 500 kbit/s and never idle; each bus's own frames, and no record before another."""
+    target = make_target(board="pico_pio_dual")
+    tapes = [saturated_tape(BITRATE_BPS, PLAYED_us, seed=bus) for bus in (0, 1)]
+    tapes[1]["bus"] = 1
+    target.play(np.concatenate(tapes))
+    target.run_for(50_000)
+    status = target.link.status()
+    assert status.n_buses == 2 and status.fault == faults.NONE
+    frames = recorded(target)
+    for bus, tape in enumerate(tapes):
+        assert same_frames(tape, frames[frames["bus"] == bus])
+    assert (np.diff(frames["t_us"].astype(np.int64)) >= 0).all()
+    assert not target.drove_dominant

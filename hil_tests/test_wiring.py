@@ -20,7 +20,7 @@ def stagelog(*words):
 
 
 @pytest.mark.skipif(find_runtime("pico-1.25") is None, reason="no image: tools/runtimes pico-1.25")
-@pytest.mark.parametrize("name", ["pico_mcp2515", "pico_pio"])
+@pytest.mark.parametrize("name", ["pico_mcp2515", "pico_pio", "pico_pio_dual"])
 def test_a_blank_board_becomes_a_logger(tmp_path, monkeypatch, name):
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
     card = tmp_path / "card.img"

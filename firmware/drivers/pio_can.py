@@ -84,12 +84,13 @@ _W_DROP = const(20)
 _W_N_DROPPED = const(21)
 _W_T_DROPPED = const(22)
 _W_T = const(23)
+_W_LIMIT = const(31)
 _W_FIRST_COUNTER = const(32)
 _W_LAST_COUNTER = const(39)
 _W_BUFFER_END = const(46)
 _W_STAMPER = const(46)  # address of the second DMA channel
 _W_LAP_US = const(47)  # the shortest time in which the ring goes round
-_W_T_POS = const(48)  # the stamp before POS
+_W_T_POS = const(48)  # the stamp before POS, or the start of the frame at POS
 _N_ERRORS = const(4)  # of the counters, those that are errors; no acknowledge ends as a form error
 
 _S_DROPPED = const(6)
@@ -105,47 +106,87 @@ _GUARD_BYTES = const(32)  # of RawRing
 
 
 @micropython.viper
-def _drain(at: int, force: int) -> int:
-    """Decode what has come; 0, or 1 if bits were overwritten before they were decoded.
+def _drain(at: int, other: int, force: int) -> int:
+    """Decode what has come, of two buses in the order of time; `other` is 0 for one bus alone.
+    Return 0, or 1 or 2 if bits of the first or the second were overwritten before they were
+    decoded.
 
     While the ring of blocks is full, bits wait where they are until three quarters of their ring
     are taken, or `force`: then frames are dropped and counted.
     """
-    w = ptr32(at)
-    raw = ptr32(w[_W_RAW])
-    stamps = ptr32(w[_W_STAMPS])
-    mask = w[_W_MASK]
-    if w[_W_LAP_US] < ptr32(_TIMER_LOW)[0] - w[_W_T_POS]:
-        return 1
-    end = ((ptr32(w[_W_STAMPER])[1] - w[_W_STAMPS]) << 5) & mask
-    w[_W_END] = end
-    i = 0
-    while i < _GUARD_BYTES >> 2:
-        raw[((mask + 1) >> 5) + i] = raw[i]
-        i += 1
-    w[_W_OPENED] = 0
-    w[_W_DROP] = 0
+    x = at
+    n = 1
     while True:
-        result = int(decode(at))
-        if result == 0:
+        w = ptr32(x)
+        raw = ptr32(w[_W_RAW])
+        mask = w[_W_MASK]
+        now = ptr32(_TIMER_LOW)[0]
+        if w[_W_LAP_US] < now - w[_W_T_POS]:
+            return n
+        end = ((ptr32(w[_W_STAMPER])[1] - w[_W_STAMPS]) << 5) & mask
+        w[_W_END] = end
+        w[_W_LIMIT] = now
+        w[_W_DROP] = 0
+        if force or (end - w[_W_POS] & mask) > (mask >> 2) * 3:
+            force = 1
+        i = 0
+        while i < _GUARD_BYTES >> 2:
+            raw[((mask + 1) >> 5) + i] = raw[i]
+            i += 1
+        if other == 0 or x == other:
             break
-        if result == 2:
-            code(_CLOSE, 0)
-        elif int(code(_OPEN, w[_W_T] & 0x0FFFFFFF)) >= 0:
-            w[_W_OPENED] = 1
-        elif force or (end - w[_W_POS] & mask) > (mask >> 2) * 3:
-            w[_W_DROP] = 1
+        x = other
+        n = 2
+    # Each bus is decoded up to the time before which the other has no more frames.
+    x = at
+    y = other
+    n = 0  # turns in which nothing was decoded
+    while n < 2:
+        w = ptr32(x)
+        stamps = ptr32(w[_W_STAMPS])
+        pos = w[_W_POS]
+        if y:
+            w[_W_LIMIT] = ptr32(y)[_W_T_POS]
+        w[_W_OPENED] = 0
+        result = 0
+        while True:
+            result = int(decode(x))
+            if result == 2:
+                code(_CLOSE, 0)
+            elif result != 1:
+                break
+            elif int(code(_OPEN, w[_W_T] & 0x0FFFFFFF)) >= 0:
+                w[_W_OPENED] = 1
+            elif force:
+                w[_W_DROP] = 1
+            else:
+                break
+        n += 1
+        if w[_W_POS] != pos:
+            n = 0
+        if result == 3:
+            w[_W_T_POS] = w[_W_T]
         else:
+            w[_W_T_POS] = stamps[((w[_W_POS] >> 7) - 1) & (w[_W_STAMP_MASK] >> 2)]
+        if y == 0 or result == 1:
             break
-    if w[_W_N_DROPPED]:
-        st = ptr32(w[_W_STATE] + (w[_W_BUS] << 2))
-        st[_S_DROPPED] += w[_W_N_DROPPED]
-        if st[_S_PENDING] == 0:
-            st[_S_FIRST_LO] = w[_W_T_DROPPED] & 0x0FFFFFFF
-            st[_S_FIRST_HI] = w[_W_T_DROPPED] >> 28 & 15
-        st[_S_PENDING] += w[_W_N_DROPPED]
-        w[_W_N_DROPPED] = 0
-    w[_W_T_POS] = stamps[((w[_W_POS] >> 7) - 1) & (w[_W_STAMP_MASK] >> 2)]
+        i = x
+        x = y
+        y = i
+    x = at
+    while True:
+        w = ptr32(x)
+        if w[_W_N_DROPPED]:
+            st = ptr32(w[_W_STATE] + (w[_W_BUS] << 2))
+            st[_S_DROPPED] += w[_W_N_DROPPED]
+            if st[_S_PENDING] == 0:
+                st[_S_FIRST_LO] = w[_W_T_DROPPED] & 0x0FFFFFFF
+                st[_S_FIRST_HI] = w[_W_T_DROPPED] >> 28 & 15
+            st[_S_PENDING] += w[_W_N_DROPPED]
+            w[_W_N_DROPPED] = 0
+        if other == 0 or x == other:
+            break
+        x = other
     return 0
 
 
@@ -175,13 +216,20 @@ class PioRing(HotRing):
 
 
 class PioCan(CanSource):
-    """One bus on one pin. Invariant: the chip drives nothing on it."""
+    """One bus on one pin. Invariant: the chip drives nothing on it.
+
+    partner   the receiver of another bus with the same ring: both are drained together, so that
+              records are in the order of time
+    """
 
     MODE_SILENT = 1
     FILTERS_MAX = 0
 
-    def __init__(self, pin, clock, raw, bus=0):
+    def __init__(self, pin, clock, raw, bus=0, partner=None):
         super().__init__(None, clock, machine.freq(), bus, self.MODE_SILENT)
+        self._partner = partner
+        if partner is not None:
+            partner._partner = self
         self._number = pin
         self._pin = machine.Pin(pin, machine.Pin.IN, machine.Pin.PULL_UP)
         self._raw = raw
@@ -244,18 +292,33 @@ class PioCan(CanSource):
 
     def drain(self):
         """Bring what has come into the ring of blocks. Call it at least every 100 ms."""
-        if self._listens and _drain(self._at, 0):
-            self._lap()
+        if self._listens:
+            self._take(0)
+        elif self._partner is not None and self._partner._listens:
+            self._partner._take(0)
 
     def stop(self):
         """Stop receiving, after the frames that have ended by now."""
         if self._listens:
             # Bits come to the ring in pieces of 128, a frame begun is decoded when 192 are there.
-            time.sleep_us(400_000_000 // self.bitrate_bps)
-            if _drain(self._at, 1):
-                self._lap()
-                _drain(self._at, 1)
+            slowest_bps = self.bitrate_bps
+            if self._partner is not None and self._partner._listens:
+                slowest_bps = min(slowest_bps, self._partner.bitrate_bps)
+            time.sleep_us(400_000_000 // slowest_bps)
+            if self._take(1):
+                self._take(1)
         super().stop()
+
+    def _take(self, force):
+        """Decode, with the partner if it listens; return whether bits had been overwritten."""
+        other = self._partner
+        if other is None or not other._listens:
+            late = _drain(self._at, 0, force)
+        else:
+            late = _drain(self._at, other._at, force)
+        if late:
+            (self if late == 1 else other)._lap()
+        return late
 
     def _begin(self):
         words = self._words

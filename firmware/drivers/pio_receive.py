@@ -50,6 +50,7 @@ _W_SHIFT = const(27)
 _W_DLC = const(28)
 _W_FRAMES = const(29)
 _W_FRAME = const(30)  # address of the routine for one frame
+_W_LIMIT = const(31)  # a frame that begins later is left for another time
 _W_STUFF = const(32)  # counters: six recessive bits in a row
 _W_FLAGS = const(33)  # six dominant bits in a row: error flags, and stuff errors
 _W_CRC_ERRORS = const(34)
@@ -131,7 +132,8 @@ def make_state():
 @micropython.asm_thumb
 def decode(r0):
     """Decode from POS up to END; r0: the words. Return 0 if all is done that can be done, 1 if a
-    block must be opened at time T first (or OPENED or DROP set), 2 if the block is full.
+    block must be opened at time T first (or OPENED or DROP set), 2 if the block is full, 3 if the
+    next frame begins at T, which is after LIMIT.
 
     r6: the position; r7: the words; r8: the ring of bits; r9: the table of bytes.
     """
@@ -235,6 +237,9 @@ def decode(r0):
     add(r2, r2, r1)
     lsr(r2, r2, 11)
     add(r0, r0, r2)
+    ldr(r1, [r7, 4 * _W_LIMIT])
+    sub(r1, r1, r0)
+    bmi(LATE)
     ldr(r1, [r7, 4 * _W_HOT])  # not before the newest record, if that is of the last second
     add(r1, 4 * _H_LAST_LO)
     ldr(r1, [r1, 0])
@@ -263,6 +268,10 @@ def decode(r0):
     cmp(r0, 0)
     bne(LEAVE)
     b(HUNT)
+
+    label(LATE)
+    str(r0, [r7, 4 * _W_T])
+    mov(r0, 3)
 
     label(LEAVE)
     str(r6, [r7, 4 * _W_POS])

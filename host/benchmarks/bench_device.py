@@ -23,6 +23,7 @@ ROWS = {
     "overload": (rows.overload, "saturated 1 Mbit/s, frames of 0 bytes, 3 s: where it ends"),
     "events": (rows.events, "the virtual car's bus, its signal table on the board, 12 s"),
     "empty_frames": (rows.empty_frames, "saturated 1 Mbit/s, frames of 0 bytes, 3 s"),
+    "two_buses": (rows.two_buses, "two saturated buses of 500 kbit/s, 8-byte frames, 3 s"),
     "bent_edges": (
         rows.bent_edges,
         "saturated 1 Mbit/s, clock +-0.5 %, asymmetry +-100 ns, jitter +-60 ns, 4 x 1 s",
@@ -42,9 +43,15 @@ ROWS = {
     ),
 }
 USUAL = "pico_mcp2515"
-ONLY_PIO = ("empty_frames", "bent_edges")
+ONLY_PIO = ("empty_frames", "bent_edges", "two_buses")
 # Rows of the other boards. The rest is about interrupts, or the same.
-ROWS_OF = {"pico_pio": ("full_bus", "full_bus_stall", "short_frames", "events", *ONLY_PIO)}
+ROWS_OF = {
+    "pico_pio": (
+        *("full_bus", "full_bus_stall", "short_frames", "events"),
+        *("empty_frames", "bent_edges"),
+    ),
+    "pico_pio_dual": ("full_bus", "two_buses"),
+}
 BUDGET = Path(__file__).with_name("budget.toml")
 MODELLED = """
 modelled      core by the cycle (exceptions included), boot ROM, clocks, SPI to the bit with the

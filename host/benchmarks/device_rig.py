@@ -4,6 +4,7 @@ account afterwards.
 Owns nothing of the figures (device_rows). A firmware that does not start is a RigTimeout.
 """
 
+import re
 import tempfile
 from pathlib import Path
 
@@ -24,11 +25,15 @@ SPEEDS = {
     "slow": {"slow": 2.5, "miss_cycles": 0},
 }
 RAM = 0x20000000
-# First and last instructions of drivers.pio_receive.decode and of drivers.pio_frame.code.
-_DECODER = (
-    (bytes.fromhex("41464a4653465c46"), bytes.fromhex("884691469a46a346")),
-    (bytes.fromhex("00b5002038630136"), bytes.fromhex("7046")),
-)
+# First and last instructions of what receives: drivers.rp2_receive.code from its label HANDLER on;
+# drivers.pio_receive.decode and drivers.pio_frame.code.
+_RECEIVERS = {
+    False: ((rb"\xf0\xb5....\x38\x6c\x84\x46", rb"\x28\x60\x70\x47"),),
+    True: (
+        (rb"\x41\x46\x4a\x46\x53\x46\x5c\x46", rb"\x88\x46\x91\x46\x9a\x46\xa3\x46"),
+        (rb"\x00\xb5\x00\x20\x38\x63\x01\x36", rb"\x70\x46"),
+    ),
+}
 _SAMPLES = 19_000
 _SAMPLE_us = 53
 SETTLE_us = 1_500_000
@@ -48,10 +53,11 @@ class Bench:
         board, _, speed = speed.rpartition(" ")
         if board:
             options["board"] = board
-        self._is_pio = board == "pico_pio"
+        self._is_pio = board.startswith("pico_pio")
         self._target = Rp2040Target(folder, card_blocks=CARD_BLOCKS, **SPEEDS[speed], **options)
         self.card_path = self._target.card_path
         self.board, self.can, self.card = self._target.board, self._target.can, self._target.card
+        self.buses = [bus for bus in (self.can, self._target.second) if bus is not None]
         self.link = self._target.link
         self.board.run_us(SETTLE_us)
 
@@ -74,26 +80,27 @@ class Bench:
         self.board.run_us(SETTLE_us)
 
     def play(self, tape):
-        """Let the tape's frames arrive; return the share of time spent in handlers, of a board
-        without a controller also that spent in its decoder, sampled.
+        """Let the tape's frames arrive; return the share of time spent in handlers, and that spent
+        receiving, sampled: in the handler of a controller, or in the decoder without one.
         """
         board = self.board
         start_us, handler_us = board.t_us, board.handler_us
-        self.can.play(tape)
-        figures = {"decoder_pct": self._decoder_pct()} if self._is_pio else {}
-        while not self.can.is_played_out:
+        self._target.offer(tape)
+        figures = {"receive_pct": self._receive_pct()}
+        while not all(bus.is_played_out for bus in self.buses):
             board.run_us(5_000)
         passed_us = board.t_us - start_us
         return {"handler_pct": 100 * (board.handler_us - handler_us) / passed_us, **figures}
 
-    def _decoder_pct(self):
-        """Return the share of a second in which the core is in one of the decoder's routines."""
+    def _receive_pct(self):
+        """Return the share of a second in which the core is in a routine that receives."""
         chip = self.board.chip
         memory = bytes(chip.sram)
         routines = []
-        for first, last in _DECODER:
-            start = memory.index(first)
-            routines.append((RAM + start, RAM + memory.index(last, start)))
+        for first, last in _RECEIVERS[self._is_pio]:
+            start = re.search(first, memory, re.DOTALL).start()
+            end = re.compile(last, re.DOTALL).search(memory, start).start()
+            routines.append((RAM + start, RAM + end))
         n_inside = 0
         for _ in range(_SAMPLES):
             self.board.run_us(_SAMPLE_us)
@@ -113,18 +120,22 @@ class Bench:
         self.board.power_off()
         log = read_log(self.card_path)
         ledger = account(log.sessions[-1], log.damaged)
-        bus = ledger.buses[0]
+        n_stored = sum(bus.n_stored for bus in ledger.buses)
+        n_dropped = sum(bus.n_dropped for bus in ledger.buses)
+        n_at_least = sum(bus.n_at_least for bus in ledger.buses)
         held = log.sessions[-1].read_frames()
-        n_delivered, n_overrun = self.can.count(DELIVERED), self.can.count(LOST)
+        n_delivered, n_overrun = (
+            sum(bus.count(outcome) for bus in self.buses) for outcome in (DELIVERED, LOST)
+        )
         lost = n_delivered + n_overrun - len(held)
         return {
             "seen": n_delivered + n_overrun,
             "held": len(held),
             "lost": lost,
             "overrun": n_overrun,
-            "dropped": bus.n_dropped,
-            "uncounted": abs(n_delivered - bus.n_stored - bus.n_dropped)
-            + max(0, bus.n_at_least - n_overrun)
+            "dropped": n_dropped,
+            "uncounted": abs(n_delivered - n_stored - n_dropped)
+            + max(0, n_at_least - n_overrun)
             + (not ledger.closes),
             "ring_worst": status.ring_worst,
             "ring_blocks": status.ring_blocks,

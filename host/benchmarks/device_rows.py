@@ -73,6 +73,33 @@ def empty_frames(speed):
     return full_bus(speed, 3_000_000, n_bytes=0)
 
 
+def two_buses(speed, duration_us=3_000_000, bitrate_bps=500_000):
+    """Two buses that are never idle: each frame of both, and the records in the order of time."""
+    tapes = [saturated_tape(bitrate_bps, duration_us, seed=bus) for bus in (0, 1)]
+    tapes[1]["bus"] = 1
+    with Bench(speed, bitrate_bps=bitrate_bps) as bench:
+        run = bench.play(np.concatenate(tapes))
+        bench.board.run_us(2_000_000)
+        n_all = sum(map(len, tapes))
+        figures = {"frames_per_s": n_all * 1e6 / duration_us, **run, **bench.finish()}
+        held = bench.held_frames()
+        figures["wrong"] = sum(
+            n_wrong(held[held["bus"] == bus.bus], tape, bus.outcomes)
+            for bus, tape in zip(bench.buses, tapes, strict=True)
+        )
+        figures["out_of_order"] = int((np.diff(held["t_us"].astype(np.int64)) < 0).sum())
+        if not figures["lost"]:
+            error_us = np.concatenate(
+                [
+                    np.abs(held["t_us"][held["bus"] == bus.bus] - np.array(bus.t_sof_us))
+                    for bus in bench.buses
+                ]
+            )
+            figures["stamp_p99_us"] = float(np.percentile(error_us, 99))
+            figures["stamp_max_us"] = float(error_us.max())
+    return figures
+
+
 def bent_edges(speed, duration_us=1_000_000):
     """A full bus whose edges lie wrong in all four corners of what a controller must bear, and how
     far the stamps are from the true start of frame.

@@ -57,7 +57,7 @@ def test_an_unknown_board_is_named(name):
     """The files of `boards` that start a logger are boards; the others are parts of them."""
     with pytest.raises(FlashError, match=f"'{name}'") as caught:
         build_app(name, "armv6m")
-    assert caught.value.hint == "known: esp32_mcp2518fd, pico_mcp2515, pico_pio"
+    assert caught.value.hint == "known: esp32_mcp2518fd, pico_mcp2515, pico_pio, pico_pio_dual"
 
 
 def test_the_index_leads_to_the_contents():

@@ -29,7 +29,9 @@ ARCHES = {1: "x86", 2: "x64", 3: "armv6", 4: "armv6m", 5: "armv7m", 6: "armv7em"
 BOARDS = {"Raspberry Pi Pico with RP2040": "pico_mcp2515"}  # by sys.implementation._machine
 _RADIO = "GPIO 24 and 25 belong to the radio of a Pico W"
 # (in sys.implementation._machine, board, why its firmware must not run there), even with --board
-REFUSED = (("Pico W", "pico_mcp2515", _RADIO), ("Pico W", "pico_pio", _RADIO))
+REFUSED = tuple(
+    ("Pico W", board, _RADIO) for board in ("pico_mcp2515", "pico_pio", "pico_pio_dual")
+)
 PACKAGES = ("slog", "detectors", "logger", "drivers", "boards", "bringup")
 # Modules are loaded leaves first, and garbage is collected in between: that leaves one large
 # contiguous block of heap for the ring. MicroPython searches free memory from the bottom of the

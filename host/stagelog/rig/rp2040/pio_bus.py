@@ -137,6 +137,18 @@ class PioBus:
         self._seed += 1
         return [start_fs / FS_PER_US for start_fs in starts]
 
+    def put_levels(self, changes: Sequence[tuple[int, int]]) -> float:
+        """Let the pin take levels, (t_ps, level) from now on; return the time at which 0 ps is.
+
+        For what another simulation has made; the last level must be recessive.
+        """
+        start_fs = int(max(self._free_fs, self._clock.now_fs)) + FS_PER_US
+        times = np.array([start_fs + 1000 * t_ps for t_ps, _ in changes], np.uint64)
+        levels = np.array([level for _, level in changes], np.uint64)
+        self._free_fs = float(times[-1]) if len(times) else start_fs
+        self._add((times & ~np.uint64(1)) | levels)
+        return start_fs / FS_PER_US
+
     def _add(self, edges: NDArray[np.uint64]) -> None:
         engine = self._chip.engine
         left = engine.wave_left(self.bus)

@@ -100,8 +100,10 @@ class Rp2040Target:
     timing       CardTiming; slow, miss_cycles, seed: of the board
     wiring       arguments of Mcp2515, to leave out a wire or fix a delay
     card_wiring  arguments of SdCard, to leave out a wire
-    board        the board file: pico_mcp2515, or pico_pio, which has no controller
-    line         stagelog.rig.bus.wave.Line of pico_pio: what bends the edges of the bus
+    board        the board file: pico_mcp2515, or pico_pio or pico_pio_dual without a controller
+    line         stagelog.rig.bus.wave.Line of these two: what bends the edges of a bus
+
+    can, second  the bus, and bus 1 of pico_pio_dual
     """
 
     name = "rp2040"
@@ -125,7 +127,7 @@ class Rp2040Target:
         board: str = "pico_mcp2515",
         line: Line | None = None,
     ) -> None:
-        is_pio = board == "pico_pio"
+        is_pio = board in ("pico_pio", "pico_pio_dual")
         lacking = {"bench", "controller"} if is_pio else set()
         self.capabilities = frozenset(CAPABILITIES) - lacking
         self.card_path = folder / "card.img"
@@ -140,12 +142,16 @@ class Rp2040Target:
             self.can = Mcp2515(
                 bitrate_bps=bitrate_bps, crystal_Hz=crystal_Hz, seed=seed, **(wiring or {})
             )
+        self.second = None
+        if board == "pico_pio_dual":
+            self.second = PioBus(bitrate_bps, pin=7, bus=1, line=line, seed=seed + 1)
         self.card = SdCard(card_image, timing, seed=seed, **(card_wiring or {}))
         self.board = PicoBoard(
             image,
             files=logger_files(board) if files is None else files,
             can=self.can,
             card=self.card,
+            devices=[self.second] if self.second else (),
             slow=slow,
             miss_cycles=miss_cycles,
             seed=seed,
@@ -174,9 +180,18 @@ class Rp2040Target:
 
     def play(self, tape: Tape) -> None:
         """Play a tape from now on, up to its last event."""
-        self.can.play(tape)
-        while not self.can.is_played_out:
+        self.offer(tape)
+        while not all(bus.is_played_out for bus in self._buses):
             self.board.run_us(_SLICE_us)
+
+    def offer(self, tape: Tape) -> None:
+        """Put a tape on its buses from now on, and return at once."""
+        for bus in self._buses:
+            bus.play(tape)
+
+    @property
+    def _buses(self) -> list[Mcp2515 | PioBus]:
+        return [self.can, self.second] if self.second else [self.can]
 
     def send(self, data: bytes) -> None:
         """Send bytes to the logger's data port as they are."""
@@ -219,7 +234,7 @@ class Rp2040Target:
     @property
     def drove_dominant(self) -> bool:
         """True if the logger has ever driven its bus."""
-        return self.can.n_dominant > 0
+        return any(bus.n_dominant for bus in self._buses)
 
     def light(self, tape: Tape | None = None) -> int:
         """Sample the light for one round of it while the bus carries the tape; return what it

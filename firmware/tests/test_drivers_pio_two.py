@@ -1,0 +1,130 @@
+"""Two buses received by one RP2040: each as if it were alone, all records in one order of time.
+
+What is stored of each bus is compared with what was put on it; the order with the times at which
+the rig let the frames begin.
+"""
+
+import random
+
+import pytest
+
+from stagelog.rig.bus.wave import Line, acknowledged_bits
+from stagelog.rig.rp2040.pio_bus import PioBus
+from stagelog.rig.rp2040.receiver import Receiver
+from stagelog.rig.runtimes import find_runtime
+
+SET_UP = """
+raw1 = RawRing(13)
+can1 = PioCan(7, clock, raw1, bus=1, partner=can)
+
+def begin_both(rate, rate1):
+    can.set_up({"bitrate_bps": rate, "ids": None})
+    can1.set_up({"bitrate_bps": rate1, "ids": None})
+    empty()
+    ring.start_session()
+    can.start(ring)
+    can1.start(ring)
+"""
+BUS_1 = 1 << 29  # of w1
+
+
+@pytest.fixture(scope="module")
+def receiver():
+    if find_runtime("pico-1.25") is None:
+        pytest.skip("no MicroPython for the Pico: run tools/runtimes pico-1.25")
+    made = Receiver(n_blocks=16, second=PioBus(500_000, pin=7, bus=1))
+    made.exec(SET_UP)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def begin(receiver):
+    """A function of two bit rates: let both buses run at them; return (receiver, bus 0, bus 1)."""
+
+    def start(rate, rate1):
+        second = receiver.board.devices[-1]
+        receiver.bus.line, second.line = Line(rate), Line(rate1)
+        receiver.exec(f"begin_both({rate}, {rate1})")
+        return receiver, receiver.bus, second
+
+    return start
+
+
+def frames_for(us, rate_bps, seed):
+    """Return (can_id, data) of frames of 8 bytes that fill a bus for a time."""
+    rng = random.Random(seed)
+    n = int(us * rate_bps / 1e6 / 111)
+    return [(rng.getrandbits(11), rng.randbytes(8)) for _ in range(n)]
+
+
+def rows_of(frames):
+    return [acknowledged_bits(can_id, 0, 8, data) for can_id, data in frames]
+
+
+def stored(records, bus):
+    """Return (can_id, data) of the records of a bus."""
+    return [(r.w1 & 0x7FF, r.data) for r in records if bool(r.w1 & BUS_1) == bus]
+
+
+@pytest.mark.parametrize("rates", [(500_000, 500_000), (1_000_000, 125_000), (250_000, 1_000_000)])
+def test_both_are_stored_whole_in_the_order_in_which_their_frames_began(begin, rates):
+    receiver, *buses = begin(*rates)
+    frames = [frames_for(200_000, rate, seed) for seed, rate in enumerate(rates)]
+    starts = [bus.put(rows_of(part)) for bus, part in zip(buses, frames, strict=True)]
+    receiver.run(260_000)
+    found = receiver.frames()
+    for bus in (0, 1):
+        assert stored(found, bus) == frames[bus]
+    sent = sorted(t for part in starts for t in part)
+    assert max(abs(r.t_us - t) for r, t in zip(found, sent, strict=True)) <= 2
+    times = [r.t_us for r in found]
+    assert times == sorted(times)
+
+
+def test_a_silent_bus_does_not_hold_up_the_other(begin):
+    receiver, bus, _ = begin(500_000, 500_000)
+    frames = frames_for(100_000, 500_000, 3)
+    bus.put(rows_of(frames))
+    receiver.exec("time.sleep_ms(60); can.drain()")
+    assert receiver.value("ring.state[4]") > 200  # 60 ms are 240 frames or so
+    receiver.run(60_000)
+    assert stored(receiver.frames(), 0) == frames
+
+
+def test_an_error_storm_on_one_bus_costs_the_other_nothing(begin):
+    receiver, bus, second = begin(500_000, 500_000)
+    frames = frames_for(100_000, 500_000, 4)
+    starts = bus.put(rows_of(frames))
+    second.put([[0] * 6 + [1] * 8] * 2500)
+    receiver.run(110_000)
+    found = receiver.frames()
+    assert stored(found, 0) == frames and not stored(found, 1)
+    assert max(abs(r.t_us - t) for r, t in zip(found, starts, strict=True)) <= 2
+    assert receiver.value("can1.counts()[1]") == 2500
+    assert receiver.value("can.counts()") == [0] * 9
+
+
+def test_one_that_stops_leaves_the_other_running(begin):
+    receiver, bus, second = begin(500_000, 500_000)
+    frames = [frames_for(100_000, 500_000, seed) for seed in (5, 6)]
+    bus.put(rows_of(frames[0]))
+    second.put(rows_of(frames[1]))
+    receiver.exec("time.sleep_ms(50); can1.stop()")
+    receiver.run(60_000)
+    found = receiver.frames()
+    assert stored(found, 0) == frames[0]
+    kept = stored(found, 1)
+    assert 190 < len(kept) < 240 and kept == frames[1][: len(kept)]
+
+
+def test_while_the_ring_is_full_both_drop_and_count_each_frame(begin):
+    receiver, *buses = begin(1_000_000, 1_000_000)
+    frames = [frames_for(400_000, 1_000_000, seed) for seed in (7, 8)]
+    for bus, part in zip(buses, frames, strict=True):
+        bus.put(rows_of(part))
+    receiver.exec("for _ in range(210): time.sleep_ms(2); can.drain()")
+    receiver.exec("can.stop(); can1.stop()")
+    state = receiver.value("list(ring.state)")
+    assert state[4] + state[5] == 16 * 252
+    assert [state[4] + state[6], state[5] + state[7]] == [len(part) for part in frames]
