@@ -17,6 +17,7 @@ import click
 
 from campaigns.engine import controls, tally_file
 from campaigns.engine.bus import campaign as bus
+from campaigns.engine.bus import pins
 from campaigns.engine.card import campaign as card
 from campaigns.engine.card import nth_call
 from campaigns.engine.link import campaign as link
@@ -136,6 +137,16 @@ CAMPAIGNS = {
         bus.run,
         bus.rows,
         bus.reproduce,
+    ),
+    "pins": Campaign(
+        "The bus campaign bit by bit on an emulated pin, heard by a board without a controller.",
+        "kind:number",
+        (len(pins.KINDS), 2_000),
+        pins.run,
+        pins.rows,
+        pins.reproduce,
+        (),
+        *_of_sources("drivers/pio_*.py", "drivers/raw_ring.py"),
     ),
     "parsers": Campaign(
         "Mutated and random bytes for everything that reads bytes: by chance, by coverage, "

@@ -153,6 +153,14 @@ class Bus:
         self._medium.faults.update(self._now_ps)
         self._medium.faults.add(fault.effect, index, windows)
 
+    def watch(self, name: str) -> list[tuple[int, int]]:
+        """Simulate all bits from now on; return the list that gets (t_ps, level) of each change
+        that a node sees, its faults included. At first it sees the recessive level.
+        """
+        self._every_bit = True
+        self._medium.watched = self.nodes[self._index_of(name)]
+        return self._medium.levels
+
     def run(self, until_ns: int) -> Log:
         """Run to `until_ns` and return what happened since the last run (bus.log.Log)."""
         parts = [np.empty(0, LOG)]

@@ -31,6 +31,8 @@ class Medium:
         self.n_started = 0  # frames begun on this bus
         self.busy_ps = 0
         self.wire = 1
+        self.watched: Node | None = None  # whose view is recorded
+        self.levels: list[tuple[int, int]] = []  # (t_ps, level) of each change that it saw
         self._sof_ps = -NEVER_PS
         self._busy_since: int | None = None
         self._online: list[Node] = []
@@ -78,6 +80,8 @@ class Medium:
             if changed:
                 self._settle(now_ps)
                 changed = False
+                if self.watched is not None:
+                    self._record(self.watched.view, now_ps)
             for node in sampling:
                 self._sample(node, events)
             if sampling:
@@ -97,7 +101,7 @@ class Medium:
 
     def _in_step(self, now_ps: int) -> bool:
         """Return True if all nodes start a bit now, will sample it together, and see no fault."""
-        if self.faults.active or not self._online:
+        if self.faults.active or not self._online or self.watched is not None:
             return False
         first = self._online[0]
         for node in self._online:
@@ -205,6 +209,10 @@ class Medium:
                 node.view = view
                 if view == 0:
                     self._synchronise(node, now_ps)
+
+    def _record(self, level: int, now_ps: int) -> None:
+        if level != (self.levels[-1][1] if self.levels else 1):
+            self.levels.append((now_ps, level))
 
     def _bent_wire(self, active: list[tuple[Effect, int | None]]) -> int:
         silent = (Effect.OPEN, Effect.SEND_RECESSIVE)
