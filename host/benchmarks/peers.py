@@ -145,7 +145,8 @@ def python_can_read(path):
     """Read a log by python-can's reader of its kind."""
     import can
 
-    reader = {".candump": can.CanutilsLogReader, ".blf": can.BLFReader}[path.suffix]
+    readers = {".candump": can.CanutilsLogReader, ".blf": can.BLFReader, ".asc": can.ASCReader}
+    reader = readers[path.suffix]
     consume(reader(str(path)))
 
 

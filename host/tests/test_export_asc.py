@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from stagelog.can_messages import messages_of
-from stagelog.export.asc_text import asc_text
+from stagelog.export.asc import asc_text
 from stagelog.model import BRS, ERR, ESI, EXT, FD, FD_LENGTHS, FRAME, FRAME_FD, RTR
 
 BUS = {k: k for k in range(256)}
@@ -54,16 +54,16 @@ def by_python_can(frames):
 @pytest.mark.parametrize("seed", range(3))
 def test_every_line_is_that_of_python_can(seed, kinds, dtype):
     frames = frames_of(seed, kinds, dtype)
-    assert asc_text(frames, 0) == by_python_can(frames)
+    assert asc_text(frames, 0).decode() == by_python_can(frames)
 
 
 def test_times_keep_their_microseconds_after_years():
     """2^53 us as a float of seconds steps by 2 us: here whole microseconds stay exact."""
     frames = frames_of(1, [0], n=2)
     frames["t_us"] = [1_700_000_000_000_001, 1_700_000_000_000_002 + 12_000_000]
-    lines = asc_text(frames, 1_700_000_000_000_000).splitlines()
+    lines = asc_text(frames, 1_700_000_000_000_000).decode().splitlines()
     assert [line.split()[0] for line in lines] == ["0.000001", "12.000002"]
 
 
 def test_no_frame_gives_no_line():
-    assert asc_text(np.zeros(0, FRAME), 0) == ""
+    assert asc_text(np.zeros(0, FRAME), 0) == b""

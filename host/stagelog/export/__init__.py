@@ -27,8 +27,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from stagelog.errors import UsageError
+from stagelog.export.asc import AscSink
 from stagelog.export.blf import BlfSink
-from stagelog.export.can_text import CanTextSink
 from stagelog.export.candump import CandumpSink
 from stagelog.export.csv import CsvSink, ResampledCsvSink
 from stagelog.export.files import FrameSink
@@ -36,6 +36,7 @@ from stagelog.export.mcap import McapSink
 from stagelog.export.mf4 import Mf4FrameSink, Mf4SignalSink
 from stagelog.export.motec import MotecSink
 from stagelog.export.parquet import ParquetSink, load_parquet
+from stagelog.export.trc import TrcSink
 
 FRAME_KINDS = ("candump", "blf", "asc", "trc", "mf4")
 
@@ -48,8 +49,10 @@ def open_frame_sink(
         return CandumpSink(path, ifaces, overwrite=overwrite)
     if kind == "blf":
         return BlfSink(path, overwrite=overwrite)
-    if kind in ("asc", "trc"):
-        return CanTextSink(path, kind, overwrite=overwrite)
+    if kind == "asc":
+        return AscSink(path, overwrite=overwrite)
+    if kind == "trc":
+        return TrcSink(path, overwrite=overwrite)
     if kind == "mf4":
         return Mf4FrameSink(path, overwrite=overwrite)
     raise UsageError(

@@ -17,8 +17,8 @@ a log at all; never for damage inside one.
 from collections.abc import Callable
 from pathlib import Path
 
+from stagelog.importers.asc import read_asc, stream_asc
 from stagelog.importers.blf import read_blf, stream_blf
-from stagelog.importers.can_text import read_asc, read_trc, stream_asc, stream_trc
 from stagelog.importers.candump import read_candump, stream_candump
 from stagelog.importers.diagnostics import Damage, Diagnostics
 from stagelog.importers.mf4 import read_mf4, stream_mf4
@@ -27,6 +27,7 @@ from stagelog.importers.savvycan import read_savvycan, stream_savvycan
 from stagelog.importers.slog import stream_slog
 from stagelog.importers.sniff import sniff
 from stagelog.importers.stream import FrameStream, LogFrames, collect
+from stagelog.importers.trc import read_trc, stream_trc
 
 _STREAMS: dict[str, Callable[[str | Path], FrameStream]] = {
     "asc": stream_asc,

@@ -56,7 +56,7 @@ def _chunks(stream: FrameStream) -> Iterator[FrameTable]:
     for n_cut, block in line_chunks(stream.path, stream.diagnostics):
         if b"\x1b" in block:
             block = candump_lines.without_colours(block)
-        lines = candump_rows.Lines(block)
+        lines = candump_rows.CandumpLines(block)
         if b"#" in block:
             candump_rows.read_log_rows(lines)
         if b"[" in block and not lines.ok.all():
@@ -67,7 +67,7 @@ def _chunks(stream: FrameStream) -> Iterator[FrameTable]:
         stream.diagnostics.n_other += lines.n_lines - len(lines.ok)
         line += n_cut + lines.n_lines
         if lines.ok.any():
-            yield clock.set(*lines.table())
+            yield clock.set(lines.table(), lines.timed[lines.ok])
 
 
 class _Clock:

@@ -14,7 +14,7 @@ import numpy as np
 from stagelog.model import BRS, ERR, ESI, EXT, FD, FD_LENGTHS, RTR
 
 if TYPE_CHECKING:
-    from stagelog.importers.candump_rows import Lines
+    from stagelog.importers.candump_rows import CandumpLines
     from stagelog.importers.columns import Rows
     from stagelog.importers.diagnostics import Diagnostics
     from stagelog.importers.stream import BusNames
@@ -58,14 +58,14 @@ def interface_of(pattern: bytes) -> str | None:
 
 
 def read_rest(
-    lines: "Lines", first_line: int, buses: "BusNames", diagnostics: "Diagnostics"
+    lines: "CandumpLines", first_line: int, buses: "BusNames", diagnostics: "Diagnostics"
 ) -> None:
     """Read every line not yet read: fill its row, or count its damage."""
     left = np.flatnonzero(~lines.ok)
     too_short = lines.ends[left] - lines.starts[left] < _SHORTEST
     _count_short(lines, left[too_short], first_line, diagnostics)
     for row in left[~too_short].tolist():
-        text = lines.text[lines.starts[row] : lines.ends[row]].tobytes()
+        text = lines.line(row)
         stripped = text.strip()
         if not stripped or stripped[:1] in b"#;" or stripped[:2] == b"//" or text[:1] == b"\t":
             diagnostics.n_other += 1
@@ -91,7 +91,7 @@ def read_rest(
 
 
 def _count_short(
-    lines: "Lines", rows: "Rows", first_line: int, diagnostics: "Diagnostics"
+    lines: "CandumpLines", rows: "Rows", first_line: int, diagnostics: "Diagnostics"
 ) -> None:
     """Count lines that are too short for a frame, without a step per line."""
     first = lines.text[lines.starts[rows]]
@@ -100,7 +100,7 @@ def _count_short(
     junk = rows[~comment]
     if len(junk):
         place = f"line {first_line + int(lines.number[junk[0]])}"
-        text = lines.text[lines.starts[junk[0]] : lines.ends[junk[0]]].tobytes()
+        text = lines.line(junk[0])
         detail = "" if len(junk) == 1 else f", and {len(junk) - 1} more short lines below it"
         diagnostics.add("not a frame", place, text.decode("ascii", "replace") + detail, len(junk))
 

@@ -13,64 +13,28 @@ from numpy.typing import NDArray
 from stagelog.importers import candump_lines
 from stagelog.importers import columns as col
 from stagelog.importers.columns import Bytes, Mask, Rows
+from stagelog.importers.line_rows import DLC_OF_LENGTH, Lines
 from stagelog.importers.stream import BusNames
-from stagelog.model import BRS, ERR, ESI, EXT, FD, FD_LENGTHS, FRAME, FRAME_FD, RTR, FrameTable
+from stagelog.model import BRS, ERR, ESI, EXT, FD, RTR
 
-Head: TypeAlias = dict[str, NDArray[Any]]  # columns of Lines that stand before the payload
+Head: TypeAlias = dict[str, NDArray[Any]]  # columns of the lines that stand before the payload
 
-_FRONT, _BACK = 64, 256  # padding, so that every window lies inside the text
 _MAX_PATTERNS = 64  # different "interface and flags" texts per chunk that are read as columns
-DLC_OF_LENGTH = np.searchsorted(FD_LENGTHS, np.arange(65)).astype(np.uint8)
 _U = np.uint64
 
 
-class Lines:
-    """Columns of one chunk, a row per line; a row counts once its `ok` is set."""
+class CandumpLines(Lines):
+    """Lines with what stands around the identifier: time in brackets, interface and flags."""
 
     def __init__(self, block: bytes) -> None:
-        self.text = text = np.frombuffer(bytes(_FRONT) + block + bytes(_BACK), np.uint8)
-        newlines = np.flatnonzero(text == 10)
-        starts = np.empty_like(newlines)
-        starts[0] = _FRONT
-        np.add(newlines[:-1], 1, out=starts[1:])
-        ends = newlines - (text[newlines - 1] == 13) if b"\r" in block else newlines
-        self.n_lines = len(newlines)
-        self.number = np.flatnonzero(ends > starts)  # position of the row's line in the chunk
-        self.starts, self.ends = starts[self.number], ends[self.number]
-        n = len(self.number)
-        self.ok = np.zeros(n, bool)
+        super().__init__(block)
+        n = len(self.ok)
         self.timed = np.zeros(n, bool)
-        self.t_us = np.zeros(n, np.int64)
-        self.can_id = np.zeros(n, np.uint32)
-        self.flags = np.zeros(n, np.uint8)
-        self.n_bytes = np.zeros(n, np.uint8)
-        self.dlc = np.zeros(n, np.uint8)
-        self.bus = np.zeros(n, np.uint8)
-        self.data = np.zeros(n, np.uint64)
-        self.data_fd: dict[int, Bytes] = {}  # row -> 64 bytes, where a payload is longer than 8
         self.pattern = np.zeros((n, 4), np.uint64)  # the text between time and identifier
+        text = self.text
         opened = self.starts + (text[self.starts] == 32)
         self.open = np.where(text[opened] == 40, opened, -1)
         self.close = col.first_after(np.flatnonzero(text == 41), self.starts, self.ends)
-
-    def put(self, rows: Rows, good: Mask, **columns: NDArray[Any]) -> None:
-        """Store columns of candidate rows where `good`, and mark those rows."""
-        if len(rows) == len(self.ok) and good.all():
-            for name, values in columns.items():
-                getattr(self, name)[:] = values
-            self.ok[:] = True
-            return
-        kept = rows[good]
-        for name, values in columns.items():
-            getattr(self, name)[kept] = values[good] if np.ndim(values) else values
-        self.ok[kept] = True
-
-    def put_payloads(
-        self, rows: Rows, good: Mask, data: Bytes, n_bytes: NDArray[np.int64]
-    ) -> None:
-        """Keep the payloads that are longer than 8 bytes; `data` has 64 per row."""
-        long = np.flatnonzero(good & (n_bytes > 8))
-        self.data_fd.update(zip(rows[long].tolist(), data[long], strict=True))
 
     def name_buses(self, buses: BusNames) -> None:
         """Turn patterns into bus numbers.
@@ -92,21 +56,8 @@ class Lines:
             left, patterns = left[~same], patterns[~same]
         self.ok[left] = False
 
-    def table(self) -> tuple[FrameTable, Mask]:
-        """Return (the rows that are ok as a frame table, whether each has a time)."""
-        keep = slice(None) if self.ok.all() else np.flatnonzero(self.ok)
-        timed = self.timed[keep]
-        frames = np.zeros(len(timed), FRAME_FD if self.data_fd else FRAME)
-        for name in ("t_us", "can_id", "bus", "flags", "dlc", "n_bytes"):
-            frames[name] = getattr(self, name)[keep]
-        frames["data"][:, :8] = self.data[keep].view(np.uint8).reshape(-1, 8)
-        if self.data_fd:
-            row_of = np.cumsum(self.ok) - 1
-            frames["data"][row_of[list(self.data_fd)]] = np.stack(list(self.data_fd.values()))
-        return frames, timed
 
-
-def read_log_rows(lines: Lines) -> None:
+def read_log_rows(lines: CandumpLines) -> None:
     """Read the lines of log format; classic, remote and FD."""
     text = lines.text
     hashes = col.first_after(np.flatnonzero(text == 35), lines.starts, lines.ends)
@@ -125,7 +76,7 @@ def read_log_rows(lines: Lines) -> None:
         _put_classic(lines, rows, at, end)
 
 
-def _put_classic(lines: Lines, rows: Rows, at: Rows, end: Rows) -> None:
+def _put_classic(lines: CandumpLines, rows: Rows, at: Rows, end: Rows) -> None:
     text = lines.text
     head, good = _read_head(lines, rows, at - 1)
     n_digits = end - at
@@ -149,7 +100,7 @@ def _put_classic(lines: Lines, rows: Rows, at: Rows, end: Rows) -> None:
     lines.put(rows, good & sound, n_bytes=n_bytes, dlc=dlc, data=data, **head)
 
 
-def _put_fd(lines: Lines, rows: Rows, at: Rows, end: Rows) -> None:
+def _put_fd(lines: CandumpLines, rows: Rows, at: Rows, end: Rows) -> None:
     head, good = _read_head(lines, rows, at - 1)
     flag = col.hex_words(col.windows(lines.text, at + 1, 8))[:, 0] & col.FIRST[1]
     n_digits = end - at - 2
@@ -170,7 +121,7 @@ def _put_fd(lines: Lines, rows: Rows, at: Rows, end: Rows) -> None:
     lines.put_payloads(rows, good, data, n_bytes)
 
 
-def read_table_rows(lines: Lines) -> None:
+def read_table_rows(lines: CandumpLines) -> None:
     """Read the lines of table format; a length in one digit is classic, in two digits FD."""
     text = lines.text
     opening = col.first_after(np.flatnonzero(text == 91), lines.starts, lines.ends)
@@ -185,7 +136,7 @@ def read_table_rows(lines: Lines) -> None:
             _put_table(lines, rows[is_shape], at[is_shape], width)
 
 
-def _put_table(lines: Lines, rows: Rows, at: Rows, width: int) -> None:
+def _put_table(lines: CandumpLines, rows: Rows, at: Rows, width: int) -> None:
     text = lines.text
     n_length = 1 if width == 8 else 2
     head, good = _read_head(lines, rows, at - (4 - n_length))
@@ -218,7 +169,7 @@ def _put_table(lines: Lines, rows: Rows, at: Rows, width: int) -> None:
         lines.put_payloads(rows, good, data, n_bytes)
 
 
-def _read_head(lines: Lines, rows: Rows, id_end: Rows) -> tuple[Head, Mask]:
+def _read_head(lines: CandumpLines, rows: Rows, id_end: Rows) -> tuple[Head, Mask]:
     """Read time, interface and identifier of rows whose identifier ends before `id_end`:
     (columns, good).
     """
@@ -264,7 +215,7 @@ def _read_ids(
     return numbers & np.uint32(0x1FFFFFFF), flags, np.where(short, id_end - 3, id_end - 8), good
 
 
-def _read_times(lines: Lines, rows: Rows) -> tuple[NDArray[np.int64], Mask, Mask]:
+def _read_times(lines: CandumpLines, rows: Rows) -> tuple[NDArray[np.int64], Mask, Mask]:
     """Return (microseconds, has a time, good: sound or no time at all) of `(seconds.fraction)`
     at the line's start.
     """
@@ -276,15 +227,9 @@ def _read_times(lines: Lines, rows: Rows) -> tuple[NDArray[np.int64], Mask, Mask
         dot = np.where(point, dot, close - 10)
     n_whole = dot - opening - 1
     good = (text[dot] == 46) & (n_whole >= 1) & (n_whole <= 12)
-    n_whole = np.clip(n_whole, 0, 16)
-    words = col.windows(text, dot - 16, 16)
-    high, bad_high = col.digits_of(words[:, 0], col.LAST[np.maximum(n_whole - 8, 0)])
-    low, bad_low = col.digits_of(words[:, 1], col.LAST[np.minimum(n_whole, 8)])
+    seconds, bad_whole = col.whole_number(text, dot, np.clip(n_whole, 0, 16))
     part, bad_part = col.digits_of(col.windows(text, dot + 1, 8)[:, 0], col.FIRST[6])
-    good &= ~(bad_high | bad_low | bad_part)
-    same = (high == high[0]).all()
-    hundreds = col.decimal_number(high[:1] if same else high)  # one for all where they are equal
-    seconds = col.decimal_number(low) + hundreds * _U(100_000_000)
+    good &= ~(bad_whole | bad_part)
     t_us = (seconds * _U(1_000_000) + col.decimal_number(part << _U(16))).view(np.int64)
     if not timed.all():
         t_us = np.where(timed, t_us, 0)

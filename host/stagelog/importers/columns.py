@@ -22,7 +22,7 @@ for _k, _c in enumerate(b"0123456789ABCDEF"):
     _nibbles[_c] = _k
 for _k, _c in enumerate(b"abcdef"):
     _nibbles[_c] = 10 + _k
-_NIBBLES = bytes(_nibbles)
+NIBBLES = bytes(_nibbles)
 
 # keep the first / the last n characters of a window of 8
 FIRST = np.array([(1 << (8 * n)) - 1 for n in range(9)], np.uint64)
@@ -44,7 +44,7 @@ def hex_words(words: Words) -> Words:
 
     0x80 (see HIGH) where a character is none.
     """
-    return np.frombuffer(bytearray(words.tobytes().translate(_NIBBLES)), np.uint64).reshape(
+    return np.frombuffer(bytearray(words.tobytes().translate(NIBBLES)), np.uint64).reshape(
         words.shape
     )
 
@@ -76,6 +76,18 @@ def decimal_number(digits: Words) -> Words:
     pairs = (digits * _U(10) + (digits >> _U(8))) & _U(0x00FF00FF00FF00FF)
     fours = (pairs * _U(100) + (pairs >> _U(16))) & _U(0x0000FFFF0000FFFF)
     return (fours * _U(10_000) + (fours >> _U(32))) & _U(0xFFFFFFFF)
+
+
+def whole_number(text: Bytes, end: Rows, n_digits: NDArray[np.int64]) -> tuple[Words, Mask]:
+    """Return (number, True per row where a character is no digit) of up to 16 decimal digits that
+    end before `end`.
+    """
+    words = windows(text, end - 16, 16)
+    high, bad_high = digits_of(words[:, 0], LAST[np.maximum(n_digits - 8, 0)])
+    low, bad_low = digits_of(words[:, 1], LAST[np.minimum(n_digits, 8)])
+    same = len(high) > 0 and bool((high == high[0]).all())
+    hundreds = decimal_number(high[:1] if same else high)  # one for all where they are equal
+    return decimal_number(low) + hundreds * _U(100_000_000), bad_high | bad_low
 
 
 def first_after(marks: Rows, starts: Rows, ends: Rows) -> Rows:
