@@ -1,5 +1,6 @@
 """What others do with the same data, by their ordinary interfaces, and the files they read."""
 
+import json
 import logging
 from collections import deque
 
@@ -165,3 +166,20 @@ def python_can_write(kind, path, messages):
     for message in messages:
         file.on_message_received(message)
     file.stop()
+
+
+def mcap_write(path, decoded):
+    """Write decoded signals by mcap's own writer, message by message."""
+    from mcap.writer import Writer
+
+    with open(path, "wb") as file:
+        writer = Writer(file)
+        writer.start()
+        for table in decoded.messages.values():
+            schema = writer.register_schema(table.name, "jsonschema", b"{}")
+            channel = writer.register_channel(f"/{table.name}", "json", schema)
+            columns = {name: table.dense(name).tolist() for name in table.signals}
+            for k, t_us in enumerate(table.t_us.tolist()):
+                values = {name: column[k] for name, column in columns.items()}
+                writer.add_message(channel, t_us * 1000, json.dumps(values).encode(), t_us * 1000)
+        writer.finish()

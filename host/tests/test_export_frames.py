@@ -287,6 +287,50 @@ def test_mcap_comes_back_as_decoded(tmp_path, drive):
     assert [m[1] for m in messages] == sorted(m[1] for m in messages)
 
 
+@pytest.mark.parametrize("compression", ["zstd", "lz4", "none"])
+def test_mcap_has_chunks_and_an_index_of_each_channel(tmp_path, drive, compression):
+    """60 times the drive of 2 s: about 2 MB of messages, so that there are several chunks. The
+    library checks the CRC of each and finds a second of one topic by the index alone.
+    """
+    pytest.importorskip("mcap")
+    from mcap.reader import make_reader
+
+    plan, frames = drive
+    frames = np.concatenate([frames] * 60)
+    frames["t_us"] += np.repeat(np.arange(60), len(frames) // 60) * 2_000_000
+    write_signals(McapSink(tmp_path / "x.mcap", compression=compression), plan, frames, 2)
+    with open(tmp_path / "x.mcap", "rb") as file:
+        reader = make_reader(file, validate_crcs=True)
+        summary = reader.get_summary()
+        start_ns = (T0 + 61_000_000) * 1000
+        found = [m.log_time - start_ns for *_, m in reader.iter_messages(["/Engine"], start_ns)]
+        n_all = sum(1 for _ in reader.iter_messages())
+    assert len(summary.chunk_indexes) >= 2
+    topics = {number: channel.topic for number, channel in summary.channels.items()}
+    counts = summary.statistics.channel_message_counts
+    assert {topics[k]: n for k, n in counts.items()} == {
+        "/Engine": 200 * 60,
+        "/Temps": 100 * 60,
+        "/Slow": 4 * 60,
+    }
+    assert summary.statistics.message_count == n_all == 304 * 60
+    assert summary.statistics.message_start_time == frames["t_us"].min() * 1000
+    assert summary.statistics.message_end_time == frames["t_us"].max() * 1000
+    assert min(found) >= 0 and sum(t_ns < 1_000_000_000 for t_ns in found) == 100  # at 100 Hz
+
+
+def test_mcap_says_null_for_what_is_no_number(tmp_path, drive):
+    """JSON has no NaN and no infinity: a float signal that holds one is null."""
+    pytest.importorskip("mcap")
+    plan, frames = drive
+    slow = np.flatnonzero(frames["can_id"] == 258)
+    values = np.array([np.nan, np.inf, -np.inf, 1.5], "<f4")
+    frames["data"][slow, :4] = values.view(np.uint8).reshape(-1, 4)
+    write_signals(McapSink(tmp_path / "x.mcap"), plan, frames)
+    found = [m[2]["F"] for m in mcap_messages(tmp_path / "x.mcap") if m[0] == "/Slow"]
+    assert found == [None, None, None, 1.5]
+
+
 NODE_READER = """
 const fs = require("fs/promises");
 const { McapIndexedReader } = require("@mcap/core");

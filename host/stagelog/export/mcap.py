@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stagelog.dbc.model import Signal
 from stagelog.decode.tables import Decoded, MessageTable
 from stagelog.export.files import SignalSink, writing
 from stagelog.export.mcap_file import MESSAGE, McapFile, message_heads
@@ -20,6 +21,9 @@ from stagelog.extras import need
 
 if TYPE_CHECKING:
     import pyarrow
+
+
+_SHORT_BITS = 12
 
 
 class McapSink(SignalSink):
@@ -35,6 +39,7 @@ class McapSink(SignalSink):
             need(module, "export")
         self._path = Path(path)
         self._channels: dict[str, int] = {}
+        self._texts: dict[tuple[str, str, bool], _Texts] = {}  # by message, signal, is it first
         part = self.new(self._path)
         with writing(self._path):
             self._file = open(part, "wb")
@@ -49,13 +54,52 @@ class McapSink(SignalSink):
             return
         log_ns = [np.maximum(t.t_us, 0) * 1000 for t in tables]
         numbers = [self._channel(table) for table in tables]
-        records = [message_records(*each) for each in zip(tables, numbers, log_ns, strict=True)]
+        records = [self._messages(*each) for each in zip(tables, numbers, log_ns, strict=True)]
         times_ns = np.concatenate(log_ns)
         channels = np.repeat(np.array(numbers, np.uint16), [len(t) for t in tables])
         order = np.argsort(times_ns, kind="stable")
         messages = pyarrow.concat_arrays(records).take(pyarrow.array(order))
         with writing(self._path):
             self._mcap.add(messages, channels[order], times_ns[order])
+
+    def _messages(
+        self, table: MessageTable, channel: int, log_ns: NDArray[np.int64]
+    ) -> "pyarrow.BinaryArray":
+        """Return one message with its head per row of a table, in the order of its rows."""
+        import pyarrow
+
+        if not table.rows:
+            return self._joined(table, table.signals, channel, log_ns)
+        alike = _alike(table)
+        parts = [self._joined(table, values, channel, log_ns[rows]) for rows, values in alike]
+        order = np.argsort(np.concatenate([rows for rows, _ in alike]))
+        return pyarrow.concat_arrays(parts).take(pyarrow.array(order))
+
+    def _joined(
+        self,
+        table: MessageTable,
+        signals: dict[str, NDArray[Any]],
+        channel: int,
+        log_ns: NDArray[np.int64],
+    ) -> "pyarrow.BinaryArray":
+        """Return messages with their heads, of rows that have the same signals."""
+        import pyarrow
+        from pyarrow import compute
+
+        texts: list[Any] = []
+        n_bytes = np.full(len(log_ns), 1 if signals else 2)
+        for name, values in signals.items():
+            key = (table.name, name, not texts)
+            if key not in self._texts:
+                before = "," if texts else "{"
+                self._texts[key] = _Texts(table.message.signal(name), before)
+            texts.append(self._texts[key].of(values))
+            n_bytes += compute.binary_length(texts[-1]).to_numpy()
+        heads = message_heads(channel, log_ns, n_bytes)
+        kind = pyarrow.binary(MESSAGE.itemsize)
+        fixed = pyarrow.Array.from_buffers(kind, len(heads), [None, pyarrow.py_buffer(heads)])
+        end = b"}" if texts else b"{}"
+        return compute.binary_join_element_wise(fixed.cast(pyarrow.binary()), *texts, end, b"")
 
     def _channel(self, table: MessageTable) -> int:
         name = table.name
@@ -85,30 +129,54 @@ def schema_of(table: MessageTable) -> dict[str, Any]:
     return {"type": "object", "title": table.name, "properties": properties}
 
 
-def message_records(
-    table: MessageTable, channel: int, log_ns: NDArray[np.int64]
-) -> "pyarrow.BinaryArray":
-    """Return one message with its head per row of a table, in the order of its rows."""
-    import pyarrow
+class _Texts:
+    """Makes the texts of one signal: `,"name":value` for each value.
 
-    if not table.rows:
-        return _records(table.signals, channel, log_ns)
-    parts, places = [], []
-    for rows, values in _alike(table):
-        parts.append(_records(values, channel, log_ns[rows]))
-        places.append(rows)
-    order = np.argsort(np.concatenate(places))
-    return pyarrow.concat_arrays(parts).take(pyarrow.array(order))
+    Those of a short signal are made once, for every raw value that it can have.
+    """
+
+    def __init__(self, signal: Signal, before: str) -> None:
+        self._before = f"{before}{json.dumps(signal.name)}:".encode()
+        self._known: NDArray[np.floating[Any]] | None = None
+        if signal.is_float or signal.length > _SHORT_BITS or not signal.scale:
+            return
+        self._scale, self._offset = float(signal.scale), float(signal.offset)
+        self._lowest = -(1 << signal.length - 1) if signal.is_signed else 0
+        raw = np.arange(self._lowest, self._lowest + (1 << signal.length))
+        self._known = known = raw * self._scale + self._offset
+        self._known_texts = self._made(known)
+
+    def of(self, values: NDArray[Any]) -> "pyarrow.BinaryArray":
+        """Return the texts of some values."""
+        import pyarrow
+
+        known = self._known
+        if known is not None:
+            raw = np.rint((values - self._offset) / self._scale)
+            at = np.clip(np.nan_to_num(raw) - self._lowest, 0, len(known) - 1).astype(np.int64)
+            if (known[at] == values).all():
+                return self._known_texts.take(pyarrow.array(at))
+        return self._made(values)
+
+    def _made(self, values: NDArray[Any]) -> "pyarrow.BinaryArray":
+        """Return `,"name":value`: the shortest number that is read as the same double, or null."""
+        import pyarrow
+        from pyarrow import compute
+
+        values = values.astype(np.float64)
+        is_none = ~np.isfinite(values)
+        texts = pyarrow.array(values, mask=is_none if is_none.any() else None)
+        texts = texts.cast(pyarrow.string()).fill_null("null").cast(pyarrow.binary())
+        return compute.binary_join_element_wise(self._before, texts, b"")
 
 
 def _alike(table: MessageTable) -> list[tuple[NDArray[np.intp], dict[str, NDArray[Any]]]]:
-    """Return (rows that have the same signals, their values) of a table, until all have had it."""
+    """Return (rows that have the same signals, their values), for all rows of a table."""
     names = list(table.rows)
     has = np.zeros((len(table), len(names)), bool)
     for k, name in enumerate(names):
         has[table.rows[name], k] = True
-    packed = np.packbits(has, axis=1)
-    _, which = np.unique(packed, axis=0, return_inverse=True)
+    _, which = np.unique(np.packbits(has, axis=1), axis=0, return_inverse=True)
     found = []
     for k in range(int(which.max()) + 1):
         rows = np.flatnonzero(which == k)
@@ -120,39 +188,3 @@ def _alike(table: MessageTable) -> list[tuple[NDArray[np.intp], dict[str, NDArra
                 values[name] = column[np.searchsorted(table.rows[name], rows)]
         found.append((rows, values))
     return found
-
-
-def _records(
-    signals: dict[str, NDArray[Any]], channel: int, log_ns: NDArray[np.int64]
-) -> "pyarrow.BinaryArray":
-    """Return messages with their heads, of rows that have the same signals."""
-    import pyarrow
-    from pyarrow import compute
-
-    pieces: list[Any] = []
-    n_bytes = np.full(len(log_ns), 1)
-    for k, (name, values) in enumerate(signals.items()):
-        before = f"{',' if k else '{'}{json.dumps(name)}:".encode()
-        texts = _texts(values)
-        n_bytes += len(before) + compute.binary_length(texts).to_numpy()
-        pieces += [before, texts]
-    if not pieces:
-        n_bytes += 1
-        pieces = [b"{"]
-    heads = message_heads(channel, log_ns, n_bytes)
-    kind = pyarrow.binary(MESSAGE.itemsize)
-    fixed = pyarrow.Array.from_buffers(kind, len(heads), [None, pyarrow.py_buffer(heads)])
-    return compute.binary_join_element_wise(fixed.cast(pyarrow.binary()), *pieces, b"}", b"")
-
-
-def _texts(values: NDArray[Any]) -> "pyarrow.BinaryArray":
-    """Return numbers as JSON: the shortest text that is read as the same double, null for none."""
-    import pyarrow
-
-    if values.dtype.kind == "f":
-        values = values.astype(np.float64)
-        is_none = ~np.isfinite(values)
-        if is_none.any():
-            texts = pyarrow.array(values, mask=is_none).cast(pyarrow.string())
-            return texts.fill_null("null").cast(pyarrow.binary())
-    return pyarrow.array(values).cast(pyarrow.string()).cast(pyarrow.binary())

@@ -111,7 +111,7 @@ class McapFile:
     ) -> None:
         before = self._bytes(*self._fresh)
         self._fresh = []
-        plain = b"".join((before, messages))
+        plain = b"".join((before, messages)) if before else messages
         packed = self._compress(plain)
         first_ns, last_ns = int(log_ns.min()), int(log_ns.max())
         chunk = self._bytes(
@@ -210,13 +210,10 @@ class McapFile:
         return bytes(builder.end())
 
 
-def _compressor(name: str) -> Callable[[bytes], bytes]:
-    if name == "zstd":
-        import zstandard
+def _compressor(name: str) -> Callable[[bytes | memoryview], bytes]:
+    if name == "none":
+        return bytes
+    from pyarrow import Codec
 
-        return zstandard.ZstdCompressor().compress
-    if name == "lz4":
-        import lz4.frame
-
-        return lz4.frame.compress
-    return lambda data: data
+    codec = Codec(name)
+    return lambda data: codec.compress(data, asbytes=True)
