@@ -14,7 +14,7 @@ import pytest
 from slog import messages as m
 from stagelog.archive import find_sessions
 from stagelog.card import read_card
-from stagelog.errors import InputError, OutputError
+from stagelog.errors import DeviceError, InputError, OutputError, PortBusy
 from stagelog.link import RequestError
 from stagelog.park import works
 from stagelog.park.runs import Run, worst_of
@@ -335,3 +335,67 @@ def test_a_logger_whose_profile_cannot_be_read_stops_no_other(make_park, tmp_pat
     units = Run(units_of(2), pytest.fail, make, park).run()
     assert [unit.outcome.verdict for unit in units] == [BAD, GOOD]
     assert units[0].outcome.text == "d9.toml: no such file"
+
+
+class NoAnswer:
+    """A link on which nobody answers."""
+
+    tries = 3
+
+    def ask(self, *_):
+        raise DeviceError("no answer")
+
+    def close(self):
+        pass
+
+
+def test_a_port_that_is_taken_while_it_is_asked_ends_no_run():
+    """A board at its prompt gives its id, then another program has its port."""
+
+    class Taken:
+        n_opened = 0
+
+        def names(self):
+            return ["P"]
+
+        def open(self, port):
+            self.n_opened += 1
+            if self.n_opened % 2:
+                return NoAnswer()
+            raise PortBusy(f"{port} is in use")
+
+    (unit,) = units_of(1)
+    Run([unit], pytest.fail, pytest.fail, Taken(), wait_s=0.3, identify=lambda _: "7" * 16).run()
+    assert unit.outcome.verdict == BAD and "P is in use" in unit.outcome.text
+
+
+def test_a_cable_may_be_lost_while_the_ports_are_listed(make_park):
+    """The thread of a logger forgets its port just when the run goes through all ports."""
+    park = make_park(1)
+    (unit,) = units_of(1)
+    listed, lost = threading.Event(), threading.Event()
+
+    class Names(list):
+        def __contains__(self, name):
+            if unit.port is not None and not lost.is_set():
+                listed.set()
+                while unit.port is not None:
+                    lost.wait(0.001)
+                lost.set()
+            return super().__contains__(name)
+
+    class Ports:
+        def names(self):
+            return Names([*park.names(), "silent"])
+
+        def open(self, port):
+            return NoAnswer() if port == "silent" else park.open(port)
+
+    def work(_):
+        if not lost.is_set():
+            assert listed.wait(10)
+            raise DeviceError("the cable is out")
+        return Outcome(GOOD, "done")
+
+    Run([unit], pytest.fail, lambda _: work, Ports()).run()
+    assert unit.outcome.text == "done" and unit.n_lost == 1

@@ -119,11 +119,16 @@ class Run:
         now = time.monotonic()
         names = self._ports.names()
         busy = {unit.port for unit in self.units if unit.port is not None}
-        for port in [each for each in self._asked_s if each not in names]:
-            del self._asked_s[port]
+        for port in list(self._asked_s):  # a copy: threads forget the ports that they lose
+            if port not in names:
+                self._asked_s.pop(port, None)
         for port in names:
             idle = port not in busy and port not in self._probes
-            if idle and now - self._asked_s.get(port, -_PROBE_S) >= _PROBE_S and self._is_wanted():
+            if (
+                idle
+                and now - self._asked_s.get(port, -_PROBE_S) >= _PROBE_S
+                and self._is_wanted(names)
+            ):
                 self._asked_s[port] = now
                 self._probes[port] = pool.submit(self._probe, port)
         for port, probe in list(self._probes.items()):
@@ -133,20 +138,16 @@ class Run:
                 if answer is not None:
                     self._begin(port, answer)
 
-    def _is_wanted(self) -> bool:
+    def _is_wanted(self, names: list[str]) -> bool:
         """Return whether another logger may be found: one that is missing, or any at first."""
         missing = any(unit.outcome is None and unit.port is None for unit in self.units)
-        return missing or not self._threads or len(self._asked_s) < len(self._ports.names())
+        return missing or not self._threads or len(self._asked_s) < len(names)
 
     def _probe(self, port: str) -> _Answer | None:
         """Return who answers on a port, whatever contract it speaks; None if nobody does."""
         self._refused.pop(port, None)
-        try:
-            link = self._ports.open(port)
-        except PortBusy as error:
-            self._refused[port] = str(error)
-            return None
-        except DeviceError:
+        link = self._open(port)
+        if link is None:
             return None
         try:
             tries, link.tries = link.tries, 2
@@ -157,7 +158,18 @@ class Run:
         except (StagelogError, OSError):
             link.close()
         device_id = self._identify(port)
-        return None if device_id is None else _Answer(self._ports.open(port), device_id, None)
+        link = self._open(port) if device_id is not None else None
+        return None if link is None or device_id is None else _Answer(link, device_id, None)
+
+    def _open(self, port: str) -> Link | None:
+        """Open a port; None if that is not possible, and note why if another program has it."""
+        try:
+            return self._ports.open(port)
+        except PortBusy as error:
+            self._refused[port] = str(error)
+        except DeviceError:
+            pass
+        return None
 
     def _begin(self, port: str, answer: _Answer) -> None:
         link, device_id, hello = answer
