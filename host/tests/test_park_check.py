@@ -216,6 +216,9 @@ def test_what_was_heard():
         ({"n_frames": {0: 0}}, BAD),
     ):
         assert of.worst_level(list(of.of_heard(replace(good, **change)))) == level
+    for deaf in (Heard(3.0, {0: 0, 1: 0}), Heard(0.0, {})):
+        assert levels(of.of_heard(deaf)).get("messages") != GOOD, "nothing came"
+    assert levels(of.of_heard(Heard(0.0, {}))) == {"messages": WARN}
     assert of.names([str(n) for n in range(8)]) == "0, 1, 2, 3, 4, 5 and 2 more"
 
 

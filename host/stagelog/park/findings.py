@@ -112,7 +112,12 @@ def of_heard(heard: Heard) -> Iterator[Finding]:
     if heard.n_skipped:
         text = f"the cable was too slow for {heard.n_skipped:,} blocks: rates are not judged"
         yield Finding(WARN, "messages", text)
-    if not (heard.missing or heard.late or heard.unknown or heard.n_skipped):
+    if not heard.listened_s:
+        text = "not listened to: messages and their rates are not judged"
+        yield Finding(WARN, "messages", text, "check again with --listen-s 3")
+    elif not any(heard.n_frames.values()):
+        return  # the buses' own findings say so
+    elif not (heard.missing or heard.late or heard.unknown or heard.n_skipped):
         yield Finding(GOOD, "messages", "all come, at their rates")
 
 
