@@ -172,3 +172,13 @@ def test_a_confirmation_for_an_unknown_car_is_refused(tmp_path, monkeypatch, run
     monkeypatch.chdir(tmp_path)
     code, _, err = run("check", "--confirmed", "C09", "--wait-s", "0", "--no-sign")
     assert code == 2 and "--confirmed C09: there is no such car" in err and "C01" in err
+
+
+@pytest.mark.parametrize("verb", ["check", "provision"])
+@pytest.mark.parametrize("words", [("--all",), ("--only", "C01")])
+def test_a_port_with_words_for_many_is_refused(tmp_path, monkeypatch, run, verb, words):
+    """The words were passed over: PORT alone was checked."""
+    (tmp_path / "fleet.toml").write_text(FLEET)
+    monkeypatch.chdir(tmp_path)
+    code, _, err = run(verb, "/dev/no_port", *words, *(("--yes",) if verb == "provision" else ()))
+    assert code == 2 and f"a port with {words[0]}" in err

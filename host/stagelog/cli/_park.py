@@ -48,11 +48,16 @@ def many_options(function: F) -> F:
     return function
 
 
-def refuse_port(port: str | None, all_: bool, only: tuple[str, ...]) -> None:
-    """Raise UsageError for a PORT with --all, and for --only without it."""
-    if all_ and port is not None:
-        raise UsageError("a port with --all", "leave one of them out")
-    if only and not all_:
+def refuse_port(
+    port: str | None, all_: bool, only: tuple[str, ...], all_by_default: bool = False
+) -> None:
+    """Raise UsageError for a PORT with --all or --only, and for --only without --all where all
+    are not the default.
+    """
+    if port is not None and (all_ or (only and all_by_default)):
+        given = "--all" if all_ else "--only"
+        raise UsageError(f"a port with {given}", "leave one of them out")
+    if only and not all_ and not all_by_default:
         raise UsageError("--only without --all", "add --all")
 
 

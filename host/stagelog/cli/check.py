@@ -11,7 +11,7 @@ import click
 
 from stagelog.cli._common import json_option
 from stagelog.cli._fleet import archive_options, fleet_in_force
-from stagelog.cli._park import finish, many_options, run_many, run_one
+from stagelog.cli._park import finish, many_options, refuse_port, run_many, run_one
 from stagelog.errors import UsageError
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ def command(
         wanted = wanted_of(fleet, unit.device_id) if fleet is not None else None
         return Check(unit, wanted, Path(archive), listen_s)
 
+    refuse_port(port, all_, only, all_by_default=True)
     fleet = fleet_in_force()
     for car in confirmed:
         if car != "all" and fleet is not None and fleet.find_car(car) is None:

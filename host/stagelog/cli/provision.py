@@ -9,7 +9,7 @@ import click
 
 from stagelog.cli._common import confirm, json_option
 from stagelog.cli._fleet import archive_option
-from stagelog.cli._park import finish, many_options, run_many, run_one
+from stagelog.cli._park import finish, many_options, refuse_port, run_many, run_one
 from stagelog.errors import UsageError
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ def command(
             raise UsageError("there is no fleet file", "make one: 'stagelog fleet new'")
         return Provision(unit, wanted_of(fleet, unit.device_id), Path(archive))
 
+    refuse_port(port, all_, only, all_by_default=True)
     confirm(
         "Compare the loggers with the fleet file and write what differs? Recording pauses.", yes
     )
