@@ -2,8 +2,10 @@
 
 import json
 import re
+from contextlib import contextmanager
 from html import escape
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,11 +21,14 @@ from stagelog.bringup import (
     sheet_html,
 )
 from stagelog.bringup.card import cid_text
-from stagelog.bringup.controller import FRAME_BITS, crystal_of
+from stagelog.bringup.controller import FRAME_BITS, crystal_of, listen_rows
+from stagelog.bringup.power import pull_once
 from stagelog.bringup.recorder import CAN_ID, ClockPair, Run
 from stagelog.bringup.recording import check_numbers, drift_rows, share_of
+from stagelog.bringup.run import bitrate_of
 from stagelog.bringup.sheet import Board, at_least, at_most, sha256_of
 from stagelog.bringup.wires import card_rows, controller_rows
+from stagelog.errors import DeviceError
 from stagelog.model import FRAME
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -191,3 +196,71 @@ def test_the_emulated_board_has_passed_and_stands_in_the_documents():
     for row in rows.values():
         assert f"| {row.title} | {row.text or row.note} | {row.limit} |" in page
         assert escape(row.title) in sheet and escape(row.text) in sheet
+
+
+class Answers:
+    """The program on a board, by its answers: {row: what it prints, one after the other}."""
+
+    def __init__(self, **answers):
+        self.answers = answers
+
+    def call(self, row, **_):
+        return self.answers[row].pop(0)
+
+
+@pytest.mark.parametrize(
+    "heard, words",
+    [
+        ([(0, 0)] * 4, "nothing was heard at any rate"),
+        ([(0, 0), (0, 12), (3, 9), (0, 0)], "no rate without errors"),
+        ([(0, 0), (50, 0), (900, 0), (0, 0)], "frames without errors at 250,000 and 500,000"),
+    ],
+)
+def test_why_no_bit_rate_was_found(heard, words):
+    """(frames, errors) noticed at 125, 250, 500 and 1000 kbit/s."""
+    *_, found = listen_rows(Answers(listen=list(heard)), 1000, 16_000_000, 500_000)
+    assert found.key == "listen.found" and found.verdict == NOT_MEASURED
+    assert words in found.note
+
+
+class EmptyBoard:
+    """A bench whose logger never stores a frame, in virtual time."""
+
+    def __init__(self):
+        self.now_s = 0.0
+        self.n_status = 0
+
+    def clock(self):
+        self.now_s += 0.1
+        return self.now_s
+
+    def take_power(self):
+        pytest.fail("nothing is stored that the pull could show")
+
+    @contextmanager
+    def running(self, *_):
+        yield self
+
+    bench = property(lambda self: self)
+    hello = status = lambda self: SimpleNamespace(boot=1, stored0=0)
+
+
+def test_a_logger_that_stores_nothing_ends_the_pulls():
+    """It was waited for its first frame for ever."""
+    board = EmptyBoard()
+    with pytest.raises(DeviceError, match="no frame stored"):
+        pull_once(board, 2.0)
+    assert board.now_s < 60
+
+
+@pytest.mark.parametrize(
+    "settings, rate_bps",
+    [(b"", 500_000), (b"{", 500_000), (b'{"buses": 7}', 500_000), (b"{}", 500_000)],
+)
+def test_settings_that_cannot_be_read_end_no_bring_up(settings, rate_bps):
+    """A logger that cannot read its settings takes the defaults, and so does the bring-up."""
+    assert bitrate_of(settings) == rate_bps
+
+
+def test_the_bit_rate_of_the_settings():
+    assert bitrate_of(b'{"buses": [{"bitrate_bps": 250000}]}') == 250_000

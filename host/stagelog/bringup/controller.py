@@ -168,6 +168,7 @@ def listen_rows(
 ) -> Iterator[Row]:
     """Listen at each bit rate, without acknowledging anything; say which one the bus has."""
     found = []
+    n_noticed = 0
     for rate_bps in BITRATES:
         key, title = f"listen.{rate_bps // 1000}k", f"bus at {rate_bps // 1000} kbit/s"
         seen = program.call("listen", bitrate_bps=rate_bps, crystal_Hz=crystal_Hz, ms=ms)
@@ -175,6 +176,7 @@ def listen_rows(
             yield not_measured(key, title, f"not to be had from {crystal_Hz / 1e6:g} MHz")
             continue
         n_frames, n_errors = seen
+        n_noticed += n_frames + n_errors
         if n_frames and not n_errors:
             found.append(rate_bps)
         value = f"{n_frames:,} frames, {n_errors:,} errors"
@@ -182,6 +184,11 @@ def listen_rows(
     key, title = "listen.found", "bit rate of the bus"
     if len(found) != 1:
         why = "nothing was heard at any rate: no bus is connected, or it sleeps"
+        if found:
+            rates = " and ".join(f"{rate_bps:,}" for rate_bps in found)
+            why = f"frames without errors at {rates} bit/s: repeat it on a quiet bench"
+        elif n_noticed:
+            why = "no rate without errors: see CAN-H, CAN-L and the termination"
         yield Row(key, title, None, verdict=NOT_MEASURED, note=why)
         return
     fits = wanted_bps in (None, found[0])

@@ -11,6 +11,7 @@ from stagelog.errors import DeviceError
 
 _FRAMES = 1_000_000  # more than anybody waits for
 _RECORD_S = 2.0
+_FIRST_S = 20.0  # at most, until the first frame is stored
 _PER_BLOCK = 50
 _TITLE = "power pulled while it records"
 
@@ -34,9 +35,14 @@ def pull_once(recorder: Recorder, wait_s: float) -> Pull:
     stored = 0
     with recorder.running(_FRAMES, True, _PER_BLOCK, False) as link:
         hello = link.hello()
-        end = bench.clock() + wait_s
-        while bench.clock() < end or not stored:
+        start = bench.clock()
+        while bench.clock() < start + wait_s or not stored:
             stored = link.status().stored0
+            if not stored and bench.clock() > start + _FIRST_S:
+                raise DeviceError(
+                    f"no frame stored {_FIRST_S:.0f} s after the program began to send",
+                    "see the rows of the controller and of the card: --rows wires,capture",
+                )
         bench.take_power()
     bench.give_power()
     link, _ = open_logger(bench, lambda answer: answer.slot != NO_SLOT)

@@ -182,7 +182,7 @@ def drift_rows(run: Run) -> Iterator[Row]:
         yield not_measured(key, title, why)
     elif within_ppm > _MOST_UNKNOWN_ppm:
         yield not_measured(
-            key, title, f"{host_s:.0f} s tell it within {within_ppm:.0f} ppm only: more frames"
+            key, title, f"{host_s:.0f} s show it within {within_ppm:.0f} ppm only: more frames"
         )
     else:
         yield Row(

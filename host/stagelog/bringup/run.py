@@ -1,15 +1,15 @@
-"""A bring-up from its start to its end: the order of the rows, and what one row tells the next.
+"""A bring-up from its start to its end: the order of the rows, and what a row leaves to the next.
 
 Whatever happens, the program is removed and the logger started again. Fails with DeviceError,
 FlashError and ContractError; a row that could not be measured is no failure but says why.
 """
 
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 from slog import messages as m
+from slog.settings import SettingsError, load
 from stagelog import __version__
 from stagelog.bringup import card, controller, recording, wires
 from stagelog.bringup.bench import Bench
@@ -55,6 +55,17 @@ class _State:
     bitrate_bps: int | None = None
     first_boot: int = 0
     rows: list[Row] = field(default_factory=list)
+
+
+def bitrate_of(settings: bytes) -> int:
+    """Return the bit rate of bus 0 in a logger's settings; the default where there are none, or
+    none that it can read.
+    """
+    try:
+        found = load(settings or None)
+    except SettingsError:
+        found = load(None)
+    return int(found["buses"][0]["bitrate_bps"])
 
 
 class BringUp:
@@ -113,9 +124,7 @@ class BringUp:
             if not self._despite_sessions:
                 refuse_for_frames(link, self._is_held)
             self._state.first_boot = hello.boot
-            text = link.get_config(m.CONFIG_SETTINGS)
-            buses = json.loads(text).get("buses") if text else None
-            self._state.bitrate_bps = buses[0]["bitrate_bps"] if buses else 500_000
+            self._state.bitrate_bps = bitrate_of(link.get_config(m.CONFIG_SETTINGS))
         finally:
             link.close()
 

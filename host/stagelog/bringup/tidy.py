@@ -1,4 +1,4 @@
-"""The card before and after a bring-up: nothing of the user's is touched, nothing of ours stays.
+"""The card before and after a bring-up: no frame of the user's is touched, nothing of ours stays.
 
 Fails with FlashError while the card holds frames that no archive holds.
 """
@@ -6,13 +6,11 @@ Fails with FlashError while the card holds frames that no archive holds.
 import struct
 from collections.abc import Callable
 
-from slog.layout import BLOCK_HEADER, offsets
+from slog.block import STORED0
 from stagelog.bringup.recorder import CAN_ID, digest_of, fetch_blocks, frames_of
 from stagelog.flash.build import FlashError
 from stagelog.link import Link, RequestError, positions_of
 from stagelog.replies import ListedSession
-
-_STORED = offsets(BLOCK_HEADER)["stored0"]
 
 
 def refuse_for_frames(link: Link, is_held: Callable[[ListedSession], bool]) -> None:
@@ -42,7 +40,7 @@ def n_frames_of(link: Link, session: ListedSession) -> int:
     for position in reversed(positions_of(session)):
         for _, block in link.read_blocks([position]):
             if block is not None:
-                return int(sum(struct.unpack_from("<II", block, _STORED)))
+                return int(sum(struct.unpack_from("<II", block, STORED0)))
     return 0
 
 

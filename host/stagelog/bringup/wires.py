@@ -59,7 +59,7 @@ def controller_rows(reads: bool, low: Sequence[int]) -> list[Row]:
         unknown = dict.fromkeys(("SO", "INT", "RX0BF", "RX1BF"), "the controller does not answer")
     elif not reads:
         faults["SO"] = "the controller obeys, but nothing comes back"
-    return [_row("wires", wire, "controller", faults, unknown) for wire in CONTROLLER]
+    return [_row(wire, "controller", faults, unknown) for wire in CONTROLLER]
 
 
 def card_rows(error: str | None) -> list[Row]:
@@ -67,18 +67,11 @@ def card_rows(error: str | None) -> list[Row]:
     names = [wire.name for wire in CARD]
     text = _NO_ANSWER.format("one of " + ", ".join(names), "card, or no card in the socket")
     faults = dict.fromkeys(names, f"{text} ({error})") if error else {}
-    return [_row("wires", wire, "card", faults, {}) for wire in CARD]
+    return [_row(wire, "card", faults, {}) for wire in CARD]
 
 
-def missing(rows: Sequence[Row]) -> set[str]:
-    """Return the names of the wires that failed, as in "controller INT"."""
-    return {row.title.removesuffix(" wire") for row in rows if row.verdict == FAIL}
-
-
-def _row(
-    section: str, wire: Wire, device: str, faults: dict[str, str], unknown: dict[str, str]
-) -> Row:
-    key, title = f"{section}.{device}.{wire.name}", f"{device} {wire.name}"
+def _row(wire: Wire, device: str, faults: dict[str, str], unknown: dict[str, str]) -> Row:
+    key, title = f"wires.{device}.{wire.name}", f"{device} {wire.name}"
     place = f"GPIO {wire.gpio}, pin {wire.pin}"
     action = _REPAIR.format(wire.gpio, wire.pin, wire.name, device)
     if wire.name in faults:
