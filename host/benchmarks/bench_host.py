@@ -9,12 +9,10 @@ figure stands beside the measured one.
 """
 
 import argparse
-import json
 import os
 import subprocess
 import sys
 import time
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import dataset
 import peers
-from table import Row, print_rows
+from table import Row, show_rows
 
 from stagelog.decode import compile_plan, decode, iter_decode
 from stagelog.export import McapSink, Mf4SignalSink, ParquetSink, open_frame_sink
@@ -292,12 +290,7 @@ def main(args=None):
     options = parser.parse_args(args)
     names = options.rows or [name for name in ROWS if name != "memory"]
     rows = Bench(options.frames).rows(names)
-    if options.as_json:
-        print(json.dumps({"schema": "stagelog.bench.host/1", "rows": [asdict(r) for r in rows]}))
-    else:
-        load = os.getloadavg()[0]
-        print(f"{os.cpu_count()} processors, load {load:.1f} at the start\n")
-        list(print_rows(rows))
+    show_rows(rows, "host", options.as_json)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ budget.toml is exit code 1. The simulators take part of the same processors: the
 
 import argparse
 import contextlib
-import json
 import os
 import random
 import subprocess
@@ -18,14 +17,13 @@ import sys
 import tempfile
 import time
 import tomllib
-from dataclasses import asdict
 from pathlib import Path
 
 import psutil
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from table import Row, print_rows
+from table import Row, show_rows
 
 from stagelog.archive import find_sessions
 from stagelog.card import read_card
@@ -36,7 +34,7 @@ from stagelog.park.runs import Run
 from stagelog.park.summary import Summarise
 from stagelog.park.unit import GOOD, Unit
 from stagelog.park.wanted import Wanted
-from stagelog.park.works import Download, car_of
+from stagelog.park.works import Download
 from stagelog.ports import find_loggers
 from stagelog.resources import dbc_path
 from stagelog.rig.play import saturated_tape
@@ -132,7 +130,7 @@ def timed(units, make_work):
     def adopt(device_id, hello):
         from stagelog.park.unit import WARN, Outcome
 
-        unit = Unit(device_id, car_of(hello))
+        unit = Unit(device_id, hello.car_name)
         unit.end(Outcome(WARN, "not of this measurement"))
         return unit
 
@@ -152,7 +150,7 @@ def live_rows(n_loggers, seconds):
 
 
 def _live_rows(folder, processes):
-    known = [(p.hello.device_id.hex(), car_of(p.hello)) for p in find_loggers() if p.hello]
+    known = [(p.hello.device_id.hex(), p.hello.car_name) for p in find_loggers() if p.hello]
     table, dbc = signal_table("d7xr"), dbc_path() / "d7xr.dbc"
     hidden = folder / "nothing"
 
@@ -226,12 +224,7 @@ def main(args=None):
         if "live" in asked:
             yield from live_rows(options.loggers, options.seconds)
 
-    if options.as_json:
-        found = list(rows())
-        print(json.dumps({"schema": "stagelog.bench.park/1", "rows": [asdict(r) for r in found]}))
-    else:
-        print(f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f} at the start\n")
-        found = list(print_rows(rows()))
+    found = show_rows(rows(), "park", options.as_json)
     wrong = broken(found, tomllib.loads(BUDGET.read_text(encoding="utf-8"))["park"])
     for text in wrong:
         print(f"budget broken: {text}", file=sys.stderr)

@@ -9,12 +9,10 @@ rounds. python-can's player is run as it ships and once more with our priority. 
 """
 
 import argparse
-import json
 import os
 import shutil
 import sys
 import time
-from dataclasses import asdict
 from itertools import product
 from pathlib import Path
 
@@ -23,7 +21,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent))
 
 import dataset
-from table import Row, print_rows
+from table import Row, show_rows
 
 from stagelog.can_messages import messages_of
 from stagelog.decode import compile_plan, decode
@@ -206,13 +204,7 @@ def main(args=None):
         if "archive" in asked:
             yield from archive_rows()
 
-    if options.as_json:
-        found = [asdict(row) for row in rows()]
-        print(json.dumps({"schema": "stagelog.bench.replay/1", "rows": found}))
-    else:
-        load = os.getloadavg()[0]
-        print(f"{os.cpu_count()} processors, load {load:.1f} at the start\n")
-        list(print_rows(rows()))
+    show_rows(rows(), "replay", options.as_json)
 
 
 if __name__ == "__main__":

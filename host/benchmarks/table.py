@@ -1,6 +1,8 @@
 """A table of figures: ours, a peer's, the ratio, and what was wanted."""
 
-from dataclasses import dataclass
+import json
+import os
+from dataclasses import asdict, dataclass
 
 
 @dataclass(slots=True)
@@ -30,3 +32,14 @@ def print_rows(rows):
         line = f"{row.what:44} {row.ours:9.3f} {row.unit:14} {row.peer:20} {theirs:>8} {ratio:>7}"
         print(f"{line}  {row.wanted}" + (f"  ({row.note})" if row.note else ""), flush=True)
         yield row
+
+
+def show_rows(rows, name, as_json):
+    """Print rows as they come, or as JSON with the schema of `name`; return them as a list."""
+    if as_json:
+        found = list(rows)
+        facts = {"schema": f"stagelog.bench.{name}/1", "rows": [asdict(row) for row in found]}
+        print(json.dumps(facts))
+        return found
+    print(f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f} at the start\n")
+    return list(print_rows(rows))
