@@ -131,11 +131,10 @@ def _key(session: ListedSession) -> Key:
 
 def facts_of(hello: Hello) -> dict[str, str]:
     """Return the facts of a logger's HELLO for the manifest."""
-    version = hello.firmware
     return {
-        "car": hello.car.rstrip(b"\0").decode(errors="replace"),
-        "board": hello.board.rstrip(b"\0").decode(errors="replace"),
-        "firmware": f"{version >> 16}.{version >> 8 & 255}.{version & 255}",
+        "car": hello.car_name,
+        "board": hello.board_name,
+        "firmware": hello.firmware_text,
         "contract": hello.contract.hex(),
     }
 

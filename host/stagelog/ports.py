@@ -162,21 +162,17 @@ def port_of(name: str) -> str:
         return name
     answering = [(entry.port, entry.hello) for entry in find_loggers()]
     known = [(port, hello) for port, hello in answering if hello is not None]
-    found = [port for port, hello in known if _car_of(hello).lower() == name.lower()]
+    found = [port for port, hello in known if hello.car_name.lower() == name.lower()]
     found = found or [p for p, hello in known if hello.device_id.hex().startswith(name.lower())]
     if len(found) == 1:
         return found[0]
     if found:
         raise DeviceError(f"{len(found)} loggers are {name} ({', '.join(found)})", "name the port")
-    cars = ", ".join(f"{_car_of(hello) or hello.device_id.hex()}" for _, hello in known)
+    cars = ", ".join(f"{hello.car_name or hello.device_id.hex()}" for _, hello in known)
     raise DeviceError(
         f"{name}: there is no such port, and no logger of that car or id answers",
         f"there are: {cars}" if cars else "'stagelog loggers' lists what is there",
     )
-
-
-def _car_of(hello: Hello) -> str:
-    return hello.car.rstrip(b"\0").decode(errors="replace")
 
 
 def find_loggers() -> list[LoggerPort]:

@@ -36,6 +36,28 @@ class Hello(_Reply):
     board: bytes
     car: bytes
 
+    @property
+    def car_name(self) -> str:
+        """The car in its settings, "" if they name none."""
+        return self.car.rstrip(b"\0").decode(errors="replace")
+
+    @property
+    def board_name(self) -> str:
+        """The kind of its board."""
+        return self.board.rstrip(b"\0").decode(errors="replace")
+
+    @property
+    def firmware_text(self) -> str:
+        """The version of its firmware, as 0.1.0."""
+        return version_text(self.firmware)
+
+
+def version_text(firmware: int) -> str:
+    """Return a firmware version as 0.1.0; HELLO and the session's first record have it as
+    0x000100.
+    """
+    return f"{firmware >> 16}.{firmware >> 8 & 255}.{firmware & 255}"
+
 
 class BusStatus(NamedTuple):
     """STATUS of one bus: frames of this session, state and error counters of its controller."""

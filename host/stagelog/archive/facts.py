@@ -23,7 +23,7 @@ from stagelog.archive.manifest import Entry, put_entry, sha256_of
 from stagelog.blocks import read_log
 from stagelog.ending import find_end
 from stagelog.ledger import account
-from stagelog.replies import ListedSession
+from stagelog.replies import ListedSession, version_text
 from stagelog.timeline import find_timeline
 from stagelog.verdict import judge_session
 
@@ -96,8 +96,7 @@ def facts_of_blocks(path: Path, values: Mapping[str, Any]) -> dict[str, Any]:
         "ledger": ledger.as_dict(),
     }
     for meta in session.decoded_meta(META_SESSION)[:1]:
-        number = meta.values["firmware"]
-        found["firmware"] = f"{number >> 16}.{number >> 8 & 255}.{number & 255}"
+        found["firmware"] = version_text(meta.values["firmware"])
     for meta in session.decoded_meta(META_HASH):
         if meta.arg in _HASHES:
             found[_HASHES[meta.arg]] = meta.values["sha256_head"].hex()

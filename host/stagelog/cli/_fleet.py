@@ -179,8 +179,7 @@ def car_of_logger(hello: "Hello") -> str:
     """
     fleet = fleet_in_force()
     logger = None if fleet is None else fleet.find_logger(hello.device_id.hex())
-    own = hello.car.rstrip(b"\0").decode(errors="replace")
-    return (logger.car if logger is not None else own) or hello.device_id.hex()
+    return (logger.car if logger is not None else hello.car_name) or hello.device_id.hex()
 
 
 def place_of_card(

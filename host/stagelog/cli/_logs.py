@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from stagelog.cli._common import Facts, duration_text, time_text
 from stagelog.errors import InputError
+from stagelog.replies import version_text
 
 if TYPE_CHECKING:
     from stagelog.archive import Entry
@@ -119,8 +120,7 @@ def session_facts(session: Session, timeline: Timeline | None) -> Facts:
         "drift_ppm": round(timeline.drift_ppm, 2) if timeline else None,
     }
     for meta in session.decoded_meta(META_SESSION)[:1]:
-        version = meta.values["firmware"]
-        facts["firmware"] = f"{version >> 16}.{version >> 8 & 255}.{version & 255}"
+        facts["firmware"] = version_text(meta.values["firmware"])
         facts["listen_only"] = bool(meta.values["listen_only"])
         facts["flush_ms"] = meta.values["flush_ms"]
     names = {HASH_SETTINGS: "settings", HASH_SIGNALS: "signals", HASH_FIRMWARE: "firmware"}

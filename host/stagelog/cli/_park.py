@@ -122,7 +122,6 @@ def run_one(
     """Do a work on the logger of one port as run_many does; DeviceError if none answers there."""
     from stagelog.listen import LiveLink
     from stagelog.park.unit import Unit
-    from stagelog.park.works import car_of
     from stagelog.ports import open_stream, port_of
 
     fleet = fleet_in_force()
@@ -137,7 +136,7 @@ def run_one(
         else:
             unit = Unit(
                 device_id,
-                known.car if known else car_of(hello) or device_id,
+                known.car if known else hello.car_name or device_id,
                 known.place if known else "",
             )
             unit.hello, unit.port = hello, port
@@ -163,9 +162,8 @@ def adopted(
 ) -> "Unit":
     """Return the Unit of a logger that is not expected: without a fleet file all are welcome."""
     from stagelog.park.unit import WARN, Outcome, Unit
-    from stagelog.park.works import car_of
 
-    own = "" if hello is None else car_of(hello)
+    own = "" if hello is None else hello.car_name
     unit = Unit(device_id, own or device_id)
     if fleet is None:
         return unit

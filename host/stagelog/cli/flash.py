@@ -91,11 +91,10 @@ def command(
         raise UsageError("no board named", "name its port; 'stagelog loggers' lists what is there")
     confirm(f"Install the firmware on {port}?", yes)
     hello = _flash(port, board, contents, archive, despite_sessions)
-    version = hello.firmware
     facts = {
         "port": port,
         "slot": "AB"[hello.slot],
-        "firmware": f"{version >> 16}.{version >> 8 & 255}.{version & 255}",
+        "firmware": hello.firmware_text,
         "device_id": hello.device_id.hex(),
     }
     if as_json:

@@ -46,13 +46,12 @@ def describe_hello(hello: Hello) -> Facts:
     """Return a replies.Hello as readable values."""
     from slog.messages import STATE_TEXT
 
-    version = hello.firmware
     return {
-        "car": hello.car.rstrip(b"\0").decode(errors="replace"),
+        "car": hello.car_name,
         "state": STATE_TEXT.get(hello.state, f"state {hello.state}"),
         "device_id": hello.device_id.hex(),
         "boot": hello.boot,
-        "firmware": f"{version >> 16}.{version >> 8 & 255}.{version & 255}",
-        "board": hello.board.rstrip(b"\0").decode(errors="replace"),
+        "firmware": hello.firmware_text,
+        "board": hello.board_name,
         "contract": hello.contract.hex(),
     }

@@ -25,7 +25,6 @@ from stagelog.park.findings import Finding, Heard
 from stagelog.park.peek import Window, read_part
 from stagelog.park.unit import GOOD, WARN, Outcome, Unit
 from stagelog.park.wanted import Wanted, head_of
-from stagelog.park.works import car_of
 from stagelog.replies import ListedSession
 
 LISTEN_S = 3.0
@@ -78,7 +77,7 @@ class Check:
         facts = {**facts_of(hello), "settings_sha256_head": head_of(found[m.CONFIG_SETTINGS])}
         facts["signals_sha256_head"] = head_of(found[m.CONFIG_SIGNALS])
         if self._wanted is not None:
-            add(self._of_items(self._wanted, found, car_of(hello), facts["firmware"]))
+            add(self._of_items(self._wanted, found, hello.car_name, facts["firmware"]))
         add(self._of_last_stage(hello.device_id.hex()))
         level = of.worst_level(self.findings)
         shown = [str(f) for f in self.findings if f.level == level] if level != GOOD else []

@@ -109,6 +109,4 @@ class Flash:
             say=self._unit.begin,
             make_app=app_once,
         )
-        version = hello.firmware
-        number = f"{version >> 16}.{version >> 8 & 255}.{version & 255}"
-        return f"firmware {number} runs from slot {'AB'[hello.slot & 1]}"
+        return f"firmware {hello.firmware_text} runs from slot {'AB'[hello.slot & 1]}"

@@ -64,7 +64,7 @@ def text_of_new(event: str, hellos: Iterable[Hello]) -> str:
 
 def _car_of(hello: Hello) -> str:
     """Return the car in a logger's settings, "C01" where that is no name: names are data."""
-    text = hello.car.rstrip(b"\0").decode(errors="replace")
+    text = hello.car_name
     return text if text.isprintable() and text.strip() else "C01"
 
 

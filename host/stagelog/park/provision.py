@@ -13,7 +13,7 @@ from stagelog.download import is_held, set_clock
 from stagelog.link import Link
 from stagelog.park.unit import BAD, GOOD, Outcome, Unit
 from stagelog.park.wanted import ITEM_NAMES, Wanted, head_of
-from stagelog.park.works import WrongCar, car_of
+from stagelog.park.works import WrongCar
 from stagelog.replies import Hello, ListedSession
 
 _LEAVE_S = 1.0
@@ -50,7 +50,7 @@ class Provision:
         wrong = [
             name for item, name in ITEM_NAMES.items() if found[item] != self._bytes_of(item, found)
         ]
-        car = car_of(link.hello())
+        car = link.hello().car_name
         if car != self._wanted.car:
             wrong.append(f"car {car or '-'}")
         facts = {
@@ -92,7 +92,7 @@ class Provision:
 
     def _refuse(self, link: Link, hello: Hello) -> None:
         """Raise WrongCar while the card holds sessions that would be filed under a wrong car."""
-        own = car_of(hello)
+        own = hello.car_name
         sessions = link.list_sessions()
         open_ones = [s for s in sessions if not is_held(self._archive, s)]
         strangers = [s for s in open_ones if s.device_id != hello.device_id]

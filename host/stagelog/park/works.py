@@ -47,18 +47,13 @@ def checked_hello(unit: Unit) -> Hello:
             f"it speaks contract {hello.contract.hex()}, this stagelog {m.contract_hash().hex()}",
             "'stagelog flash --all', or use the release it was flashed with",
         )
-    own = car_of(hello)
+    own = hello.car_name
     if own and own != unit.car:
         raise WrongCar(
             f"its settings are those of car {own}, not of {unit.car}",
             f"put it back into {own}, or correct the fleet file, or 'stagelog provision'",
         )
     return hello
-
-
-def car_of(hello: Hello) -> str:
-    """Return the car in the settings of a logger, "" if they name none."""
-    return hello.car.rstrip(b"\0").decode(errors="replace")
 
 
 class Download:
@@ -216,6 +211,3 @@ class Erase:
 
     def _show(self, _: ListedSession, pct: int) -> None:
         self._unit.advance(pct)
-
-
-MakeWork = Callable[[Unit], Callable[[Link], Outcome]]
