@@ -1,7 +1,7 @@
-"""The hardware-in-the-loop suite: the same tests on a simulation, on an emulated RP2040 and on
-real boards.
+"""The hardware-in-the-loop suite: the same tests on a simulation, on MicroPython on a RISC-V, on
+an emulated RP2040 and on real boards.
 
-    pytest hil_tests --target sim|rp2040|hardware [--rig rigs/NAME.toml] [--image NAME]
+    pytest hil_tests --target sim|rv32|rp2040|hardware [--rig rigs/NAME.toml] [--image NAME]
                      [--board NAME] [--long]
 
 A test asks for `target`, says by marker what it needs (`needs("power", ...)`) and which health
@@ -17,7 +17,7 @@ import pytest
 from slog import faults
 from slog.messages import CONFIG_SETTINGS
 
-TARGETS = ("sim", "rp2040", "hardware")
+TARGETS = ("sim", "rv32", "rp2040", "hardware")
 GATE = (
     "fault",
     "dropped0",
@@ -106,6 +106,15 @@ def _start(name, folder, args, config):
         from stagelog.rig.rp2040.target import Rp2040Target
 
         return Rp2040Target(folder, image=path, board=config.getoption("--board"), **args)
+    if name == "rv32":
+        from stagelog.rig.runtimes import find_qemu, find_runtime
+
+        path, qemu = find_runtime("rv32"), find_qemu()
+        if path is None or qemu is None:
+            pytest.skip("no MicroPython for the RISC-V machine: run tools/runtimes rv32")
+        from stagelog.rig.rv32.target import Rv32Target
+
+        return Rv32Target(folder, image=path, qemu=qemu, **args)
     rig_file = config.getoption("--rig")
     if rig_file is None:
         pytest.skip("no rig: describe one in hil_tests/rigs/NAME.toml and pass --rig")

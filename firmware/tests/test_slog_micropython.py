@@ -10,7 +10,7 @@ from slog import layout, messages
 from slog.block import crc_of
 from slog.framing import Receiver
 from stagelog.resources import firmware_path
-from stagelog.rig.runtimes import find_runtime
+from stagelog.rig.runtimes import find_qemu, find_runtime
 
 GOLDEN = Path(__file__).parent / "golden"
 SCRIPT = """
@@ -67,3 +67,23 @@ def test_micropython_reads_the_golden_files_alike(runtime, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == expected()
+
+
+def test_a_risc_v_reads_the_golden_files_alike(tmp_path):
+    """The same script on a 32-bit RISC-V, where nothing but MicroPython runs."""
+    image, qemu = find_runtime("rv32"), find_qemu()
+    if image is None or qemu is None:
+        pytest.skip("no MicroPython for the RISC-V machine: run tools/runtimes rv32")
+    from stagelog.rig.rv32.machine import Machine
+
+    names = ["v1_session.slog", "v1_wire.bin"]
+    machine = Machine(tmp_path, image, qemu)
+    try:
+        machine.start({f"golden/{name}": (GOLDEN / name).read_bytes() for name in names})
+        paths = [f"/rom/golden/{name}" for name in names]
+        keep = "lines = []\ndef print(*words): lines.append(' '.join(map(str, words)))\n"
+        argv = f"import sys\nsys.argv[:] = {['', *paths]!r}\n"
+        said = machine.call(keep + argv + SCRIPT + "\nanswer = '\\n'.join(lines)\n")
+    finally:
+        machine.close()
+    assert said.splitlines() == expected()

@@ -93,6 +93,24 @@ def test_own_image_is_refused_when_wrong(tmp_path, monkeypatch, wrong, reason):
         find_runtime("pico-1.25")
 
 
+@pytest.mark.parametrize(
+    ("header", "reason"),
+    [
+        (b"\x7fELF\x02\x01", "not a program for a 32-bit RISC-V"),  # of 64 bits
+        (b"\x7fELF\x01\x01", "no qemu-system-riscv32"),
+    ],
+)
+def test_own_risc_v_image_is_refused_when_wrong_or_without_its_emulator(
+    tmp_path, monkeypatch, header, reason
+):
+    """The ELF header: class in byte 4, byte order in 5, the machine at 18, RISC-V is 243."""
+    own = tmp_path / "own.elf"
+    own.write_bytes(header.ljust(18, b"\0") + (243).to_bytes(2, "little"))
+    monkeypatch.setenv("STAGELOG_RV32", str(own))
+    with pytest.raises(UsageError, match=reason):
+        find_runtime("rv32")
+
+
 def test_image_with_version_across_blocks_is_taken(tmp_path, monkeypatch):
     image = make_uf2(tmp_path / "own.uf2", version="x" * 253 + "v1.25.0")
     monkeypatch.setenv("STAGELOG_PICO_1_25", str(image))

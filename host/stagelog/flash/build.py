@@ -119,7 +119,7 @@ def build_app(board: str, arch: str, readable: bool = False, entry: str | None =
     sources = {"start.py": _START.format(entry=entry, names=names)}
     sources.update((paths[name], small[name]) for name in kept)
     contents = {
-        path.removesuffix(".py") + ".mpy": _compile(path, source, arch)
+        path.removesuffix(".py") + ".mpy": compile_module(path, source, arch)
         for path, source in sources.items()
     }
     return App(board, arch, tuple(contents), pack_app(contents))
@@ -198,7 +198,7 @@ def _known_path(folder: Path, name: str) -> str:
 
 
 @functools.cache
-def _compile(path: str, source: str, arch: str) -> bytes:
+def compile_module(path: str, source: str, arch: str) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         given, made = Path(folder, "module.py"), Path(folder, "module.mpy")
         given.write_text(source)

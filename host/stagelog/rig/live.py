@@ -174,7 +174,7 @@ class LiveLogger:
         pulls: Sequence[Pull] = (),
     ) -> None:
         import_firmware()
-        from stagelog.rig.sim.device import build
+        from stagelog.rig.sim.assemble import build
         from stagelog.rig.sim.world import World
 
         make_link: Callable[[], PtyLink | TcpLink] = (

@@ -21,7 +21,7 @@ from stagelog.resources import firmware_path, import_firmware
 from stagelog.rig.tape import Event
 
 HOST_PATH = Path(__file__).resolve().parents[2]
-Args: TypeAlias = Mapping[str, Any]  # JSON types, by the keys of rig.sim.device.DEFAULTS
+Args: TypeAlias = Mapping[str, Any]  # JSON types, by the keys of rig.sim.assemble.DEFAULTS
 App: TypeAlias = Any  # logger.app.App: the firmware has no annotations
 
 
@@ -81,7 +81,7 @@ class VirtualLogger(RunningApp):
 
     def __init__(self, args: Args, events: Iterable[Event] = ()) -> None:
         import_firmware()
-        from stagelog.rig.sim.device import build
+        from stagelog.rig.sim.assemble import build
         from stagelog.rig.sim.models import QueueLink
 
         cable = QueueLink()

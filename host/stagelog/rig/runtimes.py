@@ -3,13 +3,14 @@
     unix64, unix32          the unix port, 64 and 32 bits (a program)
     pico-1.25, pico-1.26    stock RPI_PICO images (UF2)
     pico-1.29               the same, official only
+    rv32                    the port for QEMU's 32-bit RISC-V machine (ELF), with QEMU itself
 
 A runtime is taken from the path in STAGELOG_UNIX64 (STAGELOG_PICO_1_25 and so on), the PATH (unix
 port only), or the cache; else it is built from Debian's sources into the cache: no root, about
-20 s for a unix port and 45 s for an image. An image that can't be built is downloaded from its
-maker. Sources of a build are pinned by SHA-256, and so is a download that `flash.base_image`
-knows; of another the SHA-256 is printed, to be compared with the maker's. The cache is
-STAGELOG_CACHE, or stagelog in XDG_CACHE_HOME or ~/.cache.
+20 s for a unix port, 30 s for rv32 and 45 s for an image. An image that can't be built is
+downloaded from its maker. Sources of a build are pinned by SHA-256, and so is a download that
+`flash.base_image` knows; of another the SHA-256 is printed, to be compared with the maker's. The
+cache is STAGELOG_CACHE, or stagelog in XDG_CACHE_HOME or ~/.cache.
 `python -m stagelog.rig.runtimes NAME...` makes them ready and prints their paths; without a name
 it lists what is there. Fails with RuntimeUnavailable, whose hint says what to do.
 """
@@ -31,8 +32,17 @@ from stagelog.errors import StagelogError, UsageError
 from stagelog.flash.base_image import RELEASES
 from stagelog.rig.build.debian import RuntimeUnavailable
 from stagelog.rig.build.recipes import RECIPES, build, locked
+from stagelog.rig.build.toolchain import Program
+from stagelog.rig.build.toolchain import find_qemu as _find_qemu
 
-__all__ = ["RUNTIMES", "RuntimeUnavailable", "cache_path", "ensure_runtime", "find_runtime"]
+__all__ = [
+    "RUNTIMES",
+    "RuntimeUnavailable",
+    "cache_path",
+    "ensure_runtime",
+    "find_qemu",
+    "find_runtime",
+]
 
 _OFFICIAL_PLACE = "https://micropython.org/resources/firmware/"
 _OFFICIAL = {
@@ -45,6 +55,7 @@ RUNTIMES = tuple(dict.fromkeys((*RECIPES, *_OFFICIAL)))
 _UF2_BLOCK = struct.Struct("<8I")
 _UF2_MAGIC = (0x0A324655, 0x9E5D5157)
 _RP2040_FAMILY = 0xE48BFF56
+_ELF_RISCV_32 = (b"\x7fELF\x01\x01", 243)  # its first bytes, and the machine at byte 18
 _PROBE = """
 import sys, array, binascii, hashlib, select, struct, time, uctypes, micropython
 binascii.crc32, hashlib.sha256, select.poll, time.ticks_us, micropython.heap_lock, sys.stdin.buffer
@@ -85,7 +96,12 @@ def find_runtime(name: str) -> Path | None:
         on_path = shutil.which("micropython")
         if on_path and not _find_defect(name, Path(on_path)):
             return Path(on_path)
-    return next((path for path in _cached_paths(name).values() if path.exists()), None)
+    return next((path for path in _cached_paths(name).values() if _is_ready(name, path)), None)
+
+
+def find_qemu() -> Program | None:
+    """Return the emulator that runs rv32, or None."""
+    return _find_qemu(cache_path() / "toolchains")
 
 
 def ensure_runtime(name: str, say: Say | None = None) -> Path:
@@ -105,7 +121,7 @@ def ensure_runtime(name: str, say: Say | None = None) -> Path:
 
     with locked(cache / "locks" / f"{name}.lock", say_step):
         for make, target in _cached_paths(name).items():
-            if target.exists():
+            if _is_ready(name, target):
                 return target
             start_s = time.monotonic()
             part = target.with_name(f"{target.name}.part")
@@ -129,9 +145,15 @@ def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def _is_ready(name: str, path: Path) -> bool:
+    return path.exists() and (name != "rv32" or find_qemu() is not None)
+
+
 def _cached_paths(name: str) -> dict[Make, Path]:
     """Return {what makes the runtime: where it is kept}, in the order of preference."""
     file_name = "micropython" if name.startswith("unix") else "firmware.uf2"
+    if name == "rv32":
+        file_name = "firmware.elf"
     ways: dict[Make, str] = {}
     if name in RECIPES:
         ways[_build] = RECIPES[name].key
@@ -172,9 +194,20 @@ def _find_defect(name: str, path: Path) -> str | None:
     """Return what is wrong with the file as runtime `name`, or None."""
     if not path.is_file():
         return "there is no such file"
+    if name == "rv32":
+        return _find_elf_defect(path)
     return (
         _find_unix_defect(name, path) if name.startswith("unix") else _find_uf2_defect(name, path)
     )
+
+
+def _find_elf_defect(path: Path) -> str | None:
+    start, machine = _ELF_RISCV_32
+    with path.open("rb") as file:
+        header = file.read(20)
+    if not header.startswith(start) or header[18:] != machine.to_bytes(2, "little"):
+        return "it is not a program for a 32-bit RISC-V"
+    return None if find_qemu() else "there is no qemu-system-riscv32 to run it"
 
 
 def _find_unix_defect(name: str, path: Path) -> str | None:

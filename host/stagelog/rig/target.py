@@ -3,6 +3,7 @@ logger.
 
     target          what it runs
     sim             the application in this process, models of everything, virtual time
+    rv32            the same on MicroPython on a 32-bit RISC-V (`rig.rv32.target`)
     rp2040          the shipped firmware on an emulated chip (`rig.rp2040.target`)
     hardware        a board on a cable and a python-can interface (`rig.hardware`)
 
@@ -92,7 +93,7 @@ def light_of(steps: int) -> int:
 class SimTarget:
     """A rig in virtual time. The card is an image in `folder` and outlives power cuts.
 
-    args  of rig.sim.device.DEFAULTS; card_blocks; bitrate_bps of the buses that are wired to it,
+    args  of rig.sim.assemble.DEFAULTS; card_blocks; bitrate_bps of the buses that are wired to it,
           None for those of its settings at power-on
     """
 

@@ -47,7 +47,7 @@ Tree: TypeAlias = tuple[str, str, str]  # path in the mirror, SHA-256, folder in
 class Recipe:
     """One build. `trees` are its sources, by the variable of the build script."""
 
-    kind: str  # unix64, unix32 or pico
+    kind: str  # unix64, unix32, pico or rv32
     script: str
     epoch: int  # the release's date in unix seconds, so that the same source gives the same image
     trees: dict[str, Tree]
@@ -77,6 +77,7 @@ RECIPES = {
     "unix32": Recipe("unix32", "unix.sh", 1744675200, _SOURCE_1_25),
     "pico-1.25": Recipe("pico", "pico.sh", 1744675200, _SOURCE_1_25 | _PICO_TREES),
     "pico-1.26": Recipe("pico", "pico.sh", 1757548800, _SOURCE_1_26 | _PICO_TREES),
+    "rv32": Recipe("rv32", "rv32.sh", 1757548800, _SOURCE_1_26),
 }
 
 

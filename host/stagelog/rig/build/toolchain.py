@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
@@ -24,13 +25,51 @@ _ARM_PROGRAM = "#include <cstdlib>\nint main() { std::abort(); }\n"
 # an empty archive do. Of the rest only the libraries for the RP2040's core are kept.
 _ARM_PACKAGES = ["gcc-arm-none-eabi", "libnewlib-arm-none-eabi", "libstdc++-arm-none-eabi-dev"]
 _ARM_EXCLUDED = ["*/thumb/v7*", "*/thumb/v8*", "*/arm/v5te*", "./usr/share/doc"]
+# Without -misa-spec, gcc 12 finds no library for these instructions.
+_RISCV = "riscv64-unknown-elf-gcc -march=rv32imac -misa-spec=2.2 -mabi=ilp32".split()
+_RISCV += "--specs=picolibc.specs -x c".split()
+_RISCV_PROGRAM = '#include <string.h>\nint main(void) { return (int)strlen(""); }\n'
+_RISCV_PACKAGES = ["gcc-riscv64-unknown-elf", "picolibc-riscv64-unknown-elf"]
+_QEMU = "qemu-system-riscv32"
+_QEMU_PACKAGES = ["qemu-system-misc"]
+_QEMU_EXCLUDED = [
+    "./usr/share",
+    "*/qemu-system-[!r]*",
+    "*/qemu-system-riscv64",
+    "*/qemu-system-rx",
+]
+_RISCV_EXCLUDED = ["./usr/share", "*/lib/release", "*/lto1", "*/plugin", "*/rv64*", "*/rv32e*"]
+_RISCV_EXCLUDED += ["*/rv32i", "*/rv32i[!m]*", "*/rv32im", "*/rv32imf*", "*/rv32imaf*"]
 _KEPT_VARIABLES = ("PATH", "HOME", "TMPDIR", "http_proxy", "https_proxy", "no_proxy")
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A program and the environment that it needs; None: this process's."""
+
+    path: str
+    env: dict[str, str] | None = None
+
+
+def find_qemu(folder: Path) -> Program | None:
+    """Return the emulator of the RISC-V machine: the machine's own, or the one that was unpacked
+    into `folder`; None without one.
+    """
+    if own := shutil.which(_QEMU):
+        return Program(own)
+    root = _root(folder, "qemu")
+    program = root / "usr/bin" / _QEMU
+    if not program.exists():
+        return None
+    libraries = [str(path) for path in root.glob("usr/lib/*-linux-gnu*")]
+    libraries += [str(path) for path in root.glob("lib/*-linux-gnu*")]
+    return Program(str(program), dict(os.environ, LD_LIBRARY_PATH=":".join(libraries)))
 
 
 def build_environment(
     kind: str, folder: Path, log: TextIO, say: Callable[[str], None]
 ) -> dict[str, str]:
-    """Return the environment to build `kind` in: "unix64", "unix32" or "pico".
+    """Return the environment to build `kind` in: "unix64", "unix32", "pico" or "rv32".
 
     folder  holds unpacked toolchains and package lists between builds
     say     is called with one line before something is downloaded
@@ -56,6 +95,8 @@ def build_environment(
         _add_32_bits(env, folder, log, say)
     elif kind == "pico":
         _add_arm(env, folder, log, say)
+    elif kind == "rv32":
+        _add_riscv(env, folder, log, say)
     return env
 
 
@@ -118,6 +159,31 @@ def _add_arm(env: dict[str, str], folder: Path, log: TextIO, say: Callable[[str]
     env["TARGET_LIBS"] = str(empty)
 
 
+def _add_riscv(env: dict[str, str], folder: Path, log: TextIO, say: Callable[[str], None]) -> None:
+    """Add the compiler, and unpack the emulator that its programs run on."""
+    if find_qemu(folder) is None:
+        _unpack("qemu", _QEMU_PACKAGES, folder, log, say, _QEMU_EXCLUDED)
+    if _compiles(_RISCV, _RISCV_PROGRAM, env, log):
+        return
+    root = _unpack("riscv", _RISCV_PACKAGES, folder, log, say, _RISCV_EXCLUDED)
+    env["PATH"] = f"{root / 'usr/bin'}:{env['PATH']}"
+    picolibc = "usr/lib/picolibc"
+    for place in (root / "usr/lib/gcc").glob("*/*"):  # the specs name their folder in /usr
+        specs = (root / picolibc / place.parent.name / "picolibc.specs").read_text()
+        specs = specs.replace(f"/{picolibc}", str(root / picolibc))
+        (place / "picolibc.specs").write_text(specs)
+    if not _compiles(_RISCV, _RISCV_PROGRAM, env, log):
+        raise RuntimeUnavailable(
+            f"the RISC-V compiler in {root} does not work; see {log.name}",
+            hint=f"install {' and '.join(_RISCV_PACKAGES)}",
+        )
+
+
+def _root(folder: Path, name: str) -> Path:
+    """Return the folder of an unpacked toolchain."""
+    return folder / f"{name}-{platform.machine()}"
+
+
 def _unpack(
     name: str,
     packages: Sequence[str],
@@ -127,7 +193,7 @@ def _unpack(
     exclude: Sequence[str] = (),
 ) -> Path:
     """Return the folder with the unpacked packages, made whole or not at all."""
-    root = folder / f"{name}-{platform.machine()}"
+    root = _root(folder, name)
     if not root.exists():
         say(f"fetching what this machine lacks: {', '.join(packages)}")
         part = root.with_name(f"{root.name}.part")

@@ -1,0 +1,189 @@
+"""The target rv32 of the rig: the application on MicroPython on a 32-bit RISC-V.
+
+The same models and the same virtual time as `SimTarget`, on the instruction set of an ESP32-C3;
+the interpreter, its integers, floats and memory are what is tried. The service link goes over the
+machine's serial port, a pseudo-terminal.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from stagelog.card import prepare_raw
+from stagelog.link import Link
+from stagelog.rig.build.toolchain import Program
+from stagelog.rig.rv32 import layout
+from stagelog.rig.rv32.machine import Machine
+from stagelog.rig.tape import Tape
+from stagelog.rig.target import CAPABILITIES, light_of
+
+_SECTOR_BYTES = 512
+_READ_PASSES = 50
+_CARD = "logger.board.card"
+
+
+class _Stream:
+    """The machine's serial port as stagelog.link.Link wants it, in virtual time."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+
+    def clock(self) -> float:
+        """Return virtual seconds, for Link."""
+        return int(self._machine.call("answer = logger.world.clock.now_us")) / 1e6
+
+    def write(self, data: bytes) -> None:
+        """Send bytes to the logger."""
+        self._machine.send(bytes(data))
+
+    def read(self, n: int) -> bytes:
+        """Let the logger run until it sends something, 50 passes at most."""
+        data = self._machine.take(n)
+        if not data:
+            self._machine.call(f"logger.answer({_READ_PASSES})")
+            data = self._machine.take(n)
+        return data
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+class Rv32Target:
+    """A rig in virtual time. The card is an image in `folder` and outlives power cuts.
+
+    image, qemu  MicroPython for the machine, and the emulator: see `rig.runtimes`
+    args         of rig.sim.assemble.DEFAULTS; card_blocks; bitrate_bps of the buses that are wired
+                 to it, None for those of its settings at power-on
+    """
+
+    name = "rv32"
+    capabilities = frozenset(CAPABILITIES) - {"repl", "bench"}
+    drove_dominant = False  # the model of the controller has no transmitter
+
+    def __init__(self, folder: Path, *, image: Path, qemu: Program, **args: Any) -> None:
+        self._bitrate_bps = args.pop("bitrate_bps", None)
+        self.card_path = folder / "card.img"
+        if not self.card_path.exists():
+            prepare_raw(self.card_path, args.pop("card_blocks", 2048))
+        self._args = args
+        self._controllers = True
+        self._n_boots = 0
+        self.is_on = False
+        self.machine = Machine(folder, image, qemu)
+        self.power_on()
+
+    @property
+    def now_us(self) -> int:
+        """Time since power-on."""
+        return int(self.machine.call("answer = logger.world.clock.now_us"))
+
+    def power_on(self) -> None:
+        """Boot the logger."""
+        self._n_boots += 1
+        args = dict(self._args, seed=self._args.get("seed", 1) + self._n_boots - 1)
+        self.machine.start()
+        self.is_on = True
+        n_sectors = self._load_card()
+        self.machine.call(f"logger = Logger({json.dumps(args)!r}, {n_sectors})")
+        self._each_capture(
+            f"capture.wire_bps = {self._bitrate_bps} or capture.bitrate_bps",
+            f"capture.present = {self._controllers}",
+        )
+        self.link = Link(_Stream(self.machine), "rv32", _Stream(self.machine).clock)
+
+    def power_cut(self) -> None:
+        """Cut the power: memory and the write in progress are lost, the card stays."""
+        self._save_card()
+        self.machine.stop()
+        self.is_on = False
+
+    def play(self, tape: Tape) -> None:
+        """Play a tape from now on, up to its last event."""
+        content = tape.tobytes()
+        room = layout.CARD - layout.TAPE
+        if len(content) > room:
+            raise ValueError(f"the tape has {len(content)} bytes, there is room for {room}")
+        self.machine.write(layout.TAPE, content)
+        self.machine.call(f"logger.play({len(content)})")
+
+    def send(self, data: bytes) -> None:
+        """Send bytes to the logger's data port as they are."""
+        self.machine.send(data)
+
+    def card_stall(self, delay_us: int, duration_us: int) -> None:
+        """Let the card finish nothing for a while, `delay_us` from now."""
+        start = self.now_us + delay_us
+        self.machine.call(f"{_CARD}.stalls.append(({start}, {start + duration_us}))")
+
+    def card_remove(self) -> None:
+        """Pull the card out."""
+        self._put_card(False)
+
+    def card_insert(self) -> None:
+        """Put the card back in."""
+        self._put_card(True)
+
+    def card_swap(self, path: Path) -> None:
+        """Put another card in, an image at `path`."""
+        self._save_card()
+        self.card_path = path
+        n_sectors = self._load_card()
+        self.machine.call(f"{_CARD}.image.n_sectors = {n_sectors}\n{_CARD}.swap({_CARD}.image)")
+
+    def card_protect(self) -> None:
+        """Lock the card for ever, as worn ones do."""
+        self.machine.call(f"{_CARD}.read_only = True")
+
+    def controller_remove(self) -> None:
+        """Take the controllers off their sockets."""
+        self._put_controllers(False)
+
+    def controller_insert(self) -> None:
+        """Put the controllers back."""
+        self._put_controllers(True)
+
+    def light(self, tape: Tape | None = None) -> int:
+        """Return what the light shows, see light_of, after the bus has carried the tape."""
+        if tape is not None:
+            self.play(tape)
+        code = "from boards.light import pattern_of\nanswer = pattern_of(*logger.board.shown)"
+        return light_of(int(self.machine.call(code)))
+
+    def run_for(self, us: int) -> None:
+        """Let time pass on a silent bus."""
+        self.machine.call(f"logger.world.run_for({us})")
+
+    def close(self) -> None:
+        """Release everything; the card's image keeps what the logger wrote."""
+        if self.is_on:
+            self.power_cut()
+        self.machine.close()
+
+    def _load_card(self) -> int:
+        """Put the image into the machine's memory; return its sectors."""
+        content = self.card_path.read_bytes()
+        room = layout.RAM + layout.RAM_BYTES - layout.CARD
+        if len(content) > room:
+            raise ValueError(
+                f"{self.card_path} has {len(content)} bytes, there is room for {room}"
+            )
+        self.machine.write(layout.CARD, content)
+        return len(content) // _SECTOR_BYTES
+
+    def _save_card(self) -> None:
+        n_bytes = self.card_path.stat().st_size
+        self.card_path.write_bytes(self.machine.read(layout.CARD, n_bytes))
+
+    def _put_card(self, present: bool) -> None:
+        self._args["card_present"] = present
+        if self.is_on:
+            self.machine.call(f"{_CARD}.present = {present}")
+
+    def _put_controllers(self, present: bool) -> None:
+        self._controllers = present
+        if self.is_on:
+            self._each_capture(f"capture.present = {present}")
+
+    def _each_capture(self, *lines: str) -> None:
+        body = "".join(f"    {line}\n" for line in lines)
+        self.machine.call(f"for capture in logger.board.captures:\n{body}")
