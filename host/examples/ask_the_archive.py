@@ -6,7 +6,8 @@ python ask_the_archive.py ARCHIVE DBC
 import sys
 
 from stagelog.dbc import load_database
-from stagelog.query import Archive, decode_archive
+from stagelog.lake import decode_archive
+from stagelog.query import Archive
 
 for entry, n_messages, problem in decode_archive(sys.argv[1], load_database(sys.argv[2])):
     print(f"{entry.path.name}: {problem or f'{n_messages} messages decoded'}")

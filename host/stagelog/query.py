@@ -1,8 +1,4 @@
-"""SQL over the archive: decoded Parquet beside the session files, one view per message.
-
-    archive/event=DAKAR26/car=C03/stage=SS03/
-        e66038b7130f2e29-12-9f3c2a11.slog                           the session, as downloaded
-        session=e66038b7130f2e29-12-9f3c2a11/ENG_1.parquet ...      raw integers, scale in metadata
+"""SQL over the archive: one view per message over the decoded Parquet that stagelog.lake keeps.
 
     view "ENG_1"    event, car, stage, session    text, from the names of the folders
                     time      wall clock (UTC), null where the session has none
@@ -16,33 +12,26 @@ The session files behind a view are compared with the manifest by their size, by
 only where they were written since. A file that no manifest names is not decoded and not in
 "sessions"; the verdicts name it.
 
-Owns the decoded folders and the views. DuckDB runs in this process, loads no extension and needs
-no network. The same files are read by polars, Spark or Trino, which apply the scale themselves.
-Fails with InputError (no archive, a file that is not ours) and UsageError (SQL that DuckDB
-refuses, a library that is not installed).
+Owns the views. DuckDB runs in this process, loads no extension and needs no network. The same
+files are read by polars, Spark or Trino, which apply the scale themselves. Fails with InputError
+(no archive, a file that is not ours) and UsageError (SQL that DuckDB refuses, a library that is
+not installed).
 """
 
-import json
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from typing import Any, Self, TypeAlias
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from stagelog.accounts import judge_entry, judge_file, judge_log, judge_unlisted
+from stagelog.accounts import judge_entry, judge_file, judge_unlisted
 from stagelog.archive import Entry, find_sessions, find_unlisted, superseded
 from stagelog.errors import InputError, OutputError, StagelogError, UsageError
-from stagelog.export.files import writing
-from stagelog.export.parquet import SCHEMA
 from stagelog.extras import need
+from stagelog.lake import counted, facts_of, folder_of, hive_of
 from stagelog.verdict import INCOMPLETE, Verdict
-
-if TYPE_CHECKING:
-    from stagelog.dbc import Database
-    from stagelog.decode import Plan
 
 _WITH_ZONE = "TIMESTAMP WITH TIME ZONE"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -73,121 +62,6 @@ class Column:
 
     name: str
     unit: str
-
-
-def decode_archive(
-    root: str | Path, database: "Database", force: bool = False, cars: Sequence[str] | None = None
-) -> Iterator[tuple[Entry, int, str | None]]:
-    """Decode the sessions below `root` that are not, or were with another DBC.
-
-    cars  only those of these cars, by the names of their folders; None for all
-    Yields (Entry, number of messages, None) of each session decoded now, and (Entry, 0, reason)
-    of one that cannot be read. A session's folder appears whole.
-    """
-    from stagelog.decode import compile_plan
-
-    plan = compile_plan(database)
-    for entry in _counted(find_sessions(root)):
-        folder = _folder_of(entry)
-        if cars is not None and _car_of(entry) not in cars:
-            continue
-        if force or not _is_fresh(folder, entry, database):
-            try:
-                yield entry, _decode(entry, folder, plan, database), None
-            except InputError as error:
-                yield entry, 0, str(error)
-
-
-def known_databases(root: str | Path) -> dict[str, list[str]]:
-    """Return {car: words of --dbc} that the decoded sessions below `root` were decoded with, the
-    newest of each car; "" is the car of sessions that lie in no folder of one.
-    """
-    found: dict[str, tuple[float, list[str]]] = {}
-    for entry in _counted(find_sessions(root)):
-        first = next(iter(sorted(_folder_of(entry).glob("*.parquet"))), None)
-        if first is None:
-            continue
-        words, written_s = _schema(first)[1].get("dbc"), first.stat().st_mtime
-        if words and written_s >= found.get(_car_of(entry), (0.0, []))[0]:
-            found[_car_of(entry)] = written_s, words
-    return {car: words for car, (_, words) in found.items()}
-
-
-def undecoded_cars(root: str | Path) -> set[str]:
-    """Return the cars below `root` that have sessions which were never decoded."""
-    entries = _counted(find_sessions(root))
-    return {_car_of(entry) for entry in entries if not _folder_of(entry).is_dir()}
-
-
-def cars_of(root: str | Path) -> set[str]:
-    """Return the cars of the sessions below `root`."""
-    return {_car_of(entry) for entry in _counted(find_sessions(root))}
-
-
-def _car_of(entry: Entry) -> str:
-    return _hive_of(entry.folder).get("car", "")
-
-
-def _hive_of(path: Path) -> dict[str, str]:
-    """Return {kind: value} of the folders `kind=value` of a path."""
-    return dict(part.split("=", 1) for part in path.parts if part.count("=") == 1)
-
-
-def _counted(entries: list[Entry]) -> list[Entry]:
-    """Return those of the [Entry] that count, one of the copies of a session."""
-    copies = {entry.path for entry in superseded(entries)}
-    return [entry for entry in entries if entry.path not in copies]
-
-
-def _folder_of(entry: Entry) -> Path:
-    return entry.folder / f"session={entry.path.stem}"
-
-
-def _is_fresh(folder: Path, entry: Entry, database: "Database") -> bool:
-    first = next(iter(sorted(folder.glob("*.parquet"))), None)
-    if first is None:
-        return False
-    facts = _schema(first)[1]
-    wanted = (database.sha256, entry.values["sha256"])
-    return (
-        "verdict" in facts and (facts.get("database_sha256"), facts.get("source_sha256")) == wanted
-    )
-
-
-def _decode(entry: Entry, folder: Path, plan: "Plan", database: "Database") -> int:
-    """Decode one session file into `folder`; return the number of messages."""
-    from stagelog.archive.manifest import sha256_of
-    from stagelog.decode import iter_decode
-    from stagelog.export import ParquetSink
-
-    if not entry.path.is_file():
-        raise InputError(f"{entry.path}: the file is missing")
-    judged = judge_log(entry.path, entry)
-    if len(judged.accounts) != 1:
-        raise InputError(f"{entry.path} holds {len(judged.accounts)} sessions")
-    session, timeline = judged.accounts[0].session, judged.accounts[0].timeline
-    metadata: dict[str, Any] = {
-        "session": session.identity.name,
-        "source_sha256": sha256_of(entry.path),
-        "verdict": judged.verdict_of(judged.accounts[0]).as_dict(),
-        "dbc": database.words,
-    }
-    if timeline is not None:
-        metadata["t0_us"] = timeline.t0_us
-        metadata["t0_unix_us"] = timeline.t0_unix_us
-        metadata["drift_ppm"] = timeline.drift_ppm
-    part = folder.with_name(f".{folder.name}.part")
-    with writing(folder):
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir()
-    sink = ParquetSink(part, "archive", database=database, metadata=metadata)
-    with sink:
-        for decoded in iter_decode(session.iter_frames(), plan, sink.mode):
-            sink.write(decoded)
-    with writing(folder):
-        shutil.rmtree(folder, ignore_errors=True)
-        part.replace(folder)
-    return len(sink.paths)
 
 
 class Archive:
@@ -224,13 +98,13 @@ class Archive:
     @cached_property
     def _judged(self) -> list[tuple[Entry, Verdict]]:
         """Return [(Entry, Verdict)] of the sessions that count."""
-        return [(entry, judge_entry(entry)) for entry in _counted(self._entries)]
+        return [(entry, judge_entry(entry)) for entry in counted(self._entries)]
 
     @cached_property
     def files(self) -> dict[str, list[Path]]:
         """Return {message: [Path]} of all decoded files, without those of copies of a session."""
         found: dict[str, list[Path]] = {}
-        copies = {_folder_of(entry) for entry in superseded(self._entries)}
+        copies = {folder_of(entry) for entry in superseded(self._entries)}
         for path in sorted(self.root.rglob("session=*/*.parquet")):
             if path.parent in copies:
                 continue
@@ -241,15 +115,15 @@ class Archive:
     def columns(self, message: str) -> list[Column]:
         """Return the [Column] of a message's view, as its newest file has them."""
         self._need(message)
-        fields = _schema(self.files[message][-1])[0]
+        fields = facts_of(self.files[message][-1])[0]
         hive = [Column(name, "") for name in (*HIVE, "time")]
         return hive + [Column(name, about.get("unit", "")) for name, about in fields.items()]
 
     def signals(self, message: str) -> list[Column]:
         """Return the [Column] of a message's signals, as the newest file of each car has them."""
         self._need(message)
-        newest = {_hive_of(path).get("car"): path for path in self.files[message]}
-        each = [_schema(path)[0] for path in newest.values()]
+        newest = {hive_of(path).get("car"): path for path in self.files[message]}
+        each = [facts_of(path)[0] for path in newest.values()]
         found = {
             Column(name, about.get("unit", ""))
             for fields in each
@@ -327,12 +201,12 @@ class Archive:
         """Return {Path: Verdict} of the sessions whose decoded rows are in the views."""
         messages = self._made - {"sessions"}
         decoded = {path.parent: path for message in messages for path in self.files[message]}
-        entries = {_folder_of(entry): entry for entry in self._entries}
+        entries = {folder_of(entry): entry for entry in self._entries}
         found: dict[Path, Verdict] = {}
         for folder, path in decoded.items():
             entry = entries.get(folder)
             source = folder.with_name(folder.name.removeprefix("session=") + ".slog")
-            found[source] = Verdict.from_dict(_schema(path)[1].get("verdict"))
+            found[source] = Verdict.from_dict(facts_of(path)[1].get("verdict"))
             if entry is not None and not entry.is_unchanged():
                 found[source] = judge_file(source, entry)
             elif entry is None and not source.is_file():
@@ -352,7 +226,7 @@ class Archive:
         """
         if not self._made - {"sessions"}:
             return []
-        return [entry for entry in _counted(self._entries) if not _folder_of(entry).is_dir()]
+        return [entry for entry in counted(self._entries) if not folder_of(entry).is_dir()]
 
     def _known(self) -> str:
         if not self.files:
@@ -372,7 +246,7 @@ class Archive:
         groups: dict[tuple[tuple[str, ...], str, Layout], list[Path]] = {}
         clocks: dict[str, dict[str, Any]] = {}
         for path in self.files[message]:
-            fields, facts = _schema(path)
+            fields, facts = facts_of(path)
             hive = tuple(part.partition("=")[0] for part in path.parts[:-1] if "=" in part)
             layout = tuple((n, a.get("scale"), a.get("offset")) for n, a in fields.items())
             groups.setdefault((hive, facts["form"], layout), []).append(path)
@@ -448,24 +322,6 @@ def _time(paths: Sequence[Path], clocks: Mapping[str, Mapping[str, Any]]) -> str
     if not branches:
         return "null::TIMESTAMP"
     return f"case session {' '.join(branches)} end"
-
-
-def _schema(path: Path) -> tuple[dict[str, dict[str, str]], dict[str, Any]]:
-    """Return ({column: its metadata}, the file's own metadata); InputError if it is not ours."""
-    import pyarrow.parquet as pq
-
-    try:
-        schema = pq.read_schema(path)
-        facts = json.loads((schema.metadata or {}).get(b"stagelog", b"null"))
-    except (OSError, ValueError) as error:  # Arrow's errors are ValueErrors
-        raise InputError(f"cannot read {path}: {str(error).splitlines()[0]}") from None
-    if not isinstance(facts, dict) or facts.get("schema") != SCHEMA:
-        raise InputError(f"{path} was not written by stagelog", f"it lacks {SCHEMA}; remove it")
-    fields = {}
-    for field in schema:
-        about = field.metadata or {}
-        fields[field.name] = {key.decode(): value.decode() for key, value in about.items()}
-    return fields, facts
 
 
 def _in_zone(t_unix_us: int | None, zone: str) -> datetime | None:

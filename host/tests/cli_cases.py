@@ -244,6 +244,13 @@ CASES = {
         (CONTRACT, f"{PORT} <contract>"),
         (UNREADABLE, f"{PORT} --dbc junk.slog"),
     ],
+    "lake build": [
+        (GOOD, "--archive a --dbc all.dbc <stopped> <archived>"),
+        (BAD, "--archive a <stopped> <archived>"),
+        (USAGE, "--archive a --cluster spark"),
+        (UNREADABLE, "--archive empty"),
+        (UNREADABLE, "--archive a --dbc junk.slog <stopped> <archived>"),
+    ],
     "query": [
         (GOOD, "--archive empty"),
         (USAGE, "--archive empty --csv --json"),

@@ -37,7 +37,7 @@ ROWS = (
     {"importers"},
     {"decode", "download", "events", "export", "flash"},
     {"config_items"},
-    {"api", "bringup", "pack", "plugins", "propose", "query", "replay", "report", "since"},
+    {"api", "bringup", "lake", "pack", "plugins", "propose", "query", "replay", "report", "since"},
     {"park"},
 )
 BESIDE = {"car", "rig"}  # import from ROWS, each without the other; imported by TOP only
@@ -53,7 +53,8 @@ FIRMWARE_ARROWS = {
 # Imported by the rig's programs that MicroPython runs.
 MICROPYTHON = {"machine", "micropython", "rp2", "uctypes", "vfs"}
 # Slow to import: inside the functions that need them, so that the command starts at once.
-HEAVY = {"asammdf", "can", "cantools", "duckdb", "mcap", "pandas", "polars", "pyarrow"}
+HEAVY = {"asammdf", "can", "cantools", "dask", "distributed", "duckdb", "mcap", "pandas"}
+HEAVY |= {"polars", "pyarrow"}
 
 
 DEFERS = (ast.FunctionDef, ast.AsyncFunctionDef)

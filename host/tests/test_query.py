@@ -7,6 +7,7 @@ import shutil
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from made_archive import DBC, T0_UNIX_US, frames_of, store
 
 from stagelog.archive import find_sessions, stage_folder, store_session
 from stagelog.archive.manifest import put_entry, sha256_of
@@ -14,35 +15,10 @@ from stagelog.blocks import Identity, pack_session, read_log
 from stagelog.cli import group
 from stagelog.dbc import load_database
 from stagelog.errors import InputError, UsageError
-from stagelog.model import FRAME
-from stagelog.query import Archive, decode_archive
+from stagelog.lake import decode_archive
+from stagelog.query import Archive
 
 pytest.importorskip("duckdb")
-T0_UNIX_US = 1_790_000_000_000_000
-DBC = """VERSION ""
-BS_:
-BU_: ECU
-BO_ 256 Engine: 8 ECU
- SG_ EngSpd : 0|16@1+ ({scale},0) [0|0] "rpm" ECU
- SG_ OilTemp : 16|8@1- (0.1,-40) [0|0] "degC" ECU
- SG_ Count : 24|8@1+ (1,0) [0|0] "" ECU
- SG_ AirTemp : 16|8@1+ (1,-40) [0|0] "degC" ECU
-BO_ 257 Box: 8 ECU
- SG_ Sel M : 0|8@1+ (1,0) [0|0] "" ECU
- SG_ GearTemp m1 : 8|16@1+ (0.01,0) [0|0] "degC" ECU
-"""
-
-
-def frames_of(n, start):
-    frames = np.zeros(n, FRAME)
-    frames["t_us"] = 1000 * np.arange(n) + 500
-    frames["can_id"] = np.where(np.arange(n) % 2, 257, 256)
-    frames["dlc"] = frames["n_bytes"] = 8
-    raw = start + np.arange(n)
-    frames["data"][:, 0] = np.where(np.arange(n) % 2, np.arange(n) // 2 % 2, raw & 0xFF)
-    frames["data"][:, 1] = raw >> 8
-    frames["data"][:, 2] = raw & 0x7F
-    return frames
 
 
 @pytest.fixture
@@ -51,15 +27,7 @@ def archive(tmp_path):
     root = tmp_path / "archive"
     stages = [("03", "SS01", True), ("03", "SS02", True), ("07", "SS01", False)]
     for k, (car, stage, has_clock) in enumerate(stages):
-        frames = frames_of(400, 1000 * k)
-        anchors = [(0, T0_UNIX_US + k * 10**9)] if has_clock else []
-        path = tmp_path / f"{k}.slog"
-        identity = Identity("ab" * 8, k + 1, k)
-        path.write_bytes(pack_session(frames, identity, anchors=anchors).tobytes())
-        folder = stage_folder(root, "DAKAR26", car, stage)
-        folder.mkdir(parents=True)
-        log = read_log(path)
-        store_session(log, log.session(), folder)
+        store(root, tmp_path, car, stage, k, has_clock)
     return root
 
 

@@ -17,8 +17,9 @@ import pytest
 from stagelog.archive import stage_folder, store_session
 from stagelog.blocks import Identity, pack_session, read_log
 from stagelog.dbc import load_database
+from stagelog.lake import decode_archive
 from stagelog.model import FRAME
-from stagelog.query import Archive, decode_archive
+from stagelog.query import Archive
 
 pytest.importorskip("duckdb")
 DBC = """VERSION ""

@@ -14,8 +14,9 @@ from stagelog.archive import stage_folder, store_session
 from stagelog.blocks import Identity, pack_session, read_log
 from stagelog.dbc import load_database
 from stagelog.errors import UsageError
+from stagelog.lake import decode_archive
 from stagelog.model import FRAME
-from stagelog.query import Archive, decode_archive
+from stagelog.query import Archive
 from stagelog.report.series import Series
 from stagelog.since import Condition, answers, find_since, find_spans, parse, resolve
 

@@ -47,6 +47,7 @@ VERBS = {
     "convert": "Convert a log into another format.",
     "replay": "Play a log onto a bus at its own pace.",
     "watch": "Show frames and values while they are recorded.",
+    "lake": "Keep the decoded tables of the archive up to date.",
     "query": "Run SQL over the archive.",
     "report": "Write the report of a stage.",
     "life": "Show what the parts of a car went through over all stages.",

@@ -144,7 +144,7 @@ def _row_of(one: Replacement) -> _Row:
 def _folder_of(car: str, archive: str) -> str:
     """Return the name of a car's folder; UsageError if the archive has no session of it."""
     from stagelog.archive import hive_value
-    from stagelog.query import cars_of
+    from stagelog.lake import cars_of
 
     if not Path(archive).is_dir():
         raise InputError(f"{archive} is no folder", "name the archive")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import sys
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +11,11 @@ import click
 
 from stagelog.cli._common import json_option, print_json, print_table
 from stagelog.cli._dbc import dbc_option
-from stagelog.cli._fleet import dbcs_of_all, fleet_in_force, fleet_option
+from stagelog.cli._fleet import dbcs_of_all, fleet_option
+from stagelog.cli._lake import databases_of_cars
 from stagelog.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
-    from stagelog.dbc import Database
     from stagelog.query import Archive
     from stagelog.verdict import Verdict
 
@@ -101,10 +100,11 @@ def decode_missing(archive: str, dbc: tuple[str, ...], cars: tuple[str, ...]) ->
     """Decode what is not decoded, with --dbc, else with what the fleet file has for a car, or what
     it was decoded with before; return how many sessions could not be.
     """
-    from stagelog.query import decode_archive
+    from stagelog.lake import decode_archive, undecoded_cars
 
     n_failed = 0
-    for database, own in _jobs(archive, dbc, cars):
+    wanted = None if dbc else undecoded_cars(archive)
+    for database, own in databases_of_cars(archive, dbc, cars, wanted):
         try:
             for entry, n, problem in decode_archive(Path(archive), database, cars=own):
                 n_failed += problem is not None
@@ -115,38 +115,6 @@ def decode_missing(archive: str, dbc: tuple[str, ...], cars: tuple[str, ...]) ->
                 raise
             click.echo(f"nothing more is decoded: {error}", err=True)
     return n_failed
-
-
-def _jobs(
-    archive: str, dbc: tuple[str, ...], cars: tuple[str, ...]
-) -> Iterator[tuple[Database, list[str]]]:
-    """Yield (Database, cars that it is for)."""
-    from stagelog.cli._fleet import dbcs_of_car
-    from stagelog.dbc import load_databases
-    from stagelog.query import cars_of, known_databases, undecoded_cars
-
-    known = known_databases(archive)
-    if dbc:
-        database, chosen = load_databases(dbc), sorted(set(cars) or cars_of(archive))
-        kept = []
-        if not cars and len(chosen) > 1:
-            kept = [car for car in chosen if known.get(car, database.words) != database.words]
-        for car in kept:
-            text = f"car {car} stays decoded with {', '.join(known[car])}"
-            click.echo(f"{text}: --car {car} decodes it with this DBC", err=True)
-        yield database, [car for car in chosen if car not in kept]
-        return
-    fleet = fleet_in_force()
-    for car in sorted(undecoded_cars(archive)):
-        words: Sequence[str] | None = known.get(car)
-        if fleet is not None and (listed := fleet.find_car(car)) is not None:
-            words = dbcs_of_car(fleet, listed)
-        if words and all(map(_is_there, words)):
-            yield load_databases(words), [car]
-
-
-def _is_there(word: str) -> bool:
-    return Path(word.partition("=")[2] or word).is_file()
 
 
 def _print(
