@@ -207,7 +207,10 @@ def test_two_buses_without_a_controller_are_stored_in_the_order_of_time(make_tar
     target = make_target(board="pico_pio_dual")
     tapes = [saturated_tape(BITRATE_BPS, PLAYED_us, seed=bus) for bus in (0, 1)]
     tapes[1]["bus"] = 1
-    target.play(np.concatenate(tapes))
+    target.offer(np.concatenate(tapes))
+    rates = [target.link.bus_counts(bus, measure_s=2).rate_bps for bus in (0, 1)]
+    assert rates == [BITRATE_BPS] * 2
+    target.play(tapes[0][:0])
     target.run_for(50_000)
     status = target.link.status()
     assert status.n_buses == 2 and status.fault == faults.NONE

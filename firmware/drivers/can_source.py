@@ -82,6 +82,12 @@ class CanSource:
         """Return the values of `slog.messages.BUS_COUNTERS`, or nothing: a controller has none."""
         return ()
 
+    def measured_rate(self):
+        """Return the bit rate that the wire shows, 0 if none fits, None while nothing was heard
+        since the last answer. Only where `counts` are.
+        """
+        return 0
+
     def deinit(self):
         """Stop receiving."""
         self.stop()

@@ -249,6 +249,7 @@ class PioCan(CanSource):
         self._listens = False
         self._n_seen = 0
         self._missed_us = 0
+        self._finder = None
 
     def init(self, bitrate, mode=None):
         """Set the state machine up; it samples from `start` on. ValueError if it cannot."""
@@ -289,6 +290,19 @@ class PioCan(CanSource):
         counts = [self._words[i] for i in range(_W_FIRST_COUNTER, _W_LAST_COUNTER + 1)]
         counts.append(self._missed_us)
         return counts
+
+    def measured_rate(self):
+        """As CanSource."""
+        if self._finder is None:
+            from drivers.pio_rate import RateFinder  # seldom needed
+
+            self._finder = RateFinder(self._number, 2 + self.bus)
+        if not self._finder.is_done:
+            return None
+        rate = self._finder.rate()
+        self._finder.close()
+        self._finder = None
+        return rate
 
     def drain(self):
         """Bring what has come into the ring of blocks. Call it at least every 100 ms."""

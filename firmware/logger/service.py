@@ -208,13 +208,19 @@ class Service:
         self._put(m.STATUS_REPLY, self._app.status())
 
     def _bus(self, payload):
-        bus = m.parse(m.BUS_REQUEST, payload)[0]["bus"]
+        asked = m.parse(m.BUS_REQUEST, payload)[0]
+        bus = asked["bus"]
         captures = self._app.board.captures
         if bus >= len(captures):
             self._put(m.BUS_REPLY, {"status": m.OUT_OF_RANGE, "bus": bus})
             return
         counts = captures[bus].counts()
         values = {"status": m.OK if counts else m.REFUSED, "bus": bus}
+        if counts and asked["measure"]:
+            rate = captures[bus].measured_rate()
+            values["rate_bps"] = rate or 0
+            if rate is None:
+                values["status"] = m.PENDING
         for row, n in zip(m.BUS_COUNTERS, counts):
             values[row[0]] = n
         self._put(m.BUS_REPLY, values)

@@ -239,10 +239,19 @@ BUS_COUNTERS = (
     ("remote", "I", "frames", "remote frames, which are stored"),
     ("missed_us", "I", "us", "time of the bus that was overwritten before it was decoded"),
 )
-BUS_REQUEST = (("bus", "B", "", "number of the bus"),)
+BUS_REQUEST = (
+    ("bus", "B", "", "number of the bus"),
+    ("measure", "B", "", "1 measure the bit rate on the wire: PENDING until 1 ms was heard"),
+)
 BUS_REPLY = (
-    ("status", "B", "", "0; OUT_OF_RANGE, no such bus; REFUSED, nothing is counted by kind"),
+    (
+        "status",
+        "B",
+        "",
+        "0; PENDING, ask again; OUT_OF_RANGE, no such bus; REFUSED, the board cannot",
+    ),
     ("bus", "B", "", "as asked"),
+    ("rate_bps", "I", "bit/s", "bit rate on the wire; 0: not asked for, or none that is known"),
 ) + BUS_COUNTERS
 
 MESSAGES = (

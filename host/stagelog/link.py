@@ -98,10 +98,18 @@ class Link:
         """Return the health of the logger."""
         return Status.of(self.ask(m.STATUS, {})[0])
 
-    def bus_counts(self, bus: int) -> BusCounts | None:
-        """Return what a bus counts by kind; None if its receiver counts nothing so."""
-        answer, _ = self.ask(m.BUS, {"bus": bus}, accept=(m.OK, m.REFUSED))
-        return BusCounts.of(answer) if answer["status"] == m.OK else None
+    def bus_counts(self, bus: int, measure_s: float = 0) -> BusCounts | None:
+        """Return what a bus counts by kind; None if its receiver counts nothing so. The bit rate
+        on the wire is measured if `measure_s` is not 0: how long to wait for traffic.
+        """
+        deadline = self.clock() + measure_s
+        while True:
+            asked = {"bus": bus, "measure": self.clock() < deadline}
+            answer, _ = self.ask(m.BUS, asked, accept=(m.OK, m.PENDING, m.REFUSED))
+            if answer["status"] == m.REFUSED:
+                return None
+            if answer["status"] == m.OK:
+                return BusCounts.of(answer)
 
     def set_time(self, t_unix_us: int) -> int:
         """Send the wall clock to the logger; return its time since boot in us."""

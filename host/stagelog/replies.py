@@ -117,9 +117,12 @@ class Status(_Reply):
 
 @dataclass(frozen=True, slots=True)
 class BusCounts(_Reply):
-    """BUS: what a receiver without a controller counted by kind in this session."""
+    """BUS: what a receiver without a controller counted by kind in this session, and the bit rate
+    on the wire, 0 if it was not asked for or is none that is known.
+    """
 
     bus: int
+    rate_bps: int
     stuff: int
     flags: int
     crc: int

@@ -59,9 +59,10 @@ class Link:
     def status(self):
         return reply(Status, m.STATUS_REPLY, **self._status)
 
-    def bus_counts(self, bus):
-        """Bus 0 has a controller; bus 1 counts by kind."""
+    def bus_counts(self, bus, measure_s=0):
+        """Bus 0 has a controller; bus 1 counts by kind, its wire has 250 kbit/s."""
         counts = {"bus": 1, "stuff": 3, "fd": 1_200, "missed_us": 70}
+        counts["rate_bps"] = 250_000 if measure_s else 0
         return reply(BusCounts, m.BUS_REPLY, **counts) if bus else None
 
     def list_sessions(self):
@@ -112,6 +113,14 @@ def test_status_prints_each_figure_at_its_place(run, link):
     assert words[6].startswith("  memory: at most 7 of 24 blocks waited; ")
     assert words[6].endswith("first frame stored 640 ms after power-on")
     assert words[7:] == [""]
+
+
+def test_the_bit_rate_on_the_wire_is_measured_when_asked_for(run, link):
+    link()
+    _, out, _ = run("status", "PORT", "--rate")
+    lines = out.split("\n")
+    assert lines[3] == "    the controller of this board cannot measure the bit rate"
+    assert lines[6] == "    the wire has 250,000 bit/s"
 
 
 @pytest.mark.parametrize(

@@ -22,12 +22,17 @@ if TYPE_CHECKING:
     from stagelog.replies import Status
 
 
+MEASURE_S = 3.0
+
+
 @click.command()
 @click.argument("port", required=False)
+@click.option("--rate", "with_rate", is_flag=True, help="Measure the bit rate on each bus's wire.")
 @json_option
-def command(port: str | None, as_json: bool) -> None:
+def command(port: str | None, with_rate: bool, as_json: bool) -> None:
     """Show the state and the health of the logger on PORT; exit 1 if it does not record without
-    fault.
+    fault. --rate listens to the wires, for 3 s at most, and changes nothing; boards with a
+    controller cannot.
     """
     from slog.faults import TEXT
     from slog.messages import STATE_RECORDING
@@ -39,7 +44,8 @@ def command(port: str | None, as_json: bool) -> None:
         asked = time.time()
         status = link.status()
         sessions = link.list_sessions()
-        counts = [link.bus_counts(bus) for bus in range(status.n_buses)]
+        wait_s = MEASURE_S if with_rate else 0
+        counts = [link.bus_counts(bus, wait_s) for bus in range(status.n_buses)]
     finally:
         link.close()
     facts = {
@@ -66,11 +72,11 @@ def command(port: str | None, as_json: bool) -> None:
     if as_json:
         print_json("stagelog.status/1", facts)
     else:
-        _print(facts, status)
+        _print(facts, status, with_rate)
     raise SystemExit(0 if healthy else 1)
 
 
-def _print(facts: Facts, status: Status) -> None:
+def _print(facts: Facts, status: Status, with_rate: bool) -> None:
     from slog.layout import BLOCK_BYTES
 
     verdict = facts["state"].upper()
@@ -91,6 +97,10 @@ def _print(facts: Facts, status: Status) -> None:
         for counts in facts["counts"]:
             if counts["bus"] == number:
                 click.echo(f"    {counts_text(counts)}")
+                if with_rate:
+                    click.echo(f"    {_rate_text(counts['rate_bps'])}")
+        if with_rate and not any(counts["bus"] == number for counts in facts["counts"]):
+            click.echo("    the controller of this board cannot measure the bit rate")
     used = sum(s["n_blocks"] for s in facts["sessions"]) * BLOCK_BYTES
     free = status.blocks_free * BLOCK_BYTES
     click.echo(
@@ -102,6 +112,12 @@ def _print(facts: Facts, status: Status) -> None:
         f"  memory: at most {status.ring_worst} of {status.ring_blocks} blocks waited; "
         f"first frame stored {status.boot_to_frame_ms} ms after power-on"
     )
+
+
+def _rate_text(rate_bps: int) -> str:
+    if rate_bps:
+        return f"the wire has {rate_bps:,} bit/s"
+    return "no bit rate on the wire: no traffic, or none that is known"
 
 
 BUS_TEXT = {
