@@ -1,4 +1,4 @@
-"""The ESP32 board file on this machine: stock MicroPython's `machine`, faked, with a model behind
+"""The ESP32 board files on this machine: stock MicroPython's `machine`, faked, with a model behind
 each SPI. It never ran on a chip.
 """
 
@@ -29,14 +29,16 @@ from stagelog.rig.sim.mcp2518fd import Mcp2518fdModel
 CALL_us = 10.0  # of machine.SPI, from Python
 PASS_us = 300  # of the main loop, besides its SPI
 BITRATE_BPS = 500_000
+USUAL = "esp32_mcp2518fd"
+SELECTS = {USUAL: (33, 5), "esp32s3_mcp2518fd": (10, 4)}  # of controller and card: WIRING.md
 GO_IDLE = 0x40  # the first byte of CMD0
 LOAD_us = 700_000  # assumed: nobody measured an ESP32; a Pico takes about as long
 
 
 class World:
-    """The wires of the board: pins 33 and 5 select controller and card; time is the emulator's."""
+    """The wires of the board `name`; time is the emulator's."""
 
-    def __init__(self, card_path, timing=INSTANT):
+    def __init__(self, card_path, timing=INSTANT, name=USUAL):
         self.image = FileImage(card_path)
         self.card = SdCard(self.image, timing)
         self.emulator = Emulator(bytes(b"\xff" * (2 << 20)), [self.card])
@@ -44,6 +46,7 @@ class World:
         self.wire = self.emulator.chip.engine.spi_device(1)
         self.chip = Mcp2518fdModel(self.now_us, BITRATE_BPS)
         self.pins = {}
+        self.can_select, self.card_select = SELECTS[name]
         self.tape = iter(())
         self.next = None
         self.light = []
@@ -68,7 +71,7 @@ class World:
             self.next = next(self.tape, None)
 
     def card_byte(self, byte):
-        if self.pins.get(5, 1):
+        if self.pins.get(self.card_select, 1):
             self.wire.idle_bytes += 1
             return 0xFF
         wire = self.wire
@@ -116,7 +119,7 @@ class World:
             def __call__(self, value):
                 before = world.pins.get(self.number)
                 world.pins[self.number] = value
-                if self.number == 5 and value != before:
+                if self.number == world.card_select and value != before:
                     if not value:
                         world.wire.at = world.wire.count = 0
                     world.card.selected(not value)
@@ -135,7 +138,7 @@ class World:
             def write_readinto(self, out, into):
                 world.pass_us(CALL_us + len(out) * 8e6 / self.rate_Hz)
                 if not self.is_card:
-                    assert world.pins[33] == 0
+                    assert world.pins[world.can_select] == 0
                     world.chip.transfer(into)
                     return
                 if out[0] == GO_IDLE:
@@ -175,23 +178,30 @@ def timing():
 
 
 @pytest.fixture
-def world(tmp_path, monkeypatch, timing):
+def name():
+    """The board file; a test may have another."""
+    return USUAL
+
+
+@pytest.fixture
+def world(tmp_path, monkeypatch, timing, name):
     card = tmp_path / "card.img"
     prepare_raw(card, 256)
-    made = World(card, timing)
+    made = World(card, timing, name)
     monkeypatch.setitem(sys.modules, "machine", made.machine())
     monkeypatch.setitem(sys.modules, "drivers.usb_link", types.SimpleNamespace(UsbLink=Link))
     with monkeypatch.context() as loading:
         loading.setattr(builtins, "__import__", made.importer())
-        made.module = importlib.import_module("boards.esp32_mcp2518fd")
+        made.file = importlib.import_module(f"boards.{name}")
+    made.module = importlib.import_module("boards.esp32_board")
     clock = types.SimpleNamespace(ticks_us=lambda: made.now_us() & 0x3FFFFFFF)
     monkeypatch.setattr(made.module, "time", clock)
     monkeypatch.setattr("drivers.spi_ports.time", types.SimpleNamespace(sleep_us=made.pass_us))
     monkeypatch.setattr(made.module.gc, "mem_free", lambda: 100_000, raising=False)
     monkeypatch.setattr(made.module, "Settings", lambda folder: Nv())
     yield made
-    for name in ("esp32_mcp2518fd", "esp32_card"):
-        sys.modules.pop(f"boards.{name}", None)
+    for gone in (name, "esp32_board", "esp32_sd", name.partition("_")[0] + "_card"):
+        sys.modules.pop(f"boards.{gone}", None)
     made.emulator.close()
 
 
@@ -206,12 +216,14 @@ class Nv:
         return None
 
 
-def test_board_records_a_busy_bus(world, tmp_path):
+@pytest.mark.parametrize("name", SELECTS)
+def test_board_records_a_busy_bus(world, tmp_path, name):
     from logger.app import App
 
-    board = world.module.Esp32Board(0)
+    board = world.file.make_board(0)
     app = App(board)
     app.start()
+    assert board.name == name
     assert board.device_id == b"ESP\1\2\3\0\0" and app.status()["state"] == m.STATE_RECORDING
     tape = saturated_tape(BITRATE_BPS, 300_000)
     world.play(tape)
@@ -232,12 +244,13 @@ def test_board_records_a_busy_bus(world, tmp_path):
     assert same_frames(tape, np.concatenate(list(session.iter_frames())))
 
 
-def test_the_card_begins_to_start_before_the_rest_is_loaded(world):
+@pytest.mark.parametrize("name", SELECTS)
+def test_the_card_begins_to_start_before_the_rest_is_loaded(world, name):
     """It may take a second (SD specification 6.00, 4.2.3), and is asked to by the first CMD0."""
     first = world.order.index("CMD0")
     assert "drivers.sdcard" in world.order[:first]
     before = [name for name in world.order[:first] if name.startswith(("logger", "boards."))]
-    assert before == ["boards.esp32_card"]
+    assert before == [f"boards.{name.partition('_')[0]}_card", "boards.esp32_sd"]
     assert "drivers.mcp2518fd" in world.order[first:] and "logger.app" in world.order[first:]
 
 
@@ -249,7 +262,7 @@ def test_a_slow_card_costs_only_the_frames_of_what_is_left_of_its_start(world):
     """
     from logger.app import App
 
-    app = App(world.module.Esp32Board(0))
+    app = App(world.file.make_board(0))
     world.play(saturated_tape(BITRATE_BPS, 1_300_000))
     t0_us = world.now_us()
     app.start()
@@ -265,7 +278,7 @@ def test_a_slow_card_costs_only_the_frames_of_what_is_left_of_its_start(world):
 @pytest.mark.parametrize("timing", [replace(INSTANT, init_us=SLOWEST.init_us)])
 def test_a_card_put_in_later_may_take_its_second(world):
     """0.999 s, though nobody woke it: 50 bytes at 400 kHz are a millisecond."""
-    board = world.module.Esp32Board(0)
+    board = world.file.make_board(0)
     board.card._is_starting = False
     world.card.power_on()
     t0_us = world.now_us()
@@ -274,7 +287,7 @@ def test_a_card_put_in_later_may_take_its_second(world):
 
 
 def test_board_leaves_its_loop_when_asked(world):
-    board = world.module.Esp32Board(255)
+    board = world.file.make_board(255)
     board.control(m.CONTROL_REPL)
     board.feed()
     world.pass_us(300_000)
@@ -291,7 +304,7 @@ def test_the_watchdog_is_fed_by_the_loop_and_waits_an_hour_at_the_prompt(world, 
         return types.SimpleNamespace(feed=lambda: fed.append(timeout))
 
     monkeypatch.setattr(world.module.machine, "WDT", watchdog)
-    board = world.module.Esp32Board(255)
+    board = world.file.make_board(255)
     board.link = types.SimpleNamespace(close=lambda: None)
     for _ in range(3):
         board.feed()
@@ -316,13 +329,13 @@ def test_five_seconds_of_work_prove_the_firmware(world, monkeypatch, crash_us, t
     monkeypatch.setattr(world.module, "App", Crashing)
     memory, hole = [2], [bytearray(8)]
     with pytest.raises(RuntimeError, match="a crash"):
-        world.module.run(0, memory, 0, hole)
+        world.file.run(0, memory, 0, hole)
     assert memory == [tries] and hole == []
 
 
 def started(world):
     """Return a board that receives, without the application."""
-    board = world.module.Esp32Board(0)
+    board = world.file.make_board(0)
     board.can.set_up({"bitrate_bps": BITRATE_BPS})
     board.can.start(board.ring)
     board.card.init()
@@ -388,7 +401,7 @@ def test_the_controllers_spi_stays_below_its_limit(world):
 
 
 def test_random_numbers_have_32_bits(world):
-    seen = [world.module.Esp32Board(0).random_u32() for _ in range(40)]
+    seen = [world.file.make_board(0).random_u32() for _ in range(40)]
     assert 1 << 31 <= max(seen) < 1 << 32 and len(set(seen)) == 40
 
 
@@ -425,12 +438,28 @@ def test_the_loop_ends_with_what_was_asked_for(world, monkeypatch, action, end):
 
     monkeypatch.setattr(world.module, "App", Asked)
     t0_us = world.now_us()
-    world.module.run(1, None, None, [])
+    world.file.run(1, None, None, [])
     assert log == ["link closed", *end]
     assert 1_190_000 <= world.now_us() - t0_us <= 1_260_000
     assert world.chip._mode == 4, "the controller still receives"
 
 
-def test_it_compiles_for_the_chip():
-    app = build_app("esp32_mcp2518fd", "xtensawin")
+def test_the_ring_is_as_large_as_the_heap_allows(world, monkeypatch):
+    """128 blocks do not fit, nor 64; what fits into the heap of a chip without PSRAM are 16."""
+    asked = []
+
+    def ring(n_blocks):
+        asked.append(n_blocks)
+        if n_blocks > 32:
+            raise MemoryError
+        return n_blocks
+
+    monkeypatch.setattr(world.module, "PolledRing", ring)
+    assert world.module._make_ring(128) == 32 and asked == [128, 64, 32]
+    assert world.module._make_ring(16) == 16
+
+
+@pytest.mark.parametrize("name", SELECTS)
+def test_it_compiles_for_the_chip(name):
+    app = build_app(name, "xtensawin")
     assert "drivers/mcp2518fd.mpy" in app.modules and "drivers/rp2_hot.mpy" not in app.modules

@@ -1,0 +1,137 @@
+"""What all ESP32 boards share: an MCP2518FD that the main loop polls, settings, watchdog, light,
+and the way to the REPL. The board file has made the card before; see `boards.esp32_mcp2518fd`.
+
+The controller's SPI must stay below 0.85 / 2 of its clock: 17 MHz, and 80 / 5 is the next.
+Frames are fetched by the main loop, so the controller's FIFO must outlast its longest pass; while
+a card is set up it may not, and the log says what was lost. MicroPython 1.29 or newer: `main.py`
+counts its tries in `machine.mem_backup`, which older ones lack on this chip.
+"""
+
+import gc
+import os
+import time
+
+import machine
+
+from boards.files import Settings
+from boards.light import pattern_of
+from drivers.mcp2518fd import Mcp2518fd
+from drivers.polled_ring import PolledRing
+from drivers.spi_ports import CanPort
+from drivers.usb_link import UsbLink
+from logger.app import App
+from logger.clock import Clock
+from slog.framing import FrameWriter, cobs_decode
+from slog.messages import CONTROL_BOOTLOADER, CONTROL_RESET
+
+CRYSTAL_Hz = 40_000_000
+_LEAST_BLOCKS = 16  # 1.0 s of the car's bus, 0.9 s of a full one at 500 kbit/s
+_WATCHDOG_MS = 8000
+_PROMPT_MS = 3_600_000  # the watchdog can't be stopped: an hour at the prompt, then a reset
+_PROVEN_US = 5_000_000
+_LEAVE_US = 200_000
+
+
+class Leave(Exception):
+    """The main loop ends for the action in `args[0]`."""
+
+
+class Esp32Board:
+    """The board as `logger.app` wants it. `feed` also fetches frames and carries out `control`.
+
+    pins    of the controller, (SCK, SDI, SDO, nCS), and of the light
+    blocks  of the ring, if the heap has room for so many
+    """
+
+    frame_writer = FrameWriter
+    cobs_decode = staticmethod(cobs_decode)
+
+    def __init__(self, name, slot, card, pins, light, blocks=_LEAST_BLOCKS):
+        self.name = name
+        self.slot = slot
+        self.clock = Clock(time.ticks_us)
+        self.ring = _make_ring(blocks)
+        self.nv = Settings("/settings")
+        self.link = UsbLink()
+        self.device_id = (machine.unique_id() + bytes(8))[:8]
+        self.reset_cause = machine.reset_cause()
+        sck, sdi, sdo, cs = pins
+        spi = machine.SPI(1, 16_000_000, sck=_pin(sck), mosi=_pin(sdi), miso=_pin(sdo))
+        select = machine.Pin(cs, machine.Pin.OUT, value=1)
+        self.can = Mcp2518fd(CanPort(spi, select), self.clock, CRYSTAL_Hz)
+        self.card = card
+        card.background = self.can.drain
+        self.ring.fetch = self.can.drain
+        self.captures = [self.can]
+        self._led = machine.Pin(light, machine.Pin.OUT, value=1)
+        self._pattern = 0
+        self._watchdog = machine.WDT(timeout=_WATCHDOG_MS)
+        self._action = None
+        self._t_action = 0
+
+    def random_u32(self):
+        """Return a random number."""
+        return int.from_bytes(os.urandom(4), "little")
+
+    def heap_free(self):
+        """Return the bytes of free heap."""
+        return gc.mem_free()
+
+    def show(self, state, fault):
+        """Choose what the light shows."""
+        self._pattern = pattern_of(state, fault)
+
+    def control(self, action):
+        """Leave the main loop for `action` as soon as the answer is out."""
+        self._action = action
+        self._t_action = self.clock.t_us()
+
+    def feed(self):
+        """Feed the watchdog, fetch frames, work the light."""
+        self._watchdog.feed()
+        self.can.drain()
+        self._led(self._pattern >> (self.clock.lo >> 17 & 15) & 1)
+        if self._action is not None and self.clock.t_us() - self._t_action >= _LEAVE_US:
+            raise Leave(self._action)
+
+    def close(self):
+        """Stop the controller and give the port back."""
+        self.can.stop()
+        self.link.close()
+        machine.WDT(timeout=_PROMPT_MS)
+
+
+def run_board(make_board, slot, memory, at, hole):
+    """Run the application until the host asks for the REPL; clear memory[at] once proven."""
+    board = make_board(slot)
+    app = App(board)
+    hole.clear()
+    gc.collect()
+    app.start()
+    t_start = board.clock.t_us()
+    try:
+        while True:
+            app.step()
+            if memory is not None and board.clock.t_us() - t_start >= _PROVEN_US:
+                memory[at] = 0
+                memory = None
+    except Leave as leave:
+        board.close()
+        if leave.args[0] == CONTROL_RESET:
+            machine.reset()
+        if leave.args[0] == CONTROL_BOOTLOADER:
+            machine.bootloader()
+
+
+def _make_ring(n_blocks):
+    """Make the ring as large as the heap allows: one without PSRAM has no room for the largest."""
+    while n_blocks > _LEAST_BLOCKS:
+        try:
+            return PolledRing(n_blocks)
+        except MemoryError:
+            n_blocks //= 2
+    return PolledRing(_LEAST_BLOCKS)
+
+
+def _pin(number):
+    return machine.Pin(number)

@@ -1,0 +1,7 @@
+"""The card of an ESP32-S3, made before the rest is loaded: it may take a second to start, and the
+controller holds 8 ms of a full bus.
+"""
+
+from boards.esp32_sd import wake_card
+
+card = wake_card(sck=5, mosi=6, miso=7, cs=4)
