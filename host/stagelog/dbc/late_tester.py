@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
+from stagelog.dbc.tokens import use_in
+
 _TESTER = "cantools.tester"
 
 
@@ -36,4 +38,5 @@ def import_cantools() -> ModuleType:
             importlib.import_module("cantools")
         finally:
             sys.meta_path.remove(finder)
+    use_in(sys.modules["cantools"])
     return sys.modules["cantools"]

@@ -32,6 +32,13 @@ _CERTAIN = re.compile(
 )
 _CERTAIN_LINE = re.compile(r"\n" + _CERTAIN.pattern)
 _MORE_NAMES = re.compile(r"[\w,\t ]*(?:\n|$)")
+# a signal, or a statement with its semicolon, alone on its line: nothing in it needs a second look
+_CALM = r"[ !#-.0-:<-~]*"
+_ENDED = "|".join(sorted(ENDED_BY_SEMICOLON, reverse=True))
+_PLAIN = re.compile(
+    rf'[ ]*(?P<statement>(?P<signal>SG_ ){_CALM}"[^\n"\\]*"{_CALM}'
+    rf'|(?:{_ENDED}) {_CALM}(?:"[^\n"\\]*"{_CALM})*;)[ ]*\n'
+)
 
 
 @dataclass(slots=True)
@@ -64,6 +71,10 @@ class _Splitter:
     def run(self) -> list[Statement]:
         text, at, fresh = self.text, 0, True
         while at < len(text):
+            if fresh and self.keyword is None:
+                at = self.take_plain(at)
+                if at == len(text):
+                    break
             match = _TOKEN.match(text, at)
             assert match is not None  # every character is of some token
             kind = match.lastgroup
@@ -86,6 +97,27 @@ class _Splitter:
                 self.pieces.append(" ")
         self.close(is_torn=self.keyword in ENDED_BY_SEMICOLON)
         return self.done
+
+    def take_plain(self, at: int) -> int:
+        """Take the plain statements that begin at `at`, whole; return where the next text begins.
+
+        They are most of a file, and take a fifth of the time so.
+        """
+        while True:
+            match = _PLAIN.match(self.text, at)
+            if match is None:
+                return at
+            found = match["statement"]
+            keyword, _, rest = found.partition(" ")
+            if "  " in found:
+                return at
+            if match["signal"] and (
+                "SG_" in rest or "BO_" in rest or _MORE_NAMES.match(self.text, match.end())
+            ):
+                return at
+            line = bisect_right(self.newlines, match.start("statement") - 1) + 1
+            self.done.append(Statement(keyword, found.removesuffix(";").rstrip(), line))
+            at = match.end()
 
     def take_word(self, match: re.Match[str], fresh: bool) -> None:
         word = match[0]
