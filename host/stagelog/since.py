@@ -361,7 +361,7 @@ def answers(condition: Condition, rows: Sequence[Seen]) -> dict[str, str]:
     found: dict[str, str] = {}
     unit = f" {condition.unit}" if condition.unit else ""
     side = "lowest" if condition.falls else "highest"
-    for car in dict.fromkeys(one.key.car for one in rows):
+    for car in sorted({one.key.car for one in rows}):
         own = [one for one in rows if one.key.car == car]
         hits = [number for number, one in enumerate(own) if one.n_times]
         extreme = min if condition.falls else max

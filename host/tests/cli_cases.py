@@ -288,4 +288,11 @@ CASES = {
         (UNREADABLE, "EngSpd>0 --archive nowhere"),
         (UNWRITABLE, "EngSpd>0 --archive empty --out file"),
     ],
+    "serve": [
+        (GOOD, "--archive empty --port 0 <served>"),
+        (USAGE, "--archive empty --port 99999"),
+        (USAGE, "--archive empty --token short"),
+        (USAGE, "--archive empty --host 203.0.113.9"),
+        (UNREADABLE, "--archive nowhere"),
+    ],
 }

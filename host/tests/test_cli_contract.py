@@ -31,6 +31,7 @@ from stagelog.model import FRAME
 from stagelog.rig.live import FastLogger
 from stagelog.rig.play import saturated_tape
 from stagelog.rig.target import SimTarget, tape_events
+from stagelog.serve import app as serve_app
 
 MANY = ("check", "provision", "summary", "sync", "watch")  # print a line of JSON for each change
 DBC = """VERSION ""
@@ -198,6 +199,10 @@ class State:
     def stray(self):
         """Have a session file in the archive a that no manifest names."""
         Path("a/good.slog").write_bytes(session().tobytes())
+
+    def served(self):
+        """Let the server end as soon as it has said its address."""
+        self.patch(serve_app, "run", lambda app, listening: None)
 
     def runs(self):
         """Let the simulator end as soon as it has said its port."""

@@ -39,6 +39,7 @@ ROWS = (
     {"config_items"},
     {"api", "bringup", "lake", "pack", "plugins", "propose", "query", "replay", "report", "since"},
     {"park"},
+    {"serve"},
 )
 BESIDE = {"car", "rig"}  # import from ROWS, each without the other; imported by TOP only
 TOP = {"__init__", "cli"}

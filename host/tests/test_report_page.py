@@ -100,6 +100,7 @@ class Browser:
         raise AssertionError(f"never true: {script}")
 
     def open(self, path, size, mark=""):
+        """Open a file, or an address, and wait until the page says that it is ready."""
         width, height = size
         self.call(
             "Emulation.setDeviceMetricsOverride",
@@ -109,7 +110,8 @@ class Browser:
             mobile=width < 1200,
         )
         self.call("Page.navigate", url="about:blank")
-        self.call("Page.navigate", url=f"{path.as_uri()}{mark}")
+        url = path if isinstance(path, str) else path.as_uri()
+        self.call("Page.navigate", url=f"{url}{mark}")
         self.wait("document.body && !!document.body.dataset.ready")
 
     def press(self, key, code, **more):
@@ -130,14 +132,14 @@ class Browser:
     def paper(self, path):
         path.write_bytes(base64.b64decode(self.call("Page.printToPDF")["data"]))
 
-    def complaints(self):
-        """Return exceptions, console errors and requests to anywhere but files."""
+    def complaints(self, own="file:"):
+        """Return exceptions, console errors and requests to anywhere but `own`."""
         found = []
         for one in self.told:
             params = one.get("params", {})
             if one.get("method") == "Network.requestWillBeSent":
                 url = params["request"]["url"]
-                if not url.startswith(("file:", "about:")):
+                if not url.startswith((own, "about:")):
                     found.append(url)
             elif one.get("method") in ("Runtime.exceptionThrown", "Log.entryAdded"):
                 found.append(json.dumps(params)[:300])

@@ -52,6 +52,7 @@ VERBS = {
     "report": "Write the report of a stage.",
     "life": "Show what the parts of a car went through over all stages.",
     "since": "Show when a signal began to exceed a value, over all stages and cars.",
+    "serve": "Serve the page for the wall: cars, loggers, what is red, live.",
 }
 
 

@@ -96,15 +96,18 @@ def run_many(
     as_json: bool = False,
     units: "list[Unit] | None" = None,
     identify: Callable[[str], str | None] = lambda port: None,
+    archive: str | None = None,
 ) -> "list[Unit]":
     """Do a work on all loggers of the fleet, or on all that answer if there is no fleet file; draw
     a table on a terminal, print lines elsewhere, or JSON events; return the units.
+
+    archive  where `stagelog serve` reads what the run is doing; None: it does not
     """
     from stagelog.park.runs import Run
 
     fleet = fleet_in_force()
     expected = expected_units(fleet, only) if units is None else units
-    with shown(title, as_json) as show:
+    with shown(title, as_json, archive) as show:
         run = Run(
             expected,
             lambda device_id, hello: adopted(fleet, device_id, hello, bool(only)),
@@ -148,13 +151,16 @@ def run_one(
     return [unit]
 
 
-def shown(title: str, as_json: bool) -> Any:
+def shown(title: str, as_json: bool, archive: str | None = None) -> Any:
     """Return what shows the units of a run: a context whose value takes them."""
+    from stagelog.park.publish import Published
     from stagelog.park.table import JsonEvents, Lines, LiveTable
 
     if as_json:
-        return JsonEvents()
-    return LiveTable(title) if sys.stderr.isatty() else Lines()
+        plain: Any = JsonEvents()
+    else:
+        plain = LiveTable(title) if sys.stderr.isatty() else Lines()
+    return plain if archive is None else Published(plain, archive, title)
 
 
 def adopted(

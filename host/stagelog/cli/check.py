@@ -71,7 +71,7 @@ def command(
     if port is not None:
         units = run_one("check", port, work, as_json)
     else:
-        units = run_many("check", work, only, wait_s, as_json)
+        units = run_many("check", work, only, wait_s, as_json, archive=archive)
     to_confirm = fleet.start.confirm if fleet is not None else ()
     by = by or getpass.getuser()
     for car in sorted({unit.car for unit in units}):

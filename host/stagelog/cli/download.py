@@ -194,7 +194,7 @@ def _download_all(
     def make(unit: Unit, _: object) -> Download:
         return Download(unit, Path(archive), event, stage, stop, again, Summarise(unit).text)
 
-    return finish(run_many("download", make, only, wait_s, as_json), as_json)
+    return finish(run_many("download", make, only, wait_s, as_json, archive=archive), as_json)
 
 
 def _print(fetched: list[Fetched], as_json: bool) -> None:

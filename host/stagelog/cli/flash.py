@@ -148,7 +148,8 @@ def _flash_all(
         wanted = None if fleet is None else wanted_of(fleet, unit.device_id)
         return Flash(unit, wanted, Path(archive), board, despite_sessions)
 
-    return finish(run_many("flash", make, only, wait_s, as_json, identify=id_of_board), as_json)
+    units = run_many("flash", make, only, wait_s, as_json, identify=id_of_board, archive=archive)
+    return finish(units, as_json)
 
 
 def _write_base(

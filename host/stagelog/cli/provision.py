@@ -54,5 +54,5 @@ def command(
     if port is not None:
         units = run_one("provision", port, work, as_json)
     else:
-        units = run_many("provision", work, only, wait_s, as_json)
+        units = run_many("provision", work, only, wait_s, as_json, archive=archive)
     raise SystemExit(finish(units, as_json))

@@ -65,7 +65,7 @@ def command(
         )
         return works[unit.device_id]
 
-    units = run_many("download", download, only, wait_s, as_json)
+    units = run_many("download", download, only, wait_s, as_json, archive=archive)
     code = finish(units, as_json)
     if not no_report:
         entries = [one.entry for work in works.values() for one in work.fetched.values()]
@@ -74,7 +74,13 @@ def command(
     if not keep and fetched:
         again = [Unit(unit.device_id, unit.car, unit.place) for unit in fetched]
         erased = run_many(
-            "erase", lambda unit, _: Erase(unit, Path(archive)), (), wait_s, as_json, again
+            "erase",
+            lambda unit, _: Erase(unit, Path(archive)),
+            (),
+            wait_s,
+            as_json,
+            again,
+            archive=archive,
         )
         mine = [unit for unit in erased if unit in again]
         code = max(code, finish(mine, as_json, "stagelog.park.erase/1"))

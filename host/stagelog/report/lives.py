@@ -71,6 +71,10 @@ class StageLife:
     sessions: dict[str, str]
     made_with: str
 
+    def is_of(self, entries: Iterable[Entry]) -> bool:
+        """Return whether it was made from these sessions."""
+        return self.sessions == _digests(entries)
+
 
 def made_with(profiles: Sequence[str], dbc: Sequence[str]) -> str:
     """Return a digest of the words of --profile and --dbc, of the files that they name, and of
@@ -124,9 +128,13 @@ def life_of(facts: Facts, entries: Sequence[Entry], made: str) -> StageLife | No
         values.get("landings", 0),
         {severity: values.get(f"landings_{severity}", 0) for severity in SEVERITIES},
         tuple(_part_life(part, hot) for part in car["parts"]),
-        {entry.path.name: entry.values["sha256"] for entry in entries},
+        _digests(entries),
         made,
     )
+
+
+def _digests(entries: Iterable[Entry]) -> dict[str, str]:
+    return {entry.path.name: entry.values["sha256"] for entry in entries}
 
 
 def _part_life(part: Facts, hot: Sequence[Mapping[str, Any]]) -> PartLife:
@@ -157,7 +165,13 @@ def load_life(entries: Sequence[Entry], made: str | None = None) -> StageLife | 
     """Return what was kept of the sessions of one logger in one folder, None if nothing was, or
     if it is of other sessions or made with something else (`made`; None: with anything).
     """
-    path = entries[0].folder / f"{entries[0].key[0]}{SUFFIX}"
+    life = read_life(entries[0].folder / f"{entries[0].key[0]}{SUFFIX}")
+    is_ours = life is not None and life.is_of(entries) and made in (None, life.made_with)
+    return life if is_ours else None
+
+
+def read_life(path: Path) -> StageLife | None:
+    """Return what a file holds, of whatever sessions; None if it is none."""
     try:
         values = json.loads(path.read_bytes())
         if not isinstance(values, dict) or values.pop("schema", None) != SCHEMA:
@@ -166,10 +180,7 @@ def load_life(entries: Sequence[Entry], made: str | None = None) -> StageLife | 
         life = StageLife(**values, parts=parts)
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None
-    if not _is_sound(life):
-        return None
-    sessions = {entry.path.name: entry.values["sha256"] for entry in entries}
-    return life if life.sessions == sessions and made in (None, life.made_with) else None
+    return life if _is_sound(life) else None
 
 
 def _is_sound(life: StageLife) -> bool:

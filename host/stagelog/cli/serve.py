@@ -1,0 +1,97 @@
+"""stagelog serve: the wall page of the service park, live in a browser."""
+
+from __future__ import annotations
+
+import ipaddress
+import secrets
+import socket
+from pathlib import Path
+
+import click
+
+from stagelog.cli._common import json_option, print_json
+from stagelog.cli._fleet import archive_option
+from stagelog.errors import InputError, UsageError
+
+SHORTEST_TOKEN = 16
+
+
+@click.command()
+@archive_option
+@click.option(
+    "--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 is all."
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8600,
+    show_default=True,
+    help="Port; 0: one that is free.",
+)
+@click.option(
+    "--token",
+    envvar="STAGELOG_TOKEN",
+    help="What a browser must show beyond this computer.  [default: a new one]",
+)
+@json_option
+def command(archive: str, host: str, port: int, token: str | None, as_json: bool) -> None:
+    """Serve a page for the wall: the cars, their loggers, what is being downloaded, what is red,
+    the last reports, the life of the parts. It is live, reads only, and needs no internet.
+
+    It shows what the fleet file and the archive hold, and what 'sync', 'download --all', 'check',
+    'provision' and 'flash --all' are doing on any computer that writes into this archive. It is
+    for this computer alone, unless --host says otherwise; then the address that is printed holds
+    a token. Ctrl-C ends it.
+    """
+    from stagelog.extras import need
+    from stagelog.park.place import find_fleet
+
+    for module in ("starlette", "uvicorn"):
+        need(module, "serve")
+    from stagelog.serve.app import LOOPBACK_NAMES, make_app, run
+    from stagelog.serve.wall import Wall
+
+    if not Path(archive).is_dir():
+        raise InputError(f"{archive} is no folder", "name the archive")
+    if token is not None and len(token) < SHORTEST_TOKEN:
+        raise UsageError(
+            f"a token of {len(token)} characters",
+            f"take {SHORTEST_TOKEN} or more, or leave it out",
+        )
+    is_local = _is_loopback(host)
+    token = token or (None if is_local else secrets.token_urlsafe(24))
+    listening = _listen(host, port)
+    with listening:
+        address = _address(host, listening.getsockname()[1])
+        url = f"{address}?token={token}" if token else address
+        if as_json:
+            print_json("stagelog.serve.address/1", {"url": url, "archive": archive})
+        else:
+            click.echo(url)
+            if not is_local:
+                text = "everyone who has this address reads the archive; it is not encrypted"
+                click.echo(text, err=True)
+        names = (*LOOPBACK_NAMES, host) if is_local else None
+        run(make_app(Wall(archive, find_fleet()), token, names), listening)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        reason = f"cannot listen on {host} port {port}: {error.strerror or error}"
+        raise UsageError(reason, "choose another --host or --port") from None
+
+
+def _address(host: str, port: int) -> str:
+    """Return an address that a browser opens: of all addresses of this computer, its name."""
+    name = socket.gethostname() if host in ("0.0.0.0", "::") else host
+    return f"http://[{name}]:{port}/" if ":" in name else f"http://{name}:{port}/"
