@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+os.environ["STAGELOG_KEYS"] = os.devnull  # a folder that holds no key; tests name their own
 os.environ["STAGELOG_CACHE"] = ""  # no test finds what another left in the user's folder
 
 

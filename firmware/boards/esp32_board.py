@@ -51,7 +51,7 @@ class Esp32Board:
         self.slot = slot
         self.clock = Clock(time.ticks_us)
         self.ring = _make_ring(blocks)
-        self.nv = Settings("/settings")
+        self.nv = Settings("/settings", slot)
         self.link = UsbLink()
         self.device_id = (machine.unique_id() + bytes(8))[:8]
         self.reset_cause = machine.reset_cause()

@@ -7,21 +7,32 @@ recording.
 """
 
 import binascii
+import io
 import os
 import struct
 
+from slog.messages import CONFIG_FIRMWARE
+
 _HEAD = "<III"
 _HEAD_BYTES = 12
+_DIGEST_BYTES = 32
 
 
 class Settings:
-    """Numbered items in one folder. Invariant: a saved item is never lost."""
+    """Numbered items in one folder. Invariant: a saved item is never lost.
 
-    def __init__(self, folder):
+    The item CONFIG_FIRMWARE is read from the slot that runs, 0 or 1; a slot file begins with the
+    SHA-256 of its rest (main.py has compared them).
+    """
+
+    def __init__(self, folder, slot=255):
         self._folder = folder
+        self._slot = slot
 
     def open(self, item):
         """Return (file, n bytes to read) of the newest whole copy of an item, or None."""
+        if item == CONFIG_FIRMWARE:
+            return self._open_digest()
         generation, path = max(self._copies(item))
         if not generation:
             return None
@@ -53,6 +64,12 @@ class Settings:
         if _generation(fresh) != generation + 1:
             raise OSError("settings read back wrong")
         os.rename(fresh, path)
+
+    def _open_digest(self):
+        if self._slot > 1:
+            return None
+        with open("/%s.app" % "ab"[self._slot], "rb") as file:
+            return io.BytesIO(file.read(_DIGEST_BYTES)), _DIGEST_BYTES
 
     def _copies(self, item):
         paths = ["%s/%d%s" % (self._folder, item, letter) for letter in "ab"]

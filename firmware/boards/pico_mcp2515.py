@@ -19,7 +19,7 @@ VSYS_PIN = 29  # VSYS at a third; on a Pico W it belongs to the radio
 
 def make_board(slot):
     """Make the board, nothing started. `slot`: 0 or 1 for A or B, 255 for none."""
-    settings = Settings("/settings")
+    settings = Settings("/settings", slot)
     ring = make_ring(settings)
     clock = HotClock()
     captures = [Mcp2515(make_port(), clock, CRYSTAL_Hz)]

@@ -18,7 +18,7 @@ _RXD1 = 7
 
 def make_board(slot):
     """Make the board, nothing started. `slot`: 0 or 1 for A or B, 255 for none."""
-    settings = Settings("/settings")
+    settings = Settings("/settings", slot)
     ring = make_ring(settings, PioRing)
     clock = HotClock()
     first = PioCan(_RXD0, clock, raws[0])

@@ -64,6 +64,7 @@ MAX_READ = const(4096)
 MAX_RUN = const(64)  # places that one READ asks for
 CONFIG_SETTINGS = const(0)  # JSON text, see firmware/SPEC.md
 CONFIG_SIGNALS = const(1)  # compiled signal table
+CONFIG_FIRMWARE = const(2)  # SHA-256 of the program that runs, 32 bytes; it is only read
 MAX_CONFIG_BYTES = const(16384)
 
 CONTROL_STOP = const(1)
@@ -183,7 +184,7 @@ ERASE_REPLY = (
     ("released_seq", "I", "", "blocks below this number are erased"),
 )
 CONFIG_GET_REQUEST = (
-    ("item", "B", "", "0 settings, 1 signal table"),
+    ("item", "B", "", "0 settings, 1 signal table, 2 SHA-256 of the firmware"),
     ("at", "H", "bytes", "first byte wanted"),
 )
 CONFIG_GET_REPLY = (

@@ -188,3 +188,22 @@ def test_every_fault_shows_while_recording(fault):
     pattern = pattern_of(m.STATE_RECORDING, fault)
     is_harmless = fault in (faults.NONE, faults.SETTINGS_BAD)
     assert (pattern == pattern_of(m.STATE_RECORDING, faults.NONE)) == is_harmless
+
+
+def test_the_program_that_runs_is_named_by_its_slot(tmp_path, monkeypatch):
+    """A slot file begins with the SHA-256 of its rest; main.py tells the board which one it is."""
+    opened = []
+    digests = {"/a.app": b"A" * 32 + b"rest", "/b.app": b"B" * 32 + b"more"}
+
+    def open_slot(path, mode):
+        import io
+
+        opened.append(path)
+        return io.BytesIO(digests[path])
+
+    monkeypatch.setattr(board_files, "open", open_slot, raising=False)
+    for slot, letter in ((0, b"A"), (1, b"B")):
+        file, n = Settings(str(tmp_path), slot).open(m.CONFIG_FIRMWARE)
+        assert (file.read(), n) == (letter * 32, 32)
+    assert Settings(str(tmp_path)).open(m.CONFIG_FIRMWARE) is None
+    assert opened == ["/a.app", "/b.app"]

@@ -12,11 +12,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from stagelog.archive import Entry, check_sha256
+from stagelog.archive import Entry, check_sha256, check_signature
 from stagelog.blocks import BadBlock, Identity, Log, Session, read_log
 from stagelog.ending import find_end
 from stagelog.errors import InputError
 from stagelog.ledger import Ledger, account
+from stagelog.proof import Standing
 from stagelog.timeline import Timeline, find_boots
 from stagelog.verdict import (
     EMPTY,
@@ -45,10 +46,11 @@ class Account:
 class LogAccount:
     """One log: its sessions in the order of recording, and what is wrong with the file itself.
 
-    problems  Verdicts on the file: changed, missing, cut off
+    problems  Verdicts on the file: changed, missing, cut off, its entry altered or not trusted
     copies    Verdicts on sessions that count elsewhere: all their blocks lie in another file too
     damaged   places that should hold a block
     log       what was read, None where the file is not there
+    signature what the signature of its entry is worth; None without an entry
     """
 
     path: Path
@@ -57,6 +59,7 @@ class LogAccount:
     copies: tuple[Verdict, ...] = ()
     damaged: tuple[BadBlock, ...] = ()
     log: Log | None = None
+    signature: Standing | None = None
 
     @property
     def verdict(self) -> Verdict:
@@ -76,9 +79,12 @@ def judge_log(path: str | Path, entry: Entry | None = None) -> LogAccount:
     """
     path = Path(path)
     wrong = [f"{path}: {what}" for _, what in check_sha256([entry] if entry else [])]
+    signature = None if entry is None else check_signature(entry)
+    if signature is not None and signature.is_bad:
+        wrong.append(f"{path}: {signature.text}")
     problems = [Verdict(INCOMPLETE, f"INCOMPLETE: {what}") for what in wrong]
     if entry is not None and not path.is_file():
-        return LogAccount(path, problems=tuple(problems))
+        return LogAccount(path, problems=tuple(problems), signature=signature)
     log = read_log(path)
     if log.n_cut:
         text = f"{OPEN_LOG}: cannot know what is missing, {path} is cut off: {log.n_cut:,} places "
@@ -98,7 +104,7 @@ def judge_log(path: str | Path, entry: Entry | None = None) -> LogAccount:
             verdict = judge_session(session, ledger, boot.timeline)
             accounts.append(Account(path, session, ledger, boot.timeline, verdict))
     damaged = tuple(log.damaged)
-    return LogAccount(path, tuple(accounts), tuple(problems), damaged=damaged, log=log)
+    return LogAccount(path, tuple(accounts), tuple(problems), (), damaged, log, signature)
 
 
 def judge_entry(entry: Entry) -> Verdict:

@@ -95,6 +95,44 @@ CASES = {
         (UNREADABLE, "junk.slog"),
         (UNREADABLE, "empty"),
     ],
+    "evidence pack": [
+        (GOOD, "--archive packed --event E --car C1 --stage S <keyed> <packed>"),
+        (
+            BAD,
+            "--archive packed --event E --car C1 --stage S --out new.tar <keyed> <packed> <torn>",
+        ),
+        (USAGE, "--archive packed --event E --car C1 --stage S <packed>"),
+        (USAGE, ""),
+        (UNREADABLE, "--archive empty --car C1 <keyed>"),
+        (
+            UNWRITABLE,
+            "--archive packed --event E --car C1 --stage S --out file/x <keyed> <packed>",
+        ),
+    ],
+    "evidence verify": [
+        (GOOD, "E-C1-S.tar <keyed> <packed> <made>"),
+        (BAD, "E-C1-S.tar <keyed> <packed> <made> <flipped>"),
+        (USAGE, ""),
+        (USAGE, "good.slog"),
+        (UNREADABLE, "good.slog <keyed>"),
+        (UNREADABLE, "nowhere.tar <keyed>"),
+        (UNREADABLE, "good.slog --key junk.slog"),
+    ],
+    "key new": [
+        (GOOD, "X <keyless>"),
+        (USAGE, ""),
+        (UNWRITABLE, "X <keyed>"),
+    ],
+    "key show": [
+        (GOOD, "<keyed>"),
+        (USAGE, "X"),
+    ],
+    "key trust": [
+        (GOOD, "team.pub <keyed>"),
+        (USAGE, ""),
+        (UNREADABLE, "junk.slog <keyed>"),
+        (UNWRITABLE, "team.pub --name T <keyed> <taken>"),
+    ],
     "decode": [
         (GOOD, "good.slog --dbc x.dbc --out out"),
         (BAD, "good.slog --dbc other.dbc --out out"),

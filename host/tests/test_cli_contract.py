@@ -145,6 +145,7 @@ class State:
     def __init__(self, target, monkeypatch):
         self.target = target
         self.patch = monkeypatch.setattr
+        self.patch_env = lambda folder: monkeypatch.setenv("STAGELOG_KEYS", folder)
 
     def logger(self):
         """Have one logger, the simulated one."""
@@ -204,6 +205,46 @@ class State:
         """Let the server end as soon as it has said its address."""
         self.patch(serve_app, "run", lambda app, listening: None)
 
+    def keyless(self):
+        """Have no key yet, in a folder of this test."""
+        self.patch_env("keys")
+
+    def keyed(self):
+        from stagelog.proof import new_key
+
+        self.patch_env("keys")
+        Path("team.pub").write_text(new_key("X").text)
+
+    def taken(self):
+        """Trust another key by the name T."""
+        from stagelog.proof import new_key, trust
+
+        self.patch_env("others")
+        Path("other.pub").write_text(new_key("T").text)
+        self.patch_env("keys")
+        trust("other.pub")
+
+    def packed(self):
+        """Have a session in the archive `packed`, as E, C1, S."""
+        from stagelog.archive import stage_folder, store_session
+        from stagelog.blocks import read_log
+
+        log = read_log("good.slog")
+        store_session(log, log.sessions[0], stage_folder("packed", "E", "C1", "S"))
+
+    def torn(self):
+        """Turn a bit in that session."""
+        (path,) = Path("packed").rglob("*.slog")
+        _turn_a_bit(path)
+
+    def made(self):
+        with pytest.raises(SystemExit):
+            words = "evidence pack --archive packed --event E --car C1 --stage S"
+            main(words.split())
+
+    def flipped(self):
+        _turn_a_bit(Path("E-C1-S.tar"))
+
     def runs(self):
         """Let the simulator end as soon as it has said its port."""
         self.patch(FastLogger, "run", lambda self: None)
@@ -234,6 +275,12 @@ class State:
             raise can.CanOperationError("the controller is bus-off")
 
         self.patch(VirtualBus, "send", send)
+
+
+def _turn_a_bit(path):
+    content = bytearray(path.read_bytes())
+    content[-5000] ^= 1
+    path.write_bytes(content)
 
 
 def leaves(command, words=()):

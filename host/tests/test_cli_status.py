@@ -6,7 +6,7 @@ import pytest
 from made_replies import reply
 
 from slog import messages as m
-from slog.messages import CONFIG_SETTINGS
+from slog.messages import CONFIG_FIRMWARE, CONFIG_SETTINGS
 from stagelog.replies import BusCounts, Hello, ListedSession, Status
 
 STATUS = {
@@ -73,8 +73,7 @@ class Link:
         ]
 
     def get_config(self, item):
-        assert item == CONFIG_SETTINGS
-        return b""
+        return {CONFIG_SETTINGS: b"", CONFIG_FIRMWARE: bytes(range(32))}[item]
 
     def close(self):
         self.is_closed = True
@@ -100,7 +99,7 @@ def test_status_prints_each_figure_at_its_place(run, link):
     words = out.split("\n")
     assert words[:2] == [
         "PORT  car 7  RECORDING",
-        "  boot 41, on for 1 h 02 min, firmware 1.20.3, pico",
+        "  boot 41, on for 1 h 02 min, firmware 1.20.3 (0001020304050607), pico",
     ]
     assert words[2].startswith("  bus 0: alive, 1,234,567 frames stored, 22 dropped, 33 or more")
     assert words[2].endswith("lost in hardware, 55 doubtful answers of the controller")

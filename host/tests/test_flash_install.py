@@ -196,11 +196,12 @@ def test_what_is_no_micropython_is_said():
 class FakeLink:
     """A logger that answers."""
 
-    def __init__(self, sessions=(), stored=0, contract=None, slot=0, refuses=False):
+    def __init__(self, sessions=(), stored=0, contract=None, slot=0, program=b""):
         self.sessions = list(sessions)
         self.contract = contract or m.contract_hash()
         self.stored = stored
         self.slot = slot
+        self.program = program
         self.log = []
 
     def ask(self, kind, values):
@@ -220,6 +221,9 @@ class FakeLink:
 
     def control(self, action, boot):
         self.log.append((action, boot))
+
+    def get_config(self, item):
+        return {m.CONFIG_FIRMWARE: self.program}[item]
 
     def replace_config(self, item, content):
         self.log.append((item, content))
@@ -280,6 +284,7 @@ class Bench:
         self.board.reset = self._reset
         self.comes_up_in = comes_up_in
         self.silent = silent
+        self.program = None
         self.link = None
         self.t_s = 0
 
@@ -304,7 +309,9 @@ class Bench:
     def _reset(self):
         slot = "slot.b" in self.board.listdir("/")
         if not self.silent:
-            self.link = FakeLink(slot=int(slot) if self.comes_up_in is None else self.comes_up_in)
+            slot = int(slot) if self.comes_up_in is None else self.comes_up_in
+            program = self.board.files[f"/{'ab'[slot]}.app"][:32]
+            self.link = FakeLink(slot=slot, program=self.program or program)
 
 
 def test_flash_ends_with_hello_from_the_new_slot_and_its_settings():
@@ -333,6 +340,14 @@ def test_only_a_new_signal_table_needs_a_restart():
 def test_flash_says_when_the_board_went_back():
     with pytest.raises(FlashError, match="runs from slot A, not the new one"):
         Bench(running(OLD), comes_up_in=0).flash()
+
+
+def test_flash_says_when_another_program_runs():
+    """The new slot answers, with a SHA-256 that is not the one that was installed."""
+    bench = Bench(running(OLD))
+    bench.program = bytes(32)
+    with pytest.raises(FlashError, match=r"runs program 0{16}, [0-9a-f]{16} was installed"):
+        bench.flash()
 
 
 def test_flash_says_when_nobody_comes_up():

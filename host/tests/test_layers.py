@@ -30,6 +30,7 @@ ROWS = (
         "listen",
         "pipes",
         "ports",
+        "proof",
         "timeline",
         "verdict",
     },
@@ -55,7 +56,7 @@ FIRMWARE_ARROWS = {
 MICROPYTHON = {"machine", "micropython", "rp2", "uctypes", "vfs"}
 # Slow to import: inside the functions that need them, so that the command starts at once.
 HEAVY = {"asammdf", "can", "cantools", "dask", "distributed", "duckdb", "mcap", "pandas"}
-HEAVY |= {"polars", "pyarrow"}
+HEAVY |= {"cryptography", "polars", "pyarrow"}
 
 
 DEFERS = (ast.FunctionDef, ast.AsyncFunctionDef)

@@ -284,6 +284,31 @@ def test_wrong_car_settings_table_and_firmware_are_named(make_logger, wanted, tm
     assert found["firmware"].text == "it has 0.1.0, wanted is 9.9.9"
 
 
+def test_the_program_that_runs_is_compared_by_its_sha256(make_logger, wanted, tmp_path):
+    """Of the fleet file's 64 digits; a logger that does not report it is amber, not red."""
+    target, link = make_logger()
+    digest = bytes(range(32))
+    target.app.board.nv.items[m.CONFIG_FIRMWARE] = digest
+
+    def found_with(sha256):
+        asked = replace(wanted, firmware_sha256=sha256)
+        check = Check(unit_of(link), asked, tmp_path / "a", 0.0)
+        assert check(link).facts["firmware_sha256"] == link.get_config(m.CONFIG_FIRMWARE).hex()
+        done = Provision(unit_of(link), asked, tmp_path / "a", lambda s: None)(link)
+        return [f for f in check.findings if f.topic == "firmware"], done
+
+    (same,), done = found_with(digest.hex())
+    assert (same.level, done.verdict) == (GOOD, GOOD)
+    (other,), done = found_with("ff" * 32)
+    assert (other.level, done.verdict) == (BAD, BAD)
+    assert other.text == "it has 0001020304050607, wanted is ffffffffffffffff"
+    assert found_with(None)[0] == []
+    del target.app.board.nv.items[m.CONFIG_FIRMWARE]
+    (old,), done = found_with(digest.hex())
+    assert (old.level, done.verdict) == (WARN, WARN)
+    assert old.text == "its SHA-256 is not known, wanted is 0001020304050607"
+
+
 def test_provisioning_writes_what_differs_and_reads_it_back(make_logger, wanted, tmp_path):
     target, link = make_logger(car="")
     wanted = replace(wanted, settings=b'{"car": "C01", "flush_ms": 100}')

@@ -42,6 +42,7 @@ class Day:
         self.environment = os.environ | {
             "PATH": f"{bin_}{os.pathsep}{os.environ['PATH']}",
             "XDG_RUNTIME_DIR": str(folder),
+            "STAGELOG_KEYS": str(folder / "keys"),
             "PYTHONUNBUFFERED": "1",
         }
         self.running = []
@@ -101,12 +102,15 @@ def wait_until_full(day, port):
 
 
 def test_a_day_in_the_service_park(day):
-    _, before_event, morning, repair, pit, closer, after, question, across = blocks()
+    _, before_event, key, morning, repair, pit, closer, after, question, across, proof = blocks()
     code, out, err = day.type(*before_event)
     assert (code, out) == (
         0,
         f"{day.folder}/fleet.toml: DAKAR26, 3 cars, 5 loggers, 1 stages; stage in hand: SS03\n",
     ), err
+
+    code, out, err = day.type(*key)
+    assert code == 0 and out.startswith("ssh-ed25519 ") and out.endswith(" TeamX\n"), err
 
     wait_until_full(day, day.ports[4])
     code, out, err = day.type(*morning)
@@ -165,3 +169,11 @@ def test_a_day_in_the_service_park(day):
     assert 2.5 < driven_km < 6, line  # 150 s of a stage, seen by two loggers
     code, out, err = day.type(since)
     assert [line[:3] for line in out.splitlines()[1:4]] == ["C01", "C02", "C03"], out + err
+
+    pack, verify = proof
+    code, out, err = day.type(pack)
+    assert code in (0, 1) and "signed by TeamX" in out, out + err  # 1: this machine lost frames
+    assert "not in it" not in out, out
+    code, out, err = day.type(verify)
+    assert code == 0 and out.startswith("VALID: DAKAR26, C01, SS03: signed by TeamX"), out + err
+    assert out.count("entry of the archive signed by TeamX") == held["C01"], out

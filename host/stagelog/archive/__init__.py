@@ -2,7 +2,8 @@
 
     archive/event=DAKAR26/car=C03/stage=SS03/
         e66038b7130f2e29-12-9f3c2a11.slog   the session's blocks verbatim, as they lie on the card
-        manifest.json                       what each file is, its SHA-256 and its ledger
+        manifest.json                       what each file is, its SHA-256, its ledger, and the
+                                            signature of the team that stored it
 
 One session has one folder: the one where it was stored first. A later download continues that
 file, whatever stage it names. Where there are copies none the less, the one with the
@@ -18,6 +19,7 @@ from stagelog.archive.manifest import (
     Entry,
     Key,
     check_sha256,
+    check_signature,
     entry_of,
     find_session,
     find_sessions,
@@ -35,6 +37,7 @@ __all__ = [
     "Key",
     "PartFile",
     "check_sha256",
+    "check_signature",
     "entry_of",
     "find_session",
     "find_sessions",

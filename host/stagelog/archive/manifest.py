@@ -1,6 +1,7 @@
 """The manifest of a stage's folder: one entry per session file.
 
-    {"schema": "stagelog.manifest/1", "sessions": [{"file": ..., "sha256": ..., "ledger": ...}]}
+    {"schema": "stagelog.manifest/1", "sessions": [{"file": ..., "sha256": ..., "ledger": ...,
+     "signature": ...}]}
 
 A manifest is data from outside: names in it are checked before they are used. Fails with
 InputError if it cannot be read.
@@ -12,12 +13,15 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from stagelog.archive.files import write_atomic
 from stagelog.archive.names import is_safe_name
 from stagelog.errors import InputError
 from stagelog.platform.files import locked_folder
+
+if TYPE_CHECKING:
+    from stagelog.proof import Standing
 
 MANIFEST = "manifest.json"
 SCHEMA = "stagelog.manifest/1"
@@ -111,9 +115,18 @@ def _checked(path: Path, values: object) -> dict[str, Any]:
 
 
 def put_entry(folder: str | Path, values: dict[str, Any]) -> Entry:
-    """Add a session to the manifest, or replace the entry of the same file; return the Entry."""
+    """Add a session to the manifest, or replace the entry of the same file; return the Entry.
+
+    It is signed if this computer has a key (proof.keys).
+    """
+    from stagelog.proof.entries import signed_entry
+    from stagelog.proof.keys import own_key
+
+    key = own_key()
     with locked_folder(folder):
         entries = [e.values for e in load_manifest(folder) if e.values["file"] != values["file"]]
+        if key is not None:
+            values = signed_entry(key, values, folder, [entry["file"] for entry in entries])
         entries.append(values)
         entries.sort(key=lambda entry: (entry["first_seq"], entry["file"]))
         text = json.dumps({"schema": SCHEMA, "sessions": entries}, indent=2, allow_nan=False)
@@ -213,6 +226,15 @@ def check_sha256(entries: Iterable[Entry]) -> list[tuple[Entry, str]]:
         elif sha256_of(entry.path) != entry.values["sha256"]:
             wrong.append((entry, "the file has changed: its SHA-256 is another"))
     return wrong
+
+
+def check_signature(entry: Entry) -> "Standing":
+    """Return what the signature of an entry is worth."""
+    from stagelog.proof.entries import check_entry
+    from stagelog.proof.keys import trusted_keys
+
+    listed = [other.values["file"] for other in load_manifest(entry.folder)]
+    return check_entry(entry.values, entry.folder, listed, trusted_keys())
 
 
 def sha256_of(path: str | Path) -> str:

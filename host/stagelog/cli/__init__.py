@@ -34,6 +34,8 @@ VERBS = {
     "erase": "Erase the oldest session, once the archive holds it.",
     "info": "Show what a log holds.",
     "verify": "Account for every frame of a log; exit 1 if any is missing.",
+    "evidence": "Pack and verify what proves what a car did.",
+    "key": "Make, show and trust the keys that sign.",
     "decode": "Decode a log with a DBC into physical values.",
     "card": "Prepare a card, or read one in the laptop's reader.",
     "drive": "Let the virtual car drive, and keep the frames it sends.",

@@ -35,7 +35,7 @@ def command(port: str | None, with_rate: bool, as_json: bool) -> None:
     controller cannot.
     """
     from slog.faults import TEXT
-    from slog.messages import STATE_RECORDING
+    from slog.messages import CONFIG_FIRMWARE, STATE_RECORDING
     from stagelog.ports import open_link
 
     link = open_link(port)
@@ -46,6 +46,7 @@ def command(port: str | None, with_rate: bool, as_json: bool) -> None:
         sessions = link.list_sessions()
         wait_s = MEASURE_S if with_rate else 0
         counts = [link.bus_counts(bus, wait_s) for bus in range(status.n_buses)]
+        program = link.get_config(CONFIG_FIRMWARE)
     finally:
         link.close()
     facts = {
@@ -56,6 +57,7 @@ def command(port: str | None, with_rate: bool, as_json: bool) -> None:
     facts.update(
         {key: value for key, value in asdict(status).items() if key not in ("state", "fault")}
     )
+    facts["firmware_sha256"] = program.hex()
     facts["fault_code"] = status.fault
     facts["sessions"] = [
         {
@@ -85,7 +87,8 @@ def _print(facts: Facts, status: Status, with_rate: bool) -> None:
     click.echo(f"{facts['port']}  car {facts['car'] or '-'}  {verdict}")
     click.echo(
         f"  boot {facts['boot']}, on for {duration_text(status.t_us)}, "
-        f"firmware {facts['firmware']}, {facts['board']}"
+        f"firmware {facts['firmware']} ({facts['firmware_sha256'][:16] or 'SHA-256 not known'}), "
+        f"{facts['board']}"
     )
     for number, bus in enumerate(status.buses):
         click.echo(

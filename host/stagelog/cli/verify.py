@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -23,9 +25,10 @@ def command(log: str, show_all: bool, as_json: bool) -> None:
     """Account for every frame of LOG; exit 1 if any is missing or may be.
 
     LOG is a session file, a card, its image, or a folder of the archive, whose files are compared
-    with the SHA-256 in its manifest too. seen = stored + dropped exactly + lost at least.
-    COMPLETE needs a witness of the end: the record of a stop, the manifest, or the card. Of a log
-    of another recorder (candump, BLF, ...) it says what can be known: damage, and no more.
+    with the SHA-256 and the signatures in its manifest. seen = stored + dropped exactly +
+    lost at least. COMPLETE needs a witness of the end: the record of a stop, the manifest, or the
+    card. Of a log of another recorder (candump, BLF, ...) it says what can be known: damage, and
+    no more.
     """
     from stagelog.accounts import judge_logs
     from stagelog.cli._logs import find_logs
@@ -45,6 +48,7 @@ def command(log: str, show_all: bool, as_json: bool) -> None:
             if len(judged) > 1:
                 click.echo(f"{one.path}:")
             _print(one, show_all)
+        _print_signatures(judged)
         if len(judged) > 1:
             n_bad = sum(one.verdict.exit_code for one in judged)
             what = f"{n_bad} NOT COMPLETE" if n_bad else "all complete, as far as can be known"
@@ -63,6 +67,7 @@ def _foreign(path: Path, show_all: bool, as_json: bool) -> NoReturn:
     if as_json:
         facts = {"complete": verdict.complete, "verdict": verdict.as_dict()}
         row: Facts = {"path": str(path), **facts, "problems": [], "copies": [], "sessions": []}
+        row["signature"] = None
         row["damaged"] = [str(damage) for damage in damaged]
         print_json("stagelog.verify/1", {**facts, "logs": [row]})
     else:
@@ -80,6 +85,7 @@ def _report(judged: LogAccount) -> Facts:
         "verdict": judged.verdict.as_dict(),
         "problems": [problem.text for problem in judged.problems],
         "copies": [copy.text for copy in judged.copies],
+        "signature": judged.signature and asdict(judged.signature),
         "sessions": [
             {
                 **each.ledger.as_dict(),
@@ -100,6 +106,13 @@ def _print(judged: LogAccount, show_all: bool) -> None:
         click.echo(line)
     for verdict in (*judged.problems, *judged.copies):
         click.echo(verdict.text)
+
+
+def _print_signatures(judged: list[LogAccount]) -> None:
+    """Print how many of the archive's files are signed, by whom, and how many are not."""
+    counts = Counter(one.signature.text for one in judged if one.signature is not None)
+    for text, n in sorted(counts.items()):
+        click.echo(f"{n} of {counts.total()} files of the archive: {text}")
 
 
 def _print_session(account: Account, show_all: bool) -> None:

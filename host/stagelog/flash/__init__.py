@@ -65,6 +65,12 @@ def flash(
     say("wait for the logger")
     link, hello = _wait_for_hello(port, open_link, slot, clock, sleep)
     try:
+        found = link.get_config(m.CONFIG_FIRMWARE).hex()
+        if found != app.digest:
+            raise FlashError(
+                f"the logger on {port} runs program {found[:16]}, {app.digest[:16]} was installed",
+                hint="flash again",
+            )
         for item, content in ((m.CONFIG_SETTINGS, settings), (m.CONFIG_SIGNALS, signals)):
             if content is not None:
                 say("write settings" if item == m.CONFIG_SETTINGS else "write the signal table")

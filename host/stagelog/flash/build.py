@@ -72,6 +72,11 @@ class App:
         """Hex digest of the whole file."""
         return hashlib.sha256(self.content).hexdigest()
 
+    @property
+    def digest(self) -> str:
+        """Hex digest that the file begins with: what the logger says it runs (CONFIG_FIRMWARE)."""
+        return self.content[:32].hex()
+
 
 def arch_of(mpy: int) -> str:
     """Return the compiler's name for the chip that `sys.implementation._mpy` names.

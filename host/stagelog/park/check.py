@@ -76,8 +76,13 @@ class Check:
         add(self._of_sessions(sessions, hello.device_id))
         facts = {**facts_of(hello), "settings_sha256_head": head_of(found[m.CONFIG_SETTINGS])}
         facts["signals_sha256_head"] = head_of(found[m.CONFIG_SIGNALS])
+        program = link.get_config(m.CONFIG_FIRMWARE)
+        facts["firmware_sha256"] = program.hex()
         if self._wanted is not None:
             add(self._of_items(self._wanted, found, hello.car_name, facts["firmware"]))
+
+            add(self._of_items(self._wanted, found, car_of(hello), facts["firmware"]))
+            add(of.of_firmware(program, self._wanted.firmware_sha256))
         add(self._of_last_stage(hello.device_id.hex()))
         level = of.worst_level(self.findings)
         shown = [str(f) for f in self.findings if f.level == level] if level != GOOD else []

@@ -195,6 +195,19 @@ def of_item(name: str, found: str, wanted: str, remedy: str = "") -> Iterator[Fi
     yield Finding(BAD, name, f"it has {found or 'none'}, wanted is {wanted}", remedy)
 
 
+def of_firmware(found: bytes, wanted: str | None) -> Iterator[Finding]:
+    """Is the program that runs the one of the fleet file? `found` is its SHA-256, b"" of a logger
+    that does not report it; `wanted` 64 hex digits, None for any.
+    """
+    if wanted is None:
+        return
+    if not found:
+        text = f"its SHA-256 is not known, wanted is {wanted[:16]}"
+        yield Finding(WARN, "firmware", text, "an older firmware: 'stagelog flash'")
+        return
+    yield from of_item("firmware", found.hex()[:16], wanted[:16], "'stagelog flash'")
+
+
 def of_car(found: str, wanted: str) -> Iterator[Finding]:
     """Is the logger the one of this car? A new one has no car yet."""
     return of_item("car", found, wanted, "the wrong car's logger: swap it" if found else "")

@@ -97,7 +97,8 @@ class Start:
 class Fleet:
     """A fleet file. Invariant: every name in it that refers to another entry finds it.
 
-    path       the file; `firmware` is the version wanted, None for that of this installation
+    path             the file; `firmware` is the version wanted, None for any
+    firmware_sha256  the firmware wanted, as 'stagelog flash' names it; None for any
     """
 
     path: str
@@ -109,6 +110,7 @@ class Fleet:
     start: Start = Start()
     archive: str = "archive"
     firmware: str | None = None
+    firmware_sha256: str | None = None
 
     @property
     def folder(self) -> Path:

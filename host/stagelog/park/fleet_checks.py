@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 Finding: TypeAlias = tuple[Keys, str]
 
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 _DEVICE_ID = re.compile(r"[0-9a-f]{16}")
 _BUSES = ("can0", "can1")
 _LONGEST_NAME = 40
@@ -45,6 +46,10 @@ def find_contradictions(fleet: "Fleet") -> Iterator[Finding]:
             yield ("car", n, "name"), f"name {car.name!r} is longer than {_CAR_BYTES} bytes"
     if fleet.event.stage is not None and fleet.find_stage(fleet.event.stage) is None:
         yield ("event", "stage"), f"there is no stage {fleet.event.stage!r}"
+    digest = fleet.firmware_sha256
+    if digest is not None and not _DIGEST.fullmatch(digest):
+        text = f"{digest!r} is not 64 digits of 0-9 a-f"
+        yield ("firmware_sha256",), f"{text}; 'stagelog status --json' shows that of a logger"
     latest = None
     for n, stage in enumerate(fleet.stage):
         if stage.date is not None and latest is not None and stage.date < latest:

@@ -10,7 +10,8 @@ _HEAD = """\
 
 schema = "stagelog.fleet.v1"
 archive = "archive"
-# firmware = "0.1.0"      # the version every logger shall have; without it that of this stagelog
+# firmware = "0.1.0"      # the version every logger shall have; without it any
+# firmware_sha256 = "..."  # the very program, as 'stagelog status --json' names it
 
 [event]
 name = {event}

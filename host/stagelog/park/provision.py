@@ -11,6 +11,7 @@ from pathlib import Path
 from slog import messages as m
 from stagelog.download import is_held, set_clock
 from stagelog.link import Link
+from stagelog.park.findings import of_firmware
 from stagelog.park.unit import BAD, GOOD, Outcome, Unit
 from stagelog.park.wanted import ITEM_NAMES, Wanted, head_of
 from stagelog.park.works import WrongCar
@@ -60,6 +61,11 @@ class Provision:
         }
         if wrong:
             return Outcome(BAD, f"reads back another way: {', '.join(wrong)}", facts)
+        program = link.get_config(m.CONFIG_FIRMWARE)
+        facts["firmware_sha256"] = program.hex()
+        old = [f for f in of_firmware(program, self._wanted.firmware_sha256) if f.level != GOOD]
+        if old:
+            return Outcome(old[0].level, str(old[0]), facts)
         done = f"written: {', '.join(self._written)}" if self._written else "nothing to write"
         return Outcome(GOOD, f"car {car}, {done}; read back and equal; clock set", facts)
 

@@ -39,6 +39,7 @@ class Wanted:
     hours: float | None = None
     stage: str | None = None
     not_fitted: tuple[str, ...] = ()
+    firmware_sha256: str | None = None
 
     def settings_for(self, found: bytes) -> bytes:
         """Return the settings to write to a logger that has `found`: the file's, or its own with
@@ -79,6 +80,7 @@ def wanted_of(fleet: Fleet, device_id: str) -> Wanted:
         None if stage is None else stage.hours,
         None if stage is None else stage.name,
         profile.car.not_fitted,
+        fleet.firmware_sha256,
     )
 
 

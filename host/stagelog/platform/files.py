@@ -104,6 +104,13 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "stagelog"
 
 
+def config_folder() -> Path:
+    """Return a folder for what this user chose, and for keys; not made."""
+    if os.name == "nt":
+        return Path(os.environ.get("APPDATA") or Path.home()) / "stagelog"
+    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "stagelog"
+
+
 def advise(mapped: mmap.mmap, advice: str) -> None:
     """Give the system a hint on how a mapped file is read ("MADV_RANDOM"), where it takes any."""
     if hasattr(mapped, "madvise") and hasattr(mmap, advice):
