@@ -8,6 +8,7 @@ nothing but a count.
 """
 
 import binascii
+import io
 import struct
 
 from logger.eraser import Eraser
@@ -24,6 +25,7 @@ from slog.layout import (
     offsets,
     pack,
 )
+from slog.settings import digest_of
 
 _MAX_WAITING = const(8)
 _CHUNK = const(64)
@@ -32,6 +34,7 @@ _TAP_RECORDS = const(64)
 _TAP_US = const(10_000_000)
 _LOW = (1 << TIME_BITS) - 1
 _POSITION = offsets(m.READ_REPLY)["position"]
+_WRITABLE = (m.CONFIG_SETTINGS, m.CONFIG_SIGNALS, m.CONFIG_UPDATE, m.CONFIG_KEY)
 _MOST_IN = const(1200)  # bytes of a request on the wire
 _PIECE = const(448)  # bytes sent at a time: seven packets, while a sector is read
 _SECTORS = const(4)  # most sectors read in a step while it records, 3 ms
@@ -397,7 +400,11 @@ class Service:
         asked = m.parse(m.CONFIG_GET_REQUEST, payload)[0]
         asked["total"] = asked["crc"] = 0
         rest = b""
-        found = self._app.board.nv.open(asked["item"])
+        nv = self._app.board.nv
+        found = nv.open(asked["item"])
+        if found and asked["item"] == m.CONFIG_KEY:
+            digest = digest_of(nv, m.CONFIG_KEY)
+            found = (io.BytesIO(digest), len(digest))
         if found:
             file, asked["total"] = found
             with file:
@@ -416,7 +423,7 @@ class Service:
         asked, rest = m.parse(m.CONFIG_SET_REQUEST, payload)
         reply = {"item": asked["item"], "status": m.PENDING}
         total = asked["total"]
-        if total > m.MAX_CONFIG_BYTES or asked["item"] > m.CONFIG_SIGNALS:
+        if total > m.MAX_CONFIG_BYTES or asked["item"] not in _WRITABLE:
             reply["status"] = m.BAD_REQUEST
         elif self._app.is_busy:
             reply["status"] = m.BUSY

@@ -65,6 +65,8 @@ MAX_RUN = const(64)  # places that one READ asks for
 CONFIG_SETTINGS = const(0)  # JSON text, see firmware/SPEC.md
 CONFIG_SIGNALS = const(1)  # compiled signal table
 CONFIG_FIRMWARE = const(2)  # SHA-256 of the program that runs, 32 bytes; it is only read
+CONFIG_UPDATE = const(3)  # which package the logger has: slog.package
+CONFIG_KEY = const(4)  # 32 secret bytes for packages from a card; its SHA-256 is what is read
 MAX_CONFIG_BYTES = const(16384)
 
 CONTROL_STOP = const(1)
@@ -184,7 +186,7 @@ ERASE_REPLY = (
     ("released_seq", "I", "", "blocks below this number are erased"),
 )
 CONFIG_GET_REQUEST = (
-    ("item", "B", "", "0 settings, 1 signal table, 2 SHA-256 of the firmware"),
+    ("item", "B", "", "0 settings, 1 signal table, 2 firmware, 3 update, 4 key"),
     ("at", "H", "bytes", "first byte wanted"),
 )
 CONFIG_GET_REPLY = (
@@ -195,7 +197,7 @@ CONFIG_GET_REPLY = (
     ("crc", "I", "", "CRC-32 of the whole item"),
 )
 CONFIG_SET_REQUEST = (
-    ("item", "B", "", "0 settings, 1 signal table"),
+    ("item", "B", "", "0 settings, 1 signal table, 3 update, 4 key"),
     ("at", "H", "bytes", "place of the data that follow"),
     ("total", "H", "bytes", "length of the whole item"),
     ("crc", "I", "", "CRC-32 of the whole item; it is taken over when all bytes are there"),

@@ -51,7 +51,9 @@ CASES = {
         (BAD, "--yes --wait-s 0 <nobody>"),
         (USAGE, f"{PORT} --yes"),
         (USAGE, PORT),
+        (USAGE, f"{PORT} --yes --older"),
         (DEVICE, "/dev/other --yes"),
+        (UNREADABLE, f"{PORT} --yes --package junk.slog <keyed>"),
     ],
     "download": [
         (GOOD, f"{PORT} --archive a --stop"),
@@ -186,7 +188,19 @@ CASES = {
         (USAGE, PORT),
         (DEVICE, "/dev/other --yes"),
         (UNREADABLE, f"{PORT} --yes --settings nowhere.json"),
+        (UNREADABLE, f"{PORT} --yes --package junk.slog <keyed>"),
         (UNREADABLE, "--base nowhere.uf2 --yes"),
+    ],
+    "package build": [
+        (GOOD, "--out new <fleet> <keyed>"),
+        (USAGE, "<keyed>"),
+        (USAGE, "<fleet>"),
+        (UNWRITABLE, "--out file <fleet> <keyed>"),
+    ],
+    "package show": [
+        (GOOD, "packages/C1-30303031.package <fleet> <keyed> <built>"),
+        (USAGE, ""),
+        (UNREADABLE, "junk.slog <keyed>"),
     ],
     "bringup": [
         (GOOD, f"{PORT} --yes <benched>"),

@@ -242,6 +242,10 @@ class State:
             words = "evidence pack --archive packed --event E --car C1 --stage S"
             main(words.split())
 
+    def built(self):
+        with pytest.raises(SystemExit):
+            main(["package", "build"])
+
     def flipped(self):
         _turn_a_bit(Path("E-C1-S.tar"))
 

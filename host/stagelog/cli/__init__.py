@@ -41,6 +41,7 @@ VERBS = {
     "drive": "Let the virtual car drive, and keep the frames it sends.",
     "sim": "Start a simulated logger on a pseudo-terminal.",
     "flash": "Put the firmware onto a logger.",
+    "package": "Build a signed package of firmware and settings.",
     "bringup": "Measure a new board and write a signed sheet.",
     "settings": "Show or change the settings of a logger.",
     "dbc": "Check and show a DBC, or propose one from a log.",

@@ -14,6 +14,9 @@ from stagelog.config_items import checked_settings, signal_table
 from stagelog.errors import UsageError
 
 if TYPE_CHECKING:
+    from stagelog.flash import MakeApp
+    from stagelog.flash.build import App
+    from stagelog.flash.package import Package
     from stagelog.park.fleet import Fleet
     from stagelog.park.unit import Unit
     from stagelog.replies import Hello
@@ -38,6 +41,10 @@ if TYPE_CHECKING:
     "--drive", type=click.Path(readable=False), help="Drive of the boot loader, for a UF2."
 )
 @click.option("--chip", help="Kind of ESP32, for an image that is not a UF2.")
+@click.option(
+    "--package", type=click.Path(readable=False), help="Install what this package holds."
+)
+@click.option("--older", is_flag=True, help="Also a package that is older than the logger's.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @all_options
 @json_option
@@ -52,6 +59,8 @@ def command(
     sha256: str | None,
     drive: str | None,
     chip: str | None,
+    package: str | None,
+    older: bool,
     yes: bool,
     all_: bool,
     only: tuple[str, ...],
@@ -64,19 +73,29 @@ def command(
     The board switches to it only when it is complete, and returns to the old one if it fails three
     times. With --base and no PORT, only MicroPython is installed, on a board in its boot loader.
 
+    With --package nothing is compiled: its firmware, settings and signal table are installed, if a
+    trusted key has signed it and it is for this logger, car and board, and not older.
+
     With --all, all loggers of the fleet file at once, also boards that run nothing but
     MicroPython; then what the fleet file says is written and read back, as 'provision' does.
     """
     refuse_port(port, all_, only)
     if all_:
-        if settings or profile or base:
-            raise UsageError("--settings, --signals or --base with --all", "leave them out")
+        if settings or profile or base or package:
+            what = "--settings, --signals, --base or --package"
+            raise UsageError(f"{what} with --all", "leave them out")
         confirm("Install the firmware on all loggers?", yes)
         raise SystemExit(_flash_all(board, archive, despite_sessions, only, wait_s, as_json))
     if base is None and (sha256 or drive or chip):
         raise UsageError("--sha256, --drive or --chip without --base", "add --base")
-    if port is None and (settings or profile):
-        raise UsageError("--settings or --signals without a board's port", "name the port")
+    if port is None and (settings or profile or package):
+        what = "--settings, --signals or --package"
+        raise UsageError(f"{what} without a board's port", "name the port")
+    if package and (settings or profile or board):
+        raise UsageError("--settings, --signals or --board with --package", "leave them out")
+    if older and not package:
+        raise UsageError("--older without --package", "add --package")
+    held = None if package is None else _package(package)
     contents = [
         None if settings is None else checked_settings(settings),
         None if profile is None else signal_table(profile),
@@ -90,7 +109,10 @@ def command(
     if port is None:
         raise UsageError("no board named", "name its port; 'stagelog loggers' lists what is there")
     confirm(f"Install the firmware on {port}?", yes)
-    hello = _flash(port, board, contents, archive, despite_sessions)
+    if held is None:
+        hello = _flash(port, board, contents, archive, despite_sessions)
+    else:
+        hello = _flash_package(port, held, older, archive, despite_sessions)
     facts = {
         "port": port,
         "slot": "AB"[hello.slot],
@@ -103,15 +125,55 @@ def command(
         click.echo(f"{port}: firmware {facts['firmware']} runs from slot {facts['slot']}")
 
 
+def _package(path: str) -> Package:
+    from stagelog.flash.package import read_package
+    from stagelog.proof import trusted_keys
+
+    return read_package(path, trusted_keys())
+
+
+def _flash_package(
+    port: str, package: Package, older: bool, archive: str, despite_sessions: bool
+) -> Hello:
+    """Install a package, after it was compared with the board that is there."""
+    from slog.messages import CONFIG_UPDATE
+    from slog.package import load_update, save_update
+    from stagelog.errors import DeviceError
+    from stagelog.flash.install import BoardState
+    from stagelog.flash.package import check_package, check_state, device_of
+    from stagelog.link import Link
+    from stagelog.park.flashing import id_of_board
+    from stagelog.ports import open_stream
+
+    try:
+        link = Link(open_stream(port), port, tries=2)
+        device_id, car, number = device_of(link)
+    except DeviceError:
+        device_id, car, number = id_of_board(port) or "", "", 0
+    check_package(package, device_id, car, number, older)
+
+    def make_app(state: BoardState, kind: str | None) -> App:
+        check_state(package, state)
+        return package.as_app
+
+    update = {**load_update(None), "number": package.number}
+    contents = [package.settings, package.signals]
+    others = {CONFIG_UPDATE: save_update(update)}
+    return _flash(port, package.board, contents, archive, despite_sessions, make_app, others)
+
+
 def _flash(
     port: str,
     board: str | None,
     contents: list[bytes | None],
     archive: str,
     despite_sessions: bool,
+    make_app: MakeApp | None = None,
+    others: dict[int, bytes] | None = None,
 ) -> Hello:
     from stagelog.download import is_held
     from stagelog.flash import flash
+    from stagelog.flash.install import app_for
     from stagelog.flash.remote import Remote
     from stagelog.link import Link
     from stagelog.ports import open_stream
@@ -126,6 +188,8 @@ def _flash(
         is_held=lambda session: Path(archive).is_dir() and bool(is_held(archive, session)),
         despite_sessions=despite_sessions,
         say=lambda text: click.echo(text, err=True),
+        others=others,
+        make_app=make_app or app_for,
     )
 
 

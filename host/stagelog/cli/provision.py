@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 @archive_option
 @many_options
 @click.option("--all", "all_", is_flag=True, help="All loggers of the fleet; the default.")
+@click.option(
+    "--package",
+    type=click.Path(readable=False),
+    help="What this package holds, to PORT's logger.",
+)
+@click.option("--older", is_flag=True, help="Also a package that is older than the logger's.")
 @click.option("--yes", is_flag=True, help="Do not ask before the recording pauses.")
 @json_option
 def command(
@@ -30,6 +36,8 @@ def command(
     only: tuple[str, ...],
     wait_s: float,
     all_: bool,
+    package: str | None,
+    older: bool,
     yes: bool,
     as_json: bool,
 ) -> None:
@@ -37,12 +45,27 @@ def command(
     clock; read all back and compare.
 
     Refused while the card holds sessions that the archive does not, of another car or of another
-    logger. What is as wanted already is not written. Exit 1 if a logger is not as wanted.
+    logger. What is as wanted already is not written. With --package, settings and signal table
+    come from it, and the firmware is compared with its own. With a key on this computer, the
+    logger gets its own key for packages from a card. Exit 1 if a logger is not as wanted.
     """
     from stagelog.park.provision import Provision
-    from stagelog.park.wanted import wanted_of
+    from stagelog.park.wanted import wanted_in, wanted_of
+
+    held = None
+    if package is not None:
+        from stagelog.flash.package import read_package
+        from stagelog.proof import trusted_keys
+
+        if port is None:
+            raise UsageError("--package without a port", "name the logger's port")
+        held = read_package(package, trusted_keys())
+    elif older:
+        raise UsageError("--older without --package", "add --package")
 
     def work(unit: Unit, fleet: Fleet | None) -> Provision:
+        if held is not None:
+            return Provision(unit, wanted_in(held), Path(archive), package=held, older=older)
         if fleet is None:
             raise UsageError("there is no fleet file", "make one: 'stagelog fleet new'")
         return Provision(unit, wanted_of(fleet, unit.device_id), Path(archive))

@@ -9,7 +9,7 @@ old firmware or the new one. Fails with FlashError and DeviceError.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from slog import messages as m
 from stagelog.errors import ContractError, DeviceError
@@ -35,6 +35,7 @@ def flash(
     kind: str | None = None,
     settings: bytes | None = None,
     signals: bytes | None = None,
+    others: Mapping[int, bytes] | None = None,
     is_held: IsHeld | None = None,
     despite_sessions: bool = False,
     say: Say = lambda text: None,
@@ -49,6 +50,7 @@ def flash(
     board              the same board at its MicroPython prompt
     kind               name of the board file, None: as MicroPython reports it
     settings, signals  bytes of CONFIG_SETTINGS and CONFIG_SIGNALS, None: leave them
+    others             {item: bytes} of what else it gets (CONFIG_UPDATE, CONFIG_KEY)
     is_held(session)   returns whether the archive holds a session of the card; None: it holds none
     despite_sessions   continue although the card holds sessions that the archive does not
     say(text)          is given a line of progress before each step
@@ -75,6 +77,8 @@ def flash(
             if content is not None:
                 say("write settings" if item == m.CONFIG_SETTINGS else "write the signal table")
                 link.replace_config(item, content)
+        for item, content in (others or {}).items():
+            link.replace_config(item, content)
         if signals is not None:
             say("restart the logger")
             link.restart()

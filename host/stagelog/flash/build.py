@@ -94,6 +94,12 @@ def arch_of(mpy: int) -> str:
     return ARCHES[number]
 
 
+def mpy_of(arch: str) -> int:
+    """Return what `sys.implementation._mpy` is where the installed compiler's modules load."""
+    version, sub = _compiler_version()
+    return next(n for n, name in ARCHES.items() if name == arch) << 10 | sub << 8 | version
+
+
 def build_app(board: str, arch: str, readable: bool = False, entry: str | None = None) -> App:
     """Compile the modules that `board` needs for `arch`; return an App.
 

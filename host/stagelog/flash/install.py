@@ -89,10 +89,15 @@ def app_for(state: BoardState, name: str | None = None) -> App:
             f"no firmware is known for '{state.machine}'",
             hint=f"known boards: {', '.join(BOARDS)}; name one with --board",
         )
-    for machine, refused, why in REFUSED:
-        if machine in state.machine and name == refused:
-            raise FlashError(f"{name} can't run on a {state.machine}: {why}", hint="use a Pico")
+    check_board(state.machine, name)
     return build_app(name, arch_of(state.mpy))
+
+
+def check_board(machine: str, name: str) -> None:
+    """Raise FlashError where the firmware of a board must not run on a machine."""
+    for known, refused, why in REFUSED:
+        if known in machine and name == refused:
+            raise FlashError(f"{name} can't run on a {machine}: {why}", hint="use a Pico")
 
 
 def install(board: Board, state: BoardState, app: App, say: Say = lambda text: None) -> str:

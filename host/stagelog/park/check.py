@@ -80,8 +80,6 @@ class Check:
         facts["firmware_sha256"] = program.hex()
         if self._wanted is not None:
             add(self._of_items(self._wanted, found, hello.car_name, facts["firmware"]))
-
-            add(self._of_items(self._wanted, found, car_of(hello), facts["firmware"]))
             add(of.of_firmware(program, self._wanted.firmware_sha256))
         add(self._of_last_stage(hello.device_id.hex()))
         level = of.worst_level(self.findings)
@@ -168,9 +166,10 @@ class Check:
         heads = {item: head_of(content) if content else "" for item, content in found.items()}
         settings = wanted.settings_for(found[m.CONFIG_SETTINGS])
         yield from of.of_item("settings", heads[m.CONFIG_SETTINGS], head_of(settings))
-        table = heads[m.CONFIG_SIGNALS]
-        remedy = "another DBC or profile: 'stagelog provision'"
-        yield from of.of_item("signal table", table, head_of(wanted.signals), remedy)
+        if wanted.signals is not None:
+            table = heads[m.CONFIG_SIGNALS]
+            remedy = "another DBC or profile: 'stagelog provision'"
+            yield from of.of_item("signal table", table, head_of(wanted.signals), remedy)
         if wanted.firmware is not None:
             yield from of.of_item("firmware", firmware, wanted.firmware, "'stagelog flash --all'")
 

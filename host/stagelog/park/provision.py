@@ -4,17 +4,21 @@ Refuses where data could be filed under the wrong car: sessions that the archive
 another car or of another logger. Fails with WrongCar and as Link does.
 """
 
+import hashlib
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from slog import messages as m
+from slog.package import load_update
 from stagelog.download import is_held, set_clock
+from stagelog.flash.package import Package, check_package, device_key
 from stagelog.link import Link
 from stagelog.park.findings import of_firmware
 from stagelog.park.unit import BAD, GOOD, Outcome, Unit
 from stagelog.park.wanted import ITEM_NAMES, Wanted, head_of
 from stagelog.park.works import WrongCar
+from stagelog.proof import own_key
 from stagelog.replies import Hello, ListedSession
 
 _LEAVE_S = 1.0
@@ -29,7 +33,12 @@ class Provision:
         wanted: Wanted,
         archive: Path,
         sleep: Callable[[float], object] = time.sleep,
+        package: Package | None = None,
+        older: bool = False,
     ) -> None:
+        """Do what `wanted` says, or `package` (an `older` one, too), which it was made of."""
+        self._package = package
+        self._older = older
         self._unit = unit
         self._wanted = wanted
         self._archive = archive
@@ -42,8 +51,10 @@ class Provision:
         hello = link.hello()  # raises ContractError: an older or newer firmware
         self._unit.begin("compare")
         self._refuse(link, hello)
+        self._refuse_package(link, hello)
         for item, name in ITEM_NAMES.items():
             self._put(link, item, name)
+        self._put_key(link, hello)
         if self._must_restart:
             self._restart(link)
         set_clock(link)
@@ -73,7 +84,7 @@ class Provision:
         wanted = self._wanted
         if item == m.CONFIG_SETTINGS:
             return wanted.settings_for(found[item])
-        return wanted.signals
+        return found[item] if wanted.signals is None else wanted.signals
 
     def _put(self, link: Link, item: int, name: str) -> None:
         self._unit.begin(f"compare {name}")
@@ -85,6 +96,22 @@ class Provision:
         self._written.append(name)
         self._must_restart |= item == m.CONFIG_SIGNALS
         link.replace_config(item, content)
+
+    def _put_key(self, link: Link, hello: Hello) -> None:
+        """Give the logger its key for packages from a card, if this computer has the team's."""
+        own = own_key()
+        if own is None:
+            return
+        key = device_key(own, hello.device_id.hex())
+        if link.get_config(m.CONFIG_KEY) != hashlib.sha256(key).digest():
+            self._unit.begin("write the key for packages")
+            link.replace_config(m.CONFIG_KEY, key)
+            self._written.append("key for packages")
+
+    def _refuse_package(self, link: Link, hello: Hello) -> None:
+        if self._package is not None:
+            have = load_update(link.get_config(m.CONFIG_UPDATE))["number"]
+            check_package(self._package, hello.device_id.hex(), hello.car_name, have, self._older)
 
     def _restart(self, link: Link) -> None:
         """Restart the logger, which makes room for its table; DeviceError if its port goes: the

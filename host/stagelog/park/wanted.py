@@ -14,6 +14,7 @@ from pathlib import Path
 from slog.messages import CONFIG_SETTINGS, CONFIG_SIGNALS
 from slog.settings import SettingsError, load
 from stagelog.config_items import checked_settings, signal_table
+from stagelog.flash.package import Package
 from stagelog.park.fleet import Fleet
 
 ITEM_NAMES = {CONFIG_SETTINGS: "settings", CONFIG_SIGNALS: "signal table"}
@@ -25,7 +26,7 @@ class Wanted:
     """What one logger shall have.
 
     settings   bytes, None: any that name the car
-    signals    bytes of the signal table
+    signals    bytes of the signal table, None: any
     dbcs       {bus number: Path}; {None: Path} if one is for all buses
     hours      that the card must last; None if the stage does not say it
     not_fitted names of messages that this car does not send
@@ -33,7 +34,7 @@ class Wanted:
 
     car: str
     settings: bytes | None
-    signals: bytes
+    signals: bytes | None
     firmware: str | None
     dbcs: dict[int | None, Path]
     hours: float | None = None
@@ -81,6 +82,18 @@ def wanted_of(fleet: Fleet, device_id: str) -> Wanted:
         None if stage is None else stage.name,
         profile.car.not_fitted,
         fleet.firmware_sha256,
+    )
+
+
+def wanted_in(package: Package) -> Wanted:
+    """Return what a package wants of its logger; a logger keeps what is not in it."""
+    return Wanted(
+        package.car,
+        package.settings,
+        package.signals,
+        None,
+        {},
+        firmware_sha256=package.digest,
     )
 
 
