@@ -198,7 +198,7 @@ def world(tmp_path, monkeypatch, timing, name):
     monkeypatch.setattr(made.module, "time", clock)
     monkeypatch.setattr("drivers.spi_ports.time", types.SimpleNamespace(sleep_us=made.pass_us))
     monkeypatch.setattr(made.module.gc, "mem_free", lambda: 100_000, raising=False)
-    monkeypatch.setattr(made.module, "Settings", lambda folder: Nv())
+    monkeypatch.setattr(made.module, "Settings", lambda folder, slot: Nv())
     yield made
     for gone in (name, "esp32_board", "esp32_sd", name.partition("_")[0] + "_card"):
         sys.modules.pop(f"boards.{gone}", None)
