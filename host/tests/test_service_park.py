@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from stagelog.archive import check_sha256, find_sessions
+from stagelog.serve.wall import Wall
 
 pytest.importorskip("duckdb", reason="the day ends with SQL (extra query)")
 ROOT = Path(__file__).resolve().parents[2]
@@ -177,3 +178,15 @@ def test_a_day_in_the_service_park(day):
     code, out, err = day.type(verify)
     assert code == 0 and out.startswith("VALID: DAKAR26, C01, SS03: signed by TeamX"), out + err
     assert out.count("entry of the archive signed by TeamX") == held["C01"], out
+
+    wall = Wall(day.folder / "archive", day.folder / "fleet.toml").read()
+    assert wall["problems"] == [] and wall["stage"] == "SS03"
+    assert [car["name"] for car in wall["cars"]] == ["C01", "C02", "C03"]
+    for car in wall["cars"]:
+        assert {logger["run"] for logger in car["loggers"]} == {"erase"}  # the last of sync
+        assert {logger["logger"] for logger in car["loggers"]} == {
+            each for each in CAR_OF if CAR_OF[each] == car["name"]
+        }
+        assert sorted(one["file"] for one in car["reports"]) == REPORTS[car["name"]]
+        assert car["checked"]["by"] == "Ann" and car["life"]["n_stages"] == 1
+    assert wall["cars"][2]["checked"]["light"] == "red"
