@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from stagelog.importers import Diagnostics
     from stagelog.ledger import Gap, Ledger
     from stagelog.verdict import Verdict
+
+
+Dbc: TypeAlias = "str | Path | Sequence[str] | Database"  # one, or "can0=a.dbc" for each bus
 
 
 class Series(NamedTuple):
@@ -53,7 +56,7 @@ class Drive:
     def __init__(
         self,
         paths: Iterable[Path],
-        dbc: "str | Path | Database | None" = None,
+        dbc: "Dbc | None" = None,
         session: str | None = None,
         bus: int | None = None,
     ) -> None:
@@ -68,11 +71,14 @@ class Drive:
     @cached_property
     def database(self) -> "Database":
         """Return the dbc.Database; UsageError if none was given."""
-        from stagelog.dbc import Database, load_database
+        from stagelog.dbc import Database, load_databases
 
         if self._dbc is None:
             raise UsageError("signals need a DBC", 'open the log with dbc="car.dbc"')
-        return self._dbc if isinstance(self._dbc, Database) else load_database(self._dbc)
+        if isinstance(self._dbc, Database):
+            return self._dbc
+        words = [self._dbc] if isinstance(self._dbc, str | Path) else self._dbc
+        return load_databases([str(word) for word in words])
 
     @cached_property
     def _loaded(self) -> "tuple[FrameTable, list[Diagnostics]]":
@@ -250,13 +256,14 @@ class Drive:
 
 def open_drive(
     path: str | Path,
-    dbc: "str | Path | Database | None" = None,
+    dbc: "Dbc | None" = None,
     session: str | None = None,
     bus: int | None = None,
 ) -> Drive:
     """Open a log of any kind, or a folder of the archive with all sessions in it, as a Drive.
 
-    dbc      path of a database, or a dbc.Database; only signals need it
+    dbc      path of a database, ["can0=a.dbc", "can1=b.dbc"] of one for each bus, or a
+             dbc.Database; only signals need it
     session  start of a session's name, to take that one only
     bus      number of a bus, to take its frames only
     Raises   InputError if there is nothing to read; files are read when something is asked for.

@@ -5,7 +5,10 @@ import json
 import pyarrow.parquet as pq
 import pytest
 
+import stagelog
 from stagelog.cli import main
+from stagelog.cli.watch import _values
+from stagelog.importers import load_frames
 
 DBC = 'BU_: E\nBO_ 256 {name}: 8 E\n SG_ {signal} : 0|16@1+ ({scale},0) [0|0] "" E\n'
 
@@ -154,3 +157,36 @@ def test_query_remembers_the_dbc_of_each_car(folder, run):
     run("query", "--dbc", "can1=b.dbc", "--car", "C03")
     assert values("Brake")[0] == {"C03": 14, "C04": 7}
     assert run("query", "--car", "C03")[0] == 2
+
+
+def test_dbc_check_takes_a_file_for_each_bus(folder, capsys):
+    """Neither file describes the frames of the other bus; a defect names its file."""
+    (folder / "b.dbc").write_text((folder / "b.dbc").read_text().replace("8 E", "2 E"))
+    assert run("dbc check can0=a.dbc can1=b.dbc --log x.log --json") == 1
+    log = json.loads(capsys.readouterr().out)["log"]
+    assert log["unknown_ids"] == [] and log["absent_messages"] == []
+    assert [(row["message"], row["n_longer"]) for row in log["lengths"]] == [("Brake", 7)]
+    (folder / "b.dbc").write_text((folder / "b.dbc").read_text() + 'VAL_ 999 X 0 "a" ;\n')
+    assert run("dbc check can0=a.dbc can1=b.dbc") == 1
+    assert "b.dbc: VAL_ for message 999" in capsys.readouterr().out
+
+
+def test_python_takes_a_file_for_each_bus(folder):
+    drive = stagelog.open("x.log", dbc=["can0=a.dbc", "can1=b.dbc"])
+    assert drive.signal("Speed").values.tolist() == [k / 4 for k in range(10)]
+    assert drive.signal("Force").values.tolist() == [2.0 * k for k in range(7)]
+
+
+def test_watch_takes_a_file_for_each_bus(folder):
+    frames = load_frames("x.log").frames
+    values = _values(("can0=a.dbc", "can1=b.dbc"), ()).entries(frames)
+    found = {(row["bus"], row["signal"]) for row in values}
+    assert found == {(0, "Engine.Speed"), (1, "Brake.Force")} and len(values) == 17
+
+
+@pytest.mark.parametrize(("options", "code"), [("", 1), ("--dbc can0=a.dbc ", 0)])
+def test_a_dbc_of_a_bus_without_frames_is_named(folder, capsys, options, code):
+    """Exit 1 where nothing at all was decoded, and what the log holds instead."""
+    assert run(f"decode x.log {options}--dbc can7=b.dbc --out out") == code
+    said = capsys.readouterr().err
+    assert "warning: no frame of bus 7, which b.dbc is for: the log has frames of bus 0, 1" in said

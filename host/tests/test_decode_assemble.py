@@ -119,13 +119,13 @@ def test_packets_of_two_sources_two_buses_and_two_counters_may_interleave(plan):
 
 @pytest.mark.parametrize("lost", range(7))
 def test_a_packet_without_one_of_its_frames_is_not_decoded(plan, lost):
-    """Its other six frames are counted as unknown, whichever is missing; the next one is read."""
+    """Its other six frames are counted as incomplete, whichever is missing; the next one is read."""
     frames = fast(b"\x01" * 43, 1)
     del frames[lost]
     found = decode(table(frames + fast(b"\x02" * 43, 2)), plan)
     assert found["Gnss"].signals["Sid"].tolist() == [2]
     assert found.n_frames == 13 and found.n_decoded == 7
-    assert found.unknown == {(GNSS, True): 6}
+    assert found.incomplete == {GNSS: 6} and not found.unknown
 
 
 def test_a_frame_that_comes_twice_spoils_its_packet_only(plan):
@@ -133,7 +133,7 @@ def test_a_frame_that_comes_twice_spoils_its_packet_only(plan):
     frames.insert(3, frames[2])
     found = decode(table(frames + fast(b"\x02" * 43)), plan)
     assert found["Gnss"].signals["Sid"].tolist() == [2]
-    assert found.n_frames == 15 and found.n_decoded + found.n_unknown == 15
+    assert found.n_frames == 15 and found.n_decoded + found.n_incomplete == 15
 
 
 def test_transport_to_all_and_to_one(plan):
@@ -174,7 +174,8 @@ def test_an_aborted_transport_is_not_decoded(plan):
     frames = transport(bytes(20), 0xEF00, 0x03, to=0x25)[:3]
     frames.append((0, 0x18EC2503, bytes([255, 3, 255, 255, 255, 0, 0xEF, 0])))
     found = decode(table(frames), plan)
-    assert not found.messages and found.n_unknown == found.n_frames == 4
+    assert not found.messages and found.n_frames == 4
+    assert (found.n_unknown, found.n_incomplete) == (1, 3)  # the abort itself, and what it ends
 
 
 def test_a_frame_that_is_suspect_makes_its_packet_suspect(plan):
@@ -189,7 +190,7 @@ def test_a_frame_that_is_suspect_makes_its_packet_suspect(plan):
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 100])
 def test_a_log_in_pieces_gives_what_it_gives_in_one(plan, size):
-    """Packets go over the ends of pieces; every frame is counted once, the torn end as unknown."""
+    """Packets go over the ends of pieces; every frame is counted once, the torn end as incomplete."""
     frames = []
     for k in range(20):
         frames += fast(bytes([k]) * 43, k % 8) + transport(bytes([k]) * 17, 0xFEEC, k)
@@ -199,7 +200,7 @@ def test_a_log_in_pieces_gives_what_it_gives_in_one(plan, size):
     sids = [v for p in parts if "Gnss" in p.messages for v in p["Gnss"].signals["Sid"].tolist()]
     assert sids == list(range(20))
     assert sum(p.n_frames for p in parts) == len(frames) == 20 * 11 + 4
-    assert sum(p.n_decoded for p in parts) == 220 and sum(p.n_unknown for p in parts) == 4
+    assert sum(p.n_decoded for p in parts) == 220 and sum(p.n_incomplete for p in parts) == 4
 
 
 def test_decode_of_a_boat(tmp_path, monkeypatch, capsys):

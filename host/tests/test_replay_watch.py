@@ -99,7 +99,7 @@ def test_table_holds_the_newest_of_each(tmp_path):
     assert table.row_count == 2
     assert list(table.columns[1].cells) == ["100", "18FEF100"]
     assert list(table.columns[2].cells) == ["9", "1"]
-    values = _values(str(tmp_path / "car.dbc"), ["EngSpd"])
+    values = _values((str(tmp_path / "car.dbc"),), ("EngSpd",))
     values.take(frames)
     assert list(values.table().columns[2].cells) == ["2.25"]
 
@@ -109,7 +109,7 @@ def test_json_has_an_object_per_line(tmp_path, port):
     frames = [json.loads(line) for line in done.output.splitlines()]
     assert frames[0].keys() == {"t_us", "bus", "can_id", "data"}
     assert frames[0]["can_id"] == "100" and len(frames[0]["data"]) == 16
-    values = _values(str(tmp_path / "car.dbc"), ["EngSpd"]).entries(frames_of(3))
+    values = _values((str(tmp_path / "car.dbc"),), ("EngSpd",)).entries(frames_of(3))
     assert values[2] == {
         "t_us": 2000,
         "bus": 0,

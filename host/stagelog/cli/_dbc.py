@@ -58,6 +58,11 @@ def as_protocol(
     return as_j1939(database)
 
 
+def incomplete_text(n_frames: int) -> str:
+    """Return a line for people on frames of messages that never became whole."""
+    return f"{n_frames:,} frames are parts of messages of which another part is missing"
+
+
 def missing_rows(missing: dict[str, dict[str, int]]) -> list[dict[str, Any]]:
     """Return counts of values that frames say are none as JSON types."""
     return [

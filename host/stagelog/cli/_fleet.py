@@ -150,15 +150,9 @@ def dbcs_of_out(fleet: "Fleet", params: dict[str, Any]) -> tuple[str, ...] | Non
     return dbcs_of_log(fleet, params) if wanted or params.get("signals") else None
 
 
-def dbc_of_signals(fleet: "Fleet", params: dict[str, Any]) -> str | None:
-    """Return the DBC of all cars, if the command names signals."""
-    return dbc_of_all(fleet) if params.get("signals") else None
-
-
-def dbc_of_all(fleet: "Fleet", _: object = None) -> str | None:
-    """Return the DBC that all cars have, None if they differ."""
-    paths = {fleet.dbc_of(car) for car in fleet.car}
-    return str(paths.pop()) if len(paths) == 1 else None
+def dbcs_of_signals(fleet: "Fleet", params: dict[str, Any]) -> tuple[str, ...] | None:
+    """Return the DBCs that all cars have, if the command names signals."""
+    return dbcs_of_all(fleet) if params.get("signals") else None
 
 
 def dbcs_of_logs(fleet: "Fleet", params: dict[str, Any]) -> tuple[str, ...] | None:

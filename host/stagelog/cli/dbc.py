@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING
 import click
 
 from stagelog.cli._common import Facts, json_option, print_json, print_table
-from stagelog.cli._dbc import as_protocol, j1939_option, missing_lines, missing_rows
+from stagelog.cli._dbc import (
+    as_protocol,
+    incomplete_text,
+    j1939_option,
+    missing_lines,
+    missing_rows,
+)
 from stagelog.cli._logs import check_buses, on_buses
 from stagelog.errors import InputError, OutputError, UsageError
 
@@ -25,7 +31,7 @@ def command() -> None:
 
 
 @command.command()
-@click.argument("file", type=click.Path(readable=False))
+@click.argument("files", nargs=-1, required=True, metavar="FILE | BUS=FILE...")
 @click.option(
     "--log", type=click.Path(readable=False), help="Also compare with this log, of any kind."
 )
@@ -33,20 +39,25 @@ def command() -> None:
 @j1939_option
 @json_option
 def check(
-    file: str, log: str | None, buses: tuple[int, ...], j1939: bool | None, as_json: bool
+    files: tuple[str, ...],
+    log: str | None,
+    buses: tuple[int, ...],
+    j1939: bool | None,
+    as_json: bool,
 ) -> None:
-    """List the defects of FILE, each with its line and what was done about it.
+    """List the defects of FILE, each with its line and what was done about it; or of a file for
+    each bus, as can0=a.dbc can1=b.dbc.
 
     --bus compares with the frames of that bus of the log only. Exit code 1 if there are any
     defects, or if the log contradicts FILE.
     """
-    from stagelog.dbc import load_database
+    from stagelog.dbc import load_databases
     from stagelog.decode.doctor import check_database, check_log
 
     for given, option in ((buses, "--bus"), (j1939 is not None, "--j1939")):
         if given and not log:
             raise UsageError(f"{option} without --log", "add --log")
-    database = load_database(file)
+    database = load_databases(files)
     facts = check_database(database)
     if log:
         from stagelog.importers import stream_frames
@@ -179,6 +190,8 @@ def _print_log(facts: Facts) -> None:
     click.echo(f"{facts['path']}: {facts['n_frames']:,} frames")
     for row in facts["unknown_ids"]:
         click.echo(f"  {row['can_id']} is not in the database: {row['n_frames']:,} frames")
+    if facts["n_incomplete"]:
+        click.echo(f"  {incomplete_text(facts['n_incomplete'])}")
     if facts["absent_messages"]:
         click.echo(f"  not in the log: {', '.join(facts['absent_messages'])}")
     for row in facts["lengths"]:

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from stagelog.cli._common import Facts, json_option, print_json
-from stagelog.cli._dbc import as_protocol, dbc_option, j1939_option, missing_lines, missing_rows
+from stagelog.cli._dbc import (
+    as_protocol,
+    dbc_option,
+    incomplete_text,
+    j1939_option,
+    missing_lines,
+    missing_rows,
+)
 from stagelog.cli._fleet import dbcs_of_log
 from stagelog.cli._logs import check_buses
 from stagelog.cli._progress import frames_bar
@@ -98,6 +105,8 @@ def command(
             sink = make(choice.database, recording.facts, as_csv, rate_Hz, raw, clock, force)
             with frames_bar(recording.name, recording.share) as watch:
                 counts.append(_decode(watch(tables()), choice.plan, sink, names, clock))
+            if choice.bus is not None and not any(map(counts[-1].get, _OF_THE_BUS)):
+                counts[-1]["warnings"].append(_no_frame_text(choice, recording))
         verdict, n_damages = recording.judge()
         bad = bad or verdict.exit_code
         for choice, found in zip(choices, counts, strict=True):
@@ -115,6 +124,9 @@ def command(
     raise SystemExit(bad if any(report["n_decoded"] for report in reports) else 1)
 
 
+_OF_THE_BUS = ("n_decoded", "n_unknown", "n_incomplete")
+
+
 class _Choice(NamedTuple):
     """A DBC and the frames that it is for: of one bus, into a folder of its own, or of all."""
 
@@ -122,6 +134,16 @@ class _Choice(NamedTuple):
     plan: Plan
     bus: int | None
     folder: str
+
+
+def _no_frame_text(choice: _Choice, recording: _Recording) -> str:
+    import numpy as np
+
+    buses = {bus for frames in recording.ahead() for bus in np.unique(frames["bus"]).tolist()}
+    held = (
+        f"frames of bus {', '.join(map(str, sorted(buses)))}" if buses else "no frame of any bus"
+    )
+    return f"no frame of bus {choice.bus}, which {choice.database.path} is for: the log has {held}"
 
 
 def _databases(
@@ -298,7 +320,8 @@ def _decode(
 
     origins = Origins()
     missing: dict[str, dict[str, int]] = {}
-    counts = dict.fromkeys(("n_frames", "n_decoded", "n_unknown", "n_short", "n_values"), 0)
+    names_of_counts = ("n_frames", "n_decoded", "n_unknown", "n_incomplete", "n_short", "n_values")
+    counts = dict.fromkeys(names_of_counts, 0)
     unknown: dict[tuple[int, bool], int] = {}
     with sink:
         for decoded in origins.watch(iter_decode(tables, plan, sink.mode)):
@@ -342,6 +365,8 @@ def _print(report: Facts, is_choice: bool) -> None:
         ids = ", ".join(row["can_id"] for row in report["unknown"])
         why = "not asked for" if is_choice else f"not in the DBC: {ids}"
         click.echo(f"  {report['n_unknown']:,} frames are {why}")
+    if report["n_incomplete"]:
+        click.echo(f"  {incomplete_text(report['n_incomplete'])}")
     if report["n_short"]:
         click.echo(f"  {report['n_short']:,} values are missing: their frames were too short")
     for line in missing_lines(report["missing"]):

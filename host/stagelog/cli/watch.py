@@ -13,7 +13,8 @@ import click
 import numpy as np
 
 from stagelog.cli._common import Facts
-from stagelog.cli._fleet import dbc_of_signals, fleet_option
+from stagelog.cli._dbc import dbc_option
+from stagelog.cli._fleet import dbcs_of_signals
 from stagelog.errors import UsageError
 from stagelog.model import EXT
 
@@ -31,9 +32,7 @@ POLL_S = 0.2
 
 @click.command()
 @click.argument("port", required=False)
-@fleet_option(
-    "--dbc", dbc_of_signals, type=click.Path(readable=False), help="Show the values of signals."
-)
+@dbc_option("Show the values of signals.", dbcs_of_signals)
 @click.option("--signal", "signals", multiple=True, help="Only this signal; may be repeated.")
 @click.option("--bus", "buses", type=int, multiple=True, help="Only this bus; may be repeated.")
 @click.option("--duration", "duration_s", type=float, help="Seconds.  [default: until Ctrl-C]")
@@ -41,7 +40,7 @@ POLL_S = 0.2
 @click.option("--json", "as_json", is_flag=True, help="A JSON object per frame or value.")
 def command(
     port: str | None,
-    dbc: str | None,
+    dbc: tuple[str, ...],
     signals: tuple[str, ...],
     buses: tuple[int, ...],
     duration_s: float | None,
@@ -171,11 +170,13 @@ def _data_of(row: np.void) -> bytes:
     return row["data"][: row["n_bytes"]].tobytes()
 
 
-def _values(dbc: str, signals: tuple[str, ...], buses: tuple[int, ...] = ()) -> _Values:
-    from stagelog.dbc import load_database
+def _values(
+    dbc: tuple[str, ...], signals: tuple[str, ...], buses: tuple[int, ...] = ()
+) -> _Values:
+    from stagelog.dbc import load_databases
     from stagelog.decode import compile_plan
 
-    return _Values(compile_plan(load_database(dbc), list(signals) or None, list(buses) or None))
+    return _Values(compile_plan(load_databases(dbc), list(signals) or None, list(buses) or None))
 
 
 class _Value(NamedTuple):

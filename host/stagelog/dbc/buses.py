@@ -24,11 +24,11 @@ def paths_by_bus(words: Sequence[str]) -> dict[int | None, str]:
     found = [_BUS.fullmatch(word) for word in words]
     if not any(found):
         if len(words) > 1:
-            raise UsageError("several --dbc", "say for which bus each is: --dbc can0=a.dbc")
+            raise UsageError("several DBCs", "say for which bus each is: can0=a.dbc can1=b.dbc")
         return {None: words[0]}
     pairs = [(int(match[1]), match[2]) for match in found if match]
     if len(pairs) < len(words) or len(dict(pairs)) < len(pairs):
-        raise UsageError("--dbc with and without a bus, or a bus twice", "give each bus one DBC")
+        raise UsageError("DBCs with and without a bus, or a bus twice", "give each bus one DBC")
     return dict(pairs)
 
 
@@ -60,6 +60,10 @@ def merge(by_bus: Mapping[int, Database]) -> Database:
         hashlib.sha256(whole.encode()).hexdigest(),
         first.encoding,
         messages,
-        tuple(defect for database in by_bus.values() for defect in database.defects),
+        tuple(
+            replace(defect, what=f"{database.path.name}: {defect.what}")
+            for database in by_bus.values()
+            for defect in database.defects
+        ),
         parts=tuple((bus, database.path) for bus, database in by_bus.items()),
     )

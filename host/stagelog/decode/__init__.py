@@ -10,7 +10,7 @@ smallest integer (or float) type that holds the raw values; scale, offset and un
 
 Decoded.messages    message name -> MessageTable, only messages that occur, in the database's order
 Decoded counters    n_frames, n_decoded, n_not_data (remote, error), n_suspect, n_other_bus,
-                    unknown {(can_id, is_ext): n}, n_unknown, n_short, n_values
+                    unknown {(can_id, is_ext): n}, n_unknown, n_incomplete, n_short, n_values
 MessageTable        name, message, t_us int64[m], bus uint8[m],
                     source uint8[m] (J1939 source address) or None,
                     signals: name -> values,

@@ -8,7 +8,7 @@
 
 The message has the time of its last frame and the source of its frames, and is suspect if one of
 them is. Messages of which a frame
-is missing are never handed out: their frames count as unknown. Only what the plan decodes is put
+is missing, at the log's end too, are never handed out: their frames count as incomplete. Only what the plan decodes is put
 together; a transport of over 255 bytes stays as it is.
 """
 

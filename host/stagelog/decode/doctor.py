@@ -81,6 +81,7 @@ class LogCheck:
         self.n_frames = 0
         self.origins = Origins()
         self.unknown: dict[tuple[int, bool], int] = {}
+        self.n_incomplete = 0
         self.messages = {p.message.name: _MessageFacts() for p in self.plan.messages}
         self.signals: dict[tuple[str, str], _SignalFacts] = {}
         self.missing: Counts = {}
@@ -94,6 +95,7 @@ class LogCheck:
         add_counts(self.missing, decoded.missing)
         for key, n in decoded.unknown.items():
             self.unknown[key] = self.unknown.get(key, 0) + n
+        self.n_incomplete += decoded.n_incomplete
         self._feed_lengths(frames)
         for table in decoded.messages.values():
             self._feed_times(table)
@@ -148,6 +150,7 @@ class LogCheck:
                 {"can_id": f"{can_id:08X}" if is_ext else f"{can_id:03X}", "n_frames": n}
                 for (can_id, is_ext), n in sorted(self.unknown.items(), key=lambda i: -i[1])
             ],
+            "n_incomplete": self.n_incomplete,
             "absent_messages": [name for name, f in self.messages.items() if not f.n],
             "lengths": self._lengths(),
             "cycles": self._cycles(),

@@ -92,7 +92,7 @@ def _decode(
 def _add_lost(result: Decoded, assembler: Assembler) -> None:
     """Count the frames of messages that never became whole."""
     for can_id, n in assembler.lost.items():
-        result.unknown[can_id, True] = result.unknown.get((can_id, True), 0) + n
+        result.incomplete[can_id] = result.incomplete.get(can_id, 0) + n
     result.n_frames += assembler.lost.total()
     assembler.lost.clear()
 

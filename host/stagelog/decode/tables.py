@@ -87,6 +87,7 @@ class Decoded:
     n_not_data   remote and error frames
     n_suspect    frames marked as suspect by the logger, left out unless asked for
     n_other_bus  frames of buses that the plan was not compiled for
+    incomplete   frames of messages of several frames (J1939, NMEA 2000) that never became whole
     """
 
     mode: str
@@ -97,11 +98,17 @@ class Decoded:
     n_suspect: int = 0
     n_other_bus: int = 0
     unknown: dict[tuple[int, bool], int] = field(default_factory=dict)
+    incomplete: dict[int, int] = field(default_factory=dict)  # by 29-bit identifier
 
     @property
     def n_unknown(self) -> int:
         """Return the number of data frames whose identifier is not in the plan."""
         return sum(self.unknown.values())
+
+    @property
+    def n_incomplete(self) -> int:
+        """Return the number of frames of messages that never became whole."""
+        return sum(self.incomplete.values())
 
     @property
     def n_short(self) -> int:
