@@ -13,7 +13,7 @@ exist, no DBC given, a library that is not installed).
 """
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType

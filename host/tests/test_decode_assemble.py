@@ -119,7 +119,7 @@ def test_packets_of_two_sources_two_buses_and_two_counters_may_interleave(plan):
 
 @pytest.mark.parametrize("lost", range(7))
 def test_a_packet_without_one_of_its_frames_is_not_decoded(plan, lost):
-    """Its other six frames are counted as incomplete, whichever is missing; the next one is read."""
+    """Its other six frames count as incomplete, whichever is missing; the next one is read."""
     frames = fast(b"\x01" * 43, 1)
     del frames[lost]
     found = decode(table(frames + fast(b"\x02" * 43, 2)), plan)
@@ -190,7 +190,7 @@ def test_a_frame_that_is_suspect_makes_its_packet_suspect(plan):
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 100])
 def test_a_log_in_pieces_gives_what_it_gives_in_one(plan, size):
-    """Packets go over the ends of pieces; every frame is counted once, the torn end as incomplete."""
+    """Packets go over the ends of pieces; every frame counts once, the torn end as incomplete."""
     frames = []
     for k in range(20):
         frames += fast(bytes([k]) * 43, k % 8) + transport(bytes([k]) * 17, 0xFEEC, k)

@@ -7,9 +7,9 @@
                               PGN 0xEB00: number from 1, 7 bytes
 
 The message has the time of its last frame and the source of its frames, and is suspect if one of
-them is. Messages of which a frame
-is missing, at the log's end too, are never handed out: their frames count as incomplete. Only what the plan decodes is put
-together; a transport of over 255 bytes stays as it is.
+them is. Messages of which a frame is missing, also at the log's end, are never handed out: their
+frames count as incomplete. Only what the plan decodes is put together; a transport of over 255
+bytes stays as it is.
 """
 
 from collections import Counter
