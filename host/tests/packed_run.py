@@ -1,7 +1,10 @@
 """Sources run by CPython in a world of their own: what the packer must not change."""
 
+import re
 import sys
 import types
+
+from stagelog.flash.shrink import shrink
 
 BUILTINS = vars(__import__("builtins"))
 
@@ -44,3 +47,17 @@ def install(monkeypatch, sources):
         monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
     for name, source in sources.items():
         exec(compile(source, name, "exec"), vars(sys.modules[name]))
+
+
+def check_trap(monkeypatch, own, expected, sources, readable):
+    """Assert that the last of `sources` returns what is expected, packed and as it is; its names
+    that are its `own` must be gone, so that no trap is passed because nothing was renamed.
+    """
+    install(monkeypatch, sources)
+    entry = list(sources)[-1]
+    packed = shrink(sources, readable)
+    assert outcome(sources, entry) == expected
+    assert outcome(packed, entry) == expected, "\n\n".join(packed.values())
+    if not readable:
+        words = set(re.findall(r"\w+", re.sub(r"'.*?'", "", "\n".join(packed.values()))))
+        assert not words & own

@@ -4,31 +4,12 @@ Each text is one trap of renaming, folding or dropping; `run` returns what must 
 """
 
 import ast
-import sys
-import types
 
 import pytest
+from packed_run import install, outcome
 
 from stagelog.flash.shrink import shrink
 
-
-def run(sources):
-    """Return what `run` of the module main returns, in a world of these modules alone."""
-    modules = {}
-
-    def load(name, globals=None, locals=None, fromlist=(), level=0):
-        if name not in sources:
-            return __import__(name, globals, locals, fromlist, level)
-        if name not in modules:
-            module = modules[name] = types.ModuleType(name)
-            vars(module).update(__builtins__={**BUILTINS, "__import__": load}, const=lambda x: x)
-            exec(compile(sources[name], name, "exec"), vars(module))
-        return modules[name]
-
-    return load("main", fromlist=("run",)).run()
-
-
-BUILTINS = vars(__import__("builtins"))
 TRAPS = {
     "a global of a function": """
 counter = 5
@@ -176,13 +157,10 @@ def run():
 @pytest.mark.parametrize("readable", [True, False])
 @pytest.mark.parametrize("trap", TRAPS)
 def test_what_is_shrunk_does_the_same(monkeypatch, trap, readable):
-    micropython, main = types.ModuleType("micropython"), types.ModuleType("main")
-    micropython.const = lambda value: value
-    monkeypatch.setitem(sys.modules, "micropython", micropython)
-    exec(TRAPS[trap], vars(main))  # the constants of a module are asked of the module itself
-    monkeypatch.setitem(sys.modules, "main", main)
     sources = {"main": TRAPS[trap]}
-    assert run(shrink(sources, readable)) == run(sources)
+    install(monkeypatch, sources)  # the constants of a module are asked of the module itself
+    assert outcome(shrink(sources, readable)) == outcome(sources)
+    assert not isinstance(outcome(sources), type)
 
 
 @pytest.mark.parametrize("readable", [True, False])
@@ -193,7 +171,7 @@ def test_a_name_that_is_imported_as_another_is_the_same(readable):
         "main": "from parts import make as build, limit as most\n"
         "def run():\n    make = 5\n    return build(make), most\n",
     }
-    assert run(shrink(sources, readable)) == run(sources) == (6, 3)
+    assert outcome(shrink(sources, readable)) == outcome(sources) == (6, 3)
 
 
 def test_the_name_that_is_used_most_is_among_the_shortest():
