@@ -205,7 +205,7 @@ class App:
             "write_worst_ms": store.write.worst_us // 1000,
             "write_errors": store.counts.write_errors,
             "write_retries": store.counts.write_retries,
-            "slots_skipped": store.counts.slots_skipped,
+            "slots_skipped": store.counts.places_skipped,
             "verify_errors": store.counts.verify_errors,
             "bad_frames": self.service.bad_frames,
             "heap_free_bytes": board.heap_free(),

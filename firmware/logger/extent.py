@@ -87,8 +87,8 @@ def find_signature(card, sector):
 
 
 class Extent:
-    """The ring of data places on a mounted card. Positions count blocks from the start of the
-    extent.
+    """The ring of data places on a mounted card. A place takes one block; its position is its
+    number, counted in blocks from the start of the extent.
     """
 
     def __init__(self, card):

@@ -113,7 +113,7 @@ class Sessions:
         n = self.store.places.n_used - done
         skipped = 0
         while skipped < min(n, _HOLE_BLOCKS):
-            position = self._place(done + skipped)
+            position = self._position(done + skipped)
             newest = self._header(position, self._floor)
             if newest is None:
                 skipped += 1
@@ -123,8 +123,8 @@ class Sessions:
                 self._floor = newest[0] + 1
         return False
 
-    def _place(self, back):
-        """Return the position `back` places before the newest."""
+    def _position(self, back):
+        """Return the position of the place `back` places before the newest."""
         return self.store.extent.after(self.store.places.next_position, -back - 1)
 
     def _add(self, newest, done, skipped):
@@ -149,14 +149,14 @@ class Sessions:
                 return False
         oldest = newest
         for back in range(low, start, -1):
-            found = self._header(self._place(back), floor, newest)
+            found = self._header(self._position(back), floor, newest)
             if found is not None and found[1:] == newest[1:]:
                 oldest = found
                 start = back
                 break
             if found is not None:
                 low = back - 1
-        self.found.append((self._place(start), start - done + 1) + oldest)
+        self.found.append((self._position(start), start - done + 1) + oldest)
         self._ends.append(low + 1)
         return True
 
@@ -167,7 +167,7 @@ class Sessions:
         extent = self.store.extent
         step = 0
         while back - step > known and step < _HOLE_BLOCKS:
-            position = self._place(back - step)
+            position = self._position(back - step)
             found = self._header(position, floor, newest)
             if found is not None:
                 return found

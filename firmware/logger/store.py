@@ -44,7 +44,7 @@ class SessionCounts:
         self.blocks_written = 0
         self.write_errors = 0
         self.write_retries = 0
-        self.slots_skipped = 0
+        self.places_skipped = 0
         self.verify_errors = 0
 
     def take(self, block):
@@ -324,7 +324,7 @@ class Store:
             self._release = None
             self._unmount(faults.CARD_WRITE)
             return
-        self.counts.slots_skipped += 1
+        self.counts.places_skipped += 1
         self._n_skips += 1
         self.places.advance()
         if self._n_skips >= _SKIPS:

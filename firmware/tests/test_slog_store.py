@@ -190,7 +190,11 @@ def test_a_place_that_rejects_writes_is_stepped_over(make, image, read):
     logger.card.write_poll = poll
     logger.record(3)
     store = logger.store
-    assert (store.counts.slots_skipped, store.counts.write_errors, store.counts.write_retries) == (
+    assert (
+        store.counts.places_skipped,
+        store.counts.write_errors,
+        store.counts.write_retries,
+    ) == (
         1,
         3,
         2,
@@ -217,7 +221,7 @@ def test_a_place_that_cannot_be_read_back_is_stepped_over(make, image, read):
     logger.card.read = fail
     logger.record(2)
     assert (
-        store.counts.slots_skipped,
+        store.counts.places_skipped,
         store.counts.write_errors,
         store.counts.blocks_written,
     ) == (1, 3, 2)
@@ -345,7 +349,7 @@ def test_a_place_has_its_three_tries_after_the_card_comes_back(make, image):
         while logger.store.counts.write_errors == n:
             logger.store.step()
         logger.card.write_poll = real
-        assert logger.store.counts.slots_skipped == n_skipped, n_rejected
+        assert logger.store.counts.places_skipped == n_skipped, n_rejected
 
 
 @pytest.mark.parametrize("bad", [0, 3, 11, 17, 26, 33])
@@ -363,7 +367,7 @@ def test_a_block_left_over_from_an_earlier_round_is_no_session(make, image, bad)
 
     logger.card.write_poll = poll
     logger.record(n + 9)
-    assert store.places.n_used == n and store.counts.slots_skipped in (1, 2)
+    assert store.places.n_used == n and store.counts.places_skipped in (1, 2)
     for found in (Sessions(store), Sessions(Logger(make, image, 3, 1).mount().store)):
         assert found.get(0)[3:] == (store.boot, 2) and found.get(1) is None
         assert found.get(0)[1] == n

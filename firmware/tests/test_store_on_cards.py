@@ -97,7 +97,7 @@ def test_a_card_that_is_away_is_set_up_once_a_second():
     assert (
         store.counts.write_errors <= 1
         and store.counts.write_retries == 0
-        and store.counts.slots_skipped == 0
+        and store.counts.places_skipped == 0
     )
 
 
@@ -229,7 +229,7 @@ def test_a_card_that_never_took_a_block_is_no_usable_card():
     bench = Bench(5, 200)
     bench.card.judge = lambda write: Verdict(3000, -1, 0)
     bench.power_on()
-    while not bench.app.store.counts.slots_skipped or bench.app.store.extent is not None:
+    while not bench.app.store.counts.places_skipped or bench.app.store.extent is not None:
         bench.run_ms(1)
     bench.run_ms(200)
     assert bench.app.store.extent is None and bench.app.state == m.STATE_NO_CARD
@@ -272,7 +272,11 @@ def test_a_card_that_refuses_to_begin_a_write_is_asked_again():
     before = bench.app.store.counts.blocks_written
     bench.run_ms(1500)
     store = bench.app.store
-    assert (store.counts.write_errors, store.counts.write_retries, store.counts.slots_skipped) == (
+    assert (
+        store.counts.write_errors,
+        store.counts.write_retries,
+        store.counts.places_skipped,
+    ) == (
         1,
         1,
         0,
@@ -336,7 +340,7 @@ def test_a_write_that_does_not_end_is_aborted_and_tried_again():
     assert (
         store.counts.write_errors == 1
         and store.counts.write_retries == 1
-        and store.counts.slots_skipped == 0
+        and store.counts.places_skipped == 0
     )
     assert places_written(bench, n)[0] == places_written(bench, n)[1]
     assert store.write.worst_us >= 10_000_000 and bench.app.fault != faults.CARD_STALL
@@ -350,11 +354,11 @@ def test_a_stretch_of_bad_places_is_left_behind_once():
     store = bench.app.store
     failing = True
     bench.card.judge = lambda write: Verdict(3000, -1, 0) if failing else None
-    while not store.counts.slots_skipped:
+    while not store.counts.places_skipped:
         bench.run_ms(1)
     while store.extent is not None:
         bench.run_ms(1)
-    assert store.counts.slots_skipped == 4
+    assert store.counts.places_skipped == 4
     failing = False
     n = len(bench.card.journal)
     bench.run_ms(2500)
