@@ -13,8 +13,8 @@ from slog.layout import const
 from slog.settings import DEFAULTS
 
 _SLOW_Hz = const(500_000)  # for what must work with bad wires, too
-_CHUNK = const(1000)  # patterns between two looks after the USB port
-_MOST_LOOKS = const(1000)
+_CHUNK = const(1000)  # patterns between two polls of the USB port
+_MOST_SAMPLES = const(1000)
 _FRAMES_us = const(12_000_000)
 _TX0CTRL = const(0x30)
 _TX_ID = const(0x31)
@@ -56,8 +56,8 @@ class BenchController(Mcp2515):
         return wrong
 
     def releases(self, n):
-        """Return (GPIO, least, most looks) until INT, RX0BF and RX1BF rose after a buffer was
-        given back, and the nanoseconds of a look. 1000 looks: it did not rise.
+        """Return (GPIO, least, most samples) until INT, RX0BF and RX1BF rose after a buffer was
+        given back, and the nanoseconds of a sample. 1000 samples: it did not rise.
         """
         self._reset()
         self._write(0x0C, 0x0F)
@@ -69,21 +69,21 @@ class BenchController(Mcp2515):
             cases += [(0x90, 1, numbers[1]), (0x94, 2, numbers[2])]
         result = []
         for command, flag, number in cases:
-            least, most = _MOST_LOOKS, 0
+            least, most = _MOST_SAMPLES, 0
             for _ in range(n):
                 self._modify(0x2C, 3, flag)
                 self._port.wait_us(20)
-                looks = count_until_high(command, 1 << number, _MOST_LOOKS)
+                samples = count_until_high(command, 1 << number, _MOST_SAMPLES)
                 self._modify(0x2C, 3, 0)
-                least, most = min(least, looks), max(most, looks)
+                least, most = min(least, samples), max(most, samples)
             result.append((number, least, most))
         spent_us = []
-        for most in (_MOST_LOOKS, 20 * _MOST_LOOKS):  # at a bit that is no pin, so always low
+        for most in (_MOST_SAMPLES, 20 * _MOST_SAMPLES):  # at a bit that is no pin, so always low
             start = time.ticks_us()
             count_until_high(0x00, 1 << 30, most)
             spent_us.append(time.ticks_diff(time.ticks_us(), start))
-        ns = (spent_us[1] - spent_us[0]) / (19 * _MOST_LOOKS / 1000)
-        return {"looks": result, "ns": ns}
+        ns = (spent_us[1] - spent_us[0]) / (19 * _MOST_SAMPLES / 1000)
+        return {"samples": result, "ns": ns}
 
     def frames(self, n, n_bytes, bitrate_bps):
         """Send `n` frames to itself without a pause between them; return how many went out and the

@@ -80,23 +80,23 @@ def count_wrong(out: ptr8, want: ptr8, n: int, seed: int) -> int:
 
 @micropython.asm_thumb
 def _release(r0, r1, r2, r3):
-    """Set the bit r1 in the SIO at r0; return how many looks, r3 at most, find r2 clear there."""
+    """Set the bit r1 in the SIO at r0; return how many samples, at most r3, find r2 clear."""
     mov(r5, 0)
     str(r1, [r0, 20])
-    label(LOOK)
+    label(SAMPLE)
     ldr(r4, [r0, 4])
     and_(r4, r2)
     bne(HIGH)
     add(r5, 1)
     cmp(r5, r3)
-    bcc(LOOK)
+    bcc(SAMPLE)
     label(HIGH)
     mov(r0, r5)
 
 
 @micropython.viper
 def count_until_high(command: int, pin: int, most: int) -> int:
-    """Send a command, clock 13 bytes and release chip select; return how many looks at a bit of
+    """Send a command, clock 13 bytes and release chip select; return how many samples of a bit of
     the SIO's inputs found it low, `most` at most.
     """
     hot = ptr32(_hot)

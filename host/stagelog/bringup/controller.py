@@ -26,7 +26,7 @@ _SLOW_BPS = 125_000
 _POLL_us = 20  # between two questions whether a frame is out: 16, and an interrupt of USB
 _CHUNK = 20_000
 _MOST_RELEASE_ns = 2000.0
-_LOOKS = 1000  # of the program: the pin did not rise
+_SAMPLES = 1000  # of the program: the pin did not rise
 
 
 def spi_rows(program: Program, n: int) -> Iterator[Row]:
@@ -52,17 +52,17 @@ def release_rows(program: Program, n: int) -> Iterator[Row]:
     ns = seen["ns"]
     names = {wire.gpio: wire.name for wire in CONTROLLER}
     most: dict[str, int] = {}
-    for gpio, _, looks in seen["looks"]:
-        most[names[gpio]] = max(most.get(names[gpio], 0), looks)
-    for name, looks in most.items():
+    for gpio, _, samples in seen["samples"]:
+        most[names[gpio]] = max(most.get(names[gpio], 0), samples)
+    for name, samples in most.items():
         key, title = f"release.{name}", f"{name} rises after its release, at the latest"
-        if looks >= _LOOKS:
+        if samples >= _SAMPLES:
             yield not_measured(key, title, f"{name} does not follow the controller")
             continue
         yield at_most(
             key,
             title,
-            round((looks + 1) * ns, 1),
+            round((samples + 1) * ns, 1),
             _MOST_RELEASE_ns,
             "ns",
             "remove what loads the pin: a long wire, a capacitor, an LED",

@@ -104,7 +104,7 @@ def command(
         if dbc:
             plan = _plan(dbc, signals, buses, j1939, open_stream)
             first = open_stream()
-            with _bar(first, "look for buses and sources"):
+            with _bar(first, "find buses and sources"):
                 origins = find_origins(iter_decode(first, plan, "raw"))
             if with_utc and first.diagnostics.times != "absolute":
                 raise InputError(f"{path} has no wall clock", "leave --utc out")

@@ -79,8 +79,7 @@ def shorten(trees: dict[str, ast.Module]) -> None:
 
 def _shorts() -> Iterator[str]:
     yield from _FIRST
-    pairs = ("".join(pair) for pair in itertools.product(_FIRST, _FIRST + string.digits))
-    yield from (pair for pair in pairs if not keyword.iskeyword(pair))
+    yield from map("".join, itertools.product(_FIRST, _FIRST + string.digits))
 
 
 def _defined(tree: ast.Module) -> set[str]:

@@ -86,7 +86,7 @@ class Check:
         shown = [str(f) for f in self.findings if f.level == level] if level != GOOD else []
         more = sum(f.level != GOOD for f in self.findings) - len(shown)
         text = "; ".join(shown) or "cleared"
-        text += f" (and {more} to look at)" if more > 0 else ""
+        text += f" (and {more} more)" if more > 0 else ""
         rows = [f._asdict() for f in self.findings]
         return Outcome(level, text, {**facts, "findings": rows, "heard": heard.as_dict()})
 

@@ -22,7 +22,7 @@ _WORST_FIRST = (BAD, WARN, GOOD)
 
 
 class Finding(NamedTuple):
-    """One line of a check: GOOD, WARN or BAD, what was looked at, what was found, what to do."""
+    """One line of a check: GOOD, WARN or BAD, what was checked, what was found, what to do."""
 
     level: str
     topic: str
@@ -88,7 +88,7 @@ def of_buses(status: Status) -> Iterator[Finding]:
             yield Finding(GOOD, topic, f"alive, {bus.stored:,} frames stored, no errors")
         if bus.dropped or bus.at_least:
             text = f"{bus.dropped:,} frames dropped, {bus.at_least:,} or more lost in hardware"
-            yield Finding(WARN, topic, f"{text} in this session", "look at the card's stalls")
+            yield Finding(WARN, topic, f"{text} in this session", "see how long the card stalls")
         if bus.doubts:
             text = f"{bus.doubts:,} answers of its controller that cannot be right"
             yield Finding(WARN, topic, text, "shorten or shield the controller's wires")

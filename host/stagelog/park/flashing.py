@@ -1,7 +1,7 @@
 """Put the firmware onto one board of a run, blank or not, then what the fleet file says.
 
-Owns how a board without our firmware is told from other devices, and that the firmware is built
-once for all boards of a kind. The installation is `flash`'s. Fails as it does.
+Owns how a board without our firmware is distinguished from other devices, and that the firmware is
+built once for all boards of a kind. The installation is `flash`'s. Fails as it does.
 """
 
 import re

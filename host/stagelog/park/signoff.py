@@ -39,7 +39,9 @@ class CarCheck(NamedTuple):
             found += [f._replace(topic=f"{unit.name}, {f.topic}") for f in rows]
         for text, is_so in self.confirmed.items():
             if not is_so:
-                found.append(Finding(WARN, "by hand", f"not confirmed: {text}", "look at the car"))
+                found.append(
+                    Finding(WARN, "by hand", f"not confirmed: {text}", "check it at the car")
+                )
         return sorted((f for f in found if f.level != GOOD), key=lambda f: f.level != BAD)
 
     @property

@@ -86,7 +86,7 @@ class Airborne:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Trouble:
+class IncidentLimits:
     """Stuck, rolled over, handbrake, and when the engine runs."""
 
     roll_over_g: float = number(-1, 0.5)

@@ -16,9 +16,9 @@ from stagelog.profile.limits import (
     FuelEstimate,
     Gate,
     GearboxAbuse,
+    IncidentLimits,
     Messages,
     Plausible,
-    Trouble,
     Validity,
 )
 from stagelog.profile.report_parts import Report
@@ -209,7 +209,7 @@ class Profile:
     plausible: tuple[Plausible, ...]
     validity: Validity
     airborne: Airborne
-    trouble: Trouble
+    trouble: IncidentLimits
     diff_model: DiffModel
     gearbox_abuse: GearboxAbuse
     messages: Messages

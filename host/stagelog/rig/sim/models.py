@@ -210,7 +210,7 @@ class SimCard:
 
 
 class SimController:
-    """A controller with a receive queue of `depth` frames and an overflow flag that does not tell
+    """A controller with a receive queue of `depth` frames and an overflow flag that does not say
     how many were lost.
 
     service_us  time that the interrupt takes to put a frame into the ring, from its end or from
