@@ -323,6 +323,26 @@ def run():
 """
         },
     ),
+    "a class in a class, with a base of the module": (
+        {"Root", "attribute"},
+        (3, 6, 12),
+        {
+            "main": """
+class Root:
+    three = 3
+def roots():
+    return Root.three + Root.three + Root.three + Root.three
+class Outer:
+    attribute = 6
+    class Inner(Root):
+        pass
+def attributes(held):
+    return held.attribute + held.attribute + held.attribute - held.attribute - held.attribute
+def run():
+    return Outer.Inner().three, attributes(Outer()), roots()
+"""
+        },
+    ),
     "a function that stands under a condition": (
         {"helper_one", "helper_two", "first_value"},
         (4, 8, 6, 43),
@@ -386,3 +406,11 @@ def test_so_many_names_meet_that_words_of_the_language_are_left_out():
     packed = shrink({"main": source}, readable=False)
     assert outcome(packed) == (960 * 959 // 2, True)
     assert "name_" not in packed["main"]
+
+
+def test_a_constant_that_the_compiler_inserts_keeps_its_name():
+    """mpy-cross leaves out NAME = const(...) where the name begins with an underscore; under a
+    short name each would take a place in the module's memory.
+    """
+    source = "from micropython import const\n_LIMIT = const(5)\ndef run():\n    return _LIMIT\n"
+    assert "_LIMIT = const(5)" in shrink({"main": source}, readable=False)["main"]

@@ -13,8 +13,8 @@ from packed_run import install, outcome
 from stagelog.flash.shrink import shrink
 
 NAMES = """
-    a b c d e f aa _a _hidden tell read count index state level speed limit other values key reverse
-    self_ cls_
+    a b c d e f aa _a _hidden tell read count index state level speed limit other values key
+    reverse self_ cls_
 """.split()
 CONSTANTS = ["LIMIT", "WIDTH", "_INNER", "AREA", "Q"]
 
