@@ -234,6 +234,12 @@ class Own:
         return more
     def setter(self):
         return 1
+    @property
+    def depth(self):
+        return self.last
+    @depth.setter
+    def depth(self, value):
+        self.last = value
 def run():
     file = io.BytesIO(b"xyz")
     file.read(3)
@@ -320,6 +326,45 @@ def twice(held):
     return (held.attribute + held.attribute + held.attribute) // held.attribute + 1
 def run():
     return Held().first(), Held().second(), thrice(), twice(Held())
+"""
+        },
+    ),
+    "an import under another name beside a variable": (
+        {"build", "first_value", "make_one"},
+        (7, 5),
+        {
+            "parts": "def make_one(value):\n    return value + 2\n",
+            "main": """
+from parts import make_one as build
+first_value = 1
+def builds():
+    return build(build(build(1)))
+def firsts():
+    return first_value + first_value + first_value + first_value + first_value
+def run():
+    return builds(), firsts()
+""",
+        },
+    ),
+    "an error under a name that nobody reads": (
+        {"total", "level_of"},
+        (8, 12),
+        {
+            "main": """
+def levels():
+    problem = 3
+    level_of = problem + problem + problem + problem
+    return level_of
+def totals():
+    total = 2
+    try:
+        total += total + total
+        raise OSError(5)
+    except OSError as problem:
+        total += 2
+    return total
+def run():
+    return totals(), levels()
 """
         },
     ),

@@ -3,11 +3,13 @@
 CPython runs each before and after it is packed: both must return the same.
 """
 
+import ast
+
 import pytest
-from packed_run import check_trap
+from packed_run import check_trap, install
 
 from stagelog.errors import InputError
-from stagelog.flash.shrink import shrink
+from stagelog.flash.shrink import fold, shrink
 
 # name: (own names that get short ones, what run returns, {module: source}); leaves first
 TRAPS = {
@@ -237,6 +239,31 @@ def run():
 """
         },
     ),
+    "methods that only Python calls": (
+        set(),
+        (["ab", "\n"], 5, 3),
+        {
+            "main": """
+class Stream:
+    def __init__(self):
+        self.texts = []
+    def write(self, text):
+        self.texts.append(text)
+    def __enter__(self):
+        return 5
+    def __exit__(self, *error):
+        self.texts.append("left")
+    def __call__(self):
+        return 3
+def run():
+    stream, other = Stream(), Stream()
+    print("ab", file=stream)
+    with other as entered:
+        pass
+    return stream.texts, entered, stream()
+"""
+        },
+    ),
     "a loop that tries, and no constant in it": (
         {"attempt"},
         "constant",
@@ -286,3 +313,19 @@ def test_arguments_by_texts_may_go_to_what_is_not_ours():
     """`init` of a timer is MicroPython's: its arguments are texts that nobody renames."""
     source = "def run(timer, when):\n    timer.init(hard=True, **when)\n"
     assert "hard=True" in shrink({"main": source}, readable=False)["main"]
+
+
+def test_a_body_of_which_nothing_is_left_is_code(monkeypatch):
+    """What the host compiles is folded, and nothing of it is dropped."""
+    sources = {
+        "logger.trap": "WIDTH = 4\n",
+        "main": "def nothing():\n    from logger.trap import WIDTH\n",
+    }
+    install(monkeypatch, sources)
+    assert ast.unparse(fold(sources)["main"]) == "def nothing():\n    pass"
+
+
+def test_what_only_unused_code_uses_is_dropped():
+    source = "def first():\n    second()\ndef second():\n    third()\ndef third():\n    pass\n"
+    packed = shrink({"main": source + "def run():\n    return 1\n"})["main"]
+    assert packed == "def run():\n    return 1"

@@ -218,7 +218,7 @@ def _members(node: ast.ClassDef) -> set[str]:
     found = {name for child in node.body for name in _bound(child)}
     for child in ast.walk(node):
         if isinstance(child, ast.Attribute) and isinstance(child.value, ast.Name):
-            if child.value.id in ("self", "cls"):
+            if child.value.id == "self":  # what is set on cls is set from outside, too
                 found.add(child.attr)
     return found
 

@@ -74,11 +74,7 @@ def _constants(name: str, tree: ast.Module, private: bool) -> dict[str, Constant
     import_firmware()
     module = importlib.import_module(name)
     found = {name: getattr(module, name, None) for name in names}
-    return {
-        name: value
-        for name, value in found.items()
-        if isinstance(value, Constant) and not isinstance(value, bool)
-    }
+    return {name: value for name, value in found.items() if isinstance(value, Constant)}
 
 
 def _targets(node: ast.Assign) -> list[ast.expr]:
@@ -173,7 +169,7 @@ class _Folder(ast.NodeTransformer):
         all_known = len(names) == len(targets) and all(name in self.known for name in names)
         if all_known and not is_same(node):
             return None
-        if len(targets) == 1 and _id_of(node.targets[0]) in self.own:
+        if _id_of(node.targets[0]) in self.own:
             node.value = ast.Constant(self.own[names[0]])
         return self.generic_visit(node)
 
