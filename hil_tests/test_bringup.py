@@ -20,6 +20,7 @@ from stagelog.bringup import (
 )
 from stagelog.bringup.program import build_program
 from stagelog.flash.build import FlashError
+from stagelog.rig.bus.wave import Line
 from stagelog.rig.play import saturated_tape
 from stagelog.rig.rp2040.firmware import logger_files
 from stagelog.rig.rp2040.target import Rp2040Target
@@ -39,9 +40,9 @@ def make_target(tmp_path):
         pytest.skip(f"no MicroPython for the Pico: run tools/runtimes {IMAGE}")
     made = []
 
-    def make(**options):
-        files = {**logger_files(), "bringup.app": build_program("pico_mcp2515", "armv6m")}
-        made.append(Rp2040Target(tmp_path, image=image, files=files, **options))
+    def make(board="pico_mcp2515", **options):
+        files = {**logger_files(board), "bringup.app": build_program(board, "armv6m")}
+        made.append(Rp2040Target(tmp_path, image=image, files=files, board=board, **options))
         return made[-1]
 
     yield make
@@ -167,3 +168,27 @@ def test_loopback_keeps_txcan_recessive(make_target):
     measure(target, "crystal", "interrupt", "stamp", "capture")
     assert target.can.n_dominant == 0
     assert not target.can.sent
+
+
+def test_a_board_without_a_controller_on_a_live_bus(make_target):
+    """The bus has 250 kbit/s, its settings say 500. 300 ms of a full bus at 250 kbit/s are 500
+    frames of 8 bytes or more.
+    """
+    target = make_target("pico_pio")
+    target.can.line = Line(250_000)
+    target.can.play(saturated_tape(250_000, 9_000_000, 8))
+    rows = measure(target, despite_sessions=True)
+    assert failed(rows) == {"listen.0.rate"}
+    assert rows["listen.0.rate"].value == 250_000
+    assert rows["listen.0.frames"].value >= 500 and rows["listen.0.errors"].value == 0
+    assert rows["wires.transceiver.RXD"].value == "connected"
+    assert rows["card.read_12MHz"].value == 0 and not target.can.n_dominant
+    assert target.link.status().state == STATE_RECORDING
+
+
+def test_a_missing_rxd_is_named_by_bus(make_target):
+    target = make_target("pico_pio_dual")
+    target.second.unplug()
+    rows = measure(target, "wires")
+    assert failed(rows) == {"wires.transceiver.RXD of bus 1"}
+    assert rows["wires.input.6"].verdict == rows["wires.input.7"].verdict == PASS

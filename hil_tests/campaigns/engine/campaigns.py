@@ -17,7 +17,7 @@ import click
 
 from campaigns.engine import controls, tally_file
 from campaigns.engine.bus import campaign as bus
-from campaigns.engine.bus import pins
+from campaigns.engine.bus import edges, pins
 from campaigns.engine.card import campaign as card
 from campaigns.engine.card import nth_call
 from campaigns.engine.link import campaign as link
@@ -90,6 +90,8 @@ def _of_sources(*patterns):
 
 _FIRMWARE = _of_sources("slog/*.py", "logger/*.py", "boards/files.py", "main.py")
 
+_PIO = _of_sources("drivers/pio_*.py", "drivers/raw_ring.py")
+
 CAMPAIGNS = {
     "power-cut": Campaign(
         "Cut the power at and inside every write, in every way a card allows.",
@@ -146,7 +148,27 @@ CAMPAIGNS = {
         pins.rows,
         pins.reproduce,
         (),
-        *_of_sources("drivers/pio_*.py", "drivers/raw_ring.py"),
+        *_PIO,
+    ),
+    "edges": Campaign(
+        "Edges out of place and wrong bits at 1 Mbit/s, heard by a board without a controller; "
+        "cases are 5,000 frames.",
+        "line:number",
+        (len(edges.KINDS), 1_000),
+        edges.run,
+        edges.rows,
+        edges.reproduce,
+        (
+            click.option(
+                "--lines",
+                "chosen",
+                type=click.Choice(("all", "within", "bits", "map")),
+                default="all",
+                show_default=True,
+                help="What is promised, wrong bits, or where it ends.",
+            ),
+        ),
+        *_PIO,
     ),
     "parsers": Campaign(
         "Mutated and random bytes for everything that reads bytes: by chance, by coverage, "

@@ -17,8 +17,11 @@ from stagelog.flash.build import build_app
 from stagelog.flash.install import app_for, file_digest, read_state, replace_file
 from stagelog.resources import firmware_path
 
-_ENTRY = "bringup.program"
-_KINDS = ("pico_mcp2515",)
+_ENTRIES = {  # by kind of board
+    "pico_mcp2515": "bringup.program",
+    "pico_pio": "bringup.receiver",
+    "pico_pio_dual": "bringup.receiver",
+}
 _NAME = "bringup"
 _MOUNT = f"""
 os.mount(Slot("{_NAME}"), "/app")
@@ -34,9 +37,10 @@ class Program:
     def __init__(self, bench: Bench) -> None:
         self._bench = bench
         self._prompt = bench.prompt
+        self._entry = ""  # module of the program, once it is known
 
-    def install(self) -> Board:
-        """Bring the board to its prompt, write the program into its flash and load it."""
+    def install(self, kind: str) -> Board:
+        """Bring the board, of a kind, to its prompt, write the program into its flash, load it."""
         self._leave()
         self._prompt.stop()
         state = read_state(self._prompt)
@@ -45,9 +49,12 @@ class Program:
             raise DeviceError(
                 f"the board on {port} has no firmware", f"'stagelog flash {port}' first"
             )
-        app = app_for(state)
-        if app.board not in _KINDS:
-            raise DeviceError(f"no bring-up is known for {app.board}", f"known: {_KINDS[0]}")
+        app = app_for(state, kind)
+        if app.board not in _ENTRIES:
+            raise DeviceError(
+                f"no bring-up is known for {app.board}", f"known: {', '.join(_ENTRIES)}"
+            )
+        self._entry = _ENTRIES[app.board]
         content = build_program(app.board, app.arch)
         path = f"/{_NAME}.app"
         if file_digest(self._prompt, path) != hashlib.sha256(content).hexdigest():
@@ -66,7 +73,7 @@ class Program:
 
     def call(self, row: str, **args: Any) -> Any:
         """Measure a row; return what the board printed."""
-        text = self._prompt.exec(_call(row, args))
+        text = self._prompt.exec(self._call(row, args))
         try:
             return json.loads(text)
         except ValueError:
@@ -76,7 +83,7 @@ class Program:
 
     def start(self, row: str, **args: Any) -> None:
         """Begin a row that goes on until the host asks for the prompt over the link."""
-        self._prompt.start(_call(row, args))
+        self._prompt.start(self._call(row, args))
 
     def remove(self) -> None:
         """Delete the program and start the logger."""
@@ -87,6 +94,9 @@ class Program:
             "    if name in os.listdir('/'): os.remove('/' + name)"
         )
         self._prompt.reset()
+
+    def _call(self, row: str, args: dict[str, Any]) -> str:
+        return f"from {self._entry} import run\nrun({row!r}, {args!r})\n"
 
     def _leave(self) -> None:
         leave_logger(
@@ -102,11 +112,7 @@ class Program:
 
 def build_program(kind: str, arch: str) -> bytes:
     """Return the program's file for a kind of board and its chip."""
-    return bytes(build_app(kind, arch, entry=_ENTRY).content)
-
-
-def _call(row: str, args: dict[str, Any]) -> str:
-    return f"from {_ENTRY} import run\nrun({row!r}, {args!r})\n"
+    return bytes(build_app(kind, arch, entry=_ENTRIES[kind]).content)
 
 
 def _slot_reader() -> str:

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from slog import messages as m
 from slog.settings import SettingsError, load
 from stagelog import __version__
-from stagelog.bringup import card, controller, recording, wires
+from stagelog.bringup import card, controller, receiver, recording, wires
 from stagelog.bringup.bench import Bench
 from stagelog.bringup.power import power_rows
 from stagelog.bringup.program import Program
@@ -54,6 +54,7 @@ class _State:
     has_card: bool = True
     bitrate_bps: int | None = None
     first_boot: int = 0
+    kind: str = ""  # of the board
     rows: list[Row] = field(default_factory=list)
 
 
@@ -104,8 +105,8 @@ class BringUp:
         self._ask_logger()
         try:
             self._say("send the program")
-            board = self._program.install()
-            for row in self._rows():
+            board = self._program.install(self._state.kind)
+            for row in self._rows(board.kind):
                 self._say(f"{row.title}: {row.text or row.note}  {row.verdict}")
                 self._state.rows.append(row)
         finally:
@@ -124,11 +125,15 @@ class BringUp:
             if not self._despite_sessions:
                 refuse_for_frames(link, self._is_held)
             self._state.first_boot = hello.boot
+            self._state.kind = hello.board_name
             self._state.bitrate_bps = bitrate_of(link.get_config(m.CONFIG_SETTINGS))
         finally:
             link.close()
 
-    def _rows(self) -> Iterator[Row]:
+    def _rows(self, kind: str) -> Iterator[Row]:
+        if kind in receiver.PINS:
+            yield from self._receiver_rows(receiver.PINS[kind])
+            return
         yield from self._wire_rows()
         yield from self._controller_rows()
         yield from self._recorded_rows()
@@ -143,6 +148,18 @@ class BringUp:
         for row in (*rows, *card_rows):
             if row.section in self._sections:
                 yield row
+
+    def _receiver_rows(self, pins: tuple[wires.Wire, ...]) -> Iterator[Row]:
+        """Rows of a board without a controller, which can't send frames to itself."""
+        program, counts = self._program, self._counts
+        rows = list(receiver.wire_rows(program, pins))
+        rows += card.identity_rows(program)
+        yield from (row for row in rows if row.section in self._sections)
+        if "listen" in self._sections:
+            wanted_bps = self._state.bitrate_bps
+            yield from receiver.listen_rows(program, pins, counts.listen_ms, wanted_bps)
+        if "card" in self._sections and all(row.verdict != FAIL for row in rows):
+            yield from card.clock_rows(program, 0, counts.sectors)
 
     def _controller_rows(self) -> Iterator[Row]:
         state, counts, program = self._state, self._counts, self._program
