@@ -28,6 +28,7 @@ from stagelog.cli import group, main
 from stagelog.download import fetch_session, finish_running
 from stagelog.errors import DeviceError
 from stagelog.model import FRAME
+from stagelog.park.publish import load_runs
 from stagelog.rig.live import FastLogger
 from stagelog.rig.play import saturated_tape
 from stagelog.rig.target import SimTarget, tape_events
@@ -381,3 +382,19 @@ def test_json_has_exactly_these_keys(verb, code, words, call):
     for section in facts.get("sections", {}).values() if verb == "report" else ():
         section["tables"] = [{"rows": [], "title": None} for _ in section["tables"]]
     assert shape_of(facts) == wanted["keys"]
+
+
+@pytest.mark.parametrize(
+    ("words", "titles"),
+    [
+        ("sync --archive a --yes --no-report <stopped>", ["download", "erase"]),
+        ("check --archive a --listen-s 0 <recording>", ["check"]),
+        ("download --all --archive a <logger>", ["download"]),
+    ],
+)
+def test_a_run_leaves_what_it_does_for_the_wall_page(words, titles, call):
+    Path("a").mkdir()
+    call(words)
+    runs = load_runs("a")
+    assert [run["title"] for run in runs] == titles
+    assert all(run["is_over"] and len(run["loggers"]) == 1 for run in runs)

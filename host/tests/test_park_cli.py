@@ -13,7 +13,7 @@ from stagelog.cli._park import adopted, expected_units, refuse_port
 from stagelog.errors import DeviceError, UsageError
 from stagelog.park import flashing
 from stagelog.park.fleet import load_fleet
-from stagelog.park.unit import GOOD, WARN, Unit
+from stagelog.park.unit import GOOD, WARN, Outcome, Unit
 from stagelog.park.works import Download
 from stagelog.replies import Hello
 
@@ -182,3 +182,20 @@ def test_a_port_with_words_for_many_is_refused(tmp_path, monkeypatch, run, verb,
     monkeypatch.chdir(tmp_path)
     code, _, err = run(verb, "/dev/no_port", *words, *(("--yes",) if verb == "provision" else ()))
     assert code == 2 and f"a port with {words[0]}" in err
+
+
+def test_a_check_of_one_car_signs_no_line_for_another(fleet, run, tmp_path, monkeypatch):
+    """The loggers of C02 answer, too: its last light stays what it was."""
+    text = open(fleet.path).read() + '[[car]]\nname = "C02"\nprofile = "d7xr"\n'
+    text += '[[logger]]\ndevice_id = "0000000000000003"\ncar = "C02"\n'
+    open(fleet.path, "w").write(text)
+    monkeypatch.setenv("STAGELOG_FLEET", fleet.path)
+    units = [Unit("0000000000000001", "C01", "front"), Unit("0000000000000002", "C01")]
+    for unit in units:
+        unit.end(Outcome(GOOD, "cleared"))
+    left_out = adopted(load_fleet(fleet.path), "0000000000000003", hello_of(3, b"C02"), True)
+    monkeypatch.setattr("stagelog.cli.check.run_many", lambda *_, **__: [*units, left_out])
+    code, out, err = run("check", "--only", "C01", "--archive", tmp_path / "a", "--by", "Ann")
+    assert code == 0 and [path.parent.parent.name for path in tmp_path.rglob("checks.jsonl")] == [
+        "car=C01"
+    ], out + err

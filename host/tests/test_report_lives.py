@@ -10,7 +10,9 @@ from slog import event_names
 from slog import events as ev
 from stagelog.archive import find_sessions, stage_folder, store_session
 from stagelog.blocks import Identity, pack_session, read_log
+from stagelog.cli.life import _stage_of, _time_of
 from stagelog.dbc import load_database
+from stagelog.errors import UsageError
 from stagelog.events import Detected, compile_table
 from stagelog.profile import dbc_file, load_profile
 from stagelog.report.build import stage_facts
@@ -166,12 +168,16 @@ def session_in(root, stage, number, logger="ab" * 8, n_frames=400):
 
 def test_life_of_a_report_by_hand(make_stage, tmp_path):
     """100 s at 20 m/s are 2.0 km. The rear left disc is above 600 degC for 30 s and above none of
-    its others, the sump above 115 for 30 s and above 130 for 6 s; summary: 2 h, 2.5 h, 7 landings.
+    its others, the sump above 115 for 30 s and above 130 for 6 s. Of the rear left damper's two
+    sensors one is above 120 degC for 12 s, the other for 6 of these: 0.2 min. Summary: 2 h, 2.5 h,
+    7 landings.
     """
     profile = load_profile("d7xr")
     table = compile_table(profile, load_database(dbc_file(profile)))
     stage = make_stage(
         DiscTempRL=during(20, 50, 700.0, 200.0),
+        DmpTempRL1=during(20, 26, 125.0, 60.0),
+        DmpTempRL2=during(20, 32, 125.0, 60.0),
         TrnOilTempSump=lambda t_s: during(20, 50, 120.0, 90.0)(t_s) + during(30, 36, 15.0)(t_s),
     )
     found = summary(
@@ -189,6 +195,7 @@ def test_life_of_a_report_by_hand(make_stage, tmp_path):
     minutes = {part.place: (part.over_warning_min, part.over_critical_min) for part in seen.parts}
     assert minutes["gearbox"] == pytest.approx((0.5, 0.1))
     assert minutes["brake_rl"] == pytest.approx((0.5, 0.0))
+    assert minutes["damper_rl"] == pytest.approx((0.2, 0.0))
     assert minutes["brake_fl"] == minutes["diff_rear"] == (0.0, 0.0)
     assert [part.name for part in seen.parts if part.place == "gearbox"] == ["Gearbox"]
     facts["sections"] = [s for s in facts["sections"] if s["id"] != "life"]
@@ -302,3 +309,38 @@ def test_a_report_keeps_the_life_and_the_command_reads_it(drive_log, tmp_path, r
     assert [one["is_undone"] for one in facts["replaced"]] == [False, True]
     code, _, err = run(*words, "SS01", "--undo")
     assert code == 2 and "has no record that diff_rear was replaced at D26 SS01" in err
+
+
+def test_the_stage_of_a_replacement_is_one_that_was_driven_or_one_to_come(tmp_path, monkeypatch):
+    """SS02 was driven in two events; SS05 stands in the fleet file only."""
+    driven = driven_stages([life("SS02", 0), life("SS02", 9, event="E27"), life("SS03", 1)])
+    fleet = 'schema = "stagelog.fleet.v1"\n[event]\nname = "D26"\n[[stage]]\nname = "SS05"\n'
+    (tmp_path / "fleet.toml").write_text(fleet)
+    monkeypatch.setenv("STAGELOG_FLEET", str(tmp_path / "fleet.toml"))
+    assert _stage_of("C03", "ss03", driven) == ("D26", "SS03")
+    assert _stage_of("C03", "E27/SS02", driven) == ("E27", "SS02")
+    assert _stage_of("C03", "D26 SS02", driven) == ("D26", "SS02")
+    assert _stage_of("C03", "SS05", driven) == ("D26", "SS05")
+    for text, says in (
+        ("SS02", "several stages.*D26/SS02, E27/SS02"),
+        ("SS06", "is no time, and"),
+    ):
+        with pytest.raises(UsageError, match=says):
+            _stage_of("C03", text, driven)
+    monkeypatch.setenv("STAGELOG_FLEET", "")
+    with pytest.raises(UsageError, match="is no time, and"):
+        _stage_of("C03", "SS05", driven)
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("2026-01-17", T0_UNIX_US),
+        ("2026-01-17T03:00", T0_UNIX_US + 3 * 3_600_000_000),
+        ("2026-01-17 03:00+03:00", T0_UNIX_US),
+        ("SS03", None),
+        ("2026-13-01", None),
+    ],
+)
+def test_a_time_is_utc_unless_it_says_otherwise(text, wanted):
+    assert _time_of(text) == wanted

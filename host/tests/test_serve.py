@@ -5,6 +5,7 @@ import json
 import socket
 import threading
 import time
+from types import SimpleNamespace
 from urllib.parse import quote
 
 import pytest
@@ -20,7 +21,7 @@ from wall_archive import (
     write_stage,
 )
 
-from stagelog.cli.serve import _address, _is_loopback
+from stagelog.cli.serve import _addresses, _is_loopback
 from stagelog.errors import UsageError
 from stagelog.park.publish import N_KEPT, Published, load_runs
 from stagelog.park.unit import GOOD, Outcome, Unit
@@ -377,8 +378,21 @@ def test_who_is_this_computer():
     for host in ("0.0.0.0", "::", "192.168.1.7", "laptop", "127.0.0.1.evil.example", ""):
         assert not _is_loopback(host)
     assert _is_loopback("localhost")
-    assert _address("::1", 80) == "http://[::1]:80/"
-    assert _address("0.0.0.0", 80) == f"http://{socket.gethostname()}:80/"
+    assert _addresses("::1", 80) == ["http://[::1]:80/"]
+
+
+def test_phones_get_an_address_that_they_can_open(monkeypatch):
+    """Those of this computer's interfaces, without loopback; without any its name."""
+    import psutil
+
+    def has(*addresses):
+        found = {"x": [SimpleNamespace(family=f, address=name) for f, name in addresses]}
+        monkeypatch.setattr(psutil, "net_if_addrs", lambda: found)
+        return _addresses("0.0.0.0", 80)
+
+    local, wlan = (socket.AF_INET, "127.0.0.1"), (socket.AF_INET, "192.168.1.7")
+    assert has(local, wlan, (socket.AF_INET6, "fe80::1")) == ["http://192.168.1.7:80/"]
+    assert has(local) == [f"http://{socket.gethostname()}:80/"]
 
 
 def test_the_command_prints_an_address_with_a_token_where_it_must(run, own, monkeypatch):
@@ -386,12 +400,12 @@ def test_the_command_prints_an_address_with_a_token_where_it_must(run, own, monk
     code, out, err = run("serve", "--archive", own[0], "--port", 0)
     assert code == 0 and out.startswith("http://127.0.0.1:") and "token" not in out
     code, out, err = run("serve", "--archive", own[0], "--port", 0, "--host", "0.0.0.0")
-    token = out.strip().partition("?token=")[2]
+    token = out.splitlines()[0].partition("?token=")[2]
     assert code == 0 and len(token) >= 32 and "not encrypted" in err
     _, other, _ = run("serve", "--archive", own[0], "--port", 0, "--host", "0.0.0.0")
     assert token not in other
     monkeypatch.setenv("STAGELOG_TOKEN", TOKEN)
-    assert TOKEN in run("serve", "--archive", own[0], "--port", 0)[1]
+    assert f"?token={quote(TOKEN)}\n" in run("serve", "--archive", own[0], "--port", 0)[1]
     monkeypatch.setenv("STAGELOG_TOKEN", "short")
     assert run("serve", "--archive", own[0], "--port", 0)[0] == UsageError.exit_code
 

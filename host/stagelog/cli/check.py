@@ -11,7 +11,14 @@ import click
 
 from stagelog.cli._common import json_option
 from stagelog.cli._fleet import archive_options, fleet_in_force
-from stagelog.cli._park import finish, many_options, refuse_port, run_many, run_one
+from stagelog.cli._park import (
+    expected_units,
+    finish,
+    many_options,
+    refuse_port,
+    run_many,
+    run_one,
+)
 from stagelog.errors import UsageError
 
 if TYPE_CHECKING:
@@ -74,7 +81,8 @@ def command(
         units = run_many("check", work, only, wait_s, as_json, archive=archive)
     to_confirm = fleet.start.confirm if fleet is not None else ()
     by = by or getpass.getuser()
-    for car in sorted({unit.car for unit in units}):
+    chosen = expected_units(fleet, only) if only else units
+    for car in sorted({unit.car for unit in chosen}):  # no line for a car that was left out
         hand = {text: _is_confirmed(car, text, confirmed) for text in to_confirm}
         check = CarCheck(car, [unit for unit in units if unit.car == car], hand)
         if not as_json:

@@ -6,6 +6,7 @@ import ipaddress
 import secrets
 import socket
 from pathlib import Path
+from urllib.parse import quote
 
 import click
 
@@ -62,12 +63,12 @@ def command(archive: str, host: str, port: int, token: str | None, as_json: bool
     token = token or (None if is_local else secrets.token_urlsafe(24))
     listening = _listen(host, port)
     with listening:
-        address = _address(host, listening.getsockname()[1])
-        url = f"{address}?token={token}" if token else address
+        addresses = _addresses(host, listening.getsockname()[1])
+        urls = [f"{each}?token={quote(token)}" if token else each for each in addresses]
         if as_json:
-            print_json("stagelog.serve.address/1", {"url": url, "archive": archive})
+            print_json("stagelog.serve.address/1", {"urls": urls, "archive": archive})
         else:
-            click.echo(url)
+            click.echo("\n".join(urls))
             if not is_local:
                 text = "everyone who has this address reads the archive; it is not encrypted"
                 click.echo(text, err=True)
@@ -91,7 +92,15 @@ def _listen(host: str, port: int) -> socket.socket:
         raise UsageError(reason, "choose another --host or --port") from None
 
 
-def _address(host: str, port: int) -> str:
-    """Return an address that a browser opens: of all addresses of this computer, its name."""
-    name = socket.gethostname() if host in ("0.0.0.0", "::") else host
-    return f"http://[{name}]:{port}/" if ":" in name else f"http://{name}:{port}/"
+def _addresses(host: str, port: int) -> list[str]:
+    """Return what a browser opens; where all addresses are listened on, one for each of them."""
+    names = [host]
+    if host in ("0.0.0.0", "::"):
+        import psutil
+
+        every = [one for some in psutil.net_if_addrs().values() for one in some]
+        own = [one.address for one in every if one.family == socket.AF_INET]
+        names = [name for name in own if not _is_loopback(name)] or [socket.gethostname()]
+    return [
+        f"http://[{name}]:{port}/" if ":" in name else f"http://{name}:{port}/" for name in names
+    ]
