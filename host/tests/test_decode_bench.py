@@ -19,7 +19,7 @@ def bench():
 
 
 def test_rows_are_measured_and_printed(bench, capsys):
-    rows = list(bench.print_rows(bench.Bench(20_000).rows(["batch", "right"])))
+    rows = bench.show_rows(bench.Bench(20_000).rows(["batch", "right"]), "host", as_json=False)
     assert [r.unit for r in rows] == ["ms", "of 186"]
     wrong = rows[1]
     assert wrong.ours == 0, "signals that differ from cantools"
