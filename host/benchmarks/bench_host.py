@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -152,7 +153,9 @@ class Bench:
             )
             yield compared(f"write {kind}", ours, "python-can", theirs, wanted)
         path = CACHE / "write.out"
-        ours = rate(lambda: self.export(Mf4SignalSink, path, part), len(part), 1)
+        ours = rate(
+            lambda: self.export(partial(Mf4SignalSink, from_epoch=True), path, part), len(part), 1
+        )
         size = path.stat().st_size / len(part)
         yield Row("write MF4 signals", ours, "M frames/s", note=f"{size:.1f} B a frame")
         ours = rate(lambda: self.export(McapSink, path, part), len(part), 1)
@@ -194,7 +197,7 @@ class Bench:
 
     def write(self, kind, path, frames):
         """Write frames by our writer of a kind."""
-        with open_frame_sink(path, kind, ("can0",), overwrite=True) as sink:
+        with open_frame_sink(path, kind, ("can0",), overwrite=True, from_epoch=True) as sink:
             for at in range(0, len(frames), 100_000):
                 sink.write(frames[at : at + 100_000])
 

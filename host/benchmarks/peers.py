@@ -42,7 +42,7 @@ def write_large_slog(path, n_GB):
 
 def write_mf4(path, frames):
     """Write frames as an uncompressed MF4 bus log."""
-    with Mf4FrameSink(path, compression=0, overwrite=True) as sink:
+    with Mf4FrameSink(path, from_epoch=True, compression=0, overwrite=True) as sink:
         for at in range(0, len(frames), 500_000):
             sink.write(frames[at : at + 500_000])
 

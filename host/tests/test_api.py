@@ -160,7 +160,7 @@ def test_the_start_of_a_name_must_fit_one_session(tmp_path):
 
 def test_foreign_log_has_signals_but_no_ledger(tmp_path, dbc):
     path = tmp_path / "drive.log"
-    with open_frame_sink(path, "candump", ["can0"]) as sink:
+    with open_frame_sink(path, "candump", ["can0"], from_epoch=True) as sink:
         sink.write(frames_of())
     drive = stagelog.open(path, dbc=dbc)
     assert len(drive.frames) == 1000 and drive.signal("EngSpd").values.max() == 249.5

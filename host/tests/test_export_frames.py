@@ -51,7 +51,7 @@ def some_frames(n, kinds, seed=1):
 
 
 def write_frames(path, kind, frames, n_chunks=3):
-    with open_frame_sink(path, kind, ("can0", "can1", "can2")) as sink:
+    with open_frame_sink(path, kind, ("can0", "can1", "can2"), from_epoch=True) as sink:
         for part in np.array_split(frames, n_chunks):
             sink.write(part)
     return sink
@@ -123,18 +123,21 @@ def test_what_a_format_cannot_hold_is_counted(tmp_path):
 
 def test_unknown_kind_and_existing_file(tmp_path):
     with pytest.raises(UsageError, match="cannot be written"):
-        open_frame_sink(tmp_path / "x", "pdf")
+        open_frame_sink(tmp_path / "x", "pdf", from_epoch=True)
     for kind, suffix in SUFFIX.items():
         path = tmp_path / f"y{suffix}"
         path.write_text("mine")
         with pytest.raises(OutputError, match="exists"):
-            open_frame_sink(path, kind)
+            open_frame_sink(path, kind, from_epoch=True)
         assert path.read_text() == "mine"
 
 
 @pytest.mark.parametrize("kind", ["candump", "blf", "asc"])
 def test_nothing_is_left_of_a_failed_export(tmp_path, kind):
-    with pytest.raises(RuntimeError), open_frame_sink(tmp_path / "x", kind) as sink:
+    with (
+        pytest.raises(RuntimeError),
+        open_frame_sink(tmp_path / "x", kind, from_epoch=True) as sink,
+    ):
         sink.write(some_frames(10, ("classic",)))
         raise RuntimeError
     assert list(tmp_path.iterdir()) == []
@@ -224,7 +227,7 @@ def write_signals(sink, plan, frames, n_chunks=3):
 def test_asammdf_reads_signals_as_decoded(tmp_path, drive):
     asammdf = pytest.importorskip("asammdf")
     plan, frames = drive
-    write_signals(Mf4SignalSink(tmp_path / "x.mf4"), plan, frames)
+    write_signals(Mf4SignalSink(tmp_path / "x.mf4", from_epoch=True), plan, frames)
     decoded = decode(frames, plan)
     with asammdf.MDF(tmp_path / "x.mf4") as log:
         assert abs(log.header.start_time.timestamp() - T0 / 1e6) < 0.01
@@ -329,6 +332,26 @@ def test_mcap_says_null_for_what_is_no_number(tmp_path, drive):
     write_signals(McapSink(tmp_path / "x.mcap"), plan, frames)
     found = [m[2]["F"] for m in mcap_messages(tmp_path / "x.mcap") if m[0] == "/Slow"]
     assert found == [None, None, None, 1.5]
+
+
+@pytest.mark.parametrize(
+    ("from_epoch", "date", "system_time"),
+    [  # date -u -d @631152000.5: Mon Jan 1 1990; year, month, weekday, day, h, m, s, ms
+        (True, "Mon Jan 01 00:00:00.500 1990", (1990, 1, 1, 1, 0, 0, 0, 500)),
+        (False, "Thu Jan 01 00:00:00.000 1970", (0,) * 8),
+    ],
+)
+def test_a_header_has_a_date_where_the_times_are_said_to_have_one(
+    tmp_path, from_epoch, date, system_time
+):
+    """20 years of a clock that counts from a zero of its own are no date."""
+    frames = np.zeros(1, FRAME)
+    frames["t_us"] = 631_152_000_500_000
+    for kind in ("asc", "blf"):
+        with open_frame_sink(tmp_path / kind, kind, from_epoch=from_epoch) as sink:
+            sink.write(frames)
+    assert (tmp_path / "asc").read_text().startswith(f"date {date}\n")
+    assert struct.unpack_from("<8H", (tmp_path / "blf").read_bytes(), 40) == system_time
 
 
 NODE_READER = """

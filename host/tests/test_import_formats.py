@@ -444,7 +444,7 @@ def test_mf4_records_that_can_does_not_have_are_refused(tmp_path):
     frames["can_id"][1] = 0x4000_0123  # 29 bits end at 1FFFFFFF
     frames["n_bytes"][3] = 5  # DLC 8 is 8 bytes
     path = tmp_path / "x.mf4"
-    with open_frame_sink(path, "mf4") as sink:
+    with open_frame_sink(path, "mf4", from_epoch=True) as sink:
         sink.write(frames)
     log = load_frames(path)
     assert log.frames["t_us"].tolist() == frames["t_us"][[0, 2, 4]].tolist()

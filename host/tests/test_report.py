@@ -148,7 +148,7 @@ def test_the_log_of_another_recorder_has_no_account(drives, profile, tmp_path):
     from stagelog.export import open_frame_sink
 
     path = tmp_path / "other.log"
-    with open_frame_sink(path, "candump") as sink:
+    with open_frame_sink(path, "candump", from_epoch=True) as sink:
         sink.write(drives[0].frames)
     facts = stage_facts(read_source([path], profile, dbc_file(profile), "other"))
     note = section(facts, "health")["note"]

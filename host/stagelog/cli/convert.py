@@ -106,10 +106,17 @@ def command(
             first = open_stream()
             with _bar(first, "find buses and sources"):
                 origins = find_origins(iter_decode(first, plan, "raw"))
-            if with_utc and first.diagnostics.times != "absolute":
+            from_epoch = first.diagnostics.times == "absolute"
+            if with_utc and not from_epoch:
                 raise InputError(f"{path} has no wall clock", "leave --utc out")
             make_sink = partial(
-                _signal_sink, suffix, target, rate_Hz=rate_Hz, with_utc=with_utc, force=force
+                _signal_sink,
+                suffix,
+                target,
+                rate_Hz=rate_Hz,
+                from_epoch=from_epoch,
+                with_utc=with_utc,
+                force=force,
             )
             sink, counts = _signals(stream, plan, origins.names(), make_sink)
             counts["warnings"] = origins.warnings(
@@ -213,12 +220,12 @@ def _frame_sink(
     from stagelog.timeline import HEADER as IN_HEADER
     from stagelog.timeline import STAMPS
 
+    seen = stream.diagnostics
+    from_epoch = seen.times == "absolute"
     if kind == "slog":
-        seen = stream.diagnostics
         source = IN_HEADER if seen.clock in (HEADER, HEADER_UTC) else STAMPS
-        from_epoch = seen.times == "absolute"
         return SlogSink(out, from_epoch=from_epoch, source=source, overwrite=force)
-    return open_frame_sink(out, kind, stream.ifaces, overwrite=force)
+    return open_frame_sink(out, kind, stream.ifaces, overwrite=force, from_epoch=from_epoch)
 
 
 def _plan(
@@ -264,13 +271,14 @@ def _signal_sink(
     out: str | Path,
     plan: Plan,
     rate_Hz: float | None,
+    from_epoch: bool,
     with_utc: bool,
     force: bool,
 ) -> SignalSink:
     from stagelog.export import McapSink, Mf4SignalSink, MotecSink, ResampledCsvSink
 
     if suffix == ".mf4":
-        return Mf4SignalSink(out, overwrite=force)
+        return Mf4SignalSink(out, from_epoch=from_epoch, overwrite=force)
     if suffix == ".mcap":
         return McapSink(out, overwrite=force)
     if suffix == ".ld":

@@ -73,7 +73,7 @@ def command(
     else:
         from stagelog.export import open_frame_sink
 
-        with open_frame_sink(out, "candump", overwrite=force) as sink:
+        with open_frame_sink(out, "candump", overwrite=force, from_epoch=False) as sink:
             frames = frames_of(tape)
             if start:
                 frames["t_us"] += calendar.timegm(start.timetuple()) * 1_000_000

@@ -9,14 +9,14 @@ Signals, streamed (each takes Decoded after Decoded, in the order of time):
 
     CsvSink(folder)                                     one file per message
     ResampledCsvSink(path, plan, rate_Hz)               one file, all signals at a fixed rate
-    Mf4SignalSink(path)                                 integers with their conversion
+    Mf4SignalSink(path, from_epoch=True)                        integers with their conversion
     McapSink(path)                                      JSON messages for Foxglove and PlotJuggler
     MotecSink(path, plan)                               .ld and .ldx, layout reverse-engineered
 
 Frames, streamed (each takes frame table after frame table):
 
-    with open_frame_sink(path, "blf", ifaces) as sink:  candump, blf, asc, trc, mf4
-        sink.write(frames)
+    with open_frame_sink(path, "blf", ifaces, from_epoch=True) as sink:
+        sink.write(frames)                              candump, blf, asc, trc, mf4
 
 Nothing appears under its final name before it is complete; an existing file is refused unless
 `overwrite`. Fails with OutputError (disk full, file exists) and UsageError (a library that is not
@@ -42,19 +42,28 @@ FRAME_KINDS = ("candump", "blf", "asc", "trc", "mf4")
 
 
 def open_frame_sink(
-    path: str | Path, kind: str, ifaces: Sequence[str] = (), overwrite: bool = False
+    path: str | Path,
+    kind: str,
+    ifaces: Sequence[str] = (),
+    overwrite: bool = False,
+    *,
+    from_epoch: bool,
 ) -> FrameSink:
-    """Return a writer of frames; `kind` is one of FRAME_KINDS."""
+    """Return a writer of frames; `kind` is one of FRAME_KINDS.
+
+    from_epoch   t_us count from 1970, and the header of the file says so; else it has no time of
+                 day (candump has no header: its stamps are the times as they are)
+    """
     if kind == "candump":
         return CandumpSink(path, ifaces, overwrite=overwrite)
     if kind == "blf":
-        return BlfSink(path, overwrite=overwrite)
+        return BlfSink(path, from_epoch=from_epoch, overwrite=overwrite)
     if kind == "asc":
-        return AscSink(path, overwrite=overwrite)
+        return AscSink(path, from_epoch=from_epoch, overwrite=overwrite)
     if kind == "trc":
-        return TrcSink(path, overwrite=overwrite)
+        return TrcSink(path, from_epoch=from_epoch, overwrite=overwrite)
     if kind == "mf4":
-        return Mf4FrameSink(path, overwrite=overwrite)
+        return Mf4FrameSink(path, from_epoch=from_epoch, overwrite=overwrite)
     raise UsageError(
         f'frames cannot be written as "{kind}"', f"use one of {', '.join(FRAME_KINDS)}"
     )

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stagelog.export.files import FrameSink, writing
-from stagelog.model import BRS, EARLIEST_US, ERR, ESI, EXT, FD, RTR, FrameTable
+from stagelog.model import BRS, ERR, ESI, EXT, FD, RTR, FrameTable
 
 ROWS = 1 << 16
 _U = np.uint64
@@ -40,8 +40,9 @@ _POWERS = _U(10) ** np.arange(1, 14, dtype=np.uint64)  # 10, 100, ...
 class AscSink(FrameSink):
     """Writes frame table after frame table into one file. Frames before the first are left out."""
 
-    def __init__(self, path: str | Path, *, overwrite: bool = False) -> None:
+    def __init__(self, path: str | Path, *, from_epoch: bool, overwrite: bool = False) -> None:
         super().__init__(overwrite)
+        self._from_epoch = from_epoch
         self._path = Path(path)
         self._start_us: int | None = None
         part = self.new(self._path)
@@ -55,7 +56,7 @@ class AscSink(FrameSink):
         if self._start_us is None:
             first_us = int(frames["t_us"][0])
             whole_us = first_us // 1000 * 1000  # the header has milliseconds
-            self._start_us = whole_us if first_us >= EARLIEST_US else min(first_us, 0)
+            self._start_us = whole_us if self._from_epoch else min(first_us, 0)
             self._begin(self._start_us)
         start_us = self._start_us
         frames = self.not_before(frames, start_us)

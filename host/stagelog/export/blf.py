@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stagelog.export.files import FrameSink, writing
-from stagelog.model import BRS, EARLIEST_US, ERR, ESI, EXT, FD, RTR, FrameTable
+from stagelog.model import BRS, ERR, ESI, EXT, FD, RTR, FrameTable
 
 CONTAINER_BYTES = 128 << 10
 _LEVEL = 3
@@ -65,8 +65,9 @@ _ERROR = np.dtype(
 class BlfSink(FrameSink):
     """Writes frame table after frame table into one file."""
 
-    def __init__(self, path: str | Path, *, overwrite: bool = False) -> None:
+    def __init__(self, path: str | Path, *, from_epoch: bool, overwrite: bool = False) -> None:
         super().__init__(overwrite)
+        self._from_epoch = from_epoch
         self._path = Path(path)
         self._buffer = bytearray()
         self._start_us: int | None = None
@@ -84,7 +85,7 @@ class BlfSink(FrameSink):
             return
         if self._start_us is None:
             first_us = int(frames["t_us"][0])
-            self._start_us = first_us // 1000 * 1000 if first_us >= EARLIEST_US else 0
+            self._start_us = first_us // 1000 * 1000 if self._from_epoch else 0
         frames = self.not_before(frames, self._start_us)
         if not len(frames):
             return
@@ -111,7 +112,7 @@ class BlfSink(FrameSink):
         head = struct.pack("<4sLBBBBBBBB", b"LOGG", 144, 0, 0, 0, 0, 2, 6, 8, 1)
         head += struct.pack("<QQLL", n_file, self._n_inflated, self._n_objects, 0)
         for t_us in (self._start_us or 0, self._last_us):
-            head += _system_time(t_us)
+            head += _system_time(t_us) if self._from_epoch else bytes(16)
         self._file.seek(0)
         self._file.write(head)
         self._file.close()
@@ -122,9 +123,7 @@ class BlfSink(FrameSink):
 
 
 def _system_time(t_us: int) -> bytes:
-    """Return a SYSTEMTIME in UTC; zeros for a time that is not a wall-clock time."""
-    if t_us < EARLIEST_US:
-        return bytes(16)
+    """Return a SYSTEMTIME in UTC."""
     t = datetime.datetime.fromtimestamp(t_us // 1000 / 1000, datetime.UTC)
     ms = t_us // 1000 % 1000
     day = (t.isoweekday() % 7, t.day)

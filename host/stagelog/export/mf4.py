@@ -18,17 +18,21 @@ from stagelog.dbc.model import Signal as DbcSignal
 from stagelog.decode.tables import Decoded, MessageTable
 from stagelog.export.files import FrameSink, SignalSink, Sink, writing
 from stagelog.extras import need
-from stagelog.model import BRS, EARLIEST_US, ERR, ESI, EXT, FD, RTR, FrameTable
+from stagelog.model import BRS, ERR, ESI, EXT, FD, RTR, FrameTable
 
 
 class _Mf4Sink(Sink):
     """What both writers share: the file, its start of measurement, groups that grow.
 
     compression   0 none, 1 deflate, 2 transposed and deflated
+    from_epoch    times count from 1970: the file says when the measurement began
     """
 
-    def __init__(self, path: str | Path, compression: int, overwrite: bool) -> None:
+    def __init__(
+        self, path: str | Path, compression: int, from_epoch: bool, overwrite: bool
+    ) -> None:
         super().__init__(overwrite)
+        self._from_epoch = from_epoch
         need("asammdf", "mf4")
         from asammdf import MDF
 
@@ -42,7 +46,7 @@ class _Mf4Sink(Sink):
 
     def _begin(self, t_us: int) -> None:
         if self._start_us is None:
-            self._start_us = t_us if t_us >= EARLIEST_US else 0
+            self._start_us = t_us if self._from_epoch else 0
             start = datetime.datetime.fromtimestamp(self._start_us / 1e6, datetime.UTC)
             self._mdf.header.start_time = start
 
@@ -74,8 +78,15 @@ class Mf4SignalSink(_Mf4Sink, SignalSink):
 
     mode = "raw"
 
-    def __init__(self, path: str | Path, *, compression: int = 2, overwrite: bool = False) -> None:
-        super().__init__(path, compression, overwrite)
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        from_epoch: bool,
+        compression: int = 2,
+        overwrite: bool = False,
+    ) -> None:
+        super().__init__(path, compression, from_epoch, overwrite)
 
     def write(self, decoded: Decoded) -> None:
         """Add the samples of one Decoded."""
@@ -126,8 +137,15 @@ def conversion_of(signal: DbcSignal) -> dict[str, Any] | None:
 class Mf4FrameSink(_Mf4Sink, FrameSink):
     """Writes frame table after frame table as a bus log."""
 
-    def __init__(self, path: str | Path, *, compression: int = 2, overwrite: bool = False) -> None:
-        super().__init__(path, compression, overwrite)
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        from_epoch: bool,
+        compression: int = 2,
+        overwrite: bool = False,
+    ) -> None:
+        super().__init__(path, compression, from_epoch, overwrite)
 
     def write(self, frames: FrameTable) -> None:
         """Add the frames of one table."""

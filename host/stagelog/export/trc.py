@@ -12,14 +12,15 @@ from pathlib import Path
 from stagelog.can_messages import messages_of
 from stagelog.export.files import FrameSink, writing
 from stagelog.extras import need
-from stagelog.model import EARLIEST_US, ERR, FD, RTR, FrameTable
+from stagelog.model import ERR, FD, RTR, FrameTable
 
 
 class TrcSink(FrameSink):
     """Writes frame table after frame table into one file."""
 
-    def __init__(self, path: str | Path, *, overwrite: bool = False) -> None:
+    def __init__(self, path: str | Path, *, from_epoch: bool, overwrite: bool = False) -> None:
         super().__init__(overwrite)
+        self._from_epoch = from_epoch
         can = need("can", "can")
         self._path = Path(path)
         self._start_us: int | None = None
@@ -39,7 +40,7 @@ class TrcSink(FrameSink):
             if self._start_us is None:
                 first_us = int(frames["t_us"][0])
                 whole_us = first_us // 1000 * 1000  # the header has milliseconds
-                self._start_us = whole_us if first_us >= EARLIEST_US else min(first_us, 0)
+                self._start_us = whole_us if self._from_epoch else min(first_us, 0)
                 self._begin(self._start_us)
             for message in messages_of(self.not_before(frames, self._start_us), channel_of=_BUS):
                 self._writer.on_message_received(message)

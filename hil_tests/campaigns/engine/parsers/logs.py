@@ -255,6 +255,6 @@ class Mf4(Importer):
         frames["t_us"] = np.arange(40) * 1000
         with TemporaryDirectory() as folder:
             path = Path(folder) / "x.mf4"
-            with open_frame_sink(path, "mf4") as sink:
+            with open_frame_sink(path, "mf4", from_epoch=True) as sink:
                 sink.write(frames)
             return [path.read_bytes()]
