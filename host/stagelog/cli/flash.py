@@ -68,7 +68,7 @@ def command(
     as_json: bool,
 ) -> None:
     """Compile the firmware for the board on PORT, or --all, and install it beside the one that
-    runs.
+    runs. PORT may be the car of a logger that answers.
 
     The board switches to it only when it is complete, and returns to the old one if it fails three
     times. With --base and no PORT, only MicroPython is installed, on a board in its boot loader.
@@ -79,6 +79,8 @@ def command(
     With --all, all loggers of the fleet file at once, also boards that run nothing but
     MicroPython; then what the fleet file says is written and read back, as 'provision' does.
     """
+    from stagelog.ports import port_of
+
     refuse_port(port, all_, only)
     if all_:
         if settings or profile or base or package:
@@ -95,6 +97,8 @@ def command(
         raise UsageError("--settings, --signals or --board with --package", "leave them out")
     if older and not package:
         raise UsageError("--older without --package", "add --package")
+    if port is not None:
+        port = port_of(port)
     held = None if package is None else _package(package)
     contents = [
         None if settings is None else checked_settings(settings),
