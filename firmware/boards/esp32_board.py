@@ -63,6 +63,7 @@ class Esp32Board:
         card.background = self.can.drain
         self.ring.fetch = self.can.drain
         self.captures = [self.can]
+        self.button = None
         self._led = machine.Pin(light, machine.Pin.OUT, value=1)
         self._pattern = 0
         self._watchdog = machine.WDT(timeout=_WATCHDOG_MS)

@@ -27,8 +27,10 @@ _PROVEN_US = const(5_000_000)  # after that time the firmware counts as good
 _LEAVE_US = const(200_000)  # the answer to the request may take so long to the host
 _LOW = const(0x0FFFFFFF)
 _POWER_GOOD = const(22)  # open drain of the supply, low when it fails; not wired: always high
+_BUTTON = const(21)  # to ground: sets a mark; not wired: always high
 
 
+_button = machine.Pin(_BUTTON, machine.Pin.IN, machine.Pin.PULL_UP)
 _power_good = machine.Pin(_POWER_GOOD, machine.Pin.IN, machine.Pin.PULL_UP)
 
 
@@ -55,6 +57,7 @@ class Rp2Board:
         self.reset_cause = machine.reset_cause()
         self.link = UsbLink()
         self.nv = settings
+        self.button = _button
         self.background = None  # called in each pass
         self._led = machine.Pin(led, machine.Pin.OUT, value=1)
         self._is_power_good = 1

@@ -7,6 +7,7 @@ fails, recording goes on with what is left, and STATUS and the LED say so. Nothi
 import struct
 
 from logger import ring as r
+from logger.marks import Marks
 from logger.onboard import OnCarEvents
 from logger.places import OVERWRITE_OLDEST, STOP_WHEN_FULL
 from logger.service import Service
@@ -63,6 +64,7 @@ class App:
         self.sessions = Sessions(self.store)
         self.service = Service(self, board.link, board.frame_writer, board.cobs_decode)
         self.onboard = OnCarEvents(board)
+        self.marks = Marks(board)
         self.settings = DEFAULTS
         self.settings_fault = faults.NONE
         self._silent = [False] * len(board.captures)
@@ -140,6 +142,7 @@ class App:
         for _ in range(1 + min(_BACKLOG, board.ring.n_waiting())):
             self.store.step()
         if self._recording:
+            self.marks.step()
             if self.onboard.events is not None and not self._is_behind():
                 self.onboard.step()
             if board.ring.open_age_us(now) >= self._flush_us:
@@ -232,6 +235,10 @@ class App:
         """Store what the wall clock says now."""
         self._put_meta(META_ANCHOR, ANCHOR_HOST, 0, "<Q", t_unix_us)
 
+    def mark(self, token, text):
+        """Set a mark for a host; return its number, 0 if nothing is recorded or has no place."""
+        return self.marks.ask(token, text) if self._recording else 0
+
     def take_config(self, item, data):
         """Check and save a settings item; return the status. On-board flash can't be written while
         recording.
@@ -292,6 +299,7 @@ class App:
         )
         self._put_hashes()
         self.onboard.start()
+        self.marks.start()
         self._start_captures()
         self._recording = True
 

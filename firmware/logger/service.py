@@ -91,6 +91,7 @@ class Service:
             m.CONTROL: self._control,
             m.LIVE: self._live,
             m.BUS: self._bus,
+            m.MARK: self._mark,
         }
 
     def reset(self):
@@ -209,6 +210,15 @@ class Service:
 
     def _status(self, payload):
         self._put(m.STATUS_REPLY, self._app.status())
+
+    def _mark(self, payload):
+        asked, text = m.parse(m.MARK_REQUEST, payload)
+        n = asked["n"]
+        if not asked["token"] or n > m.MAX_MARK_BYTES or n > len(text):
+            self._put_status(m.MARK, m.BAD_REQUEST)
+            return
+        number = self._app.mark(asked["token"], text[:n])
+        self._put(m.MARK_REPLY, {"status": m.OK if number else m.REFUSED, "number": number})
 
     def _bus(self, payload):
         asked = m.parse(m.BUS_REQUEST, payload)[0]

@@ -32,6 +32,7 @@ CONFIG_SET = const(0x08)
 CONTROL = const(0x09)
 LIVE = const(0x0A)
 BUS = const(0x0B)
+MARK = const(0x0C)
 REPLY = const(0x80)
 
 OK = const(0)
@@ -68,6 +69,7 @@ CONFIG_FIRMWARE = const(2)  # SHA-256 of the program that runs, 32 bytes; it is 
 CONFIG_UPDATE = const(3)  # which package the logger has: slog.package
 CONFIG_KEY = const(4)  # 32 secret bytes for packages from a card; its SHA-256 is what is read
 MAX_CONFIG_BYTES = const(16384)
+MAX_MARK_BYTES = const(32)  # of the text of a mark
 
 CONTROL_STOP = const(1)
 CONTROL_START = const(2)
@@ -256,6 +258,14 @@ BUS_REPLY = (
     ("bus", "B", "", "as asked"),
     ("rate_bps", "I", "bit/s", "bit rate on the wire; 0: not asked for, or none that is known"),
 ) + BUS_COUNTERS
+MARK_REQUEST = (
+    ("token", "I", "", "random, not 0; the same again sets no second mark"),
+    ("n", "B", "bytes", "length of the text that follows, UTF-8, at most 32"),
+)
+MARK_REPLY = (
+    ("status", "B", "", "0; BAD_REQUEST, no such text; REFUSED, not recording, or no place"),
+    ("number", "I", "", "of the mark in its session, from 1"),
+)
 
 MESSAGES = (
     (HELLO, "HELLO", HELLO_REQUEST, HELLO_REPLY),
@@ -269,6 +279,7 @@ MESSAGES = (
     (CONTROL, "CONTROL", CONTROL_REQUEST, CONTROL_REPLY),
     (LIVE, "LIVE", LIVE_REQUEST, LIVE_REPLY),
     (BUS, "BUS", BUS_REQUEST, BUS_REPLY),
+    (MARK, "MARK", MARK_REQUEST, MARK_REPLY),
 )
 
 

@@ -188,7 +188,7 @@ def test_the_pins_are_those_of_the_wiring(world):
     assert world.ports["controller"] == (0, 8_000_000, pins)
     assert world.ports["card"] == (1, {"sck": 10, "mosi": 11, "miso": 12, "cs": 13})
     assert world.pins == {25: 1}, "the light is on while the board starts"
-    assert world.inputs == {22: 1}, "power good has a pull-up: open, it reads good"
+    assert world.inputs == {21: 1, 22: 1}, "pull-ups: an open button or power good reads high"
     assert (board.name, board.slot, board.reset_cause) == ("pico_mcp2515", 1, 3)
     assert board.device_id == bytes.fromhex("e6614103e7452d2f")
     assert (board.card._port, len(board.captures)) == (world.card, 1)

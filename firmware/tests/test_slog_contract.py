@@ -71,7 +71,9 @@ def test_numbers_that_both_ends_and_every_card_know():
     [
         (1, "flight", 0),
         (14, "flow_scale", 0),
-        (15, "unknown", 15),
+        (15, "mark", 0),
+        (16, "mark_text", 0),
+        (17, "unknown", 17),
         (0x7F, "unknown", 0x7F),
         (0x80, "summary", 0),
         (0xFF, "summary", 0x7F),

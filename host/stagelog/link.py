@@ -6,6 +6,7 @@ ContractError; garbage on the line is skipped.
 """
 
 import binascii
+import random
 import struct
 import time
 from collections import Counter, deque
@@ -17,7 +18,7 @@ from cobs import cobs
 from slog import messages as m
 from slog.framing import frame
 from slog.layout import BLOCK_BYTES
-from stagelog.errors import ContractError, DeviceError
+from stagelog.errors import ContractError, DeviceError, UsageError
 from stagelog.replies import BusCounts, Hello, ListedSession, Status
 
 TIMEOUT_S = 0.5
@@ -134,6 +135,19 @@ class Link:
                     "see 'stagelog status'",
                 )
         return sessions
+
+    def mark(self, text: str) -> int:
+        """Set a mark with a text in the log that is recorded; return its number in its session.
+
+        UsageError for a text that is too long, RequestError if nothing is recorded.
+        """
+        content = text.encode()
+        if len(content) > m.MAX_MARK_BYTES:
+            raise UsageError(
+                f"the text of a mark has {len(content)} bytes", f"{m.MAX_MARK_BYTES} fit: cut it"
+            )
+        asked = {"token": random.getrandbits(32) or 1, "n": len(content)}
+        return int(self.ask(m.MARK, asked, content)[0]["number"])
 
     def control(self, action: int, boot: int) -> int:
         """Ask for a CONTROL action and wait until it is carried out; return the state after it."""

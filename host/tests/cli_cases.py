@@ -55,6 +55,14 @@ CASES = {
         (DEVICE, "/dev/other --yes"),
         (UNREADABLE, f"{PORT} --yes --package junk.slog <keyed>"),
     ],
+    "mark": [
+        (GOOD, f"{PORT} puncture"),
+        (GOOD, PORT),
+        (USAGE, f"{PORT} {'x' * 33}"),
+        (DEVICE, f"{PORT} puncture <stopped>"),
+        (DEVICE, "/dev/other"),
+        (CONTRACT, f"{PORT} <contract>"),
+    ],
     "download": [
         (GOOD, f"{PORT} --archive a --stop"),
         (GOOD, f"{PORT} --archive a"),

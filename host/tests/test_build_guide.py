@@ -43,7 +43,7 @@ PORTS = {
         "cs": ("J2", "DAT3"),
     },
 }
-CONSTANTS = {"_RXD": ("U3", "RXD"), "_POWER_GOOD": ("U4", "PG")}
+CONSTANTS = {"_RXD": ("U3", "RXD"), "_POWER_GOOD": ("U4", "PG"), "_BUTTON": ("J3", "MARK")}
 # The files that make the ports of a board.
 FILES = {
     "pico_mcp2515": ("pico_mcp2515", "pico_card", "rp2_board"),
@@ -79,7 +79,7 @@ def pins(board):
 @pytest.mark.parametrize("board", FILES)
 def test_the_drawing_has_the_pins_of_the_board_file(board):
     wired = wired_by_firmware(board)
-    assert len(wired) == (12 if board == "pico_mcp2515" else 6)
+    assert len(wired) == (13 if board == "pico_mcp2515" else 7)
     rows = pins(board)
     drawn = {}
     for part, number, name, net in rows:

@@ -16,7 +16,7 @@ from stagelog.blocks import read_log
 from stagelog.errors import UsageError
 from stagelog.events import load_events
 from stagelog.park import peek, windows
-from stagelog.park.summary import Summarise, level_of, text_of
+from stagelog.park.summary import Summarise, level_of, text_of, text_of_marks
 from stagelog.park.unit import BAD, GOOD, WARN, Unit
 from stagelog.rig.play import saturated_tape
 from stagelog.rig.target import SimTarget
@@ -178,3 +178,11 @@ def _unit(link):
     unit = Unit("00" * 8, "C01")
     unit.hello = link.hello()
     return unit
+
+
+def test_marks_are_counted_in_words():
+    button = {"name": "mark", "state": "button", "text": ""}
+    host = {"name": "mark", "state": "host", "text": "km 40"}
+    assert text_of_marks([{"name": "flight"}]) == ""
+    assert text_of_marks([button]) == "; 1 mark in its last blocks, the last by button"
+    assert text_of_marks([button, host]) == "; 2 marks in its last blocks, the last 'km 40'"

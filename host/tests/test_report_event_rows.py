@@ -4,6 +4,9 @@ The stage is conftest.CALM, 72 km/h for 100 s: what happens at 30 s is at km 0.6
 are in the units of slog.events: mg, 0.01 km/h, cl, 0.01 degC, ms.
 """
 
+import struct
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from stage_values import during
@@ -13,6 +16,7 @@ from stagelog.dbc import load_database
 from stagelog.events import Detected, compile_table
 from stagelog.events.compare import Disagreement
 from stagelog.profile import dbc_file, load_profile
+from stagelog.profile.limits import Mark
 from stagelog.report import event_tables
 from stagelog.report.build import plain_facts, stage_facts
 from stagelog.report.source import Health, Source
@@ -79,7 +83,6 @@ def test_a_single_event_has_a_row_with_its_value(make_stage, table, code):
             "t_s": 30.0,
         }
     ]
-    title = title.removesuffix(", rear")
     assert source.events.marks(source.stage) == [{"x": 30.0, "level": level, "text": title}]
 
 
@@ -268,3 +271,39 @@ def test_events_that_differ_have_a_row_each(make_stage, table):
     ]
     other = agreement(make_stage(), table, disagreed, n_said=40, same_table=False)["note"]
     assert other.startswith("The car watched ANOTHER SIGNAL TABLE than this profile's. 3 events")
+
+
+def test_marks_have_their_source_and_text_and_no_markup(make_stage, table):
+    """By the button at 30 s, by a host at 40 s; its 11 bytes come in two pieces, 8 and 3."""
+    found = [
+        at(40, ev.MARK, ev.HOST, 2, 11),
+        Detected(40_000_100, ev.MARK_TEXT, 0, *struct.unpack("<iI", b"<b>big h")),
+        Detected(40_000_200, ev.MARK_TEXT, 1, *struct.unpack("<iI", b"it\x1b\0\0\0\0\0")),
+        at(30, ev.MARK, ev.BUTTON, 1, 0),
+    ]
+    source = source_of(make_stage(), found, table)
+    facts = stage_facts(source)
+    rows = plain_facts(facts)["sections"]["others"]["tables"][0]["rows"]
+    assert [(row["what"], row["t_s"], row["level"]) for row in rows] == [
+        ("Mark (button)", 30.0, "info"),
+        ("Mark (host): <b>big hit ", 40.0, "info"),
+    ]
+    marks = source.events.marks(source.stage)
+    assert [mark["text"] for mark in marks] == [row["what"] for row in rows]
+
+
+def test_a_rule_of_the_profile_marks_the_stage(make_stage, table):
+    """72 km/h from 0 s on, held for 5 s: a mark at 5 s. The event at 30 s is another."""
+    rules = {
+        "fast": Mark(signal="WhlSpdRL", above=70.0, for_s=5.0),
+        "rolled": Mark(event="roll_over"),
+    }
+    stage = make_stage()
+    stage.profile = replace(stage.profile, mark=rules)
+    source = source_of(stage, [at(30, ev.ROLL_OVER, ev.ON, -500, 0)], table)
+    rows = plain_facts(stage_facts(source))["sections"]["others"]["tables"][0]["rows"]
+    assert [(row["what"], row["t_s"]) for row in rows] == [
+        ("Mark (rule): fast", 5.0),
+        ("Roll-over", 30.0),
+        ("Mark (rule): rolled", 30.0),
+    ]

@@ -29,6 +29,7 @@ VERBS = {
     "check": "Check whether the cars may start: green, amber or red.",
     "summary": "Show what the cars went through, within seconds.",
     "provision": "Give the loggers what the fleet file says, and read it back.",
+    "mark": "Set a mark with a text in the log that is recorded.",
     "download": "Fetch sessions into the archive; continues where it stopped.",
     "sync": "Download, verify, report, then erase: all loggers at once.",
     "erase": "Erase the oldest session, once the archive holds it.",

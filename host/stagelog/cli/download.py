@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
@@ -15,8 +15,11 @@ from stagelog.errors import UsageError
 if TYPE_CHECKING:
     from stagelog.download import Fetched
     from stagelog.events import SignalTable
+    from stagelog.events.rules import SessionRules
     from stagelog.link import Link
     from stagelog.park.unit import Unit
+
+_MARGIN = "30s"
 
 
 @click.command()
@@ -37,7 +40,8 @@ if TYPE_CHECKING:
 @click.option("--last", metavar="SPAN", help="Only the last SPAN, as in 5min, into OUT.")
 @click.option("--around", metavar="EVENT", help="Only around the newest EVENT, into OUT.")
 @click.option(
-    "--margin", default="30s", show_default=True, help="Before and after the EVENT of --around."
+    "--margin",
+    help=f"Before and after the EVENT of --around.  [default: the rule's own, or {_MARGIN}]",
 )
 @click.option(
     "--out", "-o", type=click.Path(readable=False), help="Of --last and --around: .slog."
@@ -55,7 +59,7 @@ def command(
     again: bool,
     last: str | None,
     around: str | None,
-    margin: str,
+    margin: str | None,
     out: str | None,
     all_: bool,
     only: tuple[str, ...],
@@ -127,7 +131,12 @@ def command(
 
 
 def _fetch_window(
-    port: str | None, last: str | None, around: str | None, margin: str, out: str, as_json: bool
+    port: str | None,
+    last: str | None,
+    around: str | None,
+    margin: str | None,
+    out: str,
+    as_json: bool,
 ) -> None:
     from stagelog.archive.files import write_atomic
     from stagelog.errors import OutputError
@@ -137,16 +146,21 @@ def _fetch_window(
 
     if Path(out).exists():
         raise OutputError(f"{out} exists", "choose another name")
-    span, found = span_us(last or margin), None
+    span, found = span_us(last or margin or _MARGIN), None
     link = open_link(port)
     try:
         sessions = link.list_sessions()
         if last:
             session, window = last_window(link, sessions, span)
         else:
-            found = find_event(link, sessions, around or "", _signal_names(link))
+            known = _known(link)
+            found = find_event(link, sessions, around or "", known.table, known.rules)
+            before, after = span, span
+            rule = known.rules.rules.get(found.facts.get("text", "")) if known.rules else None
+            if rule is not None and margin is None:
+                before, after = round(rule.before_s * 1e6), round(rule.after_s * 1e6)
             session = found.session
-            window = window_of(link, session, found.t_us - span, found.t_us + span)
+            window = window_of(link, session, found.t_us - before, found.t_us + after)
         content = fetch_window(link, session, window)
     finally:
         link.close()
@@ -162,20 +176,28 @@ def _fetch_window(
     return None
 
 
-def _signal_names(link: Link) -> SignalTable | None:
-    """Return the SignalTable that gives the events of a logger of the fleet their names, or None:
-    they are numbers then.
-    """
+class _Known(NamedTuple):
+    """What the fleet file knows of a logger: names for its events, and rules that mark its log."""
+
+    table: SignalTable | None = None
+    rules: SessionRules | None = None
+
+
+def _known(link: Link) -> _Known:
+    """Return what the fleet file knows of a logger; its events have numbers for names without."""
     fleet = fleet_in_force()
     logger = fleet.find_logger(link.hello().device_id.hex()) if fleet is not None else None
     car = fleet.find_car(logger.car) if fleet is not None and logger is not None else None
     if fleet is None or car is None:
-        return None
+        return _Known()
+    from stagelog.dbc import load_database
     from stagelog.events import compile_table
+    from stagelog.events.rules import SessionRules
     from stagelog.profile import dbc_file, load_profile
 
     profile = load_profile(fleet.profile_of(car))
-    return compile_table(profile, dbc_file(profile))
+    database = load_database(dbc_file(profile))
+    return _Known(compile_table(profile, database), SessionRules(profile.mark, database))
 
 
 def _download_all(

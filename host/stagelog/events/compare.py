@@ -16,6 +16,7 @@ from stagelog.ledger import BLOCK, CARD, HEAD, RING_FULL, Ledger, clock_of, desc
 from stagelog.timeline import Timeline
 
 LAG_US = 1_000_000
+MARKS = (ev.MARK, ev.MARK_TEXT)  # of the car only: no frame holds them
 _HOST_LACKS = (BLOCK, CARD, HEAD, RING_FULL)  # frames that the car saw and the log does not hold
 
 
@@ -91,6 +92,7 @@ def compare_events(
     window    Window; no disagreement outside of it counts
     """
     window = window or Window()
+    car = [event for event in car if event.code not in MARKS]
     if until_us is not None:
         host = [event for event in host if event.t_us <= until_us]
     end_us = window.end_us

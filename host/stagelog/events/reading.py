@@ -5,6 +5,7 @@ that this version does not know keeps its numbers.
 """
 
 import operator
+import struct
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, TypeAlias
 
@@ -48,7 +49,20 @@ def read_events(events: Iterable[Detected], table: SignalTable | None = None) ->
     events  Detected, in order
     table   SignalTable for names of alarms, signals and messages; without it they are numbers
     """
-    return [read_event(event, table) for event in events]
+    read: list[Facts] = []
+    mark: Facts = {}
+    text, n_bytes = b"", 0
+    for event in events:
+        if event.code != ev.MARK_TEXT:
+            read.append(read_event(event, table))
+            if event.code == ev.MARK:
+                mark, text, n_bytes = read[-1], b"", event.extra
+            continue
+        start = 8 * event.state  # a piece before it may be lost
+        text = text[:start].ljust(start, b"?") + struct.pack("<iI", event.value, event.extra)
+        words = text[:n_bytes].decode(errors="replace")
+        mark["text"] = "".join(c if c.isprintable() else " " for c in words)
+    return read
 
 
 def read_event(event: Detected, table: SignalTable | None = None) -> Facts:
@@ -132,6 +146,7 @@ def _facts(event: Detected, name: str, number: int, table: SignalTable | None) -
         "resumed": lambda: {"pause_s": value},
         "skipped": lambda: {"blocks": value},
         "range": lambda: {"p50_km": value / 10, "p10_km": extra / 10},
+        "mark": lambda: {"number": value, "text": ""},
         "table": lambda: {"n_signals": value, "n_alarms": extra},
         "flow_scale": lambda: {"scale": value / 1e6, "sigma": extra / 1e6},
     }

@@ -62,7 +62,8 @@ class Summarise:
             "ledger": ledger,
             "last_events": events[-20:],
         }
-        return Outcome(level_of(counters, ledger), text_of(counters, ledger), facts)
+        text = text_of(counters, ledger) + text_of_marks(events)
+        return Outcome(level_of(counters, ledger), text, facts)
 
 
 def ledger_of(part: Session) -> dict[str, int]:
@@ -106,6 +107,15 @@ def text_of(counters: Counters, ledger: dict[str, int]) -> str:
         f"differentials {front:.0f} and {rear:.0f} degC; "
         f"alarms {warned} s warning, {critical} s critical; {frames}"
     )
+
+
+def text_of_marks(events: Iterable[dict[str, Any]]) -> str:
+    """Return how many marks there are among events, "" if there is none."""
+    marks = [event for event in events if event["name"] == "mark"]
+    if not marks:
+        return ""
+    last = f" '{marks[-1]['text']}'" if marks[-1]["text"] else f" by {marks[-1]['state']}"
+    return f"; {len(marks)} mark{'s' * (len(marks) > 1)} in its last blocks, the last{last}"
 
 
 def _first(counters: Counters, name: str) -> int:

@@ -53,27 +53,37 @@ def last_window(
 
 
 def find_event(
-    link: Link, sessions: Sequence[ListedSession], name: str, table: Any = None
+    link: Link,
+    sessions: Sequence[ListedSession],
+    name: str,
+    table: Any = None,
+    rules: Any = None,
 ) -> Found:
-    """Return the newest event whose name, state, alarm or signal is `name`, reading from the end
-    of the newest session on; UsageError if no session has one.
+    """Return the newest event whose name, state, alarm, signal or text is `name`, reading from
+    the end of the newest session on; UsageError if no session has one.
+
+    rules  events.rules.SessionRules: the marks that the rules of a profile set count, too
     """
     from stagelog.events import load_events, read_events
+    from stagelog.events.rules import is_called
 
-    wanted = name.lower()
     for session in sessions:
         end = session.n_blocks
         while end > 0:
             first = max(0, end - _STEP_BLOCKS)
             part = read_part(link, session, [Window(first, end)])
             end = first
-            for facts in reversed(read_events(load_events(part), table) if part else []):
-                words = (facts.get(key) for key in ("name", "state", "alarm", "signal"))
-                if facts["name"] != "summary" and wanted in (str(word).lower() for word in words):
+            events = read_events(load_events(part), table) if part else []
+            if part and rules is not None:
+                events += rules.marks_in(part, events, first > 0)
+                events.sort(key=lambda event: event["t_us"])
+            for facts in reversed(events):
+                if is_called(facts, name):
                     return Found(session, int(facts["t_us"]), facts)
     raise UsageError(
         f"no session on the card has an event {name}",
-        "names are those of 'stagelog info --events', as flight, landed, alarm, or of an alarm",
+        "names are those of 'stagelog info --events', as flight, landed, alarm, mark, the text of "
+        "a mark, or the name of an alarm or of a rule [mark.NAME]",
     )
 
 

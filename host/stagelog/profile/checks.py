@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+from slog import event_names
 from stagelog.dbc import Database, Signal, load_database
 from stagelog.profile.limits import DERIVED, Alarm, Plausible
 from stagelog.profile.report_parts import PLACES
@@ -37,6 +38,7 @@ def find_contradictions(profile: Profile) -> Contradictions:
     yield from _find_orders(profile)
     yield from _find_gates(profile)
     yield from _find_alarms(profile)
+    yield from _find_marks(profile)
     yield from _find_components(profile)
 
 
@@ -57,6 +59,9 @@ def find_dbc_contradictions(profile: Profile, dbc: str | Path | Database) -> Con
     for where, name in _names(profile):
         if name not in signals and name not in DERIVED:
             yield where, f"signal {name} is not in {dbc}"
+    for key, rule in profile.mark.items():
+        if rule.message and rule.message not in messages:
+            yield ("mark", key, "message"), f"message {rule.message} is not in {dbc}"
     yield from _find_units(profile, signals)
     for key, alarm in profile.alarm.items():
         if alarm.kind not in ("above", "below"):
@@ -248,6 +253,25 @@ def _find_gates(p: Profile) -> Contradictions:
             yield ("gate", name), f"gate {name} needs either above or below"
 
 
+def _find_marks(p: Profile) -> Contradictions:
+    rows = (*event_names.EVENTS, *event_names.KINDS)
+    known = {row[1] for row in rows} | {word for row in rows for word in row[-1].values()}
+    for name, rule in p.mark.items():
+        at = ("mark", name)
+        is_level = rule.above is not None or rule.below is not None
+        given = (rule.above is not None, rule.below is not None, rule.changes)
+        if sum((*given, bool(rule.message), bool(rule.event))) != 1:
+            text = f"mark {name} needs one of above, below, changes, message and event"
+            yield at, text
+        elif any(given) != bool(rule.signal):
+            what = "needs a signal" if any(given) else "takes no signal"
+            yield at, f"mark {name} {what}"
+        elif (rule.for_s or rule.clear) and not is_level:
+            yield at, f"mark {name}: for_s and clear belong to above and below"
+        if rule.event and rule.event not in known | set(p.alarm):
+            yield (*at, "event"), f"mark {name}: there is no event or alarm {rule.event}"
+
+
 def _find_alarms(p: Profile) -> Contradictions:
     used: dict[int, str] = {}
     for name, alarm in p.alarm.items():
@@ -336,6 +360,9 @@ def _names(p: Profile) -> Contradictions:
             yield ("plausible", n, "signals"), name
     for key, gate in p.gate.items():
         yield ("gate", key, "signal"), gate.signal
+    for key, mark in p.mark.items():
+        if mark.signal:
+            yield ("mark", key, "signal"), mark.signal
     for key, alarm in p.alarm.items():
         for name in alarm.signals:
             yield ("alarm", key, "signals"), name

@@ -164,6 +164,29 @@ class FuelEstimate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """A rule that marks a log where a signal goes beyond a level, where it changes, where a
+    message comes, or where an event is: one of `above`, `below`, `changes`, `message`, `event`.
+
+    signal    of above, below and changes; a level marks once it was held for `for_s`, and again
+              after the signal was back by `clear`
+    message   after it was silent for a second
+    before_s, after_s   the window that belongs to the mark
+    """
+
+    signal: str = ""
+    above: float | None = optional(-1e6, 1e6)
+    below: float | None = optional(-1e6, 1e6)
+    changes: bool = False
+    message: str = ""
+    event: str = ""
+    clear: float = number(0, 1e6, 0.0)
+    for_s: float = number(0, 3600, 0.0)
+    before_s: float = number(0, 3600, 30.0)
+    after_s: float = number(0, 3600, 30.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Gate:
     """A named condition: signal above or below a value for a time. Exactly one of the two."""
 

@@ -6,7 +6,7 @@ What detectors read is in stagelog.profile.limits, what only the virtual car rea
 stagelog.profile.simulation.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from stagelog.profile.fields import count, number, numbers, rising
 from stagelog.profile.limits import (
@@ -17,6 +17,7 @@ from stagelog.profile.limits import (
     Gate,
     GearboxAbuse,
     IncidentLimits,
+    Mark,
     Messages,
     Plausible,
     Validity,
@@ -218,3 +219,4 @@ class Profile:
     alarm: dict[str, Alarm]
     report: Report
     path: str
+    mark: dict[str, Mark] = field(default_factory=dict)

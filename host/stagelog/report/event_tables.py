@@ -4,7 +4,7 @@ from stagelog.events import read_events
 from stagelog.events.compare import Disagreement
 from stagelog.profile.limits import Alarm
 from stagelog.report import tables as t
-from stagelog.report.events import AFTER_S, BEFORE_S, SINGLE, Episode, StageEvents
+from stagelog.report.events import AFTER_S, BEFORE_S, SINGLE, Episode, StageEvents, title_of
 from stagelog.report.source import Health
 from stagelog.report.stage import Stage
 from stagelog.report.tables import Facts
@@ -127,9 +127,8 @@ def others(stage: Stage, events: StageEvents) -> Facts | None:
     """Return single events: roll-over, stuck, refuelling and so on."""
     rows = []
     for event in events.singles:
-        title, level, key, unit = SINGLE[event["name"]]
-        if "axle" in event:
-            title = f"{title}, {event['axle']}"
+        _, level, key, unit = SINGLE[event["name"]]
+        title = title_of(event)
         x_s = stage.seconds(event["t_us"])
         at_km = stage.km(event["t_us"])
         rows.append(t.row(title, at_km, x_s / 60, event.get(key), unit, level=level, x_s=x_s))

@@ -11,6 +11,7 @@ import numpy as np
 
 from stagelog.events import SignalTable, add_lives, read_events, summarise
 from stagelog.events.reading import flights_of
+from stagelog.events.rules import find_rule_marks
 from stagelog.report.series import Series
 from stagelog.report.sight import find_blind_spots
 from stagelog.report.stage import Stage
@@ -34,6 +35,7 @@ SINGLE = {
     "diff_model": ("Diff hotter than its load explains", "warn", "residual_degC", "degC"),
     "resumed": ("Bus was silent", "info", "pause_s", "s"),
     "skipped": ("On-car detectors were too slow", "warn", "blocks", "blocks"),
+    "mark": ("Mark", "info", "number", ""),
     "car_flight": ("Only the car reported airborne", "info", "airtime_ms", "ms"),
 }
 BEFORE_S, AFTER_S = 10, 20  # the context of an alarm, domain notes 6
@@ -73,7 +75,9 @@ class StageEvents:
         read = read_events(found, table)
         self.alarms = [_episode(stage, one) for one in _spans(read)]
         self.flights = flights_of(found)
-        self.singles = [e for e in read if e["name"] in SINGLE and e["state"] != "off"]
+        singles = [e for e in read if e["name"] in SINGLE and e["state"] != "off"]
+        singles += _rule_marks(stage, read)
+        self.singles = sorted(singles, key=lambda event: event["t_us"])
         self.faults = _faults(read)
         self.blind = find_blind_spots(stage.profile, self.faults, table)
         self.fuel = [e for e in read if e["name"] == "fuel"]
@@ -98,11 +102,35 @@ class StageEvents:
             (f.onset_us, SEVERITIES[f.severity], f"flight, {f.airtime_ms} ms")
             for f in self.flights
         ]
-        marks += [(e["t_us"], SINGLE[e["name"]][1], SINGLE[e["name"]][0]) for e in self.singles]
+        marks += [(e["t_us"], SINGLE[e["name"]][1], title_of(e)) for e in self.singles]
         return [
             {"x": round(stage.seconds(t_us), 3), "level": level, "text": text}
             for t_us, level, text in sorted(marks)
         ]
+
+
+def _rule_marks(stage: Stage, read: list[Facts]) -> list[Facts]:
+    """Return the marks that the rules of the profile set in a stage."""
+
+    def series(name: str) -> Any:
+        found = stage.find_valid(name)
+        return None if found is None else (found.t_us, found.values)
+
+    def message_times(name: str) -> Any:
+        table = stage.decoded.messages.get(name)
+        return None if table is None else table.t_us
+
+    return find_rule_marks(stage.profile.mark, series, message_times, read)
+
+
+def title_of(event: Facts) -> str:
+    """Return the title of a single event, a mark with who set it and its text."""
+    title = SINGLE[event["name"]][0]
+    if "axle" in event:
+        title += f", {event['axle']}"
+    if event["name"] == "mark":
+        title += f" ({event['state']})" + (f": {event['text']}" if event["text"] else "")
+    return title
 
 
 def _spans(read: list[Facts]) -> list[Facts]:

@@ -35,7 +35,7 @@ from stagelog.events import (
     find_window,
     load_events,
 )
-from stagelog.events.compare import Disagreement
+from stagelog.events.compare import MARKS, Disagreement
 from stagelog.events.parallel import PIECE_FRAMES, ParallelDetectors
 from stagelog.events.reading import flights_of
 from stagelog.importers import load_frames, sniff
@@ -174,6 +174,11 @@ def wanted_signals(profile: Profile, database: Database) -> list[str]:
     abuse = profile.gearbox_abuse
     names.update((abuse.gear_target, abuse.shifting, abuse.input_speed, abuse.output_speed))
     names.update((report.limiter, report.converter), *report.radiators, report.tyre_temperature)
+    marking = {rule.message for rule in profile.mark.values()}
+    for message in database.messages:
+        if message.name in marking:
+            names.update(signal.name for signal in message.signals)
+    names.update(rule.signal for rule in profile.mark.values())
     known = {signal.name for message in database.messages for signal in message.signals}
     return sorted(names & known)
 
@@ -280,6 +285,8 @@ class Reading:
                 if m.arg == HASH_SIGNALS and self.table is not None
             ]
             self.health.same_table &= all(self.digest.startswith(head) for head in heads)
+            marks = (event for event in load_events(session) if event.code in MARKS)
+            self.found += map(on_axis.event, marks)
             for frames in session.iter_frames(PIECE_FRAMES):
                 self._decode(frames, on_axis)
         return on_axis
@@ -293,7 +300,7 @@ class Reading:
         on_axis: OnAxis,
     ) -> None:
         """Compare the events that the car recorded in a session with those of its frames."""
-        said = load_events(session)
+        said = [event for event in load_events(session) if event.code not in MARKS]
         self.health.n_said += len(said)
         if not said:
             return

@@ -436,6 +436,7 @@ class SimBoard:
         self.shown: tuple[int, int] | None = None
         self.asked: int | None = None  # the last action that the application requested
         self.n_fed = 0
+        self.button_level = 1
         self._random = seed * 2654435761 & 0xFFFFFFFF or 1
         self.frame_writer = FrameWriter
         self.cobs_decode = cobs_decode
@@ -448,6 +449,10 @@ class SimBoard:
         x ^= x << 5 & 0xFFFFFFFF
         self._random = x
         return x
+
+    def button(self) -> int:
+        """Return the level at the button's pin, 0 while it is pressed."""
+        return self.button_level
 
     def heap_free(self) -> int:
         """Return 0: a simulated board has no heap of its own."""
