@@ -14,6 +14,7 @@ to dominant may come up to 94 (75 %).
 """
 
 import time
+from array import array
 
 import machine
 import micropython
@@ -21,6 +22,7 @@ import rp2
 import uctypes
 from micropython import const
 
+from drivers.can_filters import FLAG_EXT_ID
 from drivers.can_source import CanSource
 from drivers.pio_receive import decode, make_state
 from drivers.rp2_hot import HotRing
@@ -91,6 +93,10 @@ _W_BUFFER_END = const(46)
 _W_STAMPER = const(46)  # address of the second DMA channel
 _W_LAP_US = const(47)  # the shortest time in which the ring goes round
 _W_T_POS = const(48)  # the stamp before POS, or the start of the frame at POS
+_W_FILTERS = const(50)
+_W_N_FILTERS = const(51)
+_W_SPAN_US = const(52)
+_EXTENDED = const(1 << 31)  # in the second word of a record
 _N_ERRORS = const(4)  # of the counters, those that are errors; no acknowledge ends as a form error
 
 _S_DROPPED = const(6)
@@ -223,7 +229,8 @@ class PioCan(CanSource):
     """
 
     MODE_SILENT = 1
-    FILTERS_MAX = 0
+    FILTERS_MAX = 64
+    _SHARES = (32, 32)
 
     def __init__(self, pin, clock, raw, bus=0, partner=None):
         super().__init__(None, clock, machine.freq(), bus, self.MODE_SILENT)
@@ -272,15 +279,23 @@ class PioCan(CanSource):
         mem[at + 8] = 1 << 31 | _AUTOPUSH
         # The time in which the ring goes round at the fastest, 2 % early.
         self._words[_W_LAP_US] = 8 * self._raw.n_bytes * 980 // bitrate * 1000
+        self._words[_W_SPAN_US] = (128_000_000 + bitrate // 2) // bitrate
         self.answers = True
 
     def set_filters(self, filters):
-        """All identifiers are received."""
+        """Store the frames that agree with one of (id, mask, flags); None: all."""
+        pairs = array("I")
+        for can_id, mask, flags in filters or ():
+            pairs.append(can_id | (_EXTENDED if flags & FLAG_EXT_ID else 0))
+            pairs.append(mask | _EXTENDED)
+        self._pairs = pairs
+        self._words[_W_N_FILTERS] = len(pairs) // 2
+        self._words[_W_FILTERS] = uctypes.addressof(pairs) if pairs else 0
         self._state = BUS_ACTIVE
 
     def set_up(self, settings):
-        """As CanSource; all identifiers are received."""
-        super().set_up({"bitrate_bps": settings["bitrate_bps"]})
+        """As CanSource."""
+        super().set_up(settings)
         for i in range(_W_FIRST_COUNTER, _W_LAST_COUNTER + 1):
             self._words[i] = 0
         self._missed_us = 0

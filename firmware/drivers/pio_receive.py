@@ -60,6 +60,9 @@ _W_FD = const(37)
 _W_OVERLOADS = const(38)
 _W_REMOTE = const(39)
 _W_BUFFER = const(40)  # six words
+_W_FILTERS = const(50)  # address of pairs: what a record's second word must be, in which bits
+_W_N_FILTERS = const(51)  # of pairs; 0: all frames are wanted
+_W_SPAN_US = const(52)  # 128 bits in microseconds
 _W_WORDS = const(56)
 
 # Words of the ring's state as in `logger.ring`, and of `hot` as in `rp2_receive`.
@@ -208,7 +211,8 @@ def decode(r0):
     str(r1, [r0, 0])
     bx(lr)
 
-    # A frame begins; the longest has fewer than 192 bits. Its time is between two stamps.
+    # A frame begins; the longest has fewer than 192 bits. Its time is that of the next stamp less
+    # the bits up to there: before it the bus was idle, where samples have another phase.
     label(SOF)
     ldr(r0, [r7, 4 * _W_END])
     sub(r0, r0, r6)
@@ -219,24 +223,18 @@ def decode(r0):
     lsr(r0, r6, 7)
     lsl(r0, r0, 2)
     ldr(r3, [r7, 4 * _W_STAMPS])
-    add(r1, r3, r0)
-    ldr(r1, [r1, 0])
-    sub(r0, 4)
-    ldr(r2, [r7, 4 * _W_STAMP_MASK])
-    and_(r0, r2)
     add(r0, r0, r3)
     ldr(r0, [r0, 0])
-    sub(r1, r1, r0)
+    mov(r2, r7)
+    add(r2, 4 * _W_SPAN_US)
+    ldr(r1, [r2, 0])
     mov(r2, 127)
-    and_(r2, r6)
+    bic(r2, r6)
     lsl(r2, r2, 4)
-    add(r2, 6)  # 16 * (1 - 0.61): a bit is sampled at 61 % of its length
+    add(r2, 10)  # 16 * 0.61: a bit is sampled at 61 % of its length
     mul(r2, r1)
-    mov(r1, 1)  # a microsecond, as stamps and the result are cut to whole ones
-    lsl(r1, r1, 11)
-    add(r2, r2, r1)
     lsr(r2, r2, 11)
-    add(r0, r0, r2)
+    sub(r0, r0, r2)
     ldr(r1, [r7, 4 * _W_LIMIT])
     sub(r1, r1, r0)
     bmi(LATE)

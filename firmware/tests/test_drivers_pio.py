@@ -98,6 +98,49 @@ def test_other_rates(pico, rate):
     assert max(abs(r[0] - t) for r, t in zip(got, starts, strict=True)) <= 2
 
 
+@pytest.mark.parametrize("rate", [125_000, 500_000])
+def test_a_stamp_does_not_depend_on_when_the_idle_bus_began_a_frame(pico, rate):
+    """Gaps of 40.37 bits, so that each frame begins elsewhere between two samples of the idle bus:
+    at 125 kbit/s they are 8 us apart. Where another frame begins before the next stamp (128 bits)
+    its place counts, too: half a bit at most. Stamp and result are cut to 1 us, an edge is seen
+    within 3 of the 125 clocks of a bit.
+    """
+    most_us = 1.05 + 3 / 125 * 1e6 / rate
+    pico.bus.line = Line(rate)
+    pico.listen(rate)
+    starts = send(pico, rows_of(full_bus(8_000)), space_bits=40.37)
+    assert max(abs(r[0] - t) for r, t in zip(pico.frames(), starts, strict=True)) <= most_us
+    starts = send(pico, rows_of(random_frames(40)), space_bits=40.37)
+    most_us += 0.5e6 / rate
+    assert max(abs(r[0] - t) for r, t in zip(pico.frames(), starts, strict=True)) <= most_us
+
+
+def test_of_all_frames_those_that_are_asked_for_are_stored(pico):
+    """Above 0x7FF an identifier is extended (SPEC.md, 9); the rest is seen and not stored."""
+    wanted = [0x123, 0x7FF, 0x800, 0x1234567]
+    ids = [*wanted, 0x124, 0x0, 0x1234566]
+    frames = [(can_id, EXT, 1, b"\xaa") for can_id in ids]
+    frames += [(can_id, 0, 8, bytes(range(8))) for can_id in ids if can_id <= 0x7FF]
+    frames += [(0x123, RTR, 4, b""), (0x124, RTR, 4, b"")]
+    asked = f"can.set_up({{'bitrate_bps': {RATE}, 'ids': {wanted}}})"
+    pico.exec(f"{asked}; empty(); ring.start_session(); can.start(ring)")
+    send(pico, rows_of(frames))
+    kept = [f for f in frames if f[0] in wanted and bool(f[1] & EXT) == (f[0] > 0x7FF)]
+    assert [r[1:] for r in pico.frames()] == [record_of(*frame) for frame in kept]
+    assert pico.value("can.counts()") == [0] * 7 + [1, 0] and len(kept) == 5
+
+
+def test_more_identifiers_than_fit_let_others_pass_but_lose_none(pico):
+    rng = random.Random(8)
+    ids = rng.sample(range(0x800), 90)
+    frames = [(can_id, 0, 0, b"") for can_id in range(0x800) if can_id in ids or can_id % 16 == 0]
+    asked = f"can.set_up({{'bitrate_bps': {RATE}, 'ids': {ids}}})"
+    pico.exec(f"{asked}; empty(); ring.start_session(); can.start(ring)")
+    send(pico, rows_of(frames))
+    found = {r.w1 for r in pico.frames()}
+    assert found >= set(ids) and len(found) < len(frames)
+
+
 LINES = [Line(RATE, ppm, asym, 60) for ppm in (-5000, 5000) for asym in (-100, 100)]
 
 
