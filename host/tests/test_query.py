@@ -16,6 +16,7 @@ from stagelog.cli import group
 from stagelog.dbc import load_database
 from stagelog.errors import InputError, UsageError
 from stagelog.lake import decode_archive
+from stagelog.model import EXT, FRAME
 from stagelog.query import Archive
 
 pytest.importorskip("duckdb")
@@ -76,6 +77,41 @@ def test_signal_that_is_absent_is_null(decoded):
     with Archive(decoded) as opened:
         _, rows = opened.rows("select count(*), count(GearTemp), count(Sel) from Box")
     assert rows == [(600, 300, 600)]
+
+
+TRUCK = """VERSION ""
+BS_:
+BU_: ECU
+BO_ 2364539904 EEC1: 8 ECU
+ SG_ EngSpeed : 24|16@1+ (0.125,0) [0|0] "rpm" ECU
+"""
+
+
+@pytest.mark.parametrize(("groups", "sources"), [((0xF004, 0xFEEE, 0xFEF1), {0, 15}), ((), {0})])
+def test_j1939_is_known_by_the_traffic_of_a_session(tmp_path, groups, sources):
+    """EEC1 is group F004; the DBC has it from source 0 (0x8CF00400), as a DBC of no protocol.
+
+    Beside the other groups of a truck the retarder's (0F) is the same message; alone it may be
+    anything. Raw 8000 are 1,000 rpm.
+    """
+    (tmp_path / "truck.dbc").write_text(TRUCK)
+    ids = [0x0CF00400, 0x0CF0040F, *(0x18000000 | group << 8 for group in groups)]
+    frames = np.zeros(len(ids), FRAME)
+    frames["t_us"], frames["can_id"] = 1000 * np.arange(len(ids)), ids
+    frames["flags"], frames["dlc"], frames["n_bytes"] = EXT, 8, 8
+    frames["data"][:, 3:5] = (0x40, 0x1F)
+    (tmp_path / "t.slog").write_bytes(pack_session(frames, Identity("ab" * 8, 1, 1)).tobytes())
+    log = read_log(tmp_path / "t.slog")
+    place = stage_folder(tmp_path / "archive", "E", "T1", "S1")
+    place.mkdir(parents=True)
+    store_session(log, log.session(), place)
+    database = load_database(tmp_path / "truck.dbc")
+    assert [why for *_, why in decode_archive(tmp_path / "archive", database)] == [None]
+    with Archive(tmp_path / "archive") as opened:
+        rows = opened.rows("select * from EEC1")
+    found = [dict(zip(rows[0], row, strict=True)) for row in rows[1]]
+    assert {row["EngSpeed"] for row in found} == {1000.0}
+    assert {row.get("source", 0) for row in found} == sources
 
 
 def test_time_is_the_wall_clock_and_null_without_one(decoded):

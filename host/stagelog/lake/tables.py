@@ -102,8 +102,12 @@ def is_fresh(entry: Entry, database: "Database") -> bool:
 def decode_session(entry: Entry, plan: "Plan", database: "Database") -> int:
     """Decode one session file into its folder, which appears whole; return the number of
     messages.
+
+    29-bit messages are those of J1939 or NMEA 2000 if the traffic of the session is, whatever the
+    DBC says.
     """
-    from stagelog.decode import iter_decode
+    from stagelog.decode import compile_plan, iter_decode
+    from stagelog.decode.protocol import as_j1939, find_protocol, may_be_j1939
     from stagelog.export import ParquetSink
 
     if not entry.path.is_file():
@@ -112,6 +116,9 @@ def decode_session(entry: Entry, plan: "Plan", database: "Database") -> int:
     if len(judged.accounts) != 1:
         raise InputError(f"{entry.path} holds {len(judged.accounts)} sessions")
     session, timeline = judged.accounts[0].session, judged.accounts[0].timeline
+    if may_be_j1939(database) and find_protocol(session.iter_frames()) is not None:
+        database = as_j1939(database)
+        plan = compile_plan(database)
     metadata: dict[str, Any] = {
         "session": session.identity.name,
         "source_sha256": sha256_of(entry.path),
