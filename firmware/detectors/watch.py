@@ -13,8 +13,8 @@ from slog.layout import TIME_BITS, const
 
 TICK_US = const(10_000)
 _PAUSE_US = const(1_000_000)
-_LOW = (1 << TIME_BITS) - 1
-_HALF = 1 << (TIME_BITS - 1)
+_LOW = const((1 << TIME_BITS) - 1)
+_HALF = const(1 << (TIME_BITS - 1))
 _IDS = const(2048)
 # Words of the watch that `_take` needs.
 _DUE = const(0)  # time of the next tick, bits 27..0
@@ -22,6 +22,16 @@ _TICK = const(1)
 _KIND = const(2)  # byte 7 of the record of a data frame of 11 bits
 _PLAIN = const(3)  # slots above it belong to multiplexed messages
 _N_SLOTS = const(4)
+# Bytes of a record, held to slog.layout by a test.
+_TOP = const(3)  # dlc, and bits 27 to 24 of the time
+_ID = const(4)
+_ID1 = const(5)
+_ID2 = const(6)
+_KIND_BYTE = const(7)  # bus, rtr, ext, and bits 28 to 24 of the id
+_DATA = const(8)
+_RECORD_BYTES = const(16)
+_META = const(0xF0)  # of the dlc in _TOP
+_ID_HIGH = const(8)  # above bits 10 to 8 of an id of 11 bits
 # Columns of SLOTS and SIGNALS, held to slog.signal_table by a test.
 _M_CAN_ID = const(0)
 _M_N_BYTES = const(1)
@@ -84,7 +94,7 @@ class Watch:
         """
         if not self._start(block, first, n, hi):
             return
-        end = first + 16 * n
+        end = first + _RECORD_BYTES * n
         while True:
             first = _take(
                 self._words, self._lut, self.slots, self.data, self.seen, block, first, end
@@ -143,10 +153,10 @@ class Watch:
 
     def _start(self, block, at, n, hi):
         """Find the first frame; report a pause before it. False if there is none."""
-        end = at + 16 * n
+        end = at + _RECORD_BYTES * n
         first = _time(block, at)
-        while at < end and block[at + 3] >= 0xF0:
-            at += 16
+        while at < end and block[at + _TOP] >= _META:
+            at += _RECORD_BYTES
         if at >= end:
             return False
         lo = _time(block, at)
@@ -193,7 +203,7 @@ class Watch:
 
 
 def _time(block, at):
-    return block[at] | block[at + 1] << 8 | block[at + 2] << 16 | (block[at + 3] & 15) << 24
+    return block[at] | block[at + 1] << 8 | block[at + 2] << 16 | (block[at + _TOP] & 15) << 24
 
 
 @micropython.viper
@@ -214,14 +224,18 @@ def _take(
     plain = words[_PLAIN]
     n_slots = words[_N_SLOTS]
     while at < end:
-        top = block[at + 3]
-        if top < 0xF0:
+        top = block[at + _TOP]
+        if top < _META:
             lo = block[at] | block[at + 1] << 8 | block[at + 2] << 16 | (top & 15) << 24
-            if (lo - due) & 0x0FFFFFFF < 0x08000000:
+            if (lo - due) & _LOW < _HALF:
                 return at
             slot = 0
-            if block[at + 7] == kind and block[at + 6] == 0 and block[at + 5] < 8:
-                slot = lut[block[at + 4] | block[at + 5] << 8]
+            if (
+                block[at + _KIND_BYTE] == kind
+                and block[at + _ID2] == 0
+                and block[at + _ID1] < _ID_HIGH
+            ):
+                slot = lut[block[at + _ID] | block[at + _ID1] << 8]
             if slot > plain:
                 can_id = slots[slot * _M_COLUMNS + (_M_CAN_ID - _M_COLUMNS)]
                 while (
@@ -229,7 +243,7 @@ def _take(
                     and slots[slot * _M_COLUMNS + (_M_CAN_ID - _M_COLUMNS)] == can_id
                 ):
                     row = slot * _M_COLUMNS - _M_COLUMNS
-                    value = block[at + 8 + slots[row + _M_SELECT_BYTE]]
+                    value = block[at + _DATA + slots[row + _M_SELECT_BYTE]]
                     value = value >> slots[row + _M_SELECT_SHIFT] & slots[row + _M_SELECT_MASK]
                     if value == slots[row + _M_SELECT_VALUE]:
                         break
@@ -238,13 +252,13 @@ def _take(
                     slot = 0
             if slot and top >> 4 >= slots[slot * _M_COLUMNS + (_M_N_BYTES - _M_COLUMNS)]:
                 to = slot * 8 - 8
-                source = at + 8
-                while source < at + 16:
+                source = at + _DATA
+                while source < at + _RECORD_BYTES:
                     data[to] = block[source]
                     to += 1
                     source += 1
                 seen[slot - 1] = tick
-        at += 16
+        at += _RECORD_BYTES
     return at
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from detectors import watch
 from logger import ring
 from slog import block, layout
 
@@ -108,5 +109,11 @@ def test_offsets_have_names(folder):
 def test_the_fields_of_a_record_are_where_the_table_says():
     """SPEC.md, Records: two words of 4 bytes, then the payload."""
     assert block.RECORD_DATA == 8
+    fields = layout.offsets(layout.RECORD)
+    assert (fields["w0"], watch._TOP) == (0, 3), "the highest byte of w0"
+    ids = (watch._ID, watch._ID1, watch._ID2, watch._KIND_BYTE)
+    assert ids == tuple(fields["w1"] + n for n in range(4))
+    assert watch._DATA == fields["data"] and watch._RECORD_BYTES == layout.RECORD_BYTES
+    assert watch._META == layout.META_DLC << 4
     assert layout.CRC_BYTES == struct.calcsize("<I")
     assert len(layout.SIGNATURE_MAGIC) == len(layout.RELEASE_MAGIC) == layout.MAGIC_BYTES
