@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from stagelog import card
 from stagelog.archive import find_sessions
 from stagelog.park import cards
 from stagelog.park.runs import Run
@@ -69,6 +70,21 @@ def test_a_card_that_cannot_be_read_stops_no_other(park, tmp_path):
     read = by_card(park, tmp_path / "archive", "SS1", str(junk))
     assert [card.verdict for card in read] == [GOOD] * 3 + [BAD]
     assert len(contents(tmp_path / "archive")) == 3
+
+
+def test_a_card_that_is_pulled_while_it_is_read_stops_no_other(park, tmp_path, monkeypatch):
+    """Reading a disk that is gone raises OSError, and nothing else."""
+    pulled = str(park.targets[1].card_path)
+
+    def read_card(path):
+        if str(path) == pulled:
+            raise OSError(5, "Input/output error")
+        return card.read_card(path)
+
+    monkeypatch.setattr(cards, "read_card", read_card)
+    read = by_card(park, tmp_path / "archive")
+    assert [one.verdict for one in read] == [GOOD, BAD, GOOD]
+    assert "Input/output error" in read[1].text
 
 
 def test_card_read_all_finds_the_cards_in_readers(park, tmp_path, run, monkeypatch):

@@ -67,7 +67,7 @@ def _read(path: str, archive: Path, event: str, stage: str, car_of: CarOf) -> Ca
             entry = store_session(log, session, home_of(archive, key, folder))
             n_new += before is None or before.values["sha256"] != entry.values["sha256"]
             entries.append(entry)
-    except StagelogError as error:
+    except (StagelogError, OSError) as error:  # OSError: the card is pulled, or fails
         return CardRead(path, entries, n_new, BAD, str(error))
     text = f"{len(entries)} sessions, {n_new} new"
     if not entries:
