@@ -68,6 +68,18 @@ def run():
 """
         },
     ),
+    "a constant under another name": (
+        set(),
+        (4, 5),
+        {
+            "logger.trap": "WIDTH = 4\n",
+            "main": """
+from logger.trap import WIDTH as WIDE
+def run():
+    return WIDE, WIDE + 1
+""",
+        },
+    ),
     "a class that has a constant of its module": (
         set(),
         (4, 5, 4),
@@ -298,6 +310,8 @@ REFUSED = {
     "    N = 5\n    return N\n",
     "one constant's name for two": "from logger.parts import SIZE\ndef run():\n"
     "    from logger.more import SIZE\n    return SIZE\n",
+    "a constant that a function imports anew": "LIMIT = 1\ndef run():\n"
+    "    global LIMIT\n    import math as LIMIT\n    return LIMIT.pi\n",
     "fields named in a text": "from collections import namedtuple\n"
     "Pair = namedtuple('Pair', 'left right')\ndef run():\n    return Pair(1, 2).left\n",
 }
