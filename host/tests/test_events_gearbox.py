@@ -122,3 +122,11 @@ def test_facts_go_by_time(found):
         (8.0, "shift_under_load"),
         (10.0, "converter_slip"),
     ]
+
+
+def test_a_signal_without_a_value_is_one_that_the_log_does_not_hold():
+    """Raised IndexError: the gear of a log whose messages of it are all too short."""
+    t_us = np.arange(0, 1_000_001, 10_000)
+    empty = (np.array([], np.int64), np.array([]))
+    series = {"WhlSpdFL": (t_us, np.full(len(t_us), 60.0)), "GearAct": empty}
+    assert find_gear_abuse(series.get, load_profile("d7xr")) == []

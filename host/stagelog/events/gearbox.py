@@ -54,14 +54,17 @@ class _Columns:
         names = {"gear": r.gear, "target": g.gear_target, "shifting": g.shifting}
         names |= {"rpm": r.engine_speed, "torque": r.engine_torque, "input_rpm": g.input_speed}
         names |= {"output_rpm": g.output_speed, "speed": r.wheel_speed[0]}
+        # Each is asked for twice, for its span and for its values: of a day all at once are too
+        # large, and `series` keeps what was used lately.
         spans = {key: _span(series(name)) for key, name in names.items()}
         known = [span for span in spans.values() if span is not None]
         start = min((first for first, _ in known), default=0)
         end = max((last for _, last in known), default=-1)
         self.t_us = np.arange(start, end + 1, STEP_us)
         self._held = {}
-        for key, name in names.items():  # one after the other: of a day each is large
-            if found := series(name):
+        for key, name in names.items():
+            found = series(name)
+            if found is not None and len(found[0]):
                 self._held[key] = self._hold(*found)
 
     def _hold(self, t_us: NDArray[np.int64], values: NDArray[Any]) -> NDArray[np.float64]:
