@@ -23,6 +23,8 @@ def outcome(sources, entry="main"):
         return modules[name]
 
     def load(name, globals=None, locals=None, fromlist=(), level=0):
+        if name in sources and not fromlist and "." in name:  # import a.b as c
+            return types.SimpleNamespace(**{name.rpartition(".")[2]: module(name)})
         if name in sources:
             return module(name)
         inner = [one for one in fromlist or () if f"{name}.{one}" in sources]

@@ -80,6 +80,23 @@ def run():
 """,
         },
     ),
+    "a module of a package under another name": (
+        set(),
+        (4, 9),
+        {
+            "logger.trap": "WIDTH = 4\ndef area(height):\n    return height * height\n",
+            "main": """
+import logger.trap as shapes
+def run():
+    return shapes.WIDTH, shapes.area(3)
+""",
+        },
+    ),
+    "an argument in capitals for a function of Python's": (
+        set(),
+        {"LIMIT": 3},
+        {"main": "def run():\n    return dict(LIMIT=3)\n"},
+    ),
     "a class that has a constant of its module": (
         set(),
         (4, 5, 4),
