@@ -13,8 +13,8 @@ from slog.layout import TIME_BITS, const
 
 TICK_US = const(10_000)
 _PAUSE_US = const(1_000_000)
-_LOW = const((1 << TIME_BITS) - 1)
-_HALF = const(1 << (TIME_BITS - 1))
+_LOW = const(0x0FFFFFFF)  # the bits of a record's time, held to TIME_BITS by a test
+_HALF = const(0x08000000)
 _IDS = const(2048)
 # Words of the watch that `_take` needs.
 _DUE = const(0)  # time of the next tick, bits 27..0

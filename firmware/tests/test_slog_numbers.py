@@ -115,5 +115,6 @@ def test_the_fields_of_a_record_are_where_the_table_says():
     assert ids == tuple(fields["w1"] + n for n in range(4))
     assert watch._DATA == fields["data"] and watch._RECORD_BYTES == layout.RECORD_BYTES
     assert watch._META == layout.META_DLC << 4
+    assert watch._LOW + 1 == 2 * watch._HALF == 1 << layout.TIME_BITS
     assert layout.CRC_BYTES == struct.calcsize("<I")
     assert len(layout.SIGNATURE_MAGIC) == len(layout.RELEASE_MAGIC) == layout.MAGIC_BYTES
