@@ -31,7 +31,7 @@ class Marks:
         self._token = 0
 
     def step(self):
-        """Look at the button, if the board has one."""
+        """Sample the button, if the board has one."""
         board = self._board
         if board.button is None:
             return
@@ -61,9 +61,10 @@ class Marks:
         if not self._write(ev.MARK | source << 16):
             return False
         self.n += 1
-        for at in range(0, len(text), 8):
-            struct.pack_into("<8s", self._data, 0, text[at : at + 8])
-            self._write(ev.MARK_TEXT | at >> 3 << 16)
+        n = len(self._data)
+        for at in range(0, len(text), n):
+            struct.pack_into("<8s", self._data, 0, text[at : at + n])
+            self._write(ev.MARK_TEXT | at // n << 16)
         return True
 
     def _write(self, arg):
