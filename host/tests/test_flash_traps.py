@@ -75,8 +75,11 @@ def run():
             "logger.trap": "WIDTH = 4\n",
             "main": """
 from logger.trap import WIDTH as WIDE
+def more():
+    from logger.trap import WIDTH as BROAD
+    return BROAD + 1
 def run():
-    return WIDE, WIDE + 1
+    return WIDE, more()
 """,
         },
     ),
