@@ -259,7 +259,8 @@ class _Writer:
         for group, block in zip(self.plan.groups, self.blocks, strict=True):
             raw = _extract(group, _word(group, payloads, low, high, words))
             self.put(group, raw, block[:, at:end])
-            self._note_special(group, raw, np.arange(at, end))
+            if group.first is not None:
+                self._note_special(group, raw, np.arange(at, end))
         if self.plan.branches:
             self._add_branches(payloads, low, high, words, held)
         self.at = end
@@ -295,13 +296,13 @@ class _Writer:
                 dtype = group.raw_dtype if self.dtype is None else self.dtype
                 values = np.empty((len(group.names), len(rows)), dtype)
                 self.put(group, raw, values)
-                self._note_special(group, raw, rows + self.at)
+                if group.first is not None:
+                    self._note_special(group, raw, rows + self.at)
                 parts.append(values)
 
     def _note_special(self, group: Group, raw: NDArray[Any], rows: NDArray[np.intp]) -> None:
         """Note which raw values [signals, rows] say that there is no value."""
-        if group.first is None:
-            return
+        assert group.first is not None
         is_hit = raw >= group.first
         for k in np.flatnonzero(is_hit.any(axis=1)).tolist():
             special, at = group.special[k], np.flatnonzero(is_hit[k])
