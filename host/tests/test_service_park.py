@@ -164,7 +164,7 @@ def test_a_day_in_the_service_park(day):
 
     life, since = across
     code, out, err = day.type(life)
-    assert out.startswith("C01: 1 stages, DAKAR26 SS03\n") and code in (0, 1), out + err
+    assert out.startswith("C01: 1 stage, DAKAR26 SS03\n") and code in (0, 1), out + err
     line = next(line for line in out.splitlines() if line.startswith("Gearbox "))
     driven_km = float(line.split()[4])
     assert 2.5 < driven_km < 6, line  # 150 s of a stage, seen by two loggers

@@ -48,6 +48,7 @@ STEPS = (
     ("loggers", None, {0}),
     ("status PORT", None, {0, 1}),
     ("watch PORT --duration 1", None, {0}),
+    ("mark PORT puncture", None, {0, 3}),
     ("settings PORT", None, {0}),
     ("download PORT --stop --event TEST --car C03 --stage SS01", None, {0, 1}),
     ("life C03", None, {0, 1}),
@@ -55,10 +56,18 @@ STEPS = (
     ("check PORT --listen-s 1", None, {0, 1}),
     ("summary PORT", None, {0, 1}),
     ("sync --yes --no-report --wait-s 2", None, {0, 1}),
+    ("key new TeamX", None, {0}),
+    ("key show", None, {0}),
+    ("key trust nowhere", None, {5}),
+    ("evidence pack --event TEST --car C03 --stage SS01", None, {0, 1}),
+    ("evidence verify TEST-C03-SS01.tar", None, {0, 1}),
+    ("package build", None, {2}),  # there is no fleet file yet
+    ("package show nowhere", None, {5}),
     ("fleet new", None, {0}),
     ("fleet check", None, {0}),
     ("provision PORT --yes", None, {0, 1}),
     ("query --dbc DBC 'select count(*) from ENG_1'", "query", {0}),
+    ("lake build --dbc DBC", "parquet", {0}),
     ("since 'EngSpd > 0' --dbc DBC", "query", {0}),
     ("serve --archive nowhere", "serve", {5}),
     ("sim --target rp2040 --blank", "rig", {0}),
@@ -89,6 +98,7 @@ class Newcomer:
         }
         self.environment |= {"HOME": str(folder / "home"), "STAGELOG_CACHE": str(cache_path())}
         self.environment |= {"XDG_RUNTIME_DIR": str(folder / "home"), "PIP_NO_CACHE_DIR": "1"}
+        self.environment["STAGELOG_KEYS"] = str(folder / "home" / "keys")
         (folder / "home").mkdir()
         venv = [sys.executable, "-m", "venv", "--without-pip", folder / "venv"]
         subprocess.run(venv, check=True)
@@ -158,7 +168,8 @@ def walk(newcomer, steps, installed, blank):
 
 
 def test_every_verb_has_a_step():
-    typed = {re.sub(r"^((?:card|dbc|fleet|profile) \S+|\S+).*", r"\1", step) for step, *_ in STEPS}
+    groups = "card|dbc|evidence|fleet|key|lake|package|profile"
+    typed = {re.sub(rf"^((?:{groups}) \S+|\S+).*", r"\1", step) for step, *_ in STEPS}
     assert typed == set(verbs_of(group))
 
 

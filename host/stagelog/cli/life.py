@@ -289,7 +289,7 @@ def _print(car: str, stages: Sequence[Driven], parts: Sequence[Component]) -> No
     first, last = stages[0], stages[-1]
     span = f"{first.event} {first.stage}"
     span += f" to {last.event} {last.stage}" if len(stages) > 1 else ""
-    click.echo(f"{car}: {len(stages)} stages, {span}")
+    click.echo(f"{car}: {len(stages)} stage{'s' * (len(stages) != 1)}, {span}")
     for stage in stages:
         if not stage.complete:
             text = "a log is not complete: what it lacks is not counted"

@@ -26,6 +26,10 @@ function age(tUs) {
   return made;
 }
 
+function count(n, word) {
+  return `${n} ${word}${n === 1 ? "" : "s"}`;
+}
+
 function size(n) {
   for (const [unit, of] of [["GB", 1e9], ["MB", 1e6], ["kB", 1e3]]) if (n >= of) return `${(n / of).toFixed(1)} ${unit}`;
   return `${n} B`;
@@ -61,7 +65,7 @@ function loggerRow(logger) {
     }
     box.append(make("div", "figures", figures(logger)));
     if (logger.note) box.append(make("div", "words", logger.note));
-    if (logger.n_lost) box.append(make("div", "", `cable lost ${logger.n_lost} time${logger.n_lost > 1 ? "s" : ""}`));
+    if (logger.n_lost) box.append(make("div", "", `cable lost ${count(logger.n_lost, "time")}`));
     row.append(box);
   } else if (logger.run) {
     const words = { good: "done", warn: "look", bad: "FAILED" }[logger.verdict] || "";
@@ -79,7 +83,7 @@ function carCard(car) {
   if (car.checked) card.append(make("p", "", make("small", "", `checked for ${car.checked.stage} by ${car.checked.by}, `, age(car.checked.t_unix_us))));
   card.append(...car.loggers.map(loggerRow));
   const { n, n_bytes: bytes, incomplete } = car.sessions;
-  const held = n ? `${n} sessions in the archive, ${size(bytes)}` : "no session in the archive";
+  const held = n ? `${count(n, "session")} in the archive, ${size(bytes)}` : "no session in the archive";
   card.append(make("p", "", make("small", "", held + (incomplete.length ? `, ${incomplete.length} not complete` : ""))));
   return card;
 }
@@ -143,7 +147,7 @@ function drawLife(cars) {
         part.over_warning_min.toFixed(1), part.over_critical_min.toFixed(1)];
       return { level: part.over_critical_min > 0 ? "bad" : part.over_warning_min > 0 ? "warn" : "", cells };
     });
-    const details = make("details", "", make("summary", "", `${car}, ${life.n_stages} stages`), table(head, rows));
+    const details = make("details", "", make("summary", "", `${car}, ${count(life.n_stages, "stage")}`), table(head, rows));
     details.dataset.car = car;
     details.open = open.has(car);
     return details;
@@ -160,7 +164,7 @@ function draw(id, part, how) {
 
 function show() {
   document.getElementById("title").textContent = facts.event ? `${facts.event} ${facts.stage}` : "Service park";
-  document.getElementById("where").textContent = `${facts.cars.length} cars, folder ${facts.archive || "?"}`;
+  document.getElementById("where").textContent = `${count(facts.cars.length, "car")}, folder ${facts.archive || "?"}`;
   draw("problems", facts.problems, drawProblems);
   const red = facts.cars.flatMap((car) => car.red.map((row) => ({ car: car.name, row })));
   red.sort((a, b) => (a.row.level === "bad" ? 0 : 1) - (b.row.level === "bad" ? 0 : 1));
