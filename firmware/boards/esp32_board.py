@@ -22,7 +22,7 @@ from drivers.usb_link import UsbLink
 from logger.app import App
 from logger.clock import Clock
 from slog.framing import FrameWriter, cobs_decode
-from slog.messages import CONTROL_BOOTLOADER, CONTROL_RESET
+from slog.messages import CONTROL_BOOTLOADER, CONTROL_RESET, CONTROL_UPDATE
 
 CRYSTAL_Hz = 40_000_000
 _LEAST_BLOCKS = 16  # 1.0 s of the car's bus, 0.9 s of a full one at 500 kbit/s
@@ -95,6 +95,16 @@ class Esp32Board:
         if self._action is not None and self.clock.t_us() - self._t_action >= _LEAVE_US:
             raise Leave(self._action)
 
+    def update(self, package):
+        """Install a package from the card, or not, and restart."""
+        from logger.card_update import update_from_card
+
+        try:
+            update_from_card(self, package, self._watchdog.feed)
+        except Exception as error:  # the old program records on
+            print(error)
+        machine.reset()
+
     def close(self):
         """Stop the controller and give the port back."""
         self.can.stop()
@@ -117,6 +127,10 @@ def run_board(make_board, slot, memory, at, hole):
                 memory[at] = 0
                 memory = None
     except Leave as leave:
+        if leave.args[0] == CONTROL_UPDATE:
+            if memory is not None:
+                memory[at] = 0  # the new program gets all of its tries
+            board.update(app.package)
         board.close()
         if leave.args[0] == CONTROL_RESET:
             machine.reset()

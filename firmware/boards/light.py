@@ -5,6 +5,7 @@ bus fault         two flashes: a bus is silent, has errors or is off; the card i
 no controller     three flashes
 frames dropped    four flashes: the card is too slow, or the board
 wires             five flashes: a wire of a controller is missing, or its answers are doubtful
+package           six flashes: the package on the card was not installed; all is recorded
 card fault        quick flicker: nothing is stored
 full              slow blinking, half a second on, half a second off
 stopped           on, with a short gap every two seconds
@@ -40,6 +41,7 @@ _BY_FAULT = {
     faults.WIRES: 0x0155,
     faults.SPI_NOISE: 0x0155,
     faults.CARD_FOREIGN: 0x5555,
+    faults.UPDATE_REFUSED: 0x0555,
 }
 _RECORDING = 0x0001
 

@@ -15,7 +15,7 @@ from drivers.usb_link import UsbLink
 from logger.app import App
 from logger.onboard import prepare
 from slog.layout import BLOCK_BYTES, const
-from slog.messages import CONTROL_BOOTLOADER, CONTROL_RESET
+from slog.messages import CONTROL_BOOTLOADER, CONTROL_RESET, CONTROL_UPDATE
 
 _MOST_BLOCKS = const(24)  # 0.6 s of a full bus at 1 Mbit/s
 _LEAST_BLOCKS = const(8)
@@ -100,6 +100,16 @@ class Rp2Board:
         if self._action is not None and (lo - self._t_action) & _LOW >= _LEAVE_US:
             raise Leave(self._action)
 
+    def update(self, package):
+        """Install a package from the card, or not, and restart."""
+        from logger.card_update import update_from_card
+
+        try:
+            update_from_card(self, package, self._watchdog.feed)
+        except Exception as error:  # the old program records on
+            print(error)
+        machine.reset()
+
     def close(self):
         """Stop captures and watchdog and give the port back."""
         for capture in self.captures:
@@ -147,6 +157,10 @@ def run_board(make_board, slot, memory, at, hole):
         while True:
             app.step()
     except Leave as leave:
+        if leave.args[0] == CONTROL_UPDATE:
+            if memory is not None:
+                memory[at] = 0  # the new program gets all of its tries
+            board.update(app.package)
         board.close()
         if leave.args[0] == CONTROL_RESET:
             machine.reset()

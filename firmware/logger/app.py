@@ -43,6 +43,7 @@ from slog.settings import DEFAULTS, SettingsError, digest_of, load
 
 FIRMWARE = const(0x000100)  # 0.1.0
 
+_POWER_ON = const(1)  # machine.PWRON_RESET
 _POLL_US = const(100_000)
 _HEALTH_US = const(10_000_000)
 _SILENT_US = const(2_000_000)
@@ -78,6 +79,8 @@ class App:
         self._data = bytearray(8)
         self._recording = False
         self._stopping = False
+        self.package = 0  # the package on the card that is to be installed: extent.package
+        self._is_refused = False  # the one that is there was not
         self._t_poll = 0
         self._t_health = 0
         self._t_step = None
@@ -118,7 +121,7 @@ class App:
         for capture in self.board.captures:
             if capture.doubts:
                 return faults.SPI_NOISE
-        return faults.NONE
+        return faults.UPDATE_REFUSED if self._is_refused else faults.NONE
 
     def start(self):
         """Load the settings, start capture, then look for the card."""
@@ -127,8 +130,25 @@ class App:
         except SettingsError:
             self.settings_fault = faults.SETTINGS_BAD
         self._start_session()
-        self.store.mount()
+        if self.store.mount() and self.store.extent.package:
+            self._look_at_package()
         self._show()
+
+    def _look_at_package(self):
+        """End the session for a package that is new on the card, at power-on only."""
+        board = self.board
+        running = board.nv.open(m.CONFIG_FIRMWARE)
+        if not running:
+            return
+        kept = board.nv.load(m.CONFIG_UPDATE) or bytes(20)  # slog.package.UPDATE
+        seen, digest, n_tries, reason = struct.unpack_from("<4xI8sBB", kept)
+        package = self.store.extent.package
+        is_done = reason == 1 and running[0].read(8) == digest
+        if seen == package and (is_done or reason > 1 or n_tries >= 3):
+            self._is_refused = not is_done
+        elif board.reset_cause == _POWER_ON:
+            self.package = package
+            self._stop_session()
 
     def step(self):
         """Do one pass of the main loop. Never blocks longer than a few reads of the card."""
@@ -157,6 +177,8 @@ class App:
             if not board.ring.n_waiting() and not self.store.is_writing:
                 self._stopping = False
                 self._show()
+                if self.package:
+                    self.board.control(m.CONTROL_UPDATE)
         elif (now - self.service.t_asked) & _LOW >= _IDLE_US:
             self._start_session()
             self._show()

@@ -97,6 +97,7 @@ class Extent:
         self._view = memoryview(self._sector)
         found, self._signature_at = find_signature(card, self._sector)
         self.extent_id = found["extent_id"]
+        self.package = 0  # CRC-32 of the directory entry of a package; see volume
         self.lba = found["lba"]
         self.n_blocks = found["n_blocks"]
         self.first = found["data_first"]

@@ -8,6 +8,7 @@ and so does the extent. Source: Microsoft FAT32 File System Specification 1.03.
 
 import struct
 from array import array
+from binascii import crc32
 
 from slog.layout import BLOCK_BYTES, MAGIC_BYTES, SECTOR_BYTES, SIGNATURE_MAGIC, const
 
@@ -36,6 +37,7 @@ _DIR_FST_CLUS_HI = const(20)  # times of the last write, DIR_FstClusLO and DIR_F
 _FAT32_TYPES = (0x0B, 0x0C)
 _LABEL = const(0x08)  # also set in a piece of a long name
 _DELETED = const(0xE5)
+_PACKAGE = b"STAGELOGUPD"  # slog.package.FILE as a directory has it
 _END = const(0x0FFFFFF8)
 _CLUSTER = const(0x0FFFFFFF)  # the other bits of an entry are reserved
 _ENTRY_BYTES = const(4)  # of a FAT
@@ -88,21 +90,26 @@ def _partition(sector):
 
 
 def _is_listed(extent, directory, n_sectors, cluster, n_bytes):
-    """Return whether the first cluster of the root directory has a file of this place and size."""
+    """Return whether the first cluster of the root directory has a file of this place and size;
+    note a package that lies in it.
+    """
     wanted = (cluster >> 16, cluster & 0xFFFF, n_bytes)
+    is_there = False
     for i in range(n_sectors):
         sector = extent.look(directory + i)
         if sector is None:
             return True
         for at in range(0, SECTOR_BYTES, _DIR_BYTES):
             if sector[at] == 0:
-                return False
+                return is_there
             if sector[at] == _DELETED or sector[at + _DIR_ATTR] & _LABEL:
                 continue
             high, _, _, low, size = struct.unpack_from("<HHHHI", sector, at + _DIR_FST_CLUS_HI)
             if (high, low, size) == wanted:
-                return True
-    return False
+                is_there = True
+            elif sector[at : at + _DIR_ATTR] == _PACKAGE:
+                extent.package = crc32(sector[at : at + _DIR_BYTES])
+    return is_there
 
 
 def _is_in_one_piece(extent, fat, first, last):

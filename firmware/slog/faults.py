@@ -20,6 +20,7 @@ WIRES = 16
 CONTROLLER_OVERRUN = 17
 SPI_NOISE = 18
 CARD_FOREIGN = 19
+UPDATE_REFUSED = 20
 
 TEXT = {
     NONE: "no fault",
@@ -47,4 +48,6 @@ TEXT = {
     "or shield its wires",
     CARD_FOREIGN: "the card was formatted, or its file was moved, since it was prepared: nothing "
     "is written to it; save what you need and run 'stagelog card prepare'",
+    UPDATE_REFUSED: "the package on the card was not installed: 'stagelog status' says why; the "
+    "logger records with what it had",
 }

@@ -76,6 +76,7 @@ CONTROL_START = const(2)
 CONTROL_RESET = const(3)
 CONTROL_REPL = const(4)
 CONTROL_BOOTLOADER = const(5)
+CONTROL_UPDATE = const(6)  # by the logger itself, for a package on the card
 
 STATE_BOOT = const(0)
 STATE_IDLE = const(1)

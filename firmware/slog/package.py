@@ -25,13 +25,36 @@ PACKAGE = (
 )
 # What the logger keeps of updates, the item CONFIG_UPDATE.
 UPDATE = (
-    ("number", "I", "s", "of the package that runs, 0 if none came as a package"),
-    ("tried", "I", "s", "of the package that was tried last"),
-    ("n_tries", "B", "", "how often it was"),
+    ("number", "I", "s", "of the package that was installed last, 0 if none was"),
+    ("seen", "I", "", "CRC-32 of the directory entry of the file on the card that was tried last"),
+    ("digest", "8s", "", "first bytes of the SHA-256 of its firmware"),
+    ("n_tries", "B", "", "how often it was tried"),
     ("reason", "B", "", "what became of it"),
     ("spare", "H", "", "0"),
-    ("seen", "I", "", "CRC-32 of the directory entry of the file that was looked at last"),
 )
+MOST_TRIES = const(3)  # of a package that could not be installed, or does not run
+
+# What became of a package on the card; one below 2 is tried again.
+UNREADABLE = const(0)
+INSTALLED = const(1)
+NO_PACKAGE = const(2)
+OTHER_LOGGER = const(3)
+OTHER_CAR = const(4)
+OTHER_BOARD = const(5)
+OLDER = const(6)
+NO_KEY = const(7)
+ALTERED = const(8)
+REASON_TEXT = {
+    UNREADABLE: "it could not be read or written: put it onto the card again",
+    INSTALLED: "installed",
+    NO_PACKAGE: "it is no package of this version",
+    OTHER_LOGGER: "it is for another logger",
+    OTHER_CAR: "it is for another car",
+    OTHER_BOARD: "it is for another kind of board or another MicroPython",
+    OLDER: "it is older than what was installed",
+    NO_KEY: "this logger has no key: 'stagelog provision'",
+    ALTERED: "it was altered, or built by another team",
+}
 
 
 def load_update(data):

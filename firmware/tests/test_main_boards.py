@@ -150,6 +150,7 @@ def test_faults_flash_as_often_as_the_list_says():
         3: (faults.CONTROLLER_ABSENT,),
         4: (faults.RING_OVERFLOW, faults.CONTROLLER_OVERRUN),
         5: (faults.WIRE_FULL, faults.WIRE_INTERRUPT, faults.WIRES, faults.SPI_NOISE),
+        6: (faults.UPDATE_REFUSED,),
         8: (
             faults.CARD_ABSENT,
             faults.CARD_UNPREPARED,

@@ -173,6 +173,12 @@ CASES = {
         (BAD, "used.img junk.slog --all --archive a"),
         (USAGE, "card.img used.img"),
     ],
+    "card update": [
+        (GOOD, "packages/C1-30303031.package new.img <fleet> <keyed> <built> <fat>"),
+        (USAGE, ""),
+        (UNREADABLE, "junk.slog card.img <keyed>"),
+        (UNREADABLE, "packages/C1-30303031.package empty <fleet> <keyed> <built>"),
+    ],
     "drive": [
         (GOOD, "light_crest --duration 1 --out new.tape"),
         (GOOD, "light_crest --duration 1 --out new.log"),

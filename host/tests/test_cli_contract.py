@@ -23,7 +23,7 @@ from stagelog.archive import stage_folder, store_session
 from stagelog.blocks import Identity, pack_session, read_log, seal
 from stagelog.bringup import QUICK, BringUp, Sheet
 from stagelog.bringup.sheet import Board, at_most
-from stagelog.card import prepare_raw
+from stagelog.card import prepare, prepare_raw
 from stagelog.cli import group, main
 from stagelog.download import fetch_session, finish_running
 from stagelog.errors import DeviceError
@@ -242,6 +242,10 @@ class State:
         with pytest.raises(SystemExit):
             words = "evidence pack --archive packed --event E --car C1 --stage S"
             main(words.split())
+
+    def fat(self):
+        """Have an image of a card with a file system."""
+        prepare("new.img", 48 << 20)
 
     def built(self):
         with pytest.raises(SystemExit):

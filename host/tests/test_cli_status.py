@@ -6,7 +6,7 @@ import pytest
 from made_replies import reply
 
 from slog import messages as m
-from slog.messages import CONFIG_FIRMWARE, CONFIG_SETTINGS
+from slog.messages import CONFIG_FIRMWARE, CONFIG_SETTINGS, CONFIG_UPDATE
 from stagelog.replies import BusCounts, Hello, ListedSession, Status
 
 STATUS = {
@@ -73,7 +73,7 @@ class Link:
         ]
 
     def get_config(self, item):
-        return {CONFIG_SETTINGS: b"", CONFIG_FIRMWARE: bytes(range(32))}[item]
+        return {CONFIG_SETTINGS: b"", CONFIG_FIRMWARE: bytes(range(32)), CONFIG_UPDATE: b""}[item]
 
     def close(self):
         self.is_closed = True

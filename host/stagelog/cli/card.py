@@ -143,6 +143,34 @@ def read(
         click.echo(f"{drive.path} may be taken out", err=True)
 
 
+@command.command()
+@click.argument("package", type=click.Path(readable=False))
+@click.argument("card", type=click.Path(readable=False))
+@json_option
+def update(package: str, card: str, as_json: bool) -> None:
+    """Put PACKAGE onto the CARD of its logger, for its next power-on.
+
+    CARD is the folder or drive letter of a mounted card, its device, or an image. The logger
+    installs it before it records, if it is for it, signed by its team, and not older; else it
+    records with what it has, shows six flashes, and 'stagelog status' says why. Nothing else on
+    the card is changed.
+    """
+    from slog.package import FILE
+    from stagelog.card.put import put_file
+    from stagelog.flash.package import read_package
+    from stagelog.proof import trusted_keys
+
+    held = read_package(package, trusted_keys())
+    with open(package, "rb") as file:
+        put_file(card, FILE, file.read())
+    facts = {"card": card, "file": FILE, "device_id": held.device_id, "car": held.car}
+    facts |= {"number": held.number, "built": held.built}
+    if as_json:
+        return print_json("stagelog.card.update/1", facts)
+    click.echo(f"{card}: {FILE} for car {held.car}, logger {held.device_id}, of {held.built}")
+    return None
+
+
 def _read_all(
     paths: tuple[str, ...],
     archive: str | None,

@@ -35,7 +35,8 @@ def command(port: str | None, with_rate: bool, as_json: bool) -> None:
     controller cannot.
     """
     from slog.faults import TEXT
-    from slog.messages import CONFIG_FIRMWARE, STATE_RECORDING
+    from slog.messages import CONFIG_FIRMWARE, CONFIG_UPDATE, STATE_RECORDING
+    from slog.package import REASON_TEXT, load_update
     from stagelog.ports import open_link
 
     link = open_link(port)
@@ -47,6 +48,7 @@ def command(port: str | None, with_rate: bool, as_json: bool) -> None:
         wait_s = MEASURE_S if with_rate else 0
         counts = [link.bus_counts(bus, wait_s) for bus in range(status.n_buses)]
         program = link.get_config(CONFIG_FIRMWARE)
+        kept = link.get_config(CONFIG_UPDATE)
     finally:
         link.close()
     facts = {
@@ -58,6 +60,10 @@ def command(port: str | None, with_rate: bool, as_json: bool) -> None:
         {key: value for key, value in asdict(status).items() if key not in ("state", "fault")}
     )
     facts["firmware_sha256"] = program.hex()
+    update = load_update(kept)
+    facts["package"] = {"number": update["number"], "reason": None}
+    if update["seen"]:
+        facts["package"]["reason"] = REASON_TEXT.get(update["reason"], "unknown")
     facts["fault_code"] = status.fault
     facts["sessions"] = [
         {
@@ -90,6 +96,8 @@ def _print(facts: Facts, status: Status, with_rate: bool) -> None:
         f"firmware {facts['firmware']} ({facts['firmware_sha256'][:16] or 'SHA-256 not known'}), "
         f"{facts['board']}"
     )
+    if facts["package"]["reason"]:
+        click.echo(f"  package on the card: {facts['package']['reason']}")
     for number, bus in enumerate(status.buses):
         click.echo(
             f"  bus {number}: {BUS_TEXT.get(bus.state, '?')}, "

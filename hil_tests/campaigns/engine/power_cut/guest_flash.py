@@ -4,13 +4,14 @@ program.
     micropython guest_flash.py FIRMWARE SEED [CASE]
 
 Settings are saved by the shipped `boards.files`; a new firmware is put into the other slot by the
-operations of `stagelog.flash.install`, and `main.py` as shipped decides what starts. After every
-cut the file system is mounted anew: the old or the new must be there, never neither. Prints one
-JSON object: cases, and [case, what was violated] of each. A CASE is KIND:TURN:OPERATION:TEAR;
-without one all are run.
+operations of `stagelog.flash.install`, or from a package on the card by `logger.card_update`, and
+`main.py` as shipped decides what starts. After every cut the file system is mounted anew: the old
+or the new must be there, never neither. Prints one JSON object: cases, and [case, what was
+violated] of each. A CASE is KIND:TURN:OPERATION:TEAR; without one all are run.
 """
 
 import hashlib
+import io
 import json
 import os
 import sys
@@ -263,12 +264,99 @@ def replacing(firmware, named, other, old, new):
     return update, check
 
 
+def card_update(violations):
+    """Install a package from the card, beside slot A that runs."""
+    from logger.card_update import take_package
+    from slog import messages as m
+    from slog import package as p
+
+    old, new = pack(b"old;"), pack(b"new;")
+    key, car = bytes(range(32)), b'{"car": "C01"}'
+    settings = b'{"car": "C01", "flush_ms": 100}'
+    signals = b"SLST" * 700
+
+    from boards.files import Settings
+
+    class Kept(Settings):
+        """Settings whose slot A lies on the flash of this test."""
+
+        def open(self, item):
+            if item == m.CONFIG_FIRMWARE:
+                return io.BytesIO(old[:32]), 32
+            return super().open(item)
+
+    class Board:
+        device_id = b"PICO0001"
+        name = "pico"
+        slot = 0
+
+        class ring:
+            memory = bytearray(4096)
+
+    board = Board()
+    board.nv = Kept(PLACE + "/settings")
+    package = packed(p, board, key, (new, settings, signals))
+
+    def first():
+        put("/a.app", old)
+        put("/slot.a", b"")
+        board.nv.save(m.CONFIG_SETTINGS, car)
+        board.nv.save(m.CONFIG_KEY, key)
+
+    def update():
+        return take_package(board, io.BytesIO(package), 77, lambda: None, PLACE)
+
+    def check():
+        slot = boot(sys.argv[1])
+        if slot is None:
+            return "nothing starts"
+        with open(f"{PLACE}/{slot}.app", "rb") as file:
+            found = file.read()
+        if found not in (old, new):
+            return f"slot {slot} holds neither the old nor the new"
+        if board.nv.load(m.CONFIG_SETTINGS) not in (car, settings):
+            return "the settings are neither the old nor the new"
+        if board.nv.load(m.CONFIG_SIGNALS) not in (None, signals):
+            return "the signal table is neither none nor the new"
+        if found == new:
+            kept = p.load_update(board.nv.load(m.CONFIG_UPDATE))
+            done = board.nv.load(m.CONFIG_SIGNALS) == signals and kept["number"] == 5
+            return None if done else "the new program runs without all of the package"
+        again = update()
+        if again != p.INSTALLED or boot(sys.argv[1]) != "b":
+            return f"repeated at the next power-on: {again}"
+
+    content = fresh()
+    flash = Flash(content)
+    mounted(flash)
+    first()
+    unmount()
+    return after(bytes(flash.content), update, check, "card", violations)[1]
+
+
+def packed(p, board, key, contents):
+    """Return the bytes of a package; the HMAC by RFC 2104."""
+    from slog.layout import pack as pack_fields
+
+    values = {
+        "magic": p.MAGIC, "version": p.VERSION, "mpy": sys.implementation._mpy & 0xFFFF,
+        "number": 5, "device_id": board.device_id, "car": b"C01", "board": board.name.encode(),
+        "n_firmware": len(contents[0]), "n_settings": len(contents[1]),
+        "n_signals": len(contents[2]),
+    }  # fmt: skip
+    head, body = pack_fields(p.PACKAGE, values), b"".join(contents)
+    pads = [bytes([byte ^ pad for byte in key + bytes(32)]) for pad in (0x36, 0x5C)]
+    inner = hashlib.sha256(pads[0] + head + body).digest()
+    return head + hashlib.sha256(pads[1] + inner).digest() + body + b"{}"
+
+
 def main():
     """Run all and print the outcome."""
     firmware, seed = sys.argv[1], int(sys.argv[2])
     sys.path.append(firmware)
     violations = []
     found = {"settings": settings(seed, violations), "slot": slots(firmware, violations)}
+    found["card"] = card_update(violations)
     found["violations"] = violations
     print(json.dumps(found))
 

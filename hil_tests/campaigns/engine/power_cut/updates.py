@@ -17,7 +17,11 @@ from stagelog.rig.runtimes import find_runtime
 GUEST = Path(__file__).with_name("guest_flash.py")
 
 
-_NAMES = {"settings": "settings saved", "slot": "firmware slot replaced"}
+_NAMES = {
+    "settings": "settings saved",
+    "slot": "firmware slot replaced",
+    "card": "package taken from the card",
+}
 
 
 def run(tally, n_cases=None, seconds=None, keep=lambda: None):
