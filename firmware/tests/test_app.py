@@ -326,7 +326,7 @@ SESSION_COUNTS = {
     "blocks_written": 21,
     "write_errors": 23,
     "write_retries": 24,
-    "slots_skipped": 25,
+    "places_skipped": 25,
     "verify_errors": 26,
 }
 FAULT_ORDER = [
