@@ -94,13 +94,6 @@ class Service:
             m.MARK: self._mark,
         }
 
-    def reset(self):
-        """Forget the requests that wait, and what is half sent."""
-        self._sent_at = self._sent_end = self._made_end = 0
-        self._run = None
-        self._waiting.clear()
-        self._reads.clear()
-
     @property
     def bad_frames(self):
         """Frames that did not decode or failed their CRC."""
@@ -170,6 +163,9 @@ class Service:
     def _take(self, kind, request, payload):
         if len(self._waiting) + len(self._reads) >= _MAX_WAITING:
             return
+        if kind == m.HELLO:  # the host begins: a READ from before the cable was pulled is over
+            self._run = None
+            self._reads.clear()
         if kind == m.READ:
             self._reads.append((request, bytes(payload)))
         elif kind in self._handlers:

@@ -262,25 +262,6 @@ def test_eight_requests_wait_and_the_ninth_is_not_heard(target):
     assert len(answers(target, m.STATUS, 12)) == 8
 
 
-def test_a_reset_of_the_service_forgets_what_was_asked(target):
-    stop(target)
-    service, position = target.app.service, target.app.store.extent.first
-    values = {"position": position, "at": 0, "n": 4096, "n_blocks": 9}
-    asked = m.build(m.READ_REQUEST, values)
-    sent = b"".join(frame(m.READ, i, asked) + frame(m.STATUS, i, b"") for i in range(2))
-    link, written = service._link, []
-    real = link.write
-    for n_steps in (0, 1, 3):
-        link.write = real
-        service._receiver.feed(memoryview(sent), service._take)
-        for _ in range(n_steps):
-            target.app.step()
-        service.reset()
-        link.write = lambda buf, at, n: written.append(n) or n
-        target.run_for(SECOND_US // 10)
-        assert written == [] and not service._waiting
-
-
 def test_reads_and_other_requests_wait_in_one_line(target):
     stop(target)
     request = {"position": target.app.store.extent.first, "at": 0, "n": 16, "n_blocks": 1}
@@ -384,3 +365,26 @@ def test_a_request_that_is_too_short_is_a_bad_request(target):
     assert kind == m.TIME | m.REPLY
     with pytest.raises(RequestError, match="bad request|not understood|request"):
         target.link.parse(m.TIME, payload)
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_host_that_begins_gets_no_answer_to_what_was_asked_before(tmp_path, stopped):
+    """Two READs of 40 places, one begun, one waiting; then HELLO, as after a cable was put back.
+    Two frames may be under way already: one is being sent, one is made.
+    """
+    rig = SimTarget(tmp_path)
+    play(rig, 8 * SECOND_US)
+    if stopped:
+        stop(rig)
+    first = rig.app.store.extent.first
+    for _ in range(2):
+        read(rig, first, 40)
+    for _ in range(3):
+        assert rig.link.receive(rig.link.clock() + 5)
+    request = rig.link.send(m.HELLO, m.build(m.HELLO_REQUEST, {}))
+    late = []
+    while (got := rig.link.receive(rig.link.clock() + 2)) is not None:
+        late.append(got[:2])
+    place = late.index((m.HELLO | m.REPLY, request))
+    assert place <= 2 + 8 * stopped and len(late) - place - 1 <= 1
+    rig.close()

@@ -153,7 +153,7 @@ def test_query_remembers_the_dbc_of_each_car(folder, run):
     assert values("Engine")[0] == {"C03": 10} and values("Brake")[0] == {"C04": 7}
     archive("C03", 2)
     found, err = values("Engine")
-    assert found == {"C03": 20} and "decoded, 1 messages" in err  # of itself
+    assert found == {"C03": 20} and "decoded, 1 message\n" in err  # of itself
     run("query", "--dbc", "can1=b.dbc", "--car", "C03")
     assert values("Brake")[0] == {"C03": 14, "C04": 7}
     assert run("query", "--car", "C03")[0] == 2

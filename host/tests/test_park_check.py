@@ -270,7 +270,7 @@ def test_a_check_names_sessions_that_the_archive_lacks(make_logger, tmp_path):
     link.control(m.CONTROL_START, link.hello().boot)
     check = Check(unit_of(link), None, tmp_path / "a", 0.0)
     assert check(link).verdict == WARN
-    assert "1 sessions" in next(f.text for f in check.findings if f.topic == "sessions")
+    assert "1 session, " in next(f.text for f in check.findings if f.topic == "sessions")
 
 
 def test_wrong_car_settings_table_and_firmware_are_named(make_logger, wanted, tmp_path):

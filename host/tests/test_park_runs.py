@@ -252,7 +252,7 @@ def test_lines_and_events_name_every_step_once(make_park, tmp_path):
         download(park, tmp_path, 2, show=lambda units: (lines(units), objects(units)))
     rows = text.getvalue().splitlines()
     assert (
-        len([row for row in rows if row.startswith("C01 logger 2: good: 1 sessions, 1 new")]) == 1
+        len([row for row in rows if row.startswith("C01 logger 2: good: 1 session, 1 new")]) == 1
     )
     found = [json.loads(line) for line in events.getvalue().splitlines()]
     assert {event["schema"] for event in found} == {"stagelog.park.event/1"}

@@ -186,3 +186,21 @@ def test_marks_are_counted_in_words():
     assert text_of_marks([{"name": "flight"}]) == ""
     assert text_of_marks([button]) == "; 1 mark in its last blocks, the last by button"
     assert text_of_marks([button, host]) == "; 2 marks in its last blocks, the last 'km 40'"
+
+
+def test_what_a_full_card_did_not_take_is_lost(tmp_path):
+    """A card of 92 places for data, 8 s of a full bus: what is not in the file was lost, and the
+    two together are what was sent.
+    """
+    target = SimTarget(tmp_path, card_blocks=96)
+    tape = saturated_tape(500_000, 1_000_000)
+    for _ in range(8):
+        target.play(tape)
+    target.link.control(m.CONTROL_STOP, target.link.hello().boot)
+    target.run_for(500_000)
+    outcome = Summarise(Unit("1", "C01")).of_sessions(target.link, target.link.list_sessions())
+    n_held = len(read_log(target.card_path).sessions[-1].read_frames())
+    target.close()
+    ledger = outcome.facts["ledger"]
+    assert ledger["n_stored"] == n_held and n_held < 92 * 252
+    assert ledger["n_stored"] + ledger["n_dropped"] == 8 * len(tape)

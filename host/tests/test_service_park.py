@@ -124,7 +124,7 @@ def test_a_day_in_the_service_park(day):
     )
 
     codes = [day.type(line) for line in repair]
-    assert "C03 powertrain: good: 1 sessions erased" in codes[0][2], codes[0]
+    assert "C03 powertrain: good: 1 session erased" in codes[0][2], codes[0]
     assert [code for code, *_ in codes[1:]] == [0, 0], codes
     assert "written: signal table" in codes[1][2]
     assert cars(codes[2][1])["C02"] in ("GREEN", "AMBER")

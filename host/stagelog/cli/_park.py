@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stagelog.cli._common import F
+from stagelog.cli._common import F, count_text
 from stagelog.cli._fleet import fleet_in_force
 from stagelog.errors import UsageError
 
@@ -202,5 +202,5 @@ def finish(units: "list[Unit]", as_json: bool, schema: str = "stagelog.park/1") 
         click.echo(json.dumps(facts, default=str))
         return code
     counts = ", ".join(f"{n} {verdict}" for verdict, n in sorted(counts_of(units).items()))
-    click.echo(f"{len(units)} loggers: {counts or 'none found'}")
+    click.echo(f"{count_text(len(units), 'logger')}: {counts or 'none found'}")
     return code

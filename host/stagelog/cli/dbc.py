@@ -30,7 +30,7 @@ def command() -> None:
     """Check and show a DBC, ARXML, KCD or SYM file; propose a DBC from a log."""
 
 
-@command.command()
+@command.command(short_help="List the defects of a DBC, each with its line.")
 @click.argument("files", nargs=-1, required=True, metavar="FILE | BUS=FILE...")
 @click.option(
     "--log", type=click.Path(readable=False), help="Also compare with this log, of any kind."
@@ -78,7 +78,7 @@ def check(
     raise SystemExit(0 if is_good else 1)
 
 
-@command.command()
+@command.command(short_help="Write a DBC to begin with from the traffic of a log.")
 @click.option("--log", required=True, type=click.Path(readable=False), help="Log of any kind.")
 @click.option("--bus", "buses", type=int, multiple=True, help="Only this bus; may be repeated.")
 @click.option(
@@ -128,7 +128,7 @@ def _draft_row(draft: Draft) -> Facts:
     }
 
 
-@command.command()
+@command.command(short_help="Show the messages and signals of a DBC.")
 @click.argument("file", type=click.Path(readable=False))
 @click.argument("pattern", required=False)
 @json_option

@@ -2,7 +2,7 @@
 
 import click
 
-from stagelog.cli._common import confirm, json_option, print_json
+from stagelog.cli._common import confirm, count_text, json_option, print_json
 from stagelog.cli._fleet import archive_option
 from stagelog.errors import UsageError
 
@@ -31,7 +31,7 @@ def command(port: str | None, archive: str, yes: bool, as_json: bool) -> None:
         sessions = link.list_sessions()
         n = sum(not session.running for session in sessions)
         if n:
-            confirm(f"Erase up to {n} sessions from {link.name}?", yes)
+            confirm(f"Erase up to {count_text(n, 'session')} from {link.name}?", yes)
         rows = [
             {
                 "boot": session.boot,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from stagelog.cli._common import Facts, json_option, print_json
+from stagelog.cli._common import Facts, count_text, json_option, print_json
 
 
 @click.group()
@@ -12,7 +12,7 @@ def command() -> None:
     """Make and check the fleet file: event, cars, loggers, stages."""
 
 
-@command.command()
+@command.command(short_help="Write a fleet file with the loggers that answer.")
 @click.argument("path", type=click.Path(readable=False), default="fleet.toml")
 @click.option("--event", default="EVENT26", show_default=True, help="Name of the event.")
 @click.option("--force", is_flag=True, help="Replace an existing file.")
@@ -31,11 +31,13 @@ def new(path: str, event: str, force: bool, as_json: bool) -> None:
     if as_json:
         ids = [hello.device_id.hex() for hello in hellos]
         return print_json("stagelog.fleet.new/1", {"path": str(path), "loggers": ids})
-    click.echo(f"{path}: {len(hellos)} loggers; edit it, then 'stagelog fleet check'")
+    click.echo(
+        f"{path}: {count_text(len(hellos), 'logger')}; edit it, then 'stagelog fleet check'"
+    )
     return None
 
 
-@command.command()
+@command.command(short_help="Check a fleet file and the files that it names.")
 @click.argument("path", type=click.Path(readable=False), required=False)
 @json_option
 def check(path: str | None, as_json: bool) -> None:
@@ -71,8 +73,9 @@ def check(path: str | None, as_json: bool) -> None:
             click.echo(f"{defect['path']}:{defect['line']}: {defect['text']}")
         if not defects:
             click.echo(
-                f"{facts['path']}: {facts['event']}, {facts['n_cars']} cars, "
-                f"{facts['n_loggers']} loggers, {facts['n_stages']} stages; "
+                f"{facts['path']}: {facts['event']}, {count_text(facts['n_cars'], 'car')}, "
+                f"{count_text(facts['n_loggers'], 'logger')}, "
+                f"{count_text(facts['n_stages'], 'stage')}; "
                 f"stage in hand: {facts['stage'] or 'none'}"
             )
     raise SystemExit(1 if defects else 0)

@@ -68,7 +68,7 @@ def new(dbc: str, log: str | None, name: str | None, out: str, force: bool, as_j
         click.echo(f"{out}: {len(held)} roles proposed; read it before you trust it")
 
 
-@command.command()
+@command.command(short_help="Check a profile against its DBC.")
 @click.argument("profile")
 @click.option("--dbc", type=click.Path(readable=False), help="Database.  [default: the profile's]")
 @json_option

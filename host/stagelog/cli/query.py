@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stagelog.cli._common import json_option, print_json, print_table
+from stagelog.cli._common import count_text, json_option, print_json, print_table
 from stagelog.cli._dbc import dbc_option
 from stagelog.cli._fleet import dbcs_of_all, fleet_option
 from stagelog.cli._lake import databases_of_cars
@@ -108,7 +108,11 @@ def decode_missing(archive: str, dbc: tuple[str, ...], cars: tuple[str, ...]) ->
         try:
             for entry, n, problem in decode_archive(Path(archive), database, cars=own):
                 n_failed += problem is not None
-                what = f"NOT decoded: {problem}" if problem else f"decoded, {n} messages"
+                what = (
+                    f"NOT decoded: {problem}"
+                    if problem
+                    else f"decoded, {count_text(n, 'message')}"
+                )
                 click.echo(f"{entry.path.name} {what}", err=True)
         except OutputError as error:
             if dbc:

@@ -49,7 +49,8 @@ def command(
 
     All loggers at once; one that fails does not stop another, and a cable that is pulled and put
     back continues. Repeat it at any time: what is there is not fetched again. Exit 1 if a logger
-    of the fleet was not found, or if its sessions are not complete.
+    of the fleet was not found, if its sessions are not complete, or if a report could not be
+    written.
     """
     from stagelog.park.summary import Summarise
     from stagelog.park.unit import Unit

@@ -69,7 +69,7 @@ def _read(path: str, archive: Path, event: str, stage: str, car_of: CarOf) -> Ca
             entries.append(entry)
     except (StagelogError, OSError) as error:  # OSError: the card is pulled, or fails
         return CardRead(path, entries, n_new, BAD, str(error))
-    text = f"{len(entries)} sessions, {n_new} new"
+    text = f"{len(entries)} session{'s' * (len(entries) != 1)}, {n_new} new"
     if not entries:
         return CardRead(path, entries, 0, GOOD, "the card holds no session")
     verdict = worst(map(judge_entry, entries))

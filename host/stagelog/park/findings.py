@@ -180,7 +180,9 @@ def of_sessions(n_open: int, n_bytes: int, strangers: Sequence[str]) -> Iterator
         text = f"it was written by another logger, too: {names(strangers)}"
         yield Finding(BAD, "card", text, "put that card back, or 'stagelog card read' it")
     if n_open:
-        text = f"{n_open} sessions, {n_bytes / 1e6:,.1f} MB, are not in the archive"
+        what = "1 session" if n_open == 1 else f"{n_open} sessions"
+        are = "is" if n_open == 1 else "are"
+        text = f"{what}, {n_bytes / 1e6:,.1f} MB, {are} not in the archive"
         yield Finding(WARN, "sessions", text, "'stagelog sync'")
     else:
         yield Finding(GOOD, "sessions", "all closed ones are in the archive")

@@ -8,6 +8,8 @@ does.
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from slog.layout import N_BUSES
 from stagelog.blocks import Session
 from stagelog.link import Link
@@ -67,13 +69,24 @@ class Summarise:
 
 
 def ledger_of(part: Session) -> dict[str, int]:
-    """Return the counts of all buses at the end of a part, from the header of its last block."""
+    """Return the counts of all buses at the end of a part, from the header of its last block.
+
+    The header counts what left the ring, also what never went onto a card that was full: a block
+    behind the one before it that counts more frames than it holds. Those are dropped.
+    """
     last = part.headers[-1]
     names = {"n_stored": "stored", "n_dropped": "dropped", "n_at_least": "at_least"}
-    return {
+    found = {
         name: sum(int(last[f"{field}{bus}"]) for bus in range(N_BUSES))
         for name, field in names.items()
     }
+    follows = np.diff(part.headers["seq"].astype(np.int64)) == 1
+    for bus in range(N_BUSES):
+        counted = np.diff(part.headers[f"stored{bus}"].astype(np.int64))
+        n_off = int((counted - part.scan.n_frames[1:, bus])[follows].sum())
+        found["n_stored"] -= n_off
+        found["n_dropped"] += n_off
+    return found
 
 
 def level_of(counters: Counters, ledger: dict[str, int]) -> str:

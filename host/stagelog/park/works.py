@@ -158,7 +158,8 @@ def outcome_of(fetched: Sequence[Fetched], n_bytes: int) -> Outcome:
             for one in fetched
         ],
     }
-    text = f"{len(fetched)} sessions, {len(new)} new, {n_bytes / 1e6:.1f} MB"
+    what = "1 session" if len(fetched) == 1 else f"{len(fetched)} sessions"
+    text = f"{what}, {len(new)} new, {n_bytes / 1e6:.1f} MB"
     if not fetched:
         return Outcome(GOOD, "the card holds no session", facts)
     if not whole:
@@ -194,10 +195,9 @@ class Erase:
         if len(kept) < len(sessions):
             boot = sessions[len(sessions) - len(kept) - 1].boot
             stays = stays or f"; boot {boot} stays: places of it could not be read"
-        facts = {"n_erased": len(self._erased)}
-        return Outcome(
-            BAD if stays else GOOD, f"{len(self._erased)} sessions erased{stays}", facts
-        )
+        n = len(self._erased)
+        facts = {"n_erased": n}
+        return Outcome(BAD if stays else GOOD, f"{n} session{'s' * (n != 1)} erased{stays}", facts)
 
     def _from_damaged_on(self, sessions: list[ListedSession]) -> list[ListedSession]:
         """Return the oldest sessions, up to the first of which the archive lacks places."""
