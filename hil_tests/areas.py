@@ -40,6 +40,7 @@ class Area:
         return (f"{prefix}.py", f"{prefix}_*.py", *self.named)
 
 
+@cache
 def load_areas() -> list[Area]:
     """Return the areas in the order of the file, in which the first that fits owns a file."""
     areas = _table()["area"]
@@ -55,8 +56,9 @@ def product_files() -> list[str]:
     return sorted(name for name in map(_name, found) if not fits(name, _NOT_PRODUCT))
 
 
+@cache
 def test_files() -> list[str]:
-    """Return all test files, as paths from the root of the checkout."""
+    """Return all test files, as paths from the root of the checkout; searched for once."""
     folders = ("host/tests", "firmware/tests", "hil_tests")
     return sorted(_name(path) for folder in folders for path in (ROOT / folder).rglob("test_*.py"))
 
