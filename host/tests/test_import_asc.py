@@ -50,7 +50,7 @@ def rare_line(rng):
     return rng.choice(("1  123x  Rx   r 4", "2  7FF  Tx   r", "1  123  Rx   d 08 " + "11 " * 8))
 
 
-BAD = ("", " ", "0", "9", "F", "x", "-", ".", "\t", "\x0c", "Rx", " 1 ", "\xe9")
+BAD = ("", " ", "0", "9", "F", "x", "-", ".", "\t", "\x0c", "\xa0", "Rx", " 1 ", "\xe9")
 KINDS = (classic_line, classic_line, fd_line, lambda rng: "3  ErrorFrame", rare_line)
 
 
@@ -138,6 +138,18 @@ def test_a_damaged_log_gives_what_python_can_alone_gives(tmp_path, monkeypatch, 
     assert slow.diagnostics.counts  # the damage was found at all
     assert log.diagnostics == slow.diagnostics
     assert log.frames.tobytes() == slow.frames.tobytes()
+
+
+@pytest.mark.parametrize("odd", ["\x0b", "\x0c", "\x1c", "\x85", "\xa0", "\0"])
+def test_a_character_that_parts_words_is_read_as_python_can_reads_it(tmp_path, monkeypatch, odd):
+    """Behind the data `5` is a third byte where the character parts words, else a word of three."""
+    path = tmp_path / "x.asc"
+    text = f"{HEADER}1.5 1  100  Rx   d 2 01 02\n1.6 1  100  Rx   d 2 01 02  5{odd}F\n"
+    path.write_text(text, encoding="latin-1")
+    log = load_frames(path)
+    monkeypatch.setattr(asc.asc_rows, "read_rows", lambda lines: None)
+    slow = load_frames(path)
+    assert log.diagnostics == slow.diagnostics and len(log.frames) == len(slow.frames)
 
 
 def test_a_damaged_line_is_named_in_the_second_chunk_too(tmp_path):

@@ -177,15 +177,22 @@ def _put_errors(lines: Lines, words: _Words) -> None:
 def _words_of(lines: Lines) -> _Words:
     text = lines.text
     is_blank = text <= 32
-    low = text[np.flatnonzero(text < 32)]
-    if np.count_nonzero(_IS_BLANK[low]) + FRONT + BACK != len(low):  # padding is zeros
-        is_blank = _IS_BLANK[text]
-        is_blank[:FRONT] = is_blank[-BACK:] = True
     edges = np.flatnonzero(is_blank[:-1] != is_blank[1:]) + 1
     begins, ends = np.ascontiguousarray(edges[0::2]), np.ascontiguousarray(edges[1::2])
     first = np.searchsorted(begins, lines.starts)
     n = np.diff(first, append=np.searchsorted(begins, lines.ends[-1:]))
+    n[_odd_rows(lines)] = 0
     return _Words(text, begins, ends, first, n, np.arange(len(n)))
+
+
+def _odd_rows(lines: Lines) -> Rows:
+    """Return the rows with a character that is no plain text: some of them part words, too."""
+    inside = lines.text[FRONT:-BACK]
+    low = np.flatnonzero(inside < 32)
+    odd = low[~_IS_BLANK[inside[low]]]
+    if inside.max() >= 127:
+        odd = np.append(odd, np.flatnonzero(inside >= 127))
+    return np.unique(np.searchsorted(lines.starts, odd + FRONT, side="right") - 1)
 
 
 def _is_direction(words: _Words, k: int) -> Mask:
