@@ -197,7 +197,7 @@ def test_a_new_fleet_file_passes_its_own_check(tmp_path, run, monkeypatch):
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     assert run("fleet", "new", "--event", 'a "b" \\')[0] == 0
     assert run("fleet", "check")[:2] == (
-        0, f'{tmp_path}/fleet.toml: a "b" \\, 1 cars, 0 loggers, 1 stages; stage in hand: SS01\n',
+        0, f'{tmp_path}/fleet.toml: a "b" \\, 1 car, 0 loggers, 1 stage; stage in hand: SS01\n',
     )  # fmt: skip
     assert run("fleet", "new")[0] == 6  # never over a file that is there
     names = [b"C03", b"C01", b"C03", b"\x1b[2J", b""]

@@ -107,7 +107,7 @@ def test_a_day_in_the_service_park(day):
     code, out, err = day.type(*before_event)
     assert (code, out) == (
         0,
-        f"{day.folder}/fleet.toml: DAKAR26, 3 cars, 5 loggers, 1 stages; stage in hand: SS03\n",
+        f"{day.folder}/fleet.toml: DAKAR26, 3 cars, 5 loggers, 1 stage; stage in hand: SS03\n",
     ), err
 
     code, out, err = day.type(*key)
