@@ -142,7 +142,7 @@ def test_a_damaged_log_gives_what_python_can_alone_gives(tmp_path, monkeypatch, 
 
 @pytest.mark.parametrize("odd", ["\x0b", "\x0c", "\x1c", "\x85", "\xa0", "\0"])
 def test_a_character_that_parts_words_is_read_as_python_can_reads_it(tmp_path, monkeypatch, odd):
-    """Behind the data `5` is a third byte where the character parts words, else a word of three."""
+    """Behind the data `5` is a third byte where the character parts words, else part of a word."""
     path = tmp_path / "x.asc"
     text = f"{HEADER}1.5 1  100  Rx   d 2 01 02\n1.6 1  100  Rx   d 2 01 02  5{odd}F\n"
     path.write_text(text, encoding="latin-1")
