@@ -43,6 +43,7 @@ from slog.settings import DEFAULTS, SettingsError, digest_of, load
 
 FIRMWARE = const(0x000100)  # 0.1.0
 
+_ITEM_BYTES = {m.CONFIG_UPDATE: 20, m.CONFIG_KEY: 32}  # 20: slog.package.UPDATE
 _POWER_ON = const(1)  # machine.PWRON_RESET
 _POLL_US = const(100_000)
 _HEALTH_US = const(10_000_000)
@@ -273,6 +274,8 @@ class App:
             except (SettingsError, MemoryError):
                 return m.REFUSED
             self.settings_fault = faults.NONE
+        elif len(data) != _ITEM_BYTES.get(item, len(data)):
+            return m.REFUSED
         self.board.nv.save(item, data)
         return m.OK
 

@@ -226,6 +226,15 @@ def test_provision_refuses_an_older_package_unless_told(link, tmp_path):
         provision(link, other, tmp_path)
 
 
+@pytest.mark.parametrize(("item", "n_bytes"), [(m.CONFIG_UPDATE, 20), (m.CONFIG_KEY, 32)])
+def test_an_item_of_another_length_is_refused(link, item, n_bytes):
+    """The logger reads them at its start: what it cannot read would end each start."""
+    for n in (0, n_bytes - 1, n_bytes + 1):
+        with pytest.raises(RequestError, match="refused"):
+            link.replace_config(item, b"x" * n)
+    link.replace_config(item, b"x" * n_bytes)
+
+
 def test_the_hash_of_the_firmware_cannot_be_set(link):
     with pytest.raises(RequestError, match="not understood"):
         link.replace_config(m.CONFIG_FIRMWARE, bytes(32))
