@@ -9,6 +9,7 @@ from stagelog.errors import DeviceError, InputError, UsageError
 from stagelog.flash.base_image import (
     RELEASES,
     checked_image,
+    esp_chip_of,
     find_drives,
     write_esp,
     write_uf2,
@@ -138,6 +139,30 @@ def test_the_image_of_every_chip_has_its_offset(tmp_path, chip, offset):
 def test_what_the_tool_says_is_told(tmp_path):
     with pytest.raises(DeviceError, match="esptool on P: no such port; hold BOOT"):
         write_esp(b"", "P", "esp32", tool(tmp_path, "raise SystemExit('no such port')"))
+
+
+@pytest.mark.parametrize(
+    ("number", "chip"),
+    [(0, "esp32"), (2, "esp32s2"), (5, "esp32c3"), (9, "esp32s3"), (13, "esp32c6"), (99, None)],
+)
+def test_an_image_says_what_chip_it_is_for(number, chip):
+    """Espressif's image header: 0xE9 in byte 0, the chip's number in bytes 12 and 13."""
+    header = bytes([0xE9, 3, 2, 0x2F]) + bytes(8) + number.to_bytes(2, "little")
+    assert esp_chip_of(header + bytes(100)) == chip
+    assert esp_chip_of(b"UF2\n" + header) is None and esp_chip_of(b"") is None
+
+
+@pytest.mark.parametrize(
+    ("said", "family"),
+    [
+        ("A fatal error occurred: This chip is ESP32-C3 not ESP32-S3. Wrong --chip?", "_C3"),
+        ("This chip is ESP32, not ESP32-S3. Wrong chip argument?", ""),
+    ],
+)
+def test_the_right_image_is_named_for_a_board_with_another_chip(tmp_path, said, family):
+    fails = tool(tmp_path, f"raise SystemExit({said!r})")
+    with pytest.raises(DeviceError, match=rf"for esp32s3; .* ESP32_GENERIC{family}-DATE"):
+        write_esp(b"", "P", "esp32s3", fails)
 
 
 def test_a_missing_tool_is_told():

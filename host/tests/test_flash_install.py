@@ -14,7 +14,7 @@ from slog import messages as m
 from stagelog.errors import ContractError, DeviceError
 from stagelog.flash import flash, leave_logger
 from stagelog.flash.build import App, FlashError, pack_app
-from stagelog.flash.install import app_for, install, read_state
+from stagelog.flash.install import BoardState, app_for, install, read_state
 from stagelog.replies import Hello, ListedSession, Status
 
 _SPEC = importlib.util.spec_from_file_location(
@@ -175,6 +175,38 @@ def test_a_pico_w_is_refused(name):
     board.implementation = type("i", (), {"_machine": machine, "_mpy": 4870, "version": (1,)})
     with pytest.raises(FlashError, match="Pico W"):
         app_for(read_state(board), name)
+
+
+def state_of(machine, mpy):
+    return BoardState(machine, mpy, (1, 29, 0), (), None)
+
+
+@pytest.mark.parametrize(
+    ("machine", "board"),
+    [
+        ("Generic ESP32 module with ESP32", "esp32_mcp2518fd"),
+        ("Generic ESP32 module with SPIRAM with ESP32", "esp32_mcp2518fd"),
+        ("Generic ESP32S3 module with ESP32S3", "esp32s3_mcp2518fd"),
+        ("Generic ESP32S3 module with Octal-SPIRAM with ESP32S3", "esp32s3_mcp2518fd"),
+    ],
+)
+def test_an_esp32_is_recognised_by_its_chip(machine, board):
+    """MicroPython's `_machine` is the board's name, " with " and the chip's. `_mpy` of Xtensa:
+    version 6, subversion 3 in bits 8 and 9, architecture 10 above.
+    """
+    assert app_for(state_of(machine, 6 | 3 << 8 | 10 << 10)).board == board
+
+
+@pytest.mark.parametrize(
+    ("machine", "reason"),
+    [
+        ("Generic ESP32C3 module with ESP32C3", "one free SPI"),
+        ("Raspberry Pi Pico2 with RP2350", "RP2040's registers"),
+    ],
+)
+def test_a_chip_without_firmware_is_told_why(machine, reason):
+    with pytest.raises(FlashError, match=f"{machine}': .*{reason}.*; there is one for pico_mcp"):
+        app_for(state_of(machine, 4870))
 
 
 def test_a_watchdog_that_a_start_left_on_is_stopped():

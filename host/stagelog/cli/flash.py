@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 @click.option(
     "--drive", type=click.Path(readable=False), help="Drive of the boot loader, for a UF2."
 )
-@click.option("--chip", help="Kind of ESP32, for an image that is not a UF2.")
+@click.option("--chip", help="Kind of ESP32.  [default: what the image says]")
 @click.option(
     "--package", type=click.Path(readable=False), help="Install what this package holds."
 )
@@ -223,9 +223,13 @@ def _flash_all(
 def _write_base(
     base: str, sha256: str | None, drive: str | None, chip: str | None, port: str | None
 ) -> str | Path:
-    from stagelog.flash.base_image import checked_image, write_esp, write_uf2
+    from stagelog.flash.base_image import checked_image, esp_chip_of, write_esp, write_uf2
 
     content = checked_image(base, sha256)
+    found = esp_chip_of(content)
+    if chip is not None and found not in (None, chip):
+        raise UsageError(f"{base} is for {found}, not for {chip}", "leave --chip out")
+    chip = chip or found
     if chip is None:
         return write_uf2(content, drive)
     if port is None:

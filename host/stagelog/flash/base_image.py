@@ -9,6 +9,7 @@ the next try. esptool is GPL and is run as a program, `python -m esptool`. Fails
 
 import hashlib
 import os
+import re
 import string
 import subprocess
 import sys
@@ -31,6 +32,11 @@ RELEASES = {
 _INFO = "INFO_UF2.TXT"
 _UF2_MAGIC = b"UF2\n"
 _ESP_OFFSETS = {"esp32": 0x1000, "esp32s2": 0x1000, "esp32s3": 0, "esp32c3": 0, "esp32c6": 0}
+# In the header of Espressif's images: 0xE9 first, the chip in bytes 12 and 13.
+_ESP_MAGIC = 0xE9
+_ESP_CHIPS = {0: "esp32", 2: "esp32s2", 5: "esp32c3", 9: "esp32s3", 13: "esp32c6"}
+# esptool 4 and 5, when the board has another chip than the image.
+_OTHER_CHIP = re.compile(r"This chip is (ESP32(?:-[A-Z]\d+)?)")
 _ESP_TIMEOUT_S = 600
 
 
@@ -103,6 +109,13 @@ def write_uf2(
     return Path(drive)
 
 
+def esp_chip_of(content: bytes) -> str | None:
+    """Return the chip that an image is for, None if it is not for an ESP32."""
+    if len(content) < 16 or content[0] != _ESP_MAGIC:
+        return None
+    return _ESP_CHIPS.get(int.from_bytes(content[12:14], "little"))
+
+
 def write_esp(
     content: bytes,
     port: str,
@@ -130,7 +143,14 @@ def write_esp(
         except subprocess.TimeoutExpired:
             raise DeviceError(f"esptool did not finish on {port}", "try another cable") from None
     if done.returncode:
-        lines = (done.stdout + done.stderr).strip().splitlines() or ["no reason given"]
+        said = done.stdout + done.stderr
+        if other := _OTHER_CHIP.search(said):
+            family = "_".join(["ESP32_GENERIC", *other[1].split("-")[1:]])
+            raise DeviceError(
+                f"the board on {port} has an {other[1]}, the image is for {chip}",
+                f"its image is called {family}-DATE-VERSION.bin on MicroPython's download page",
+            )
+        lines = said.strip().splitlines() or ["no reason given"]
         raise DeviceError(
             f"esptool on {port}: {lines[-1]}",
             "hold BOOT, press RESET, and repeat; 'pip install esptool' if it is not there",

@@ -26,11 +26,21 @@ from stagelog.resources import firmware_path
 # sys.implementation._mpy: version in bits 0-7, subversion 8-9, architecture above.
 ARCHES = {1: "x86", 2: "x64", 3: "armv6", 4: "armv6m", 5: "armv7m", 6: "armv7em", 7: "armv7emsp",
           8: "armv7emdp", 9: "xtensa", 10: "xtensawin", 11: "rv32imc"}  # fmt: skip
-BOARDS = {"Raspberry Pi Pico with RP2040": "pico_mcp2515"}  # by sys.implementation._machine
+BOARDS = {  # by how sys.implementation._machine ends: some modules have PSRAM in their names
+    "Raspberry Pi Pico with RP2040": "pico_mcp2515",
+    " with ESP32": "esp32_mcp2518fd",
+    " with ESP32S3": "esp32s3_mcp2518fd",
+}
 _RADIO = "GPIO 24 and 25 belong to the radio of a Pico W"
 # (in sys.implementation._machine, board, why its firmware must not run there), even with --board
 REFUSED = tuple(
     ("Pico W", board, _RADIO) for board in ("pico_mcp2515", "pico_pio", "pico_pio_dual")
+)
+# (at the end of sys.implementation._machine, why there is no firmware for it)
+WITHOUT = (
+    ("ESP32C3", "it has one free SPI, and controller and card each need their own"),
+    ("ESP32C6", "it has one free SPI, and controller and card each need their own"),
+    ("RP2350", "the interrupt handler is for the RP2040's registers"),
 )
 PACKAGES = ("slog", "detectors", "logger", "drivers", "boards", "bringup")
 # Modules are loaded leaves first, and garbage is collected in between: that leaves one large

@@ -13,7 +13,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from stagelog.flash.build import BOARDS, REFUSED, App, FlashError, arch_of, build_app
+from stagelog.flash.build import BOARDS, REFUSED, WITHOUT, App, FlashError, arch_of, build_app
 from stagelog.flash.remote import Board
 from stagelog.resources import firmware_path
 
@@ -83,11 +83,13 @@ def read_state(board: Board) -> BoardState:
 
 def app_for(state: BoardState, name: str | None = None) -> App:
     """Build the firmware for the board of `state`; `name` overrides the kind of board."""
-    name = name or BOARDS.get(state.machine)
+    known = (board for machine, board in BOARDS.items() if state.machine.endswith(machine))
+    name = name or next(known, None)
     if name is None:
+        reasons = [why for machine, why in WITHOUT if state.machine.endswith(machine)]
         raise FlashError(
-            f"no firmware is known for '{state.machine}'",
-            hint=f"known boards: {', '.join(BOARDS)}; name one with --board",
+            ": ".join([f"no firmware is known for '{state.machine}'", *reasons]),
+            hint=f"there is one for {', '.join(BOARDS.values())}; name one with --board",
         )
     check_board(state.machine, name)
     return build_app(name, arch_of(state.mpy))
