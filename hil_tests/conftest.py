@@ -42,7 +42,7 @@ def pytest_addoption(parser):
     )
     parser.addoption(
         "--board",
-        choices=("pico_mcp2515", "pico_pio", "pico_pio_dual"),
+        choices=("pico_mcp2515", "pico_mcp2518fd", "pico_pio", "pico_pio_dual"),
         default="pico_mcp2515",
         help="board file of the target rp2040",
     )

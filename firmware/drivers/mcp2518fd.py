@@ -4,7 +4,8 @@ For boards whose interrupts come late: what matters is that `drain` is called be
 come, not when exactly. `drain` changes the ring: it may be called wherever nothing else does, and
 the ring must be a `PolledRing`, which calls it before a record of another kind.
 
-`port` has transfer(view), which exchanges bytes in place with chip select low, and wait_us(us).
+`port` has transfer(view), which exchanges bytes in place with chip select low, repeat(view, n),
+which sends the same bytes so many times, and wait_us(us).
 `init` and `set_filters` raise OSError if the chip does not answer; the rest says so in `answers`
 and tries again once a second.
 
@@ -12,18 +13,20 @@ An object counts only if its stamp lies between that of the newest frame and the
 FIFOCI, which says how many there are, may be read too large. Places are given back for those
 alone; the others count in `doubts`.
 
-Reads carry no CRC though the chip offers one: CRC-16 in bytecode needs some 10 us a byte, 6 ms for
-a full FIFO, twice what a full bus leaves; native code would do and has not been built. What is
-wrong in a stamp or in the mode is noticed and read again, a wrong bit in a payload is not.
+A burst of objects carries the chip's CRC; one that is wrong is read again, and counts in `doubts`
+when it is wrong twice. Registers are read without: what is wrong in a stamp or in the mode is
+noticed and read again. `mcp2518fd_hot` does what is done for each byte.
 
 Sources: data sheet DS20006027B; MCP25XXFD family reference manual DS20005678E, section 4; errata
 DS80000789, item 6 (FIFOCI).
 """
 
 import struct
+from array import array
 
 from drivers.can_filters import FLAG_EXT_ID
 from drivers.can_source import CanSource
+from drivers.mcp2518fd_hot import BUS, CLOCK, N_WORDS, NEWEST, NOW, OFFSET, has_crc
 from slog.layout import (
     BUS_ACTIVE,
     BUS_OFF,
@@ -40,6 +43,7 @@ OBJECT_BYTES = const(20)  # identifier, control, time stamp, 8 data bytes
 _RESET = const(0x0)
 _WRITE = const(0x2)
 _READ = const(0x3)
+_READ_CRC = const(0xB)
 
 _CON = const(0x000)
 _NBTCFG = const(0x004)
@@ -100,11 +104,15 @@ class Mcp2518fd(CanSource):
         self._newest = 0  # stamp of the newest frame, or a time after which none was older
         self._is_refused = False  # the oldest object had no stamp that can be right
         self._payload = bytearray(8)
-        self._buf = bytearray(2 + DEPTH * OBJECT_BYTES)
+        self._words = array("I", [0] * N_WORDS)
+        self._buf = bytearray(2 + 4 * 2)
         view = memoryview(self._buf)
         self._views = [view[: 2 + 4 * n] for n in range(3)]
         self._byte_view = view[:3]
-        self._object_views = [view[: 2 + n * OBJECT_BYTES] for n in range(DEPTH + 1)]
+        self._uinc = bytearray((_WRITE << 4, _FIFOCON1 + 1, _UINC))
+        self._burst = bytearray(3 + DEPTH * OBJECT_BYTES + 2)  # the length before, a CRC behind
+        view = memoryview(self._burst)
+        self._bursts = [view[: 3 + n * OBJECT_BYTES + 2] for n in range(DEPTH + 1)]
 
     def init(self, bitrate, mode=None):
         """Reset the chip and set it up; it receives from `set_filters` on."""
@@ -191,10 +199,10 @@ class Mcp2518fd(CanSource):
 
     def _forget_objects(self):
         """Clear the stamps of an earlier life: the memory keeps them, the time begins anew."""
-        view = self._object_views[DEPTH]
+        view = memoryview(self._burst)[: 2 + DEPTH * OBJECT_BYTES]
         for i in range(len(view)):
             view[i] = 0
-        self._address(_WRITE, _RAM)
+        view[0] = _WRITE << 4 | _RAM >> 8
         self._port.transfer(view)
         self._newest = 0
         self._is_refused = False
@@ -269,24 +277,50 @@ class Mcp2518fd(CanSource):
         return how many these are. One that was refused as the oldest is taken the second time: the
         FIFO is not empty, so it is new whatever its stamp says.
         """
-        self._address(_READ, _RAM + index * OBJECT_BYTES)
-        self._port.transfer(self._object_views[n])
-        buf = self._buf
+        if not (self._fetch(index, n) or self._fetch(index, n)):
+            return 0
+        words = self._words  # one by one: a tuple would take heap
+        clock = self._clock
+        ring = self._ring
+        buf = self._burst
+        words[NEWEST] = self._newest
+        words[NOW] = self._chip_now
+        words[OFFSET] = self._offset
+        words[CLOCK] = clock.lo
+        words[BUS] = self.bus
         n_taken = 0
-        for at in range(2, 2 + n * OBJECT_BYTES, OBJECT_BYTES):
+        while n_taken < n:
+            at = 3 + n_taken * OBJECT_BYTES
+            n_quick = 0 if self._is_refused else ring.take(buf, at, n - n_taken, words, clock)
+            if n_quick:
+                n_taken += n_quick
+                continue
             stamp = buf[at + 8] | buf[at + 9] << 8 | buf[at + 10] << 16 | (buf[at + 11] & 15) << 24
-            is_later = 0 < (stamp - self._newest) & _LOW < _LATER
+            is_later = 0 < (stamp - words[NEWEST]) & _LOW < _LATER
             is_past = (self._chip_now - stamp) & _LOW < _LATER
             if not (is_later and is_past or self._is_refused):
                 self._is_refused = n_taken == 0
                 break
             self._is_refused = False
-            self._newest = stamp
+            words[NEWEST] = stamp
             n_taken += 1
             self._put(buf, at, stamp)
-        for _ in range(n_taken):
-            self._write_byte(_FIFOCON1 + 1, _UINC)
+        self._newest = words[NEWEST]
+        self._port.repeat(self._uinc, n_taken)
         return n_taken
+
+    def _fetch(self, index, n):
+        """Read `n` objects from `index` on; return whether they came as they were sent."""
+        address = _RAM + index * OBJECT_BYTES
+        burst = self._burst
+        burst[0] = _READ_CRC << 4 | address >> 8
+        burst[1] = address & 0xFF
+        burst[2] = n * (OBJECT_BYTES // 4)
+        self._port.transfer(self._bursts[n])
+        burst[0] = _READ_CRC << 4 | address >> 8  # the exchange has put other bytes there
+        burst[1] = address & 0xFF
+        burst[2] = n * (OBJECT_BYTES // 4)
+        return has_crc(burst, 3 + n * OBJECT_BYTES)
 
     def _put(self, buf, at, stamp):
         can_id = buf[at] | (buf[at + 1] & 7) << 8

@@ -1,6 +1,7 @@
 """The ring of a board whose frames are fetched by the main loop and not by an interrupt."""
 
-from logger.ring import BlockRing
+from drivers.mcp2518fd_hot import LAST, take
+from logger.ring import COUNT, BlockRing
 
 
 class PolledRing(BlockRing):
@@ -19,6 +20,18 @@ class PolledRing(BlockRing):
         """As BlockRing; a time before the last record's becomes that."""
         self._advance(lo, hi)
         return super().put_frame(self._lo, self._hi, can_id, kind, dlc, data)
+
+    def take(self, buf, at, n, words, clock):
+        """Store objects of an MCP2518FD as `mcp2518fd_hot.take` does, if a block is open."""
+        if not self.state[COUNT]:
+            return 0
+        words[LAST] = self._lo
+        state = self.state
+        n_taken = take(buf, at, n, words, state, self.memory)  # type: ignore[arg-type]
+        if n_taken:
+            self._lo = lo = words[LAST]
+            self._hi = clock.hi - (lo > clock.lo)
+        return n_taken
 
     def put_meta(self, lo, hi, kind, arg, bus, data):
         """As BlockRing; a time before the last record's becomes that."""

@@ -20,12 +20,22 @@ class CanPort:
     def __init__(self, spi, cs):
         self._spi = spi
         self._cs = cs
+        self._write = spi.write  # bound once: each time it would take heap
 
     def transfer(self, view):
         """Exchange the bytes of `view` in place."""
         self._cs(0)
         self._spi.write_readinto(view, view)
         self._cs(1)
+
+    def repeat(self, view, n):
+        """Send the bytes of `view` so many times, each with a chip select of its own."""
+        select = self._cs
+        write = self._write
+        for _ in range(n):
+            select(0)
+            write(view)
+            select(1)
 
     def wait_us(self, us):
         """Wait; only while the controller is set up."""

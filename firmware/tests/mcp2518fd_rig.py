@@ -13,6 +13,9 @@ class Recorder(BlockRing):
         super().__init__(2)
         self.frames = []
 
+    def take(self, *_):
+        return 0
+
     def put_frame(self, lo, hi, can_id, kind, dlc, data):
         self.frames.append((hi << 28 | lo, can_id, kind, dlc, bytes(data)))
 

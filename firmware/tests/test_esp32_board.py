@@ -139,6 +139,7 @@ class World:
                 world.pass_us(CALL_us + len(out) * 8e6 / self.rate_Hz)
                 if not self.is_card:
                     assert world.pins[world.can_select] == 0
+                    into[:] = out
                     world.chip.transfer(into)
                     return
                 if out[0] == GO_IDLE:

@@ -24,6 +24,7 @@ ROWS = {
     "events": (rows.events, "the virtual car's bus, its signal table on the board, 12 s"),
     "empty_frames": (rows.empty_frames, "saturated 1 Mbit/s, frames of 0 bytes, 3 s"),
     "two_buses": (rows.two_buses, "two saturated buses of 500 kbit/s, 8-byte frames, 3 s"),
+    "buses": (rows.buses, "1,885 frames/s, a full 500 kbit/s, a full 1 Mbit/s, 8 bytes, 3 s each"),
     "bent_edges": (
         rows.bent_edges,
         "saturated 1 Mbit/s, clock +-0.5 %, asymmetry +-100 ns, jitter +-60 ns, 4 x 1 s",
@@ -51,6 +52,7 @@ ROWS_OF = {
         *("empty_frames", "bent_edges"),
     ),
     "pico_pio_dual": ("full_bus", "two_buses"),
+    "pico_mcp2518fd": ("buses",),
 }
 BUDGET = Path(__file__).with_name("budget.toml")
 MODELLED = """

@@ -46,6 +46,33 @@ def full_bus(speed, duration_us=5_000_000, stall_ms=0, bitrate_bps=1_000_000, n_
     return figures
 
 
+def buses(speed, duration_us=3_000_000):
+    """The car's rate, then full buses of both bit rates: what is lost of each, in percent, and
+    what is stored of the last. `loop_worst_us` is the longest pass: a board that polls its
+    controller loses frames in each that is longer than 32 of them.
+    """
+    figures = {}
+    for name, bitrate_bps, rate_Hz in (
+        ("car", 500_000, CAR_Hz),
+        ("full_500", 500_000, None),
+        ("full_1000", 1_000_000, None),
+    ):
+        tape = saturated_tape(bitrate_bps, duration_us, 8)
+        if rate_Hz:
+            tape = steady_tape(rate_Hz, duration_us)
+        with Bench(speed, bitrate_bps=bitrate_bps) as bench:
+            bench.play(tape)
+            bench.board.run_us(1_000_000)
+            found = bench.finish()
+            wrong = n_wrong(bench.held_frames(), tape, bench.can.outcomes)
+        figures[f"{name}_lost_pct"] = 100 * found["lost"] / found["seen"]
+        figures[f"{name}_stored_Hz"] = found["held"] * 1e6 / duration_us
+        figures[f"{name}_wrong"] = wrong
+        figures[f"{name}_uncounted"] = found["uncounted"]
+        figures["loop_worst_us"] = max(figures.get("loop_worst_us", 0), found["loop_worst_us"])
+    return figures
+
+
 def full_bus_stall(speed):
     """The same with one write that takes 500 ms."""
     return full_bus(speed, stall_ms=500)

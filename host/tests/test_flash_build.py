@@ -58,7 +58,10 @@ def test_an_unknown_board_is_named(name):
     with pytest.raises(FlashError, match=f"'{name}'") as caught:
         build_app(name, "armv6m")
     esp32 = "esp32_mcp2518fd, esp32s3_mcp2518fd"
-    assert caught.value.hint == f"known: {esp32}, pico_mcp2515, pico_pio, pico_pio_dual"
+    assert (
+        caught.value.hint
+        == f"known: {esp32}, pico_mcp2515, pico_mcp2518fd, pico_pio, pico_pio_dual"
+    )
 
 
 def test_the_index_leads_to_the_contents():

@@ -34,7 +34,8 @@ BOARDS = {  # by how sys.implementation._machine ends: some modules have PSRAM i
 _RADIO = "GPIO 24 and 25 belong to the radio of a Pico W"
 # (in sys.implementation._machine, board, why its firmware must not run there), even with --board
 REFUSED = tuple(
-    ("Pico W", board, _RADIO) for board in ("pico_mcp2515", "pico_pio", "pico_pio_dual")
+    ("Pico W", board, _RADIO)
+    for board in ("pico_mcp2515", "pico_mcp2518fd", "pico_pio", "pico_pio_dual")
 )
 # (at the end of sys.implementation._machine, why there is no firmware for it)
 WITHOUT = (

@@ -17,6 +17,7 @@ from stagelog.rig.rp2040.emulator import Device, Emulator, read_uf2
 from stagelog.rig.rp2040.flash_files import read_files, write_files
 from stagelog.rig.rp2040.link import PtyLink, SerialPort
 from stagelog.rig.rp2040.mcp2515 import Mcp2515
+from stagelog.rig.rp2040.mcp2518fd import Mcp2518fd
 from stagelog.rig.rp2040.pio_bus import PioBus
 from stagelog.rig.rp2040.repl import RawRepl
 from stagelog.rig.rp2040.sdcard import SdCard
@@ -45,7 +46,7 @@ class PicoBoard(Emulator):
         image: str | Path | bytes | bytearray | None = None,
         *,
         files: Files | None = None,
-        can: Mcp2515 | PioBus | None = None,
+        can: Mcp2515 | Mcp2518fd | PioBus | None = None,
         card: SdCard | None = None,
         devices: Iterable[Device] = (),
         **options: Any,

@@ -19,6 +19,7 @@ from stagelog.rig.rp2040.card_timing import ORDINARY, CardTiming
 from stagelog.rig.rp2040.firmware import logger_files
 from stagelog.rig.rp2040.mcp2515 import Mcp2515
 from stagelog.rig.rp2040.mcp2515_registers import MODE_LISTEN_ONLY, MODE_NORMAL
+from stagelog.rig.rp2040.mcp2518fd import Mcp2518fd
 from stagelog.rig.rp2040.pio_bus import PioBus
 from stagelog.rig.rp2040.prompt import EmulatedPrompt
 from stagelog.rig.rp2040.sdcard import SdCard
@@ -100,7 +101,8 @@ class Rp2040Target:
     timing       CardTiming; slow, miss_cycles, seed: of the board
     wiring       arguments of Mcp2515, to leave out a wire or fix a delay
     card_wiring  arguments of SdCard, to leave out a wire
-    board        the board file: pico_mcp2515, or pico_pio or pico_pio_dual without a controller
+    board        the board file: pico_mcp2515, pico_mcp2518fd, or pico_pio or pico_pio_dual without
+                 a controller
     line         stagelog.rig.bus.wave.Line of these two: what bends the edges of a bus
 
     can, second  the bus, and bus 1 of pico_pio_dual
@@ -129,15 +131,19 @@ class Rp2040Target:
     ) -> None:
         is_pio = board in ("pico_pio", "pico_pio_dual")
         lacking = {"bench", "controller"} if is_pio else set()
+        if board == "pico_mcp2518fd":
+            lacking = {"bench"}
         self.capabilities = frozenset(CAPABILITIES) - lacking
         self.card_path = folder / "card.img"
         if card_image is None:
             if not self.card_path.exists():
                 prepare_raw(self.card_path, card_blocks)
             card_image = FileImage(self.card_path)
-        self.can: Mcp2515 | PioBus
+        self.can: Mcp2515 | Mcp2518fd | PioBus
         if is_pio:
             self.can = PioBus(bitrate_bps, line=line, seed=seed)
+        elif board == "pico_mcp2518fd":
+            self.can = Mcp2518fd(bitrate_bps)
         else:
             self.can = Mcp2515(
                 bitrate_bps=bitrate_bps, crystal_Hz=crystal_Hz, seed=seed, **(wiring or {})
@@ -190,7 +196,7 @@ class Rp2040Target:
             bus.play(tape)
 
     @property
-    def _buses(self) -> list[Mcp2515 | PioBus]:
+    def _buses(self) -> list[Mcp2515 | Mcp2518fd | PioBus]:
         return [self.can, self.second] if self.second else [self.can]
 
     def send(self, data: bytes) -> None:

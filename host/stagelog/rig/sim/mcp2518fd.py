@@ -2,8 +2,8 @@
 
 Owns registers, message memory, one receive FIFO, filters, modes, bit timing, time base and error
 counters, from data sheet DS20006027B, manual DS20005678E and errata DS80000789. Not modelled:
-sending, CAN FD frames, further FIFOs, sleep, ECC, CRC commands. What the driver does that the
-manual forbids is in `violations`. Runs on MicroPython too.
+sending, CAN FD frames, further FIFOs, sleep, ECC, CRC commands but for reading. What the driver
+does that the manual forbids is in `violations`. Runs on MicroPython too.
 """
 
 import struct
@@ -51,6 +51,7 @@ class Mcp2518fdModel:
         self._drift_ppm = drift_ppm
         self.head_errors = head_errors
         self.n_head_errors = 0
+        self.wrong_bit: int | None = None  # of the next burst, counted from its first byte
         self._random = seed
         self._memory = bytearray(_SPACE)
         self._head = self._tail = self._n = 0
@@ -60,9 +61,9 @@ class Mcp2518fdModel:
 
     def receive(self, t_us: int, can_id: int, kind: int, dlc: int, data: "Sequence[int]") -> None:
         """Take a frame that ended on the bus at `t_us`. `kind` as in BlockRing.put_frame."""
-        if not self._is_listening():
+        if not self.is_listening:
             return
-        if not self._rate_fits():
+        if not self.rate_fits:
             self.see_error()
             return
         self.n_dominant += self._mode != _LISTEN_ONLY
@@ -85,7 +86,7 @@ class Mcp2518fdModel:
 
     def see_error(self) -> None:
         """Count an error on the bus."""
-        if self._is_listening():
+        if self.is_listening:
             self._memory[0x038] = (self._memory[0x038] + 1) & 0xFF
             self._memory[0x01D] |= 0x80
             self.n_dominant += self._mode != _LISTEN_ONLY
@@ -110,8 +111,15 @@ class Mcp2518fdModel:
                 self._write(address + i, view[2 + i])
         elif command == 3:
             self._read(address, view, n)
+        elif command == 11:
+            self._read_with_crc(address, view, n - 3)
         else:
             self.violations.add(f"command {command:x}")
+
+    def repeat(self, view: bytes, n: int) -> None:
+        """Take the same bytes so many times."""
+        for _ in range(n):
+            self.transfer(bytearray(view))
 
     def wait_us(self, us: int) -> None:
         """No time passes here."""
@@ -134,10 +142,14 @@ class Mcp2518fdModel:
     def _depth(self) -> int:
         return (self._memory[0x05F] & 31) + 1
 
-    def _is_listening(self) -> bool:
+    @property
+    def is_listening(self) -> bool:
+        """Whether frames of its bus reach it."""
         return self.present and self._mode in _RECEIVING
 
-    def _rate_fits(self) -> bool:
+    @property
+    def rate_fits(self) -> bool:
+        """Whether it is set up for the bit rate of its bus."""
         sjw, tseg2, tseg1, prescaler = self._memory[0x004:0x008]
         quanta = 1 + tseg1 + 1 + (tseg2 & 0x7F) + 1
         rate_bps = self.crystal_Hz / ((prescaler + 1) * quanta)
@@ -173,6 +185,23 @@ class Mcp2518fdModel:
         struct.pack_into("<I", memory, 0x064, self._tail * _OBJECT_BYTES)
         struct.pack_into("<I", memory, 0x010, self._time_base(self._now_us()))
         view[2:] = memory[address : address + n]
+
+    def _read_with_crc(self, address: int, view: "bytearray | memoryview", n: int) -> None:
+        """The length, in words of the message memory, comes before the data, their CRC behind."""
+        if not _RAM <= address < 0xC00 or view[2] * 4 != n:
+            self.violations.add(f"{view[2]} words asked with CRC, {n} bytes clocked")
+        crc = 0xFFFF
+        for i in range(n + 3):
+            if i >= 3:
+                view[i] = self._memory[address + i - 3]
+            crc ^= view[i] << 8
+            for _ in range(8):
+                crc = crc << 1 & 0xFFFF ^ (0x8005 if crc & 0x8000 else 0)
+        if self.wrong_bit is not None:
+            view[self.wrong_bit >> 3] ^= 1 << (self.wrong_bit & 7)
+            self.wrong_bit = None
+        view[n + 3] = crc >> 8
+        view[n + 4] = crc & 0xFF
 
     def _head_error(self, address: int) -> int:
         self._random = (self._random * 1103515245 + 12345) & 0x7FFFFFFF

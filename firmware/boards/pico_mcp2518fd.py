@@ -1,0 +1,37 @@
+"""Raspberry Pi Pico with an MCP2518FD, polled, and an SD card; wiring: firmware/WIRING.md.
+
+The driver and its port are those of the ESP32 boards, no interrupt and `machine.SPI`. Its limit is
+17 MHz: the peripheral clock of 48 MHz gives 12. The card comes first: it starts while the rest is
+loaded.
+"""
+
+from boards.pico_card import card  # isort: split
+
+import machine
+
+from boards.files import Settings
+from boards.rp2_board import Rp2Board, make_ring, run_board
+from drivers.mcp2518fd import Mcp2518fd
+from drivers.polled_ring import PolledRing
+from drivers.rp2_hot import HotClock
+from drivers.spi_ports import CanPort
+
+CRYSTAL_Hz = 40_000_000
+
+
+def make_board(slot):
+    """Make the board, nothing started. `slot`: 0 or 1 for A or B, 255 for none."""
+    settings = Settings("/settings")
+    ring = make_ring(settings, PolledRing)
+    clock = HotClock()
+    sck, sdi, sdo = machine.Pin(2), machine.Pin(3), machine.Pin(4)
+    spi = machine.SPI(0, 16_000_000, sck=sck, mosi=sdi, miso=sdo)
+    can = Mcp2518fd(CanPort(spi, machine.Pin(5, machine.Pin.OUT, value=1)), clock, CRYSTAL_Hz)
+    board = Rp2Board("pico_mcp2518fd", slot, 25, settings, clock, ring, card, [can])
+    board.background = ring.fetch = card.background = can.drain
+    return board
+
+
+def run(slot, memory, at, hole):
+    """Run the logger until the host asks for the REPL; arguments as in `pico_mcp2515`."""
+    run_board(make_board, slot, memory, at, hole)
