@@ -97,13 +97,13 @@ def command(
         raise UsageError("--settings, --signals or --board with --package", "leave them out")
     if older and not package:
         raise UsageError("--older without --package", "add --package")
-    if port is not None:
-        port = port_of(port)
     held = None if package is None else _package(package)
     contents = [
         None if settings is None else checked_settings(settings),
         None if profile is None else signal_table(profile),
     ]
+    if port is not None:
+        port = port_of(port)
     if base is not None:
         confirm("Put MicroPython onto the board? What is in its flash may be lost.", yes)
         place = _write_base(base, sha256, drive, chip, port)
