@@ -13,10 +13,10 @@ All comparisons are in raw units: a value that must not fall is compared as its 
 
 from array import array
 
-from detectors.native import micropython, ptr8, ptr16, ptr32
 from slog import events as ev
 from slog import signal_table as st
 from slog.layout import const
+from slog.native import micropython, ptr8, ptr16, ptr32
 
 # Columns of ALARMS, GATES and POINTS, held to slog.signal_table by a test.
 _A_NUMBER = const(0)

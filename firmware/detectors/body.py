@@ -13,10 +13,10 @@ Owns the sums and filters. All of it is integers: mg, 0.01 mm, ticks of 10 ms.
 
 from array import array
 
-from detectors.native import micropython
 from slog import events as ev
 from slog import signal_table as st
 from slog.layout import const
+from slog.native import micropython
 
 DELAY = const(3)  # ticks: `tyres` is that of so long ago
 _BITS = st.SCALE_BITS

@@ -7,10 +7,10 @@ bad value is never compared all the same.
 
 from array import array
 
-from detectors.native import micropython, ptr8, ptr16, ptr32
 from slog import events as ev
 from slog import signal_table as st
 from slog.layout import const
+from slog.native import micropython, ptr8, ptr16, ptr32
 
 _ALONE = const(0x10000)  # a step beyond all signals
 # Columns of SIGNALS, SLOTS and ROLES, held to slog.signal_table by a test.

@@ -7,9 +7,9 @@ A pause of more than a second is not ticked through; `on_resume(seconds)` is cal
 
 from array import array
 
-from detectors.native import micropython, ptr8, ptr32
 from slog import signal_table as st
 from slog.layout import TIME_BITS, const
+from slog.native import micropython, ptr8, ptr32
 
 TICK_US = const(10_000)
 _PAUSE_US = const(1_000_000)

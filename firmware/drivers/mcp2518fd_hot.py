@@ -6,8 +6,8 @@ burst into the ring's open block. Plain Python where there is no native code.
 
 from array import array
 
-from detectors.native import micropython, ptr8, ptr16, ptr32
 from slog.layout import const
+from slog.native import micropython, ptr8, ptr16, ptr32
 
 # Words of `take`.
 NEWEST = const(0)  # stamp of the newest object

@@ -12,7 +12,7 @@ from sys import implementation
 
 from slog import messages as m
 from slog import package as p
-from slog.layout import SECTOR_BYTES, size, unpack
+from slog.layout import HASH_BYTES, SECTOR_BYTES, size, unpack
 from slog.settings import SettingsError, digest_of, load
 
 _DIGEST_BYTES = 32
@@ -106,7 +106,7 @@ def _take(board, file, state, feed, root):
     start = size(p.PACKAGE) + p.MAC_BYTES
     file.seek(start)
     digest = file.read(_DIGEST_BYTES)
-    state["digest"] = digest[:8]
+    state["digest"] = digest[:HASH_BYTES]
     if digest != nv.open(m.CONFIG_FIRMWARE)[0].read():
         file.seek(start)
         _write_slot(file, lengths[0], "ba"[board.slot], feed, root)

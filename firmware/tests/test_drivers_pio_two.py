@@ -115,7 +115,7 @@ def test_one_that_stops_leaves_the_other_running(begin):
     found = receiver.frames()
     assert stored(found, 0) == frames[0]
     kept = stored(found, 1)
-    assert 190 < len(kept) < 240 and kept == frames[1][: len(kept)]
+    assert 190 < len(kept) < len(frames[1]) - 100 and kept == frames[1][: len(kept)]
 
 
 def test_while_the_ring_is_full_both_drop_and_count_each_frame(begin):

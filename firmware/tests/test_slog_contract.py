@@ -62,7 +62,7 @@ def test_numbers_that_both_ends_and_every_card_know():
     assert [layout.VERSION, layout.MAGIC, layout.TIME_BITS, layout.META_DLC] == [1, 0x4C53, 28, 15]
     assert [layout.BLOCK_BYTES, layout.HEADER_BYTES, layout.RECORD_BYTES] == [4096, 64, 16]
     assert [layout.RECORDS_PER_BLOCK, layout.SECTOR_BYTES, layout.N_BUSES] == [252, 512, 2]
-    assert sorted(faults.TEXT) == list(range(20))
+    assert sorted(faults.TEXT) == list(range(21))
     assert layout.meta_table(99) is None and layout.meta_table(3) is layout.META[2][3]
 
 

@@ -155,7 +155,7 @@ def test_every_event_code_has_its_words():
         if name in ("ALARM", "SENSOR", "MESSAGE", "CONTEXT", "SUMMARY")
     }
     assert {row[0] for row in event_names.KINDS} == codes
-    assert [row[0] for row in event_names.EVENTS] == list(range(1, events.FLOW_SCALE + 1))
+    assert [row[0] for row in event_names.EVENTS] == list(range(1, events.MARK_TEXT + 1))
 
 
 def test_a_change_of_words_alone_does_not_change_the_hash(monkeypatch):

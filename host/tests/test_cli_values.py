@@ -61,10 +61,10 @@ def test_drive_says_how_long_it_is(run, tmp_path):
 def test_flash_names_the_slot(run, monkeypatch, slot, name):
     hello = reply(Hello, HELLO_REPLY, firmware=0x010203, slot=slot, device_id=b"\x0a\x0b")
     monkeypatch.setattr("stagelog.flash.flash", lambda *_, **__: hello)
-    _, facts = run("flash", "PORT", "--yes")
+    _, facts = run("flash", "/dev/PORT", "--yes")
     assert facts == {
         "schema": "stagelog.flash/1",
-        "port": "PORT",
+        "port": "/dev/PORT",
         "slot": name,
         "firmware": "1.2.3",
         "device_id": "0a0b000000000000",

@@ -117,7 +117,7 @@ def test_values_are_lines_in_the_order_of_time(watched):
 def test_what_is_no_data_frame_of_a_message_leaves_its_value_alone(tmp_path):
     """Remote, 29 bits of the same number, too short for the second signal: one value changes."""
     (tmp_path / "car.dbc").write_text(DBC)
-    view = watch._values(str(tmp_path / "car.dbc"), [])
+    view = watch._values((str(tmp_path / "car.dbc"),), ())
     view.take(frames((0, 0, 0x100, 0, b"\x10\0\3\0" + bytes(4))))
     view.take(
         frames(

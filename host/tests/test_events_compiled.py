@@ -145,7 +145,7 @@ def test_a_signal_of_eight_bytes_is_read_by_the_pure_form(table, both):
 SAMPLE = '''
 from array import array
 
-from detectors.native import micropython, ptr8, ptr32
+from slog.native import micropython, ptr8, ptr32
 from slog.layout import const
 
 _TWO = const(2)
@@ -225,7 +225,7 @@ def test_numbers_mean_what_they_mean_in_python(both, tmp_path, monkeypatch):
     exec(SAMPLE, vars(pure))
     monkeypatch.setitem(sys.modules, "detectors.sample", pure)
     known = compiled.read_sources()
-    sources = {name: known[name] for name in ("slog.layout", "detectors.native")}
+    sources = {name: known[name] for name in ("slog.layout", "slog.native")}
     target = tmp_path / f"_sample{sysconfig.get_config_var('EXT_SUFFIX')}"
     build.build_module({**sources, "detectors.sample": SAMPLE}, target)
     spec = importlib.util.spec_from_file_location("_sample", target)

@@ -404,8 +404,8 @@ def test_flash_compiles_the_signal_table_of_the_profile_that_is_named(monkeypatc
 
     monkeypatch.setattr(stagelog.flash, "flash", fake_flash)
     monkeypatch.setattr("stagelog.flash.remote.Remote", lambda port: None)
-    done = CliRunner().invoke(command, ["no-port", "--signals", "d7xr", "--yes"])
+    done = CliRunner().invoke(command, ["/dev/none", "--signals", "d7xr", "--yes"])
     assert done.exit_code == 0, done.output
     assert given["signals"][:4] == b"SLST" and given["settings"] is None
-    done = CliRunner().invoke(command, ["no-port", "--signals", "unknown", "--yes"])
+    done = CliRunner().invoke(command, ["/dev/none", "--signals", "unknown", "--yes"])
     assert done.exit_code and "unknown" in str(done.exception)

@@ -261,7 +261,7 @@ def test_watch_keeps_buses_and_sources_apart(dbc, log):
     from stagelog.cli.watch import _values
 
     frames = load_frames(log).frames[:5]
-    lines = _values(dbc, ["Speed", "Rpm"]).lines(frames)
+    lines = _values((str(dbc),), ("Speed", "Rpm")).lines(frames)
     assert [line.split(" ", 1)[1] for line in lines] == [
         "can0 Engine.Speed 4 rpm",
         "can0 Engine.Speed 4 rpm",
@@ -269,18 +269,18 @@ def test_watch_keeps_buses_and_sources_apart(dbc, log):
         "can0 EEC1@sa00.Rpm 1000 rpm",
         "can0 EEC1@sa03.Rpm 500 rpm",
     ]
-    view = _values(dbc, ["Speed", "Rpm"])
+    view = _values((str(dbc),), ("Speed", "Rpm"))
     view.take(frames)
     assert [list(column.cells) for column in view.table().columns[1:3]] == [
         ["0", "0", "0", "1"],
         ["1000", "500", "4", "25"],
     ]
-    entries = _values(dbc, ["Rpm"], [0]).entries(frames)
+    entries = _values((str(dbc),), ("Rpm",), (0,)).entries(frames)
     assert [(e["bus"], e["source"], e["signal"]) for e in entries] == [
         (0, 0, "EEC1.Rpm"),
         (0, 3, "EEC1.Rpm"),
     ]
-    assert _values(dbc, ["Speed"], [1]).lines(frames) == [lines[2]]
+    assert _values((str(dbc),), ("Speed",), (1,)).lines(frames) == [lines[2]]
 
 
 def test_pandas_has_bus_and_source(dbc, log):

@@ -63,6 +63,7 @@ STEPS = (
     ("evidence verify TEST-C03-SS01.tar", None, {0, 1}),
     ("package build", None, {2}),  # there is no fleet file yet
     ("package show nowhere", None, {5}),
+    ("card update nowhere card.img", None, {5}),
     ("fleet new", None, {0}),
     ("fleet check", None, {0}),
     ("provision PORT --yes", None, {0, 1}),

@@ -19,6 +19,7 @@ from pathlib import Path
 from campaigns.engine.bench import Bench
 from campaigns.engine.link.cable import Cable, Faults, RatedLink, fast_cobs_encode
 from campaigns.engine.results import Finding
+from logger.service import Service
 from slog import messages as m
 from slog.framing import FrameWriter
 from slog.layout import BLOCK_BYTES
@@ -71,10 +72,12 @@ class Source:
         return Link(cable, name, self.bench.seconds), cable
 
     def settle(self):
-        """Let the logger forget what earlier transfers have asked, so that a number is one
+        """Give the logger a service that nobody has asked anything, so that a number is one
         transfer whatever was before it.
         """
-        self.bench.app.service.reset()
+        app = self.bench.app
+        board = app.board
+        app.service = Service(app, board.link, board.frame_writer, board.cobs_decode)
 
     def blocks_of(self, session):
         """Return the bytes of a session as they lie on the card."""

@@ -20,7 +20,7 @@ from typing import Any, TypeAlias
 Type: TypeAlias = str | tuple[Any, ...] | None
 
 INT, ANY, SECTIONS = "int", "any", "sections"
-# What a viper function calls its pointers is the type of an array here, as in detectors.native.
+# What a viper function calls its pointers is the type of an array here, as in slog.native.
 _POINTERS = {"ptr8": "arr:B", "ptr16": "arr:H", "ptr32": "arr:i", "int": INT}
 # What the host calls the detectors with. The sections of a table have one name everywhere.
 _ENTRY = {"Events.scan": {"block": "arr:B", "at": INT, "n": INT, "hi": INT}}

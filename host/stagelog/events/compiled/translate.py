@@ -44,7 +44,6 @@ def translate(sources: dict[str, str]) -> str:
         for name, tree in fold(sources, private=True).items()
         if name.startswith("detectors.")
     }
-    del trees["detectors.native"]
     body: list[ast.stmt] = []
     for name, module in trees.items():
         body += [node for node in module.body if _is_code(node, name)]

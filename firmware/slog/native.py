@@ -1,5 +1,5 @@
 """`micropython` where it is, and a stand-in where it is not, so that `@micropython.native` and
-`@micropython.viper` mark the hot functions of detectors that run on CPython, too.
+`@micropython.viper` mark hot functions that run on CPython, too.
 
 A viper function that runs everywhere takes its arrays as pointers, and extends the sign of what it
 reads from a ptr32 and may be negative: on machines of 64 bits that is not done for it.
