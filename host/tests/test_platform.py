@@ -259,3 +259,21 @@ def test_a_file_is_locked_by_one_at_a_time(tmp_path):
         assert files.lock_file(first.fileno()) and not files.lock_file(second.fileno())
     with open(tmp_path / "x", "r+b") as third:
         assert files.lock_file(third.fileno())
+
+
+ENDED_IN_A_CALLBACK = """
+import ctypes, os, signal
+from stagelog.platform.terminal import interrupt_on_ending, is_ending
+
+interrupt_on_ending()
+assert not is_ending()
+ctypes.CFUNCTYPE(None)(lambda: os.kill(os.getpid(), signal.SIGTERM))()
+raise SystemExit(0 if is_ending() else 9)
+"""
+
+
+def test_a_signal_that_ctypes_swallows_is_still_known():
+    """What a handler raises while C code calls Python is printed and dropped (ctypes' manual)."""
+    words = [sys.executable, "-c", ENDED_IN_A_CALLBACK]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and "KeyboardInterrupt" in done.stderr

@@ -16,7 +16,7 @@ import click
 from stagelog.cli._common import json_option, print_json
 from stagelog.config_items import signal_table
 from stagelog.errors import UsageError
-from stagelog.platform.terminal import interrupt_on_ending
+from stagelog.platform.terminal import interrupt_on_ending, is_ending
 
 if TYPE_CHECKING:
     from stagelog.rig.live import FastLogger, LiveLogger
@@ -177,7 +177,7 @@ def command(
         path = _announce(logger, stack)
         stack.enter_context(contextlib.suppress(KeyboardInterrupt))
         _print_port(path, args["card"], tape, as_json)
-        logger.run()
+        logger.run(is_ending)
 
 
 def _announce(

@@ -9,9 +9,11 @@ import errno
 import os
 import signal
 import sys
+from types import FrameType
 from typing import Any
 
 _ENDINGS = ("SIGTERM", "SIGHUP", "SIGBREAK")
+_asked: list[int] = []  # the signals
 
 
 def prepare_output() -> None:
@@ -41,9 +43,24 @@ def discard_output() -> None:
 
 def interrupt_on_ending() -> None:
     """Raise KeyboardInterrupt, as Ctrl-C does, also when the program is asked to end and when its
-    terminal is closed.
+    terminal is closed; `is_ending` is true from then on.
     """
+    _asked.clear()
     for name in _ENDINGS:
         number = getattr(signal, name, None)
         if number is not None:
-            signal.signal(number, signal.default_int_handler)
+            signal.signal(number, _end)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not ignored, as by nohup
+        signal.signal(signal.SIGINT, _end)
+
+
+def is_ending() -> bool:
+    """Return whether the program was asked to end. What is raised for it is lost where C code has
+    just called Python by ctypes: a loop around such code asks.
+    """
+    return bool(_asked)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    _asked.append(number)
+    signal.default_int_handler(number, frame)
