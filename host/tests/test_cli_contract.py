@@ -256,7 +256,7 @@ class State:
 
     def runs(self):
         """Let the simulator end as soon as it has said its port."""
-        self.patch(FastLogger, "run", lambda self: None)
+        self.patch(FastLogger, "run", lambda self, until: None)
 
     def board(self):
         """Let the installation itself succeed, into slot B; test_flash_install.py tests it."""

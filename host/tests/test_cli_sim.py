@@ -31,7 +31,8 @@ class Recorder:
         self.calls.append(("wait", t_us))
         self.tape = read_tape(self.args["tape"])
 
-    def run(self):
+    def run(self, until):
+        assert not until()
         self.calls.append("run")
         if "signals" in self.args:
             with open(self.args["signals"], "rb") as file:
