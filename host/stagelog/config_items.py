@@ -30,7 +30,13 @@ def signal_table(profile: str | Path, dbc: str | Path | None = None) -> bytes:
     """
     from stagelog import events
     from stagelog.profile import dbc_file, load_profile
+    from stagelog.profile.short import is_short
 
+    if is_short(profile):
+        raise InputError(
+            f"{profile} is a short profile: it has no numbers for detectors on board",
+            "a logger records without a signal table as well; 'report' works with this profile",
+        )
     compile_table: Any = events.compile_table  # not annotated yet
     loaded = load_profile(profile, dbc)
     return bytes(compile_table(loaded, dbc or dbc_file(loaded)).data)

@@ -193,11 +193,13 @@ def _known(link: Link) -> _Known:
     from stagelog.dbc import load_database
     from stagelog.events import compile_table
     from stagelog.events.rules import SessionRules
-    from stagelog.profile import dbc_file, load_profile
+    from stagelog.profile.schema import Profile
+    from stagelog.profile.short import load_any_profile
 
-    profile = load_profile(fleet.profile_of(car))
-    database = load_database(dbc_file(profile))
-    return _Known(compile_table(profile, database), SessionRules(profile.mark, database))
+    profile = load_any_profile(fleet.profile_of(car))
+    database = load_database(fleet.dbc_of(car))
+    table = compile_table(profile, database) if isinstance(profile, Profile) else None
+    return _Known(table, SessionRules(profile.mark, database))
 
 
 def _download_all(

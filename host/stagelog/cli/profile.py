@@ -77,11 +77,10 @@ def check(profile: str, dbc: str | None, as_json: bool) -> None:
 
     Exit code 5 with file, line and entry if something does not fit.
     """
-    from stagelog.profile import load_profile
-    from stagelog.profile.short import is_short, load_short_profile
+    from stagelog.profile.short import ShortProfile, load_any_profile
 
-    short = is_short(profile)
-    loaded = load_short_profile(profile, dbc) if short else load_profile(profile, dbc)
+    loaded = load_any_profile(profile, dbc)
+    short = isinstance(loaded, ShortProfile)
     facts = {"path": loaded.path, "car": loaded.car.name, "is_short": short}
     if as_json:
         print_json("stagelog.profile.check/1", facts)

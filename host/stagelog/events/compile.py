@@ -82,6 +82,8 @@ def compile_table(profile: Profile, dbc: str | Path | Database, bus: int = 0) ->
     for role, entry, n, unit, factor in _ROLES:
         given = getattr(profile.roles, entry)
         names = (given,) if isinstance(given, str) else given
+        if given == "":
+            continue
         if len(names) != n:
             raise TableProblem(profile, ("roles", entry), f"roles.{entry} needs {n} signals")
         for k, name in enumerate(names):

@@ -182,7 +182,7 @@ def _damper_mm(profile: Profile, builder: SignalIndex) -> float:
 
 
 def _code_of(builder: SignalIndex, name: str, word: str) -> int:
-    if not builder.has(name):
+    if not name or not builder.has(name):
         return -1
     choices = builder.signal(name, ("roles", "flight_state")).choices or {}
     codes = [code for code, text in choices.items() if str(text).lower() == word]

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from stagelog.profile.limits import GearboxAbuse
 from stagelog.profile.schema import Profile
 
 STEP_us = 10_000
@@ -40,7 +41,9 @@ def find_gear_abuse(series: FindSeries, profile: Profile) -> list[GearAbuse]:
              neutral_coasting    seconds out of gear at speed
     Source   domain notes, section 6.
     """
-    columns = _Columns(series, profile)
+    if profile.gearbox_abuse is None:
+        return []
+    columns = _Columns(series, profile, profile.gearbox_abuse)
     rules = (_downshifts, _loaded_shifts, _converter_slip, _stall, _coasting)
     found = [case for rule in rules for case in rule(columns, profile)]
     return sorted(found, key=lambda case: case.t_us)
@@ -49,8 +52,8 @@ def find_gear_abuse(series: FindSeries, profile: Profile) -> list[GearAbuse]:
 class _Columns:
     """Signals on one grid of 10 ms, each value held until the next; NaN before the first."""
 
-    def __init__(self, series: FindSeries, profile: Profile) -> None:
-        g, r = profile.gearbox_abuse, profile.roles
+    def __init__(self, series: FindSeries, profile: Profile, g: GearboxAbuse) -> None:
+        self.limits, r = g, profile.roles
         names = {"gear": r.gear, "target": g.gear_target, "shifting": g.shifting}
         names |= {"rpm": r.engine_speed, "torque": r.engine_torque, "input_rpm": g.input_speed}
         names |= {"output_rpm": g.output_speed, "speed": r.wheel_speed[0]}
@@ -92,7 +95,7 @@ def _downshifts(c: _Columns, profile: Profile) -> Iterator[GearAbuse]:
     ratios = np.array((np.nan, *profile.gearbox.ratios))
     n = len(ratios)
     asked = (target >= 1) & (target < n) & (gear >= 1) & (gear < n) & (target < gear)
-    limit = profile.gearbox_abuse.over_rev_rpm
+    limit = c.limits.over_rev_rpm
     for a, b in _runs(asked):
         predicted = float(np.nanmax(output_rpm[a:b] * ratios[target[a:b]]))
         if predicted > limit:
@@ -105,7 +108,7 @@ def _loaded_shifts(c: _Columns, profile: Profile) -> Iterator[GearAbuse]:
         return
     shifting, torque, gear, target = found
     up = np.nan_to_num(target) > np.nan_to_num(gear)
-    limit = profile.gearbox_abuse.shift_torque_Nm
+    limit = c.limits.shift_torque_Nm
     for a, b in _runs(np.nan_to_num(shifting) > 0):
         middle = float(np.nanmedian(torque[a:b]))
         if middle > limit:
@@ -118,10 +121,10 @@ def _converter_slip(c: _Columns, profile: Profile) -> Iterator[GearAbuse]:
         return
     rpm, input_rpm, torque = found
     slip = np.nan_to_num(rpm - input_rpm)
-    loaded = (slip > profile.gearbox_abuse.slip_rpm) & (np.nan_to_num(torque) > 0)
+    loaded = (slip > c.limits.slip_rpm) & (np.nan_to_num(torque) > 0)
     for a, b in _runs(loaded, _WINDOW_us):
         turned = float(slip[a:b].sum() * STEP_us / 1e6)
-        if turned > profile.gearbox_abuse.slip_rpm_s:
+        if turned > c.limits.slip_rpm_s:
             seconds = (b - a) * STEP_us / 1e6
             text = f"slip of {turned / seconds:.0f} rpm for {seconds:.1f} s"
             yield _case(c, a, "converter_slip", turned, "rpm s", text)
@@ -131,7 +134,7 @@ def _stall(c: _Columns, profile: Profile) -> Iterator[GearAbuse]:
     if (found := c.get("torque", "output_rpm", "gear")) is None:
         return
     torque, output_rpm, gear = found
-    g = profile.gearbox_abuse
+    g = c.limits
     stands = np.nan_to_num(output_rpm, nan=np.inf) < g.stall_output_rpm
     in_gear = (np.nan_to_num(gear) >= 1) & (np.nan_to_num(gear) <= len(profile.gearbox.ratios))
     for a, b in _runs(stands & in_gear & (np.nan_to_num(torque) > g.stall_torque_Nm)):
@@ -145,7 +148,7 @@ def _coasting(c: _Columns, profile: Profile) -> Iterator[GearAbuse]:
     if (found := c.get("gear", "speed")) is None:
         return
     gear, speed = found
-    g = profile.gearbox_abuse
+    g = c.limits
     for a, b in _runs((gear == g.neutral_gear) & (np.nan_to_num(speed) > g.neutral_kmh)):
         seconds = (b - a) * STEP_us / 1e6
         if seconds > g.neutral_s:

@@ -162,7 +162,7 @@ class Fleet:
         return shipped if not path.is_file() and shipped.is_file() else path
 
     def profile_of(self, car: Car) -> str:
-        """Return the profile of a car as load_profile takes it: a file or a shipped name."""
+        """Return the profile of a car as load_any_profile takes it: a file or a shipped name."""
         path = self.folder / car.profile
         return str(path) if path.is_file() else car.profile
 
@@ -173,12 +173,12 @@ class Fleet:
 
     def dbc_of(self, car: Car) -> Path:
         """Return the one DBC of a car: that of its first bus, or the profile's."""
-        from stagelog.profile import dbc_file, load_profile
+        from stagelog.profile.short import dbc_of_profile, load_any_profile
 
         dbcs = self.dbcs_of(car)
         if dbcs:
             return dbcs[min(dbcs)]
-        return dbc_file(load_profile(self.profile_of(car)))
+        return dbc_of_profile(load_any_profile(self.profile_of(car)))
 
     def settings_of(self, logger: FleetLogger) -> Path | None:
         """Return the file of a logger's settings, or None."""

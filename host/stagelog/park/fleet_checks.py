@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from stagelog.archive import hive_value, safe_name
 from stagelog.errors import InputError
-from stagelog.profile import dbc_file, load_profile
+from stagelog.profile.short import dbc_of_profile, load_any_profile
 from stagelog.profile.toml_lines import Keys
 
 if TYPE_CHECKING:
@@ -62,8 +62,7 @@ def find_file_defects(fleet: "Fleet") -> Iterator[Finding]:
     """Yield which profiles, DBCs and settings that the fleet names are missing or wrong."""
     for n, car in enumerate(fleet.car):
         try:
-            profile = load_profile(fleet.profile_of(car))
-            dbc_file(profile)
+            dbc_of_profile(load_any_profile(fleet.profile_of(car)))
         except InputError as error:
             yield ("car", n, "profile"), str(error)
         yield from _missing_dbcs(fleet, ("car", n, "dbc"), car.dbc)

@@ -60,7 +60,8 @@ class Wanted:
 
 def wanted_of(fleet: Fleet, device_id: str) -> Wanted:
     """Return what the logger with an id shall have; it must be in the fleet."""
-    from stagelog.profile import load_profile
+    from stagelog.profile.schema import Profile
+    from stagelog.profile.short import load_any_profile
 
     logger = fleet.find_logger(device_id)
     car = fleet.find_car(logger.car) if logger is not None else None
@@ -71,11 +72,12 @@ def wanted_of(fleet: Fleet, device_id: str) -> Wanted:
     dbcs: dict[int | None, Path] = {int(bus[-1]): path for bus, path in named.items()}
     stage = fleet.stage_now()
     first = named[min(named)] if named else None
-    profile = load_profile(fleet.profile_of(car), first)
+    profile = load_any_profile(fleet.profile_of(car), first)
+    is_whole = isinstance(profile, Profile)
     return Wanted(
         car.name,
         None if path is None else checked_settings(path),
-        _table_of(fleet.profile_of(car), first),
+        _table_of(fleet.profile_of(car), first) if is_whole else None,
         fleet.firmware,
         dbcs or {None: fleet.dbc_of(car)},
         None if stage is None else stage.hours,

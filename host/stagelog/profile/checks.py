@@ -52,16 +52,10 @@ def find_dbc_contradictions(profile: Profile, dbc: str | Path | Database) -> Con
     """Yield signal names that the DBC lacks and limits that its signals cannot reach."""
     database = dbc if isinstance(dbc, Database) else load_database(dbc)
     signals = {s.name: s for m in database.messages for s in m.signals}
-    messages = {m.name for m in database.messages}
-    for name in profile.car.not_fitted:
-        if name not in messages:
-            yield ("car", "not_fitted"), f"message {name} is not in {dbc}"
+    yield from _find_messages(profile, database)
     for where, name in _names(profile):
         if name not in signals and name not in DERIVED:
-            yield where, f"signal {name} is not in {dbc}"
-    for key, rule in profile.mark.items():
-        if rule.message and rule.message not in messages:
-            yield ("mark", key, "message"), f"message {rule.message} is not in {dbc}"
+            yield where, f"signal {name} is not in {database.path}"
     yield from _find_units(profile, signals)
     for key, alarm in profile.alarm.items():
         if alarm.kind not in ("above", "below"):
@@ -85,7 +79,7 @@ def find_short_contradictions(
     """Yield what contradicts itself in a short profile, and what its DBC lacks."""
     database = dbc if isinstance(dbc, Database) else load_database(dbc)
     signals = {s.name: s for m in database.messages for s in m.signals}
-    places = [place for place in _names_of_roles(profile.roles) if place[1]]
+    places = list(_names_of_roles(profile.roles))
     for n, rule in enumerate(profile.plausible):
         places += [(("plausible", n, "signals"), name) for name in rule.signals]
     for key, alarm in profile.alarm.items():
@@ -97,11 +91,27 @@ def find_short_contradictions(
         places += [(("alarm", key, "signals"), name) for name in alarm.signals]
         yield from _find_levels(key, alarm)
     places += [(("names", name), name) for name in profile.names]
+    places += [(("mark", key, "signal"), m.signal) for key, m in profile.mark.items() if m.signal]
     for where, name in places:
         if name not in signals:
             yield where, f"signal {name} is not in {database.path}"
+    yield from _find_messages(profile, database)
+    for key, mark in profile.mark.items():
+        if mark.event:
+            yield ("mark", key, "event"), f"mark {key} is of an event, which needs a whole profile"
+    yield from _find_marks(profile)
     yield from _find_units(profile, signals)
     yield from _find_plausible(profile)
+
+
+def _find_messages(p: "Profile | ShortProfile", database: Database) -> Contradictions:
+    messages = {m.name for m in database.messages}
+    for name in p.car.not_fitted:
+        if name not in messages:
+            yield ("car", "not_fitted"), f"message {name} is not in {database.path}"
+    for key, rule in p.mark.items():
+        if rule.message and rule.message not in messages:
+            yield ("mark", key, "message"), f"message {rule.message} is not in {database.path}"
 
 
 def _find_units(p: "Profile | ShortProfile", signals: dict[str, Signal]) -> Contradictions:
@@ -253,7 +263,7 @@ def _find_gates(p: Profile) -> Contradictions:
             yield ("gate", name), f"gate {name} needs either above or below"
 
 
-def _find_marks(p: Profile) -> Contradictions:
+def _find_marks(p: "Profile | ShortProfile") -> Contradictions:
     rows = (*event_names.EVENTS, *event_names.KINDS)
     known = {row[1] for row in rows} | {word for row in rows for word in row[-1].values()}
     for name, rule in p.mark.items():
@@ -334,7 +344,8 @@ def _names_of_roles(roles: Roles) -> Contradictions:
     for field in roles.__dataclass_fields__:
         value = getattr(roles, field)
         for name in (value,) if isinstance(value, str) else value:
-            yield ("roles", field), name
+            if name:
+                yield ("roles", field), name
 
 
 def _names(p: Profile) -> Contradictions:
@@ -342,12 +353,13 @@ def _names(p: Profile) -> Contradictions:
     for name, (status, _) in p.status.items():
         yield ("status", name), name
         yield ("status", name), status
-    abuse = p.gearbox_abuse
-    for field in ("gear_target", "shifting", "input_speed", "output_speed"):
-        yield ("gearbox_abuse", field), getattr(abuse, field)
+    if p.gearbox_abuse is not None:
+        for field in ("gear_target", "shifting", "input_speed", "output_speed"):
+            yield ("gearbox_abuse", field), getattr(p.gearbox_abuse, field)
     report = p.report
-    yield ("report", "limiter"), report.limiter
-    yield ("report", "converter"), report.converter
+    for field in ("limiter", "converter"):
+        if getattr(report, field):
+            yield ("report", field), getattr(report, field)
     for name in report.tyre_temperature:
         yield ("report", "tyre_temperature"), name
     for name in (name for pair in report.radiators for name in pair):

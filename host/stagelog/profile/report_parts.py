@@ -39,25 +39,25 @@ class Part:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """Signals that the report alone reads, and the components.
+    """Signals that the report alone reads, and the components; "" and () where a car has none.
 
     radiators  (in, out) of each
     part       by its place on the drawing, one of PLACES; None in older profiles: no drawing
     names      what people call a signal, by its name in the DBC
     """
 
-    limiter: str
-    converter: str
-    radiators: tuple[tuple[str, ...], ...]
-    tyre_temperature: tuple[str, ...]
-    landing_inspect: str
-    bottoming_inspect: str
-    roll_over_inspect: str
-    leak_inspect: str
-    stuck_inspect: str
-    handbrake_inspect: str
-    diff_model_inspect: str
-    flight_mode_inspect: str
-    component: tuple[Component, ...]
+    limiter: str = ""
+    converter: str = ""
+    radiators: tuple[tuple[str, ...], ...] = ()
+    tyre_temperature: tuple[str, ...] = ()
+    landing_inspect: str = ""
+    bottoming_inspect: str = ""
+    roll_over_inspect: str = ""
+    leak_inspect: str = ""
+    stuck_inspect: str = ""
+    handbrake_inspect: str = ""
+    diff_model_inspect: str = ""
+    flight_mode_inspect: str = ""
+    component: tuple[Component, ...] = ()
     part: dict[str, Part] | None = None
     names: dict[str, str] | None = None

@@ -8,7 +8,7 @@ stagelog.profile.simulation.
 
 from dataclasses import dataclass, field
 
-from stagelog.profile.fields import count, number, numbers, rising
+from stagelog.profile.fields import count, number, numbers, optional, rising
 from stagelog.profile.limits import (
     Airborne,
     Alarm,
@@ -59,9 +59,9 @@ class Suspension:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Engine:
-    """Idle speed, and the power that the regulations allow."""
+    """Idle speed, and the power that the regulations allow, None for no limit."""
 
-    power_limit_kW: float = number(20, 1500)
+    power_limit_kW: float | None = optional(20, 1500)
     idle_rpm: float = number(300, 2000)
 
 
@@ -158,32 +158,32 @@ class Sensors:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Roles:
-    """Which signal of the DBC has which role."""
+    """Which signal of the DBC has which role; "" where no signal has it."""
 
     acceleration: tuple[str, ...]
-    acceleration_clip: str
+    acceleration_clip: str = ""
     rates: tuple[str, ...]
     damper: tuple[str, ...]
     wheel_speed: tuple[str, ...]
-    flight_state: str
-    engine_speed: str
-    engine_torque: str
-    throttle: str
-    pedal: str
-    gear: str
-    fuel_flow: str
-    fuel_used: str
+    flight_state: str = ""
+    engine_speed: str = ""
+    engine_torque: str = ""
+    throttle: str = ""
+    pedal: str = ""
+    gear: str = ""
+    fuel_flow: str = ""
+    fuel_used: str = ""
     fuel_level: tuple[str, ...]
-    refuel_flap: str
+    refuel_flap: str = ""
     diff_temperature: tuple[str, ...]
     axle_slip: tuple[str, ...]
-    output_torque: str
-    ambient_temperature: str
+    output_torque: str = ""
+    ambient_temperature: str = ""
     brake_pressure: tuple[str, ...]
-    handbrake_pressure: str
-    steering: str
-    acknowledge: str
-    drive_mode: str
+    handbrake_pressure: str = ""
+    steering: str = ""
+    acknowledge: str = ""
+    drive_mode: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,17 +206,17 @@ class Profile:
     fuel: Fuel
     sensors: Sensors
     roles: Roles
-    status: dict[str, tuple[str, int]]
-    plausible: tuple[Plausible, ...]
     validity: Validity
     airborne: Airborne
     trouble: IncidentLimits
     diff_model: DiffModel
-    gearbox_abuse: GearboxAbuse
     messages: Messages
     fuel_estimate: FuelEstimate
-    gate: dict[str, Gate]
-    alarm: dict[str, Alarm]
-    report: Report
     path: str
+    status: dict[str, tuple[str, int]] = field(default_factory=dict)
+    plausible: tuple[Plausible, ...] = ()
+    gearbox_abuse: GearboxAbuse | None = None
+    gate: dict[str, Gate] = field(default_factory=dict)
+    alarm: dict[str, Alarm] = field(default_factory=dict)
+    report: Report = field(default_factory=Report)
     mark: dict[str, Mark] = field(default_factory=dict)

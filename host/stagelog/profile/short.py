@@ -5,9 +5,11 @@
     [roles]          role = signal, or signals; those of a whole profile
     [[plausible]]    signals, min, max; max_step_per_s, stuck_s
     [alarm.NAME]     signals, kind ("above" or "below"), unit, warning, critical
+    [mark.NAME]      as in a whole profile, but for `event`
     [names]          what people call a signal
 
-A report with one shows health, traffic, channels, extremes, limits and charts: no detector runs.
+A report with one shows health, traffic, channels, extremes, limits, marks and charts: no detector
+runs, and a logger gets no signal table from it.
 Raises ProfileError, an InputError, with file, line and entry.
 """
 
@@ -20,9 +22,15 @@ from typing import Any
 from stagelog.dbc import Database
 from stagelog.errors import InputError
 from stagelog.profile.checks import find_short_contradictions
-from stagelog.profile.limits import Alarm, Plausible
-from stagelog.profile.reading import ProfileError, find_file, read_entries
-from stagelog.profile.schema import Roles
+from stagelog.profile.limits import Alarm, Mark, Plausible
+from stagelog.profile.reading import (
+    ProfileError,
+    dbc_file,
+    find_file,
+    load_profile,
+    read_entries,
+)
+from stagelog.profile.schema import Profile, Roles
 from stagelog.profile.toml_reader import Reader
 
 SHORT_SCHEMA = "stagelog.profile.short.v1"
@@ -34,6 +42,7 @@ class ShortCar:
 
     name: str = "car"
     dbc: str = ""
+    not_fitted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +54,7 @@ class ShortProfile:
     roles: Roles
     plausible: tuple[Plausible, ...] = ()
     alarm: dict[str, Alarm] = field(default_factory=dict)
+    mark: dict[str, Mark] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
     path: str = ""
 
@@ -85,6 +95,18 @@ def short_dbc_file(profile: ShortProfile) -> Path:
     if not profile.car.dbc:
         raise InputError(f"{profile.path} names no DBC", "add --dbc, or car.dbc to the profile")
     return Path(profile.path).parent / profile.car.dbc
+
+
+def load_any_profile(
+    path: str | Path, dbc: str | Path | Database | None = None
+) -> Profile | ShortProfile:
+    """Read and check a profile, whole or short; `dbc` as in load_profile."""
+    return load_short_profile(path, dbc) if is_short(path) else load_profile(path, dbc)
+
+
+def dbc_of_profile(profile: Profile | ShortProfile) -> Path:
+    """Return the path of the DBC that a profile, whole or short, names."""
+    return dbc_file(profile) if isinstance(profile, Profile) else short_dbc_file(profile)
 
 
 def _fill(data: dict[str, Any]) -> None:

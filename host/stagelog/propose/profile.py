@@ -134,7 +134,8 @@ def profile_text(
                 span = found.high - found.low
                 lines += ["", "[[plausible]]", f"signals = [{_quoted(signal.name)}]"]
                 lines += [f"min = {found.low - span:.6g}", f"max = {found.high + span:.6g}"]
-                unit = f" {signal.unit}" if signal.unit else ""
+                unit = "".join(c if c.isprintable() else " " for c in signal.unit or "")
+                unit = f" {unit}" if unit else ""
                 lines[-1] += f"  # the log has {found.low:g} to {found.high:g}{unit}"
     example = next((s for m in database.messages for s in m.signals if s.unit == "degC"), None)
     example = example or next((s for m in database.messages for s in m.signals), None)
@@ -162,7 +163,7 @@ def _is_bounded(signal: Signal) -> bool:
 
 
 def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")  # not in TOML
 
 
 def _toml(value: str | tuple[str, ...]) -> str:

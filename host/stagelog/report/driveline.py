@@ -102,8 +102,11 @@ def _power(stage: Stage, kW: Values) -> list[str]:
     limit = stage.profile.engine.power_limit_kW
     if not len(mean):
         return []
-    highest, near_pct = float(mean.max()), 100 * float((mean > 0.9 * limit).mean())
-    text = f"highest power over 0.5 s {highest:.0f} kW by the ECU's torque (limit {limit:.0f} kW)"
+    highest = float(mean.max())
+    text = f"highest power over 0.5 s {highest:.0f} kW by the ECU's torque"
+    if limit is None:
+        return [t.line(text, highest_power_kW=highest)]
+    text, near_pct = f"{text} (limit {limit:.0f} kW)", 100 * float((mean > 0.9 * limit).mean())
     return [
         t.line(text, highest_power_kW=highest, power_limit_kW=limit),
         t.line(

@@ -76,7 +76,7 @@ class StageEvents:
         self.alarms = [_episode(stage, one) for one in _spans(read)]
         self.flights = flights_of(found)
         singles = [e for e in read if e["name"] in SINGLE and e["state"] != "off"]
-        singles += _rule_marks(stage, read)
+        singles += rule_marks(stage, read)
         self.singles = sorted(singles, key=lambda event: event["t_us"])
         self.faults = _faults(read)
         self.blind = find_blind_spots(stage.profile, self.faults, table)
@@ -109,7 +109,7 @@ class StageEvents:
         ]
 
 
-def _rule_marks(stage: Stage, read: list[Facts]) -> list[Facts]:
+def rule_marks(stage: Stage, read: list[Facts]) -> list[Facts]:
     """Return the marks that the rules of the profile set in a stage."""
 
     def series(name: str) -> Any:

@@ -15,10 +15,12 @@ import numpy as np
 from stagelog.dbc import Database
 from stagelog.decode import Plan, compile_plan
 from stagelog.decode.protocol import protocol_of
+from stagelog.events import read_events
 from stagelog.model import ERR, EXT, RTR, FrameTable
 from stagelog.report import tables as t
 from stagelog.report.build import tile, when_text
 from stagelog.report.charts import chart_over_time, kilometres, pauses
+from stagelog.report.events import rule_marks, title_of
 from stagelog.report.health import health, lost_text
 from stagelog.report.series import Series, Spans
 from stagelog.report.source import Health, Reading
@@ -46,6 +48,7 @@ class PlainSource:
     traffic   {(bus, is_ext, can_id): (frames, most bytes)}
     missing   {"Message.Signal": {kind: values}} that the frames themselves say are none
     names     what people call signals
+    marks     set by the board's button, by a host and by the profile's rules, in order of time
     """
 
     stage: "PlainStage"
@@ -54,6 +57,7 @@ class PlainSource:
     traffic: dict[tuple[int, bool, int], tuple[int, int]] = field(default_factory=dict)
     missing: dict[str, dict[str, int]] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
+    marks: list[Facts] = field(default_factory=list)
 
 
 class PlainStage(Stage):
@@ -116,7 +120,9 @@ def read_plain(
         for key, n in reading.traffic.items()
     }
     names = dict(profile.names)
-    return PlainSource(stage, reading.health, database, traffic, reading.missing, names)
+    said = [event for event in read_events(reading.found) if event["name"] == "mark"]
+    marks = sorted(said + rule_marks(stage, said), key=lambda mark: int(mark["t_us"]))
+    return PlainSource(stage, reading.health, database, traffic, reading.missing, names, marks)
 
 
 def no_database() -> Database:
@@ -134,6 +140,7 @@ def plain_stage_facts(source: PlainSource, note: str = "") -> Facts:
         _traffic(source),
         channels,
         limits,
+        _marks(source),
         _adds(source),
     ]
     charts, n_more = _charts(source)
@@ -150,7 +157,10 @@ def plain_stage_facts(source: PlainSource, note: str = "") -> Facts:
         "sections": [section for section in sections if section],
         "charts": charts,
         "aliases": {},
-        "marks": [],
+        "marks": [
+            {"x": round(stage.seconds(mark["t_us"]), 3), "level": "info", "text": title_of(mark)}
+            for mark in source.marks
+        ],
         "pauses": pauses(stage, logger),
         "distance": kilometres(stage) if stage.has_distance else None,
         "utc": [
@@ -332,6 +342,20 @@ def _limits(source: PlainSource) -> Facts | None:
     return {"id": "limits", "title": title, "short": "Limits", "tables": [t.table(columns, rows)]}
 
 
+def _marks(source: PlainSource) -> Facts | None:
+    """Return the marks of the log, None without any."""
+    stage, rows = source.stage, []
+    for mark in source.marks:
+        x_s = stage.seconds(mark["t_us"])
+        at_km = stage.km(mark["t_us"]) if stage.has_distance else None
+        rows.append(t.row(mark["text"], mark["state"], x_s, at_km, x_s=x_s))
+    if not rows:
+        return None
+    columns = [t.words("mark"), t.words("set by"), t.column("after", "s"), t.column("at", "km", 2)]
+    found = [t.table(columns, rows, fold=FOLD)]
+    return {"id": "marks", "title": "Marks", "short": "Marks", "tables": found}
+
+
 def _home(stage: Stage, signal: str) -> str:
     tables = stage.decoded.messages.items()
     return next(name for name, column in tables if signal in column.signals)
@@ -346,7 +370,7 @@ def _adds(source: PlainSource) -> Facts | None:
         lacking = [role.replace("_", " ") for role in needed if role not in held]
         text = f": no signal was found for {', '.join(lacking)}" if lacking else ""
         lines.append(f"{what}{text}")
-    lines.append("limits of your own: an [alarm] of a short profile")
+    lines.append("limits and marks of your own: [alarm.NAME] and [mark.NAME] of a short profile")
     if not source.database.messages:
         lines.insert(0, "first a DBC: 'stagelog dbc new --log LOG' writes one to begin with")
     return {

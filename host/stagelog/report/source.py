@@ -171,8 +171,8 @@ def wanted_signals(profile: Profile, database: Database) -> list[str]:
     for alarm in profile.alarm.values():
         names.update(alarm.signals, alarm.x_signals or ())
     report = profile.report
-    abuse = profile.gearbox_abuse
-    names.update((abuse.gear_target, abuse.shifting, abuse.input_speed, abuse.output_speed))
+    if (abuse := profile.gearbox_abuse) is not None:
+        names.update((abuse.gear_target, abuse.shifting, abuse.input_speed, abuse.output_speed))
     names.update((report.limiter, report.converter), *report.radiators, report.tyre_temperature)
     marking = {rule.message for rule in profile.mark.values()}
     for message in database.messages:
