@@ -27,10 +27,10 @@ from typing import Any, Self, TypeAlias
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from stagelog.accounts import judge_entry, judge_file, judge_unlisted
-from stagelog.archive import Entry, find_sessions, find_unlisted, superseded
+from stagelog.archive import Entry, counted, find_sessions, find_unlisted, superseded
 from stagelog.errors import InputError, OutputError, StagelogError, UsageError
 from stagelog.extras import need
-from stagelog.lake import counted, facts_of, folder_of, hive_of
+from stagelog.lake import facts_of, folder_of, hive_of
 from stagelog.verdict import INCOMPLETE, Verdict
 
 _WITH_ZONE = "TIMESTAMP WITH TIME ZONE"

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from slog.messages import CONTROL_STOP
 from stagelog.bringup import (
     FAIL,
     NOT_MEASURED,
@@ -27,9 +28,11 @@ from stagelog.bringup.recorder import CAN_ID, ClockPair, Run
 from stagelog.bringup.recording import check_numbers, drift_rows, share_of
 from stagelog.bringup.run import bitrate_of
 from stagelog.bringup.sheet import Board, at_least, at_most, sha256_of
+from stagelog.bringup.tidy import erase_ours
 from stagelog.bringup.wires import card_rows, controller_rows
 from stagelog.errors import DeviceError
 from stagelog.model import FRAME
+from stagelog.rig.target import SimTarget
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -264,3 +267,18 @@ def test_settings_that_cannot_be_read_end_no_bring_up(settings, rate_bps):
 
 def test_the_bit_rate_of_the_settings():
     assert bitrate_of(b'{"buses": [{"bitrate_bps": 250000}]}') == 250_000
+
+
+def test_a_session_from_before_the_bringup_stays_even_if_it_holds_no_frame(tmp_path):
+    """Two boots without a frame: the first is the user's, the bring-up began at the second."""
+    target = SimTarget(tmp_path)
+    for _ in range(2):
+        target.run_for(2_000_000)
+        target.power_cut()
+        target.power_on()
+    target.link.control(CONTROL_STOP, target.link.hello().boot)
+    boots = [session.boot for session in target.link.list_sessions()]
+    assert len(boots) == 3
+    erase_ours(target.link, boots[1])
+    assert boots[2] in [session.boot for session in target.link.list_sessions()]
+    target.close()

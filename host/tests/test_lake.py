@@ -70,6 +70,19 @@ def test_what_log_dbc_and_code_made_before_is_not_made_again(
     assert len(stale(root, database)) == 3
 
 
+def test_a_session_of_which_nothing_is_decoded_is_read_once(root, database, tmp_path):
+    """The DBC names none of its identifiers: no table, and nothing to do the next time; with a DBC
+    that names one it is decoded.
+    """
+    (tmp_path / "none.dbc").write_text(DBC.format(scale=1).replace("BO_ 25", "BO_ 77"))
+    none = load_database(tmp_path / "none.dbc")
+    assert [one.n_messages for one in decode_archive(root, none)] == [0, 0, 0]
+    assert stale(root, none) == []
+    assert len(stale(root, database)) == 3
+    list(decode_archive(root, database))
+    assert stale(root, database) == [] and len(stale(root, none)) == 3
+
+
 def test_each_source_that_decodes_is_in_the_hash_of_the_code():
     """A module that decoding imports and that the hash leaves out would leave old tables."""
     room = Path(lake_tables.__file__).parents[1]

@@ -132,6 +132,18 @@ def test_a_scheduler_that_does_not_answer_is_named(root, database, monkeypatch):
         list(build(root, stale_sessions(root, database), workers_of(f"dask:{address}", 2)))
 
 
+def test_a_port_that_accepts_and_never_answers_is_named(root, database, monkeypatch):
+    """Another program listens there. Dask's own time limit does not end this wait."""
+    pytest.importorskip("distributed")
+    monkeypatch.setattr(lake_workers, "_CONNECT_s", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+        began_s = time.monotonic()
+        with pytest.raises(DeviceError, match=f"no scheduler of Dask answers at {address}"):
+            list(build(root, stale_sessions(root, database), workers_of(f"dask:{address}", 2)))
+    assert time.monotonic() - began_s < 10
+
+
 def test_a_cluster_that_is_none_is_refused():
     with pytest.raises(UsageError, match="--cluster spark; it is dask, or dask:ADDRESS"):
         workers_of("spark", 2)

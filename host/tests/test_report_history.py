@@ -5,7 +5,7 @@ import json
 import pytest
 
 from stagelog.report import history
-from stagelog.report.history import Past, find_earlier, place_of, save
+from stagelog.report.history import Past, Place, find_earlier, place_of, save
 from stagelog.report.html_cards import cards
 
 
@@ -29,6 +29,14 @@ def test_a_place_is_a_car_s_folder_of_one_archive(tmp_path):
     assert other.car != place.car
     assert place_of(tmp_path / "x.slog") is None
     assert place_of(tmp_path / "car=C01" / "x.slog") is None  # of no stage
+
+
+def test_folders_above_the_archive_may_have_any_name(tmp_path):
+    """The root is what lies above event=, car= and stage=, whatever its folders are called."""
+    for above in ("x=1", "car=C09", "stage=old"):
+        archive = tmp_path / above / "archive"
+        found = place_of(archive / "event=D26" / "car=C01" / "stage=SS03" / "x.slog")
+        assert found == Place(f"{archive}/C01", "D26", "SS03")
 
 
 def test_earlier_stages_are_those_of_the_car_by_their_clock():

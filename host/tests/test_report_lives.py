@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from stage_values import during
 
@@ -149,8 +150,6 @@ def summary(at_s, **values):
 
 def session_in(root, stage, number, logger="ab" * 8, n_frames=400):
     """Store a session of some frames of no message."""
-    import numpy as np
-
     from stagelog.model import FRAME
 
     frames = np.zeros(n_frames, FRAME)
@@ -309,6 +308,35 @@ def test_a_report_keeps_the_life_and_the_command_reads_it(drive_log, tmp_path, r
     assert [one["is_undone"] for one in facts["replaced"]] == [False, True]
     code, _, err = run(*words, "SS01", "--undo")
     assert code == 2 and "has no record that diff_rear was replaced at D26 SS01" in err
+
+
+def test_a_copy_in_a_folder_with_other_sessions_counts_once(drive_log, tmp_path, run):
+    """The same drive is boot 1 and boot 2. SS01 holds boot 1; SS02 boot 2 and a copy of boot 1, as
+    two laptops leave it. SS02 is boot 2 alone, also after a report on it.
+    """
+    root = tmp_path / "archive"
+    frames = np.concatenate(list(read_log(drive_log).session().iter_frames()))
+    for boot, stages in ((1, ("SS01", "SS02")), (2, ("SS02",))):
+        path = tmp_path / f"{boot}.tmp"
+        anchors = [(int(frames["t_us"][0]), T0_UNIX_US + boot * DAY_US)]
+        path.write_bytes(
+            pack_session(frames, Identity("0a" * 8, boot, 7), anchors=anchors).tobytes()
+        )
+        log = read_log(path)
+        for stage in stages:
+            folder = stage_folder(root, "D26", "C03", stage)
+            folder.mkdir(parents=True, exist_ok=True)
+            store_session(log, log.session(), folder)
+    report = ("report", folder / ("0a" * 8), "--out", tmp_path / "a.html")
+    for words in ((), report):
+        assert not words or run(*words)[0] == 0
+        code, out, err = run("life", "03", "--archive", root, "--json")
+        assert code == 0, err
+        first, second = json.loads(out)["stages"]
+        assert (first["stage"], second["stage"]) == ("SS01", "SS02")
+        assert second["t_unix_us"] == T0_UNIX_US + 2 * DAY_US, "the start of boot 2"
+        kept = json.loads((folder / f"{'0a' * 8}.life.json").read_text())
+        assert [name.split("-")[1] for name in kept["sessions"]] == ["2"]
 
 
 def test_the_stage_of_a_replacement_is_one_that_was_driven_or_one_to_come(tmp_path, monkeypatch):

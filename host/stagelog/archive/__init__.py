@@ -20,15 +20,17 @@ from stagelog.archive.manifest import (
     Key,
     check_sha256,
     check_signature,
+    counted,
     entry_of,
     find_session,
     find_sessions,
     find_unlisted,
     home_of,
     load_manifest,
+    of_logger,
     superseded,
 )
-from stagelog.archive.names import hive_value, safe_name, stage_folder
+from stagelog.archive.names import hive_value, safe_name, split_stage, stage_folder
 from stagelog.archive.part import PartFile
 from stagelog.archive.store import store_session
 
@@ -38,6 +40,7 @@ __all__ = [
     "PartFile",
     "check_sha256",
     "check_signature",
+    "counted",
     "entry_of",
     "find_session",
     "find_sessions",
@@ -45,7 +48,9 @@ __all__ = [
     "hive_value",
     "home_of",
     "load_manifest",
+    "of_logger",
     "safe_name",
+    "split_stage",
     "stage_folder",
     "store_session",
     "superseded",

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from stagelog.archive.files import write_atomic
-from stagelog.archive.names import is_safe_name
+from stagelog.archive.names import is_safe_name, split_stage
 from stagelog.errors import InputError
 from stagelog.platform.files import locked_folder
 
@@ -200,6 +200,25 @@ def superseded(entries: list[Entry]) -> list[Entry]:
         for entry in sorted(copies, key=_held, reverse=True):
             (found if any(map(entry.overlaps, kept)) else kept).append(entry)
     return found
+
+
+def counted(entries: list[Entry]) -> list[Entry]:
+    """Return those of the entries that count, one of the copies of a session."""
+    copies = {entry.path for entry in superseded(entries)}
+    return [entry for entry in entries if entry.path not in copies]
+
+
+def of_logger(folder: str | Path, device_id: str) -> list[Entry]:
+    """Return the entries of one logger in a folder, without copies of which another folder of the
+    archive holds more; all of them if none else is left.
+    """
+    own = [entry for entry in load_manifest(folder) if entry.key[0] == device_id]
+    try:
+        every = find_sessions(split_stage(folder)[0])
+    except InputError:  # of another folder: no reason not to read this one
+        return own
+    paths = {entry.path for entry in counted(every)}
+    return [entry for entry in own if entry.path.absolute() in paths] or own
 
 
 def _held(entry: Entry) -> int:

@@ -40,6 +40,23 @@ def stage_folder(root: str | Path, event: object, car: object, stage: object) ->
     return Path(root).joinpath(*(f"{kind}={hive_value(kind, text)}" for kind, text in values))
 
 
+def split_stage(path: str | Path) -> tuple[Path, dict[str, str]]:
+    """Return the archive's folder and {kind: value} of the folders event=, car=, stage= of a path
+    in it: those that stand last and beside each other. Folders above may have any name.
+    """
+    parts = Path(path).absolute().parts
+    found: dict[str, str] = {}
+    first = len(parts)
+    for number, part in reversed(list(enumerate(parts))):
+        kind, _, value = part.partition("=")
+        if kind in _INITIALS and value and kind not in found:
+            found[kind] = value
+            first = number
+        elif found:
+            break
+    return Path(*parts[:first]), found
+
+
 def is_safe_name(name: object) -> bool:
     """Return whether `name`, read from a file, may be used as the name of a file in a folder."""
     return isinstance(name, str) and name == safe_name(name)

@@ -46,16 +46,15 @@ def n_frames_of(link: Link, session: ListedSession) -> int:
 
 def erase_ours(link: Link, first_boot: int) -> int:
     """Erase the sessions that a bring-up has left, the oldest first, as the logger does; return
-    how many. Ends at the first with a frame that no bring-up sent.
+    how many. Ends at the first of a boot before `first_boot`, or with a frame that no bring-up
+    sent.
     """
     n = 0
     for session in reversed(link.list_sessions()):
-        if session.running:
+        if session.running or session.boot < first_boot:
             break
         blocks = fetch_blocks(link, session)
-        frames = frames_of(blocks)
-        ids = frames["can_id"]
-        if len(ids) and (session.boot < first_boot or (ids != CAN_ID).any()):
+        if (frames_of(blocks)["can_id"] != CAN_ID).any():
             break
         try:
             for _ in link.erase(session, digest_of(blocks)):

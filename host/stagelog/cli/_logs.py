@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def find_logs(path: str | Path) -> list[tuple[Path, Entry | None]]:
     """Return [(Path, archive entry or None)] of a log, or of all session files in a folder;
-    FOLDER/DEVICE_ID are those of one logger in it.
+    FOLDER/DEVICE_ID are those of one logger in it, without copies that another folder holds.
     """
     from stagelog.archive import entry_of, find_sessions, find_unlisted
 
@@ -39,12 +39,11 @@ def find_logs(path: str | Path) -> list[tuple[Path, Entry | None]]:
 
 def _of_logger(path: Path) -> list[tuple[Path, Entry | None]]:
     """Return what find_logs does of FOLDER/DEVICE_ID, [] for any other path."""
-    from stagelog.archive import load_manifest
+    from stagelog.archive import of_logger
 
     if not re.fullmatch("[0-9a-f]{16}", path.name) or path.exists():
         return []
-    entries = load_manifest(path.parent)
-    return [(entry.path, entry) for entry in entries if entry.key[0] == path.name]
+    return [(entry.path, entry) for entry in of_logger(path.parent, path.name)]
 
 
 def one_log(path: str | Path) -> Path:

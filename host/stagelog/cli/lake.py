@@ -107,8 +107,8 @@ def _stale(
     """Return (what is to be decoded, number of sessions of these cars, those of cars without a
     DBC).
     """
-    from stagelog.archive import find_sessions
-    from stagelog.lake import cars_of, counted, stale_sessions
+    from stagelog.archive import counted, find_sessions
+    from stagelog.lake import cars_of, stale_sessions
     from stagelog.lake.tables import car_of
 
     chosen = set(cars) or cars_of(archive)

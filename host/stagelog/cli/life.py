@@ -186,16 +186,13 @@ def _lives(
 
 def _groups(root: Path, car: str) -> Iterator[list[Entry]]:
     """Yield the sessions of each logger in each folder of a car, none that others hold more of."""
-    from stagelog.archive import find_sessions, superseded
+    from stagelog.archive import counted, find_sessions
     from stagelog.report.history import place_of
     from stagelog.report.lives import by_logger
 
-    every = find_sessions(root)
-    copies = {entry.path for entry in superseded(every)}
-    for entries in by_logger(every):
+    for entries in by_logger(counted(find_sessions(root))):
         place = place_of(entries[0].folder)
-        is_of_car = place is not None and Path(place.car).name == car
-        if is_of_car and not all(entry.path in copies for entry in entries):
+        if place is not None and Path(place.car).name == car:
             yield entries
 
 

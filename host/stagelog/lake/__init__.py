@@ -19,13 +19,12 @@ from stagelog.lake.build import (
     stale_sessions,
     undecoded_cars,
 )
-from stagelog.lake.tables import counted, facts_of, folder_of, hive_of
+from stagelog.lake.tables import facts_of, folder_of, hive_of
 
 __all__ = [
     "Decoded",
     "build",
     "cars_of",
-    "counted",
     "decode_archive",
     "facts_of",
     "folder_of",

@@ -12,12 +12,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from stagelog.archive import Entry, find_sessions
+from stagelog.archive import Entry, counted, find_sessions
 from stagelog.errors import InputError, OutputError
 from stagelog.export.files import writing
 from stagelog.lake.tables import (
     car_of,
-    counted,
     decode_session,
     facts_of,
     first_file,

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stagelog.accounts import judge_log
-from stagelog.archive import Entry, superseded
+from stagelog.archive import Entry
 from stagelog.archive.manifest import sha256_of
 from stagelog.errors import InputError
 from stagelog.export.files import writing
@@ -24,17 +24,12 @@ if TYPE_CHECKING:
     from stagelog.dbc import Database
     from stagelog.decode import Plan
 
+NOTHING = "nothing.json"  # the hashes of a session of which nothing could be decoded
 # Whose sources decide what the bytes of a decoded file are.
 CODE = (
     *("accounts.py", "blocks", "dbc", "decode", "ending.py", "export/files.py"),
     *("export/parquet.py", "lake/tables.py", "ledger.py", "model.py", "timeline.py", "verdict.py"),
 )
-
-
-def counted(entries: list[Entry]) -> list[Entry]:
-    """Return those of the [Entry] that count, one of the copies of a session."""
-    copies = {entry.path for entry in superseded(entries)}
-    return [entry for entry in entries if entry.path not in copies]
 
 
 def folder_of(entry: Entry) -> Path:
@@ -91,12 +86,23 @@ def first_file(folder: Path) -> Path | None:
 def is_fresh(entry: Entry, database: "Database") -> bool:
     """Return whether a session was decoded from what its log, the DBC and the code are now."""
     first = first_file(folder_of(entry))
-    if first is None:
-        return False
-    facts = facts_of(first)[1]
-    wanted = (database.sha256, entry.values["sha256"], code_sha256())
-    found = (facts.get(name) for name in ("database_sha256", "source_sha256", "code_sha256"))
-    return tuple(found) == wanted
+    facts = _read_nothing(folder_of(entry) / NOTHING) if first is None else facts_of(first)[1]
+    wanted = _made_from(database, entry.values["sha256"])
+    return {name: facts.get(name) for name in wanted} == wanted
+
+
+def _made_from(database: "Database", source_sha256: str) -> dict[str, str]:
+    hashes = {"database_sha256": database.sha256, "source_sha256": source_sha256}
+    return hashes | {"code_sha256": code_sha256()}
+
+
+def _read_nothing(path: Path) -> dict[str, Any]:
+    """Return what was kept of a session without a table, {} if nothing was."""
+    try:
+        facts = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return facts if isinstance(facts, dict) else {}
 
 
 def decode_session(entry: Entry, plan: "Plan", database: "Database") -> int:
@@ -140,6 +146,9 @@ def decode_session(entry: Entry, plan: "Plan", database: "Database") -> int:
         for decoded in iter_decode(session.iter_frames(), plan, sink.mode):
             sink.write(decoded)
     with writing(folder):
+        if not sink.paths:
+            made_from = _made_from(database, metadata["source_sha256"])
+            (part / NOTHING).write_text(json.dumps(made_from), encoding="utf-8")
         _replace_folder(part, folder)
     return len(sink.paths)
 

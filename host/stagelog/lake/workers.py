@@ -6,6 +6,7 @@ the bytes of the files as they are. Fails with UsageError (Dask is not installed
 cluster), DeviceError (no scheduler answers).
 """
 
+import asyncio
 import contextlib
 import itertools
 import logging
@@ -133,13 +134,16 @@ def on_dask(jobs: Sequence[Job], n: int, address: str = "") -> Iterator[tuple[Jo
                     silence_logs=logging.ERROR,
                 )
             )
+            if address:
+                asyncio.run(asyncio.wait_for(_greet(address), _CONNECT_s))
             client = stack.enter_context(Client(cluster, timeout=_CONNECT_s))
         except (OSError, RuntimeError, ValueError) as error:
             what = (
                 f"no scheduler of Dask answers at {address}" if address else "Dask fails to start"
             )
             raise DeviceError(
-                f"{what}: {error}", "'dask scheduler' starts one; without --cluster none is needed"
+                f"{what}: {str(error) or 'it listens and says nothing'}",
+                "'dask scheduler' starts one; without --cluster none is needed",
             ) from None
         left = iter(jobs)
         job_of: dict[Any, Job] = {}
@@ -155,6 +159,13 @@ def on_dask(jobs: Sequence[Job], n: int, address: str = "") -> Iterator[tuple[Jo
             for following in itertools.islice(left, 1):
                 _submit(client, following, job_of, going)
             yield job, outcome
+
+
+async def _greet(address: str) -> None:
+    """Shake hands with a scheduler. Client() would wait for ever on a port that never answers."""
+    from distributed.comm.core import connect
+
+    (await connect(address, timeout=_CONNECT_s)).abort()
 
 
 def _submit(client: Any, job: Job, job_of: dict[Any, Job], going: Any) -> None:

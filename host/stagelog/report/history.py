@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from stagelog.archive import split_stage
 from stagelog.archive.files import write_atomic
 from stagelog.errors import OutputError
 from stagelog.report.kept import facts_folder
@@ -57,11 +58,9 @@ class Past:
 
 def place_of(log: str | Path) -> Place | None:
     """Return the Place of a log or folder by its folders car=, stage= and event=, or None."""
-    parts = Path(log).absolute().parts
-    named = dict(part.split("=", 1) for part in parts if part.count("=") == 1)
-    if not named.get("car") or not named.get("stage"):
+    root, named = split_stage(log)
+    if "car" not in named or "stage" not in named:
         return None
-    root = Path(*parts[: next(i for i, part in enumerate(parts) if part.count("=") == 1)])
     return Place(f"{root}/{named['car']}", named.get("event", ""), named["stage"])
 
 

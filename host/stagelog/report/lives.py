@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import stagelog
-from stagelog.archive import Entry, entry_of, load_manifest
+from stagelog.archive import Entry, entry_of, of_logger
 from stagelog.archive.files import write_atomic
 from stagelog.errors import InputError, OutputError
 from stagelog.report import tables as t
@@ -87,15 +87,14 @@ def made_with(profiles: Sequence[str], dbc: Sequence[str]) -> str:
 
 def whole_of_logger(paths: Iterable[Path]) -> list[Entry]:
     """Return the [Entry] of some session files if they are all that one logger has in one folder
-    of the archive, else [].
+    of the archive, copies that another folder holds left out; else [].
     """
     files = {path.absolute() for path in paths}
     known = [entry_of(path) for path in files]
     entries = [entry for entry in known if entry is not None]
     if len(entries) != len(files) or len({(e.folder, e.key[0]) for e in entries}) != 1:
         return []
-    held = load_manifest(entries[0].folder)
-    own = {entry.path for entry in held if entry.key[0] == entries[0].key[0]}
+    own = {entry.path for entry in of_logger(entries[0].folder, entries[0].key[0])}
     return entries if own == files and place_of(entries[0].folder) is not None else []
 
 
