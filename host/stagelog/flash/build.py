@@ -111,6 +111,7 @@ def mpy_of(arch: str) -> int:
     return next(n for n, name in ARCHES.items() if name == arch) << 10 | sub << 8 | version
 
 
+@functools.cache  # two seconds each; no process sees its sources change
 def build_app(board: str, arch: str, readable: bool = False, entry: str | None = None) -> App:
     """Compile the modules that `board` needs for `arch`; return an App.
 

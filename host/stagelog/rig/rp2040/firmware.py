@@ -3,8 +3,6 @@
 Built by stagelog.flash for the emulated chip, and like it fails with FlashError.
 """
 
-import functools
-
 from stagelog.flash.build import build_app, pack_app
 from stagelog.resources import firmware_path
 
@@ -14,7 +12,7 @@ def logger_files(board: str = "pico_mcp2515", start: str | None = None) -> dict[
 
     start  source of a start.py to run instead; the slot's own is then the module own_start
     """
-    content = _app(board)
+    content = build_app(board, "armv6m").content
     if start is not None:
         modules = _unpack(content)
         modules["own_start.mpy"] = modules.pop("start.mpy")
@@ -33,8 +31,3 @@ def _unpack(content: bytes) -> dict[str, bytes]:
             modules[path] = content[at : at + int(size)]
             at += int(size)
     return modules
-
-
-@functools.cache
-def _app(board: str) -> bytes:
-    return build_app(board, "armv6m").content
