@@ -291,6 +291,15 @@ CASES = {
         (UNWRITABLE, "good.slog file.log"),
         (UNWRITABLE, "good.slog file/new.log"),
     ],
+    "align": [
+        (GOOD, "drive.slog again.slog --out new"),
+        (GOOD, "drive.slog again.slog"),
+        (USAGE, "drive.slog"),
+        (USAGE, "drive.slog again.slog --out new --to pdf"),
+        (UNREADABLE, "good.slog short.slog"),
+        (UNREADABLE, "good.slog junk.slog"),
+        (UNWRITABLE, "drive.slog again.slog --out file"),
+    ],
     "replay": [
         (GOOD, "short.slog --bus virtual:contract --bound-us 5e6 --no-real-time"),
         (GOOD, "short.slog --closed-loop"),

@@ -101,7 +101,8 @@ def folder(tmp_path, monkeypatch, drive_log):
     names = {"good.slog": blocks, "hole.slog": np.delete(blocks, 3, 0), "short.slog": session(50)}
     for name, content in names.items():
         (tmp_path / name).write_bytes(content.tobytes())
-    (tmp_path / "drive.slog").symlink_to(drive_log)
+    for name in ("drive.slog", "again.slog"):
+        (tmp_path / name).symlink_to(drive_log)
     (tmp_path / "junk.slog").write_bytes(b"dear reader\n" * 2000)
     (tmp_path / "error.log").write_text("(1.000000) can0 100#00\n(1.100000) can0 20000004#00\n")
     (tmp_path / "x.dbc").write_text(DBC)

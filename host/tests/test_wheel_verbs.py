@@ -30,6 +30,7 @@ STEPS = (
     ("convert drive.log drive.slog", None, {0}),
     ("convert drive.log drive.blf", None, {0}),
     ("convert drive.log drive.mf4", "mf4", {0}),
+    ("align drive.log drive.blf --out aligned", None, {0}),
     ("info drive.slog", None, {0}),
     ("verify drive.slog", None, {0, 1}),
     ("dbc check DBC", None, {0}),

@@ -49,6 +49,7 @@ VERBS = {
     "profile": "Propose or check the profile of a car.",
     "plot": "Draw signals of a log as a picture.",
     "convert": "Convert a log into another format.",
+    "align": "Put the logs of several loggers of a car onto one clock.",
     "replay": "Play a log onto a bus at its own pace.",
     "watch": "Show frames and values while they are recorded.",
     "lake": "Keep the decoded tables of the archive up to date.",

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from stagelog.decode import Plan
     from stagelog.decode.origins import Origin
     from stagelog.export.files import FrameSink, SignalSink, Sink
+    from stagelog.importers.diagnostics import Diagnostics
     from stagelog.importers.stream import FrameStream
     from stagelog.pack import SlogSink
 
@@ -201,7 +202,8 @@ def _frames(
     if first is None:
         raise InputError(f"{stream.path} holds no frame", "'stagelog info' lists them")
     shift_us = max(0, -int(first["t_us"].min()))  # no format here has times before zero
-    with _frame_sink(FRAME_KINDS[suffix], out, stream, force) as sink:
+    sink = open_sink(FRAME_KINDS[suffix], out, stream.ifaces, stream.diagnostics, force)
+    with sink:
         for frames in chain([first], chunks):
             if shift_us:
                 frames["t_us"] += shift_us
@@ -211,21 +213,21 @@ def _frames(
     return sink, {"n_frames": stream.diagnostics.n_frames, "shift_us": shift_us}
 
 
-def _frame_sink(
-    kind: str, out: str | Path, stream: FrameStream, force: bool
+def open_sink(
+    kind: str, out: str | Path, ifaces: list[str], clock: Diagnostics, force: bool
 ) -> FrameSink | SlogSink:
+    """Return a writer of frames; `kind` is a value of FRAME_KINDS, `clock` that of their times."""
     from stagelog.export import open_frame_sink
     from stagelog.importers.diagnostics import HEADER, HEADER_UTC
     from stagelog.pack import SlogSink
     from stagelog.timeline import HEADER as IN_HEADER
     from stagelog.timeline import STAMPS
 
-    seen = stream.diagnostics
-    from_epoch = seen.times == "absolute"
+    from_epoch = clock.times == "absolute"
     if kind == "slog":
-        source = IN_HEADER if seen.clock in (HEADER, HEADER_UTC) else STAMPS
+        source = IN_HEADER if clock.clock in (HEADER, HEADER_UTC) else STAMPS
         return SlogSink(out, from_epoch=from_epoch, source=source, overwrite=force)
-    return open_frame_sink(out, kind, stream.ifaces, overwrite=force, from_epoch=from_epoch)
+    return open_frame_sink(out, kind, ifaces, overwrite=force, from_epoch=from_epoch)
 
 
 def _plan(
