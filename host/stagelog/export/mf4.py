@@ -29,7 +29,12 @@ class _Mf4Sink(Sink):
     """
 
     def __init__(
-        self, path: str | Path, compression: int, from_epoch: bool, overwrite: bool
+        self,
+        path: str | Path,
+        *,
+        from_epoch: bool,
+        compression: int = 2,
+        overwrite: bool = False,
     ) -> None:
         super().__init__(overwrite)
         self._from_epoch = from_epoch
@@ -77,16 +82,6 @@ class Mf4SignalSink(_Mf4Sink, SignalSink):
     """Writes Decoded (mode "raw") after Decoded."""
 
     mode = "raw"
-
-    def __init__(
-        self,
-        path: str | Path,
-        *,
-        from_epoch: bool,
-        compression: int = 2,
-        overwrite: bool = False,
-    ) -> None:
-        super().__init__(path, compression, from_epoch, overwrite)
 
     def write(self, decoded: Decoded) -> None:
         """Add the samples of one Decoded."""
@@ -136,16 +131,6 @@ def conversion_of(signal: DbcSignal) -> dict[str, Any] | None:
 
 class Mf4FrameSink(_Mf4Sink, FrameSink):
     """Writes frame table after frame table as a bus log."""
-
-    def __init__(
-        self,
-        path: str | Path,
-        *,
-        from_epoch: bool,
-        compression: int = 2,
-        overwrite: bool = False,
-    ) -> None:
-        super().__init__(path, compression, from_epoch, overwrite)
 
     def write(self, frames: FrameTable) -> None:
         """Add the frames of one table."""
