@@ -11,6 +11,7 @@ A test states what it needs in words of CAPABILITIES; a target that lacks one ma
 with that reason.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
@@ -90,7 +91,83 @@ def light_of(steps: int) -> int:
     return min(value & (1 << LIGHT_STEPS) - 1 for value in turned)
 
 
-class SimTarget:
+class ModelTarget(ABC):
+    """What the targets in virtual time share: the state of the models of card and controllers.
+    Invariant: what is pulled out while the power is off is missing at the next boot.
+    """
+
+    capabilities = frozenset(CAPABILITIES) - {"repl", "bench"}
+    drove_dominant = False  # the model of the controller has no transmitter
+
+    def __init__(self, args: dict[str, Any]) -> None:
+        self._args = args  # of rig.sim.assemble.DEFAULTS, for the next boot
+        self._controllers = True
+        self._n_boots = 0
+
+    @property
+    @abstractmethod
+    def is_on(self) -> bool:
+        """True while the logger has power."""
+
+    @abstractmethod
+    def play(self, tape: Tape) -> None:
+        """Play a tape from now on, up to its last event."""
+
+    def card_remove(self) -> None:
+        """Pull the card out."""
+        self._put_card(False)
+
+    def card_insert(self) -> None:
+        """Put the card back in."""
+        self._put_card(True)
+
+    def card_protect(self) -> None:
+        """Lock the card for ever, as worn ones do."""
+        self._set_card("read_only", True)
+
+    def controller_remove(self) -> None:
+        """Take the controllers off their sockets."""
+        self._put_controllers(False)
+
+    def controller_insert(self) -> None:
+        """Put the controllers back."""
+        self._put_controllers(True)
+
+    def light(self, tape: Tape | None = None) -> int:
+        """Return what the light shows, see light_of, after the bus has carried the tape."""
+        if tape is not None:
+            self.play(tape)
+        return light_of(self._shown_pattern())
+
+    def _put_card(self, present: bool) -> None:
+        self._args["card_present"] = present
+        if self.is_on:
+            self._set_card("present", present)
+
+    def _put_controllers(self, present: bool) -> None:
+        self._controllers = present
+        if self.is_on:
+            self._set_captures("present", present)
+
+    def _boot_args(self) -> dict[str, Any]:
+        """Return the arguments of this boot: each has a seed of its own."""
+        self._n_boots += 1
+        return dict(self._args, seed=self._args.get("seed", 1) + self._n_boots - 1)
+
+    @abstractmethod
+    def _set_card(self, name: str, value: bool) -> None:
+        """Set an attribute of the card's model."""
+
+    @abstractmethod
+    def _set_captures(self, name: str, value: bool) -> None:
+        """Set an attribute of each controller's model."""
+
+    @abstractmethod
+    def _shown_pattern(self) -> int:
+        """Return the pattern of the light, as boards.light.pattern_of does."""
+
+
+class SimTarget(ModelTarget):
     """A rig in virtual time. The card is an image in `folder` and outlives power cuts.
 
     args  of rig.sim.assemble.DEFAULTS; card_blocks; bitrate_bps of the buses that are wired to it,
@@ -98,8 +175,6 @@ class SimTarget:
     """
 
     name = "sim"
-    capabilities = frozenset(CAPABILITIES) - {"repl", "bench"}
-    drove_dominant = False  # the model of the controller has no transmitter
 
     def __init__(self, folder: Path, **args: Any) -> None:
         from stagelog.card import prepare_raw
@@ -109,10 +184,8 @@ class SimTarget:
         self.card_path = folder / "card.img"
         if not self.card_path.exists():
             prepare_raw(self.card_path, args.pop("card_blocks", 4096))
-        self._args = dict(args, card=str(self.card_path))
-        self._controllers = True
+        super().__init__(dict(args, card=str(self.card_path)))
         self._logger: VirtualLogger | None = None
-        self._n_boots = 0
         self.power_on()
 
     @property
@@ -138,9 +211,7 @@ class SimTarget:
 
     def power_on(self) -> None:
         """Boot the logger."""
-        self._n_boots += 1
-        args = dict(self._args, seed=self._args.get("seed", 1) + self._n_boots - 1)
-        self._logger = VirtualLogger(args)
+        self._logger = VirtualLogger(self._boot_args())
         for capture in self.app.board.captures:
             capture.wire_bps = self.bitrate_bps or capture.bitrate_bps
             capture.present = self._controllers
@@ -167,14 +238,6 @@ class SimTarget:
         start = self.now_us + delay_us
         self.app.board.card.stalls.append((start, start + duration_us))
 
-    def card_remove(self) -> None:
-        """Pull the card out."""
-        self._put_card(False)
-
-    def card_insert(self) -> None:
-        """Put the card back in."""
-        self._put_card(True)
-
     def card_swap(self, path: Path) -> None:
         """Put another card in, an image at `path`."""
         from stagelog.rig.sim.models import FileImage
@@ -185,26 +248,6 @@ class SimTarget:
         card.image.close()
         card.swap(FileImage(path))
 
-    def card_protect(self) -> None:
-        """Lock the card for ever, as worn ones do."""
-        self.app.board.card.read_only = True
-
-    def controller_remove(self) -> None:
-        """Take the controllers off their sockets."""
-        self._put_controllers(False)
-
-    def controller_insert(self) -> None:
-        """Put the controllers back."""
-        self._put_controllers(True)
-
-    def light(self, tape: Tape | None = None) -> int:
-        """Return what the light shows, see light_of, after the bus has carried the tape."""
-        from boards.light import pattern_of
-
-        if tape is not None:
-            self.play(tape)
-        return light_of(pattern_of(*self.app.board.shown))
-
     def run_for(self, us: int) -> None:
         """Let time pass on a silent bus."""
         self._running.world.run_for(us)
@@ -214,13 +257,14 @@ class SimTarget:
         if self._logger is not None:
             self._logger.close()
 
-    def _put_card(self, present: bool) -> None:
-        self._args["card_present"] = present
-        if self._logger is not None:
-            self.app.board.card.present = present
+    def _set_card(self, name: str, value: bool) -> None:
+        setattr(self.app.board.card, name, value)
 
-    def _put_controllers(self, present: bool) -> None:
-        self._controllers = present
-        if self._logger is not None:
-            for capture in self.app.board.captures:
-                capture.present = present
+    def _set_captures(self, name: str, value: bool) -> None:
+        for capture in self.app.board.captures:
+            setattr(capture, name, value)
+
+    def _shown_pattern(self) -> int:
+        from boards.light import pattern_of
+
+        return int(pattern_of(*self.app.board.shown))

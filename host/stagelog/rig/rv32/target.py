@@ -15,7 +15,7 @@ from stagelog.rig.build.toolchain import Program
 from stagelog.rig.rv32 import layout
 from stagelog.rig.rv32.machine import Machine
 from stagelog.rig.tape import Tape
-from stagelog.rig.target import CAPABILITIES, light_of
+from stagelog.rig.target import ModelTarget
 
 _SECTOR_BYTES = 512
 _READ_PASSES = 50
@@ -48,7 +48,7 @@ class _Stream:
         """Nothing to close."""
 
 
-class Rv32Target:
+class Rv32Target(ModelTarget):
     """A rig in virtual time. The card is an image in `folder` and outlives power cuts.
 
     image, qemu  MicroPython for the machine, and the emulator: see `rig.runtimes`
@@ -57,20 +57,21 @@ class Rv32Target:
     """
 
     name = "rv32"
-    capabilities = frozenset(CAPABILITIES) - {"repl", "bench"}
-    drove_dominant = False  # the model of the controller has no transmitter
 
     def __init__(self, folder: Path, *, image: Path, qemu: Program, **args: Any) -> None:
         self._bitrate_bps = args.pop("bitrate_bps", None)
         self.card_path = folder / "card.img"
         if not self.card_path.exists():
             prepare_raw(self.card_path, args.pop("card_blocks", 2048))
-        self._args = args
-        self._controllers = True
-        self._n_boots = 0
-        self.is_on = False
+        super().__init__(args)
+        self._is_on = False
         self.machine = Machine(folder, image, qemu)
         self.power_on()
+
+    @property
+    def is_on(self) -> bool:
+        """True while the logger has power."""
+        return self._is_on
 
     @property
     def now_us(self) -> int:
@@ -79,23 +80,20 @@ class Rv32Target:
 
     def power_on(self) -> None:
         """Boot the logger."""
-        self._n_boots += 1
-        args = dict(self._args, seed=self._args.get("seed", 1) + self._n_boots - 1)
+        args = json.dumps(self._boot_args())
         self.machine.start()
-        self.is_on = True
+        self._is_on = True
         n_sectors = self._load_card()
-        self.machine.call(f"logger = Logger({json.dumps(args)!r}, {n_sectors})")
-        self._each_capture(
-            f"capture.wire_bps = {self._bitrate_bps} or capture.bitrate_bps",
-            f"capture.present = {self._controllers}",
-        )
+        self.machine.call(f"logger = Logger({args!r}, {n_sectors})")
+        self._set_captures("wire_bps", f"{self._bitrate_bps} or capture.bitrate_bps")
+        self._set_captures("present", self._controllers)
         self.link = Link(_Stream(self.machine), "rv32", _Stream(self.machine).clock)
 
     def power_cut(self) -> None:
         """Cut the power: memory and the write in progress are lost, the card stays."""
         self._save_card()
         self.machine.stop()
-        self.is_on = False
+        self._is_on = False
 
     def play(self, tape: Tape) -> None:
         """Play a tape from now on, up to its last event."""
@@ -115,39 +113,12 @@ class Rv32Target:
         start = self.now_us + delay_us
         self.machine.call(f"{_CARD}.stalls.append(({start}, {start + duration_us}))")
 
-    def card_remove(self) -> None:
-        """Pull the card out."""
-        self._put_card(False)
-
-    def card_insert(self) -> None:
-        """Put the card back in."""
-        self._put_card(True)
-
     def card_swap(self, path: Path) -> None:
         """Put another card in, an image at `path`."""
         self._save_card()
         self.card_path = path
         n_sectors = self._load_card()
         self.machine.call(f"{_CARD}.image.n_sectors = {n_sectors}\n{_CARD}.swap({_CARD}.image)")
-
-    def card_protect(self) -> None:
-        """Lock the card for ever, as worn ones do."""
-        self.machine.call(f"{_CARD}.read_only = True")
-
-    def controller_remove(self) -> None:
-        """Take the controllers off their sockets."""
-        self._put_controllers(False)
-
-    def controller_insert(self) -> None:
-        """Put the controllers back."""
-        self._put_controllers(True)
-
-    def light(self, tape: Tape | None = None) -> int:
-        """Return what the light shows, see light_of, after the bus has carried the tape."""
-        if tape is not None:
-            self.play(tape)
-        code = "from boards.light import pattern_of\nanswer = pattern_of(*logger.board.shown)"
-        return light_of(int(self.machine.call(code)))
 
     def run_for(self, us: int) -> None:
         """Let time pass on a silent bus."""
@@ -174,16 +145,12 @@ class Rv32Target:
         n_bytes = self.card_path.stat().st_size
         self.card_path.write_bytes(self.machine.read(layout.CARD, n_bytes))
 
-    def _put_card(self, present: bool) -> None:
-        self._args["card_present"] = present
-        if self.is_on:
-            self.machine.call(f"{_CARD}.present = {present}")
+    def _set_card(self, name: str, value: bool) -> None:
+        self.machine.call(f"{_CARD}.{name} = {value}")
 
-    def _put_controllers(self, present: bool) -> None:
-        self._controllers = present
-        if self.is_on:
-            self._each_capture(f"capture.present = {present}")
+    def _set_captures(self, name: str, value: bool | str) -> None:
+        self.machine.call(f"for capture in logger.board.captures:\n    capture.{name} = {value}")
 
-    def _each_capture(self, *lines: str) -> None:
-        body = "".join(f"    {line}\n" for line in lines)
-        self.machine.call(f"for capture in logger.board.captures:\n{body}")
+    def _shown_pattern(self) -> int:
+        code = "from boards.light import pattern_of\nanswer = pattern_of(*logger.board.shown)"
+        return int(self.machine.call(code))
