@@ -113,6 +113,26 @@ def split_case(case, kinds):
     return kind, int(number)
 
 
+def rows_of(tally, titles, words):
+    """Return a Row for each kind that has cases.
+
+    titles   kind -> first column of the table
+    words    kind -> its worst figure in words
+    """
+    return [
+        Row(title, n, tally.violations[kind], words(kind), tally.seed, tally.seconds_of(kind))
+        for kind, title in titles.items()
+        if (n := tally.states[kind])
+    ]
+
+
+def findings_of(seed, case, kinds, run_one):
+    """Run one case, "kind:number", again; return its findings."""
+    tally = Tally(seed)
+    run_one(tally, *split_case(case, kinds))
+    return tally.findings
+
+
 def format_table(rows):
     """Return the table of all campaigns as text, one Row a line."""
     head = ("fault", "cases", "violations", "worst figure", "seed", "s")

@@ -13,11 +13,12 @@ a kind and a number; with the seed it is the same for ever. What goes wrong is a
 """
 
 from dataclasses import dataclass, field
+from functools import partial
 from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from campaigns.engine.results import Finding, Row, Tally, in_turn, split_case
+from campaigns.engine.results import Finding, findings_of, in_turn, rows_of
 from stagelog.blocks import read_log
 from stagelog.card import prepare_raw
 from stagelog.ledger import account
@@ -420,18 +421,15 @@ def run(tally, n_cases, seconds=None, keep=lambda: None):
 
 def rows(tally):
     """Return the table of a Tally: one Row for each kind of trouble."""
-    found = []
-    for kind in KINDS:
-        if n := tally.states[kind]:
-            frames, errors = (tally.worst.get(f"{what}, {kind}", 0) for what in _FIGURES)
-            text = f"{frames:,} frames, {errors:,} errors a case"
-            seconds = tally.seconds_of(kind)
-            found.append(Row(f"bus: {kind}", n, tally.violations[kind], text, tally.seed, seconds))
-    return found
+    return rows_of(tally, {kind: f"bus: {kind}" for kind in KINDS}, partial(words_of, tally))
+
+
+def words_of(tally, kind):
+    """Return the worst figures of a kind of trouble in words."""
+    frames, errors = (tally.worst.get(f"{what}, {kind}", 0) for what in _FIGURES)
+    return f"{frames:,} frames, {errors:,} errors a case"
 
 
 def reproduce(seed, case):
     """Run one case, "kind:number", again; return its findings."""
-    tally = Tally(seed)
-    run_case(tally, *split_case(case, KINDS))
-    return tally.findings
+    return findings_of(seed, case, KINDS, run_case)

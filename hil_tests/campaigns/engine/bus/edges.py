@@ -11,7 +11,7 @@ stored, and is counted.
 import numpy as np
 
 from campaigns.engine.bus.pins import receiver
-from campaigns.engine.results import Finding, Row, Tally, in_turn, split_case
+from campaigns.engine.results import Finding, findings_of, in_turn, rows_of
 from stagelog.model import EXT, RTR
 from stagelog.rig import tape
 from stagelog.rig.bus.canbits import n_bytes_of
@@ -157,23 +157,16 @@ def run(tally, n_cases, seconds=None, keep=lambda: None, chosen="all"):
 
 def rows(tally):
     """Return the table of a Tally: one Row for each line."""
-    found = []
-    for kind in KINDS:
-        if n := tally.states[kind]:
-            if kind == _WRONG_BITS:
-                text = f"{tally.worst.get(f'bad, {kind}', 0):,} bad frames a case"
-            else:
-                lost = tally.worst.get(f"sum, {kind}", 0)
-                text = f"{lost:,} of {n * N_FRAMES:,} frames lost"
-            seconds = tally.seconds_of(kind)
-            found.append(
-                Row(f"edges: {kind}", n, tally.violations[kind], text, tally.seed, seconds)
-            )
-    return found
+
+    def words(kind):
+        if kind == _WRONG_BITS:
+            return f"{tally.worst.get(f'bad, {kind}', 0):,} bad frames a case"
+        lost = tally.worst.get(f"sum, {kind}", 0)
+        return f"{lost:,} of {tally.states[kind] * N_FRAMES:,} frames lost"
+
+    return rows_of(tally, {kind: f"edges: {kind}" for kind in KINDS}, words)
 
 
 def reproduce(seed, case):
     """Run one case, "line:number", again; return its findings."""
-    tally = Tally(seed)
-    run_case(tally, *split_case(case, KINDS))
-    return tally.findings
+    return findings_of(seed, case, KINDS, run_case)

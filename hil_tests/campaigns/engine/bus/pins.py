@@ -17,12 +17,12 @@ the check says so.
     errors    counted if and only if the node saw some; FD frames are passed over and counted apart
 """
 
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 
 from campaigns.engine.bus import campaign
-from campaigns.engine.results import Finding, Row, Tally, in_turn, split_case
+from campaigns.engine.results import Finding, findings_of, in_turn, rows_of
 from stagelog.model import EXT, FD, FRAME, RTR
 from stagelog.rig import tape
 from stagelog.rig.bus.canbits import n_bytes_of, wire_bits
@@ -33,7 +33,6 @@ LEFT_OUT = ("search for the bit rate", "passive and bus-off (rig build)")
 KINDS = {kind: make for kind, make in campaign.KINDS.items() if kind not in LEFT_OUT}
 _WRONG_RATE = "wrong bit rate, logger"
 _STAMP_us = 2.0
-_FIGURES = ("frames", "errors")
 _LONGEST_BITS = 160
 _ERRORS = ("stuff", "flags", "crc", "form")
 
@@ -159,7 +158,7 @@ def run_case(tally, kind, number):
     for name, text in check(made, *heard, is_wrong_rate=kind == _WRONG_RATE):
         tally.add(Finding(name, f"{kind}:{number}", kind, text))
     tally.note_worst(f"frames, {kind}", len(heard[1]))
-    tally.note_worst(f"errors, {kind}", sum(heard[2][name] for name in _ERRORS))
+    tally.note_worst(f"error frames, {kind}", sum(heard[2][name] for name in _ERRORS))
 
 
 def run(tally, n_cases, seconds=None, keep=lambda: None):
@@ -169,20 +168,10 @@ def run(tally, n_cases, seconds=None, keep=lambda: None):
 
 def rows(tally):
     """Return the table of a Tally: one Row for each kind of trouble."""
-    found = []
-    for kind in KINDS:
-        if n := tally.states[kind]:
-            frames, errors = (tally.worst.get(f"{what}, {kind}", 0) for what in _FIGURES)
-            text = f"{frames:,} frames, {errors:,} errors a case"
-            seconds = tally.seconds_of(kind)
-            found.append(
-                Row(f"pins: {kind}", n, tally.violations[kind], text, tally.seed, seconds)
-            )
-    return found
+    titles = {kind: f"pins: {kind}" for kind in KINDS}
+    return rows_of(tally, titles, partial(campaign.words_of, tally))
 
 
 def reproduce(seed, case):
     """Run one case, "kind:number", again; return its findings."""
-    tally = Tally(seed)
-    run_case(tally, *split_case(case, KINDS))
-    return tally.findings
+    return findings_of(seed, case, KINDS, run_case)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from campaigns.engine.bench import Bench
 from campaigns.engine.journal import Verdict
 from campaigns.engine.reader import frames_of, parse_block
-from campaigns.engine.results import Finding, Row, Tally, in_turn, split_case
+from campaigns.engine.results import Finding, findings_of, in_turn, rows_of
 from campaigns.engine.witness import check_frames
 from logger.store import VERIFY_EVERY
 from slog import faults
@@ -329,33 +329,27 @@ def frames_on(bench):
 
 def run(tally, n_cases, seconds=None, keep=lambda: None):
     """Continue a Tally until it holds n_cases, fault by fault in turn."""
+    in_turn(tally, _BY_NAME, n_cases, _run_one, seconds, keep)
 
-    def run_one(tally, name, number):
-        tally.note_worst(name, run_case(tally, _BY_NAME[name], number))
 
-    in_turn(tally, _BY_NAME, n_cases, run_one, seconds, keep)
+def _run_one(tally, name, number):
+    tally.note_worst(name, run_case(tally, _BY_NAME[name], number))
 
 
 def rows(tally):
     """Return the table of a Tally: one Row for each fault."""
-    found = []
-    for name in _BY_NAME:
-        if n := tally.states[name]:
-            unit = {"stall": "ms", "removed": "ms away"}.get(name, "blocks until noticed")
-            worst = tally.worst.get(name, 0)
-            text = f"{worst:.0f} {unit}" if worst else ""
-            seconds = tally.seconds_of(name)
-            title = f"card: {name.replace('_', ' ')}"
-            found.append(Row(title, n, tally.violations[name], text, tally.seed, seconds))
-    return found
+
+    def words(name):
+        unit = {"stall": "ms", "removed": "ms away"}.get(name, "blocks until noticed")
+        worst = tally.worst.get(name, 0)
+        return f"{worst:.0f} {unit}" if worst else ""
+
+    return rows_of(tally, {name: f"card: {name.replace('_', ' ')}" for name in _BY_NAME}, words)
 
 
 def reproduce(seed, case):
     """Run one case, "fault:number", again; return its findings."""
-    name, number = split_case(case, _BY_NAME)
-    tally = Tally(seed)
-    run_case(tally, _BY_NAME[name], number)
-    return tally.findings
+    return findings_of(seed, case, _BY_NAME, _run_one)
 
 
 def run_case(tally, fault, number):

@@ -10,7 +10,7 @@ from functools import partial
 from unittest import mock
 
 from campaigns.engine.link import kills, links, loggers
-from campaigns.engine.results import Row, Tally, split_case
+from campaigns.engine.results import Row, findings_of, rows_of
 from stagelog.archive import facts
 from stagelog.archive.manifest import sha256_of
 
@@ -134,19 +134,20 @@ def rows(tally):
     n_all = sum(tally.states[kind] for kind in KINDS)
     text = f"{n_faulted:,} of them with a fault"
     found = [Row("link, all", n_all, tally.n_violations, text, tally.seed)]
-    for kind, (_, words, *_) in KINDS.items():
-        n = tally.states[kind]
-        if n:
-            text = words(tally) if words else ""
-            title = f"link: {_TITLES.get(kind, kind)}"
-            seconds = tally.seconds_of(kind)
-            found.append(Row(title, n, tally.violations[kind], text, tally.seed, seconds))
-    return found
+
+    def words(kind):
+        words_of_kind = KINDS[kind][1]
+        return words_of_kind(tally) if words_of_kind else ""
+
+    return found + rows_of(
+        tally, {kind: f"link: {_TITLES.get(kind, kind)}" for kind in KINDS}, words
+    )
 
 
 def reproduce(seed, case):
     """Run one transfer, "kind:number", again; return its findings."""
-    kind, number = split_case(case, KINDS)
-    tally = Tally(seed)
-    KINDS[kind][0](tally, range(number, number + 1))
-    return tally.findings
+
+    def run_one(tally, kind, number):
+        KINDS[kind][0](tally, range(number, number + 1))
+
+    return findings_of(seed, case, KINDS, run_one)
