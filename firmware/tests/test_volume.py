@@ -1,44 +1,26 @@
 """A card that a camera or a laptop has changed since it was prepared is no target of the logger.
 
-The changes are made by FatFs, in MicroPython's unix port: the code in many cameras and loggers;
-and by mkfs.fat where it is installed.
+The changes are made by FatFs, the code in many cameras and loggers; and by mkfs.fat where it is
+installed.
 """
 
 import shutil
 import subprocess
 
 import pytest
+from fatfs import run_fatfs
 
 from logger.ring import BlockRing
 from logger.store import Store
 from slog import faults
 from stagelog.card import fat32, prepare, prepare_raw
-from stagelog.rig.runtimes import find_runtime
 
 MiB = 1 << 20
 CARD_BYTES = 512 * MiB
 END = 0x0FFFFFFF  # of a chain of clusters
 AT = fat32.ALIGN * 512  # of the partition
 
-FATFS = """
-import os, sys, vfs
-class Disk:
-    def __init__(self, path, at):
-        self.file = open(path, "r+b")
-        self.file.seek(0, 2)
-        self.n = (self.file.tell() - at) // 512
-        self.at = at
-    def readblocks(self, n, buf):
-        self.file.seek(self.at + n * 512)
-        self.file.readinto(buf)
-    def writeblocks(self, n, buf):
-        self.file.seek(self.at + n * 512)
-        self.file.write(buf)
-    def ioctl(self, op, arg):
-        return self.n if op == 4 else 512 if op == 5 else 0
-disk = Disk(sys.argv[1], int(sys.argv[2]))
-def mount():
-    vfs.mount(vfs.VfsFat(disk), "/sd")
+PHOTO = """
 def photo(name, n):
     with open("/sd/" + name, "wb") as f:
         for _ in range(n):
@@ -111,17 +93,6 @@ def mounted(path, bad=()):
     return store.fault
 
 
-def change(path, script, folder, at=AT):
-    """Let FatFs work on the partition of an image."""
-    binary = find_runtime("unix64")
-    if binary is None:
-        pytest.skip("no unix64 MicroPython: run tools/runtimes unix64")
-    file = folder / "change.py"
-    file.write_text(FATFS + script)
-    done = subprocess.run([binary, file, path, str(at)], capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
 def allow_writing(path):
     """Take the read-only attribute from our file, as a laptop does when its user insists."""
     directory = fat32.plan(CARD_BYTES).data * 512
@@ -154,13 +125,13 @@ def test_an_extent_without_a_file_system_is_ours(tmp_path):
 @pytest.mark.parametrize("case", CHANGES)
 def test_a_card_that_somebody_else_uses_is_foreign(card, tmp_path, case):
     allow_writing(card)
-    change(card, CHANGES[case], tmp_path)
+    run_fatfs(card, PHOTO + CHANGES[case], tmp_path)
     assert mounted(card) == faults.CARD_FOREIGN
 
 
 @pytest.mark.parametrize("case", HARMLESS)
 def test_what_leaves_the_extent_its_place_is_no_fault(card, tmp_path, case):
-    change(card, HARMLESS[case], tmp_path)
+    run_fatfs(card, PHOTO + HARMLESS[case], tmp_path)
     assert mounted(card) == faults.NONE
 
 
@@ -323,7 +294,7 @@ def test_a_volume_of_another_id_is_foreign(card, at):
 
 def test_a_partition_elsewhere_is_foreign(card, tmp_path):
     """A laptop's new partition starts at 1 MiB; ours stays readable at 4 MiB, boot sector too."""
-    change(card, "vfs.VfsFat.mkfs(disk)\n", tmp_path, MiB)
+    run_fatfs(card, "vfs.VfsFat.mkfs(disk)\n", tmp_path, MiB)
     with open(card, "r+b") as file:
         file.seek(446 + 8)
         file.write((2048).to_bytes(4, "little"))
@@ -331,13 +302,13 @@ def test_a_partition_elsewhere_is_foreign(card, tmp_path):
 
 
 def test_a_card_formatted_without_partitions_is_foreign(card, tmp_path):
-    change(card, "vfs.VfsFat.mkfs(disk)\n", tmp_path, 0)
+    run_fatfs(card, "vfs.VfsFat.mkfs(disk)\n", tmp_path, 0)
     assert mounted(card) == faults.CARD_FOREIGN
 
 
 def test_a_raw_extent_that_was_formatted_is_foreign(tmp_path):
     prepare_raw(tmp_path / "card.img", 100_000)
-    change(tmp_path / "card.img", "vfs.VfsFat.mkfs(disk)\n", tmp_path, 0)
+    run_fatfs(tmp_path / "card.img", "vfs.VfsFat.mkfs(disk)\n", tmp_path, 0)
     assert mounted(tmp_path / "card.img") in (faults.CARD_FOREIGN, faults.CARD_UNPREPARED)
 
 

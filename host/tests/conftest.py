@@ -60,6 +60,22 @@ def own_mf4_process(monkeypatch):
     monkeypatch.setattr("stagelog.importers.mf4.subprocess", subprocess)
 
 
+@pytest.fixture
+def figures(monkeypatch):
+    """Return the figures that were saved meanwhile."""
+    import matplotlib.figure
+
+    saved = []
+    save = matplotlib.figure.Figure.savefig
+
+    def keep(figure, *args, **given):
+        saved.append(figure)
+        return save(figure, *args, **given)
+
+    monkeypatch.setattr(matplotlib.figure.Figure, "savefig", keep)
+    return saved
+
+
 STEP_US = 100_000
 # A car that drives straight on at 72 km/h, 20 m/s, and lacks nothing: every signal with a limit.
 CALM = {

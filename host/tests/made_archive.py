@@ -4,6 +4,7 @@ import numpy as np
 
 from stagelog.archive import stage_folder, store_session
 from stagelog.blocks import Identity, pack_session, read_log
+from stagelog.dbc import load_database
 from stagelog.model import FRAME
 
 T0_UNIX_US = 1_790_000_000_000_000
@@ -19,6 +20,13 @@ BO_ 257 Box: 8 ECU
  SG_ Sel M : 0|8@1+ (1,0) [0|0] "" ECU
  SG_ GearTemp m1 : 8|16@1+ (0.01,0) [0|0] "degC" ECU
 """
+
+
+def load_dbc(folder, scale=0.25):
+    """Return the database of these messages, from a file in `folder`."""
+    path = folder / "car.dbc"
+    path.write_text(DBC.format(scale=scale))
+    return load_database(path)
 
 
 def frames_of(n, start):

@@ -6,6 +6,7 @@ import subprocess
 
 import numpy as np
 import pytest
+from fatfs import run_fatfs
 
 from logger.extent import Extent
 from slog.block import POSITION
@@ -16,7 +17,6 @@ from stagelog.card import extent_layout, prepare, prepare_raw, read_card
 from stagelog.card.prepare import _seq_after_remains
 from stagelog.errors import InputError, OutputError, UsageError
 from stagelog.model import FRAME
-from stagelog.rig.runtimes import find_runtime
 
 ALICE = Identity("e66038b7130f2e29", 1, 0x1234)
 MiB = 1 << 20
@@ -98,21 +98,11 @@ def test_other_programs_read_the_file_system(tmp_path, size_MiB):
         assert read_card(out).extent["lba"] == prepared.lba
 
 
-FATFS = """
-import sys, vfs
-class Disk:
-    def __init__(self, path, start):
-        self.file, self.start = open(path, "rb"), start
-        self.n_bytes = self.file.seek(0, 2)
-    def readblocks(self, sector, buf):
-        self.file.seek(self.start + sector * 512)
-        self.file.readinto(buf)
-    def ioctl(self, what, arg):
-        return {4: (self.n_bytes - self.start) // 512, 5: 512}.get(what)
-fat = vfs.VfsFat(Disk(sys.argv[1], 4 << 20))
-print(sorted([entry[0] for entry in fat.ilistdir("/")]))
-with fat.open("/STAGELOG.BIN", "rb") as f:
-    for place in range(int(sys.argv[2])):
+READ = """
+mount()
+print(sorted([entry[0] for entry in os.ilistdir("/sd")]))
+with open("/sd/STAGELOG.BIN", "rb") as f:
+    for place in range(N_MARKS):
         f.seek(place * 4096 * 1000)
         print(f.read(16))
 """
@@ -120,22 +110,14 @@ with fat.open("/STAGELOG.BIN", "rb") as f:
 
 @pytest.mark.parametrize("size_MiB", [48, 9000])
 def test_fatfs_reads_the_file_system(tmp_path, size_MiB):
-    """FatFs of MicroPython's unix port: the code that runs in cameras and loggers everywhere."""
-    binary = find_runtime("unix64")
-    if binary is None:
-        pytest.skip("no unix64 MicroPython: run tools/runtimes unix64")
-    path, script = tmp_path / "card.img", tmp_path / "script.py"
+    path = tmp_path / "card.img"
     prepared = prepare(path, size_MiB * MiB)
     n_marks = -(-prepared.n_blocks // 1000)
     for i in range(n_marks):
         block = np.zeros((1, BLOCK_BYTES), np.uint8)
         block[0, :16] = np.frombuffer(f"{i:016}".encode(), np.uint8)
         put(path, prepared, block, i * 1000)
-    script.write_text(FATFS)
-    command = [binary, script, path, str(n_marks)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr
-    names, *marks = done.stdout.splitlines()
+    names, *marks = run_fatfs(path, f"N_MARKS = {n_marks}\n{READ}", tmp_path).splitlines()
     assert names == "['README.TXT', 'STAGELOG.BIN']"
     assert marks == [f"b'{i:016}'" for i in range(n_marks)]
 

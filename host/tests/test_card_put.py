@@ -1,35 +1,23 @@
-"""A file is put onto a card beside what is there; FatFs, in MicroPython's unix port, reads it."""
+"""A file is put onto a card beside what is there; FatFs reads it."""
 
 import json
 import struct
-import subprocess
 import zlib
 
 import pytest
+from fatfs import run_fatfs
 
 from logger.extent import Extent
 from logger.volume import is_ours
 from stagelog.card import fat32, prepare
 from stagelog.card.put import put_file
 from stagelog.errors import InputError, OutputError
-from stagelog.rig.runtimes import find_runtime
 
 MiB = 1 << 20
 AT = fat32.ALIGN * 512
 READ = """
-import os, sys, vfs, json, binascii
-class Disk:
-    def __init__(self, path, at):
-        self.file = open(path, "rb")
-        self.file.seek(0, 2)
-        self.n = (self.file.tell() - at) // 512
-        self.at = at
-    def readblocks(self, n, buf):
-        self.file.seek(self.at + n * 512)
-        self.file.readinto(buf)
-    def ioctl(self, op, arg):
-        return self.n if op == 4 else 512 if op == 5 else 0
-vfs.mount(vfs.VfsFat(Disk(sys.argv[1], int(sys.argv[2]))), "/sd")
+import json, binascii
+mount()
 found = {}
 for name, *_ , size in os.ilistdir("/sd"):
     found[name] = [size, None]
@@ -49,14 +37,7 @@ def card(tmp_path):
 
 def listed(card, tmp_path):
     """Return {name: [bytes, CRC-32 or None]} as FatFs reads the card."""
-    runtime = find_runtime("unix64")
-    if runtime is None:
-        pytest.skip("no MicroPython: run tools/runtimes unix64")
-    script = tmp_path / "read.py"
-    script.write_text(READ)
-    done = subprocess.run([runtime, script, card, str(AT)], capture_output=True, text=True)
-    assert not done.returncode, done.stderr
-    return json.loads(done.stdout)
+    return json.loads(run_fatfs(card, READ, tmp_path))
 
 
 class Card:

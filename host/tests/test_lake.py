@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from made_archive import DBC, store
+from made_archive import DBC, load_dbc, store
 
 from stagelog.archive import find_sessions
 from stagelog.archive.manifest import put_entry, sha256_of
@@ -31,9 +31,7 @@ def root(tmp_path):
 
 @pytest.fixture
 def database(tmp_path):
-    path = tmp_path / "car.dbc"
-    path.write_text(DBC.format(scale=0.25))
-    return load_database(path)
+    return load_dbc(tmp_path)
 
 
 def stale(root, database):

@@ -8,9 +8,8 @@ import threading
 import time
 
 import pytest
-from made_archive import DBC, store
+from made_archive import load_dbc, store
 
-from stagelog.dbc import load_database
 from stagelog.errors import DeviceError, UsageError
 from stagelog.lake import build, decode_archive, stale_sessions
 from stagelog.lake import workers as lake_workers
@@ -21,9 +20,7 @@ pytest.importorskip("pyarrow")
 
 @pytest.fixture
 def database(tmp_path):
-    path = tmp_path / "car.dbc"
-    path.write_text(DBC.format(scale=0.25))
-    return load_database(path)
+    return load_dbc(tmp_path)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from made_archive import DBC, T0_UNIX_US, frames_of, store
+from made_archive import DBC, T0_UNIX_US, frames_of, load_dbc, store
 
 from stagelog.archive import find_sessions, stage_folder, store_session
 from stagelog.archive.manifest import put_entry, sha256_of
@@ -34,9 +34,7 @@ def archive(tmp_path):
 
 @pytest.fixture
 def database(tmp_path):
-    path = tmp_path / "car.dbc"
-    path.write_text(DBC.format(scale=0.25))
-    return load_database(path)
+    return load_dbc(tmp_path)
 
 
 @pytest.fixture

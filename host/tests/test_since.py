@@ -6,7 +6,6 @@ from 20.0 to 21.0 s.
 
 import json
 
-import matplotlib.figure
 import numpy as np
 import pytest
 
@@ -207,16 +206,8 @@ def test_a_span_ends_where_the_signal_is_silent():
     assert find_spans(Series("x", "", empty, empty), np.empty(0, bool)) == []
 
 
-def test_the_command_draws_a_strip_for_each_car(root, run, tmp_path, monkeypatch):
+def test_the_command_draws_a_strip_for_each_car(root, run, tmp_path, figures):
     """C01's three stages stand one after the other, 39.9 s each; C02's stage below the first."""
-    saved = []
-    save = matplotlib.figure.Figure.savefig
-
-    def keep(figure, *args, **given):
-        saved.append(figure)
-        return save(figure, *args, **given)
-
-    monkeypatch.setattr(matplotlib.figure.Figure, "savefig", keep)
     out = tmp_path / "since.png"
     code, text, err = run("since", "BoxTemp > 120 degC", "--archive", root, "--out", out)
     assert code == 0, err
@@ -225,7 +216,7 @@ def test_the_command_draws_a_strip_for_each_car(root, run, tmp_path, monkeypatch
         "C02: never, highest 70 degC",
     ]
     assert text.splitlines()[6].split() == ("C01 D26 SS02 2026-09-22 14:13:25 2 4.0 s 130".split())
-    [figure] = saved
+    [figure] = figures
     first, second = figure.axes
     lines = [line for line in first.lines if len(line.get_xdata()) > 2]
     ends = [(line.get_xdata()[0], line.get_xdata()[-1]) for line in lines]

@@ -1,6 +1,5 @@
 """The picture never hides a spike, and says what it shows: names, units, seconds."""
 
-import matplotlib.figure
 import numpy as np
 import pytest
 
@@ -31,20 +30,6 @@ def test_as_many_samples_as_points_stay_as_they_are():
     t_us, values = np.arange(6), np.array([5.0, 6.0, 7.0, 1.0, 3.0, 2.0])
     t_kept, kept = envelope(t_us, values, 0, 6, 2)
     assert (t_kept.tolist(), kept.tolist()) == ([0, 2, 3, 4], [5, 7, 1, 3])
-
-
-@pytest.fixture
-def figures(monkeypatch):
-    """Return the figures that were saved meanwhile."""
-    saved = []
-    save = matplotlib.figure.Figure.savefig
-
-    def keep(figure, *args, **given):
-        saved.append(figure)
-        return save(figure, *args, **given)
-
-    monkeypatch.setattr(matplotlib.figure.Figure, "savefig", keep)
-    return saved
 
 
 def test_picture_is_written(tmp_path, figures):
