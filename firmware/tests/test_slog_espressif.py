@@ -25,7 +25,7 @@ import pytest
 from test_slog_micropython import GOLDEN, SCRIPT, expected
 
 from stagelog.errors import DeviceError
-from stagelog.flash.build import compile_module, arch_of
+from stagelog.flash.build import arch_of, compile_module
 from stagelog.flash.remote import Remote
 from stagelog.resources import firmware_path
 from stagelog.rig.runtimes import find_qemu, find_runtime
