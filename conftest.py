@@ -3,8 +3,11 @@
 import gc
 import os
 from collections.abc import Callable
+from functools import cache
 
 import pytest
+
+import areas
 
 os.environ["STAGELOG_KEYS"] = os.devnull  # a folder that holds no key; tests name their own
 os.environ["STAGELOG_CACHE"] = ""  # no test finds what another left in the user's folder
@@ -14,6 +17,13 @@ os.environ["STAGELOG_CACHE"] = ""  # no test finds what another left in the user
 def show(record_property) -> Callable[[str], None]:
     """A function: print a text, a table for instance, below the results of all tests."""
     return lambda text: record_property("shown", text)
+
+
+def pytest_collection_modifyitems(config, items):
+    """Start slow files of tests first where processes share the tests: none ends alone."""
+    if hasattr(config, "workerinput"):
+        place = cache(areas.start_order)
+        items.sort(key=lambda item: place(item.nodeid.partition("::")[0]))
 
 
 _frozen_for = []  # the file of tests for which garbage was last cleared

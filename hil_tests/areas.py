@@ -86,8 +86,14 @@ def is_slow(test: str) -> bool:
     return fits(test, slow_patterns())
 
 
+def start_order(test: str) -> int:
+    """Return the place of a test file among those that parallel processes share, slow first."""
+    patterns = slow_patterns()
+    return next((n for n, pattern in enumerate(patterns) if fits(test, [pattern])), len(patterns))
+
+
 def slow_patterns() -> list[str]:
-    """Return the patterns of the slow test files."""
+    """Return the patterns of the slow test files, of those that take longest first."""
     return _table()["slow"]
 
 

@@ -79,3 +79,9 @@ def test_quick_leaves_out_what_is_slow(capsys):
     assert "host/tests/test_dbc.py" in quick
     assert "host/tests/test_car_scenarios.py" not in quick
     assert not [test for test in quick if test.startswith("hil_tests")]
+
+
+def test_parallel_processes_start_with_what_takes_longest():
+    slowest, slow, quick = "test_newcomer.py", "test_round_trips.py", "test_dbc.py"
+    places = [areas.start_order(f"host/tests/{name}") for name in (slowest, slow, quick)]
+    assert places == sorted(set(places)) and places[0] == 0
