@@ -30,12 +30,12 @@ from campaigns.engine.results import Tally, format_table
 from slog import messages as m
 from slog import signal_table
 from slog.framing import Receiver, frame
-from stagelog.archive import hive_value, safe_name
-from stagelog.archive.names import is_safe_name
+from stagelog.archive import hive_value
 from stagelog.blocks import read_log
 from stagelog.dbc import load_database
 from stagelog.errors import InputError
 from stagelog.importers import load_frames
+from stagelog.platform.names import is_safe_name, safe_name
 from stagelog.profile import load_profile
 from stagelog.resources import dbc_path
 from stagelog.rig.runtimes import find_runtime

@@ -21,7 +21,6 @@ from stagelog.archive import (
     find_sessions,
     hive_value,
     load_manifest,
-    safe_name,
     stage_folder,
     store_session,
     superseded,
@@ -31,6 +30,7 @@ from stagelog.blocks import Identity, pack_session, read_log, seal
 from stagelog.card import prepare_raw, read_card
 from stagelog.errors import DeviceError, InputError, OutputError
 from stagelog.model import FRAME
+from stagelog.platform.names import safe_name
 from stagelog.replies import ListedSession
 
 ALICE = Identity("e66038b7130f2e29", 12, 0x9F3C2A11)
@@ -457,7 +457,7 @@ def test_a_file_that_appears_at_once_is_whole_on_the_disk_before_it_gets_its_nam
     tmp_path, monkeypatch
 ):
     """What a power cut behind the fsync leaves is what the file holds at that call."""
-    from stagelog.archive.files import write_atomic
+    from stagelog.platform.files import write_atomic
 
     on_disk, fsync = [], os.fsync
 

@@ -12,7 +12,6 @@ from stagelog.archive import (
     find_session,
     find_unlisted,
     load_manifest,
-    safe_name,
     superseded,
 )
 from stagelog.archive.manifest import MANIFEST, SCHEMA, put_entry, sha256_of
@@ -20,6 +19,7 @@ from stagelog.archive.part import PartFile
 from stagelog.blocks import Identity, pack_session, seal
 from stagelog.errors import DeviceError, InputError, OutputError
 from stagelog.model import FRAME
+from stagelog.platform.names import safe_name
 from stagelog.replies import ListedSession
 
 

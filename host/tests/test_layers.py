@@ -124,6 +124,18 @@ def allowed_parts(part):
     return set().union(*ROWS[: row + 1])
 
 
+def test_no_parts_of_the_host_import_each_other():
+    """Not in a circle either, nor where an import is inside a function or for types only."""
+    arrows = {}
+    for path in modules_below(PACKAGE):
+        parts = [name.split(".")[1] for name in host_imports(path) if name.startswith("stagelog.")]
+        arrows.setdefault(part_of(path), set()).update(set(parts) - {part_of(path)})
+    circle = set(arrows) - TOP
+    while ends := {part for part in circle if not arrows[part] & circle}:
+        circle -= ends
+    assert not circle, {part: sorted(arrows[part] & circle) for part in circle}
+
+
 def test_every_part_of_the_host_has_a_row():
     parts = {part_of(path) for path in modules_below(PACKAGE)}
     assert parts <= set().union(*ROWS, BESIDE, TOP), "name the new part's row in ROWS"

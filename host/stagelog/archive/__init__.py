@@ -30,7 +30,7 @@ from stagelog.archive.manifest import (
     of_logger,
     superseded,
 )
-from stagelog.archive.names import hive_value, safe_name, split_stage, stage_folder
+from stagelog.archive.names import hive_value, split_stage, stage_folder
 from stagelog.archive.part import PartFile
 from stagelog.archive.store import store_session
 
@@ -49,7 +49,6 @@ __all__ = [
     "home_of",
     "load_manifest",
     "of_logger",
-    "safe_name",
     "split_stage",
     "stage_folder",
     "store_session",

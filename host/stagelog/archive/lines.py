@@ -9,8 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from stagelog.archive.files import writing
-from stagelog.platform.files import locked_folder
+from stagelog.platform.files import locked_folder, writing
 
 
 def add_line(path: Path, values: Mapping[str, Any]) -> None:

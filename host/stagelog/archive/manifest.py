@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from stagelog.archive.files import write_atomic
-from stagelog.archive.names import is_safe_name, split_stage
+from stagelog.archive.names import split_stage
 from stagelog.errors import InputError
-from stagelog.platform.files import locked_folder
+from stagelog.platform.files import locked_folder, write_atomic
+from stagelog.platform.names import is_safe_name
 
 if TYPE_CHECKING:
     from stagelog.proof import Standing

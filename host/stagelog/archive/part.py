@@ -24,12 +24,18 @@ from typing import Any, Self
 from slog.block import DEVICE_ID, POSITION, SEQ
 from slog.layout import BLOCK_BYTES
 from stagelog.archive.facts import complete_session
-from stagelog.archive.files import write_atomic, writing
 from stagelog.archive.manifest import Entry, load_manifest
 from stagelog.blocks import Identity
 from stagelog.blocks.medium import is_good
 from stagelog.errors import DeviceError, OutputError
-from stagelog.platform.files import lock_file, locked_folder, replace, sync_folder
+from stagelog.platform.files import (
+    lock_file,
+    locked_folder,
+    replace,
+    sync_folder,
+    write_atomic,
+    writing,
+)
 from stagelog.replies import ListedSession
 
 SYNC_EVERY = 1024  # blocks; what a laptop's own power cut may cost is fetched again

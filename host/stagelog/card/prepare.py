@@ -29,12 +29,12 @@ from slog.layout import (
     VERSION,
     pack,
 )
-from stagelog.archive.files import writing
 from stagelog.blocks import Log, read_log
 from stagelog.blocks.medium import find_signature, is_good, map_file
 from stagelog.card import fat32
 from stagelog.errors import InputError, OutputError, UsageError
 from stagelog.platform.drives import is_disk, refuse_in_use
+from stagelog.platform.files import writing
 
 MIN_BLOCKS = 16
 _SAMPLE = 64  # one place in so many is checked for remains

@@ -13,9 +13,9 @@ from typing import IO
 import numpy as np
 
 from slog.layout import SECTOR_BYTES
-from stagelog.archive.files import write_atomic, writing
 from stagelog.errors import InputError, OutputError
 from stagelog.platform.drives import is_disk, refuse_in_use
+from stagelog.platform.files import write_atomic, writing
 
 _FAT32_TYPES = (0x0B, 0x0C)
 _END, _CLUSTER = 0x0FFFFFF8, 0x0FFFFFFF

@@ -63,7 +63,6 @@ def command(
     """
     from dataclasses import replace
 
-    from stagelog.archive.files import write_atomic
     from stagelog.bringup import (
         FAIL,
         QUICK,
@@ -76,6 +75,7 @@ def command(
         switch_by_command,
     )
     from stagelog.download import is_held
+    from stagelog.platform.files import write_atomic
     from stagelog.ports import open_link, port_of
 
     counts = QUICK if quick else Counts()

@@ -90,9 +90,9 @@ def new(log: str, buses: tuple[int, ...], out: str, force: bool, as_json: bool) 
     """Write a DBC to begin with from the traffic of LOG: identifiers, lengths, rates, bytes that
     move, counters and checksums. Every signal in it is a guess, and its comment says why.
     """
-    from stagelog.archive.files import write_atomic, writing
     from stagelog.cli._logs import one_log
     from stagelog.importers import stream_frames
+    from stagelog.platform.files import write_atomic, writing
     from stagelog.propose.dbc import dbc_text, draft_messages
 
     if out != "-" and os.path.exists(out) and not force:

@@ -204,10 +204,10 @@ def _recordings(log: str) -> tuple[list[_Recording], list[Verdict]]:
     in which there is none).
     """
     from stagelog.accounts import judge_logs
-    from stagelog.archive import safe_name
     from stagelog.cli._logs import find_logs
     from stagelog.importers import sniff, stream_frames
     from stagelog.pipes import STDIN
+    from stagelog.platform.names import safe_name
 
     found, own = [], []
     for path, entry in find_logs(log):

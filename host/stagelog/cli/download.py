@@ -138,10 +138,10 @@ def _fetch_window(
     out: str,
     as_json: bool,
 ) -> None:
-    from stagelog.archive.files import write_atomic
     from stagelog.errors import OutputError
     from stagelog.park.peek import window_of
     from stagelog.park.windows import fetch_window, find_event, last_window, span_us
+    from stagelog.platform.files import write_atomic
     from stagelog.ports import open_link
 
     if Path(out).exists():

@@ -27,8 +27,8 @@ def pack(archive: str, event: str, stage: str, car: str, out: str | None, as_jso
 
     Exit 1 if the logs are not complete: the pack says so, too.
     """
-    from stagelog.archive import safe_name
     from stagelog.park.evidence import pack_evidence
+    from stagelog.platform.names import safe_name
     from stagelog.proof import own_key
 
     key = own_key()

@@ -19,9 +19,9 @@ def command() -> None:
 @json_option
 def new(path: str, event: str, force: bool, as_json: bool) -> None:
     """Write a fleet file to PATH, with a [[logger]] for each logger that answers."""
-    from stagelog.archive.files import write_atomic
     from stagelog.errors import OutputError
     from stagelog.park.fleet_new import text_of_new
+    from stagelog.platform.files import write_atomic
     from stagelog.ports import find_loggers
 
     if Path(path).exists() and not force:

@@ -38,13 +38,13 @@ def build(out: str, only: tuple[str, ...], board: str, arch: str, as_json: bool)
     'stagelog flash --package' and 'provision --package' take it by cable, 'stagelog card update'
     puts it onto the logger's card.
     """
-    from stagelog.archive import safe_name
-    from stagelog.archive.files import writing
     from stagelog.cli._fleet import fleet_in_force
     from stagelog.cli._park import expected_units
     from stagelog.flash.build import ARCHES, build_app, mpy_of
     from stagelog.flash.package import Package, write_package
     from stagelog.park.wanted import wanted_of
+    from stagelog.platform.files import writing
+    from stagelog.platform.names import safe_name
     from stagelog.proof import own_key
 
     fleet, key = fleet_in_force(), own_key()

@@ -29,8 +29,8 @@ def new(dbc: str, log: str | None, name: str | None, out: str, force: bool, as_j
     Roles are proposed by name and unit, with --log only of signals that the log holds; ranges are
     those of the log where the DBC gives none. Everything in it may be changed or removed.
     """
-    from stagelog.archive.files import write_atomic, writing
     from stagelog.dbc import load_database
+    from stagelog.platform.files import write_atomic, writing
     from stagelog.propose.profile import profile_text, propose_roles, see_signals
 
     if out != "-" and os.path.exists(out) and not force:

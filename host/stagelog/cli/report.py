@@ -119,7 +119,7 @@ def facts_of(
 
 
 def _write_page(out: Path, facts: Facts) -> int:
-    from stagelog.archive.files import write_atomic, writing
+    from stagelog.platform.files import write_atomic, writing
     from stagelog.report.html import render
 
     page = render(facts).encode()

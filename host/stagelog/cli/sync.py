@@ -92,7 +92,8 @@ def _reports(entries: list[Entry], units: list[Unit], as_json: bool) -> Iterator
     """Write a report of each logger beside its sessions, two at a time, each in a process of its
     own; yield the exit codes, 1 for a report that was not written.
     """
-    from stagelog.archive import load_manifest, safe_name
+    from stagelog.archive import load_manifest
+    from stagelog.platform.names import safe_name
 
     names = {unit.device_id: unit.name for unit in units}
     jobs = []

@@ -12,10 +12,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
 
-from stagelog.archive.names import safe_name
 from stagelog.errors import OutputError
 from stagelog.model import FrameTable
 from stagelog.platform.files import beside, is_full, replace
+from stagelog.platform.names import safe_name
 
 if TYPE_CHECKING:
     from stagelog.decode import Decoded

@@ -15,11 +15,11 @@ from pathlib import Path
 from slog import messages as m
 from slog import package as layout
 from slog.layout import pack, size, unpack
-from stagelog.archive.files import write_atomic
 from stagelog.errors import InputError, StagelogError
 from stagelog.flash.build import ARCHES, App
 from stagelog.flash.install import BoardState, check_board
 from stagelog.link import Link
+from stagelog.platform.files import write_atomic
 from stagelog.proof import TRUSTED, OwnKey, PublicKey, canonical, check, sign
 
 _PURPOSE = "package"

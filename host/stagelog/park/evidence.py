@@ -20,11 +20,10 @@ from typing import IO, Any
 
 from stagelog.accounts import judge_logs
 from stagelog.archive import load_manifest, stage_folder
-from stagelog.archive.files import writing
 from stagelog.archive.manifest import MANIFEST, sha256_of
 from stagelog.errors import InputError
 from stagelog.park.signoff import CHECKS
-from stagelog.platform.files import beside, replace
+from stagelog.platform.files import beside, replace, writing
 from stagelog.proof import TRUSTED, OwnKey, PublicKey, Standing, canonical, check, sign
 from stagelog.proof.entries import check_entry, place_of
 from stagelog.verdict import Verdict, worst

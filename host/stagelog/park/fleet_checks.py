@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from stagelog.archive import hive_value, safe_name
+from stagelog.archive import hive_value
 from stagelog.errors import InputError
+from stagelog.platform.names import safe_name
 from stagelog.profile.short import dbc_of_profile, load_any_profile
 from stagelog.profile.toml_lines import Keys
 

@@ -1,6 +1,8 @@
 """What differs between Linux, macOS and Windows; the rest of stagelog asks here.
 
-    files      renames, locks, flushes, hints to the memory of a mapped file
+    files      renames, locks, flushes, files that appear whole, hints to the memory of a mapped
+               file
+    names      names of files that every system takes
     drives     disks in this computer's reader: size, model, where they are mounted, ejecting
     processes  processes beside this one
     terminal   output that the console cannot show, a closed pipe, signals that end a program

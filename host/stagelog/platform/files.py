@@ -1,6 +1,7 @@
-"""Renames, locks and flushes that mean the same on every system.
+"""Renames, locks and flushes that mean the same on every system, and files that appear whole or
+not at all.
 
-All raise OSError; `archive.files.writing` makes an OutputError of it.
+`write_atomic` raises OutputError; all others raise OSError, of which `writing` makes one.
 """
 
 import contextlib
@@ -12,6 +13,8 @@ import time
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+
+from stagelog.errors import OutputError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _LOCK_NAME = ".stagelog.lock"
@@ -61,6 +64,36 @@ def sync_folder(folder: str | Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+@contextlib.contextmanager
+def writing(what: object) -> Iterator[None]:
+    """Turn an OSError in the body into an OutputError that names `what`."""
+    try:
+        yield
+    except OSError as error:
+        hint = None
+        if is_full(error):
+            hint = "free some space and repeat the command: what is there is kept"
+        raise OutputError(f"{what}: {error.strerror or error}", hint) from error
+
+
+def write_atomic(path: str | Path, content: bytes) -> None:
+    """Write bytes to `path` by way of a temporary file; they are on the disk on return."""
+    path = Path(path)
+    temporary = beside(path, ".tmp")
+    with writing(path):
+        try:
+            with open(temporary, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            replace(temporary, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise
+        sync_folder(path.parent)
 
 
 def lock_file(handle: int) -> bool:

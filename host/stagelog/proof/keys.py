@@ -16,10 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stagelog.archive.files import write_atomic, writing
-from stagelog.archive.names import safe_name
 from stagelog.errors import InputError, OutputError
-from stagelog.platform.files import config_folder
+from stagelog.platform.files import config_folder, write_atomic, writing
+from stagelog.platform.names import safe_name
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey

@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from stagelog.archive.names import safe_name
+from stagelog.platform.names import safe_name
 from stagelog.proof.keys import OwnKey, PublicKey
 
 TRUSTED = "signed"

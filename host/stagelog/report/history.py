@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from stagelog.archive import split_stage
-from stagelog.archive.files import write_atomic
 from stagelog.errors import OutputError
+from stagelog.platform.files import write_atomic
 from stagelog.report.kept import facts_folder
 
 SCHEMA = "stagelog.past/1"

@@ -22,9 +22,9 @@ import detectors
 import slog
 import stagelog
 from stagelog.archive import entry_of
-from stagelog.archive.files import write_atomic
 from stagelog.errors import OutputError
 from stagelog.platform import files
+from stagelog.platform.files import write_atomic
 
 KEPT_BYTES = 200_000_000  # the oldest files beyond that are removed
 _SUFFIX = ".facts"

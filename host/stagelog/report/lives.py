@@ -18,8 +18,8 @@ from typing import Any
 
 import stagelog
 from stagelog.archive import Entry, entry_of, of_logger
-from stagelog.archive.files import write_atomic
 from stagelog.errors import InputError, OutputError
+from stagelog.platform.files import write_atomic
 from stagelog.report import tables as t
 from stagelog.report.history import place_of
 from stagelog.report.kept import digest_of

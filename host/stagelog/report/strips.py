@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from stagelog.archive.files import write_atomic
 from stagelog.errors import OutputError
 from stagelog.extras import need
+from stagelog.platform.files import write_atomic
 from stagelog.report.series import Times, Values
 
 PIXELS = 1600

@@ -10,10 +10,10 @@ from campaigns.engine.parsers.target import LETTERS, Target, Violation
 from slog import signal_table
 from slog.settings import DEFAULTS
 from slog.settings import load as load_settings
-from stagelog.archive import hive_value, load_manifest, safe_name, stage_folder
-from stagelog.archive.names import is_safe_name
+from stagelog.archive import hive_value, load_manifest, stage_folder
 from stagelog.dbc import load_database
 from stagelog.errors import InputError
+from stagelog.platform.names import is_safe_name, safe_name
 
 
 class Settings(Target):
@@ -161,7 +161,7 @@ class Names(Target):
 
     name = "names"
     share = 7_700
-    sources = ("stagelog/archive/names.py",)
+    sources = ("stagelog/archive/names.py", "stagelog/platform/names.py")
     words = (b"../", b"C:\\", b"\0", b"con", b"CON.", b"\xe2\x80\xae", b"~", b"nan", b"_", b".")
 
     def make_seeds(self):
