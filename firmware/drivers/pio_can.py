@@ -6,7 +6,8 @@ a second one puts the timer beside them and starts the first again. So neither t
 an interrupt has a part in it, and the bits wait for as long as the ring lasts. The main loop calls
 `drain`, which turns them into records (`pio_receive`).
 
-The pin is an input and stays one: no output of the chip is ever connected to it.
+The pin is an input and stays one: no output of the chip is ever connected to it, and the pad's own
+output driver is disabled, which overrules whoever would enable it.
 
 Where a bit is sampled, of 125 clocks: after an edge to dominant and in dominant bits at 76 (61 %),
 so that an edge to recessive may come 0.39 of a bit early or 0.61 late; in recessive bits the edge
@@ -43,6 +44,8 @@ _DREQ_RX = const(4)
 _DMA = const(0x50000000)
 _DMA_ABORT = const(0x50000444)
 _TIMER_LOW = const(0x40054028)
+_PAD_SET = const(0x4001E004)  # of GPIO 0: bits written are set; the next pin 4 bytes on
+_OUTPUT_DISABLE = const(1 << 7)
 # High priority, words, the write address rises and wraps, no interrupt.
 _CONTROL = const(1 << 21 | 1 << 10 | 1 << 5 | 2 << 2 | 1 << 1 | 1)
 _BYTES_TURNED = const(1 << 22)
@@ -117,8 +120,8 @@ def _drain(at: int, other: int, force: int) -> int:
     Return 0, or 1 or 2 if bits of the first or the second were overwritten before they were
     decoded.
 
-    While the ring of blocks is full, bits wait where they are until three quarters of their ring
-    are taken, or `force`: then frames are dropped and counted.
+    While the ring of blocks is full, bits wait where they are until half of their ring is
+    taken, or `force`: then frames are dropped and counted. The other half is for a late main loop.
     """
     x = at
     n = 1
@@ -133,7 +136,7 @@ def _drain(at: int, other: int, force: int) -> int:
         w[_W_END] = end
         w[_W_LIMIT] = now
         w[_W_DROP] = 0
-        if force or (end - w[_W_POS] & mask) > (mask >> 2) * 3:
+        if force or (end - w[_W_POS] & mask) > mask >> 1:
             force = 1
         i = 0
         while i < _GUARD_BYTES >> 2:
@@ -146,11 +149,12 @@ def _drain(at: int, other: int, force: int) -> int:
     # Each bus is decoded up to the time before which the other has no more frames.
     x = at
     y = other
-    n = 0  # turns in which nothing was decoded
+    n = 0  # turns in which nothing was decoded, nor the time changed before which there is nothing
     while n < 2:
         w = ptr32(x)
         stamps = ptr32(w[_W_STAMPS])
         pos = w[_W_POS]
+        t_pos = w[_W_T_POS]
         if y:
             w[_W_LIMIT] = ptr32(y)[_W_T_POS]
         w[_W_OPENED] = 0
@@ -168,12 +172,12 @@ def _drain(at: int, other: int, force: int) -> int:
             else:
                 break
         n += 1
-        if w[_W_POS] != pos:
-            n = 0
         if result == 3:
             w[_W_T_POS] = w[_W_T]
         else:
             w[_W_T_POS] = stamps[((w[_W_POS] >> 7) - 1) & (w[_W_STAMP_MASK] >> 2)]
+        if w[_W_POS] != pos or w[_W_T_POS] != t_pos:
+            n = 0
         if y == 0 or result == 1:
             break
         i = x
@@ -239,6 +243,7 @@ class PioCan(CanSource):
             partner._partner = self
         self._number = pin
         self._pin = machine.Pin(pin, machine.Pin.IN, machine.Pin.PULL_UP)
+        machine.mem32[_PAD_SET + 4 * pin] = _OUTPUT_DISABLE
         self._raw = raw
         self._words = words = make_state()
         self._at = uctypes.addressof(words)

@@ -22,7 +22,8 @@ from stagelog.rig.rp2040.mcp2515_registers import MODE_CONFIGURATION, MODE_LISTE
 
 _PIO, _MACHINE, _MACHINE_BYTES, _PADOE = 0x50200000, 0xC8, 24, 0x40
 _CLOCKS = 125  # of the firmware's program in a bit
-_IO_BANK, _SIO_OE = 0x40014000, 0xD0000020
+_IO_BANK, _PADS, _SIO_OE = 0x40014000, 0x4001C004, 0xD0000020
+_OUTPUT_DISABLE = 0x80
 _SIO, _PIO_FUNCTIONS, _NULL = 5, (6, 7), 31
 _ERROR_FRAME = [0] * 6 + [1] * 8
 _SPACE_BITS = 3
@@ -180,6 +181,8 @@ class PioBus:
     def n_dominant(self) -> int:
         """Not 0 if anything of the chip is an output on the pin now."""
         peek = self._chip.engine.peek
+        if peek(_PADS + 4 * self.pin) & _OUTPUT_DISABLE:
+            return 0
         control = peek(_IO_BANK + 8 * self.pin + 4)
         function, override = control & 31, control >> 12 & 3
         if function == _SIO:

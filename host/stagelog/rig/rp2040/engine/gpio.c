@@ -5,7 +5,7 @@
 #include "chip.h"
 
 enum { FUNCTION_SIO = 5 };
-enum { PULL_DOWN = 4, PULL_UP = 8, INPUT_ENABLE = 0x40 };
+enum { PULL_DOWN = 4, PULL_UP = 8, INPUT_ENABLE = 0x40, OUTPUT_DISABLE = 0x80 };
 enum { LEVEL_LOW = 1, LEVEL_HIGH = 2, EDGE_LOW = 4, EDGE_HIGH = 8 };
 
 static void io_line(struct chip *c)
@@ -25,7 +25,7 @@ static uint32_t level_of(struct chip *c, uint32_t pin)
 {
     uint32_t bit = 1u << pin;
 
-    if ((c->pin_ctrl[pin] & 31) == FUNCTION_SIO && c->oe & bit) return c->out >> pin & 1;
+    if ((c->pin_ctrl[pin] & 31) == FUNCTION_SIO && c->oe & bit && !(c->pad[pin] & OUTPUT_DISABLE)) return c->out >> pin & 1;
     if (c->driven & bit) return c->drive_level >> pin & 1;
     return c->pad[pin] >> 3 & 1;
 }
