@@ -65,7 +65,7 @@ class SdCard:
         self.n_sectors = 0
         self.read_only = False
         self.n_read_errors = 0  # reads that were repeated
-        self.background = None  # called while a sector is on its way, which takes 340 us
+        self.background = None  # called while a sector is on its way, 340 us, and each ms
         self._port = port
         self._rate_Hz = rate_Hz
         self._use_crc = use_crc and port.has_crc
@@ -123,6 +123,7 @@ class SdCard:
         if sector == self._ahead_sector and len(buf) == SECTOR_BYTES:
             self._ahead_sector = self._next = sector + 1
             n = _AHEAD_BYTES if sector + 1 < self.n_sectors else 0
+            self._do_else()
             token = self._port.receive_over(self._ahead, buf, n)
             if token == _TOKEN_READ or self._is_over(token):
                 return
@@ -171,8 +172,7 @@ class SdCard:
         """
         while self._doing != _AT_REST:
             if self._doing == _SENDING:
-                if self.background is not None:
-                    self.background()
+                self._do_else()
                 if not self._is_accepted(self._port.send_end()):
                     return self._result
                 self._doing = _STORING
@@ -256,12 +256,10 @@ class SdCard:
     def _read(self, sector, buf):
         port = self._port
         n = len(buf) // SECTOR_BYTES
-        busy = _BUSY_MS * self._ms_bytes
         try:
             if self._open:
                 self._end_write()
-            high, low = self._address(sector)
-            r1 = port.begin(_READ_ONE if n == 1 else _READ_MANY, high, low, busy)
+            r1 = self._ask(_READ_ONE if n == 1 else _READ_MANY, sector)
             if r1 > 0xFF:
                 raise OSError("the card stays busy")
             if r1:
@@ -279,13 +277,27 @@ class SdCard:
         if sector >= self.n_sectors:
             return
         port = self._port
-        high, low = self._address(sector)
-        if port.begin(_READ_MANY, high, low, _BUSY_MS * self._ms_bytes):
+        if self._ask(_READ_MANY, sector):
             port.release()
             return
         self._ahead_sector = sector
         if port.receive_first(self._ahead, _READ_MS * self._ms_bytes) != _TOKEN_READ:
             self._stop_ahead()
+
+    def _ask(self, command, sector):
+        """Send a command for a sector to a ready card; return R1, 0x100 if it stays busy."""
+        high, low = self._address(sector)
+        for _ in range(_BUSY_MS):
+            r1 = self._port.begin(command, high, low, self._ms_bytes)
+            if r1 <= 0xFF:
+                break
+            self._do_else()
+        return r1
+
+    def _do_else(self):
+        """Let something else be done while the card takes its time."""
+        if self.background is not None:
+            self.background()
 
     def _is_over(self, token):
         """Return whether a sector has come whole, though the next does not follow as it should."""
@@ -319,8 +331,7 @@ class SdCard:
         for i in range(1, n + 1):
             if token != _TOKEN_READ:
                 raise OSError("the card sends no data, or with a wrong CRC")
-            if self.background is not None:
-                self.background()
+            self._do_else()
             if i < n:
                 token = port.receive_next(buf, i * SECTOR_BYTES, most)
                 if not self._use_crc:
@@ -333,12 +344,14 @@ class SdCard:
             token = self._port.wait_while(0xFF, self._ms_bytes)
             if token != 0xFF:
                 break
+            self._do_else()
         return token
 
     def _wait_ready(self):
         for _ in range(_BUSY_MS):
             if self._port.wait_until(0xFF, self._ms_bytes) == 0xFF:
                 return
+            self._do_else()
         raise OSError("the card stays busy")
 
     def _address(self, sector):
@@ -422,6 +435,7 @@ class SdCard:
             if self._has_started():
                 return
             self._port.wait_until(-1, self._ms_bytes)
+            self._do_else()
         raise OSError("the card does not start")
 
     def _has_started(self):

@@ -189,6 +189,17 @@ def test_something_else_is_done_while_each_sector_is_on_its_way():
     assert calls == [True] * 13
 
 
+def test_something_else_is_done_in_each_millisecond_in_which_a_read_waits():
+    """400 ms, of 1,500 bytes each at 12 MHz, of a card that is busy with an older write."""
+    port, card = make()
+    write(card, 8, BLOCK)
+    calls = []
+    card.background = lambda: calls.append(0)
+    port._busy_left = 400 * 1_500
+    card.read(8, bytearray(SECTOR))
+    assert 395 <= len(calls) <= 405
+
+
 def test_a_busy_card_costs_polls_not_time():
     port, card = make()
     port.busy = 100_000

@@ -27,6 +27,18 @@ def test_sectors_in_order_are_read_ahead_in_one_transfer():
     assert port.log == ["CMD17"] * 2 + ["CMD18"]
 
 
+def test_something_else_is_done_while_each_sector_comes_ahead():
+    """A search at the start reads some thousand in order, 0.3 s for each thousand."""
+    port, card = make()
+    numbered(port)
+    calls = []
+    card.background = lambda: calls.append(0)
+    for sector in range(40, 60):
+        before = len(calls)
+        assert read_sector(card, sector) == sector
+        assert len(calls) > before
+
+
 @pytest.mark.parametrize(("access", "n_anew"), [(2500, 2), (5000, 11)])
 def test_a_sector_that_is_read_ahead_is_waited_for(access, n_anew):
     """2 ms, 3,000 bytes at 12 MHz; one that takes longer is read anew, and the one after it, the

@@ -41,6 +41,18 @@ def test_a_card_may_take_as_long_to_start_as_the_specification_allows(start_s, s
     assert port.n_clocked < 2 * 50_000
 
 
+def test_something_else_is_done_in_each_millisecond_in_which_it_starts():
+    """0.5 s less what the commands take, 50 bytes a ms: without it a receiver whose ring of bits
+    is 130 ms long would lose frames.
+    """
+    port, calls = SlowStart(), []
+    card = SdCard(port)
+    card.background = lambda: calls.append(port.n_clocked)
+    card.init()
+    assert len(calls) > 300
+    assert max(b - a for a, b in zip(calls, calls[1:], strict=False)) <= 100
+
+
 def test_a_card_that_was_woken_starts_while_something_else_is_done():
     """0.9 s after power-on it is ready; 0.95 s pass, and `init` waits no millisecond (50 bytes)
     beside its nine commands of 8 bytes.
