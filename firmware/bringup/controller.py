@@ -86,17 +86,18 @@ class BenchController(Mcp2515):
         return {"samples": result, "ns": ns}
 
     def frames(self, n, n_bytes, bitrate_bps):
-        """Send `n` frames to itself without a pause between them; return how many went out and the
-        microseconds from the first end to the last.
+        """Send `n` frames to itself without a pause between them; return how many went out, how
+        many of them from one end to a later one, the microseconds between the two, and within how
+        many that is true.
         """
         self.init(bitrate_bps)
         self.set_filters(None)
         self._write(0x2B, 0)
         self.prepare(n_bytes)
-        times = array("I", [0, 0])
+        times = array("I", [0] * 5)
         done = time_frames(self._buf, n, _FRAMES_us, times)
         self._reset()
-        return done, (times[1] - times[0]) & 0x0FFFFFFF
+        return done, times[3] - times[2], (times[1] - times[0]) & 0x0FFFFFFF, times[4]
 
     def forced(self, n, ring, times):
         """Raise the flag of buffer 0 `n` times; return (us, how often) of the time to the stamp,

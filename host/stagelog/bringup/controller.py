@@ -23,7 +23,6 @@ BOARD_CRYSTAL_Hz = 16_000_000  # of boards/pico_mcp2515.py
 MOST_PPM = 500.0
 _CRYSTALS_Hz = (8_000_000, 16_000_000, 20_000_000)
 _SLOW_BPS = 125_000
-_POLL_us = 30  # between two questions whether a frame is out: 16, and an interrupt of USB
 _CHUNK = 20_000
 _MOST_RELEASE_ns = 2000.0
 _SAMPLES = 1000  # of the program: the pin did not rise
@@ -91,9 +90,9 @@ def crystal_rows(program: Program, n: int) -> tuple[list[Row], int]:
     args = {"bitrate_bps": _SLOW_BPS, "crystal_Hz": BOARD_CRYSTAL_Hz, "n": n}
     titles = ("crystal", "crystal, off its frequency", "bits between two frames in loopback")
     keys = ("crystal.MHz", "crystal.ppm", "crystal.gap")
-    done8, us8 = program.call("frames", n_bytes=8, **args)
-    done0, us0 = program.call("frames", n_bytes=0, **args)
-    if done8 < n or done0 < n:
+    done8, n8, us8, within_us = program.call("frames", n_bytes=8, **args)
+    done0, n0, us0, _ = program.call("frames", n_bytes=0, **args)
+    if done8 < n or done0 < n or not n8 or not n0:
         why = f"{done8 + done0} of {2 * n} loopback frames came to their end"
         first = Row(
             keys[0],
@@ -107,7 +106,7 @@ def crystal_rows(program: Program, n: int) -> tuple[list[Row], int]:
         )
         rest = (not_measured(key, title, why) for key, title in zip(keys, titles, strict=True))
         return [first, *list(rest)[1:]], 0
-    crystal_Hz, gap = crystal_of(done8 - 1, us8, done0 - 1, us0)
+    crystal_Hz, gap = crystal_of(n8, us8, n0, us0)
     nominal_Hz = min(_CRYSTALS_Hz, key=lambda Hz: abs(crystal_Hz - Hz))
     ppm = (crystal_Hz / nominal_Hz - 1) * 1e6
     rows = [
@@ -122,7 +121,7 @@ def crystal_rows(program: Program, n: int) -> tuple[list[Row], int]:
             f"set CRYSTAL_Hz = {nominal_Hz:_} in firmware/boards/pico_mcp2515.py and flash again; "
             "with 8 MHz no bus of 1 Mbit/s",
         ),
-        _ppm_row(keys[1], titles[1], round(ppm, 1), 1e6 * _POLL_us / us8),
+        _ppm_row(keys[1], titles[1], round(ppm, 1), 1e6 * within_us / us8),
         Row(keys[2], titles[2], round(gap, 2), "bits", "", PASS, "ISO 11898-1 asks for 3"),
     ]
     return rows, nominal_Hz
