@@ -50,6 +50,14 @@ def saturated_tape(bitrate_bps: int, duration_us: int, n_bytes: int = 8, seed: i
     return bus.run(duration_us * 1000).tape("logger")
 
 
+def on_buses(tape: Tape, n_buses: int) -> Tape:
+    """Return the tape of as many buses that all carry what this one does."""
+    tapes = [tape.copy() for _ in range(n_buses)]
+    for bus, one in enumerate(tapes):
+        one["bus"] = bus
+    return join_tapes(tapes)
+
+
 def same_frames(tape: Tape, frames: FrameTable) -> bool:
     """Return whether a frame table holds the frames of a tape, in their order, times aside."""
     sent = tape[tape["kind"] == FRAME]

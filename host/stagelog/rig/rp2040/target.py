@@ -247,7 +247,7 @@ class Rp2040Target:
         shows, see light_of.
         """
         if tape is not None:
-            self.can.play(tape)
+            self.offer(tape)
         start_us = self.board.t_us
         level = self.board.led
         n_before = len(self.board.led_changes)
