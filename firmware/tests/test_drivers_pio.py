@@ -321,16 +321,16 @@ def test_longer_block_is_recorded_as_a_loss_and_the_newest_frames_are_kept(pico)
 
 
 def test_full_ring_keeps_the_bits_and_then_drops_and_counts_each_frame(pico):
-    """Eight blocks are 2,016 records; of 280 ms of a full bus (about 2,450 frames) what does not
+    """Eight blocks are 2,016 records; of 270 ms of a full bus (about 2,360 frames) what does not
     fit waits as bits, up to 66 ms (half of 131), and the rest is dropped.
     """
-    frames = full_bus(280_000)
+    frames = full_bus(270_000)
     pico.bus.put(rows_of(frames))
-    pico.exec("t = time.ticks_ms()\nwhile time.ticks_diff(time.ticks_ms(), t) < 302: can.drain()")
+    pico.exec("t = time.ticks_ms()\nwhile time.ticks_diff(time.ticks_ms(), t) < 280: can.drain()")
     waiting = pico.value("list(ring.state)")
     assert waiting[4] == 8 * 252 and waiting[6] == 0
     pico.bus.put(rows_of(frames))
-    pico.exec("t = time.ticks_ms()\nwhile time.ticks_diff(time.ticks_ms(), t) < 302: can.drain()")
+    pico.exec("t = time.ticks_ms()\nwhile time.ticks_diff(time.ticks_ms(), t) < 280: can.drain()")
     pico.exec("can.stop()")
     state = pico.value("list(ring.state)")
     assert state[4] + state[6] == 2 * len(frames)
