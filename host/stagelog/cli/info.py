@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,7 @@ import click
 
 from stagelog.cli._common import (
     Facts,
+    count_text,
     counts_text,
     duration_text,
     json_option,
@@ -136,7 +138,7 @@ def _foreign(path: Path, with_ids: bool, buses: tuple[int, ...], as_json: bool) 
     from stagelog.verdict import judge_foreign
 
     stream = stream_frames(path)
-    counts, t_first_us, t_last_us = _count_ids(stream)
+    counts, n_fd, t_first_us, t_last_us = _count_ids(stream)
     seen = stream.diagnostics
     ids = _id_rows(counts, t_last_us - t_first_us, buses)
     is_absolute = seen.times == "absolute"
@@ -148,7 +150,7 @@ def _foreign(path: Path, with_ids: bool, buses: tuple[int, ...], as_json: bool) 
         "t_first_us": t_first_us,
         "t_last_us": t_last_us,
         "t_first_unix_us": t_first_us if is_absolute else None,
-        "buses": _bus_rows(ids, t_last_us - t_first_us),
+        "buses": _bus_rows(ids, t_last_us - t_first_us, n_fd),
         "diagnostic_messages": _diagnostics(partial(stream_frames, path), counts, buses),
         "sessions": [],
         "damaged": [str(damage) for damage in seen.damages],
@@ -185,9 +187,9 @@ def _report(
             source = boot.timeline.source if boot.timeline else None
             facts["clock"] = SOURCE_TEXT.get(source, "not known: times are since power-on")
             duration_us = session.t_last_us - session.t_first_us
-            counts = _count_ids(session.iter_frames())[0]
+            counts, n_fd, _, _ = _count_ids(session.iter_frames())
             ids = _id_rows(counts, duration_us, buses)
-            facts["buses"] = _bus_rows(ids, duration_us)
+            facts["buses"] = _bus_rows(ids, duration_us, n_fd)
             facts["counts"] = _bus_counts(session)
             facts["diagnostic_messages"] = _diagnostics(session.iter_frames, counts, buses)
             if with_ids:
@@ -234,7 +236,9 @@ def _print_session(facts: Facts) -> None:
     for bus in facts["buses"]:
         click.echo(
             f"  bus {bus['bus']}: {bus['n_frames']:,} frames, {bus['rate_Hz']:,.1f} Hz, "
-            f"{bus['n_ids']} identifiers" + (f"; {bus['protocol']}" if bus["protocol"] else "")
+            f"{bus['n_ids']} identifiers"
+            + (f", {count_text(bus['n_fd'], 'frame')} of CAN FD" if bus["n_fd"] else "")
+            + (f"; {bus['protocol']}" if bus["protocol"] else "")
         )
     for counts in facts.get("counts", ()):
         click.echo(f"  bus {counts['bus']}: {counts_text(counts)}")
@@ -252,24 +256,26 @@ def _print_session(facts: Facts) -> None:
         click.echo(f"  {when}  bus {row['bus']}  {row['name']} {row['arg']}: {values}")
 
 
-def _count_ids(tables: Iterable[FrameTable]) -> tuple[Counts, int, int]:
-    """Return (counts, first t_us, last t_us) of frame tables."""
+def _count_ids(tables: Iterable[FrameTable]) -> tuple[Counts, Counter[int], int, int]:
+    """Return (counts, frames of CAN FD by bus, first t_us, last t_us) of frame tables."""
     import numpy as np
 
-    from stagelog.model import EXT
+    from stagelog.model import EXT, FD
 
     counts: Counts = {}
+    n_fd: Counter[int] = Counter()
     times: list[int] = []
     for frames in tables:
         if not len(frames):
             continue
         times += [int(frames["t_us"].min()), int(frames["t_us"].max())]
+        n_fd.update(frames["bus"][frames["flags"] & FD > 0].tolist())
         kind = frames["bus"].astype(np.int64) << 1 | (frames["flags"] & EXT > 0)
         keys = kind << 31 | frames["can_id"]
         for key, n in zip(*(a.tolist() for a in np.unique(keys, return_counts=True)), strict=True):
             row = (key >> 32, key >> 31 & 1, key & 0x1FFFFFFF)
             counts[row] = counts.get(row, 0) + n
-    return counts, min(times, default=0), max(times, default=0)
+    return counts, n_fd, min(times, default=0), max(times, default=0)
 
 
 def _id_rows(counts: Counts, duration_us: int, buses: tuple[int, ...]) -> list[Facts]:
@@ -287,8 +293,8 @@ def _id_rows(counts: Counts, duration_us: int, buses: tuple[int, ...]) -> list[F
     ]
 
 
-def _bus_rows(ids: list[Facts], duration_us: int) -> list[Facts]:
-    """Return the buses that have frames, by their identifiers."""
+def _bus_rows(ids: list[Facts], duration_us: int, n_fd: Counter[int]) -> list[Facts]:
+    """Return the buses that have frames, by their identifiers; `n_fd` by bus."""
     from stagelog.decode.protocol import protocol_of
 
     duration_s = max(1e-6, duration_us / 1e6)
@@ -298,7 +304,7 @@ def _bus_rows(ids: list[Facts], duration_us: int) -> list[Facts]:
         n = sum(row["n_frames"] for row in own)
         long = [int(row["can_id"], 16) for row in own if len(row["can_id"]) == 8]
         found = protocol_of(long) if long else None
-        facts = {"bus": bus, "n_frames": n, "rate_Hz": round(n / duration_s, 3)}
+        facts = {"bus": bus, "n_frames": n, "n_fd": n_fd[bus], "rate_Hz": round(n / duration_s, 3)}
         rows.append(facts | {"n_ids": len(own), "protocol": str(found) if found else None})
     return rows
 

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 @click.option(
     "--bitrate", "bitrate_bps", type=int, help="Of the bus.  [closed loop: 500000, else as it is]"
 )
+@click.option("--data-bitrate", "data_bps", type=int, help="Of the payload of CAN FD frames.")
 @click.option(
     "--bound-us",
     type=float,
@@ -60,23 +61,28 @@ def command(
     max_gap_s: float | None,
     n_loops: int,
     bitrate_bps: int | None,
+    data_bps: int | None,
     bound_us: float,
     no_real_time: bool,
     as_json: bool,
 ) -> None:
     """Play LOG onto a bus; exit 1 if a frame was not sent or was later than the bound.
 
-    LOG is any log that stagelog reads. No frame is sent before it is due.
+    LOG is any log that stagelog reads. No frame is sent before it is due. A log with CAN FD asks
+    the adapter for CAN FD.
     """
     from stagelog.cli._logs import check_buses, judge_stream, one_log
     from stagelog.importers import stream_frames
     from stagelog.importers.stream import collect
+    from stagelog.model import FD
     from stagelog.replay import make_schedule
 
     if closed_loop == bool(targets):
         raise UsageError("one target is needed", "give --bus, or --closed-loop")
     if closed_loop and n_loops != 1:
         raise UsageError("--closed-loop with --loop", "leave one out")
+    if closed_loop and data_bps:
+        raise UsageError("--closed-loop with --data-bitrate", "its bus is classic CAN")
     stream = stream_frames(one_log(log))
     loaded = collect(stream)
     check_buses(log, buses, [loaded.frames])
@@ -97,7 +103,10 @@ def command(
     if closed_loop:
         facts, lines, good = _loop(schedule, bitrate_bps)
     else:
-        options = {"bitrate": bitrate_bps} if bitrate_bps else {}
+        rates = {"bitrate": bitrate_bps, "data_bitrate": data_bps}
+        options: dict[str, Any] = {name: value for name, value in rates.items() if value}
+        if (schedule.frames["flags"] & FD).any():
+            options["fd"] = True
         real_time = not no_real_time
         facts, lines, good = _play(schedule, targets, loaded.ifaces, options, bound_us, real_time)
     if as_json:
