@@ -19,6 +19,8 @@ from stagelog.replies import Hello, ListedSession
 class FakeLogger:
     """A link of which only the order of the steps counts."""
 
+    name = "P"
+
     def __init__(self, n=2):
         self.done = []
         self.sessions = [

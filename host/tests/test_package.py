@@ -20,8 +20,11 @@ from stagelog.flash.package import (
     check_package,
     check_state,
     device_key,
+    device_of,
+    packages_in,
     packed,
     read_package,
+    write_package,
 )
 from stagelog.link import RequestError
 from stagelog.park.provision import Provision
@@ -258,3 +261,64 @@ def test_packages_are_built_for_each_logger_of_the_fleet(run, tmp_path, monkeypa
     built = read_package(row["path"], trusted_keys())
     assert built.signals[:4] == b"SLST" and built.mpy == 0x1306  # format 6.3 for the armv6m, 4
     assert hashlib.sha256(built.app[32:]).digest() == built.app[:32]
+
+
+def test_flash_all_gives_each_logger_its_own_package(path, key, link, tmp_path, monkeypatch):
+    """Two packages of this logger lie in the folder: the newer one is installed, then read back;
+    a run with the older one is refused before the board is touched, unless told.
+    """
+    from stagelog.park import flashing
+
+    old = replace(PACK, number=1999)
+    write_package(path.parent / "a.package", old, key)
+    packages = packages_in(path.parent, trusted_keys())
+    assert packages == {ID: PACK}
+    done = []
+
+    def flash(port, open_link, board, **given):
+        done.append(given)
+        for item, content in given["others"].items():
+            link.replace_config(item, content)
+        return link.hello()
+
+    link.close = lambda: None
+    link.name = "P"
+    monkeypatch.setattr(flashing, "flash", flash)
+    monkeypatch.setattr(flashing, "Remote", lambda port: None)
+    monkeypatch.setattr(flashing, "open_stream", lambda port: None)
+    monkeypatch.setattr(flashing, "LiveLink", lambda *_: link)
+
+    def install(package, older=False):
+        unit = Unit(ID, "C01")
+        unit.hello = link.hello()
+        wanted = wanted_in(package)
+        return flashing.Flash(unit, wanted, tmp_path / "a", package=package, older=older)(link)
+
+    outcome = install(packages[ID])
+    assert "read back and equal" in outcome.text or "firmware" in outcome.text, outcome.text
+    (given,) = done
+    assert (given["kind"], given["settings"]) == (PACK.board, SETTINGS)
+    assert given["make_app"](BoardState("Pico", 0x1306, (1, 26, 1), (), None), None).content == APP
+    assert load_update(link.get_config(m.CONFIG_UPDATE))["number"] == 2000
+    with pytest.raises(PackageRefused, match="take a newer one, or add --older"):
+        install(old)
+    assert len(done) == 1
+    install(old, older=True)
+    assert len(done) == 2
+    with pytest.raises(PackageRefused, match="for logger"):
+        install(replace(PACK, device_id="00" * 8))
+
+
+def test_flash_all_with_a_folder_without_packages_is_refused(run, tmp_path):
+    code, _, err = run("flash", "--all", "--package", tmp_path, "--yes")
+    assert code == 5 and "holds no package" in err
+    for words in (("--board", "pico_pio", "--package", tmp_path), ("--older",)):
+        code, _, err = run("flash", "--all", "--yes", *words)
+        assert code == 2, err
+
+
+def test_a_logger_of_an_older_contract_takes_any_package(link, monkeypatch):
+    """It has no update record of ours, and is to be flashed to have one."""
+    link.close = lambda: None
+    monkeypatch.setattr(m, "contract_hash", lambda: b"\x01" * 8)
+    assert device_of(link) == (ID, "C01", 0)

@@ -46,6 +46,17 @@ def put_file(card: str | Path, name: str, content: bytes) -> None:
         file.flush()
 
 
+def get_file(card: str | Path, name: str) -> bytes | None:
+    """Return a file's content, its name in capitals and 8.3, from an image; None without one."""
+    path = Path(card)
+    stem, _, suffix = name.partition(".")
+    try:
+        with open(path, "rb") as file:
+            return _Volume(path, file).get(f"{stem:8}{suffix:3}".encode())
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from None
+
+
 class _Volume:
     """The FAT32 of a card."""
 
@@ -64,10 +75,24 @@ class _Volume:
         n = (self._start + n_sectors - self._data) // self._per_cluster + 2
         self._table = np.frombuffer(self._read(self._fat, self._fat_sectors), "<u4")[:n].copy()
 
+    def get(self, name: bytes) -> bytes | None:
+        """Return the content of the file `name`, eleven letters, None if there is none."""
+        directory = self._directory()
+        at, first = self._place(name, directory)
+        if not first:
+            return None
+        n_bytes = struct.unpack_from("<I", directory, at + 28)[0]
+        clusters = (self._read(sector, self._per_cluster) for sector in self._chain(first))
+        return b"".join(clusters)[:n_bytes]
+
+    def _directory(self) -> bytearray:
+        places = self._chain(self._root)
+        return bytearray(b"".join(self._read(at, self._per_cluster) for at in places))
+
     def put(self, name: bytes, content: bytes) -> None:
         """Write the file `name`, eleven letters."""
-        places = list(self._chain(self._root))
-        directory = bytearray(b"".join(self._read(at, self._per_cluster) for at in places))
+        places = self._chain(self._root)
+        directory = self._directory()
         at, old = self._place(name, directory)
         room = self._per_cluster * SECTOR_BYTES
         n = max(1, -(-len(content) // room))

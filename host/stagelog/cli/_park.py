@@ -1,9 +1,10 @@
 """What the verbs over many loggers share: their options, the fleet's units, the table, the end."""
 
+import contextlib
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,6 +15,7 @@ from stagelog.errors import UsageError
 
 if TYPE_CHECKING:
     from stagelog.park.fleet import Fleet
+    from stagelog.park.publish import Published
     from stagelog.park.runs import Work
     from stagelog.park.unit import Unit
     from stagelog.replies import Hello
@@ -120,11 +122,14 @@ def run_many(
 
 
 def run_one(
-    title: str, port: str, make_work: "Callable[[Unit, Fleet | None], Work]", as_json: bool
+    title: str,
+    port: str,
+    make_work: "Callable[[Unit, Fleet | None], Work]",
+    as_json: bool,
+    archive: str,
 ) -> "list[Unit]":
     """Do a work on the logger of one port as run_many does; DeviceError if none answers there."""
     from stagelog.listen import LiveLink
-    from stagelog.park.unit import Unit
     from stagelog.ports import open_stream, port_of
 
     fleet = fleet_in_force()
@@ -133,22 +138,44 @@ def run_one(
     try:
         hello = link.hello()
         device_id = hello.device_id.hex()
-        known = fleet.find_logger(device_id) if fleet is not None else None
-        if fleet is not None and known is None:
+        if fleet is not None and fleet.find_logger(device_id) is None:
             unit = adopted(fleet, device_id, hello)
-        else:
-            unit = Unit(
-                device_id,
-                known.car if known else hello.car_name or device_id,
-                known.place if known else "",
-            )
-            unit.hello, unit.port = hello, port
-            unit.end(make_work(unit, fleet)(link))
+            with shown(title, as_json) as show:
+                show([unit])
+            return [unit]
+        unit = unit_on(port, fleet, hello)
+        work = make_work(unit, fleet)
+        with published(title, archive, unit, shown(title, as_json)):
+            unit.end(work(link))
     finally:
         link.close()
-    with shown(title, as_json) as show:
-        show([unit])
     return [unit]
+
+
+def unit_on(port: str, fleet: "Fleet | None", hello: "Hello") -> "Unit":
+    """Return the Unit of the logger on a port, its car and place as the fleet file has them."""
+    from stagelog.park.unit import Unit
+
+    device_id = hello.device_id.hex()
+    known = fleet.find_logger(device_id) if fleet is not None else None
+    car = known.car if known else hello.car_name or device_id
+    unit = Unit(device_id, car, known.place if known else "")
+    unit.hello, unit.port = hello, port
+    return unit
+
+
+@contextlib.contextmanager
+def published(title: str, archive: str, unit: "Unit", view: Any = None) -> "Iterator[Published]":
+    """Leave what a verb on one port does where `stagelog serve` reads it; show its end in `view`
+    (of `shown`), if one is given.
+    """
+    from stagelog.park.publish import Published
+
+    run = Published(view or contextlib.nullcontext(lambda units: None), archive, title)
+    with run as show:
+        run.keep([unit])
+        yield run
+        show([unit])
 
 
 def shown(title: str, as_json: bool, archive: str | None = None) -> Any:

@@ -76,7 +76,7 @@ def command(
             what_now = f"name one of {known}, or 'all'"
             raise UsageError(f"--confirmed {car}: there is no such car", what_now)
     if port is not None:
-        units = run_one("check", port, work, as_json)
+        units = run_one("check", port, work, as_json, archive)
     else:
         units = run_many("check", work, only, wait_s, as_json, archive=archive)
     to_confirm = fleet.start.confirm if fleet is not None else ()

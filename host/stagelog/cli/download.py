@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from stagelog.cli._common import json_option, print_json, size_text, transfer_progress
+from stagelog.cli._common import (
+    count_text,
+    json_option,
+    print_json,
+    size_text,
+    transfer_progress,
+)
 from stagelog.cli._fleet import archive_options, car_of_logger, fleet_in_force
-from stagelog.cli._park import all_options, finish, refuse_port, run_many
+from stagelog.cli._park import all_options, finish, published, refuse_port, run_many, unit_on
 from stagelog.errors import UsageError
 
 if TYPE_CHECKING:
@@ -17,6 +25,7 @@ if TYPE_CHECKING:
     from stagelog.events import SignalTable
     from stagelog.events.rules import SessionRules
     from stagelog.link import Link
+    from stagelog.park.publish import Published
     from stagelog.park.unit import Unit
 
 _MARGIN = "30s"
@@ -91,6 +100,7 @@ def command(
         if boots or car:
             raise UsageError("--boot or --car with --all", "leave it out")
         raise SystemExit(_download_all(archive, event, stage, stop, again, only, wait_s, as_json))
+    from slog.layout import BLOCK_BYTES
     from slog.messages import CONTROL_START
     from stagelog.archive import stage_folder
     from stagelog.download import (
@@ -101,6 +111,7 @@ def command(
         finish_running,
         set_clock,
     )
+    from stagelog.park.unit import BAD, GOOD, Outcome
     from stagelog.ports import open_link
 
     link = open_link(port)
@@ -108,26 +119,44 @@ def command(
         hello = link.hello()
         facts = facts_of(hello)
         folder = stage_folder(archive, event, car or car_of_logger(hello), stage)
-        set_clock(link)
-        stopped = None if stop is False else finish_running(link, always=bool(stop))
-        try:
-            sessions = choose_sessions(link.list_sessions(), boots)
-            fetched = []
-            for session in reversed(sessions):
-                with transfer_progress(f"boot {session.boot}") as progress:
-                    fetched.append(
-                        fetch_if_missing(link, archive, session, folder, facts, progress, again)
-                    )
-        finally:
-            if stopped is not None:
-                link.control(CONTROL_START, stopped)
+        unit = unit_on(link.name, fleet_in_force(), hello)
+        unit.car = car or unit.car
+        fetched: list[Fetched] = []
+        with published("download", archive, unit) as run:
+            set_clock(link)
+            stopped = None if stop is False else finish_running(link, always=bool(stop))
+            try:
+                for session in reversed(choose_sessions(link.list_sessions(), boots)):
+                    name = f"boot {session.boot}"
+                    unit.begin(name, session.n_blocks * BLOCK_BYTES, "B")
+                    with transfer_progress(name) as progress:
+                        show = partial(_show, run, unit, progress)
+                        got = fetch_if_missing(link, archive, session, folder, facts, show, again)
+                    fetched.append(got)
+            finally:
+                if stopped is not None:
+                    link.control(CONTROL_START, stopped)
+            new = [one for one in fetched if one.verdict != HELD]
+            whole = all(one.entry.values["complete"] or one.session.running for one in new)
+            text = f"{count_text(len(fetched), 'session')}, {len(new)} new"
+            text += "" if whole else "; not all are complete"
+            unit.end(Outcome(GOOD if whole else BAD, text))
     finally:
         link.close()
     _print(fetched, as_json)
-    new = [one for one in fetched if one.verdict != HELD]
-    raise SystemExit(
-        0 if all(one.entry.values["complete"] or one.session.running for one in new) else 1
-    )
+    raise SystemExit(0 if whole else 1)
+
+
+def _show(
+    run: Published, unit: Unit, progress: Callable[[int, int], None] | None, done: int, n: int
+) -> None:
+    """Show how far a session is: on the terminal, and to who looks at the wall page."""
+    from slog.layout import BLOCK_BYTES
+
+    unit.advance(done * BLOCK_BYTES)
+    run.keep([unit])
+    if progress is not None:
+        progress(done, n)
 
 
 def _fetch_window(

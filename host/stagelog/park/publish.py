@@ -62,6 +62,10 @@ class Published:
 
     def _show(self, units: list[Unit]) -> None:
         self._show_inner(units)
+        self.keep(units)
+
+    def keep(self, units: list[Unit]) -> None:
+        """Keep the units in the file, at most once in EVERY_S, and do not show them."""
         self._units = units
         now = time.monotonic()
         if now - self._written_s >= EVERY_S:

@@ -17,6 +17,7 @@ from stagelog.errors import DeviceError
 from stagelog.link import Link
 from stagelog.ports import SOCKET, SerialStream, simulator_folder
 from stagelog.resources import import_firmware
+from stagelog.rig.flash_folder import FlashFolder, start
 from stagelog.rig.live_cable import LiveCable, Pull
 from stagelog.rig.logger import Args, pipe, spawn
 from stagelog.rig.tape import Event
@@ -163,6 +164,7 @@ class LiveLogger:
     events           what its buses carry, played as time passes
     tcp              number of the TCP port to serve instead of a pseudo-terminal, 0 for any
     rate_Bps, pulls  of its cable, see `rig.live_cable`
+    flash            folder of what it keeps without power, see `rig.flash_folder`; None: nothing
     """
 
     def __init__(
@@ -172,6 +174,7 @@ class LiveLogger:
         tcp: int | None = None,
         rate_Bps: float = 0,
         pulls: Sequence[Pull] = (),
+        flash: Path | None = None,
     ) -> None:
         import_firmware()
         from stagelog.rig.sim.assemble import build
@@ -181,9 +184,12 @@ class LiveLogger:
             PtyLink if tcp is None else partial(TcpLink, tcp)
         )
         self.cable = LiveCable(make_link, rate_Bps, pulls)
-        self.app = build(args, self.cable)
+        if flash is None:
+            self.app = build(args, self.cable)
+            self.app.start()
+        else:
+            self.app = start(FlashFolder(flash, args), args, lambda a: build(a, self.cable))
         self.world = World(self.app, events, args.get("loop_us", 1000))
-        self.app.start()
 
     def play_until(self, t_us: int, show: Show | None = None) -> None:
         """Run in virtual time, as fast as this machine can, until `t_us`."""
