@@ -137,6 +137,17 @@ CASES = {
         (GOOD, "<keyed>"),
         (USAGE, "X"),
     ],
+    "key passphrase": [
+        (GOOD, "<locked>"),
+        (USAGE, "X"),
+        (UNREADABLE, "<keyless>"),
+    ],
+    "key revoke": [
+        (GOOD, "X <keyed>"),
+        (GOOD, "team.pub <keyed>"),
+        (USAGE, ""),
+        (UNREADABLE, "nobody <keyed>"),
+    ],
     "key trust": [
         (GOOD, "team.pub <keyed>"),
         (USAGE, ""),

@@ -148,6 +148,7 @@ class State:
         self.target = target
         self.patch = monkeypatch.setattr
         self.patch_env = lambda folder: monkeypatch.setenv("STAGELOG_KEYS", folder)
+        self.patch_passphrase = lambda text: monkeypatch.setenv("STAGELOG_PASSPHRASE", text)
 
     def logger(self):
         """Have one logger, the simulated one."""
@@ -205,7 +206,7 @@ class State:
 
     def served(self):
         """Let the server end as soon as it has said its address."""
-        self.patch(serve_app, "run", lambda app, listening: None)
+        self.patch(serve_app, "run", lambda *_: None)
 
     def keyless(self):
         """Have no key yet, in a folder of this test."""
@@ -216,6 +217,11 @@ class State:
 
         self.patch_env("keys")
         Path("team.pub").write_text(new_key("X").text)
+
+    def locked(self):
+        """Have a key, and a passphrase in the environment."""
+        self.keyed()
+        self.patch_passphrase("four words are better")
 
     def taken(self):
         """Trust another key by the name T."""

@@ -396,7 +396,7 @@ def test_phones_get_an_address_that_they_can_open(monkeypatch):
 
 
 def test_the_command_prints_an_address_with_a_token_where_it_must(run, own, monkeypatch):
-    monkeypatch.setattr("stagelog.serve.app.run", lambda app, listening: None)
+    monkeypatch.setattr("stagelog.serve.app.run", lambda *_: None)
     code, out, err = run("serve", "--archive", own[0], "--port", 0)
     assert code == 0 and out.startswith("http://127.0.0.1:") and "token" not in out
     code, out, err = run("serve", "--archive", own[0], "--port", 0, "--host", "0.0.0.0")

@@ -67,6 +67,11 @@ class Day:
         assert "Traceback" not in done.stderr, done.stderr
         return done.returncode, done.stdout, done.stderr
 
+    def stop(self, number):
+        """Switch a simulated logger off."""
+        self.running[number].send_signal(signal.SIGTERM)
+        self.running[number].wait(20)
+
     def end(self):
         for process in self.running:
             process.send_signal(signal.SIGTERM)
@@ -113,7 +118,10 @@ def wait_until_full(day, port):
 
 
 def test_a_day_in_the_service_park(day):
-    _, before_event, key, morning, repair, pit, closer, after, question, across, proof = blocks()
+    words = blocks()
+    _, before_event, key, morning, repair, pit, closer, after, question, across, proof, night = (
+        words
+    )
     code, out, err = day.type(*before_event)
     assert (code, out) == (
         0,
@@ -203,3 +211,18 @@ def test_a_day_in_the_service_park(day):
         assert sorted(one["file"] for one in car["reports"]) == REPORTS[car["name"]]
         assert car["checked"]["by"] == "Ann" and car["life"]["n_stages"] == 1
     assert wall["cars"][2]["checked"]["light"] == "red"
+
+    build, update, power_on, status = night
+    facts = json.loads(day.type(f"stagelog status {day.ports[3]} --json")[1])
+    assert facts["package"] == {"number": 0, "reason": None}, facts
+    before = facts["firmware_sha256"]
+    day.stop(3)
+    for line in (build, update):
+        code, out, err = day.type(line)
+        assert code == 0, out + err
+    port = day.start(power_on).stdout.readline().strip()
+    code, out, err = day.type(status.replace("PORT", port))
+    assert code == 0 and "  package on the card: installed\n" in out, out + err
+    facts = json.loads(day.type(f"stagelog status {port} --json")[1])
+    assert facts["car"] == "C02" and facts["state"] == "recording", facts
+    assert len(facts["firmware_sha256"]) == 64 and facts["firmware_sha256"] != before

@@ -63,6 +63,13 @@ def refuse_port(
         raise UsageError("--only without --all", "add --all")
 
 
+def unlock() -> None:
+    """Ask for the passphrase of this computer's key, if it has one, before rows are drawn."""
+    from stagelog.proof import own_key
+
+    own_key()
+
+
 def expected_units(fleet: "Fleet | None", only: tuple[str, ...] = ()) -> "list[Unit]":
     """Return a Unit for each logger of the fleet, or for those that `only` names."""
     from stagelog.park.unit import Unit

@@ -17,7 +17,15 @@ from stagelog.cli._common import (
     transfer_progress,
 )
 from stagelog.cli._fleet import archive_options, car_of_logger, fleet_in_force
-from stagelog.cli._park import all_options, finish, published, refuse_port, run_many, unit_on
+from stagelog.cli._park import (
+    all_options,
+    finish,
+    published,
+    refuse_port,
+    run_many,
+    unit_on,
+    unlock,
+)
 from stagelog.errors import UsageError
 
 if TYPE_CHECKING:
@@ -96,6 +104,7 @@ def command(
         return _fetch_window(port, last, around, margin, out, as_json)
     if out:
         raise UsageError("--out without --last or --around", "leave it out")
+    unlock()
     if all_:
         if boots or car:
             raise UsageError("--boot or --car with --all", "leave it out")

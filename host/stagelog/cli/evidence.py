@@ -72,7 +72,7 @@ def verify(file: str, key: str | None, as_json: bool) -> None:
 
     if key is not None:
         named = load_public(key)
-        trusted = {named.raw: named}
+        trusted = {named.raw: trusted_keys().get(named.raw, named)}
     else:
         trusted = trusted_keys()
     if not trusted:

@@ -9,7 +9,7 @@ import click
 
 from stagelog.cli._common import confirm, json_option, print_json
 from stagelog.cli._fleet import archive_option
-from stagelog.cli._park import all_options, finish, refuse_port, run_many
+from stagelog.cli._park import all_options, finish, refuse_port, run_many, unlock
 from stagelog.config_items import checked_settings, signal_table
 from stagelog.errors import UsageError
 
@@ -92,6 +92,7 @@ def command(
             raise UsageError("--older without --package", "add --package")
         packages = None if package is None else _packages(package)
         confirm("Install the firmware on all loggers?", yes)
+        unlock()
         raise SystemExit(
             _flash_all(board, archive, despite_sessions, only, wait_s, as_json, packages, older)
         )

@@ -9,7 +9,7 @@ import click
 
 from stagelog.cli._common import confirm, json_option
 from stagelog.cli._fleet import archive_option
-from stagelog.cli._park import finish, many_options, refuse_port, run_many, run_one
+from stagelog.cli._park import finish, many_options, refuse_port, run_many, run_one, unlock
 from stagelog.errors import UsageError
 
 if TYPE_CHECKING:
@@ -74,6 +74,7 @@ def command(
     confirm(
         "Compare the loggers with the fleet file and write what differs? Recording pauses.", yes
     )
+    unlock()
     if port is not None:
         units = run_one("provision", port, work, as_json, archive)
     else:

@@ -13,7 +13,7 @@ import click
 
 from stagelog.cli._common import confirm, json_option
 from stagelog.cli._fleet import archive_options
-from stagelog.cli._park import finish, many_options, run_many
+from stagelog.cli._park import finish, many_options, run_many, unlock
 
 if TYPE_CHECKING:
     from stagelog.archive import Entry
@@ -58,6 +58,7 @@ def command(
 
     if not keep:
         confirm("Erase from all cards what the archive proves to hold?", yes)
+    unlock()
     works = {}
 
     def download(unit: Unit, _: object) -> Download:

@@ -7,10 +7,14 @@ from stagelog.proof.keys import (
     load_public,
     new_key,
     own_key,
+    own_public,
+    revoke,
+    set_passphrase,
     trust,
     trusted_keys,
 )
 from stagelog.proof.signatures import (
+    REVOKED,
     TRUSTED,
     UNCHECKED,
     UNKNOWN,
@@ -23,6 +27,7 @@ from stagelog.proof.signatures import (
 )
 
 __all__ = [
+    "REVOKED",
     "TRUSTED",
     "UNCHECKED",
     "UNKNOWN",
@@ -37,6 +42,9 @@ __all__ = [
     "load_public",
     "new_key",
     "own_key",
+    "own_public",
+    "revoke",
+    "set_passphrase",
     "sign",
     "trust",
     "trusted_keys",

@@ -20,6 +20,7 @@ UNKNOWN = "unknown key"
 UNCHECKED = "not checked"
 WRONG = "wrong signature"
 UNSIGNED = "unsigned"
+REVOKED = "revoked key"
 _ALGORITHM = "ed25519"
 
 
@@ -32,6 +33,7 @@ class Standing:
     UNCHECKED  right, but no key at all is trusted here
     WRONG      something was altered
     UNSIGNED   there is none
+    REVOKED    right, by a key that was revoked: nobody knows who signed it, nor when
     """
 
     state: str
@@ -40,7 +42,7 @@ class Standing:
     @property
     def is_bad(self) -> bool:
         """Return whether something was altered, or signed by somebody whom nobody here trusts."""
-        return self.state in (WRONG, UNKNOWN)
+        return self.state in (WRONG, UNKNOWN, REVOKED)
 
 
 def canonical(values: object) -> bytes:
@@ -82,9 +84,11 @@ def check(
     known = trusted.get(raw)
     if known is None:
         text = f"signed with key {signer.key_id}, which calls itself {signer.name}"
-        if not trusted:
+        if all(key.is_revoked for key in trusted.values()):
             return Standing(UNCHECKED, f"{text}; no key is trusted here ('stagelog key trust')")
         return Standing(UNKNOWN, f"{text} and is not trusted here ('stagelog key trust')")
+    if known.is_revoked:
+        return Standing(REVOKED, f"signed with key {known.key_id} of {known.name}, revoked here")
     return Standing(TRUSTED, f"signed by {known.name} (key {known.key_id})")
 
 

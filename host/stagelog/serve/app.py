@@ -16,10 +16,11 @@ import hashlib
 import hmac
 import json
 import socket
+import ssl
 from collections.abc import AsyncIterator, Callable
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import uvicorn
 from starlette.applications import Starlette
@@ -30,6 +31,7 @@ from starlette.responses import FileResponse, PlainTextResponse, Response, Strea
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from stagelog.errors import InputError
 from stagelog.serve.wall import SCHEMA, Wall
 
 POLL_S = 1.0
@@ -136,7 +138,8 @@ class Guard:
         wanted = _digest_of(self._token)
         if shown is not None and hmac.compare_digest(_digest_of(shown), wanted):
             answer = Response(status_code=303, headers={"Location": "/"})
-            answer.set_cookie(COOKIE, wanted, httponly=True, samesite="strict")
+            is_tls = scope.get("scheme") == "https"
+            answer.set_cookie(COOKIE, wanted, httponly=True, samesite="strict", secure=is_tls)
             return answer
         kept = cookie_parser(headers.get("cookie", "")).get(COOKIE, "")
         is_known = hmac.compare_digest(kept.encode(), wanted.encode())
@@ -200,9 +203,29 @@ def _file(content: bytes, name: str) -> Callable[[Request], Response]:
     return lambda _: Response(content, media_type=kind)
 
 
-def run(app: ASGIApp, listening: socket.socket) -> None:
-    """Serve on a socket until Ctrl-C."""
+class Certificate(NamedTuple):
+    """Files of PEM: the certificate with those that vouch for it, and its private key."""
+
+    chain: Path
+    key: Path
+
+    def check(self) -> None:
+        """Raise InputError unless a server can use them."""
+        try:
+            ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(*self, password="")
+        except OSError as error:  # ssl's own are OSErrors
+            names = f"{self.chain} and {self.key}"
+            reason = error.strerror or error
+            raise InputError(
+                f"{names} are no certificate and its key: {reason}", "PEM is wanted, unencrypted"
+            ) from None
+
+
+def run(app: ASGIApp, listening: socket.socket, certificate: Certificate | None = None) -> None:
+    """Serve on a socket until Ctrl-C; by HTTPS with a certificate."""
     config: dict[str, Any] = {"log_level": "warning", "access_log": False, "server_header": False}
+    if certificate is not None:
+        config |= {"ssl_certfile": certificate.chain, "ssl_keyfile": certificate.key}
     settings = uvicorn.Config(
         app, timeout_graceful_shutdown=1, limit_concurrency=200, lifespan="on", **config
     )
