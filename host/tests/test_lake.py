@@ -15,6 +15,8 @@ from stagelog.dbc import load_database
 from stagelog.errors import OutputError
 from stagelog.lake import build, decode_archive, stale_sessions
 from stagelog.lake import tables as lake_tables
+from stagelog.lake import workers as lake_workers
+from stagelog.platform import processes
 from stagelog.platform.files import lock_file
 
 pytest.importorskip("pyarrow")
@@ -185,3 +187,20 @@ def test_the_command_decodes_what_is_stale_and_nothing_twice(root, database, tmp
     code, out, err = lake(root, "--jobs", "1", "--dbc", str(tmp_path / "other.dbc"))
     assert code == 0 and "car C03 stays decoded with" in err
     assert "1 of 3 sessions decoded, 2 up to date" in out
+
+
+def test_processes_are_started_for_much_or_when_asked(root, database, monkeypatch):
+    """The three sessions have a few kB: decoded here, unless the limit lies below, or --jobs."""
+    used = []
+
+    def here(jobs, n):
+        used.append(n)
+        return ((job, lake_workers.work(job)) for job in jobs)
+
+    monkeypatch.setattr(lake_workers, "in_processes", here)
+    monkeypatch.setattr(processes, "processors", lambda: 2)
+    words = ("--dbc", str(database.path), "--force")
+    assert lake(root, *words)[0] == 0 and used == []
+    assert lake(root, *words, "--jobs", "3")[0] == 0 and used == [3]
+    monkeypatch.setattr(lake_workers, "PROCESSES_FROM_BYTES", 1000)
+    assert lake(root, *words)[0] == 0 and used == [3, 2]

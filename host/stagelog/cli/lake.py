@@ -33,7 +33,7 @@ def command() -> None:
     "--jobs",
     "-j",
     type=click.IntRange(1, 256),
-    help="Processes, 1: none beside this.  [default: one per processor]",
+    help="Processes, 1: none beside this.  [default: one per processor; none for little]",
 )
 @click.option(
     "--cluster",
@@ -61,7 +61,7 @@ def build(
     """
     from stagelog.extras import need
     from stagelog.lake import build as build_lake
-    from stagelog.lake.workers import workers_of
+    from stagelog.lake.workers import PROCESSES_FROM_BYTES, workers_of
     from stagelog.platform.processes import processors
 
     need("pyarrow.parquet", "parquet")  # before minutes of decoding
@@ -69,8 +69,10 @@ def build(
     workers: Workers | None = workers_of(cluster, n_workers)
     started_s = time.monotonic()
     stale, n_sessions, unknown = _stale(archive, dbc, cars, force)
-    if not cluster and min(n_workers, len(stale)) < 2:
-        workers = None  # a process takes longer to start than a session to decode
+    n_bytes = sum(entry.values["n_bytes"] for entry, _ in stale)
+    is_little = jobs is None and n_bytes < PROCESSES_FROM_BYTES
+    if not cluster and (is_little or min(n_workers, len(stale)) < 2):
+        workers = None  # processes would take longer to start than they save
     for entry in unknown:
         click.echo(f"{_words(entry)} NOT decoded: the DBC of its car is not known", err=True)
     rows = []

@@ -56,10 +56,10 @@ def command(
     the last reports, the life of the parts. It is live, reads only, and needs no internet.
 
     It shows what the fleet file and the archive hold, and what 'sync', 'download', 'check',
-    'provision', 'summary' and 'flash --all' are doing on any computer that writes into this archive. It is
-    for this computer alone, unless --host says otherwise; then the address that is printed holds
-    a token. With --certificate and --certificate-key what goes over the network is encrypted.
-    Ctrl-C ends it.
+    'provision', 'summary' and 'flash --all' are doing on any computer that writes into this
+    archive. It is for this computer alone, unless --host says otherwise; then the address that is
+    printed holds a token. With --certificate and --certificate-key what goes over the network is
+    encrypted. Ctrl-C ends it.
     """
     from stagelog.extras import need
     from stagelog.park.place import find_fleet

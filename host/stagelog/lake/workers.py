@@ -25,6 +25,9 @@ from stagelog.extras import need
 from stagelog.lake.build import Job, Outcome, Workers, work
 
 TRIES = 3
+# Of logs, below which processes take longer to start than they save: a worker's start takes some
+# 2.5 s of a processor, a MB 0.07 s, so that two of them save 0.035 s a MB ('tools/bench lake').
+PROCESSES_FROM_BYTES = 64_000_000
 _CONNECT_s = 10
 _KILLED = f"its worker was killed {TRIES} times: is there enough memory? Repeat the command"
 
