@@ -19,7 +19,7 @@ class Recorder:
     port = "/dev/null"
     made = None
 
-    def __init__(self, args, more=(), tcp=None):
+    def __init__(self, args, more=(), tcp=None, *cable):
         self.args, self.more, self.tcp = args, more, tcp
         self.calls = []
         Recorder.made = self

@@ -15,8 +15,8 @@ from typing import Any
 
 from slog.messages import CONFIG_SETTINGS, CONFIG_SIGNALS, CONTROL_UPDATE
 from slog.package import FILE
-from stagelog.archive.files import writing
 from stagelog.card.put import get_file
+from stagelog.platform.files import writing
 from stagelog.resources import firmware_path, import_firmware
 from stagelog.rig.logger import Args
 
