@@ -1,4 +1,6 @@
-"""Tables that a test prints stand together below the progress, also with parallel processes."""
+"""Tables that a test prints stand together below the progress, also with parallel processes.
+Property tests take the time they take: none fails because the machine is busy.
+"""
 
 import gc
 import os
@@ -6,9 +8,12 @@ from collections.abc import Callable
 from functools import cache
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 import areas
 
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 os.environ["STAGELOG_KEYS"] = os.devnull  # a folder that holds no key; tests name their own
 os.environ["STAGELOG_CACHE"] = ""  # no test finds what another left in the user's folder
 

@@ -1,17 +1,12 @@
-"""Property tests take the time they take: none fails because the machine is busy. Tests import
-the helpers beside them, such as `hand_table`.
-"""
+"""Tests import the helpers beside them, such as `hand_table`."""
 
 import importlib.util
 import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
 
 sys.path.append(str(Path(__file__).parent))
-settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("untimed")
 
 
 @pytest.fixture
