@@ -77,7 +77,8 @@ def check(profile: str, dbc: str | None, as_json: bool) -> None:
 
     Exit code 5 with file, line and entry if something does not fit.
     """
-    from stagelog.profile.short import ShortProfile, load_any_profile
+    from stagelog.profile.schema import ShortProfile
+    from stagelog.profile.short import load_any_profile
 
     loaded = load_any_profile(profile, dbc)
     short = isinstance(loaded, ShortProfile)

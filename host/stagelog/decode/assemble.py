@@ -13,18 +13,15 @@ bytes stays as it is.
 """
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stagelog.decode.lookup import pgn_key
+from stagelog.decode.plan import MOST_BYTES, MessagePlan
 from stagelog.model import ERR, EXT, FD, RTR, SUSPECT, FrameTable, frame_dtype
 
-if TYPE_CHECKING:
-    from stagelog.decode.plan import MessagePlan
-
-MOST_BYTES = 255
 _CONTROL, _DATA = 0x00EC0000, 0x00EB0000  # as pgn_key gives them
 _TO_ALL, _TO_ONE, _ABORT = 32, 16, 255
 _PRIORITY = 6 << 26

@@ -22,11 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stagelog.dbc.model import Condition, Database, Message, Ranges, Signal, last_byte
-from stagelog.decode.assemble import MOST_BYTES
 from stagelog.decode.lookup import BusLookup, Lookup
 from stagelog.decode.missing import Special, special_of
 from stagelog.errors import UsageError
 
+MOST_BYTES = 255  # of a message that is put together from several frames
 _FRAME_BYTES = 64
 _FLOATS: dict[int, type[np.floating[Any]]] = {16: np.float16, 32: np.float32, 64: np.float64}
 

@@ -33,7 +33,6 @@ _TABLE = re.compile(
 _SECONDS = re.compile(rb"\d{1,12}\.\d{1,9}")
 _SHORTEST = 6  # `a 123#`
 _DROPS = re.compile(rb"DROPCOUNT: dropped (\d{1,12}) CAN frame")
-_FLAG_TOKENS = {b"TX", b"RX", b"-", b"B", b"E"}
 
 
 def without_colours(block: bytes) -> bytes:
@@ -45,16 +44,6 @@ def looks_like_frame(line: bytes) -> bool:
     """Return whether a line of any text is a candump line."""
     line = without_colours(line)
     return bool(_DROPS.match(line)) or _read_line(line) is not None
-
-
-def interface_of(pattern: bytes) -> str | None:
-    """Return the interface named by the text between time and identifier, or None if the text
-    is something else.
-    """
-    tokens = pattern.strip(b" \0").split()
-    if not tokens or not _FLAG_TOKENS.issuperset(tokens[1:]):
-        return None
-    return tokens[0].decode("ascii", "replace")
 
 
 def read_rest(

@@ -10,7 +10,6 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from stagelog.importers import candump_lines
 from stagelog.importers import columns as col
 from stagelog.importers.columns import Bytes, Mask, Rows
 from stagelog.importers.line_rows import DLC_OF_LENGTH, Lines
@@ -20,6 +19,7 @@ from stagelog.model import BRS, ERR, ESI, EXT, FD, RTR
 Head: TypeAlias = dict[str, NDArray[Any]]  # columns of the lines that stand before the payload
 
 _MAX_PATTERNS = 64  # different "interface and flags" texts per chunk that are read as columns
+_FLAG_TOKENS = {b"TX", b"RX", b"-", b"B", b"E"}
 _U = np.uint64
 
 
@@ -47,7 +47,7 @@ class CandumpLines(Lines):
             if not len(left):
                 return
             same = (patterns == patterns[0]).all(axis=1)
-            name = candump_lines.interface_of(patterns[0].tobytes())
+            name = _interface_of(patterns[0].tobytes())
             bus = buses.index(name) if name else None
             if bus is None:
                 self.ok[left[same]] = False
@@ -55,6 +55,16 @@ class CandumpLines(Lines):
                 self.bus[left[same]] = bus
             left, patterns = left[~same], patterns[~same]
         self.ok[left] = False
+
+
+def _interface_of(pattern: bytes) -> str | None:
+    """Return the interface named by the text between time and identifier, or None if the text
+    is something else.
+    """
+    tokens = pattern.strip(b" \0").split()
+    if not tokens or not _FLAG_TOKENS.issuperset(tokens[1:]):
+        return None
+    return tokens[0].decode("ascii", "replace")
 
 
 def read_log_rows(lines: CandumpLines) -> None:

@@ -5,18 +5,15 @@ Each check yields (path of keys, text). Nothing is raised here; stagelog.profile
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from slog import event_names
 from stagelog.dbc import Database, Signal, load_database
 from stagelog.profile.limits import DERIVED, Alarm, Plausible
 from stagelog.profile.report_parts import PLACES
-from stagelog.profile.schema import Profile, Roles
+from stagelog.profile.schema import Profile, Roles, ShortProfile
 from stagelog.profile.simulation import Simulation
 from stagelog.profile.toml_lines import Keys
-
-if TYPE_CHECKING:
-    from stagelog.profile.short import ShortProfile
 
 Contradictions: TypeAlias = Iterator[tuple[Keys, str]]  # where, and what
 
@@ -73,9 +70,7 @@ def find_dbc_contradictions(profile: Profile, dbc: str | Path | Database) -> Con
                     yield ("alarm", key, level), text
 
 
-def find_short_contradictions(
-    profile: "ShortProfile", dbc: str | Path | Database
-) -> Contradictions:
+def find_short_contradictions(profile: ShortProfile, dbc: str | Path | Database) -> Contradictions:
     """Yield what contradicts itself in a short profile, and what its DBC lacks."""
     database = dbc if isinstance(dbc, Database) else load_database(dbc)
     signals = {s.name: s for m in database.messages for s in m.signals}
@@ -104,7 +99,7 @@ def find_short_contradictions(
     yield from _find_plausible(profile)
 
 
-def _find_messages(p: "Profile | ShortProfile", database: Database) -> Contradictions:
+def _find_messages(p: Profile | ShortProfile, database: Database) -> Contradictions:
     messages = {m.name for m in database.messages}
     for name in p.car.not_fitted:
         if name not in messages:
@@ -114,7 +109,7 @@ def _find_messages(p: "Profile | ShortProfile", database: Database) -> Contradic
             yield ("mark", key, "message"), f"message {rule.message} is not in {database.path}"
 
 
-def _find_units(p: "Profile | ShortProfile", signals: dict[str, Signal]) -> Contradictions:
+def _find_units(p: Profile | ShortProfile, signals: dict[str, Signal]) -> Contradictions:
     """A limit in another unit than its signal's would be a limit on something else."""
     for key, alarm in p.alarm.items():
         for name in (name for name in alarm.signals if name in signals):
@@ -235,7 +230,7 @@ def _find_orders(p: Profile) -> Contradictions:
     yield from _find_plausible(p)
 
 
-def _find_plausible(p: "Profile | ShortProfile") -> Contradictions:
+def _find_plausible(p: Profile | ShortProfile) -> Contradictions:
     rules: dict[str, Plausible] = {}
     for n, rule in enumerate(p.plausible):
         if rule.min >= rule.max:
@@ -263,7 +258,7 @@ def _find_gates(p: Profile) -> Contradictions:
             yield ("gate", name), f"gate {name} needs either above or below"
 
 
-def _find_marks(p: "Profile | ShortProfile") -> Contradictions:
+def _find_marks(p: Profile | ShortProfile) -> Contradictions:
     rows = (*event_names.EVENTS, *event_names.KINDS)
     known = {row[1] for row in rows} | {word for row in rows for word in row[-1].values()}
     for name, rule in p.mark.items():

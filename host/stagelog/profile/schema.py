@@ -220,3 +220,26 @@ class Profile:
     alarm: dict[str, Alarm] = field(default_factory=dict)
     report: Report = field(default_factory=Report)
     mark: dict[str, Mark] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShortCar:
+    """Which car this is; `dbc` is a file beside the profile, "" for none."""
+
+    name: str = "car"
+    dbc: str = ""
+    not_fitted: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShortProfile:
+    """A short profile, checked. Roles that no signal has are empty."""
+
+    schema: str
+    car: ShortCar
+    roles: Roles
+    plausible: tuple[Plausible, ...] = ()
+    alarm: dict[str, Alarm] = field(default_factory=dict)
+    mark: dict[str, Mark] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
+    path: str = ""

@@ -15,14 +15,12 @@ Raises ProfileError, an InputError, with file, line and entry.
 
 import dataclasses
 import typing
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from stagelog.dbc import Database
 from stagelog.errors import InputError
 from stagelog.profile.checks import find_short_contradictions
-from stagelog.profile.limits import Alarm, Mark, Plausible
 from stagelog.profile.reading import (
     ProfileError,
     dbc_file,
@@ -30,33 +28,10 @@ from stagelog.profile.reading import (
     load_profile,
     read_entries,
 )
-from stagelog.profile.schema import Profile, Roles
+from stagelog.profile.schema import Profile, Roles, ShortCar, ShortProfile
 from stagelog.profile.toml_reader import Reader
 
 SHORT_SCHEMA = "stagelog.profile.short.v1"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShortCar:
-    """Which car this is; `dbc` is a file beside the profile, "" for none."""
-
-    name: str = "car"
-    dbc: str = ""
-    not_fitted: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShortProfile:
-    """A short profile, checked. Roles that no signal has are empty."""
-
-    schema: str
-    car: ShortCar
-    roles: Roles
-    plausible: tuple[Plausible, ...] = ()
-    alarm: dict[str, Alarm] = field(default_factory=dict)
-    mark: dict[str, Mark] = field(default_factory=dict)
-    names: dict[str, str] = field(default_factory=dict)
-    path: str = ""
 
 
 def make_roles(given: dict[str, Any]) -> Roles:
