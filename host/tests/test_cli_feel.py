@@ -135,8 +135,8 @@ def test_settings_are_checked_before_anything_is_written(call, tmp_path, monkeyp
     """Neither MicroPython nor the firmware: the board is not touched, and nobody is asked."""
     monkeypatch.chdir(tmp_path)
     touched = []
-    monkeypatch.setattr("stagelog.cli.flash._write_base", lambda *_: touched.append("base"))
-    monkeypatch.setattr("stagelog.cli.flash._flash", lambda *_: touched.append("firmware"))
+    for name in ("base_image.checked_image", "flash"):
+        monkeypatch.setattr(f"stagelog.flash.{name}", lambda *_, **__: touched.append(1))
     (tmp_path / "car.json").write_text('{"buses": [{"bitrate_bps": 123}]}')
     (tmp_path / "x.uf2").write_bytes(b"")
     words = ("flash", "PORT", "--base", "x.uf2", "--settings", "car.json", "--yes")

@@ -7,6 +7,7 @@ PowerShell print is written after their manual pages: no macOS and no Windows wa
 import json
 import plistlib
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -87,18 +88,20 @@ def test_macos_is_read_from_diskutil(monkeypatch):
     }
     answers = {"list": listed} | {f"info {name}": facts for name, facts in information.items()}
 
-    def output_of(command):
+    def run(command, **_):
+        assert command[0] == "diskutil"
         key = " ".join([command[1], *command[3:]]).replace(" physical", "")
-        return plistlib.dumps(answers[key])
+        return SimpleNamespace(returncode=0, stdout=plistlib.dumps(answers[key]))
 
-    monkeypatch.setattr(drives, "_output_of", output_of)
-    assert drives._of_diskutil() == [
-        Drive("/dev/disk0", 500_277_790_720, "APPLE SSD", False),
+    monkeypatch.setattr(drives.subprocess, "run", run)
+    monkeypatch.setattr(drives.sys, "platform", "darwin")
+    assert drives.find_drives() == [
         Drive("/dev/disk4", 31_914_983_424, "Built In SDXC Reader", True, ("/Volumes/CARD",)),
+        Drive("/dev/disk0", 500_277_790_720, "APPLE SSD", False),
     ]
 
 
-def test_windows_is_read_from_powershell():
+def test_windows_is_read_from_powershell(monkeypatch):
     disk = {"IsBoot": False, "IsSystem": False, "Size": 31_914_983_424}
     given = {
         "disks": [
@@ -119,14 +122,18 @@ def test_windows_is_read_from_powershell():
             {"DiskNumber": 2, "DriveLetter": "E"},
         ],
     }
-    found = drives._of_powershell(json.dumps(given).encode())
+    printed = SimpleNamespace(returncode=0, stdout=json.dumps(given).encode())
+    monkeypatch.setattr(drives.subprocess, "run", lambda *_, **__: printed)
+    monkeypatch.setattr(drives.sys, "platform", "win32")
+    found = drives.find_drives()  # those that can be taken out first
     assert [(d.path, d.model, d.is_removable, d.mounts) for d in found] == [
-        ("\\\\.\\PhysicalDrive0", "Samsung", False, ("C:",)),
-        ("\\\\.\\PhysicalDrive1", "Windows To Go", False, ()),
         ("\\\\.\\PhysicalDrive2", "Generic STORAGE", True, ("E:",)),
         ("\\\\.\\PhysicalDrive3", "", True, ()),
+        ("\\\\.\\PhysicalDrive0", "Samsung", False, ("C:",)),
+        ("\\\\.\\PhysicalDrive1", "Windows To Go", False, ()),
     ]
-    assert drives._of_powershell(b"") == drives._of_powershell(b"not JSON") == []
+    for printed.stdout in (b"", b"not JSON"):
+        assert drives.find_drives() == []
 
 
 def failure(capsys, *words):

@@ -5,7 +5,9 @@ scripts made here.
 """
 
 import os
+from types import SimpleNamespace
 
+import psutil
 import pytest
 
 from stagelog.card import prepare_raw
@@ -21,7 +23,11 @@ def programs(tmp_path, monkeypatch):
     """A PATH that holds only programs that note how they were called; those named fail."""
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     (tmp_path / "bin").mkdir()
-    monkeypatch.setattr(eject, "_parts", lambda drive: ["/dev/sdb1"])
+    mounted = [
+        SimpleNamespace(device="/dev/sda1", mountpoint="/"),
+        SimpleNamespace(device="/dev/sdb1", mountpoint="/media/me/CARD"),
+    ]
+    monkeypatch.setattr(psutil, "disk_partitions", lambda all: mounted)
 
     def make(*names, fail=()):
         for name in names:
@@ -63,16 +69,16 @@ def test_a_program_that_is_not_there_and_a_built_in_disk(programs):
         eject.eject(Drive("/dev/sda", 1, "SSD", False, ("/",)))
 
 
-def test_macos_and_windows(monkeypatch):
-    asked = []
-    monkeypatch.setattr(eject, "_run", lambda command, drive: asked.append(command))
+@pytest.mark.skipif(os.name != "posix", reason="runs shell scripts")
+def test_macos_and_windows(programs, monkeypatch):
+    programs("diskutil", "powershell")
     monkeypatch.setattr(eject.sys, "platform", "darwin")
     eject.eject(Drive("/dev/disk4", 1, "card", True, ("/Volumes/CARD",)))
-    assert asked.pop() == ["diskutil", "eject", "/dev/disk4"]
+    assert programs.calls() == ["diskutil eject /dev/disk4"]
     monkeypatch.setattr(eject.sys, "platform", "win32")
     eject.eject(Drive(r"\\.\PhysicalDrive2", 1, "card", True, ("E:\\",)))
-    [command] = asked
-    assert command[0] == "powershell" and "ParseName('E:').InvokeVerb('Eject')" in command[-1]
+    command = programs.calls()[1]
+    assert command.startswith("powershell ") and "ParseName('E:').InvokeVerb('Eject')" in command
 
 
 def test_card_read_ejects_after_reading(tmp_path, monkeypatch, run):

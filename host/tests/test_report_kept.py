@@ -2,10 +2,14 @@
 
 import json
 import os
+import shutil
+import subprocess
+import sys
 
 import pytest
 
 from stagelog.report import kept, source
+from stagelog.resources import firmware_path
 
 
 @pytest.fixture
@@ -65,14 +69,38 @@ def test_what_the_facts_depend_on_makes_a_new_report(run, cache, counted, log, t
     assert len(counted) == before + 1
 
 
-def test_the_key_follows_the_sources(tmp_path, monkeypatch):
+def test_the_key_follows_files_and_options(tmp_path):
     path = tmp_path / "x.slog"
     path.write_bytes(b"1")
     first = kept.key_of([path], "options")
     assert kept.key_of([path], "options") == first != kept.key_of([path], "others")
-    monkeypatch.setattr(kept, "_sources", lambda: "edited")
-    assert kept.key_of([path], "options") != first
     assert kept.key_of([tmp_path], "options") is None  # a folder, a device: no files
+    path.write_bytes(b"2")
+    assert kept.key_of([path], "options") != first
+
+
+def test_the_key_follows_the_sources(tmp_path):
+    """One byte more in a detector, in a copy of both packages: each process reads them anew."""
+    for package in ("slog", "detectors"):
+        shutil.copytree(firmware_path() / package, tmp_path / package)
+    (tmp_path / "x.slog").write_bytes(b"1")
+
+    def key():
+        code = "import sys; from stagelog.report import kept; print(kept.key_of(sys.argv[1:]))"
+        done = subprocess.run(
+            [sys.executable, "-c", code, tmp_path / "x.slog"],
+            env={**os.environ, "PYTHONPATH": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return done.stdout
+
+    first = key()
+    assert len(first) == 65 and key() == first
+    alarms = tmp_path / "detectors" / "alarms.py"
+    alarms.write_text(alarms.read_text() + "#")
+    assert key() != first
 
 
 def test_without_a_cache_every_report_is_made(run, cache, counted, log, monkeypatch):
