@@ -28,7 +28,7 @@ from stagelog.decode import compile_plan, decode
 from stagelog.export import ParquetSink
 from stagelog.model import FRAME
 from stagelog.query import Archive
-from stagelog.replay import keep_time, make_schedule, open_buses, play
+from stagelog.replay import N_THREADS, keep_time, make_schedule, open_buses, play
 
 RATES_Hz = (4000, 8000)
 CARS, STAGES = 6, 8
@@ -52,7 +52,7 @@ def bus_traffic(rate_Hz, duration_s, seed=1):
 def our_player(schedule, real_time):
     """Replay; return (p50, p99, worst, early) in us."""
     with open_buses(["virtual:bench"], [0]) as buses, keep_time(schedule, real_time):
-        report = play(schedule, buses.build, buses.send)
+        report = play(schedule, buses.build, buses.send, n_threads=N_THREADS)
     return report.p50_us, report.p99_us, report.worst_us, report.early_us
 
 

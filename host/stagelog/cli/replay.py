@@ -143,7 +143,7 @@ def _play(
 ) -> Outcome:
     import numpy as np
 
-    from stagelog.replay import keep_time, open_buses, play
+    from stagelog.replay import N_THREADS, keep_time, open_buses, play
 
     numbers = np.unique(schedule.frames["bus"]).tolist()
     with (
@@ -151,7 +151,12 @@ def _play(
         keep_time(schedule, real_time) as how,
     ):
         report = play(
-            schedule, buses.build, buses.send, bound_us=bound_us, refusals=buses.refusals
+            schedule,
+            buses.build,
+            buses.send,
+            bound_us=bound_us,
+            refusals=buses.refusals,
+            n_threads=N_THREADS,
         )
     facts = {"buses": buses.names, "priority": how, "replay": report.as_dict()}
     place = f"to {', '.join(buses.names)}, {how}"

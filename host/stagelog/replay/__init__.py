@@ -13,11 +13,12 @@ refuses is counted in the report.
 """
 
 from stagelog.replay.buses import open_buses
-from stagelog.replay.player import Clock, Report, play
+from stagelog.replay.player import N_THREADS, Clock, Report, play
 from stagelog.replay.priority import keep_time
 from stagelog.replay.schedule import Schedule, make_schedule
 
 __all__ = [
+    "N_THREADS",
     "Clock",
     "Report",
     "Schedule",

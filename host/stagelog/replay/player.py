@@ -3,12 +3,21 @@
     |<------- until due ------->|
     build | sleep      | spin   ^ send          slack is used to build the next messages
 
-Sleeping ends GUARD_NS before the frame is due, because a sleeper wakes late by tens of us; the
-rest is a busy wait on the clock. Messages are built in the time left over, at most
-LOOK_AHEAD of them, so memory is bounded and a dense burst finds its messages ready. Lateness is
-the time from due to the call of `send`.
+Sleeping ends before the frame is due by as much as sleepers wake late: a window that is measured
+all the time, `_Window`. The rest is a busy wait on the clock, short, for the time that it takes is
+missing later: a scheduler lets those wait that used more than their share. Messages are built in
+the time left over, at most LOOK_AHEAD of them, so memory is bounded and a dense burst finds its
+messages ready. Lateness is the time from due to the call of `send`.
+
+Several threads may wait for the same frame, each on a processor of its own: the first that wakes
+sends it. A busy machine keeps one thread waiting for milliseconds now and then, seldom all. One
+lock is held from the look at the clock to the end of `send`, so frames go out once and in order;
+who wakes and sees that the frame is gone sleeps again without it.
 """
 
+import contextlib
+import os
+import threading
 import time
 from array import array
 from collections import deque
@@ -21,7 +30,14 @@ import numpy as np
 from stagelog.model import FrameTable
 from stagelog.replay.schedule import Schedule
 
-GUARD_NS = 100_000
+GUARD_NS = 50_000  # the window of the busy wait at first
+MOST_GUARD_NS = 500_000  # who wakes later than this was kept waiting by the scheduler
+UP_NS, DOWN_NS = (
+    475,
+    25,
+)  # of the window, for a sleeper later and earlier than it: 95 % are earlier
+N_THREADS = 4
+LONGEST_SLEEP_NS = 100_000_000  # then it is looked if a thread has ended the replay
 LEAD_NS = 50_000_000  # from the call to the first frame
 LOOK_AHEAD = 8192  # messages
 BATCH = 4  # messages built at once, about 20 us
@@ -159,6 +175,17 @@ class _Feed:
         return True
 
 
+class _Window:
+    """How long before a frame is due its sleeper is woken: what 95 % of the sleepers are late."""
+
+    def __init__(self) -> None:
+        self.ns = GUARD_NS
+
+    def learn(self, late_ns: int) -> None:
+        if late_ns < MOST_GUARD_NS:
+            self.ns = max(self.ns + (UP_NS if late_ns > self.ns else -DOWN_NS), 0)
+
+
 def play(
     schedule: Schedule,
     build: Build,
@@ -167,23 +194,25 @@ def play(
     *,
     bound_us: float = 1000.0,
     refusals: Iterable[type[Exception]] = (),
+    n_threads: int = 1,
 ) -> Report:
     """Send every frame of a Schedule when it is due; return the Report.
 
     build     FRAME[k] -> iterable of k messages, whatever `send` takes
     clock     .now_ns() and .sleep_ns(n)
     refusals  exceptions of `send` that mean that a frame was not sent
+    n_threads that wait for each frame; `build` and `send` are called by one at a time
     Ctrl-C    ends the replay with a report of what was played.
     """
     tally = _Tally(round(bound_us * 1000))
     feed = _Feed(schedule, build)
-    ready = feed.ready
-    while len(ready) < LOOK_AHEAD and feed.fill():
+    while len(feed.ready) < LOOK_AHEAD and feed.fill():
         pass
     start_ns = clock.now_ns() + LEAD_NS
+    crew = _Crew(feed, tally, send, clock, start_ns, tuple(refusals))
     interrupted = False
     try:
-        _play(feed, tally, send, clock, start_ns, tuple(refusals))
+        crew.work(n_threads)
     except KeyboardInterrupt:
         interrupted = True
     end_ns = clock.now_ns()
@@ -207,32 +236,111 @@ def play(
     )
 
 
-def _play(
-    feed: _Feed,
-    tally: _Tally,
-    send: Callable[[Any], object],
-    clock: Ticks | type[Clock],
-    start_ns: int,
-    refusals: tuple[type[Exception], ...],
-) -> None:
-    ready, fill, now_ns = feed.ready, feed.fill, clock.now_ns
-    note = tally.late_ns.append
-    while ready or fill():
-        due_ns, message = ready.popleft()
-        due_ns += start_ns
+class _Crew:
+    """Threads that send the frames of a feed, whichever is awake when one is due.
+
+    Invariant: feed and tally are used, and the next frame is set, by the holder of the lock only.
+    """
+
+    def __init__(
+        self,
+        feed: _Feed,
+        tally: _Tally,
+        send: Callable[[Any], object],
+        clock: Ticks | type[Clock],
+        start_ns: int,
+        refusals: tuple[type[Exception], ...],
+    ) -> None:
+        self._feed = feed
+        self._tally = tally
+        self._send = send
+        self._clock = clock
+        self._start_ns = start_ns
+        self._refusals = refusals
+        self._lock = threading.Lock()
+        self._error: BaseException | None = None
+        self._due_ns: int | None = None  # of the next frame; None after the last
+        self._is_over = False
+
+    def work(self, n_threads: int) -> None:
+        """Send all frames; return when all threads have ended, raise what one of them raised."""
+        self._next()
+        if n_threads == 1:
+            self._work()
+            return
+        threads = [
+            threading.Thread(target=self._work_on, args=(number,)) for number in range(n_threads)
+        ]
+        try:
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                while thread.is_alive():
+                    thread.join(0.1)  # not for ever: on Windows nothing interrupts that
+        finally:
+            self._is_over = True
+            for thread in threads:
+                thread.join()
+        if self._error is not None:
+            raise self._error
+
+    def _work_on(self, processor: int) -> None:
+        _stay_on(processor)
+        try:
+            self._work()
+        except BaseException as error:
+            self._error, self._is_over = error, True
+
+    def _work(self) -> None:
+        ready, now_ns, sleep, lock = (
+            self._feed.ready,
+            self._clock.now_ns,
+            self._clock.sleep_ns,
+            self._lock,
+        )
+        send, note, window, refusals = (
+            self._send,
+            self._tally.late_ns.append,
+            _Window(),
+            self._refusals,
+        )
+        while (due_ns := self._due_ns) is not None and not self._is_over:
+            left_ns = due_ns - now_ns()
+            sleep_ns = min(left_ns - window.ns, LONGEST_SLEEP_NS)
+            if sleep_ns > 0:
+                sleep(sleep_ns)
+                if self._due_ns == due_ns:  # else another thread was awake earlier
+                    window.learn(now_ns() - due_ns + left_ns - sleep_ns)
+                continue
+            with lock:
+                if self._due_ns != due_ns:
+                    continue
+                t_ns = now_ns()
+                while t_ns < due_ns:
+                    t_ns = now_ns()
+                note(t_ns - due_ns)
+                try:
+                    send(ready.popleft()[1])
+                except refusals as error:
+                    self._tally.refused(error)
+                self._next()
+
+    def _next(self) -> None:
+        """Set when the next frame is due, None after the last; use the time until then."""
+        ready, fill, now_ns = self._feed.ready, self._feed.fill, self._clock.now_ns
+        if not (ready or fill()):
+            self._due_ns = None
+            return
+        self._due_ns = due_ns = ready[0][0] + self._start_ns
         left_ns = due_ns - now_ns()
         while left_ns > ROOM_NS and len(ready) < LOOK_AHEAD and fill():
             left_ns = due_ns - now_ns()
-        if left_ns > FOLD_NS and len(tally.late_ns) >= FOLD_AT:
-            tally.fold()
-            left_ns = due_ns - now_ns()
-        if left_ns > GUARD_NS:
-            clock.sleep_ns(left_ns - GUARD_NS)
-        t_ns = now_ns()
-        while t_ns < due_ns:
-            t_ns = now_ns()
-        note(t_ns - due_ns)
-        try:
-            send(message)
-        except refusals as error:
-            tally.refused(error)
+        if left_ns > FOLD_NS and len(self._tally.late_ns) >= FOLD_AT:
+            self._tally.fold()
+
+
+def _stay_on(processor: int) -> None:
+    """Keep this thread on one of the processors that it may use, where the system can."""
+    with contextlib.suppress(AttributeError, OSError):
+        allowed = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {allowed[processor % len(allowed)]})
