@@ -93,3 +93,43 @@ def test_a_mark_is_found_on_the_logger_before_the_download(marked, tmp_path):
     part = tmp_path / "part.slog"
     part.write_bytes(fetch_window(target.link, found.session, window))
     assert BUTTON_ID in read_log(part).sessions[0].read_frames()["can_id"]
+
+
+def test_a_mark_of_a_host_is_found_over_the_cable_of_each_target(target, tmp_path):
+    """Half a second of a bus, a mark, half a second more: the mark lies between, none is lost."""
+    tape = saturated_tape(500_000, 500_000)
+    target.play(tape)
+    assert target.link.mark(TEXT) == 1
+    target.play(tape)
+    target.run_for(600_000)
+    sessions = target.link.list_sessions()
+    found = find_event(target.link, sessions, "mark")
+    assert (found.facts["state"], found.facts["number"], found.facts["text"]) == ("host", 1, SHOWN)
+    assert find_event(target.link, sessions, SHOWN.upper()).t_us == found.t_us
+    window = window_of(target.link, found.session, found.t_us - 900_000, found.t_us + 900_000)
+    part = tmp_path / "part.slog"
+    part.write_bytes(fetch_window(target.link, found.session, window))
+    t_us = read_log(part).sessions[0].read_frames()["t_us"]
+    assert t_us[0] < found.t_us < t_us[-1]
+    status = target.link.status()
+    assert status.buses[0].stored == 2 * len(tape) and not status.buses[0].dropped
+
+
+@pytest.mark.needs("button")
+def test_the_button_of_the_board_is_one_mark_for_each_press(target):
+    """Pressed for 60 ms, twice; 5 ms between are a contact that bounces, by hand one mark each:
+    a level counts when it stood for 20 ms.
+    """
+    target.run_for(100_000)
+    for _ in range(2):
+        target.button(True)
+        target.run_for(5_000)
+        target.button(False)
+        target.run_for(5_000)
+        target.button(True)
+        target.run_for(60_000)
+        target.button(False)
+        target.run_for(100_000)
+    target.run_for(600_000)
+    found = find_event(target.link, target.link.list_sessions(), "button")
+    assert (found.facts["state"], found.facts["number"]) == ("button", 2)

@@ -27,6 +27,7 @@ CAPABILITIES = {
     "controller": "take the CAN controller away and put it back",
     "errors": "errors and other rates on the bus",
     "light": "see the light",
+    "button": "press the board's button",
     "virtual_time": "decide when time passes",
     "saturated": "a full 1 Mbit/s bus",
     "repl": "run code at MicroPython's prompt",
@@ -37,6 +38,7 @@ METHODS = {  # capability -> methods that come with it
     "storage": ("card_stall", "card_remove", "card_insert", "card_swap", "card_protect"),
     "controller": ("controller_remove", "controller_insert"),
     "light": ("light",),
+    "button": ("button",),
     "repl": ("repl",),
     "bench": ("bench",),
 }
@@ -96,7 +98,7 @@ class ModelTarget(ABC):
     Invariant: what is pulled out while the power is off is missing at the next boot.
     """
 
-    capabilities = frozenset(CAPABILITIES) - {"repl", "bench"}
+    capabilities = frozenset(CAPABILITIES) - {"repl", "bench", "button"}
     drove_dominant = False  # the model of the controller has no transmitter
 
     def __init__(self, args: dict[str, Any]) -> None:
@@ -175,6 +177,7 @@ class SimTarget(ModelTarget):
     """
 
     name = "sim"
+    capabilities = ModelTarget.capabilities | {"button"}
 
     def __init__(self, folder: Path, **args: Any) -> None:
         from stagelog.card import prepare_raw
@@ -247,6 +250,10 @@ class SimTarget(ModelTarget):
         card = self.app.board.card
         card.image.close()
         card.swap(FileImage(path))
+
+    def button(self, is_pressed: bool) -> None:
+        """Press the board's button, or let it go."""
+        self.app.board.button_level = int(not is_pressed)
 
     def run_for(self, us: int) -> None:
         """Let time pass on a silent bus."""

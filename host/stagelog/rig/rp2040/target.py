@@ -26,6 +26,7 @@ from stagelog.rig.rp2040.sdcard import SdCard
 from stagelog.rig.tape import Tape
 from stagelog.rig.target import CAPABILITIES, LIGHT_STEPS, light_of
 
+_BUTTON_PIN = 21  # of boards.rp2_board
 _SLICE_us = 500
 _READ_us = 50_000
 _BOOT_us = 20_000_000  # with a slowed core, and a card that has to be searched
@@ -261,6 +262,10 @@ class Rp2040Target:
             before = [changed for t_us, changed in changes if t_us < middle_us]
             steps |= bool(before[-1] if before else level) << n
         return light_of(steps)
+
+    def button(self, is_pressed: bool) -> None:
+        """Press the board's button, or let it go: the pin's own pull-up holds it high then."""
+        self.board.chip.engine.drive(_BUTTON_PIN, False if is_pressed else None)
 
     def repl(self, code: str) -> str:
         """Run code at the raw REPL; return what it prints."""
