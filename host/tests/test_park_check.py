@@ -5,6 +5,7 @@ says 50), 0x7AA every 20 ms (in no DBC); 0x300, due every 100 ms, never comes.
 """
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -181,8 +182,40 @@ def test_the_card_must_last_for_the_stage(blocks_free, hours, level):
     ],
 )
 def test_a_stall_that_fills_half_of_the_memory_is_amber(values, level):
-    findings = list(of.of_card(status_of(**values), 2520, 250, None))
-    assert levels(findings)["stall"] == level
+    status = status_of(blocks_written=240, **values)
+    assert levels(of.of_stall(status, 2520, 250))["stall"] == level
+
+
+def test_a_card_that_wrote_little_is_not_known_to_be_good():
+    """At 2,520 frames/s a block of 252 takes 100 ms: 140 of 240 writes are left after 100, 14 s.
+    The session before counts, and its longest write, too: 1,300 ms are more than half of 2,400.
+    """
+    (one,) = of.of_stall(status_of(blocks_written=100, write_worst_ms=4), 2520, 250)
+    assert one.level == WARN and one.remedy == "let it record for 14 s, then check again"
+    assert one.text.startswith("longest of 100 writes 4 ms, memory lasts 2,400 ms: too few")
+    (one,) = of.of_stall(status_of(blocks_written=100), 2520, 250, of.Writes(140, 900))
+    assert one.level == GOOD and one.text.startswith("longest of 240 writes 900 ms")
+    (one,) = of.of_stall(status_of(blocks_written=100), 2520, 250, of.Writes(140, 1300))
+    assert one.level == WARN and one.remedy == "another card before the next stage"
+
+
+def test_a_stall_of_the_last_session_is_seen_at_the_next_power_on(tmp_path):
+    """12 s, the card stalls from 4.0 to 7.5 s; a block is closed each 250 ms, so its write begins at
+    most 250 ms later and takes 3.25 to 3.5 s. Then power-on, and no stall.
+    """
+    target = SimTarget(tmp_path, stalls=[[4_000_000, 7_500_000]])
+    target.play(bus(12))
+    target.power_cut()
+    target._args["stalls"] = []
+    target.power_on()
+    target.play(bus(1))
+    unit = unit_of(target.link)
+    check = Check(unit, None, tmp_path / "a", 0.0)
+    check(target.link)
+    (stall,) = (f for f in check.findings if f.topic == "stall")
+    worst_ms = int(re.search(r"writes ([\d,]+) ms", stall.text)[1].replace(",", ""))
+    assert stall.level == WARN and 3_250 <= worst_ms <= 3_510, stall
+    target.close()
 
 
 def test_wear_is_named():
@@ -238,11 +271,12 @@ def test_a_check_hears_what_is_missing_late_and_unknown(make_logger, wanted, tmp
     assert topics == {"messages", "signal table"}  # it has none
 
 
-def test_a_check_of_a_good_car_is_green(make_logger, wanted, tmp_path):
+def test_a_check_of_a_good_car_is_green(make_logger, wanted, tmp_path, monkeypatch):
     (tmp_path / "car.dbc").write_text(
         DBC.replace("512 50", "512 100").replace("BO_ 768 Oil", "BO_ 1962 Oil").replace(
             'BO_ 768 100', 'BO_ 1962 20')
     )  # fmt: skip
+    monkeypatch.setattr(of, "ENOUGH_WRITES", 5)  # a minute of virtual time is none of the clock
     _, link = make_logger()
     Provision(unit_of(link), wanted, tmp_path / "a", lambda s: None)(link)
     Download(unit_of(link), tmp_path / "a", "E", "S", stop=False)(link)

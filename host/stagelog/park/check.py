@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from slog import messages as m
-from slog.layout import META_ANCHOR
+from slog.layout import HEALTH_WRITE_WORST, META_ANCHOR, META_HEALTH
 from slog.settings import SettingsError, load
 from stagelog.accounts import judge_entry
 from stagelog.archive import Entry, find_sessions
@@ -22,7 +22,7 @@ from stagelog.listen import LiveLink
 from stagelog.model import FrameTable
 from stagelog.park import findings as of
 from stagelog.park.findings import Finding, Heard
-from stagelog.park.peek import Window, read_part
+from stagelog.park.peek import Window, read_part, tail_of
 from stagelog.park.unit import GOOD, WARN, Outcome, Unit
 from stagelog.park.wanted import Wanted, head_of
 from stagelog.replies import ListedSession
@@ -30,6 +30,7 @@ from stagelog.replies import ListedSession
 LISTEN_S = 3.0
 _FIRST_S = 0.2  # of a poll while listening
 _ANCHOR_BLOCKS = 4
+_HEALTH_BLOCKS = 128  # at the end of a session: the logger notes its card every 10 s
 
 
 class Check:
@@ -72,7 +73,11 @@ class Check:
             add(of.of_heard(heard))
         add(of.of_clock(off_us))
         hours = self._wanted.hours if self._wanted else None
-        add(of.of_card(status, heard.rate_Hz, _flush_ms(found[m.CONFIG_SETTINGS]), hours))
+        flush_ms = _flush_ms(found[m.CONFIG_SETTINGS])
+        add(of.of_card(status, heard.rate_Hz, flush_ms, hours))
+        is_new = status.blocks_written < of.ENOUGH_WRITES
+        before = _writes_before(link, sessions) if is_new else None
+        add(of.of_stall(status, heard.rate_Hz, flush_ms, before))
         add(self._of_sessions(sessions, hello.device_id))
         facts = {**facts_of(hello), "settings_sha256_head": head_of(found[m.CONFIG_SETTINGS])}
         facts["signals_sha256_head"] = head_of(found[m.CONFIG_SIGNALS])
@@ -186,6 +191,17 @@ class Check:
         if verdict.exit_code:
             return [Finding(WARN, "last stage", verdict.text, "see 'stagelog verify'")]
         return [Finding(GOOD, "last stage", verdict.text)]
+
+
+def _writes_before(link: Link, sessions: list[ListedSession]) -> of.Writes | None:
+    """Return what the newest closed session on the card has shown of it, None without one."""
+    last = next((s for s in sessions if not s.running and s.n_blocks), None)
+    part = None if last is None else read_part(link, last, tail_of(last, _HEALTH_BLOCKS))
+    if last is None or part is None:
+        return None
+    health = part.decoded_meta(META_HEALTH)
+    worst = [each.values["worst"] for each in health if each.arg == HEALTH_WRITE_WORST]
+    return of.Writes(last.n_blocks, max(worst)) if worst else None
 
 
 def _flush_ms(settings: bytes) -> int:

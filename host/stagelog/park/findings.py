@@ -17,6 +17,7 @@ MOST_CLOCK_US = 1_000_000  # between the clock of the log and this laptop
 SPARE_HOURS = 1.5  # of the stage's hours, below which the card is amber
 _FEW_HOURS = 10.0  # where the stage does not say its hours
 _RING_SHARE = 0.5  # of the memory that a stall may have filled
+ENOUGH_WRITES = 240  # of blocks, a minute at the slowest: cards stall once in some hundred
 _SHOWN = 6  # names in one line
 _WORST_FIRST = (BAD, WARN, GOOD)
 
@@ -56,6 +57,13 @@ class Heard:
     def as_dict(self) -> dict[str, Any]:
         """Return JSON types."""
         return {**asdict(self), "n_frames": dict(self.n_frames)}
+
+
+class Writes(NamedTuple):
+    """What a session has shown of its card: how many blocks were written, the longest in ms."""
+
+    n_blocks: int
+    worst_ms: int
 
 
 def worst_level(findings: Sequence[Finding]) -> str:
@@ -143,7 +151,7 @@ def hours_left(status: Status, rate_Hz: float, flush_ms: int) -> float:
 def of_card(
     status: Status, rate_Hz: float, flush_ms: int, hours: float | None
 ) -> Iterator[Finding]:
-    """Does the card last for the stage, did it stall, is it worn?"""
+    """Does the card last for the stage, is it worn?"""
     left = hours_left(status, rate_Hz, flush_ms)
     needed = _FEW_HOURS if hours is None else hours
     text = f"{left:,.1f} h left at this rate"
@@ -155,15 +163,6 @@ def of_card(
         yield Finding(WARN, "card", text, "'stagelog sync' makes room")
     else:
         yield Finding(GOOD, "card", text)
-    block_ms = min(flush_ms, 1000 * RECORDS_PER_BLOCK / rate_Hz if rate_Hz else flush_ms)
-    room_ms = status.ring_blocks * block_ms
-    stall = f"longest write {status.write_worst_ms:,} ms, memory lasts {room_ms:,.0f} ms"
-    if status.ring_worst > _RING_SHARE * status.ring_blocks or (
-        status.write_worst_ms > _RING_SHARE * room_ms
-    ):
-        yield Finding(WARN, "stall", stall, "another card before the next stage")
-    else:
-        yield Finding(GOOD, "stall", stall)
     worn = {
         "places skipped": status.slots_skipped,
         "blocks read back wrong": status.verify_errors,
@@ -172,6 +171,28 @@ def of_card(
     found = [f"{n:,} {what}" for what, n in worn.items() if n]
     if found:
         yield Finding(WARN, "wear", ", ".join(found), "another card before the next stage")
+
+
+def of_stall(
+    status: Status, rate_Hz: float, flush_ms: int, before: Writes | None = None
+) -> Iterator[Finding]:
+    """Does the card stall? Judged by all that was written to it since power-on, and by the session
+    `before` if that was little.
+    """
+    block_ms = min(flush_ms, 1000 * RECORDS_PER_BLOCK / rate_Hz if rate_Hz else flush_ms)
+    room_ms = status.ring_blocks * block_ms
+    worst_ms = max(status.write_worst_ms, before.worst_ms if before else 0)
+    n_blocks = status.blocks_written + (before.n_blocks if before else 0)
+    text = f"longest of {n_blocks:,} writes {worst_ms:,} ms, memory lasts {room_ms:,.0f} ms"
+    is_full = status.ring_worst > _RING_SHARE * status.ring_blocks
+    if is_full or worst_ms > _RING_SHARE * room_ms:
+        yield Finding(WARN, "stall", text, "another card before the next stage")
+    elif n_blocks < ENOUGH_WRITES:
+        left_s = (ENOUGH_WRITES - n_blocks) * block_ms / 1000
+        text += ": too few to know the card"
+        yield Finding(WARN, "stall", text, f"let it record for {left_s:.0f} s, then check again")
+    else:
+        yield Finding(GOOD, "stall", text)
 
 
 def of_sessions(n_open: int, n_bytes: int, strangers: Sequence[str]) -> Iterator[Finding]:
