@@ -1,11 +1,13 @@
 """Many loggers at once: the park's verbs on eight simulated loggers, beside one after the other.
 
-    python host/benchmarks/bench_park.py [unplug|live] [--loggers 8] [--seconds 30] [--json]
+    python host/benchmarks/bench_park.py [unplug|live|flash] [--loggers 8] [--seconds 30] [--json]
 
 Owns the measuring. `unplug` pulls cables in the link simulation, in virtual time, and compares the
 archive with the cards. `live` starts a process for each logger, on cables of 600 kB/s, and runs
-provision, check, summary and download on all at once and on each alone. A broken limit of
-budget.toml is exit code 1. The simulators take part of the same processors: the share is named.
+provision, check, summary and download on all at once and on each alone. `flash` starts blank
+emulated Picos, a processor for each, and installs the firmware on all at once, on one alone, and
+by mpremote on one after the other. A broken limit of budget.toml is exit code 1. The simulators
+take part of the same processors: the share is named.
 """
 
 import argparse
@@ -29,6 +31,7 @@ from stagelog.archive import find_sessions
 from stagelog.card import read_card
 from stagelog.config_items import signal_table
 from stagelog.park.check import Check
+from stagelog.park.flashing import Flash, id_of_board
 from stagelog.park.provision import Provision
 from stagelog.park.runs import Run
 from stagelog.park.summary import Summarise
@@ -84,30 +87,25 @@ def unplug_rows(n_loggers, seed=1):
     yield Row("blocks sent twice", n_came - n_blocks, "", wanted="0")
 
 
+PROGRAM = [
+    sys.executable,
+    "-c",
+    "import sys; from stagelog.cli import main; main(sys.argv[1:])",
+]
+
+
 @contextlib.contextmanager
-def simulators(folder, n_loggers, seconds):
-    """Start a simulator for each logger; yield their processes."""
-    log = folder / "drive.log"
-    program = [
-        sys.executable,
-        "-c",
-        "import sys; from stagelog.cli import main; main(sys.argv[1:])",
-    ]
-    drive = [*program, "drive", "stage", "--duration", str(seconds), "--out", str(log)]
-    subprocess.run(drive, check=True, capture_output=True)
-    words = ["sim", "--log", str(log), "--fast", "--rate-kBps", str(RATE_kBps)]
+def started(words_of_each):
+    """Start a `stagelog sim` for each of some words; yield [(process, its port)]."""
     found = []
     try:
-        for n in range(n_loggers):
-            car = ["--car", f"C0{n}", "--seed", str(n + 1)]
+        for words in words_of_each:
+            command = [*PROGRAM, "sim", *words]
             found.append(
-                subprocess.Popen(
-                    [*program, *words, *car], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-                )
+                subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
             )
-        for process in found:
-            process.stdout.readline()  # its port: its drive has been played
-        yield [psutil.Process(process.pid) for process in found]
+        ports = [process.stdout.readline().decode().strip() for process in found]
+        yield [(psutil.Process(p.pid), port) for p, port in zip(found, ports, strict=True)]
     finally:
         for process in found:
             process.terminate()
@@ -115,7 +113,78 @@ def simulators(folder, n_loggers, seconds):
             process.wait()
 
 
-def timed(units, make_work):
+@contextlib.contextmanager
+def simulators(folder, n_loggers, seconds):
+    """Start a simulator for each logger, its drive played; yield their processes."""
+    log = folder / "drive.log"
+    drive = [*PROGRAM, "drive", "stage", "--duration", str(seconds), "--out", str(log)]
+    subprocess.run(drive, check=True, capture_output=True)
+    words = ["--log", str(log), "--fast", "--rate-kBps", str(RATE_kBps)]
+    each = [[*words, "--car", f"C0{n}", "--seed", str(n + 1)] for n in range(n_loggers)]
+    with started(each) as found:
+        yield [process for process, _ in found]
+
+
+def seconds_of(processes):
+    """Return the processor seconds that some processes have taken."""
+    return sum(sum(process.cpu_times()[:2]) for process in processes)
+
+
+def mpremote_flash(port, app, main):
+    """Put the firmware onto a blank board with mpremote alone, as its manual does: nothing is
+    read back.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        for name, content in (("a.app", app), ("main.py", main), ("slot.a", b"")):
+            Path(folder, name).write_bytes(content)
+        files = [str(Path(folder, name)) for name in ("a.app", "main.py", "slot.a")]
+        words = ["connect", port, "fs", "cp", *files, ":", "+", "reset"]
+        subprocess.run([sys.executable, "-m", "mpremote", *words], check=True, timeout=900)
+
+
+def flash_rows(n_boards=2):
+    """Yield the rows of flashing blank emulated boards."""
+    from stagelog.flash.build import build_app
+    from stagelog.resources import firmware_path
+
+    app = build_app("pico_mcp2515", "armv6m").content
+    main = (firmware_path() / "main.py").read_bytes()
+
+    def boards(folder, n):
+        cards = [str(folder / f"card{k}.img") for k in range(n)]
+        os.environ["XDG_RUNTIME_DIR"] = str(folder)
+        words = ["--target", "rp2040", "--blank", "--card-MiB", "4"]
+        return started([*words, "--seed", str(k + 1), "--card", cards[k]] for k in range(n))
+
+    def ours(folder, n):
+        with boards(folder, n) as found:
+            units = [Unit(id_of_board(port), f"C0{k}") for k, (_, port) in enumerate(found)]
+            work = lambda unit: Flash(unit, None, folder / "archive")  # noqa: E731
+            times, _, bad = timed(units, work, id_of_board)
+            return max(times), seconds_of(process for process, _ in found), bad
+
+    with tempfile.TemporaryDirectory(prefix="bench-park-") as folder:
+        folder = Path(folder)
+        places = [folder / name for name in ("alone", "all", "peer")]
+        for place in places:
+            place.mkdir()
+        alone, _, bad = ours(places[0], 1)
+        at_once, emulators, more = ours(places[1], n_boards)
+        with boards(places[2], n_boards) as found:
+            start = time.perf_counter()
+            for _, port in found:
+                mpremote_flash(port, app, main)
+            peer = time.perf_counter() - start
+    bad += more
+    note = f"emulators: {emulators:.0f} s of {os.cpu_count() * at_once:.0f} s of the processors"
+    note += f"; BAD: {bad[0]}" if bad else ""
+    yield Row(f"flash, {n_boards} blank boards", at_once, "s", "alone", alone, at_once / alone,
+              "1.3 x alone", note)  # fmt: skip
+    yield Row(f"flash, {n_boards} blank boards", at_once, "s", "mpremote one after the other",
+              peer, at_once / peer, "", "mpremote reads nothing back")  # fmt: skip
+
+
+def timed(units, make_work, identify=lambda port: None):
     """Run a work on units; return (seconds until each ended, processor seconds of this process,
     what went wrong).
     """
@@ -134,7 +203,7 @@ def timed(units, make_work):
         unit.end(Outcome(WARN, "not of this measurement"))
         return unit
 
-    Run(units, adopt, make_work, show=show, wait_s=30).run()
+    Run(units, adopt, make_work, show=show, wait_s=30, identify=identify).run()
     bad = [unit.outcome.text for unit in units if unit.outcome.verdict == "bad"]
     times = [ended[unit.device_id] for unit in units]
     return times, time.process_time() - cpu, bad
@@ -169,9 +238,13 @@ def _live_rows(folder, processes):
     }
     for name, work in works.items():
         alone = max(timed(units([pair]), work)[0][0] for pair in known[:3])
+        before = seconds_of(processes)
         at_once, cpu, bad = timed(units(), work)
+        simulated = seconds_of(processes) - before
         wanted = "under 10 s" if name == "summary" else "1.3 x alone"
-        note = f"processor {cpu:.1f} s" + (f"; BAD: {bad[0]}" if bad and name != "check" else "")
+        note = f"processor: host {cpu:.1f} s, simulators {simulated:.1f} s of "
+        note += f"{os.cpu_count() * max(at_once):.1f} s"
+        note += f"; BAD: {bad[0]}" if bad and name != "check" else ""
         ratio = max(at_once) / alone
         row = Row(f"{name}, all {len(known)}", max(at_once), "s", "slowest alone", alone, ratio)
         row.wanted, row.note = wanted, note
@@ -182,9 +255,9 @@ def _live_rows(folder, processes):
 
     one = timed(units(known[:1]), download(hidden))
     n_one = sum(entry.values["n_bytes"] for entry in find_sessions(hidden))
-    before = [sum(process.cpu_times()[:2]) for process in processes]
+    before = seconds_of(processes)
     at_once, cpu, bad = timed(units(), download(folder / "archive"))
-    simulated = sum(sum(p.cpu_times()[:2]) - b for p, b in zip(processes, before, strict=True))
+    simulated = seconds_of(processes) - before
     n_bytes = sum(entry.values["n_bytes"] for entry in find_sessions(folder / "archive"))
     sum_MBps = n_bytes / max(at_once) / 1e6
     alone_MBps = n_one / max(one[0]) / 1e6
@@ -211,18 +284,20 @@ def broken(rows, budget):
 def main(args=None):
     """Measure, print, compare with the budget; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("rows", nargs="*", choices=["unplug", "live", []])
+    parser.add_argument("rows", nargs="*", choices=["unplug", "live", "flash", []])
     parser.add_argument("--loggers", type=int, default=8)
     parser.add_argument("--seconds", type=float, default=30)
     parser.add_argument("--json", action="store_true", dest="as_json")
     options = parser.parse_args(args)
-    asked = options.rows or ["unplug", "live"]
+    asked = options.rows or ["unplug", "live", "flash"]
 
     def rows():
         if "unplug" in asked:
             yield from unplug_rows(options.loggers)
         if "live" in asked:
             yield from live_rows(options.loggers, options.seconds)
+        if "flash" in asked:
+            yield from flash_rows()
 
     found = show_rows(rows(), "park", options.as_json)
     wrong = broken(found, tomllib.loads(BUDGET.read_text(encoding="utf-8"))["park"])

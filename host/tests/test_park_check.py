@@ -200,8 +200,8 @@ def test_a_card_that_wrote_little_is_not_known_to_be_good():
 
 
 def test_a_stall_of_the_last_session_is_seen_at_the_next_power_on(tmp_path):
-    """12 s, the card stalls from 4.0 to 7.5 s; a block is closed each 250 ms, so its write begins at
-    most 250 ms later and takes 3.25 to 3.5 s. Then power-on, and no stall.
+    """12 s, the card stalls from 4.0 to 7.5 s; a block is closed each 250 ms, so that its write
+    begins at most 250 ms later and takes 3.25 to 3.5 s. Then power-on, and no stall.
     """
     target = SimTarget(tmp_path, stalls=[[4_000_000, 7_500_000]])
     target.play(bus(12))
