@@ -17,14 +17,12 @@ from slog.layout import (
     RECORDS_PER_BLOCK,
     VERSION,
     offsets,
-    struct_format,
 )
 
 _OFFSETS = offsets(BLOCK_HEADER)
 N_RECORDS = _OFFSETS["n_records"]
 DEVICE_ID = _OFFSETS["device_id"]
 BOOT = _OFFSETS["boot"]
-NONCE = _OFFSETS["nonce"]
 SEQ = _OFFSETS["seq"]
 POSITION = _OFFSETS["position"]
 T0_LO = _OFFSETS["t0_lo"]
@@ -32,7 +30,6 @@ STORED0 = _OFFSETS["stored0"]
 FLAGS = _OFFSETS["flags"]
 CRC = _OFFSETS["crc"]
 RECORD_DATA = offsets(RECORD)["data"]
-HEADER_FORMAT = struct_format(BLOCK_HEADER)
 
 
 def crc_of(block):

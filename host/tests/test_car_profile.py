@@ -151,7 +151,7 @@ FREE = (
         ("acc_exit_g = 0.70", "acc_exit_g = 0.30", "not below airborne.acc_exit_g"),
         ("torque_rpm = [700.0, 1200.0", "torque_rpm = [700.0, 600.0", "must rise"),
         ("friction_Nm = [66.0, ", "friction_Nm = [", "has 5 elements"),
-        ('centre_coupling = "locked"', 'centre_coupling = "loose"', "not one of locked, open"),
+        ('kind = "below_table"', 'kind = "beyond"', "not one of above, below,"),
         ('damper = ["DmpPosFL"', 'damper = ["DmpPosXX"', "DmpPosXX is not in"),
         ('gates = ["moving_30s"]', 'gates = ["moving_31s"]', "which is not defined"),
         ("warning = 115.0\ncritical = 130.0", "warning = 135.0\ncritical = 130.0", "not beyond"),
@@ -197,7 +197,7 @@ def test_the_line_is_the_line(tmp_path):
     assert [(line, "brakes.max_kPa" in text) for _, line, text in defects] == [(wanted, True)]
 
 
-def test_all_defects_are_told_at_once(tmp_path):
+def test_all_defects_are_reported_at_once(tmp_path):
     text = TEXT.replace("idle_rpm = 720.0\n", "").replace("fans = 4", "fans = 9")
     path = write(tmp_path, text)
     with pytest.raises(ProfileError) as caught:

@@ -42,7 +42,6 @@ class Heat:
                     self.temp[i] += 12.0
         self.duty = np.zeros(FANS)
         self.lost_kPa = np.zeros(4 + profile.tyres.spares)
-        self.oil_lost = {"front": 0.0, "rear": 0.0}
 
     def run(
         self,

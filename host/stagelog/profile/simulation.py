@@ -6,7 +6,7 @@ A profile without this part is complete for a report, for the signal table and f
 
 from dataclasses import dataclass
 
-from stagelog.profile.fields import count, number, numbers, one_of, rising
+from stagelog.profile.fields import count, number, numbers, rising
 from stagelog.profile.schema import HeatNode
 
 
@@ -47,8 +47,6 @@ class Suspension:
 class Engine:
     """Torque, friction, fuel and the pressures to expect, by engine speed."""
 
-    cylinders: int = count(1, 16)
-    banks: int = count(1, 2)
     torque_rpm: tuple[float, ...] = rising(0, 20000)
     torque_Nm: tuple[float, ...] = numbers(0, 5000)
     friction_Nm: tuple[float, ...] = numbers(0, 1000)
@@ -73,7 +71,6 @@ class Engine:
 class Gearbox:
     """When it shifts, and the converter."""
 
-    reverse_ratio: float = number(0.5, 20)
     shift_ms: float = number(5, 2000)
     stall_gain: float = number(1, 4)
     upshift_full_rpm: float = number(1000, 20000)
@@ -82,13 +79,6 @@ class Gearbox:
     downshift_full_rpm: float = number(300, 20000)
     stall_rpm: float = number(500, 6000)
     lockup_kmh: float = number(0, 100)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Driveline:
-    """The centre coupling."""
-
-    centre_coupling: str = one_of("locked", "open")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -291,7 +281,6 @@ class Simulation:
     suspension: Suspension
     engine: Engine
     gearbox: Gearbox
-    driveline: Driveline
     tyres: Tyres
     brakes: Brakes
     cooling: Cooling

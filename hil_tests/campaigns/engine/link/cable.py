@@ -98,7 +98,6 @@ class Cable:
         self.rng = rng
         self.faults = faults
         self.n_from_logger = 0
-        self.n_to_logger = 0
         self.n_faults = 0
         self.is_cut = False
         self._late = []
@@ -111,7 +110,6 @@ class Cable:
         if self.faults.noise:
             data = self.faults.noise + data
             self.n_faults += 1
-        self.n_to_logger += len(data)
         self.bench.cable.host_write(self._through(data, False))
 
     def read(self, n):

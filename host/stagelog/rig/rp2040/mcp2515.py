@@ -81,7 +81,6 @@ class Mcp2515:
         self.outcomes: list[int] = []
         self.t_offered_us: list[float] = []
         self.t_release_us: list[float] = []
-        self.n_errors_seen = 0
         self.n_dominant = 0
         self.max_spi_Hz = 0.0
         self.bit_errors = 0.0
@@ -258,7 +257,6 @@ class Mcp2515:
         return LOST
 
     def _message_error(self) -> None:
-        self.n_errors_seen += 1
         self._registers[reg.CANINTF] |= reg.MERRF
         if self.mode == reg.MODE_NORMAL:
             self.n_dominant += not self._registers[reg.EFLG] & reg.PASSIVE_BITS
@@ -270,7 +268,6 @@ class Mcp2515:
         if not self.present or not self._listens():
             return
         if kind == tapes.ERROR:
-            self.n_errors_seen += 1
             self._registers[reg.CANINTF] |= reg.MERRF
         if self.mode == reg.MODE_NORMAL:
             if kind == tapes.ERROR and not self._registers[reg.EFLG] & reg.PASSIVE_BITS:

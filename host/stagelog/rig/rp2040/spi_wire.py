@@ -81,11 +81,6 @@ class SpiWire:
         struct.at = 0
         struct.count = count
 
-    @property
-    def streamed(self) -> int:
-        """How far the last stream got."""
-        return self._struct.at
-
     def stop_stream(self) -> None:
         """End the stream."""
         self._struct.count = self._struct.at

@@ -23,4 +23,3 @@ GIVEN = MAIL + 16  # bytes that the logger has sent
 FAILED = MAIL + 20  # 1: the text is a traceback
 LENGTH = MAIL + 24
 TEXT = MAIL + 32
-TEXT_BYTES = 64 << 10

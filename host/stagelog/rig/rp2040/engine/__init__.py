@@ -22,7 +22,6 @@ from stagelog.rig.runtimes import RuntimeUnavailable, cache_path
 
 FS_PER_US = 1_000_000_000
 NEVER = (1 << 64) - 1
-N_PINS = 30
 
 _FOLDER = Path(__file__).parent
 _FLAGS = ("-O3", "-fPIC", "-shared", "-fno-strict-aliasing")

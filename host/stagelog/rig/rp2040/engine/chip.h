@@ -48,7 +48,7 @@ struct shared {
 struct spi_device {
     uint32_t cs, sck, mosi, miso; /* pins; cs >= N_PINS: nothing is attached */
     uint32_t selected;
-    uint32_t break_on_command; /* a byte other than 0xFF ends the stream: SD cards are told to stop so */
+    uint32_t break_on_command; /* a byte other than 0xFF ends the stream: so an SD card gets its stop command */
     uint64_t busy_until;       /* until then a host that clocks 0xFF gets busy_byte */
     uint32_t busy_byte;
     uint32_t idle_bytes;       /* bytes clocked while it was not selected */
