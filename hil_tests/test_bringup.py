@@ -104,7 +104,7 @@ def test_a_missing_wire_of_the_card_is_named(make_target, wire):
 
 
 @pytest.mark.parametrize("crystal_Hz, MHz, ppm", [(16_003_200, 16, 200), (7_998_400, 8, -200)])
-def test_the_crystal_is_told_by_its_frames(make_target, crystal_Hz, MHz, ppm):
+def test_the_crystal_is_recognised_by_its_frames(make_target, crystal_Hz, MHz, ppm):
     """200 ppm of 16 MHz are 3,200 Hz, of 8 MHz 1,600. Both ends of a stretch of 1.82 s at 125
     kbit/s (3.6 s with 8 MHz) are noticed within 18 us, which a question of 16 takes: 10 ppm.
     """

@@ -176,7 +176,7 @@ def test_controller_that_does_not_answer_and_comes_back(target, fetch_log):
 
 
 @pytest.mark.needs("errors")
-def test_wrong_bit_rate_is_told_and_leaves_the_bus_alone(target):
+def test_wrong_bit_rate_is_reported_and_leaves_the_bus_alone(target):
     for bitrate_bps in (250_000, BITRATE_BPS):
         settings = b'{"buses": [{"bitrate_bps": %d, "ids": null}]}' % bitrate_bps
         target.link.replace_config(m.CONFIG_SETTINGS, settings)

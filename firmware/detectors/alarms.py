@@ -407,8 +407,8 @@ def _next(
     i: int,
     n: int,
 ) -> int:
-    """Return the first of the alarms i, i + 10.. that needs a look, a number from `n` on if none
-    does. An alarm ABOVE or BELOW that is quiet and whose signal is within its limits does not.
+    """Return the first of the alarms i, i + 10.. that must be evaluated, a number from `n` on if
+    none must. An alarm ABOVE or BELOW need not if it is quiet and its signal within its limits.
     """
     sign = 1
     sign = sign << 31

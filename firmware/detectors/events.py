@@ -1,4 +1,4 @@
-"""On-car events: the watch, and the detectors that look at it, from one signal table.
+"""On-car events: the watch, and the detectors that read it, from one signal table.
 
 Owns the order in which things are done at a tick and the numbering of groups: every signal, gate
 and alarm has its turn at one tick in ten. `emit(code, state, value, extra)` is called for every

@@ -1,7 +1,7 @@
 """Which signals may be believed: plausible, moving, not stale, and good by their own status.
 
-Owns one verdict per signal and per message. Each signal is looked at ten times a second, a tenth
-of them at each tick. A fault needs evidence for some time, so that one bad frame is none; a single
+Owns one verdict per signal and per message. Each signal is sampled ten times a second, a tenth of
+them at each tick. A fault needs evidence for some time, so that one bad frame is none; a single
 bad value is never compared all the same.
 """
 
@@ -32,7 +32,7 @@ _R_SIGNAL = const(1)
 _R_MUL = const(2)
 _R_ADD = const(3)
 _R_COLUMNS = const(4)
-_BAD = const(2)  # one bad look against good ones
+_BAD = const(2)  # weight of a bad sample against good ones
 # Words that `_look` needs.
 _TICK = const(0)
 _N = const(1)
@@ -81,8 +81,8 @@ class Sensors:
         return (self.last[i] * self._mul[role] >> st.SCALE_BITS) + self._add[role]
 
     def blame(self, i, verdict):
-        """Believe signal i no longer, by what another owner knows; for two seconds of good looks
-        after the last time that it says so.
+        """Believe signal i no longer, by what another owner knows; for two seconds of good samples
+        after its last report.
         """
         self._score[i] = 2 * self._words[_FAULT]
         self.valid[i] = 0
@@ -214,24 +214,24 @@ def _look(
                     verdict = 2
         last[i] = raw
         score = scores[i]
-        tells = 0
+        changed = 0
         if verdict:
             score += _BAD
             if score > 2 * most:
                 score = 2 * most
             if score >= most and fault[i] == 0:
                 fault[i] = verdict
-                tells = 1
+                changed = 1
         elif score:
             score -= 1
             if score == 0 and fault[i]:
                 fault[i] = 0
-                tells = 1
+                changed = 1
         scores[i] = score
         valid[i] = 0
         if verdict == 0 and fault[i] == 0:
             valid[i] = 1
-        if tells:
+        if changed:
             words[_VERDICT] = verdict
             return i
         i += 10

@@ -23,7 +23,7 @@ def cover_ids(ids, most=6, shares=(2, 4)):
     """Return filters (id, mask, flags) that let all `ids` pass: exactly these where they fit.
 
     They fit if all are of one kind and at most `most`, or as many of both kinds as `shares` says.
-    Otherwise the mask gives up bits, those first that separate most identifiers. Above 0x7FF an
+    Otherwise the mask drops bits, those first that separate most identifiers. Above 0x7FF an
     id is extended.
     """
     standard = sorted({x for x in ids if x <= _MAX_STANDARD})

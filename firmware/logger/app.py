@@ -71,10 +71,10 @@ class App:
         self.settings_fault = faults.NONE
         self._silent = [False] * len(board.captures)
         self._bus_state = [BUS_STOPPED] * len(board.captures)
-        self._told_state = [BUS_STOPPED] * len(board.captures)
-        self._told_errors = [0] * len(board.captures)
-        self._told_counts = [[] for _ in board.captures]
-        self._t_told = [0] * len(board.captures)
+        self._reported_state = [BUS_STOPPED] * len(board.captures)
+        self._reported_errors = [0] * len(board.captures)
+        self._reported_counts = [[] for _ in board.captures]
+        self._t_reported = [0] * len(board.captures)
         self._seen = [0] * len(board.captures)
         self._t_seen = [0] * len(board.captures)
         self._data = bytearray(8)
@@ -125,7 +125,7 @@ class App:
         return faults.UPDATE_REFUSED if self._is_refused else faults.NONE
 
     def start(self):
-        """Load the settings, start capture, then look for the card."""
+        """Load the settings, start capture, then search for the card."""
         try:
             self.settings = load(self.board.nv.load(m.CONFIG_SETTINGS))
         except SettingsError:
@@ -331,7 +331,7 @@ class App:
     def _stop_session(self):
         self._stop_captures()
         for i, capture in enumerate(self.board.captures):
-            if capture.n_errors != self._told_errors[i]:
+            if capture.n_errors != self._reported_errors[i]:
                 self._tell_bus(i)
             self._tell_counts(i)
         self.onboard.stop()
@@ -348,12 +348,12 @@ class App:
         for i, capture in enumerate(self.board.captures):
             capture.set_up(self.settings["buses"][min(i, len(self.settings["buses"]) - 1)])
             capture.start(self.board.ring)
-            self._t_seen[i] = self._t_told[i] = clock.lo
+            self._t_seen[i] = self._t_reported[i] = clock.lo
             self._seen[i] = 0
             self._silent[i] = False
-            self._told_state[i] = BUS_STOPPED
-            self._told_errors[i] = 0
-            self._told_counts[i] = [0] * len(m.BUS_COUNTERS)
+            self._reported_state[i] = BUS_STOPPED
+            self._reported_errors[i] = 0
+            self._reported_counts[i] = [0] * len(m.BUS_COUNTERS)
 
     def _stop_captures(self):
         for capture in self.board.captures:
@@ -367,10 +367,10 @@ class App:
             capture.poll(ring)
             self._bus_state[i] = capture.state()
             errors_wait = (
-                capture.n_errors != self._told_errors[i]
-                and (lo - self._t_told[i]) & _LOW >= _ERRORS_US
+                capture.n_errors != self._reported_errors[i]
+                and (lo - self._t_reported[i]) & _LOW >= _ERRORS_US
             )
-            if errors_wait or self._bus_state[i] != self._told_state[i]:
+            if errors_wait or self._bus_state[i] != self._reported_state[i]:
                 self._tell_bus(i)
             seen = ring.state[r.STORED + i] + ring.state[r.DROPPED + i]
             seen += ring.state[r.AT_LEAST + i]  # an overrun is no silence
@@ -387,19 +387,19 @@ class App:
         capture = self.board.captures[i]
         state = self._bus_state[i]
         tec, rec = capture.counters[0], capture.counters[1]
-        n = min(65535, capture.n_errors - self._told_errors[i])
+        n = min(65535, capture.n_errors - self._reported_errors[i])
         if self._put_meta(META_BUS, state, i, "<BBHI", tec, rec, n, capture.bitrate_bps):
-            self._told_state[i] = state
-            self._told_errors[i] = capture.n_errors
-            self._t_told[i] = self.board.clock.lo
+            self._reported_state[i] = state
+            self._reported_errors[i] = capture.n_errors
+            self._t_reported[i] = self.board.clock.lo
             self._tell_counts(i)
 
     def _tell_counts(self, i):
         """Record what a bus counts by kind, where it has changed."""
-        told = self._told_counts[i]
+        reported = self._reported_counts[i]
         for k, n in enumerate(self.board.captures[i].counts()):
-            if n != told[k] and self._put_meta(META_HEALTH, HEALTH_BUS + k, i, "<II", n, n):
-                told[k] = n
+            if n != reported[k] and self._put_meta(META_HEALTH, HEALTH_BUS + k, i, "<II", n, n):
+                reported[k] = n
 
     def _show(self):
         store = self.store

@@ -169,7 +169,7 @@ class Extent:
         self.card.read(self._signature_at, sector)
         return bytes(sector[:MAGIC_BYTES]) == SIGNATURE_MAGIC and is_checked(SIGNATURE, sector)
 
-    def look(self, sector):
+    def try_read(self, sector):
         """Return the bytes of a sector of the medium, None if it can't be read."""
         return bytes(self._sector) if self._can_read(sector, self._sector) else None
 

@@ -51,13 +51,13 @@ def is_ours(extent):
     An extent without a file system is ours. What can't be read is believed: a worn place alone
     must not end a recording.
     """
-    first = extent.look(0)
+    first = extent.try_read(0)
     if first is None or first[:MAGIC_BYTES] == SIGNATURE_MAGIC or not _is_marked(first):
         return True
     if extent.lba == 0:
         return False
     start = _partition(first)
-    boot = extent.look(start)
+    boot = extent.try_read(start)
     if boot is None:
         return True
     volume_id = boot[_BS_VOL_ID:_BS_VOL_LAB]
@@ -96,7 +96,7 @@ def _is_listed(extent, directory, n_sectors, cluster, n_bytes):
     wanted = (cluster >> 16, cluster & 0xFFFF, n_bytes)
     is_there = False
     for i in range(n_sectors):
-        sector = extent.look(directory + i)
+        sector = extent.try_read(directory + i)
         if sector is None:
             return True
         for at in range(0, SECTOR_BYTES, _DIR_BYTES):
@@ -117,7 +117,7 @@ def _is_in_one_piece(extent, fat, first, last):
     start, end = first // _ENTRIES, last // _ENTRIES
     step = max(1, (end - start) // _SAMPLES)
     for number in tuple(range(start, end, step)) + (end,):
-        sector = extent.look(fat + number)
+        sector = extent.try_read(fat + number)
         if sector is None:
             continue
         low = max(first, number * _ENTRIES)

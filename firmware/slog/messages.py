@@ -135,7 +135,7 @@ STATUS_REPLY = (
     ("write_worst_ms", "I", "ms", "longest time one block took to write"),
     ("write_errors", "I", "", "writes that the card rejected or that timed out"),
     ("write_retries", "I", "", "writes that were tried again"),
-    ("slots_skipped", "I", "blocks", "places on the card given up"),
+    ("slots_skipped", "I", "blocks", "places on the card skipped after failed writes"),
     ("verify_errors", "I", "", "blocks that read back wrong"),
     ("bad_frames", "I", "", "garbage frames on the service link"),
     ("heap_free_bytes", "I", "bytes", "free heap"),

@@ -184,7 +184,7 @@ FLIGHT = (
     ("confirm", "10 ms", "until it is confirmed"),
     ("only_confirm", "10 ms", "the same where dampers or forces are missing"),
     ("compress", "damper", "compression in two ticks: landed, where forces are missing"),
-    ("hold", "10 ms", "the peak is looked for"),
+    ("hold", "10 ms", "the peak is searched for so long"),
     ("merge", "10 ms", "a shorter contact is none"),
     ("shortest", "10 ms", "a shorter flight is none"),
     ("shortest_slow", "10 ms", "the same below slow"),

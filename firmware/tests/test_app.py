@@ -223,14 +223,14 @@ def test_while_a_session_is_stopping_nothing_else_begins(target):
         target.run_for(SECOND_US)
     assert app.board.asked is None
     app.board.card.stalls.clear()
-    target.run_for(12 * SECOND_US)  # the write that hangs is given up after 10 s
+    target.run_for(12 * SECOND_US)  # the write that hangs is abandoned after 10 s
     assert not app.is_busy and app.state == m.STATE_IDLE
     assert app.control(m.CONTROL_STOP) == m.OK
     assert app.take_config(m.CONFIG_SETTINGS, b"{}") == m.OK
     assert app.control(m.CONTROL_START) == m.OK and app.is_busy
 
 
-def test_the_host_is_told_to_wait_while_a_session_is_stopping(target):
+def test_the_host_is_asked_to_wait_while_a_session_is_stopping(target):
     app = stopping(target)
     with pytest.raises(RequestError, match="busy"):
         target.link.set_config(m.CONFIG_SETTINGS, b"{}")
@@ -298,7 +298,7 @@ def test_a_new_session_is_not_silent_before_its_two_seconds(target):
 
 
 @pytest.mark.parametrize("quiet", [0, 1])
-def test_one_silent_bus_of_two_is_told(tmp_path, quiet):
+def test_one_silent_bus_of_two_is_reported(tmp_path, quiet):
     rig = SimTarget(tmp_path, card_blocks=512, settings={"buses": [{"bitrate_bps": 500_000}] * 2})
     tape = saturated_tape(500_000, 3 * SECOND_US)
     tape["bus"] = 1 - quiet
@@ -344,7 +344,7 @@ FAULT_ORDER = [
 ]
 
 
-def test_the_worst_fault_is_the_one_that_is_told(tmp_path):
+def test_the_worst_fault_is_the_one_that_is_reported(tmp_path):
     """All at once, then the worst is taken away, one after the other. Bus 0 is off and absent,
     bus 1 has errors and is silent.
     """

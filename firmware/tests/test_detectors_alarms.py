@@ -39,7 +39,7 @@ def test_critical_follows_warning_at_once_although_something_was_just_said():
     assert car.of(ALARM) == [(110, ev.WARNING, 130), (410, ev.CRITICAL, 150)]
 
 
-def test_critical_again_after_it_was_told_waits_for_the_minute():
+def test_critical_again_after_it_was_reported_waits_for_the_minute():
     """Critical, over after 1 s, critical again at once: nothing new to say."""
     car = car_of(ABOVE)
     car.drive(1, s0=150)
@@ -178,9 +178,9 @@ def test_one_missing_value_in_many_does_not_hold_the_alarm_back(every):
 
 
 def test_a_gap_of_600_ms_every_3_s_does_not_hold_the_alarm_back():
-    """0.6 s missing are 6 bad looks: a fault, which 12 good ones end. 1.8 s of each 3 s are not
-    judged, less than the 3 s of bridge_s: 10 s of debounce are over at tick 1010 or, as this look
-    must be a valid one, at the end of the gap it lies in.
+    """0.6 s missing are 6 bad samples: a fault, which 12 good ones end. 1.8 s of each 3 s are not
+    judged, less than the 3 s of bridge_s: 10 s of debounce are over at tick 1010 or, as this
+    sample must be a valid one, at the end of the gap it lies in.
     """
     car = car_of({"warning": 120, "in_warning": 101})
     car.drive(40, s0=lambda k: MISSING if k % 30 < 6 else 150)
@@ -190,7 +190,7 @@ def test_a_gap_of_600_ms_every_3_s_does_not_hold_the_alarm_back():
 
 
 def test_a_gap_longer_than_the_bridge_starts_the_debounce_again():
-    """3.1 s missing: 31 looks, one more than 30. Recovery of the sensor takes 20 good looks."""
+    """3.1 s missing: 31 samples, one more than 30. The sensor recovers with 20 good samples."""
     car = car_of({"warning": 120, "in_warning": 51})
     car.drive(4, s0=150)
     car.drive(3.1, s0=MISSING)
@@ -201,9 +201,9 @@ def test_a_gap_longer_than_the_bridge_starts_the_debounce_again():
 
 @pytest.mark.parametrize(("missing", "tick"), [(30, 910), (31, 1320)])
 def test_the_bridge_is_as_long_as_the_profile_says(missing, tick):
-    """30 looks are bridged: 91 from the first on are over at tick 910. After 31 it starts with
+    """30 samples are bridged: 91 from the first on are over at tick 910. After 31 it starts with
     the frame after the hole, number 41, at tick 420, and takes 90 more. A frame is old after 15
-    ticks, so a hole of N frames is one of N looks.
+    ticks, so a hole of N frames is one of N samples.
     """
     car = car_of({"warning": 120, "in_warning": 91}, n_signals=2, slots={0: {"stale_ticks": 15}})
     car.drive(1, s0=150)
@@ -313,7 +313,7 @@ def test_the_gate_of_the_engine_is_in_its_unit():
 
 
 def test_a_gate_opens_after_its_time():
-    """for_s 2 is 20 steps: more than 20 looks, the 21st at 10 (100 + 21) lets it come."""
+    """for_s 2 is 20 steps: more than 20 samples, the 21st at 10 (100 + 21) lets it come."""
     car = car_of(
         {**ABOVE, "gates": 1},
         n_signals=2,
@@ -347,9 +347,9 @@ def test_a_gate_whose_signal_is_missing_for_a_moment_is_no_shut_one():
 
 @pytest.mark.parametrize(("missing", "tick"), [(31, 910), (32, 1330)])
 def test_the_time_of_a_gate_is_bridged_as_an_alarms_is(missing, tick):
-    """More than 90 looks open it, the 91st at tick 910. A gate is looked at before its signal 1
-    in each ten ticks, so a hole of N frames is one of N - 1 looks: 30 are bridged. After 31 frame
-    42 is known at tick 430, and 90 more looks are needed.
+    """More than 90 samples open it, the 91st at tick 910. A gate is sampled before its signal 1
+    in each ten ticks, so a hole of N frames is one of N - 1 samples: 30 are bridged. After 31
+    frame 42 is known at tick 430, and 90 more samples are needed.
     """
     car = car_of(
         {"warning": 120, "gates": 1},
@@ -364,8 +364,8 @@ def test_the_time_of_a_gate_is_bridged_as_an_alarms_is(missing, tick):
 
 
 def test_each_gap_of_a_gate_is_bridged_for_itself():
-    """Two holes of 2 s, 19 looks each: more than 30 together, but each is bridged. The 91st look
-    is at tick 910 as without them.
+    """Two holes of 2 s, 19 samples each: more than 30 together, but each is bridged. The 91st
+    sample is at tick 910 as without them.
     """
     car = car_of(
         {"warning": 120, "gates": 1},
@@ -382,8 +382,8 @@ def test_each_gap_of_a_gate_is_bridged_for_itself():
 
 @pytest.mark.parametrize(("pause_s", "ticks"), [(2, (700, 720)), (5, (1190, 1220))])
 def test_a_pause_counts_for_a_gate_as_a_gap_of_its_signal(pause_s, ticks):
-    """Open after 90 looks, tick 910. 2 s at 3 s are 20 looks less to come; 5 s are more than the
-    30 that are bridged, and 90 looks begin anew at tick 300.
+    """Open after 90 samples, tick 910. 2 s at 3 s are 20 samples less to come; 5 s are more than
+    the 30 that are bridged, and 90 samples begin anew at tick 300.
     """
     car = car_of(
         {"warning": 120, "gates": 1},
@@ -398,8 +398,8 @@ def test_a_pause_counts_for_a_gate_as_a_gap_of_its_signal(pause_s, ticks):
 
 
 def test_a_gate_whose_time_was_not_over_is_shut_in_a_gap():
-    """More than 3 looks open it, 4 that it is shut end the alarm. Shut for one look, open for
-    two, then missing: that is the 3rd look of the gate and the 4th without it.
+    """More than 3 samples open it, 4 that it is shut end the alarm. Shut for one sample, open for
+    two, then missing: that is the 3rd sample of the gate and the 4th without it.
     """
     car = car_of(
         {**ABOVE, "gates": 1, "out": 4},

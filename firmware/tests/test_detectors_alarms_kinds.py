@@ -15,8 +15,9 @@ RATE = {"kind": st.RATE, "window": 80, "floor": 0}
 
 
 def test_rate_is_the_rise_over_seven_to_eight_eighths_of_the_window():
-    """A window of 80 looks keeps a value every 10 looks; from look 70 on there are eight. A rise
-    of 1 a look is 70 then, 79 at look 79, and 70 again at look 80. Limit 74: look 75, tick 760.
+    """A window of 80 samples keeps a value every 10 samples; from sample 70 on there are eight. A
+    rise of 1 a sample is 70 then, 79 at sample 79, and 70 again at sample 80. Limit 74: sample 75,
+    tick 760.
     """
     car = car_of({**RATE, "warning": 74})
     car.drive(12, s0=lambda k: 1000 + k)
@@ -33,13 +34,13 @@ def test_a_fall_and_a_rise_below_the_floor_are_no_rate():
     car = car_of({**RATE, "warning": 10})
     car.drive(30, s0=lambda k: 5000 - k)
     assert car.of(ALARM) == []
-    car = car_of({**RATE, "warning": 10, "floor": 1090})  # above it from look 91 on
+    car = car_of({**RATE, "warning": 10, "floor": 1090})  # above it from sample 91 on
     car.drive(30, s0=lambda k: 1000 + k)
     assert car.of(ALARM)[0][:2] == (920, ev.WARNING)
 
 
 def test_a_rate_with_missing_values_is_that_of_the_time_that_passed():
-    """Every 16th value is missing. 1 a look stays 70 to 80 in a window; stretched by the gaps it
+    """Every 16th value is missing. 1 a sample stays 70 to 80 in a window; stretched by the gaps it
     would be 16/15 of that, beyond 83.
     """
     car = car_of({**RATE, "warning": 82})
@@ -51,8 +52,8 @@ def test_a_rate_with_missing_values_is_that_of_the_time_that_passed():
 
 
 def test_a_hole_longer_than_an_eighth_of_the_window_forgets_the_past():
-    """A piece is 10 looks. Stale after 15 ticks: the last frame is good for one look more, and
-    the next is seen a look later: a hole of 11 frames is one of 11 looks.
+    """A piece is 10 samples. Stale after 15 ticks: the last frame is good for one more sample, and
+    the next is seen a sample later: a hole of 11 frames is one of 11 samples.
     """
     for hole, states in ((11, []), (10, [ev.WARNING])):
         car = car_of({**RATE, "warning": 50}, n_signals=2, slots={0: {"stale_ticks": 15}})
@@ -63,8 +64,9 @@ def test_a_hole_longer_than_an_eighth_of_the_window_forgets_the_past():
 
 
 def test_time_to_limit_is_the_way_left_by_the_rise():
-    """Rise 71 in 80 looks (8 s) at look 71, 5,249 left of 5,320: 5249 / 71 x 8 s = 591 s = 9.86
-    minutes, under 10 for the first time: at look 70 it is 5250 / 70 x 8 s = 600 s. Tick 720.
+    """Rise 71 in 80 samples (8 s) at sample 71, 5,249 left of 5,320: 5249 / 71 x 8 s = 591 s =
+    9.86 minutes, under 10 for the first time: at sample 70 it is 5250 / 70 x 8 s = 600 s. Tick
+    720.
     """
     car = car_of({"kind": st.TIME_TO_LIMIT, "window": 80, "limit": 5320, "warning": -100})
     car.drive(8, s0=lambda k: k)
@@ -96,7 +98,7 @@ def test_time_to_limit_is_nothing_beyond_the_limit():
 
 
 def test_drop_is_in_per_mille_of_the_mean_of_the_first_window():
-    """Mean of 10 looks at 198 and 202 is 200; 170 is 15.0 % under it, 169 is 15.5 %."""
+    """Mean of 10 samples at 198 and 202 is 200; 170 is 15.0 % under it, 169 is 15.5 %."""
     car = car_of({"kind": st.DROP, "window": 10, "warning": 150, "critical": 300})
     car.drive(1, s0=lambda k: (198, 202)[k % 2])
     car.drive(5, s0=170)
@@ -141,7 +143,7 @@ def test_a_rise_by_a_quarter_is_a_new_reference():
 
 
 def test_a_fast_drop_is_critical_whatever_the_reference():
-    """80 looks of window, a value every 10 of them; 21 lost within it is more than 20."""
+    """80 samples of window, a value every 10 of them; 21 lost within it is more than 20."""
     for lost, level in ((20, 0), (21, 2)):
         car = car_of({"kind": st.DROP, "window": 80, "warning": 500, "critical": 700, "drop": 20})
         car.drive(20, s0=2000)
@@ -222,7 +224,7 @@ def test_two_fans_of_a_group_are_critical():
 
 @pytest.mark.parametrize("seconds", [2, 2.5, 3])
 def test_two_fans_that_turn_again_are_critical_for_their_whole_debounce(seconds):
-    """A fan has no critical limit of its own: the way back begins when it turns. 11 looks."""
+    """A fan has no critical limit of its own: the way back begins when it turns. 11 samples."""
     fan = {**FAN, "x": 2, "out": 11}
     car = car_of(fan, {**fan, "signal": 1, "number": 2}, n_signals=3)
     car.drive(seconds, s0=0, s1=0, s2=80)

@@ -20,7 +20,7 @@ def test_the_first_event_counts_signals_and_alarms():
     assert car.events.n_events == 1
 
 
-def test_a_pause_is_told_in_whole_seconds():
+def test_a_pause_is_reported_in_whole_seconds():
     car = Car(1)
     car.drive(1)
     car.pause(7.5)

@@ -238,8 +238,8 @@ def test_the_mean_level_of_a_car_that_never_rests_is_that_of_some_seconds():
     assert car.events.fuel.volume() == pytest.approx(27500 + 531, abs=70)
 
 
-def test_a_refuel_is_told_when_it_stands_still_twice():
-    """Rest at 200.00 mm; 20.00 mm more are 27.5 l. Anchored after 20 s, looked at each 10 s: it
+def test_a_refuel_is_reported_when_it_stands_still_twice():
+    """Rest at 200.00 mm; 20.00 mm more are 27.5 l. Anchored after 20 s, sampled each 10 s: it
     rose at 30 s, and at 40 s it is the same: refuelled. The level follows by an eighth a step, so
     that long after it has arrived but for the division's rest: at most 7 per 0.01 l.
     """
@@ -260,7 +260,7 @@ def test_a_rise_of_less_than_15_l_is_no_refuel():
         assert len(car.of(ev.REFUEL)) == n, more
 
 
-def test_a_rise_that_goes_on_is_told_once_at_its_end():
+def test_a_rise_that_goes_on_is_reported_once_at_its_end():
     """From 25 s on 0.40 mm a step for 40 s: 220 l."""
     car = standing(seconds=25)
     car.drive(40, **{f"s{i}": lambda k: HALF + 40 * k for i in (1, 2)})
@@ -420,7 +420,7 @@ def test_an_anchor_learns_the_scale():
     assert fuel.volume() == pytest.approx(21500 + 300 * 171_664 / 331_664, abs=4)
     (scale,) = [e for e in car.said if e.code == ev.FLOW_SCALE]
     assert (scale.value, scale.state) == (fuel.scale, ev.ON)
-    # variance 324e6 - 1.944^2 x 1e12 / 331,664 = 312.6e6: 17,680, told in hundreds
+    # variance 324e6 - 1.944^2 x 1e12 / 331,664 = 312.6e6: 17,680, reported in hundreds
     assert scale.extra == 17600
 
 

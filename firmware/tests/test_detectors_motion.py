@@ -84,7 +84,7 @@ def test_wheels_that_may_be_off_the_ground_do_not_change_the_speed(state, speed)
 
 
 def test_distance_is_speed_by_time_and_top_speed_the_highest():
-    """36 km/h are 1 m in 0.1 s; wheels looked at at ticks 110.. 600: 50 steps."""
+    """36 km/h are 1 m in 0.1 s; wheels sampled at ticks 110.. 600: 50 steps."""
     car = car_of()
     car.drive(5, **wheels(36, 36, 36, 36))
     car.drive(0.1, **wheels(0, 0, 0, 0))

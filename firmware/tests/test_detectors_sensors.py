@@ -1,7 +1,7 @@
 """Which signals are believed, against numbers worked out by hand.
 
-A bad look costs 2, a good one gives 1 back; 10 is a fault, 20 is the most, 0 ends it. Frame k of
-`drive` is looked at by signal 0 at tick 10 (k + 1), by signal i at 10 k + i.
+A bad sample costs 2, a good one gives 1 back; 10 is a fault, 20 is the most, 0 ends it. Frame k of
+`drive` is sampled by signal 0 at tick 10 (k + 1), by signal i at 10 k + i.
 """
 
 import pytest
@@ -32,7 +32,7 @@ def test_limits_below_zero():
 
 
 def test_a_fault_is_five_bad_looks_and_ends_after_as_many_points():
-    """Frames 10 to 14 are bad: the fifth look is tick 150. Score 10, gone after ten good ones:
+    """Frames 10 to 14 are bad: the fifth sample is tick 150. Score 10, gone after ten good ones:
     frames 15 to 24, tick 250.
     """
     car = Car(1)
@@ -46,7 +46,7 @@ def test_a_fault_is_five_bad_looks_and_ends_after_as_many_points():
 def test_four_bad_looks_are_no_fault_but_are_not_valid():
     car = Car(1)
     car.drive(1, s0=500)
-    car.drive(0.5, s0=MISSING)  # the fifth is not looked at yet
+    car.drive(0.5, s0=MISSING)  # the fifth is not sampled yet
     assert car.of(SENSOR) == [] and car.events.sensors.valid[0] == 0
     car = Car(1)
     car.drive(1, s0=500)
@@ -56,25 +56,25 @@ def test_four_bad_looks_are_no_fault_but_are_not_valid():
 
 
 def test_a_faulty_signal_is_not_valid_until_the_fault_ends():
-    """20 is the most: 30 bad looks need 20 good ones, frames 40 to 59, tick 600."""
+    """20 is the most: 30 bad samples need 20 good ones, frames 40 to 59, tick 600."""
     car = Car(1)
     car.drive(1, s0=500)
     car.drive(3, s0=MISSING)
     car.drive(2, s0=500)
-    assert car.events.sensors.valid[0] == 0  # the twentieth is not looked at yet
+    assert car.events.sensors.valid[0] == 0  # the twentieth is not sampled yet
     car.drive(0.1)
     assert car.events.sensors.valid[0] == 1
     assert [(t, s) for t, s, _ in car.of(SENSOR)] == [(150, ev.IMPLAUSIBLE), (600, ev.GOOD)]
 
 
-def test_one_bad_look_in_three_is_told():
+def test_one_bad_sample_in_three_is_reported():
     """+2 -1 -1: every third bad never becomes a fault; bad, bad, good gains 3 in 3."""
     car = Car(1)
     car.drive(60, s0=lambda k: MISSING if k % 3 == 0 else 500)
     assert car.of(SENSOR) == []
     car = Car(1)
     car.drive(60, s0=lambda k: 500 if k % 3 == 2 else MISSING)
-    # scores 2 4 3 5 7 6 8 10: the eighth look
+    # scores 2 4 3 5 7 6 8 10: the eighth sample
     assert [(t, s) for t, s, _ in car.of(SENSOR)] == [(80, ev.IMPLAUSIBLE)]
 
 
@@ -84,7 +84,7 @@ def test_a_step_beyond_the_greatest_is_not_believed_once(step, valid):
     car.drive(1, s0=500)
     car.drive(0.1, s0=500 + step)
     car.drive(0.1)
-    # two frames of the new value; the first has been looked at
+    # two frames of the new value; the first has been sampled
     assert car.events.sensors.valid[0] == valid
     car.drive(0.1)
     assert car.events.sensors.valid[0] == 1  # it stayed there
@@ -101,7 +101,9 @@ def stuck_car(**more):
 
 
 def test_stuck_is_the_same_value_for_its_time_while_the_car_drives():
-    """Look 1 is new; looks 2 to 21 count 20; look 22 is the first bad one, look 26 the fifth."""
+    """Sample 1 is new; samples 2 to 21 count 20; sample 22 is the first bad one, sample 26 the
+    fifth.
+    """
     car = stuck_car()
     car.drive(10, s0=500, s1=2000)  # 20 km/h: not below stuck_speed
     assert car.of(SENSOR) == [(260, ev.STUCK_VALUE, 500)]
@@ -136,8 +138,8 @@ def test_a_signal_whose_status_is_bad_is_not_valid():
 
 
 def test_a_status_counts_from_its_own_frame_on():
-    """Signal 1 is looked at at ticks 101, 111.. after frames 10, 11..; its status, signal 0, comes
-    in the same frames and has its own turn a tick before them. The fifth look is tick 141.
+    """Signal 1 is sampled at ticks 101, 111.. after frames 10, 11..; its status, signal 0, comes
+    in the same frames and has its own turn a tick before them. The fifth sample is tick 141.
     """
     car = Car(2, signals={1: {"status": 0, "status_good": 3}})
     car.drive(1, s0=3, s1=500)
@@ -158,8 +160,8 @@ def test_nothing_is_valid_after_a_pause_until_it_was_looked_at():
 
 
 def test_a_pause_begins_the_time_of_a_stuck_value_anew():
-    """19 looks are not yet stuck. After the pause look 1 is new, 20 more count, then five are bad:
-    the 26th of them.
+    """19 samples are not yet stuck. After the pause sample 1 is new, 20 more count, then five are
+    bad: the 26th of them.
     """
     car = stuck_car()
     car.drive(2, s0=500, s1=2000)
@@ -171,8 +173,8 @@ def test_a_pause_begins_the_time_of_a_stuck_value_anew():
 
 
 def test_signals_that_fail_together_are_each_judged_once_in_ten_ticks():
-    """All are bad from frame 10 on: signal i is looked at at ticks 100 + i, 110 + i..; signals 0
-    and 10 at 110, 120.. The fifth bad look is the fault.
+    """All are bad from frame 10 on: signal i is sampled at ticks 100 + i, 110 + i..; signals 0
+    and 10 at 110, 120.. The fifth bad sample is the fault.
     """
     car = Car(22)
     car.drive(1, **{f"s{i}": 500 for i in range(22)})
@@ -198,8 +200,8 @@ def test_a_signal_that_never_came_is_not_valid():
     assert (car.events.sensors.valid[0], car.events.sensors.valid[1]) == (0, 1)
 
 
-def test_a_message_that_ends_is_told_with_its_identifier_and_so_is_its_return():
-    """Grace 1 s: looked after from tick 100 on. Last frame after tick 190: at 250 it is 60 old."""
+def test_a_message_that_ends_is_reported_with_its_identifier_and_so_is_its_return():
+    """Grace 1 s: watched from tick 100 on. Last frame after tick 190: at 250 it is 60 old."""
     car = Car(2, watch={"grace_s": 1})
     car.drive(2, s0=1, s1=1)
     car.drive(2, s0=None)
@@ -207,13 +209,13 @@ def test_a_message_that_ends_is_told_with_its_identifier_and_so_is_its_return():
     assert car.of(ev.MESSAGE, 2) == [(250, ev.STALE, 0x100), (410, ev.GOOD, 0x100)]
 
 
-def test_a_message_that_never_came_is_told_after_the_grace():
+def test_a_message_that_never_came_is_reported_after_the_grace():
     car = Car(12, watch={"grace_s": 5})
     car.drive(8, s10=None, s11=None)
     assert car.of(ev.MESSAGE, 12) == [(500, ev.STALE, 0x10A), (501, ev.STALE, 0x10B)]
 
 
-def test_a_slow_message_that_never_came_is_told_after_the_grace_as_well():
+def test_a_slow_message_that_never_came_is_reported_after_the_grace_as_well():
     """It may be 30 s old; but it was not there at all within 5 s."""
     car = Car(2, watch={"grace_s": 5}, slots={1: {"stale_ticks": 3000}})
     car.drive(8, s1=None)

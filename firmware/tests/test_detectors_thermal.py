@@ -151,7 +151,7 @@ def test_the_model_follows_what_is_measured_slowly():
     assert degC(car) == about(before + (60_000_000 - before) // 100)
 
 
-def test_more_than_10_K_above_the_model_for_30_s_is_told_and_so_is_its_end():
+def test_more_than_10_K_above_the_model_for_30_s_is_reported_and_so_is_its_end():
     """10.01 K above from frame 11 on is read by the second that ends at tick 195; the thirtieth
     ends at 3095. It is over under half of it, 4.99 K, for 30 s.
     """

@@ -19,7 +19,7 @@ from slog.layout import (
 
 
 @pytest.mark.parametrize("flags, n", [(0x40, 1), (0x80, 1), (0xC0, 2)])
-def test_overflow_is_counted_told_and_cleared(flags, n):
+def test_overflow_is_counted_reported_and_cleared(flags, n):
     rig = Rig()
     rig.poll(100_000)
     rig.port.registers[0x2D] = flags | 0x01
@@ -34,10 +34,10 @@ def test_overflow_is_counted_told_and_cleared(flags, n):
     assert int.from_bytes(record[12:16], "little") == 100_000, "not the poll before the loss"
     assert int.from_bytes(record[:4], "little") & 0xFFFFFFF == 200_000, "not its own time"
     rig.poll()
-    assert rig.ring.state[COUNT] == 1, "told twice"
+    assert rig.ring.state[COUNT] == 1, "reported twice"
 
 
-def test_overflow_is_told_later_when_the_ring_was_full():
+def test_overflow_is_reported_later_when_the_ring_was_full():
     rig = Rig()
     rig.ring.state[2] = 2
     rig.port.registers[0x2D] = 0x80

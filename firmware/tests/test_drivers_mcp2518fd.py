@@ -191,7 +191,7 @@ def test_fifo_of_32_is_read_whole_and_one_more_is_lost_and_told():
     assert rig.ring.state[AT_LEAST] == 1 and rig.can.get_counters()[7] == 1
     assert rig.chip.n_lost == 3
     rig.poll()
-    assert rig.ring.state[AT_LEAST] == 1, "told twice"
+    assert rig.ring.state[AT_LEAST] == 1, "reported twice"
 
 
 @pytest.mark.parametrize("dlc", [9, 15])
@@ -264,7 +264,7 @@ def test_wrong_bit_rate_counts_errors_and_touches_nothing():
     assert rig.can.state() == BUS_ACTIVE
 
 
-def test_chip_that_is_away_is_tried_again_and_the_hole_is_told():
+def test_chip_that_is_away_is_tried_again_and_the_hole_is_reported():
     rig = Rig()
     rig.poll()
     rig.chip.present = False

@@ -109,7 +109,7 @@ def test_as_many_filters_as_the_chip_has_are_set():
 
 
 class SlowModes(Mcp2518fdModel):
-    """A chip that enters configuration when the bus is idle: after `n_reads` looks at its mode."""
+    """A chip that enters configuration when the bus is idle: after `n_reads` reads of its mode."""
 
     n_reads = 0
     _left = None

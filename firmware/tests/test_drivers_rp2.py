@@ -173,7 +173,7 @@ def test_pins_above_7_call_the_handler(pico):
     assert said.split() == ["50", "0"]
 
 
-def test_dropped_frames_are_told_when_there_is_room_again(pico):
+def test_dropped_frames_are_reported_when_there_is_room_again(pico):
     pico.repl.exec(SET_UP.format(7, 8))
     for i in range(3 * 252 + 5):
         pico.can.receive(i & 0x7FF, bytes(8))
@@ -383,7 +383,7 @@ def test_keys_do_nothing_until_the_host_asks_for_the_prompt(make_board, tmp_path
 def test_a_host_that_does_not_read_stops_nothing(make_board):
     board = make_board(logger_files())
     board.run_us(4_000_000)
-    worst_us = link_to(board).status().loop_worst_us  # a look for the card that is not there
+    worst_us = link_to(board).status().loop_worst_us  # a search for the card that is not there
     board.usb.reading = False
     for _ in range(20):
         board.usb.write(framing.frame(m.STATUS, 1, b""))
@@ -459,7 +459,7 @@ def test_when_nothing_works_there_is_the_prompt(make_board):
 
 
 def test_a_slot_that_hangs_gives_way_to_the_other(make_board):
-    """Three times eight seconds of watchdog; then slot A, which tells that it runs."""
+    """Three times eight seconds of watchdog; then slot A, which reports that it runs."""
     hangs = "import time\n\ndef run(*args):\n    time.sleep(1000)\n"
     files = logger_files()
     files["b.app"] = pack_app({"start.py": hangs.encode(), "boards/__init__.py": b"#"})

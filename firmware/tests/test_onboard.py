@@ -53,7 +53,7 @@ class Board:
         return found
 
 
-def test_a_table_is_told_with_its_size_when_the_session_starts():
+def test_a_table_is_reported_with_its_size_when_the_session_starts():
     board = Board()
     board.onboard.start()
     assert board.said() == [(ev.TABLE, ev.ON, 2, 1)]
@@ -97,13 +97,13 @@ def test_without_a_table_nothing_is_watched_and_nothing_said():
 @pytest.mark.parametrize(
     "table", [b"SLST", TABLE[:-1], TABLE[:50] + b"?" + TABLE[51:], bytes(200)]
 )
-def test_a_table_that_cannot_be_used_is_told(table):
+def test_a_table_that_cannot_be_used_is_reported(table):
     board = Board(table)
     board.onboard.start()
     assert board.said() == [(ev.TABLE, ev.OFF, 2, 0)] and board.onboard.events is None
 
 
-def test_a_table_without_memory_is_told():
+def test_a_table_without_memory_is_reported():
     board = Board()
 
     def full(item):

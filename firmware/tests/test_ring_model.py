@@ -181,7 +181,7 @@ def test_counters_of_blocks_go_round_at_16_bits():
     assert list(ring.state[r.DONE : r.FREED + 1]) == [3, 3]
 
 
-def test_the_first_drop_is_told_with_its_time_in_32_bits():
+def test_the_first_drop_is_reported_with_its_time_in_32_bits():
     ring = BlockRing(1)
     t = 0x9_8765_4321
     for i in range(252 + 4):

@@ -127,7 +127,7 @@ def test_the_longest_run_is_answered_place_by_place(tmp_path):
     rig.close()
 
 
-def test_a_place_that_cannot_be_read_is_told_and_the_run_goes_on(target):
+def test_a_place_that_cannot_be_read_is_reported_and_the_run_goes_on(target):
     play(target)
     stop(target)
     first = target.app.store.extent.first
@@ -194,7 +194,7 @@ def test_a_question_amid_a_block_while_it_records_leaves_the_block_whole(target)
 
 
 @pytest.mark.parametrize("i", [0, 3, 7])
-def test_a_sector_that_cannot_be_read_while_it_records_is_told(target, i):
+def test_a_sector_that_cannot_be_read_while_it_records_is_reported(target, i):
     play(target)
     position = target.link.list_sessions()[0].position
     card = target.app.store.card
@@ -234,7 +234,7 @@ def test_a_link_that_takes_little_at_a_time_gets_every_byte(target, most):
     assert found == whole and target.link.n_bad == 0
 
 
-def test_a_card_that_cannot_be_read_is_told_to_who_lists(target):
+def test_a_card_that_cannot_be_read_is_reported_to_who_lists(target):
     stop(target)
 
     def fail(sector, buf):
@@ -248,10 +248,10 @@ def test_a_card_that_cannot_be_read_is_told_to_who_lists(target):
 
 def test_live_says_how_many_blocks_it_left_out(target):
     live(target, 1)
-    for skipped, told in ((7, 7), (70_000, 65_535)):
+    for skipped, reported in ((7, 7), (70_000, 65_535)):
         target.app.service._tap.n_skipped = skipped
         play(target, SECOND_US // 100)
-        assert answers(target, m.LIVE, 99, 0.1)[-1][0]["n_skipped"] == told
+        assert answers(target, m.LIVE, 99, 0.1)[-1][0]["n_skipped"] == reported
 
 
 def test_eight_requests_wait_and_the_ninth_is_not_heard(target):
@@ -274,7 +274,7 @@ def test_reads_and_other_requests_wait_in_one_line(target):
 
 
 def test_list_says_when_a_session_began_after_a_wrap_of_the_time(target):
-    """A record's time has 28 bits, 268 s; the rest is told as well."""
+    """A record's time has 28 bits, 268 s; the rest is reported as well."""
     stop(target)
     target.app.board.clock.hi += 3
     t0_us = target.app.board.clock.t_us()

@@ -135,7 +135,7 @@ def test_a_full_card_stops_and_overwrites_nothing(make, image, read):
     for _ in range(50):
         logger.store.step()
     assert logger.store.fault == faults.CARD_FULL and image == before
-    assert logger.ring.n_waiting() == 2, "blocks were given up that a host may make room for"
+    assert logger.ring.n_waiting() == 2, "blocks were discarded that a host may make room for"
     assert ids_in(read(image).sessions[0]) == expected_ids(0, n - 1)
 
 
@@ -374,7 +374,7 @@ def test_a_block_left_over_from_an_earlier_round_is_no_session(make, image, bad)
 
 
 def test_a_card_whose_signature_is_gone_is_noticed_within_32_blocks(make, image):
-    """Formatted or exchanged while the logger ran: the next block that is read back tells it."""
+    """Formatted or exchanged while the logger ran: the next block that is read back shows it."""
     logger = Logger(make, image, 1).mount().record(30)
     image[: layout.SECTOR_BYTES] = bytes(layout.SECTOR_BYTES)
     logger.record(2)

@@ -1,8 +1,8 @@
 """Stretches of bad places, and holes that a card leaves: nothing written behind them is lost.
 
 A ring of 2,936 places in groups of 16 (64 KiB); places are counted from the start of the ring. A
-logger that fails on four places in a row goes on in the next group, at its next look at the card.
-After a power cut recovery reads no further than 1,088 places beyond the newest block that it
+logger that fails on four places in a row goes on in the next group, at its next search for the
+card. After a power cut recovery reads no further than 1,088 places beyond the newest block that it
 sees, so a logger must not write further on than that (960, with room for a group).
 """
 
@@ -68,7 +68,7 @@ class Logger:
         return self
 
     def places(self):
-        """Return the places that hold what was recorded, as a fresh look finds them."""
+        """Return the places that hold what was recorded, as a fresh mount finds them."""
         extent, store = Extent(self.made.card), self.store
         found = [extent.header(FIRST + place) for place in range(N_PLACES - FIRST)]
         mine = (store.boot, store.nonce)

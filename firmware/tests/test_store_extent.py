@@ -8,7 +8,7 @@ from campaigns.engine.power_cut.image import StateCard
 from logger.extent import ALIGN_SECTORS, Extent, ExtentError, checked, find_signature
 from slog.layout import RELEASE, RELEASE_MAGIC, SIGNATURE, SIGNATURE_MAGIC, VERSION
 
-COPY = 1024  # blocks between the two signatures: one place to look at
+COPY = 1024  # blocks between the two signatures: one place to read
 N_BLOCKS = 5000
 
 
@@ -172,7 +172,7 @@ def test_positions_go_round_the_ring():
     assert other != mark and {other, mark} == {extent.sector_of(p) for p in extent._marks}
 
 
-def test_a_block_is_told_by_its_whole_header():
+def test_a_block_is_recognised_by_its_whole_header():
     bench = Bench(1, 40)
     bench.power_on()
     bench.run_ms(800)

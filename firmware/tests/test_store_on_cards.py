@@ -157,13 +157,13 @@ def test_a_stopped_session_looks_five_times_for_its_card():
     bench = recording()
     bench.card.present = False
     bench.run_ms(3000)
-    looks, mount = [], bench.app.store.mount
-    bench.app.store.mount = lambda: looks.append(bench.app.board.clock.t_us()) or mount()
+    mounts, mount = [], bench.app.store.mount
+    bench.app.store.mount = lambda: mounts.append(bench.app.board.clock.t_us()) or mount()
     bench.app.control(m.CONTROL_STOP)
     t0_us = bench.app.board.clock.t_us()
     while bench.app.is_busy:
         bench.run_ms(10)
-    assert len(looks) == 5
+    assert len(mounts) == 5
     assert 3.9e6 < bench.app.board.clock.t_us() - t0_us < 5.2e6
 
 
@@ -250,7 +250,7 @@ def test_a_new_session_does_not_take_over_that_the_card_lied():
 
 
 def test_a_session_ends_though_its_card_refuses_every_write():
-    """Five looks at the card, one a second, and four bad places each."""
+    """Five searches for the card, one a second, and four bad places each."""
     bench = recording()
     bench.card.judge = lambda write: Verdict(3000, -1, 0)
     bench.app.control(m.CONTROL_STOP)
@@ -287,12 +287,12 @@ def test_a_card_that_refuses_to_begin_a_write_is_asked_again():
 @pytest.mark.parametrize("power", range(13, 18))
 def test_a_block_that_is_also_a_power_of_two_below_its_place_tells_a_fake_card(power):
     sector = 200_000
-    looked = []
+    read = []
     extent = SimpleNamespace(
         sector_of=lambda position: sector,
-        starts_like=lambda at, view: looked.append(at) or at == sector - (1 << power),
+        starts_like=lambda at, view: read.append(at) or at == sector - (1 << power),
     )
-    assert is_aliased(extent, 0, b"") and looked[-1] == sector - (1 << power)
+    assert is_aliased(extent, 0, b"") and read[-1] == sector - (1 << power)
 
 
 def test_a_block_at_a_power_of_two_that_is_also_at_the_start_tells_a_fake_card():
@@ -347,7 +347,7 @@ def test_a_write_that_does_not_end_is_aborted_and_tried_again():
 
 
 def test_a_stretch_of_bad_places_is_left_behind_once():
-    """The ring is full: what is stepped over is no longer in use, and the next look at the card
+    """The ring is full: what is stepped over is no longer in use, and the next search for the card
     goes on where the last block went.
     """
     bench = recording(60, 25_000, when_full="overwrite")

@@ -162,7 +162,7 @@ def test_a_fat32_partition_without_lba_in_its_type_is_read_as_well(card):
 
 
 def places(card):
-    """Return the sectors that are looked at, by name."""
+    """Return the sectors that are read, by name."""
     plan = fat32.plan(CARD_BYTES)
     fat = fat32.ALIGN + plan.reserved
     clusters = plan.n_blocks * 4096 // (plan.cluster * 512)

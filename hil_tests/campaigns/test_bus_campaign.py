@@ -3,7 +3,7 @@
 Not tested here, and why:
 
     C3   no search for the bit rate is shipped: the rate is a setting. A wrong one stores no false
-         frame (C8), disturbs nobody (C2) and is told: BUS_SILENT.
+         frame (C8), disturbs nobody (C2) and is reported: BUS_SILENT.
     C4   the back-off of a node that transmits: the shipped firmware never does. Bus-off of a rig
          build is recorded and typed.
     C10  the erratum belongs to ESP32's TWAI, which we have no driver for.
@@ -115,11 +115,11 @@ def test_c05_every_state_longer_than_a_poll_is_recorded_with_its_time(number):
     seen = made.run().tape("logger")
     outcome = record([seen])
     assert not campaign.lost_states(seen, outcome.meta)
-    told = [meta for meta in outcome.meta if meta.name == "bus"]
-    assert {meta.arg for meta in told} >= {1, 3}
-    without = [meta for meta in outcome.meta if meta is not told[-1]]
+    reported = [meta for meta in outcome.meta if meta.name == "bus"]
+    assert {meta.arg for meta in reported} >= {1, 3}
+    without = [meta for meta in outcome.meta if meta is not reported[-1]]
     assert campaign.lost_states(seen, without)
-    assert max(meta.values["tec"] + meta.values["rec"] for meta in told) >= 128
+    assert max(meta.values["tec"] + meta.values["rec"] for meta in reported) >= 128
 
 
 def test_c06_every_format_goes_through():
@@ -157,7 +157,7 @@ def test_c07_a_babbling_node_is_accounted_for_and_a_full_card_says_so():
 
 
 @pytest.mark.parametrize("bitrate_bps", [50_000, 125_000, 250_000, 475_000, 1_000_000])
-def test_c08_the_wrong_bit_rate_stores_nothing_false_and_is_told(bitrate_bps):
+def test_c08_the_wrong_bit_rate_stores_nothing_false_and_is_reported(bitrate_bps):
     made = scene(
         np.random.default_rng(8),
         until_ms=300,
@@ -246,8 +246,8 @@ def test_c14_a_fault_on_one_bus_changes_nothing_on_the_other():
         outcome = record([bad, good])
         one = outcome.frames[outcome.frames["bus"] == 1]
         assert not frames_differ(good, one)
-        told = [m.arg for m in outcome.meta if m.name == "bus" and m.bus == 1]
-        assert told == [1]
+        reported = [m.arg for m in outcome.meta if m.name == "bus" and m.bus == 1]
+        assert reported == [1]
         kept.append(one.tobytes())
     assert len(set(kept)) == 1
 

@@ -46,7 +46,7 @@ def all_frames(bench):
 
 
 def test_one_unreadable_sector_does_not_cost_the_card():
-    """L14: mounting failed with 'no card' for ever when any sector that recovery looks at could
+    """L14: mounting failed with 'no card' for ever when any sector that recovery reads could
     not be read.
     """
     bench = booted()
@@ -58,7 +58,7 @@ def test_one_unreadable_sector_does_not_cost_the_card():
 
 
 def test_a_card_pulled_while_mounting_is_not_an_empty_card():
-    """L1: if unreadable places counted as empty without a look at the signature, a loose card
+    """L1: if unreadable places counted as empty without a check of the signature, a loose card
     would be overwritten.
     """
     bench = booted()
@@ -79,7 +79,7 @@ def test_a_card_pulled_while_mounting_is_not_an_empty_card():
 
 
 def test_second_signature_serves_when_the_first_is_lost():
-    """L14: the copy of the signature was never looked at."""
+    """L14: the copy of the signature was never read."""
     bench = booted()
     bench.power_cut()
     bench.card.sectors[bench.layout.sector(0)] = bytes(512)
@@ -88,7 +88,7 @@ def test_second_signature_serves_when_the_first_is_lost():
 
 
 def test_damaged_first_block_does_not_hide_a_short_log():
-    """L1: on a large ring only sampled places were looked at; a short first session behind a bad
+    """L1: on a large ring only sampled places were read; a short first session behind a bad
     block was overwritten.
     """
     bench = booted(3000, 3000)
@@ -442,22 +442,22 @@ def test_numbers_that_jump_do_not_hide_the_newest_blocks():
     assert {place: blocks_on(bench).get(place) for place in kept} == kept
 
 
-def test_a_card_that_takes_no_write_is_told_without_a_break_and_lets_the_session_end():
-    """L11 nth:new_settings:211: each look for the card cleared the alarm until the next write had
-    failed, and a stopped session waited for ever.
+def test_a_card_that_takes_no_write_is_reported_without_a_break_and_lets_the_session_end():
+    """L11 nth:new_settings:211: each search for the card cleared the alarm until the next write
+    had failed, and a stopped session waited for ever.
     """
     bench = booted(3000)
     bench.card.judge = lambda write: Verdict(1000, -1, 0)
     bench.run_ms(1000)
     bench.link.control(m.CONTROL_STOP, bench.app.boot)
     assert not bench.app._recording and not bench.app._stopping
-    told = set()
+    reported = set()
     bench.link.control(m.CONTROL_START, bench.app.boot)
     bench.run_ms(1000)
     for _ in range(2000):
         bench.run_ms(1)
-        told.add(bench.app.fault)
-    assert told == {faults.CARD_WRITE}
+        reported.add(bench.app.fault)
+    assert reported == {faults.CARD_WRITE}
     bench.card.judge = None
     bench.run_ms(2000)
     assert bench.app.fault == 0 and bench.app.store.counts.blocks_written

@@ -1,5 +1,5 @@
 """Where the log ends, and which sessions it holds, against a model: logs of headers alone, no card
-and no time, so that thousands of them can be looked at.
+and no time, so that thousands of them can be tried.
 """
 
 import functools
@@ -79,7 +79,7 @@ class Log:
         return Places(self.n, self.blocks)
 
     def spans(self):
-        """Return [(position, n_blocks, first number, boot)], newest first, by looking at all."""
+        """Return [(position, n_blocks, first number, boot)], newest first, by reading all."""
         found = []
         for back in range(1, self.n_used + 1):
             place = (self.next - back) % self.n

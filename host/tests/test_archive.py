@@ -253,7 +253,7 @@ def test_two_processes_do_not_fetch_one_session_at_once(tmp_path):
         PartFile.open(tmp_path, listed(blocks))
 
 
-def test_a_full_disk_is_told_and_keeps_what_is_there(tmp_path, monkeypatch):
+def test_a_full_disk_is_reported_and_keeps_what_is_there(tmp_path, monkeypatch):
     blocks = card_blocks()
 
     class Full(io.FileIO):

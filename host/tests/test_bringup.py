@@ -59,7 +59,7 @@ def named(rows):
         (False, [0] * 6, {"controller SCK", "controller SI", "controller CS"}),
     ],
 )
-def test_wires_are_told_by_what_follows(reads, low, names):
+def test_wires_are_recognised_by_what_follows(reads, low, names):
     assert named(controller_rows(reads, low)) == names
 
 

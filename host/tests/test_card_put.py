@@ -74,6 +74,16 @@ def test_a_file_is_put_and_replaced_and_the_rest_stays(card, tmp_path):
     assert used == 2 + 2 + blocks + -(-600_009 // 512)  # no cluster of the files before is left
 
 
+def test_a_card_without_partitions_gets_it_as_well(card, tmp_path):
+    """As some cameras format: its first sector is that of the file system."""
+    bare = tmp_path / "bare.img"
+    bare.write_bytes(card.read_bytes()[AT:])
+    content = b"update" * 1000
+    put_file(bare, "STAGELOG.UPD", content)
+    found = json.loads(run_fatfs(bare, READ, tmp_path, at=0))
+    assert found["STAGELOG.UPD"] == [6000, zlib.crc32(content)]
+
+
 def test_the_logger_tells_two_packages_apart(card):
     seen = set()
     for content in (b"one", b"three"):

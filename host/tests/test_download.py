@@ -217,7 +217,7 @@ def test_a_place_outside_of_the_card_ends_a_run(target):
         list(target.link.read_blocks(range(end - 3, end + 3)))
 
 
-def test_a_place_that_cannot_be_read_is_told_and_costs_no_other(target):
+def test_a_place_that_cannot_be_read_is_reported_and_costs_no_other(target):
     session = stop(target)[0]
     bad = positions_of(session)[3]
     card = target.app.board.card
@@ -234,7 +234,7 @@ def test_a_place_that_cannot_be_read_is_told_and_costs_no_other(target):
 
 
 @pytest.mark.parametrize("n_reads", range(0, 40, 3))
-def test_a_card_that_is_pulled_out_while_it_is_read_is_told(target, n_reads):
+def test_a_card_that_is_pulled_out_while_it_is_read_is_reported(target, n_reads):
     session = stop(target)[0]
     store = target.app.store
     read = store.card.read

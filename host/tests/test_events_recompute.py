@@ -106,12 +106,12 @@ def test_three_wheels_in_the_air_are_no_flight(table):
     assert "landed" not in states
 
 
-def test_roll_over_is_told(table):
+def test_roll_over_is_reported(table):
     facts = read_events(recompute(drive("corpus_rollover", seed=22).frames, table), table)
     assert [f["state"] for f in facts if f["name"] == "roll_over"] == ["on"]
 
 
-def test_a_pause_is_told_and_not_ticked_through(table, jump):
+def test_a_pause_is_reported_and_not_ticked_through(table, jump):
     later = jump.frames.copy()
     later["t_us"] += 3_600_000_000
     run = Recomputation(table.data)
@@ -200,7 +200,7 @@ def radiators(out_degC, seconds, table):
     ]
 
 
-def test_a_radiator_that_takes_off_less_than_the_others_is_told(table):
+def test_a_radiator_that_takes_off_less_than_the_others_is_reported(table):
     assert radiators((80, 98, 82), 100, table) == [("Rad2Out", "critical")]
     assert radiators((80, 93, 82), 100, table) == [("Rad2Out", "warning")]
     assert radiators((80, 90, 82), 100, table) == []

@@ -204,7 +204,7 @@ def test_an_esp32_is_recognised_by_its_chip(machine, board):
         ("Raspberry Pi Pico2 with RP2350", "RP2040's registers"),
     ],
 )
-def test_a_chip_without_firmware_is_told_why(machine, reason):
+def test_a_chip_without_firmware_is_reported_with_its_reason(machine, reason):
     with pytest.raises(FlashError, match=f"{machine}': .*{reason}.*; there is one for pico_mcp"):
         app_for(state_of(machine, 4870))
 

@@ -116,7 +116,7 @@ def test_a_whole_session_is_complete(tmp_path):
     assert [bus.n_seen for bus in ledger.buses] == recorder.seen == [4500, 500]
 
 
-def test_frames_dropped_by_a_full_ring_are_told_exactly(tmp_path):
+def test_frames_dropped_by_a_full_ring_are_reported_exactly(tmp_path):
     recorder = Recorder()
     t_us = recorder.frames(0, 3000)
     recorder.empty(2)
@@ -156,7 +156,7 @@ def test_frames_in_a_missing_block_are_known_from_its_neighbours(tmp_path):
         assert told == ledger.buses[bus].n_missing
 
 
-def test_one_missing_frame_is_told(tmp_path):
+def test_one_missing_frame_is_reported(tmp_path):
     recorder = Recorder(8)
     for n in (100, 1, 100):
         recorder.frames(1_000_000 * n, n, bus=1)
@@ -166,7 +166,7 @@ def test_one_missing_frame_is_told(tmp_path):
     assert "bus 1: 1 frame in" in describe(ledger.gaps[1])
 
 
-def test_drops_told_in_a_missing_block_are_known_by_the_counters(tmp_path):
+def test_drops_reported_in_a_missing_block_are_known_by_the_counters(tmp_path):
     recorder = Recorder()
     t_us = recorder.frames(0, 2000)
     recorder.empty()
@@ -179,7 +179,7 @@ def test_drops_told_in_a_missing_block_are_known_by_the_counters(tmp_path):
     assert gap.n == ledger.buses[0].n_dropped and gap.detail == "known by a counter only"
 
 
-def test_a_missing_start_is_told(tmp_path):
+def test_a_missing_start_is_reported(tmp_path):
     recorder = Recorder()
     for i in range(8):
         recorder.frames(i * 300_000, 300)
@@ -253,7 +253,7 @@ def test_an_end_without_a_witness_is_open(tmp_path):
     assert ledger.as_dict()["end"]["kind"] == "open"
 
 
-def test_blocks_given_up_at_the_end_on_a_full_card_are_told_by_the_last_one(tmp_path):
+def test_blocks_given_up_at_the_end_on_a_full_card_are_reported_by_the_last_one(tmp_path):
     recorder = Recorder(8)
     t_us = recorder.frames(0, 600)
     recorder.empty()

@@ -112,7 +112,7 @@ def test_bus_off_lasts_until_the_next_state_of_the_same_bus(n_states):
     assert META_DLC == 15
 
 
-def test_a_gap_is_told_at_the_time_of_day():
+def test_a_gap_is_reported_at_the_time_of_day():
     timeline = SimpleNamespace(to_unix_us=lambda t_us: 86_400_000_000 * 20_000 + t_us)
     gap = ledger.Gap(0, 3_723_998_500, 3_724_100_000, 5, True, ledger.RING_FULL)
     assert ledger.describe(gap, timeline).startswith("01:02:03.998 bus 0: ")

@@ -195,7 +195,7 @@ def test_a_logger_without_a_card_lists_none():
 
 
 def test_a_list_that_is_still_made_is_asked_for_again():
-    """Two PENDING before the second session; then each for 30 s, when it is given up."""
+    """Two PENDING before the second session; then each for 30 s, when the host stops asking."""
     asked = []
 
     def answer(script, kind, request, payload):

@@ -252,7 +252,7 @@ def test_session_that_cannot_be_read_does_not_stop_the_others(archive, database)
     assert str(path) in found[0][2]
 
 
-def test_mistakes_are_told_with_what_there_is(decoded, tmp_path):
+def test_mistakes_are_reported_with_what_there_is(decoded, tmp_path):
     with Archive(decoded) as opened:
         with pytest.raises(UsageError, match="EngSped.*views: Box, Engine, sessions"):
             opened.rows("select EngSped from Engine")

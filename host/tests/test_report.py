@@ -110,7 +110,7 @@ def test_jumps_have_place_speed_airtime_and_landing(sources, drives):
     assert jump["torque_at_landing_Nm"] < 200 and 1 < jump["compression_m_per_s"] < 12
 
 
-def test_holes_of_a_log_are_told_in_words_and_greyed(drives, profile, tmp_path):
+def test_holes_of_a_log_are_reported_in_words_and_greyed(drives, profile, tmp_path):
     path = tmp_path / "torn.slog"
     write_log(path, drives[0].frames, without=[(0.4, 0.5)])
     source = read_source([path], profile, dbc_file(profile), "torn")

@@ -65,7 +65,7 @@ def test_a_file_shorter_than_its_manifest_says_how_many_frames_are_missing(run, 
     assert code == 1 and "open end" in says(out)[0]
 
 
-def test_a_missing_block_without_a_frame_is_told_as_such(run, tmp_path):
+def test_a_missing_block_without_a_frame_is_reported_as_such(run, tmp_path):
     """The 252 frames of the blocks 1 and 2 end before the pause; block 3 holds END alone."""
     path = write(tmp_path / "x.slog", drive_blocks(250 + 252))
     log = read_log(path)

@@ -159,7 +159,7 @@ def command(
 def _show(
     run: Published, unit: Unit, progress: Callable[[int, int], None] | None, done: int, n: int
 ) -> None:
-    """Show how far a session is: on the terminal, and to who looks at the wall page."""
+    """Show how far a session is: on the terminal and on the wall page."""
     from slog.layout import BLOCK_BYTES
 
     unit.advance(done * BLOCK_BYTES)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from stagelog.report.source import Source
 
 WHOLE = "d7xr"  # the whole profile that ships
-LOOKED_AT = 100_000  # frames of a log, to see which car it is of
+N_SAMPLED = 100_000  # frames of a log, to see which car it is of
 MIN_MESSAGES = 5  # of the car's 35, which take turns many times a second
 
 
@@ -169,7 +169,7 @@ def _is_of_the_car(log: str) -> bool:
         codes = codes[lengths[codes] == frames["n_bytes"]]
         n_fitting += len(codes)
         found.update(np.unique(codes).tolist())
-        if n_seen > LOOKED_AT:
+        if n_seen > N_SAMPLED:
             break
     return 2 * n_fitting >= n_seen and (len(found) >= MIN_MESSAGES or not n_seen)
 

@@ -36,7 +36,7 @@ def command(
     together, the worst value. --out draws the signal over all stages. What is not decoded yet is
     decoded as 'stagelog query' does it.
 
-    Exit 1 if a session that was looked at is not complete, or if one is not decoded.
+    Exit 1 if a session that was searched is not complete, or if one is not decoded.
     """
     from stagelog.cli.query import decode_missing, say_gaps
     from stagelog.extras import need

@@ -32,7 +32,7 @@ _CERTAIN = re.compile(
 )
 _CERTAIN_LINE = re.compile(r"\n" + _CERTAIN.pattern)
 _MORE_NAMES = re.compile(r"[\w,\t ]*(?:\n|$)")
-# a signal, or a statement with its semicolon, alone on its line: nothing in it needs a second look
+# a signal, or a statement with its semicolon, alone on its line: the slow pass needs none of it
 _CALM = r"[ !#-.0-:<-~]*"
 _ENDED = "|".join(sorted(ENDED_BY_SEMICOLON, reverse=True))
 _PLAIN = re.compile(

@@ -1,6 +1,6 @@
 """Diagnostics on a bus: messages of ISO 15765-2 (ISO-TP), put together by the library can-isotp.
 
-Owns which identifiers are looked at, those of ISO 15765-4: 7DF, 7E0 to 7EF, 18DAxxxx (to one) and
+Owns which identifiers are read, those of ISO 15765-4: 7DF, 7E0 to 7EF, 18DAxxxx (to one) and
 18DBxxxx (to all); and the names of services (ISO 14229-1 UDS, SAE J1979 OBD). Nothing is sent:
 flow control comes from the partners in the log. A message of which a frame is missing is counted
 as lost and never handed out.

@@ -16,7 +16,7 @@ from stagelog.model import ERR, EXT, RTR, FrameTable
 
 J1939, NMEA_2000 = "J1939", "NMEA 2000"
 MIN_GROUPS = 3
-LOOKED_AT = 1_000_000  # frames
+N_SAMPLED = 1_000_000  # frames
 
 # Of both: request, transport (2), address claimed.
 _OF_BOTH = {0xEA00, 0xEB00, 0xEC00, 0xEE00}
@@ -57,7 +57,7 @@ def protocol_of(ids: Iterable[int]) -> Protocol | None:
 
 
 def find_protocol(tables: Iterable[FrameTable]) -> Protocol | None:
-    """Return the Protocol of the first bus that speaks one; looks at the first million frames."""
+    """Return the Protocol of the first bus that speaks one; reads the first million frames."""
     ids: dict[int, set[int]] = {}
     n_seen = 0
     for frames in tables:
@@ -70,7 +70,7 @@ def find_protocol(tables: Iterable[FrameTable]) -> Protocol | None:
             found = protocol_of(known) if len(known) > n_before else None
             if found is not None:
                 return found
-        if n_seen >= LOOKED_AT:
+        if n_seen >= N_SAMPLED:
             break
     return None
 

@@ -1,6 +1,6 @@
 """Read a part of a session from a logger: its first blocks, its last seconds, a window.
 
-Owns which places are read: a header tells the time of its block, so a time is found by halving.
+Owns which places are read: a header holds the time of its block, so a time is found by halving.
 What is read is a log of its own (blocks.read_log), of which the rest is missing. Fails as Link
 does.
 """

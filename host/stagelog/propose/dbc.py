@@ -1,9 +1,9 @@
 """Proposes a DBC from the traffic of a log: identifiers, lengths, rates, bytes that move, counters
 and checksums. Every signal is a guess, and its comment says so and why.
 
-What is looked at of each identifier: its payloads up to LOOKED_AT of them, spread over the log as
-they come. Bytes that never change get no signal. What is called a counter rises by one, modulo its
-width, in nearly all frames; what is called a checksum is one in every frame looked at.
+What is sampled of each identifier: up to N_SAMPLED of its payloads, spread over the log as they
+come. Bytes that never change get no signal. What is called a counter rises by one, modulo its
+width, in nearly all frames; what is called a checksum is one in every sampled frame.
 """
 
 from collections import Counter
@@ -19,7 +19,7 @@ from stagelog.decode.lookup import pgn_key
 from stagelog.decode.protocol import protocol_of
 from stagelog.model import ERR, EXT, FD, RTR, FrameTable
 
-LOOKED_AT = 20_000  # payloads of an identifier
+N_SAMPLED = 20_000  # payloads of an identifier
 _MIN_FRAMES = 20  # for a guess of a counter or a checksum
 _STEADY = 0.98  # of the steps of a counter are one
 _INDEPENDENT = 1 << 31
@@ -72,9 +72,9 @@ def _see(found: _Seen, frames: FrameTable) -> None:
         if bus in found.last_us:
             t_us = np.concatenate(([found.last_us[bus]], t_us))
         found.last_us[bus] = int(t_us[-1])
-        found.steps_us.append(np.diff(t_us)[:LOOKED_AT])
-    if found.n_kept < LOOKED_AT:
-        first = frames[frames["bus"] == min(found.buses)]["data"][: LOOKED_AT - found.n_kept]
+        found.steps_us.append(np.diff(t_us)[:N_SAMPLED])
+    if found.n_kept < N_SAMPLED:
+        first = frames[frames["bus"] == min(found.buses)]["data"][: N_SAMPLED - found.n_kept]
         found.payloads.append(np.pad(first, ((0, 0), (0, 64 - first.shape[1]))))
         found.n_kept += len(first)
 

@@ -21,7 +21,7 @@ _PRESSURES = ("kPa", "bar", "psi", "MPa")
 _CORNERS = ("FL|LF|VL", "FR|RF|VR", "RL|LR|HL", "RR|HR")  # VL: vorne links, HL: hinten links
 _FRONT_REAR = ("F|Front|VA", "R|Rear|HA")
 
-# role: (pattern of the name, units, what tells its elements apart)
+# role: (pattern of the name, units, what distinguishes its elements)
 _ONE = {
     "engine_speed": (r"eng(ine)?_?(speed|spd|rpm)|^rpm$|motor_?(speed|rpm)", ("rpm", "1/min")),
     "engine_torque": (r"eng(ine)?.*(torque|tq|trq)", ("Nm", "N·m", "%")),

@@ -55,7 +55,7 @@ def _none(blind: list[BlindSpot]) -> str:
 
 
 def _rows(stage: Stage, flights: list[Flight], studied: dict[str, Damper]) -> list[Facts]:
-    """Return a row for each flight; each signal is looked at once, for all of them."""
+    """Return a row for each flight; each signal is read once, for all of them."""
     spans = [(f.onset_us, f.onset_us + f.airtime_ms * 1000) for f in flights]
     landings_us = np.array([landing_us for _, landing_us in spans], np.int64)
     torque = stage.find_valid(stage.profile.roles.engine_torque)

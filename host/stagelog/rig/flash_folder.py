@@ -23,7 +23,7 @@ from stagelog.rig.logger import Args
 BOARD = "pico_mcp2515"  # whose packages it takes
 _LEAST_us = 2_000_000  # from power-on until its first session has ended for the package
 _STEP_us = 10_000
-_AFTER_RESET = 3  # machine.WDT_RESET: a package is looked at after power-on only
+_AFTER_RESET = 3  # machine.WDT_RESET: a package is searched for after power-on only
 
 
 class FlashFolder:

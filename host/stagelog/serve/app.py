@@ -7,7 +7,7 @@ token, to others.
 
 Owns who may read: on loopback whoever calls this computer by its own name (so that no page of the
 internet reads it by a name of its own), elsewhere who has the token. Nothing is loaded from
-elsewhere, and the browser is told so.
+elsewhere, and a policy forbids it to the browser.
 """
 
 import asyncio
