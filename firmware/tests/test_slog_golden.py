@@ -4,6 +4,7 @@ import ast
 import csv
 import gzip
 import json
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -11,14 +12,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from slog.block import is_block
 from slog.framing import Receiver
 from slog.layout import VERSION
 from stagelog.blocks import decode_meta, read_log
-from stagelog.model import EXT, RTR
+from stagelog.model import BRS, ESI, EXT, FD, RTR
 
 GOLDEN = Path(__file__).parent / "golden"
 ROOT = Path(__file__).resolve().parents[2]
 DUMP_BLOCK = ROOT / "tools" / "dump_block"
+NAMES_V2 = ["v2_session.slog", "v2_frames.csv"]
 NAMES = ["v1_session.slog", "v1_extent.img.gz", "v1_frames.csv", "v1_wire.bin"]
 
 
@@ -35,8 +38,8 @@ def dumped_blocks(path):
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def expected_frames():
-    with open(GOLDEN / "v1_frames.csv", newline="") as file:
+def expected_frames(version=1):
+    with open(GOLDEN / f"v{version}_frames.csv", newline="") as file:
         return list(csv.DictReader(file))
 
 
@@ -90,9 +93,31 @@ def test_the_golden_extent_is_read(extent):
     assert [session.n_frames for session in everything.sessions] == [1, 600, 20]
 
 
-@pytest.mark.parametrize("name", ["session", "extent"])
+@pytest.mark.parametrize("name", NAMES_V2)
+def test_the_host_still_writes_version_2(name):
+    built = runpy.run_path(str(GOLDEN / "make_v2.py"))["build"]()[name]
+    assert built == (GOLDEN / name).read_bytes()
+
+
+def test_every_frame_of_version_2_is_read():
+    log = read_log(GOLDEN / "v2_session.slog")
+    (session,) = log.sessions
+    assert as_rows(session.read_frames()) == expected_frames(2)
+    assert session.n_frames == 300 and session.scan.n_unknown == 0
+    assert (session.headers["version"] == 2).all()
+    assert not log.damaged and not log.diagnostics
+
+
+def test_the_firmware_refuses_version_2():
+    block = bytearray((GOLDEN / "v2_session.slog").read_bytes()[:4096])
+    seq = int.from_bytes(block[24:28], "little")
+    assert not is_block(block, seq)
+
+
+@pytest.mark.parametrize("name", ["session", "extent", "v2_session"])
 def test_both_readers_read_the_same(extent, name):
-    path = extent if name == "extent" else GOLDEN / "v1_session.slog"
+    path = GOLDEN / f"{name}.slog" if name == "v2_session" else GOLDEN / "v1_session.slog"
+    path = extent if name == "extent" else path
     ours = read_log(path, include_erased=True)
     theirs = dumped_blocks(path)
     assert sum(session.n_blocks for session in ours.sessions) == len(theirs)
@@ -120,7 +145,14 @@ def compare_frames(session, records):
     assert frames["can_id"].tolist() == [r["can_id"] for r in records]
     assert frames["bus"].tolist() == [r["bus"] for r in records]
     assert frames["dlc"].tolist() == [r["dlc"] for r in records]
-    flags = [EXT * r["ext"] | RTR * r["rtr"] for r in records]
+    flags = [
+        EXT * r["ext"]
+        | RTR * r["rtr"]
+        | FD * r.get("fd", False)
+        | BRS * r.get("brs", False)
+        | ESI * r.get("esi", False)
+        for r in records
+    ]
     assert frames["flags"].tolist() == flags
     assert [row["data"] for row in as_rows(frames)] == [r["data"] for r in records]
 

@@ -18,6 +18,7 @@ from stagelog.accounts import Account
 from stagelog.blocks import NO_LOGGER, GapRecord, Identity, pack_session
 from stagelog.errors import UsageError
 from stagelog.export.files import FrameSink, writing
+from stagelog.importers.stream import join_frames
 from stagelog.ledger import OPEN_END, POWER_CUT, Gap, on_clock
 from stagelog.model import ERR, FD, FRAME, FrameTable
 from stagelog.timeline import STAMPS
@@ -102,11 +103,11 @@ class SlogSink(FrameSink):
         if is_error.any():
             self.n_left_out += int(is_error.sum())
             frames = frames[~is_error]
-        self._tables.append(_classic(frames, self._path))
+        self._tables.append(_checked(frames, self._path))
 
     def finish(self) -> None:
         """Pack and write all frames."""
-        frames = np.concatenate([np.empty(0, FRAME), *self._tables])
+        frames = join_frames([np.empty(0, FRAME), *self._tables])
         frames = frames[np.argsort(frames["t_us"], kind="stable")]
         anchors: list[tuple[int, int]] = []
         zero_us = 0
@@ -141,20 +142,20 @@ def _record(gap: Gap, zero_us: int, first_us: int, last_us: int) -> GapRecord:
     return GapRecord(gap.bus or 0, start_us, end_us, min(gap.n or 0, 0xFFFFFFFF), cause)
 
 
-def _classic(frames: FrameTable, path: Path) -> FrameTable:
-    """Return a copy as FRAME; UsageError for what a record cannot hold."""
+def _checked(frames: FrameTable, path: Path) -> FrameTable:
+    """Return a copy; UsageError for what records cannot hold."""
+    is_classic = frames["flags"] & FD == 0
     for is_foreign, what in (
-        (frames["flags"] & FD != 0, "a CAN FD frame"),
-        (frames["n_bytes"] > 8, "a frame of more than 8 bytes"),
+        ((frames["n_bytes"] > 8) & is_classic, "a classic frame of more than 8 bytes"),
         (frames["bus"] >= N_BUSES, f"a frame of bus {int(frames['bus'].max(initial=0))}"),
     ):
         if is_foreign.any():
             raise UsageError(
                 f"{path} cannot hold {what}",
-                f"a session file holds classic CAN of {N_BUSES} buses; choose another format",
+                f"a session file holds {N_BUSES} buses; choose another format",
             )
-    table = np.empty(len(frames), FRAME)
+    table = np.empty(len(frames), FRAME if is_classic.all() else frames.dtype)
     for name in FRAME.names or ():
-        table[name] = frames["data"][:, :8] if name == "data" else frames[name]
-    table["dlc"] = np.minimum(table["dlc"], 8)
+        table[name] = frames[name][:, : table["data"].shape[1]] if name == "data" else frames[name]
+    table["dlc"] = np.where(is_classic, np.minimum(table["dlc"], 8), table["dlc"])
     return table

@@ -249,10 +249,10 @@ def test_two_sessions_in_one_file_stay_apart(log_file):
 def test_blocks_of_a_later_version_are_told(log_file):
     frames = some_frames(1000)
     blocks = pack_session(frames, ALICE)
-    blocks[2, 2] = 2
+    blocks[2, 2] = 3
     log = read_log(log_file(blocks))
-    assert "format version 2" in log.damaged[0].reason
-    with pytest.raises(InputError, match="format version 2"):
+    assert "format version 3" in log.damaged[0].reason
+    with pytest.raises(InputError, match="format version 3"):
         read_log(log_file(blocks[2:3]))
 
 

@@ -12,7 +12,7 @@ from stagelog.blocks import Identity, pack_session, read_log
 from stagelog.errors import UsageError
 from stagelog.importers import load_frames
 from stagelog.listen import RENEW_S, LiveLink
-from stagelog.model import ERR, EXT, FD, FRAME, FRAME_FD, RTR
+from stagelog.model import ERR, EXT, FRAME, FRAME_FD, RTR
 from stagelog.pack import SlogSink
 from stagelog.rig.live import LiveLogger
 from stagelog.rig.logger import VirtualLogger
@@ -124,15 +124,13 @@ def test_can_player_plays_a_session_file(session_file):
 
 
 def test_session_file_refuses_what_it_cannot_hold(tmp_path):
-    for change in ({"bus": 2}, {"flags": FD}):
-        frames = traffic(3)
-        for name, value in change.items():
-            frames[name][1] = value
-        with (
-            pytest.raises(UsageError, match="cannot hold"),
-            SlogSink(tmp_path / "x.slog", from_epoch=False) as sink,
-        ):
-            sink.write(frames)
+    frames = traffic(3)
+    frames["bus"][1] = 2
+    with (
+        pytest.raises(UsageError, match="cannot hold"),
+        SlogSink(tmp_path / "x.slog", from_epoch=False) as sink,
+    ):
+        sink.write(frames)
     wide = np.zeros(1, FRAME_FD)
     wide["n_bytes"] = 12
     with (

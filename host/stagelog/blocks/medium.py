@@ -11,6 +11,7 @@ likely kind of file, if there is no good block and no signature in it.
 
 import mmap
 import os
+import re
 import struct
 import zlib
 from collections.abc import Iterable, Iterator
@@ -37,6 +38,7 @@ from slog.layout import (
     size,
     unpack,
 )
+from stagelog.blocks.fd_records import VERSION_FD
 from stagelog.blocks.layouts import HEADER
 from stagelog.errors import InputError
 from stagelog.pipes import real_path
@@ -49,7 +51,8 @@ REMAINS = "remains"
 
 ALIGN_BYTES = 4 << 20  # a signature stands at a multiple of this
 N_SIGNATURE_PLACES = 16
-_MARK = struct.pack("<HB", MAGIC, VERSION)
+_MARK = struct.pack("<H", MAGIC)
+_START = re.compile(re.escape(_MARK) + b"[%c-%c]" % (VERSION, VERSION_FD))
 _SIGNATURE_BYTES = size(SIGNATURE)
 _RELEASE_BYTES = size(RELEASE)
 _MAX_TRIES = 64  # places tried as a block per 4096 bytes of damage
@@ -191,8 +194,8 @@ def good_mask(
 
 
 def is_good(buf: bytes | memoryview, offset: int) -> bool:
-    """Return whether a whole block of this version starts at `offset`."""
-    if offset + BLOCK_BYTES > len(buf) or buf[offset : offset + 3] != _MARK:
+    """Return whether a whole block of version 1 or 2 starts at `offset`."""
+    if offset + BLOCK_BYTES > len(buf) or not _START.match(buf, offset):
         return False
     n_records = buf[offset + codec.N_RECORDS]
     if n_records > RECORDS_PER_BLOCK:
@@ -368,9 +371,10 @@ def _search(buf: memoryview, start: int, end: int) -> Iterator[int]:
     at = start
     window, n_tries = -1, 0
     while True:
-        at = source.find(_MARK, at, end)
-        if at < 0 or at + BLOCK_BYTES > end:
+        found = _START.search(source, at, end)
+        if found is None or found.start() + BLOCK_BYTES > end:
             return
+        at = found.start()
         if at // BLOCK_BYTES != window:
             window, n_tries = at // BLOCK_BYTES, 0
         n_tries += 1
@@ -436,20 +440,21 @@ def _sampled(medium: Medium, least_seq: int) -> NDArray[Any]:
 
 
 def looks_like_block(headers: NDArray[Any]) -> NDArray[np.bool_]:
-    """Return a mask: magic, version and n_records are those of a block of this version."""
+    """Return a mask: magic, version and n_records are those of a block of version 1 or 2."""
     return (
         (headers["magic"] == MAGIC)
-        & (headers["version"] == VERSION)
+        & (headers["version"] >= VERSION)
+        & (headers["version"] <= VERSION_FD)
         & (headers["n_records"] <= RECORDS_PER_BLOCK)
     )
 
 
 def _describe(buf: memoryview) -> str:
-    if buf[:2] == _MARK[:2]:
+    if buf[:2] == _MARK:
         if len(buf) < BLOCK_BYTES:
             return f"it is cut short after {len(buf):,} bytes, a block has 4,096"
-        if buf[2] != VERSION:
-            return f"it has format version {buf[2]}, this program reads {VERSION}"
+        if not VERSION <= buf[2] <= VERSION_FD:
+            return f"it has format version {buf[2]}, this program reads {VERSION_FD}"
         return "what is there looks like blocks, but no CRC is right"
     head = bytes(buf[:16])
     for start, name in _FOREIGN:

@@ -9,7 +9,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from slog.layout import BLOCK_BYTES, FLAG_FIRST, MAGIC, VERSION
+from slog.layout import BLOCK_BYTES, FLAG_FIRST, MAGIC
+from stagelog.blocks.fd_records import VERSION_FD
 from stagelog.blocks.medium import SESSION_FILE, Medium, is_good, looks_like_block
 
 Mask: TypeAlias = NDArray[np.bool_]
@@ -287,8 +288,8 @@ def _reason(medium: Medium, place: int) -> str:
         if is_good(medium.view.reshape(-1).data, place * BLOCK_BYTES):
             return f"block {seq:,} of session {identity_of(header).name} lies here"
         return f"the CRC of block {seq:,} is wrong"
-    if header["magic"] == MAGIC and header["version"] > VERSION:
-        return f"format version {header['version']}; this program reads {VERSION}: update it"
+    if header["magic"] == MAGIC and header["version"] > VERSION_FD:
+        return f"format version {header['version']}; this program reads {VERSION_FD}: update it"
     content = medium.view[place]
     if not content.any():
         return "zeros"

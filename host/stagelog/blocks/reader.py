@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from slog.layout import FLAG_FIRST, FLAG_LAST, N_BUSES, RECORDS_PER_BLOCK
 from stagelog.blocks import records
+from stagelog.blocks.fd_records import VERSION_FD
 from stagelog.blocks.medium import (
     Medium,
     good_mask,
@@ -36,7 +37,7 @@ from stagelog.blocks.placement import (
     unreadable,
 )
 from stagelog.errors import InputError
-from stagelog.model import FRAME, FrameTable
+from stagelog.model import FRAME, FRAME_FD, FrameTable
 
 CHUNK_FRAMES = 1 << 20
 _FORGET_BLOCKS = 1 << 14
@@ -154,22 +155,26 @@ class Session:
         return [records.decode_meta(row) for row in rows]
 
     def iter_frames(self, n_frames: int = CHUNK_FRAMES) -> Iterator[FrameTable]:
-        """Yield frame tables (FRAME) of about `n_frames` rows in the order of the log."""
+        """Yield frame tables of about `n_frames` rows in the order of the log: FRAME, or FRAME_FD
+        if the session has blocks of version 2.
+        """
         n_blocks = max(1, n_frames // RECORDS_PER_BLOCK)
         for start in range(0, len(self.rows), n_blocks):
             yield self._frames(start, start + n_blocks)
             self.medium.forget()
 
     def read_frames(self) -> FrameTable:
-        """Return all frames (FRAME) in one table."""
+        """Return all frames in one table, as iter_frames has them."""
         return self._frames(0, len(self.rows))
 
     def _frames(self, start: int, stop: int) -> FrameTable:
         room = int(self.headers["n_records"][start:stop].sum(dtype=np.int64))
-        frames = np.empty(room, FRAME)
+        is_mixed = bool((self.headers["version"] >= VERSION_FD).any())
+        frames = np.empty(room, FRAME_FD if is_mixed else FRAME)
+        put = records.put_mixed if is_mixed else records.put_frames
         n = 0
         for words, headers, span_us, _ in self._pieces(start, stop):
-            n += records.put_frames(frames[n:], words, headers, span_us)
+            n += put(frames[n:], words, headers, span_us)
         return frames[:n]
 
     def _pieces(

@@ -1,11 +1,12 @@
 """Records to columns: the table of frames and the table of meta records, out of good blocks.
 
-    w0   31..28 dlc | 27..0 time in us             dlc 0..8 a frame, 15 a meta record
+    w0   31..28 dlc | 27..0 time in us             dlc 0..8 a frame, 9 and 10 one of CAN FD
+                                                   (fd_records), 15 a meta record
     w1   31 ext | 30 rtr | 29 bus | 28..0 can_id   of a frame
          29 bus | 28..8 arg | 7..0 kind            of a meta record
 
 Owns the arithmetic, not the files. Never fails on the content of a good block: a record that this
-version does not know (dlc 9..14) is left out and counted.
+version does not know is left out and counted.
 """
 
 from dataclasses import dataclass
@@ -23,8 +24,9 @@ from slog.layout import (
     TIME_BITS,
     meta_table,
 )
+from stagelog.blocks.fd_records import find_frames, put_payloads
 from stagelog.blocks.layouts import parse
-from stagelog.model import EXT, FRAME, RTR, FrameTable
+from stagelog.model import EXT, FRAME, FRAME_FD, RTR, FrameTable
 
 Headers: TypeAlias = NDArray[Any]  # HEADER of layouts, one row per block
 Words: TypeAlias = NDArray[np.uint64]  # [k, 252, 2], the two words of each record
@@ -140,14 +142,40 @@ def put_frames(out: FrameTable, words: Words, headers: Headers, span_us: Times) 
     return n
 
 
+def put_mixed(out: FrameTable, words: Words, headers: Headers, span_us: Times) -> int:
+    """Do what put_frames does where frames of CAN FD may be among them; `out` is FRAME_FD."""
+    dlc, valid = dlcs_of(words), in_use(headers)
+    heads, _ = find_frames(words, dlc, valid, headers["version"])
+    wanted = np.flatnonzero(valid & (dlc <= _MAX_DLC) | heads)
+    is_fd = heads.ravel()[wanted]
+    w1 = (words[:, :, 0].ravel()[wanted] >> np.uint64(32)).astype(np.uint32)
+    table = out[: len(wanted)]
+    table[:] = np.zeros(1, FRAME_FD)
+    table["t_us"] = record_times_us(words, headers, span_us).ravel()[wanted]
+    table["can_id"] = w1 & _ID_MASK
+    table["bus"] = w1 >> 29 & 1
+    is_remote = w1 >> 30 & 1
+    table["flags"] = (w1 >> 31) * EXT + is_remote * RTR
+    table["dlc"] = dlc.ravel()[wanted]
+    table["n_bytes"] = np.where(is_remote, 0, table["dlc"])
+    data = np.ascontiguousarray(words[:, :, 1].ravel()[wanted])
+    table["data"][:, :8] = data.view(np.uint8).reshape(-1, 8)
+    if is_fd.any():
+        frames = table[is_fd]
+        put_payloads(frames, words, wanted[is_fd])
+        table[is_fd] = frames
+    return len(wanted)
+
+
 def count_frames(words: Words, headers: Headers) -> tuple[NDArray[np.int64], int]:
     """Return (frames per block and bus int64[k, N_BUSES], number of unknown records)."""
     dlc = dlcs_of(words)
     valid = in_use(headers)
-    frame = (dlc <= _MAX_DLC) & valid
+    heads, more = find_frames(words, dlc, valid, headers["version"])
+    frame = (dlc <= _MAX_DLC) & valid | heads
     bus = (words[:, :, 0] >> np.uint64(61)).astype(np.uint8) & 1
     counts = np.stack([(frame & (bus == i)).sum(1) for i in range(N_BUSES)], 1)
-    n_unknown = int(((dlc > _MAX_DLC) & (dlc != META_DLC) & valid).sum())
+    n_unknown = int(((dlc > _MAX_DLC) & (dlc != META_DLC) & valid & ~heads & ~more).sum())
     return counts, n_unknown
 
 

@@ -35,10 +35,11 @@ from slog.layout import (
     meta_table,
     pack,
 )
+from stagelog.blocks.fd_records import HEAD, VERSION_FD, Expanded, expand, head_data
 from stagelog.blocks.layouts import HEADER
 from stagelog.blocks.placement import Identity
 from stagelog.errors import InputError
-from stagelog.model import EXT, RTR, FrameTable
+from stagelog.model import EXT, FD, RTR, FrameTable
 
 _MASK = (1 << TIME_BITS) - 1
 
@@ -67,15 +68,15 @@ def pack_session(
 ) -> NDArray[np.uint8]:
     """Return the blocks of a session, uint8[n, 4096].
 
-    frames    FRAME, times rising, buses 0 and 1, no CAN FD
+    frames    FRAME or FRAME_FD, times rising, buses 0 and 1; CAN FD makes blocks of version 2
     identity  placement.Identity
     anchors   pairs (t_us, t_unix_us)
     source    of the anchors, as in timeline
     gaps      what is lost, between the first time and the last one of the frames
     stopped   False: no END record, for nothing reports that the session ended here
     """
-    t_us, head, data, bus = _records(frames, anchors, source, gaps, stopped)
-    starts = _block_starts(t_us, flush_us)
+    t_us, head, data, bus, is_more = _records(frames, anchors, source, gaps, stopped)
+    starts = _block_starts(t_us, is_more, flush_us)
     ends = np.append(starts[1:], len(t_us))
     n = len(starts)
     if stopped:
@@ -88,7 +89,7 @@ def pack_session(
     words[row, column, 1] = data
     headers = blocks[:, :HEADER_BYTES].view(HEADER)[:, 0]
     headers["magic"] = MAGIC
-    headers["version"] = VERSION
+    headers["version"] = VERSION_FD if (frames["flags"] & FD).any() else VERSION
     headers["n_records"] = ends - starts
     headers["device_id"] = np.frombuffer(bytes.fromhex(identity.device_id), np.uint8)
     headers["boot"] = identity.boot
@@ -135,10 +136,11 @@ def _records(
     source: int,
     gaps: Sequence[GapRecord],
     stopped: bool,
-) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """Return (t_us, first word, second word, bus) of all records; a meta one has bus N_BUSES."""
-    if (frames["dlc"] > 8).any() or (frames["bus"] >= N_BUSES).any():
-        raise InputError(f"a record holds classic frames of buses 0 to {N_BUSES - 1} only")
+) -> Expanded:
+    """Return all records; a meta record has bus N_BUSES, one that goes on N_BUSES + 1."""
+    is_fd = frames["flags"] & FD != 0
+    if (frames["dlc"][~is_fd] > 8).any() or (frames["bus"] >= N_BUSES).any():
+        raise InputError(f"a record holds frames of buses 0 to {N_BUSES - 1} and up to 8 bytes")
     first, last = (int(frames["t_us"][0]), int(frames["t_us"][-1])) if len(frames) else (0, 0)
     metas = [(first, META_SESSION, 0, _payload(META_SESSION, n_buses=N_BUSES, listen_only=1))]
     for anchor_us, t_unix_us in anchors:
@@ -156,24 +158,36 @@ def _records(
         t_us[i], data[i] = when, payload
         head[i] = META_DLC << TIME_BITS | (kind | arg << 8) << 32
     flags = frames["flags"].astype(np.uint64)
-    bits = frames["bus"] | (flags & RTR) // RTR << 1 | (flags & EXT) // EXT << 2
+    is_remote = (flags & RTR != 0) & ~is_fd
+    bits = frames["bus"] | is_remote.astype(np.uint64) << 1 | (flags & EXT) // EXT << 2
     t_us[n:-1] = frames["t_us"]
-    head[n:-1] = frames["dlc"].astype(np.uint64) << TIME_BITS | bits << 61
+    dlc = np.where(is_fd, HEAD, frames["dlc"])
+    head[n:-1] = dlc.astype(np.uint64) << TIME_BITS | bits << 61
     head[n:-1] |= frames["can_id"].astype(np.uint64) << 32
     data[n:-1] = np.ascontiguousarray(frames["data"][:, :8]).view("<u8")[:, 0]
+    data[n:-1][is_fd] = head_data(frames[is_fd])
     bus[n:-1] = frames["bus"]
     head |= t_us.astype(np.uint64) & _MASK
     order = np.argsort(t_us[1:-1], kind="stable") + 1
     order = np.concatenate([[0], order, [len(t_us) - 1] if stopped else []]).astype(np.intp)
-    return t_us[order], head[order], data[order], bus[order]
+    t_us, head, data, bus = t_us[order], head[order], data[order], bus[order]
+    if not is_fd.any():
+        return Expanded(t_us, head, data, bus, np.zeros(len(order), bool))
+    row = np.full(len(is_fd) + n + 1, -1)
+    row[n:-1][is_fd] = np.arange(np.count_nonzero(is_fd))
+    return expand(t_us, head, data, bus, frames[is_fd], row[order], N_BUSES + 1)
 
 
 def _payload(kind: int, **values: Any) -> Any:
     return np.frombuffer(pack(meta_table(kind), values), "<u8")[0]
 
 
-def _block_starts(t_us: NDArray[np.int64], flush_us: int) -> NDArray[np.int64]:
-    """Return the first record of each block: one is full after 252, closed after flush_us."""
+def _block_starts(
+    t_us: NDArray[np.int64], is_more: NDArray[np.bool_], flush_us: int
+) -> NDArray[np.int64]:
+    """Return the first record of each block: one is full after 252, closed after flush_us; the
+    records of a frame stay together.
+    """
     starts = []
     at = 0
     times = t_us.tolist()
@@ -181,4 +195,6 @@ def _block_starts(t_us: NDArray[np.int64], flush_us: int) -> NDArray[np.int64]:
         starts.append(at)
         due = int(np.searchsorted(t_us[at : at + RECORDS_PER_BLOCK], times[at] + flush_us))
         at += max(1, due)
+        while at < len(times) and is_more[at]:
+            at -= 1
     return np.array(starts)

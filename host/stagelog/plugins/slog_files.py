@@ -50,8 +50,8 @@ class SlogReader(MessageReader):
 class SlogWriter(MessageWriter):
     """Writes messages as one session file, which appears when the writer is stopped.
 
-    Classic CAN of two channels; error frames are left out. An existing file is replaced, as
-    python-can's writers do.
+    Classic CAN and CAN FD of two channels; error frames are left out. An existing file is
+    replaced, as python-can's writers do.
     """
 
     def __init__(self, file: Any, **_: object) -> None:
