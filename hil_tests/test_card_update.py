@@ -47,7 +47,7 @@ def power_on_with(target, package):
     put_file(target.card_path, p.FILE, packed(package, own_key()))
     target.power_on()
     target.board.run_until(lambda: not target.board.usb.connected, 20_000_000, what="its restart")
-    target._wait_for_start()
+    target.wait_for_start()
     return target.link.hello()
 
 

@@ -43,7 +43,7 @@ def marked(tmp_path_factory):
         both = np.concatenate([tape, pressed])
         both = both[np.argsort(both["t_us"], kind="stable")]
         start_us = target.now_us
-        target._logger.world.add_events(tape_events(both, start_us))
+        target.logger.world.add_events(tape_events(both, start_us))
         target.run_for(1_000_000)
         press_us = target.now_us
         board.button_level = 0

@@ -83,8 +83,8 @@ def test_answering_the_host_costs_no_frame(target):
     n = len(tape := saturated_tape(1_000_000, SECOND_US))
     from stagelog.rig.target import tape_events
 
-    target._logger.world.add_events(tape_events(tape, target.now_us))
-    while not target._logger.world.tape_ended:
+    target.logger.world.add_events(tape_events(tape, target.now_us))
+    while not target.logger.world.tape_ended:
         target.link.status()
         session = target.link.list_sessions()[:1]
         for entry in session:
@@ -162,8 +162,8 @@ def test_megabyte_of_garbage_on_the_link_changes_nothing(target):
 
     noise = random.Random(3)
     for _ in range(16):
-        target._logger.write(noise.randbytes(4096))
-        target._logger.write(b"AT\r\n\x03\x01import os\r\n\x04")
+        target.logger.write(noise.randbytes(4096))
+        target.logger.write(b"AT\r\n\x03\x01import os\r\n\x04")
         play(target, SECOND_US // 20)
     status = target.link.status()
     assert status.dropped0 == 0 and status.state == m.STATE_RECORDING

@@ -83,7 +83,7 @@ def draw_check(folder, console):
         for work in works:
             if isinstance(work, Check):
                 link.control(2, link.hello().boot)
-                world = target._logger.world
+                world = target.logger.world
                 world.add_events(tape_events(tape, target.now_us))
                 target.run_for(2_000_000)
                 time.sleep(1.9)  # the clocks of the log and of this computer agree

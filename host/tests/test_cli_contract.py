@@ -65,7 +65,7 @@ class Cable:
         self.target.send(data)
 
     def read(self, n):
-        return self.target._logger.read(n)
+        return self.target.logger.read(n)
 
     def close(self):
         pass
@@ -161,7 +161,7 @@ class State:
 
     def busy(self):
         tape = saturated_tape(500_000, 300_000)
-        self.target._logger.world.add_events(tape_events(tape, self.target.now_us))
+        self.target.logger.world.add_events(tape_events(tape, self.target.now_us))
 
     def contract(self):
         hashes = itertools.cycle((bytes(8), b"another."))

@@ -56,7 +56,7 @@ def test_session_is_fetched_whole_and_once(target, tmp_path):
 def test_fetch_goes_on_behind_a_pulled_cable(target, tmp_path):
     session = stop(target)[0]
     whole = fetch(target, session, tmp_path / "whole").entry.path.read_bytes()
-    whole_read = target._logger.read
+    whole_read = target.logger.read
     for n_reads in itertools.count(2, 3):
         left = [n_reads]
 
@@ -66,13 +66,13 @@ def test_fetch_goes_on_behind_a_pulled_cable(target, tmp_path):
                 raise DeviceError("the cable is gone")
             return whole_read(n)
 
-        target._logger.read = read
+        target.logger.read = read
         try:
             one = fetch(target, session, tmp_path / "torn")
         except DeviceError:
             continue
         break
-    target._logger.read = whole_read
+    target.logger.read = whole_read
     assert n_reads > 2
     assert one.entry.path.read_bytes() == whole
     assert one.n_new < session.n_blocks
@@ -204,9 +204,9 @@ def test_lost_answers_of_a_run_are_asked_for_again(target):
     session = stop(target)[0]
     positions = positions_of(session)
     whole = dict(target.link.read_blocks(positions))
-    read = target._logger.read
+    read = target.logger.read
     n_reads = itertools.count()
-    target._logger.read = lambda n: read(n) if next(n_reads) % 5 else read(n)[:3000]
+    target.logger.read = lambda n: read(n) if next(n_reads) % 5 else read(n)[:3000]
     assert dict(target.link.read_blocks(reversed(positions))) == whole
     assert target.link.n_retries > 0 and list(whole) == positions
 
@@ -268,7 +268,7 @@ def test_pieces_of_several_blocks_are_read(target):
     values = {"position": first, "at": 500, "n": 1000, "n_blocks": 2}
     target.link.send(m.READ, m.build(m.READ_REQUEST, values))
     for i, block in enumerate(blocks):
-        kind, _, payload = target.link.receive(target._logger.clock() + 1)
+        kind, _, payload = target.link.receive(target.logger.clock() + 1)
         fields, data = target.link.parse(m.READ, payload)
         assert kind == m.READ | m.REPLY and fields["position"] == first + i
         assert bytes(data) == block[500:1500]

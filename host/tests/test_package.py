@@ -194,7 +194,7 @@ def test_flash_refuses_before_the_board_is_touched(flashed, path):
 def link(tmp_path):
     target = SimTarget(tmp_path, settings={"car": "C01"})
     yield target.link
-    target._logger.app.board.card.image.close()
+    target.logger.app.board.card.image.close()
 
 
 def provision(link, package, tmp_path, older=False):

@@ -88,16 +88,16 @@ def make_logger(tmp_path):
         target = SimTarget(folder, settings=settings, **args)
         made.append(target)
         if seconds:
-            world = target._logger.world
+            world = target.logger.world
             world.add_events(tape_events(bus(seconds, cycles), target.now_us))
             target.run_for(2_000_000)
-        stream = target._logger
+        stream = target.logger
         stream.close = lambda: None
         return target, LiveLink(stream, "port", lambda: target.now_us / 1e6)
 
     yield make
     for target in made:
-        target._logger.app.board.card.image.close()
+        target.logger.app.board.card.image.close()
 
 
 @pytest.fixture

@@ -129,6 +129,8 @@ def test_a_later_run_counts_and_old_ones_are_removed(tmp_path):
     runs = load_runs(tmp_path)
     assert len(runs) == len(list((tmp_path / "runs").iterdir())) == N_KEPT
     assert all(run["is_over"] for run in runs)
+    kept = range(5, N_KEPT + 5)
+    assert [run["started_unix_us"] for run in runs] == [T0_UNIX_US + k * 1_000_000 for k in kept]
     [car] = Wall(tmp_path).read()["cars"]
     assert [row["text"] for row in car["loggers"]] == [f"run {N_KEPT + 4}"]
 

@@ -88,7 +88,7 @@ def test_what_changes_arrives_without_a_click(browser, page):
     browser.value("document.querySelector('#life details[data-car=C03] summary').click()")
     units[2].advance(20_500_000)
     time.sleep(0.5)
-    run._show(units)
+    run.show(units)
     browser.wait("document.body.innerText.includes('20.5 MB of 41.0 MB')")
     record(root, Replacement("C03", "damper_fl", ("DAKAR26", "SS03"), 1, note="bent rod"))
     browser.wait("document.querySelector('#life').innerText.includes('bent rod')")
@@ -131,7 +131,7 @@ def test_hostile_names_are_text(browser, tmp_path):
     run, units = publish_run(root)
     units[0].place = units[1].note = units[2].step = HOSTILE
     time.sleep(0.5)
-    run._show(units)
+    run.show(units)
     for life in root.rglob("car=C02/stage=SS03/*.life.json"):
         life.write_text(life.read_text().replace("Yes, after", f"{HOSTILE} Yes, after"))
     server = Served(Wall(root, fleet))

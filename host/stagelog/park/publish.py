@@ -49,7 +49,7 @@ class Published:
         self._show_inner: Callable[[list[Unit]], None] = self._shown.__enter__()
         with contextlib.suppress(OSError):
             self._remove_old()
-        return self._show
+        return self.show
 
     def __exit__(
         self,
@@ -60,7 +60,8 @@ class Published:
         self._write(is_over=True)
         self._shown.__exit__(kind, error, trace)
 
-    def _show(self, units: list[Unit]) -> None:
+    def show(self, units: list[Unit]) -> None:
+        """Show the units, and keep them in the file."""
         self._show_inner(units)
         self.keep(units)
 

@@ -192,7 +192,8 @@ class SimTarget(ModelTarget):
         self.power_on()
 
     @property
-    def _running(self) -> VirtualLogger:
+    def logger(self) -> VirtualLogger:
+        """The simulated logger: its stream, its world; for tests that only this target can run."""
         if self._logger is None:
             raise RuntimeError("the logger has no power: call power_on first")
         return self._logger
@@ -200,7 +201,7 @@ class SimTarget(ModelTarget):
     @property
     def app(self) -> App:
         """The application, for tests that only this target can run."""
-        return self._running.app
+        return self.logger.app
 
     @property
     def is_on(self) -> bool:
@@ -210,7 +211,7 @@ class SimTarget(ModelTarget):
     @property
     def now_us(self) -> int:
         """Time since power-on."""
-        return int(self._running.world.clock.now_us)
+        return int(self.logger.world.clock.now_us)
 
     def power_on(self) -> None:
         """Boot the logger."""
@@ -222,19 +223,19 @@ class SimTarget(ModelTarget):
 
     def power_cut(self) -> None:
         """Cut the power: memory and the write in progress are lost, the card stays."""
-        self._running.close()
+        self.logger.close()
         self._logger = None
 
     def play(self, tape: Tape) -> None:
         """Play a tape from now on, up to its last event."""
-        world = self._running.world
+        world = self.logger.world
         events = tape_events(tape, self.now_us)
         world.add_events(events)
         world.run_tape()
 
     def send(self, data: bytes) -> None:
         """Send bytes to the logger's data port as they are."""
-        self._running.write(data)
+        self.logger.write(data)
 
     def card_stall(self, delay_us: int, duration_us: int) -> None:
         """Let the card finish nothing for a while, `delay_us` from now."""
@@ -257,7 +258,7 @@ class SimTarget(ModelTarget):
 
     def run_for(self, us: int) -> None:
         """Let time pass on a silent bus."""
-        self._running.world.run_for(us)
+        self.logger.world.run_for(us)
 
     def close(self) -> None:
         """Release everything."""

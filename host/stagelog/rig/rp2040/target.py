@@ -179,7 +179,7 @@ class Rp2040Target:
     def power_on(self) -> None:
         """Boot the board; the logger answers when this returns."""
         self.board.power_on()
-        self._wait_for_start()
+        self.wait_for_start()
 
     def power_cut(self) -> None:
         """Take the power away: memory is gone, flash and card stay, writes under way are torn."""
@@ -275,7 +275,7 @@ class Rp2040Target:
     def bench(self) -> Iterator[EmulatedBench]:
         """Yield the board as a bring-up wants it."""
         yield EmulatedBench(self)
-        self._wait_for_start()
+        self.wait_for_start()
 
     def run_for(self, us: int) -> None:
         """Let time pass on a silent bus."""
@@ -288,13 +288,14 @@ class Rp2040Target:
 
     def _start(self) -> None:
         """Wait until the logger runs, at the bus's bit rate."""
-        self._wait_for_start()
+        self.wait_for_start()
         if self.can.can_be_reached and self.can.rate_bps != self.can.bitrate_bps:
             text = b'{"buses": [{"bitrate_bps": %d, "ids": null}]}' % self.can.bitrate_bps
             self.link.replace_config(CONFIG_SETTINGS, text)
-            self._wait_for_start()
+            self.wait_for_start()
 
-    def _wait_for_start(self) -> None:
+    def wait_for_start(self) -> None:
+        """Run the board until its logger answers; open the service link."""
         board = self.board
         self.link = Link(self._stream, "rp2040", self._stream.clock)
         board.run_until(lambda: board.usb.connected, _BOOT_us, what="USB")
