@@ -72,7 +72,7 @@ class _Stream:
     """The host's end of one cable; pulled for good when `cut` bytes have come."""
 
     def __init__(self, target: Any, cut: int | None, on_cut: Callable[[], object]) -> None:
-        self._logger = target._logger
+        self._logger = target.logger
         self._logger.world.run_for(_OUT_us)
         self._logger.cable.host_read()  # what was sent while no cable was in is lost
         self._cut = cut
