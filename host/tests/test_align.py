@@ -265,3 +265,20 @@ def test_a_log_with_two_clocks_is_refused(tmp_path, capsys):
     with pytest.raises(SystemExit) as ended:
         main(["align", str(tmp_path / "b.log"), str(path)])
     assert ended.value.code == 5 and "2 key cycles" in capsys.readouterr().err
+
+
+def test_what_the_command_prints(tmp_path, capsys, monkeypatch):
+    """B is 5 s ahead at its start and its clock is 40 ppm slow: 60 s of it take 60.0024 s."""
+    monkeypatch.chdir(tmp_path)
+    wire = traffic(60)
+    candump(tmp_path / "a.log", wire)
+    (tmp_path / "sub").mkdir()
+    candump(tmp_path / "sub" / "b.log", recorded(wire, 5_000_000, -40)[0])
+    with pytest.raises(SystemExit) as ended:
+        main(["align", "a.log", "sub/b.log"])
+    first, second, third, last = capsys.readouterr().out.splitlines()
+    assert ended.value.code == 0
+    assert first == "a.log: its clock is the reference"
+    assert second.startswith("b.log: -5.0000") and second.endswith("its clock is 40.00 ppm slow")
+    assert "frames of its bus 0 are on bus 0 of a.log: 100.0% of what both could see" in third
+    assert last.startswith("  residual median ")

@@ -179,17 +179,18 @@ def _facts(row: Aligned) -> Facts:
 
 def _print(rows: list[Aligned]) -> None:
     for row in rows:
+        name, to = (Path(path or "").name for path in (row.name, row.to))
         if row.buses is None:
-            click.echo(f"{row.name}: its clock is the reference")
+            click.echo(f"{name}: its clock is the reference")
             continue
         pace = "slow" if row.drift_ppm >= 0 else "fast"
         there, here = row.buses
         click.echo(
-            f"{row.name}: {row.offset_us / 1e6:+,.6f} s at its start, "
+            f"{name}: {row.offset_us / 1e6:+,.6f} s at its start, "
             f"its clock is {abs(row.drift_ppm):.2f} ppm {pace}"
         )
         click.echo(
-            f"  {row.n_matched:,} frames of its bus {here} are on bus {there} of {row.to}: "
+            f"  {row.n_matched:,} frames of its bus {here} are on bus {there} of {to}: "
             f"{row.share:.1%} of what both could see"
         )
         click.echo(
