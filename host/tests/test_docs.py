@@ -75,3 +75,17 @@ def test_the_site_builds_without_a_dead_link():
     page = (ROOT / "out/site/reference/commands.html").read_text(encoding="utf-8")
     assert "--despite-sessions" in page  # generated from the command itself
     assert "EngSpd" in (ROOT / "out/site/reference/python.html").read_text(encoding="utf-8")
+
+
+def test_the_answers_to_a_strangers_questions_name_what_exists():
+    """Each path; and what the answers say of the code: 13 is 0x0D, `_STREAMS`, `clear`."""
+    text = (ROOT / "docs/questions.md").read_text(encoding="utf-8")
+    assert len(re.findall(r"^\*\*\d+\. ", text, re.M)) >= 10
+    paths = re.findall(r"`((?:host|firmware|hil_tests|dbc|docs)/[\w./]+)`", text)
+    assert len(paths) >= 8
+    assert not [path for path in paths if not (ROOT / path).exists()]
+    spec = (ROOT / "firmware/SPEC.md").read_text(encoding="utf-8")
+    assert "event code 0x0D mean?** `table`" in text
+    assert re.search(r"^\| 0x0D \| `table` \|", spec, re.M)
+    assert "_STREAMS" in (ROOT / "host/stagelog/importers/__init__.py").read_text("utf-8")
+    assert re.search(r"^clear = ", (ROOT / "dbc/profiles/d7xr.toml").read_text("utf-8"), re.M)
