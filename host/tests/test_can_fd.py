@@ -135,7 +135,7 @@ def test_info_counts_the_frames_of_can_fd(log, capsys):
     code, out, _ = call(capsys, "info", "x.log")
     assert code == 0
     assert "bus 0: 5 frames, 5.7 Hz, 2 identifiers, 3 frames of CAN FD\n" in out
-    assert "bus 1: 1 frames, 1.1 Hz, 1 identifiers, 1 frame of CAN FD\n" in out
+    assert "bus 1: 1 frame, 1.1 Hz, 1 identifier, 1 frame of CAN FD\n" in out
     buses = json.loads(call(capsys, "info", "x.log", "--json")[1])["logs"][0]["buses"]
     assert [bus["n_fd"] for bus in buses] == [3, 1]
 

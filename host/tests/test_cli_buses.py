@@ -71,7 +71,7 @@ def test_what_cannot_be_meant_is_usage(folder, capsys, options, says):
 
 def test_one_bus_alone_leaves_the_other_out(folder, capsys):
     assert run("decode x.log --dbc can1=b.dbc --out out") == 0
-    assert "7 of 17 frames decoded, 7 values, 1 files in out/bus1" in capsys.readouterr().out
+    assert "7 of 17 frames decoded, 7 values, 1 file in out/bus1" in capsys.readouterr().out
 
 
 WORDS = ("--dbc", "can0=a.dbc", "--dbc", "can1=b.dbc")

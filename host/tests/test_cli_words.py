@@ -156,7 +156,7 @@ def test_info_of_a_foreign_log(run, here):
     assert code == 0 and head == "x.log: candump, 2026-01-17 14:03:22 UTC, 10.0 s, 13 frames"
     assert "wall clock from the stamps of the log itself" in rest
     assert "bus 0: 11 frames, 1.1 Hz, 2 identifiers" in rest
-    assert "bus 1: 2 frames, 0.2 Hz, 1 identifiers" in rest
+    assert "bus 1: 2 frames, 0.2 Hz, 1 identifier" in rest
     assert {"0 100 6 0.6", "0 101 5 0.5", "1 18FEF100 2 0.2"} <= set(rest)
     assert any(line.startswith("line 14: ") for line in rest)
     facts = json.loads(run("info", "x.log", "--ids", "--bus", "1", "--json")[1])["logs"][0]
@@ -213,7 +213,7 @@ def test_info_lists_identifiers_of_a_session_by_bus(run, here):
         {"bus": 1, "can_id": "18FEF100", "n_frames": 301, "rate_Hz": 100.333},
     ]
     _, out, _ = run("info", "two.slog", "--bus", "1")
-    assert "bus 1: 301 frames, 100.3 Hz, 1 identifiers" in out and "bus 0:" not in out
+    assert "bus 1: 301 frames, 100.3 Hz, 1 identifier" in out and "bus 0:" not in out
     assert "wall clock not known: times are since power-on" in out
 
 
@@ -265,7 +265,7 @@ def test_dbc_check_tells_what_a_log_contradicts(run, here):
     (here / "x.log").write_text("".join(rows) + "what is this\n")
     code, out, _ = run("dbc", "check", "x.dbc", "--log", "x.log")
     assert code == 1 and [line.strip() for line in out.splitlines()] == [
-        "x.dbc: 1 messages, 1 signals, DBC, ascii",
+        "x.dbc: 1 message, 1 signal, DBC, ascii",
         "no defects",
         "x.log: 20 frames",
         "Engine, specified with 2 bytes: 5 are longer",

@@ -148,7 +148,7 @@ def test_check_in_words(capsys, tmp_path, log):
     code, out, _ = call(capsys, "check", database.path, "--log", tmp_path / "x.log")
     assert code == 1
     for words in (
-        "7AA is not in the database: 1 frames",
+        "7AA is not in the database: 1 frame",
         "not in the log: Gone",
         "Temps, specified with 4 bytes: 60 frames are shorter, down to 2 bytes",
         "Temps, specified every 20 ms: median 50 ms",

@@ -1,5 +1,7 @@
 """What verbs that decode share: the database as the user and the traffic mean it."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -7,10 +9,10 @@ import click
 
 from stagelog.cli._common import F
 from stagelog.cli._fleet import fleet_option
-from stagelog.model import FrameTable
 
 if TYPE_CHECKING:
     from stagelog.dbc import Database
+    from stagelog.model import FrameTable
 
 
 def dbc_option(text: str, recall: Callable[..., Any], required: bool = False) -> Callable[[F], F]:
@@ -40,8 +42,8 @@ def j1939_option(function: F) -> F:
 
 
 def as_protocol(
-    database: "Database", j1939: bool | None, tables: Callable[[], Iterable[FrameTable]]
-) -> "Database":
+    database: Database, j1939: bool | None, tables: Callable[[], Iterable[FrameTable]]
+) -> Database:
     """Return a Database with J1939 as the user says, else as the traffic in frame tables does."""
     from stagelog.decode.protocol import as_j1939, find_protocol, may_be_j1939
 
@@ -60,7 +62,8 @@ def as_protocol(
 
 def incomplete_text(n_frames: int) -> str:
     """Return a line for people on frames of messages that never became whole."""
-    return f"{n_frames:,} frames are parts of messages of which another part is missing"
+    what = "frame is part of a message" if n_frames == 1 else "frames are parts of messages"
+    return f"{n_frames:,} {what} of which another part is missing"
 
 
 def missing_rows(missing: dict[str, dict[str, int]]) -> list[dict[str, Any]]:
@@ -78,5 +81,5 @@ def missing_lines(rows: list[dict[str, Any]]) -> list[str]:
         counts = [f"{n:,} {kind.replace('_', ' ')}" for kind, n in row.items() if kind != "signal"]
         lines.append(f"{row['signal']} has no value: {', '.join(counts)}")
     if len(rows) > 20:
-        lines.append(f"and {len(rows) - 20} more signals; --json lists all")
+        lines.append(f"and {len(rows) - 20} more; --json lists all")
     return lines

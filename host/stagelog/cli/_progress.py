@@ -3,12 +3,16 @@
 Drawn on a terminal only, on standard error, and removed at the end; elsewhere nothing is done.
 """
 
+from __future__ import annotations
+
 import contextlib
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from time import monotonic
+from typing import TYPE_CHECKING
 
-from stagelog.model import FrameTable
+if TYPE_CHECKING:
+    from stagelog.model import FrameTable
 
 _STEPS = 1000  # of the bar
 

@@ -4,7 +4,7 @@ import re
 
 import click
 
-from stagelog.cli._common import confirm, json_option, print_json, size_text
+from stagelog.cli._common import confirm, count_text, json_option, print_json, size_text
 from stagelog.cli._fleet import fleet_in_force, place_of_card
 from stagelog.errors import UsageError
 from stagelog.platform.drives import drive_of, find_drives, is_disk
@@ -115,8 +115,9 @@ def read(
     log = read_card(path, erased)
     rows = []
     if not as_json:
-        n = len(log.sessions)
-        click.echo(f"{path}: {log.kind}, {n} sessions, {log.n_erased:,} erased blocks")
+        held = count_text(len(log.sessions), "session")
+        n_erased = count_text(log.n_erased, "erased block")
+        click.echo(f"{path}: {log.kind}, {held}, {n_erased}")
     for boot in find_boots(log.sessions):
         for session in boot.sessions:
             facts = session_facts(session, boot.timeline)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stagelog.cli._common import Facts, json_option, print_json, size_text
+from stagelog.cli._common import Facts, count_text, json_option, print_json, size_text
 from stagelog.cli._dbc import as_protocol, dbc_option, j1939_option, missing_lines, missing_rows
 from stagelog.cli._fleet import dbcs_of_out
 from stagelog.cli._logs import check_buses, judge_stream, on_buses
@@ -296,8 +296,8 @@ def _print(facts: Facts) -> None:
     echo = partial(click.echo, err=facts["out"] == [STDOUT])
     for path in facts["out"]:
         echo(path if path == STDOUT else f"{path}  {size_text(Path(path).stat().st_size)}")
-    values = f", {facts['n_values']:,} values" if "n_values" in facts else ""
-    echo(f"{facts['n_frames']:,} frames read{values}")
+    values = f", {count_text(facts['n_values'], 'value')}" if "n_values" in facts else ""
+    echo(f"{count_text(facts['n_frames'], 'frame')} read{values}")
     for warning in facts.get("warnings", ()):
         click.echo(f"warning: {warning}", err=True)
     for line in missing_lines(facts.get("missing", [])):

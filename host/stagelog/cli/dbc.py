@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stagelog.cli._common import Facts, json_option, print_json, print_table
+from stagelog.cli._common import Facts, count_text, json_option, print_json, print_table
 from stagelog.cli._dbc import (
     as_protocol,
     incomplete_text,
@@ -113,7 +113,8 @@ def new(log: str, buses: tuple[int, ...], out: str, force: bool, as_json: bool) 
     elif out == "-":
         click.echo(text, nl=False)
     else:
-        click.echo(f"{out}: {len(drafts)} messages, {n_signals} signals, all of them guesses")
+        held = f"{count_text(len(drafts), 'message')}, {count_text(n_signals, 'signal')}"
+        click.echo(f"{out}: {held}, all of them guesses")
 
 
 def _draft_row(draft: Draft) -> Facts:
@@ -172,7 +173,8 @@ def show(file: str, pattern: str | None, as_json: bool) -> None:
 
 def _print_database(facts: Facts) -> None:
     click.echo(
-        f"{facts['path']}: {facts['n_messages']} messages, {facts['n_signals']} signals, "
+        f"{facts['path']}: {count_text(facts['n_messages'], 'message')}, "
+        f"{count_text(facts['n_signals'], 'signal')}, "
         f"{facts['kind'].upper()}, {facts['encoding']}"
     )
     for defect in facts["defects"]:
@@ -181,15 +183,17 @@ def _print_database(facts: Facts) -> None:
     for row in facts["not_decoded"]:
         click.echo(f"  {row['signal']} is not decoded: {row['why']}")
     n = len(facts["defects"])
-    click.echo("  no defects" if not n else f"  {n} defects" if n > 1 else "  1 defect")
+    click.echo(f"  {count_text(n, 'defect')}" if n else "  no defects")
 
 
 def _print_log(facts: Facts) -> None:
     for warning in facts["warnings"]:
         click.echo(f"warning: {warning}", err=True)
-    click.echo(f"{facts['path']}: {facts['n_frames']:,} frames")
+    click.echo(f"{facts['path']}: {count_text(facts['n_frames'], 'frame')}")
     for row in facts["unknown_ids"]:
-        click.echo(f"  {row['can_id']} is not in the database: {row['n_frames']:,} frames")
+        click.echo(
+            f"  {row['can_id']} is not in the database: {count_text(row['n_frames'], 'frame')}"
+        )
     if facts["n_incomplete"]:
         click.echo(f"  {incomplete_text(facts['n_incomplete'])}")
     if facts["absent_messages"]:
@@ -198,11 +202,13 @@ def _print_log(facts: Facts) -> None:
         parts = []
         if row["n_shorter"]:
             least = row["least_bytes"]
-            parts.append(f"{row['n_shorter']:,} frames are shorter, down to {least} bytes")
+            what = "frame is" if row["n_shorter"] == 1 else "frames are"
+            down = f"down to {count_text(least, 'byte')}"
+            parts.append(f"{row['n_shorter']:,} {what} shorter, {down}")
         if row["n_longer"]:
-            parts.append(f"{row['n_longer']:,} are longer")
-        specified = row["specified_bytes"]
-        click.echo(f"  {row['message']}, specified with {specified} bytes: {', '.join(parts)}")
+            parts.append(f"{row['n_longer']:,} {'is' if row['n_longer'] == 1 else 'are'} longer")
+        specified = count_text(row["specified_bytes"], "byte")
+        click.echo(f"  {row['message']}, specified with {specified}: {', '.join(parts)}")
     for row in facts["cycles"]:
         if not row["kept"]:
             click.echo(
@@ -217,12 +223,13 @@ def _print_log(facts: Facts) -> None:
         low, high = row["specified"]
         click.echo(
             f"  {row['signal']} is out of {low:g}..{high:g} {row['unit']} in "
-            f"{row['n_outside']:,} of {row['n_values']:,} values: "
+            f"{row['n_outside']:,} of {count_text(row['n_values'], 'value')}: "
             f"{row['seen'][0]:g}..{row['seen'][1]:g}"
         )
     for row in facts["without_text"]:
         click.echo(
-            f"  {row['signal']} has {row['n_values']:,} values that its table does not name"
+            f"  {row['signal']} has {count_text(row['n_values'], 'value')} "
+            "that its table does not name"
         )
     for line in missing_lines(facts["missing"]):
         click.echo(f"  {line}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from stagelog.cli._common import Facts, json_option, print_json
+from stagelog.cli._common import Facts, count_text, json_option, print_json
 from stagelog.cli._dbc import (
     as_protocol,
     dbc_option,
@@ -355,20 +355,24 @@ def _print(report: Facts, is_choice: bool) -> None:
 
     folder = Path(report["files"][0]).parent if report["files"] else None
     click.echo(
-        f"session {report['session']}: {report['n_decoded']:,} of {report['n_frames']:,} frames "
-        f"decoded, {report['n_values']:,} values"
-        + (f", {len(report['files'])} files in {folder}" if folder else "")
+        f"session {report['session']}: {report['n_decoded']:,} of "
+        f"{count_text(report['n_frames'], 'frame')} decoded, "
+        f"{count_text(report['n_values'], 'value')}"
+        + (f", {count_text(len(report['files']), 'file')} in {folder}" if folder else "")
     )
     for warning in report["warnings"]:
         click.echo(f"warning: {warning}", err=True)
     if report["n_unknown"]:
         ids = ", ".join(row["can_id"] for row in report["unknown"])
         why = "not asked for" if is_choice else f"not in the DBC: {ids}"
-        click.echo(f"  {report['n_unknown']:,} frames are {why}")
+        are = "is" if report["n_unknown"] == 1 else "are"
+        click.echo(f"  {count_text(report['n_unknown'], 'frame')} {are} {why}")
     if report["n_incomplete"]:
         click.echo(f"  {incomplete_text(report['n_incomplete'])}")
     if report["n_short"]:
-        click.echo(f"  {report['n_short']:,} values are missing: their frames were too short")
+        are = "is" if report["n_short"] == 1 else "are"
+        values = count_text(report["n_short"], "value")
+        click.echo(f"  {values} {are} missing: their frames were too short")
     for line in missing_lines(report["missing"]):
         click.echo(f"  {line}")
     if report["n_damages"]:

@@ -83,12 +83,13 @@ def _database(path: str, as_json: bool) -> None:
     if as_json:
         return print_json("stagelog.info/1", {"logs": [facts]})
     click.echo(
-        f"{path}: {facts['n_messages']} messages, {facts['n_signals']} signals, "
+        f"{path}: {count_text(facts['n_messages'], 'message')}, "
+        f"{count_text(facts['n_signals'], 'signal')}, "
         f"{facts['kind'].upper()}, {facts['encoding']}"
     )
     n = len(facts["defects"])
     found = (
-        "no defects" if not n else f"{n} defect{'s' * (n > 1)}; 'stagelog dbc check' lists them"
+        "no defects" if not n else f"{count_text(n, 'defect')}; 'stagelog dbc check' lists them"
     )
     click.echo(f"  {found}")
     return None
@@ -128,7 +129,8 @@ def _print_diagnostics(facts: Facts | None) -> None:
     if len(facts["services"]) > 20:
         click.echo(f"  and {len(facts['services']) - 20} more; --json lists all")
     if facts["n_lost"]:
-        click.echo(f"  {facts['n_lost']:,} messages of diagnostics are not whole")
+        are = "is" if facts["n_lost"] == 1 else "are"
+        click.echo(f"  {count_text(facts['n_lost'], 'message')} of diagnostics {are} not whole")
 
 
 def _foreign(path: Path, with_ids: bool, buses: tuple[int, ...], as_json: bool) -> Facts:
@@ -162,7 +164,9 @@ def _foreign(path: Path, with_ids: bool, buses: tuple[int, ...], as_json: bool) 
     if not as_json:
         when = f"{time_text(t_first_us)} UTC" if is_absolute else "no wall clock"
         duration = duration_text(t_last_us - t_first_us)
-        click.echo(f"{path}: {stream.kind}, {when}, {duration}, {seen.n_frames:,} frames")
+        click.echo(
+            f"{path}: {stream.kind}, {when}, {duration}, {count_text(seen.n_frames, 'frame')}"
+        )
         for note in seen.notes:
             click.echo(f"  {note}")
         _print_session(facts)
@@ -215,13 +219,13 @@ def _print_head(log: Log) -> None:
     text = f"{log.path}: {log.kind}"
     if log.extent is not None:
         n_places = log.extent["data_end"] - log.extent["data_first"]
-        text += f", ring of {n_places:,} blocks ({size_text(n_places * 4096)})"
+        text += f", ring of {count_text(n_places, 'block')} ({size_text(n_places * 4096)})"
     n_sessions = len(log.sessions)
-    text += f", {n_sessions} session{'s' * (n_sessions != 1)}"
+    text += f", {count_text(n_sessions, 'session')}"
     if log.n_erased:
-        text += f", {log.n_erased:,} erased blocks"
+        text += f", {count_text(log.n_erased, 'erased block')}"
     if log.damaged:
-        text += f", {len(log.damaged):,} damaged place{'s' * (len(log.damaged) != 1)}"
+        text += f", {count_text(len(log.damaged), 'damaged place')}"
     click.echo(text)
     for note in log.diagnostics[:20]:
         click.echo(f"  {note}")
@@ -235,8 +239,9 @@ def _print_session(facts: Facts) -> None:
     click.echo(f"  wall clock {facts['clock']}")
     for bus in facts["buses"]:
         click.echo(
-            f"  bus {bus['bus']}: {bus['n_frames']:,} frames, {bus['rate_Hz']:,.1f} Hz, "
-            f"{bus['n_ids']} identifiers"
+            f"  bus {bus['bus']}: {count_text(bus['n_frames'], 'frame')}, "
+            f"{bus['rate_Hz']:,.1f} Hz, "
+            f"{count_text(bus['n_ids'], 'identifier')}"
             + (f", {count_text(bus['n_fd'], 'frame')} of CAN FD" if bus["n_fd"] else "")
             + (f"; {bus['protocol']}" if bus["protocol"] else "")
         )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from stagelog.cli._common import json_option, print_json, print_table
+from stagelog.cli._common import count_text, json_option, print_json, print_table
 from stagelog.cli._dbc import dbc_option
 from stagelog.cli._fleet import (
     archive_option,
@@ -286,7 +286,7 @@ def _print(car: str, stages: Sequence[Driven], parts: Sequence[Component]) -> No
     first, last = stages[0], stages[-1]
     span = f"{first.event} {first.stage}"
     span += f" to {last.event} {last.stage}" if len(stages) > 1 else ""
-    click.echo(f"{car}: {len(stages)} stage{'s' * (len(stages) != 1)}, {span}")
+    click.echo(f"{car}: {count_text(len(stages), 'stage')}, {span}")
     for stage in stages:
         if not stage.complete:
             text = "a log is not complete: what it lacks is not counted"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from stagelog.cli._common import json_option, print_json
+from stagelog.cli._common import count_text, json_option, print_json
 from stagelog.errors import InputError, OutputError
 
 
@@ -65,7 +65,7 @@ def new(dbc: str, log: str | None, name: str | None, out: str, force: bool, as_j
     elif out == "-":
         click.echo(text, nl=False)
     else:
-        click.echo(f"{out}: {len(held)} roles proposed; read it before you trust it")
+        click.echo(f"{out}: {count_text(len(held), 'role')} proposed; read it before you trust it")
 
 
 @command.command(short_help="Check a profile against its DBC.")

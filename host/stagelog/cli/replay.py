@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stagelog.cli._common import Facts, json_option, print_json
+from stagelog.cli._common import Facts, count_text, json_option, print_json
 from stagelog.errors import UsageError
 
 if TYPE_CHECKING:
@@ -171,11 +171,12 @@ def _loop(schedule: Schedule, bitrate_bps: int | None) -> Outcome:
     facts = {"replay": report.as_dict(), "comparison": found.as_dict()}
     missing = f"{found.n_missing:,} missing, {found.n_extra:,} extra"
     differences = f"{missing}, {found.n_moved:,} in another order"
+    sent = count_text(found.n_sent, "frame")
     closes = "closes" if found.ledger_closes else "does NOT close"
     waits = f"p99 {found.bus_p99_us:,.0f} us, worst {found.bus_worst_us:,.0f} us"
     lines = [
-        f"sent    {found.n_sent:,} frames in {report.duration_s:.1f} s of virtual time",
-        f"logged  {found.n_logged:,} frames: {differences}",
+        f"sent    {sent} in {report.duration_s:.1f} s of virtual time",
+        f"logged  {count_text(found.n_logged, 'frame')}: {differences}",
         f"ledger  of the logger {closes}",
         f"timing  delays of the bus {waits}; stamps off by {found.logger_worst_us:,.0f} us",
         "SAME: every frame came back" if found.same else "NOT THE SAME",
@@ -184,7 +185,9 @@ def _loop(schedule: Schedule, bitrate_bps: int | None) -> Outcome:
 
 
 def _report_lines(report: Report, place: str) -> list[str]:
-    due = "" if report.n_due is None else f" of {report.n_due:,}"
+    sent = count_text(report.n_sent, "frame")
+    if report.n_due is not None:
+        sent = f"{report.n_sent:,} of {count_text(report.n_due, 'frame')}"
     late = (
         f"p50 {report.p50_us:.1f} us, p99 {report.p99_us:.1f} us, worst {report.worst_us:,.1f} us"
     )
@@ -192,7 +195,7 @@ def _report_lines(report: Report, place: str) -> list[str]:
     reason = f" ({report.error})" if report.error else ""
     bound = f"{report.n_late:,} later than {report.bound_us:,.0f} us"
     lines = [
-        f"{report.n_sent:,}{due} frames in {report.duration_s:.1f} s {place}",
+        f"{sent} in {report.duration_s:.1f} s {place}",
         f"late by {late}; {early}",
         f"{bound}, {report.n_not_sent:,} not sent{reason}",
     ]

@@ -10,6 +10,7 @@ import click
 
 from stagelog.cli._common import (
     Facts,
+    count_text,
     counts_text,
     duration_text,
     json_option,
@@ -101,9 +102,9 @@ def _print(facts: Facts, status: Status, with_rate: bool) -> None:
     for number, bus in enumerate(status.buses):
         click.echo(
             f"  bus {number}: {BUS_TEXT.get(bus.state, '?')}, "
-            f"{bus.stored:,} frames stored, {bus.dropped:,} dropped, "
+            f"{count_text(bus.stored, 'frame')} stored, {bus.dropped:,} dropped, "
             f"{bus.at_least:,} or more lost in hardware, "
-            f"{bus.doubts:,} doubtful answers of the controller"
+            f"{count_text(bus.doubts, 'doubtful answer')} of the controller"
         )
         for counts in facts["counts"]:
             if counts["bus"] == number:
@@ -115,12 +116,14 @@ def _print(facts: Facts, status: Status, with_rate: bool) -> None:
     used = sum(s["n_blocks"] for s in facts["sessions"]) * BLOCK_BYTES
     free = status.blocks_free * BLOCK_BYTES
     click.echo(
-        f"  card: {len(facts['sessions'])} sessions, {size_text(used)}, {size_text(free)} free; "
-        f"longest write {status.write_worst_ms} ms, {status.write_errors} errors, "
-        f"{status.write_retries} retried, {status.slots_skipped} places skipped"
+        f"  card: {count_text(len(facts['sessions']), 'session')}, "
+        f"{size_text(used)}, {size_text(free)} free; "
+        f"longest write {status.write_worst_ms} ms, {count_text(status.write_errors, 'error')}, "
+        f"{status.write_retries} retried, {count_text(status.slots_skipped, 'place')} skipped"
     )
     click.echo(
-        f"  memory: at most {status.ring_worst} of {status.ring_blocks} blocks waited; "
+        f"  memory: at most {status.ring_worst} of "
+        f"{count_text(status.ring_blocks, 'block')} waited; "
         f"first frame stored {status.boot_to_frame_ms} ms after power-on"
     )
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from stagelog.cli._common import Facts, json_option, print_json
+from stagelog.cli._common import Facts, count_text, json_option, print_json
 
 if TYPE_CHECKING:
     from stagelog.accounts import Account, LogAccount
@@ -52,7 +52,7 @@ def command(log: str, show_all: bool, as_json: bool) -> None:
         if len(judged) > 1:
             n_bad = sum(one.verdict.exit_code for one in judged)
             what = f"{n_bad} NOT COMPLETE" if n_bad else "all complete, as far as can be known"
-            click.echo(f"{len(judged)} logs: {what}")
+            click.echo(f"{count_text(len(judged), 'log')}: {what}")
     raise SystemExit(verdict.exit_code)
 
 
@@ -71,7 +71,7 @@ def _foreign(path: Path, show_all: bool, as_json: bool) -> NoReturn:
         row["damaged"] = [str(damage) for damage in damaged]
         print_json("stagelog.verify/1", {**facts, "logs": [row]})
     else:
-        click.echo(f"{path}: {stream.kind}, {n_frames:,} frames")
+        click.echo(f"{path}: {stream.kind}, {count_text(n_frames, 'frame')}")
         for damage in damaged if show_all else damaged[:_MOST_LINES]:
             click.echo(f"  {damage}")
         click.echo(verdict.text)
@@ -112,7 +112,7 @@ def _print_signatures(judged: list[LogAccount]) -> None:
     """Print how many of the archive's files are signed, by whom, and how many are not."""
     counts = Counter(one.signature.text for one in judged if one.signature is not None)
     for text, n in sorted(counts.items()):
-        click.echo(f"{n} of {counts.total()} files of the archive: {text}")
+        click.echo(f"{n} of {count_text(counts.total(), 'file')} of the archive: {text}")
 
 
 def _print_session(account: Account, show_all: bool) -> None:

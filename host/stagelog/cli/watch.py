@@ -10,15 +10,14 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import click
-import numpy as np
 
 from stagelog.cli._common import Facts
 from stagelog.cli._dbc import dbc_option
 from stagelog.cli._fleet import dbcs_of_signals
 from stagelog.errors import UsageError
-from stagelog.model import EXT
 
 if TYPE_CHECKING:
+    import numpy as np
     from rich.table import Table
 
     from stagelog.dbc import Signal
@@ -126,7 +125,7 @@ class _Frames:
     def take(self, frames: FrameTable) -> None:
         """Keep the newest of each."""
         for row in self._chosen(frames):
-            key = (int(row["bus"]), bool(row["flags"] & EXT), int(row["can_id"]))
+            key = (int(row["bus"]), _is_ext(row), int(row["can_id"]))
             count = self._newest[key][0] if key in self._newest else 0
             self._newest[key] = (count + 1, row)
 
@@ -136,14 +135,16 @@ class _Frames:
             {
                 "t_us": int(row["t_us"]),
                 "bus": int(row["bus"]),
-                "can_id": _id_text(int(row["can_id"]), row["flags"] & EXT),
+                "can_id": _id_text(int(row["can_id"]), _is_ext(row)),
                 "data": _data_of(row).hex().upper(),
             }
             for row in self._chosen(frames)
         ]
 
     def _chosen(self, frames: FrameTable) -> FrameTable:
-        return frames[np.isin(frames["bus"], self._buses)] if self._buses else frames
+        from numpy import isin
+
+        return frames[isin(frames["bus"], self._buses)] if self._buses else frames
 
     def lines(self, frames: FrameTable) -> list[str]:
         """Return frames in candump's form, one line each."""
@@ -162,7 +163,13 @@ class _Frames:
         return table
 
 
-def _id_text(can_id: int, is_ext: int) -> str:
+def _is_ext(row: np.void) -> bool:
+    from stagelog.model import EXT
+
+    return bool(row["flags"] & EXT)
+
+
+def _id_text(can_id: int, is_ext: bool) -> str:
     return f"{can_id:08X}" if is_ext else f"{can_id:03X}"
 
 

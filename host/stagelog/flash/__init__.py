@@ -138,7 +138,7 @@ def _refuse_for_sessions(port: str, link: Link, hello: Hello, is_held: IsHeld) -
     ]
     if sessions:
         raise FlashError(
-            f"{len(sessions)} sessions on the card of {port} were not downloaded",
+            f"sessions on the card of {port} that were not downloaded: {len(sessions)}",
             hint="'stagelog download' first, or --despite-sessions: they stay on the card",
         )
 

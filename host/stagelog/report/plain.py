@@ -185,7 +185,7 @@ def _verdict(source: PlainSource, limits: Facts | None, channels: Facts | None) 
     n = len(channels["tables"][0]["rows"]) if channels else 0
     said = "Traffic of which there is no DBC"
     if n:
-        said = f"{n} channels"
+        said = "1 channel" if n == 1 else f"{n} channels"
     elif source.database.messages:
         said = f"No message of {source.database.path.name} is in it"
     n_unknown = sum(row["cells"][4] is None for row in rows)  # its signal has no value

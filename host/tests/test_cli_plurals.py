@@ -1,0 +1,52 @@
+"""One of a thing is not called many: a log of one frame, a DBC of one message with one signal."""
+
+import re
+
+import pytest
+
+DBC = """VERSION ""
+BU_: E
+BO_ 256 M: 8 E
+ SG_ S : 0|8@1+ (1,0) [0|250] "" E
+"""
+ONE = re.compile(r"(?<![\d.,])1 (?:[a-z]+ )?([a-z]*s)\b(?! of\b)")
+NO_PLURAL = {"bus", "is", "this", "s", "has"}
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "one.dbc").write_text(DBC)
+    (tmp_path / "one.log").write_text("(1700000000.000000) can0 100#0100000000000000\n")
+    (tmp_path / "other.log").write_text("(1700000000.000000) can0 101#0100000000000000\n")
+    (tmp_path / "short.log").write_text("(1700000000.000000) can0 100#01\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "info one.log --ids",
+        "info one.dbc",
+        "verify one.log",
+        "convert one.log one.slog",
+        "convert one.log one.csv --dbc one.dbc",
+        "decode one.log --dbc one.dbc --out parquet",
+        "dbc check one.dbc",
+        "dbc check one.dbc --log one.log",
+        "dbc check one.dbc --log other.log",
+        "dbc check one.dbc --log short.log",
+        "dbc new --log one.log --out new.dbc",
+        "profile new --dbc one.dbc --log one.log --out one.toml",
+        "replay one.log --closed-loop",
+        "report one.log --dbc one.dbc --out one.html",
+    ],
+)
+def test_one_of_a_thing_has_no_plural(folder, run, words):
+    _, out, err = run(*words.split())
+    found = [m for line in (out + err).splitlines() for m in ONE.findall(line)]
+    assert out and set(found) <= NO_PLURAL, out + err
+
+
+def test_the_pattern_finds_a_plural():
+    assert ONE.findall("x.log: 1 frames, 11 buses, 1 damaged places") == ["frames", "places"]
