@@ -162,7 +162,7 @@ def test_info_of_a_foreign_log(run, here):
     facts = json.loads(run("info", "x.log", "--ids", "--bus", "1", "--json")[1])["logs"][0]
     assert facts["ids"] == [{"bus": 1, "can_id": "18FEF100", "n_frames": 2, "rate_Hz": 0.2}]
     assert facts["buses"] == [
-        {"bus": 1, "n_frames": 2, "rate_Hz": 0.2, "n_ids": 1, "protocol": None}
+        {"bus": 1, "n_frames": 2, "rate_Hz": 0.2, "n_ids": 1, "protocol": None, "n_fd": 0}
     ]
     assert facts["t_first_unix_us"] == T0_UNIX_US and len(facts["damaged"]) == 1
     assert facts["t_last_us"] - facts["t_first_us"] == 10_000_000
@@ -189,6 +189,7 @@ def test_info_counts_over_all_pieces_of_a_log(run, here):
         "rate_Hz": 1000.05,
         "n_ids": 2,
         "protocol": None,
+        "n_fd": 0,
     }
 
 

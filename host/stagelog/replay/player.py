@@ -215,7 +215,7 @@ def play(
         crew.work(n_threads)
     except KeyboardInterrupt:
         interrupted = True
-    end_ns = clock.now_ns()
+    end_ns = crew.end_ns or clock.now_ns()
     tally.fold()
     n_called = int(tally.counts.sum())
     n_sent = n_called - tally.n_refused
@@ -261,6 +261,7 @@ class _Crew:
         self._error: BaseException | None = None
         self._due_ns: int | None = None  # of the next frame; None after the last
         self._is_over = False
+        self.end_ns = 0  # when the last was sent; 0 before
 
     def work(self, n_threads: int) -> None:
         """Send all frames; return when all threads have ended, raise what one of them raised."""
@@ -329,7 +330,7 @@ class _Crew:
         """Set when the next frame is due, None after the last; use the time until then."""
         ready, fill, now_ns = self._feed.ready, self._feed.fill, self._clock.now_ns
         if not (ready or fill()):
-            self._due_ns = None
+            self._due_ns, self.end_ns = None, now_ns()
             return
         self._due_ns = due_ns = ready[0][0] + self._start_ns
         left_ns = due_ns - now_ns()
