@@ -1,5 +1,5 @@
 """What the host calls at MicroPython's prompt of a board without a controller: one row of the
-bring-up, by name. Every pin that it looks at is an input and stays one.
+bring-up, by name. Every pin that it samples is an input and stays one.
 
 The objects are made at the first call and live until the board is reset, which is also the way
 back to the logger.
@@ -38,7 +38,7 @@ def run(row, args, _hole=None):
     print(json.dumps(_ROWS[row](args)))
 
 
-def _look(args):
+def _sample_pin(args):
     """Return how often a pin was high against a pull-down and in all, and if nothing drives it."""
     number = args["pin"]
     pin = machine.Pin(number, machine.Pin.IN, machine.Pin.PULL_DOWN)
@@ -79,7 +79,7 @@ def _listen(args):
 
 _ROWS = {
     "hello": lambda args: None,
-    "look": _look,
+    "sample_pin": _sample_pin,
     "listen": _listen,
     "card": lambda args: _kept["card"].identity(),
     "read": lambda args: _kept["card"].read_at(args["rate_Hz"], args["first"], args["n"]),

@@ -18,9 +18,9 @@ _ERRORS = ("stuff", "flags", "crc", "form")
 
 
 def wire_rows(program: Program, pins: tuple[Wire, ...]) -> Iterator[Row]:
-    """Look at each pin against a pull-down: a transceiver holds it high, an open wire does not."""
+    """Sample each pin against a pull-down: a transceiver holds it high, an open wire does not."""
     for wire in pins:
-        seen = program.call("look", pin=wire.gpio)
+        seen = program.call("sample_pin", pin=wire.gpio)
         is_there = seen["high"] > 0
         yield Row(
             f"wires.transceiver.{wire.name}",

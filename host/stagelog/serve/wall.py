@@ -246,7 +246,7 @@ def _findings(check: Mapping[str, Any]) -> list[Facts]:
     for text, is_so in confirmed.items() if isinstance(confirmed, dict) else ():
         if not is_so:
             words = {"topic": "by hand", "text": f"not confirmed: {text}"}
-            found.append({"level": WARN, **words, "remedy": "look at the car"})
+            found.append({"level": WARN, **words, "remedy": "inspect the car"})
     return sorted(found, key=lambda row: _LEVELS.index(row["level"]))
 
 

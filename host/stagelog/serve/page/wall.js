@@ -68,7 +68,7 @@ function loggerRow(logger) {
     if (logger.n_lost) box.append(make("div", "", `cable lost ${count(logger.n_lost, "time")}`));
     row.append(box);
   } else if (logger.run) {
-    const words = { good: "done", warn: "look", bad: "FAILED" }[logger.verdict] || "";
+    const words = { good: "done", warn: "check", bad: "FAILED" }[logger.verdict] || "";
     row.append(make("div", `what words ${logger.verdict || ""}`, `${logger.run} ${words}: ${logger.text || ""} `, make("small", "", age(logger.t_unix_us))));
   } else {
     row.append(make("div", "what", make("small", "", "not seen by a command yet")));
