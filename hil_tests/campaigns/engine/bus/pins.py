@@ -10,8 +10,9 @@ the check says so.
               start of frame. After an error of its own the node sits through a passive error flag
               and its delimiter, the receiver begins at the next ten recessive bits: it may have
               frames that the node missed. Of a frame with an edge in the middle of a bit (a torn
-              connector) the two may differ: the node's SJW and place of sampling are others. With
-              a wrong bit rate neither reads what the other does
+              connector) the two may differ: the node's SJW and place of sampling are others. Those
+              missed are a figure of the row, at most one in a case. With a wrong bit rate neither
+              reads what the other does
     truth     what is in the ring was offered by a sender, and was whole on the bus at that time
     silence   nothing of the chip is an output on the pin
     errors    counted if and only if the node saw some; FD frames are passed over and counted apart
@@ -34,6 +35,7 @@ KINDS = {kind: make for kind, make in campaign.KINDS.items() if kind not in LEFT
 _WRONG_RATE = "wrong bit rate, logger"
 _STAMP_us = 2.0
 _LONGEST_BITS = 160
+_MOST_TORN = 1  # frames in a case
 _ERRORS = ("stuff", "flags", "crc", "form")
 
 
@@ -72,11 +74,11 @@ def check(made, log, frames, counts, n_dominant, levels, is_wrong_rate=False):
     if n_dominant:
         yield "C2", "an output of the chip is on the pin"
     bit_us = 1e6 / made.bus.bitrate_bps
-    stored = [(int(frame["t_us"]), _key(frame)) for frame in frames]
+    stored = _stored(frames)
     if not is_wrong_rate:
-        missed = _without(_begun(seen[seen["kind"] == tape.FRAME], bit_us), stored, bit_us)
-        edges_us = np.array([t_ps for t_ps, _ in levels]) / 1e6
-        missed = [row for row in missed if not _is_torn(edges_us, row[0], bit_us)]
+        missed, torn = missed_of(log, frames, levels, bit_us)
+        if len(torn) > _MOST_TORN:
+            yield "C1", f"{len(torn)} torn frames of the listener are not stored, first {torn[0]}"
         if missed:
             yield "C1", f"{len(missed)} frames of the listener are not stored, first {missed[0]}"
         before = [(t_us, key) for t_us, key in stored if t_us < until_us]
@@ -91,11 +93,29 @@ def check(made, log, frames, counts, n_dominant, levels, is_wrong_rate=False):
         yield "C9", f"{n_errors} errors on the bus, {counts} counted"
 
 
+def missed_of(log, frames, levels, bit_us):
+    """Return what the node saw and the ring of blocks does not have: whole frames, torn ones."""
+    seen = log.tape("logger")
+    rows = _without(_begun(seen[seen["kind"] == tape.FRAME], bit_us), _stored(frames), bit_us)
+    edges_us = np.array([t_ps for t_ps, _ in levels]) / 1e6
+    parts = ([], [])
+    for row in rows:
+        parts[_is_torn(edges_us, row[0], bit_us)].append(row)
+    return parts
+
+
+def _stored(frames):
+    return [(int(frame["t_us"]), _key(frame)) for frame in frames]
+
+
 def _is_torn(edges_us, start_us, bit_us):
-    """Return whether a frame has an edge a fifth of a bit or more from where bits begin."""
-    own = edges_us[(edges_us > start_us) & (edges_us < start_us + _LONGEST_BITS * bit_us)]
-    phases = (own - start_us) / bit_us % 1
-    return bool(((phases > 0.19) & (phases < 0.81)).any())
+    """Return whether two edges of a frame that follow each other are not a whole number of bits
+    apart, by a fifth of a bit or more.
+    """
+    first, last = start_us - bit_us, start_us + _LONGEST_BITS * bit_us
+    own = edges_us[(edges_us > first) & (edges_us < last)]
+    rests = np.diff(own) / bit_us % 1
+    return bool(((rests > 0.19) & (rests < 0.81)).any())
 
 
 def _received(rows):
@@ -159,6 +179,11 @@ def run_case(tally, kind, number):
         tally.add(Finding(name, f"{kind}:{number}", kind, text))
     tally.note_worst(f"frames, {kind}", len(heard[1]))
     tally.note_worst(f"error frames, {kind}", sum(heard[2][name] for name in _ERRORS))
+    if kind != _WRONG_RATE:
+        log, frames, _, _, levels = heard
+        torn = missed_of(log, frames, levels, 1e6 / made.bus.bitrate_bps)[1]
+        name = f"torn, {kind}"
+        tally.worst[name] = tally.worst.get(name, 0) + len(torn)
 
 
 def run(tally, n_cases, seconds=None, keep=lambda: None):
@@ -169,7 +194,12 @@ def run(tally, n_cases, seconds=None, keep=lambda: None):
 def rows(tally):
     """Return the table of a Tally: one Row for each kind of trouble."""
     titles = {kind: f"pins: {kind}" for kind in KINDS}
-    return rows_of(tally, titles, partial(campaign.words_of, tally))
+    return rows_of(tally, titles, partial(_words_of, tally))
+
+
+def _words_of(tally, kind):
+    torn = tally.worst.get(f"torn, {kind}", 0)
+    return f"{campaign.words_of(tally, kind)}, {torn} torn ones missed in all"
 
 
 def reproduce(seed, case):
