@@ -43,12 +43,21 @@ PORTS = {
         "cs": ("J2", "DAT3"),
     },
 }
-CONSTANTS = {"_RXD": ("U3", "RXD"), "_POWER_GOOD": ("U4", "PG"), "_BUTTON": ("J3", "MARK")}
+CONSTANTS = {
+    "_RXD": ("U3", "RXD"),
+    "_RXD0": ("U3", "RXD"),
+    "_RXD1": ("U6", "RXD"),
+    "_POWER_GOOD": ("U4", "PG"),
+    "_BUTTON": ("J3", "MARK"),
+}
 # The files that make the ports of a board.
 FILES = {
     "pico_mcp2515": ("pico_mcp2515", "pico_card", "rp2_board"),
     "pico_pio": ("pico_pio", "pico_card", "rp2_board"),
+    "pico_pio_dual": ("pico_pio_dual", "pico_card", "rp2_board"),
 }
+N_WIRED = {"pico_mcp2515": 13, "pico_pio": 7, "pico_pio_dual": 8}
+TRANSCEIVERS = {"U3": "R4", "U6": "R11"}  # and the pull-up of its TXD
 
 
 def wired_by_firmware(board):
@@ -79,7 +88,7 @@ def pins(board):
 @pytest.mark.parametrize("board", FILES)
 def test_the_drawing_has_the_pins_of_the_board_file(board):
     wired = wired_by_firmware(board)
-    assert len(wired) == (13 if board == "pico_mcp2515" else 7)
+    assert len(wired) == N_WIRED[board]
     rows = pins(board)
     drawn = {}
     for part, number, name, net in rows:
@@ -105,9 +114,13 @@ def test_the_transceiver_cannot_send(board):
     """TXD has a pull-up and nothing else, and the silent pin is tied to VIO."""
     rows = pins(board)
     net = {(part, name): net for part, _, name, net in rows}
-    assert [row[0] for row in rows if row[3] == net["U3", "TXD"]] == ["U3", "R4"]
-    assert [row[3] for row in rows if row[0] == "R4"] == [net["U3", "TXD"], net["U3", "VIO"]]
-    assert net["U3", "S"] == net["U3", "VIO"] == "3V3"
+    parts = [part for part in TRANSCEIVERS if (part, "TXD") in net]
+    assert parts == (["U3", "U6"] if board == "pico_pio_dual" else ["U3"])
+    for part in parts:
+        pull_up, txd, vio = TRANSCEIVERS[part], net[part, "TXD"], net[part, "VIO"]
+        assert [row[0] for row in rows if row[3] == txd] == [part, pull_up]
+        assert [row[3] for row in rows if row[0] == pull_up] == [txd, vio]
+        assert net[part, "S"] == vio == "3V3"
 
 
 def test_the_drawings_are_those_of_the_netlist(tmp_path):
@@ -133,13 +146,18 @@ def test_the_shopping_list_has_every_part_of_the_drawing():
 @pytest.mark.parametrize("board", FILES)
 def test_the_table_of_the_wiring_has_the_pins_of_the_board_file(board):
     text = (ROOT / "firmware/WIRING.md").read_text(encoding="utf-8")
-    start = {"pico_mcp2515": "## Pins", "pico_pio": "## A Pico without a controller"}[board]
+    start = {
+        "pico_mcp2515": "## Pins",
+        "pico_pio": "## A Pico without a controller",
+        "pico_pio_dual": "## Two buses on one Pico",
+    }[board]
     own = text.split(start)[1].split("\n## ")[0]
     rows = {int(a): int(b) for a, b in re.findall(r"^\| (\d+) \| (\d+) \|", own, re.M)}
     assert all(GPIO_OF_PIN[pin] == gpio for gpio, pin in rows.items())
     shared = set(wired_by_firmware("pico_mcp2515")) & set(wired_by_firmware("pico_pio"))
     wanted = set(wired_by_firmware(board))
-    assert set(rows) == (wanted if board == "pico_mcp2515" else wanted - shared | {6})
+    own_pins = {"pico_mcp2515": wanted, "pico_pio": wanted - shared | {6}, "pico_pio_dual": {6, 7}}
+    assert set(rows) == own_pins[board]
 
 
 def figure(name):
