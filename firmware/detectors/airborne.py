@@ -3,9 +3,9 @@
 In the air the tyres carry nothing, whatever the springs and dampers are, and Newton's law gives
 their force (detectors.body). A flight is a time during which it is small at each tick and next to
 nothing in the mean: a crest leaves some. Without dampers the body's force stands for it, for
-longer; without acceleration the dampers alone: each hangs or extends as fast as the softest
-spring of its kind can push the hardest damper, until all four hang. Both at low confidence. The
-onset is dated back to the first tick. Nothing here commands anything.
+longer; without acceleration or rates the dampers alone: each hangs or extends as fast as the
+softest spring of its kind can push the hardest damper, until all four hang. Both at low
+confidence. The onset is dated back to the first tick. Nothing here commands anything.
 
 Integers only: mg, 0.01 mm, per mille of the car's weight, ticks of 10 ms.
 """
@@ -96,8 +96,8 @@ class Flight:
             self._warm -= 1
             return
         self._compare()
-        acc_ok = body.acc_ok
         n = body.n_dampers
+        acc_ok = body.acc_ok and (body.gyro_ok or n < 3)
         if acc_ok:
             limit = rows["load_out"]
             low = -2 * limit < body.tyres < limit and body.across2 < rows["acc_exit2"]
@@ -137,8 +137,7 @@ class Flight:
         if state == AIRBORNE:
             self._fly(low, acc_ok)
             return
-        all_there = acc_ok and n >= 3 and self._body.gyro_ok
-        need = rows["confirm"] if all_there else rows["only_confirm"]
+        need = rows["confirm"] if acc_ok and n >= 3 else rows["only_confirm"]
         ready = self._n_low >= need and (self._is_flight(need) if acc_ok else self._by_dampers())
         if state == LANDING:
             self._hold -= 1
@@ -197,16 +196,15 @@ class Flight:
 
     def _is_nothing(self, mean, n):
         """Return whether a mean of the tyres' force is that of a flight: the shorter, the smaller,
-        and the more so once the error of the sensors is known. The faster the car turns, the more
-        an error of the centre of gravity counts.
+        and the more so once the error of the sensors is known; without dampers what the wheels'
+        acceleration adds is not known. The faster the car turns, the more an error of the centre
+        of gravity counts.
         """
         rows = self._rows
-        limit = rows["mean"]
-        end = rows["mean_end"]
-        if self._n_zero >= _SURE:
-            limit = rows["mean_sure"]
-            end = limit * 2
-        limit = min(end, limit + n * _MEAN_RISE)
+        limit = rows["mean_end"]
+        if self._body.n_dampers >= 3:
+            short = rows["mean_sure"] if self._n_zero >= _SURE else rows["mean"]
+            limit = min(limit, short + n * _MEAN_RISE)
         limit += self._spin2 * rows["mean_spin"] >> 10
         across = self._across
         x = across[0] // self._n_across
@@ -227,8 +225,6 @@ class Flight:
             confidence = 70 + 5 * self._body.n_hang
             if self._motion.flare:
                 confidence += 10
-            if not self._body.gyro_ok:
-                confidence -= 30
             self._confidence = min(confidence, 100)
         else:
             self._confidence = 35 if acc_ok else 40

@@ -249,7 +249,7 @@ class Body:
         bound = rows["compress"]
         hang_below = rows["droop"]
         rest_below = rows["droop_all"]
-        model = not self.acc_ok
+        model = not (self.acc_ok and self.gyro_ok)
         zeros = self.zero
         outliers = self._outliers
         doubt = self._doubt

@@ -177,7 +177,7 @@ FLIGHT = (
     ("load_out", "mg", "the tyres carry nothing below, at each tick"),
     ("mean", "mg", "and below this in the mean when it is confirmed; 3 mg more each tick"),
     ("mean_end", "mg", "up to this"),
-    ("mean_sure", "mg", "and twice this, once the error of the sensors is known"),
+    ("mean_sure", "mg", "and this instead, once the error of the sensors is known"),
     ("mean_spin", "mg/(rad/s)^2", "more for rotation: error of the centre of gravity"),
     ("flare", "0.01 km/h", "rise of the wheel speed in 100 ms"),
     ("flare_pedal", "0.1 %", "pedal above"),

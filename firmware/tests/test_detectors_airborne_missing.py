@@ -52,16 +52,36 @@ def test_without_dampers_the_force_alone_takes_180_ms_and_little_confidence():
     assert confidence(landed) == 35 and landed[3] & ev.PEAK_MASK == 257
 
 
-def test_without_rates_it_takes_180_ms_and_the_landing_has_no_peak():
-    car = car_of()
-    go(car, 3, s12=FAULTY, s13=FAULTY, s14=FAULTY)
-    go(car, 0.5, **AIR)
-    go(car, 1, **HIT)
-    off, landed = flights(car)
-    assert off[0] == 805 + 17
-    assert landed[1:3] == (ev.LANDED, 460)
-    assert confidence(landed) == 60
-    assert severity(landed) == ev.NO_SEVERITY and landed[3] & ev.PEAK_MASK == 0
+def test_without_two_dampers_a_flight_may_seem_to_carry_more():
+    """The wheels' acceleration is not known: 90 mg for 26 ticks is less than 105, but more than 70
+    and 3 for each of at most 8 ticks after the 18th, which is 94 at the last and 90 in the mean
+    only if all 26 are below 140: the mean of five ticks takes four of them.
+    """
+    for gone, n in ((2, 2), (0, 0)):
+        car = car_of(confirm=18)
+        go(car, 3, **dict.fromkeys(DAMPERS[:gone], MISSING))
+        go(car, 0.26, s2=90)
+        go(car, 1, s2=2500)
+        assert len(flights(car)) == n, gone
+
+
+def test_without_rates_the_dampers_alone_decide():
+    """The IMU's lever arm makes 600 mg of a turn that nothing measures: it is a flight all the
+    same. A body that feels nothing above wheels at 80 mm is none. As without forces: 18 ticks from
+    tick 801, no peak.
+    """
+    for air, n in (({"s2": 600, **HANG}, 2), ({"s2": 0}, 0)):
+        car = car_of()
+        go(car, 3, s12=FAULTY, s13=FAULTY, s14=FAULTY)
+        go(car, 0.5, **air)
+        go(car, 1, **HIT)
+        assert len(flights(car)) == n
+        if n:
+            off, landed = flights(car)
+            assert (off[0], off[3]) == (801 + 17, 8_010_001)
+            assert landed[1:3] == (ev.LANDED, 500)
+            assert confidence(landed) == 40
+            assert severity(landed) == ev.NO_SEVERITY and landed[3] & ev.PEAK_MASK == 0
 
 
 def test_without_forces_the_dampers_alone_take_180_ms_and_the_landing_has_no_peak():

@@ -78,9 +78,12 @@ def test_a_flight_is_one_whatever_springs_and_dampers_are(tau_s, preload_mm):
 def test_short_flights_at_a_twentieth_of_g_with_slow_dampers():
     """50 mg for 0.3 s, three times, wheels that extend with tau = 1.35 x 0.12 s from 100 mm: their
     acceleration is up to 4.95 m/s^2, 70 mg, so the mean is found to be that of a flight later.
+    A rate that never changes while the dampers move would be taken as stuck.
     """
     car = car_of(unsprung=UNSPRUNG, jump=5000)
     for _ in range(3):
+        go(car, 0.01, s12=lambda k: 1 + k)
+        go(car, 0.01, s12=0)
         go(car, 2, **GROUND | dampers(10000))
         go(car, 0.3, s2=50, **dampers(lambda k: round(13000 * math.exp(-k / 16.2) - 3000)))
         go(car, 0.3, s2=2500, **dampers(lambda k: min(10000, 2000 + 1000 * k)))
@@ -247,3 +250,16 @@ def test_the_error_of_the_force_is_learned_from_long_flights(n_long, long_mg, sh
     go(car, 1, **GROUND | {"s2": 2000})
     landed = [f for f in flights(car) if f[1] == ev.LANDED]
     assert len(landed) == n_long + n
+
+
+def test_an_error_that_moved_since_it_was_learned_is_learned_anew():
+    """Two long flights at 0, then the IMU's zero drifts by 90 mg: 35 + 3 x 19 ticks is more than
+    90, so a flight of 0.5 s is one. Of 60 at most: a third is learned, then a quarter of the rest:
+    60 // 3 = 20, + 40 // 4 = 30, + 30 // 4 = 37, + 23 // 4 = 42.
+    """
+    car = car_of(mean_end=105)
+    for level in (0, 0, 90, 90, 90, 90):
+        go(car, 0.5, **AIR | {"s2": level})
+        go(car, 1, **GROUND | {"s2": 2000})
+    assert [f[1] for f in flights(car)] == [ev.TAKEN_OFF, ev.LANDED] * 6
+    assert car.events.flight.zero == 42

@@ -266,6 +266,17 @@ def test_scores_of_a_hand_made_drive():
     assert score.notes == ["lost: 20.000 s, 600 ms, 4.0 g", "false: 30.000 s, 300 ms, 1.0 g"]
 
 
+def test_a_flight_into_which_the_drive_ends_is_not_asked_for():
+    """A landing is reported 0.3 s after it, and the filters take 0.1 s: of a drive of 20 s, a
+    flight that lands at 19.5 s is asked for, one at 19.7 s is neither asked for nor false.
+    """
+    true = [truth.Flight(19.0, 19.5, 2.0), truth.Flight(19.55, 19.7, 2.0)]
+    found = [scores.Found(19.0, 19.5, 2.0, 90), scores.Found(19.65, 19.75, 2.0, 90)]
+    score = scores.score_drive(true, found, 1.0, 20.0)
+    assert (score.true, score.found) == ({"0.4-0.8 s": 1}, {"0.4-0.8 s": 1})
+    assert score.n_false == 0
+
+
 def test_a_false_flight_skims_if_the_tyres_carried_less_than_the_wheels_weigh():
     """10 % of the weight from 5 s to 6 s, all of it at other times: a report within is a skim, one
     that is half outside (mean 55 %) is not.

@@ -1,16 +1,18 @@
 """Drives that flights are scored on: made once, kept in the cache, reduced to what detectors see.
 
 Owns the corpus kinds and the cache's key: what the generator makes of each kind in its first
-half minute. So drives stay while limits and detectors change, and go when the car does.
+half minute, and what counts as a true flight. So drives stay while limits and detectors change,
+and go when the car or the truth does.
 """
 
 import functools
 import hashlib
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
-from stagelog.car import drive
+from stagelog.car import drive, flight
 from stagelog.events import compile_table
 from stagelog.profile import dbc_file, load_profile
 from stagelog.rig.runtimes import cache_path
@@ -72,6 +74,7 @@ def key_of(profile):
     for kind in KINDS:
         made = drive(f"corpus_{kind}", seed=0, duration_s=_PROBE_s, profile=_car(profile))
         digest.update(reduced(made.frames, IDS).tobytes())
+    digest.update(Path(flight.__file__).read_bytes())
     return f"{profile}-{digest.hexdigest()[:12]}"
 
 

@@ -1,11 +1,14 @@
 """The physics of the virtual car: balances that must close, flights that must be flights."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from stagelog import car
 from stagelog.car.build import build_car
 from stagelog.car.encode import make_encoders
+from stagelog.car.flight import TrueFlights
 from stagelog.car.noise import decay, key, lattice, low_pass, smooth
 from stagelog.car.nominal import nominal_car
 from stagelog.car.scenarios.parts import ramp
@@ -107,6 +110,23 @@ def test_flight_is_free_fall_with_full_droop_and_a_hard_landing(jump_drive):
         assert travel[(t_dmp > on) & (t_dmp < on + 0.4)].max() > 200.0
         moved = wheel[(t_whl > on - 0.1) & (t_whl < on)].mean() - jump.speed_kmh
         assert abs(moved) > 5.0  # racing under throttle, or slowed by the engine
+
+
+@pytest.mark.parametrize(("touch", "n"), [(0.08, 1), (0.2, 2)])
+def test_a_light_touch_does_not_end_a_true_flight_and_a_real_one_does(touch, n):
+    """100 ms without load, 30 ms with 8 % of the weight, 100 ms without: one flight of 230 ms, for
+    a tenth is a touch. With 20 %, as of tyres that skip over a washboard: two of 100 ms.
+    """
+    load = np.ones(2000)
+    load[500:550] = load[565:615] = 0.0  # 500 Hz
+    load[550:565] = touch
+    still = np.zeros(2000)
+    motion = SimpleNamespace(
+        t_s=np.arange(2000) / 500, load=load, force_ms2=np.zeros((2000, 3)), s_m=still,
+        v_ms=still, rates=np.zeros((2000, 3)),
+    )  # fmt: skip
+    found = TrueFlights().feed(0.0, motion, lambda _: ("track", "leg"), last=True)
+    assert [f.airtime_s for f in found] == ([0.23] if n == 1 else [0.1, 0.1])
 
 
 def test_airtime_is_that_of_a_thrown_body(jump_drive):

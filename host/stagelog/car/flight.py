@@ -1,6 +1,7 @@
 """Flights: the true ones, and how the car's own control unit reacts to them.
 
 TrueFlights finds every time the tyres carried less than a twentieth of the weight: ground truth.
+A touch that is short and light does not end one; what carries a tenth of the weight does.
 FlightMode is the control unit: it reacts late, not at all to short hops, and reduces the engine's
 torque. It also gives the speed of wheels that race or slow down in the air. Detectors see only the
 signals on the bus.
@@ -10,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from stagelog.car.motion import Motion
 from stagelog.car.noise import Array, Columns
@@ -18,6 +18,7 @@ from stagelog.car.nominal import NominalCar
 from stagelog.car.suspension import RATE_Hz
 
 LOAD_IN_AIR = 0.05
+_TOUCH = 0.1
 _MERGE_s, _SHORTEST_s, _AFTER_s = 0.05, 0.04, 0.4
 _LIFTS_FOOT, _REACTS_s = 0.35, 0.15  # how often the driver lifts in the air, and how soon
 GROUND, SUSPECT, AIRBORNE, LANDING = range(4)
@@ -67,7 +68,7 @@ class TrueFlights:
             new = tuple(np.concatenate(pair) for pair in zip(self._kept, new, strict=True))
         t, load, force, s, v, pitch = new
         jumps, keep = [], max(len(t) - int(_AFTER_s * RATE_Hz), 0)
-        for a, b in _runs(load < LOAD_IN_AIR):
+        for a, b in _runs(load):
             if b >= keep and not last:
                 keep = min(keep, max(a - 10, 0))
                 break
@@ -91,12 +92,16 @@ class TrueFlights:
         return jumps
 
 
-def _runs(air: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """Return (first, end) of runs of True; short gaps closed, then short runs left out."""
+def _runs(load: Array) -> list[tuple[int, int]]:
+    """Return (first, end) of times in the air; those that a touch parts are one, and short ones
+    are left out.
+    """
+    air = load < LOAD_IN_AIR
     edge = np.flatnonzero(np.diff(np.concatenate(([0], air.view(np.int8), [0]))))
     merged: list[list[int]] = []
     for a, b in edge.reshape(-1, 2).tolist():
-        if merged and a - merged[-1][1] < _MERGE_s * RATE_Hz:
+        before = merged[-1][1] if merged else -RATE_Hz
+        if a - before < _MERGE_s * RATE_Hz and load[before:a].mean() < _TOUCH:
             merged[-1][1] = b
         else:
             merged.append([a, b])

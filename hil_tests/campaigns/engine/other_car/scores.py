@@ -38,6 +38,7 @@ SAME = 0.3
 WHEELS_pct = 13.0  # of the weight: the four wheels and hubs of the profile, 390 of 3,000 kg
 _FLIGHT_SENSORS = ("Acc", "Rate", "Dmp", "Whl", "IMU_", "DMP_Pos", "WHL_")
 NEAR_s = 0.1
+END_s = 0.4  # before the end of a drive: a landing is reported when its peak is known, after 0.3 s
 LATE_ms = 80.0  # errors of onset or landing beyond it are noted
 
 
@@ -127,9 +128,9 @@ def score_drive(
     carried what holds the car up, as in drives.Drive
     """
     score = Score(n_drives=1, km=km, hours=seconds / 3600)
-    asked = [f for f in true if f.airtime_s >= truth.MIN_FLIGHT_s and f.landing_s < seconds]
-    asked = [] if stands else asked
-    found = [f for f in found if f.onset_s < seconds - 0.3]
+    asked = [f for f in true if f.airtime_s >= truth.MIN_FLIGHT_s]
+    asked = [f for f in asked if f.landing_s < seconds - END_s and not stands]
+    found = [f for f in found if f.landing_s < seconds - END_s]
     for flight in asked:
         score.true[band_of(flight)] += 1
         score.overlapped[band_of(flight)] += any(_overlap(flight, f) > 0 for f in found)
