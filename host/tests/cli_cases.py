@@ -133,10 +133,6 @@ CASES = {
         (USAGE, ""),
         (UNWRITABLE, "X <keyed>"),
     ],
-    "key show": [
-        (GOOD, "<keyed>"),
-        (USAGE, "X"),
-    ],
     "key passphrase": [
         (GOOD, "<locked>"),
         (USAGE, "X"),
@@ -147,6 +143,10 @@ CASES = {
         (GOOD, "team.pub <keyed>"),
         (USAGE, ""),
         (UNREADABLE, "nobody <keyed>"),
+    ],
+    "key show": [
+        (GOOD, "<keyed>"),
+        (USAGE, "X"),
     ],
     "key trust": [
         (GOOD, "team.pub <keyed>"),
