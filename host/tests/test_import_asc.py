@@ -5,8 +5,9 @@ import random
 import numpy as np
 import pytest
 
-from stagelog.importers import asc, load_frames
-from stagelog.model import FD_LENGTHS
+from stagelog.importers import asc, asc_rows, load_frames
+from stagelog.importers.line_rows import Lines
+from stagelog.model import EXT, FD_LENGTHS
 
 can = pytest.importorskip("can")
 
@@ -133,7 +134,7 @@ def test_a_damaged_log_gives_what_python_can_alone_gives(tmp_path, monkeypatch, 
     """The same frames, and the same lines named as damaged, without the columns."""
     path = damaged(made_log(tmp_path / "x.asc", seed), seed)
     log = load_frames(path)
-    monkeypatch.setattr(asc.asc_rows, "read_rows", lambda lines: None)
+    monkeypatch.setattr(asc.asc_rows, "read_rows", lambda *_: None)
     slow = load_frames(path)
     assert slow.diagnostics.counts  # the damage was found at all
     assert log.diagnostics == slow.diagnostics
@@ -147,7 +148,7 @@ def test_a_character_that_parts_words_is_read_as_python_can_reads_it(tmp_path, m
     text = f"{HEADER}1.5 1  100  Rx   d 2 01 02\n1.6 1  100  Rx   d 2 01 02  5{odd}F\n"
     path.write_text(text, encoding="latin-1")
     log = load_frames(path)
-    monkeypatch.setattr(asc.asc_rows, "read_rows", lambda lines: None)
+    monkeypatch.setattr(asc.asc_rows, "read_rows", lambda *_: None)
     slow = load_frames(path)
     assert log.diagnostics == slow.diagnostics and len(log.frames) == len(slow.frames)
 
@@ -184,3 +185,60 @@ def test_times_are_rounded_to_whole_microseconds(tmp_path, text, t_us):
     path = tmp_path / "x.asc"
     path.write_text(f"{HEADER}{text} 1  100  Rx   d 0\n")
     assert np.array_equal(load_frames(path).frames["t_us"], [t_us])
+
+
+def test_decimal_numbers_are_read_as_python_can_reads_them(tmp_path, monkeypatch):
+    """2,000 random classic frames, written in decimal numbers; no line is left to python-can."""
+    rng = np.random.default_rng(11)
+    lines = ["date Sat Sep 30 15:06:13.191 2017", "base dec  timestamps absolute"]
+    lines.append("internal events logged")
+    for k in range(2000):
+        n = int(rng.integers(0, 9))
+        is_ext = bool(rng.integers(0, 2))
+        can_id = int(rng.integers(0, 0x20000000 if is_ext else 0x800))
+        data = "".join(f" {byte}" for byte in rng.integers(0, 256, n))
+        way = "Rx" if k % 3 else "Tx"
+        more = "  Length = 240000 BitCount = 124" if k % 5 == 0 else ""
+        shown = f"{can_id}{'x' if is_ext else ''}"
+        lines.append(f"  {k / 1000:.6f} {k % 2 + 1}  {shown:<15} {way}   d {n}{data}{more}")
+    path = tmp_path / "dec.asc"
+    path.write_text("\n".join(lines) + "\n")
+    wanted = list(can.ASCReader(path))
+    monkeypatch.setattr(asc._Log, "read_rest", lambda self, rows, first: header_only(rows))
+
+    def header_only(rows):
+        assert set(np.flatnonzero(~rows.ok).tolist()) <= {0, 1, 2}
+
+    frames = load_frames(path).frames
+    assert len(frames) == len(wanted) == 2000
+    for frame, message in zip(frames, wanted, strict=True):
+        found = (frame["can_id"], frame["flags"] & EXT > 0, frame["n_bytes"], frame["bus"])
+        assert found == (
+            message.arbitration_id,
+            message.is_extended_id,
+            len(message.data),
+            message.channel,
+        )
+        assert frame["data"][: frame["n_bytes"]].tobytes() == bytes(message.data)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "0.5 1  2048  Rx   d 1 1",  # no identifier of 11 bits
+        "0.5 1  536870912x  Rx   d 1 1",
+        "0.5 1  100  Rx   d 1 256",
+        "0.5 1  100  Rx   d 2 1",
+        "0.5 1  100  Rx   d 1 1 2",
+        "0.5 1  1F  Rx   d 1 1",
+        "0.5 1  100  Rx   d 1 0x1",
+        "0.5 1  100  Rx   d 9 1 2 3 4 5 6 7 8",
+    ],
+)
+def test_a_decimal_line_that_contradicts_itself_is_not_read_as_a_frame(tmp_path, line):
+    """What the rows leave to python-can is no frame either, or the one that it reads."""
+    path = tmp_path / "x.asc"
+    path.write_text(f"base dec  timestamps absolute\n{line}\n0.6 1  100  Rx   d 1 7\n")
+    lines = Lines(path.read_bytes())
+    asc_rows.read_rows(lines, is_hex=False)
+    assert lines.ok.tolist() == [False, False, True]

@@ -1,7 +1,7 @@
 """Reads ASC (Vector): the usual lines as columns (asc_rows), every other line by python-can.
 
 Owns the header, the dates, and which lines are remarks. A line that contradicts itself is damage
-(asc_lines). Logs with decimal numbers are read by python-can alone.
+(asc_lines).
 """
 
 import re
@@ -58,8 +58,7 @@ def _chunks(stream: FrameStream) -> Iterator[FrameTable]:
         lines = Lines(block)
         if log is None:
             log = _Log(stream, block, first_line)
-        if log.is_hex:
-            asc_rows.read_rows(lines)
+        asc_rows.read_rows(lines, log.is_hex)
         for bus in np.flatnonzero(np.bincount(lines.bus[lines.ok])).tolist():
             log.buses.index(f"can{bus}")
         if not lines.ok.all():

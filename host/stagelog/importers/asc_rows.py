@@ -1,4 +1,5 @@
-"""Reads the usual ASC lines as columns, many lines at once: frames in hexadecimal, of any spacing.
+"""Reads the usual ASC lines as columns, many lines at once: frames of any spacing, in hexadecimal,
+classic ones in decimal numbers, too.
 
     0     1      2     3   4     5   6 ..                        word of the line
     t     1      123   Rx  d     2   01 02  [Length = ..]        classic; x behind 29 bits
@@ -38,17 +39,20 @@ _NIBBLE = np.frombuffer(bytes(range(256)).translate(col.NIBBLES), np.uint8)
 _FLAG_FD = _U(0x1000)
 
 
-def read_rows(lines: Lines) -> None:
-    """Read every line of the usual shapes; the other rows keep `ok` False."""
+def read_rows(lines: Lines, is_hex: bool = True) -> None:
+    """Read every line of the usual shapes; the other rows keep `ok` False.
+
+    is_hex  False for a log with decimal numbers: its CAN FD is left to python-can
+    """
     words = _words_of(lines)
     if not len(words.begins):
         return
     first = lines.text[words.begin(1)]
     classic = np.flatnonzero((words.n >= 6) & (first != ord("C")))
     if len(classic):
-        _put_classic(lines, words.of(classic))
+        _put_classic(lines, words.of(classic), is_hex)
     fd = np.flatnonzero((words.n >= 12) & (first == ord("C")))
-    if len(fd):
+    if len(fd) and is_hex:
         _put_fd(lines, words.of(fd))
     if not lines.ok.all():
         errors = np.flatnonzero((words.n >= 3) & (lines.text[words.begin(2)] == ord("E")))
@@ -102,21 +106,21 @@ class _Numbers(NamedTuple):
     good: Mask
 
 
-def _put_classic(lines: Lines, words: _Words) -> None:
+def _put_classic(lines: Lines, words: _Words, is_hex: bool) -> None:
     t_us, good = _times(words)
     bus, sound = _buses(words, 1)
     good &= sound & _is_direction(words, 3) & words.are(4, b"d")
-    can_id, flags, sound = _identifiers(words, 2)
+    can_id, flags, sound = _identifiers(words, 2, is_hex)
     good &= sound
     n_bytes, sound = _nibbles(words, 5)
     good &= sound & (n_bytes <= 8)
     n_bytes = np.where(good, n_bytes, 0).astype(np.int64)
-    data, sound = _payloads(words, 6, n_bytes, 8)
+    data, sound = _payloads(words, 6, n_bytes, 8) if is_hex else _decimal_bytes(words, 6, n_bytes)
     good &= sound
     longer = words.n > 6 + n_bytes
     if longer.any():  # `Length = 240000`, but no further byte
         n_next = words.end(6 + n_bytes) - words.begin(6 + n_bytes)
-        good &= ~longer | (n_next > 2)
+        good &= ~longer | (n_next > (2 if is_hex else 3))
     first8 = np.ascontiguousarray(data).view(np.uint64)[:, 0]
     lines.put(
         words.rows,
@@ -258,10 +262,19 @@ def _nibbles(words: _Words, k: int) -> _Numbers:
     return _Numbers(values, (words.end(k) - at == 1) & (values < 16))
 
 
-def _identifiers(words: _Words, k: int) -> tuple[NDArray[np.uint32], NDArray[np.uint8], Mask]:
+def _identifiers(
+    words: _Words, k: int, is_hex: bool = True
+) -> tuple[NDArray[np.uint32], NDArray[np.uint8], Mask]:
     """Return (identifiers, EXT or 0, good) of word k; x stands behind 29 bits."""
-    is_ext = (words.text[words.end(k) - 1] | 32) == ord("x")
-    can_id, good = _hex_words(words, k, is_ext)
+    end = words.end(k)
+    is_ext = (words.text[end - 1] | 32) == ord("x")
+    if is_hex:
+        can_id, good = _hex_words(words, k, is_ext)
+    else:
+        n = end - is_ext - words.begin(k)
+        number, bad = col.whole_number(words.text, end - is_ext, np.clip(n, 0, 16))
+        good = ~bad & (n >= 1) & (n <= 9)
+        can_id = np.where(good, number, 0).astype(np.uint32)
     good &= can_id <= np.where(is_ext, np.uint32(0x1FFFFFFF), np.uint32(0x7FF))
     return can_id, np.where(is_ext, EXT, 0).astype(np.uint8), good
 
@@ -280,3 +293,17 @@ def _payloads(
     behind = words.text[at + 3 * n_bytes - 1]
     data = digits[:, :, 1] << np.uint8(4) | digits[:, :, 2]
     return data, good & (_IS_BLANK[behind] | (n_bytes == 0))
+
+
+def _decimal_bytes(
+    words: _Words, k: int, n_bytes: NDArray[np.int64]
+) -> tuple[NDArray[np.uint8], Mask]:
+    """Return (payloads of 8 bytes, good): `n_bytes` words of up to three digits from word k on."""
+    data = np.zeros((len(n_bytes), 8), np.uint8)
+    good = words.n >= k + n_bytes
+    for at in range(8):
+        is_used = n_bytes > at
+        values, sound = _decimals(words, k + at, 3)
+        good &= ~is_used | (sound & (values <= 255))
+        data[:, at] = np.where(is_used, values, 0)
+    return data, good
