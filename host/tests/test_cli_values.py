@@ -42,8 +42,8 @@ def test_info_counts_frames_identifiers_and_rates(run, tmp_path):
     _, facts = run("info", path, "--ids")
     (session,) = facts["logs"][0]["sessions"]
     assert session["buses"] == [
-        {"bus": 0, "n_frames": 101, "rate_Hz": 10.1, "n_ids": 1, "protocol": None},
-        {"bus": 1, "n_frames": 11, "rate_Hz": 1.1, "n_ids": 1, "protocol": None},
+        {"bus": 0, "n_frames": 101, "rate_Hz": 10.1, "n_ids": 1, "protocol": None, "n_fd": 0},
+        {"bus": 1, "n_frames": 11, "rate_Hz": 1.1, "n_ids": 1, "protocol": None, "n_fd": 0},
     ]
     assert [(row["can_id"], row["rate_Hz"]) for row in session["ids"]] == [
         ("100", 10.1),
