@@ -88,10 +88,8 @@ def _hidden(profile: Profile, names: set[str]) -> tuple[str, str]:
     if no_force and n_dampers < _ENOUGH_DAMPERS:
         return "flights", "flights cannot be found"
     short = f"flights under {short_ms:.0f} ms cannot be found"
-    if no_force:
+    if no_force or names & set(roles.rates):
         return "short", f"{short}, others less surely, landings have no peak"
-    if names & set(roles.rates):
-        return "short", f"{short}, landings have no peak"
     if n_dampers < _ENOUGH_DAMPERS:
         return "short", f"{short}, and a light crest may be taken for one"
     if set(roles.wheel_speed) <= names:
