@@ -7,9 +7,9 @@ divisor between 8 and 12. The card comes first: it starts while the rest is load
 from boards.pico_card import card  # isort: split
 
 from boards.files import Settings
-from boards.rp2_board import Rp2Board, make_ring, run_board
+from boards.rp2_board import Rp2Board, run_board
 from drivers.mcp2515 import Mcp2515
-from drivers.rp2_hot import HotClock, HotPort
+from drivers.rp2_hot import HotClock, HotPort, HotRing
 
 NAME = "pico_mcp2515"
 CRYSTAL_Hz = 16_000_000
@@ -20,7 +20,7 @@ VSYS_PIN = 29  # VSYS at a third; on a Pico W it belongs to the radio
 def make_board(slot):
     """Make the board, nothing started. `slot`: 0 or 1 for A or B, 255 for none."""
     settings = Settings("/settings", slot)
-    ring = make_ring(settings)
+    ring = HotRing()
     clock = HotClock()
     captures = [Mcp2515(make_port(), clock, CRYSTAL_Hz)]
     return Rp2Board(NAME, slot, LED, settings, clock, ring, card, captures)

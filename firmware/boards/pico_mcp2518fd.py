@@ -10,7 +10,7 @@ from boards.pico_card import card  # isort: split
 import machine
 
 from boards.files import Settings
-from boards.rp2_board import Rp2Board, make_ring, run_board
+from boards.rp2_board import Rp2Board, run_board
 from drivers.mcp2518fd import Mcp2518fd
 from drivers.polled_ring import PolledRing
 from drivers.rp2_hot import HotClock
@@ -22,7 +22,7 @@ CRYSTAL_Hz = 40_000_000
 def make_board(slot):
     """Make the board, nothing started. `slot`: 0 or 1 for A or B, 255 for none."""
     settings = Settings("/settings")
-    ring = make_ring(settings, PolledRing)
+    ring = PolledRing()
     clock = HotClock()
     sck, sdi, sdo = machine.Pin(2), machine.Pin(3), machine.Pin(4)
     spi = machine.SPI(0, 16_000_000, sck=sck, mosi=sdi, miso=sdo)

@@ -8,7 +8,7 @@ from boards.pico_card import card  # isort: split
 from boards.pico_raws import raws  # isort: split
 
 from boards.files import Settings
-from boards.rp2_board import Rp2Board, make_ring, run_board
+from boards.rp2_board import Rp2Board, run_board
 from drivers.pio_can import PioCan, PioRing
 from drivers.rp2_hot import HotClock
 
@@ -19,7 +19,7 @@ _RXD1 = 7
 def make_board(slot):
     """Make the board, nothing started. `slot`: 0 or 1 for A or B, 255 for none."""
     settings = Settings("/settings", slot)
-    ring = make_ring(settings, PioRing)
+    ring = PioRing()
     clock = HotClock()
     first = PioCan(_RXD0, clock, raws[0])
     second = PioCan(_RXD1, clock, raws[1], bus=1, partner=first)

@@ -10,16 +10,14 @@ import machine
 
 from boards.light import pattern_of
 from drivers.rp2_cobs import FrameWriter, cobs_decode
-from drivers.rp2_hot import HotRing
 from drivers.usb_link import UsbLink
 from logger.app import App
-from logger.onboard import prepare
+from logger.onboard import discard, prepare
 from slog.layout import BLOCK_BYTES, const
 from slog.messages import CONTROL_BOOTLOADER, CONTROL_RESET, CONTROL_UPDATE
 
 _MOST_BLOCKS = const(24)  # 0.6 s of a full bus at 1 Mbit/s
 _LEAST_BLOCKS = const(8)
-_BUFFER_BYTES = const(12_000)  # buffers of the application; they need whole pieces
 _WATCHDOG_MS = const(8000)
 _WATCHDOG_OFF = const(0x4005B000)  # atomic clear of the watchdog's control register
 _WATCHDOG_ENABLE = const(1 << 30)
@@ -118,32 +116,32 @@ class Rp2Board:
         machine.mem32[_WATCHDOG_OFF] = _WATCHDOG_ENABLE
 
 
-def make_ring(settings, kind=HotRing):
-    """Make the ring as large as the heap allows, when all code is loaded.
+def fill_ring(ring):
+    """Give the ring all the memory that is left, once everything else is made: what the rest works
+    with from then on is the hole at the bottom of the heap.
 
-    With a signal table the detectors of the first session are made before it. What the rest works
-    with is the hole at the bottom of the heap, and what the application leaves of its buffers.
+    Recording comes first: the detectors are given up for a ring of the least size.
     """
-    gc.threshold(8192)
-    prepare(settings)
-    gc.threshold(-1)
     gc.collect()
-    n_free = gc.mem_free() - _BUFFER_BYTES
-    n = min(_MOST_BLOCKS, n_free // BLOCK_BYTES)
-    kept = bytearray(_BUFFER_BYTES)
-    while n > _LEAST_BLOCKS:
+    n = min(_MOST_BLOCKS, gc.mem_free() // BLOCK_BYTES)
+    while n >= _LEAST_BLOCKS:
         try:
-            return kind(n)
+            return ring.take_memory(n)
         except MemoryError:
             n -= 1
-    del kept
-    return kind(_LEAST_BLOCKS)
+    discard()
+    gc.collect()
+    ring.take_memory(_LEAST_BLOCKS)
 
 
 def run_board(make_board, slot, memory, at, hole):
     """Run the application until the host asks for the REPL; clear memory[at] once proven."""
     board = make_board(slot)
+    gc.threshold(8192)
+    prepare(board.nv)
+    gc.threshold(-1)
     app = App(board)
+    fill_ring(board.ring)
     hole.clear()
     gc.collect()
     app.start()

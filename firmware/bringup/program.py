@@ -9,14 +9,14 @@ import json
 from boards.files import Settings
 from boards.pico_card import port as card_port
 from boards.pico_mcp2515 import CRYSTAL_Hz, make_port
-from boards.rp2_board import make_ring
 from bringup import record
 from bringup.card import BenchCard
 from bringup.controller import BenchController
 from bringup.hot import make_times
-from drivers.rp2_hot import HotClock
+from drivers.rp2_hot import HotClock, HotRing
 
 _CARD_Hz = 12_000_000
+_RING_BLOCKS = 20  # the rest of the heap is for the rows
 _NO_SETTINGS = "/bringup"  # a folder that is not there: the defaults count
 _kept = {}
 
@@ -29,7 +29,7 @@ def run(row, args, _hole=None):
         _kept["clock"] = HotClock()
         _kept["can"] = BenchController(make_port(), _kept["clock"], CRYSTAL_Hz)
         _kept["settings"] = Settings(_NO_SETTINGS)
-        _kept["ring"] = make_ring(_kept["settings"])
+        _kept["ring"] = HotRing(_RING_BLOCKS)
     print(json.dumps(_ROWS[row](args)))
 
 

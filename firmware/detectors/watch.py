@@ -15,13 +15,13 @@ TICK_US = const(10_000)
 _PAUSE_US = const(1_000_000)
 _LOW = const(0x0FFFFFFF)  # the bits of a record's time, held to TIME_BITS by a test
 _HALF = const(0x08000000)
-_IDS = const(2048)
 # Words of the watch that `_take` needs.
 _DUE = const(0)  # time of the next tick, bits 27..0
 _TICK = const(1)
 _KIND = const(2)  # byte 7 of the record of a data frame of 11 bits
 _PLAIN = const(3)  # slots above it belong to multiplexed messages
 _N_SLOTS = const(4)
+_N_IDS = const(5)  # above the highest id that is watched
 # Bytes of a record, held to slog.layout by a test.
 _TOP = const(3)  # dlc, and bits 27 to 24 of the time
 _ID = const(4)
@@ -70,7 +70,10 @@ class Watch:
         self.tick = 0
         self.lo = 0
         self.hi = 0
-        self._lut = bytearray(_IDS)
+        n_ids = 0
+        for at in range(_M_CAN_ID, len(slots), _M_COLUMNS):
+            n_ids = max(n_ids, slots[at] + 1)
+        self._lut = bytearray(n_ids)  # by id: 1 + the first slot of its message
         self._on_tick = on_tick
         self._on_resume = on_resume
         self._started = False
@@ -81,7 +84,7 @@ class Watch:
                 plain = i
             if not self._lut[can_id]:
                 self._lut[can_id] = i + 1
-        self._words = array("i", [0, 0, bus << 5, plain, self.n_slots])
+        self._words = array("i", [0, 0, bus << 5, plain, self.n_slots, n_ids])
         rows = range(0, len(signals), _S_COLUMNS)
         self._at = array("i", [8 * signals[i + _S_SLOT] + signals[i + _S_FIRST] for i in rows])
         self._read = bytearray([signals[i + _S_KIND] for i in rows])
@@ -223,6 +226,7 @@ def _take(
     kind = words[_KIND]
     plain = words[_PLAIN]
     n_slots = words[_N_SLOTS]
+    n_ids = words[_N_IDS]
     while at < end:
         top = block[at + _TOP]
         if top < _META:
@@ -235,7 +239,9 @@ def _take(
                 and block[at + _ID2] == 0
                 and block[at + _ID1] < _ID_HIGH
             ):
-                slot = lut[block[at + _ID] | block[at + _ID1] << 8]
+                can_id = block[at + _ID] | block[at + _ID1] << 8
+                if can_id < n_ids:
+                    slot = lut[can_id]
             if slot > plain:
                 can_id = slots[slot * _M_COLUMNS + (_M_CAN_ID - _M_COLUMNS)]
                 while (

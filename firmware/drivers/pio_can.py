@@ -214,7 +214,7 @@ class PioRing(HotRing):
     decoded before it is stored.
     """
 
-    def __init__(self, n_blocks):
+    def __init__(self, n_blocks=0):
         super().__init__(n_blocks)
         self.fetch = None
 

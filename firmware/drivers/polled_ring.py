@@ -10,7 +10,7 @@ class PolledRing(BlockRing):
     fetch   called before a meta record is stored: brings in the frames that ended before it
     """
 
-    def __init__(self, n_blocks):
+    def __init__(self, n_blocks=0):
         super().__init__(n_blocks)
         self.fetch = None
         self._lo = 0

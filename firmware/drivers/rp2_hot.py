@@ -163,10 +163,14 @@ def _open_age(state: ptr32, memory: ptr32, lo: int) -> int:
 class HotRing(BlockRing):
     """The one ring that the handler fills. Main code changes it between two interrupts."""
 
-    def __init__(self, n_blocks):
+    def __init__(self, n_blocks=0):
         super().__init__(n_blocks)
         self._meta = array("I", [0, 0, 0, 0])
         _hot[_H_STATE] = uctypes.addressof(self.state)
+
+    def take_memory(self, n_blocks):
+        """As BlockRing."""
+        super().take_memory(n_blocks)
         _hot[_H_MEMORY] = uctypes.addressof(self.memory)
         _hot[_H_N_BLOCKS] = n_blocks
 

@@ -128,7 +128,7 @@ class App:
         """Load the settings, start capture, then search for the card."""
         try:
             self.settings = load(self.board.nv.load(m.CONFIG_SETTINGS))
-        except SettingsError:
+        except (SettingsError, MemoryError):
             self.settings_fault = faults.SETTINGS_BAD
         self._start_session()
         if self.store.mount() and self.store.extent.package:

@@ -3,11 +3,13 @@
 Owns a tap of the ring, and the detectors if the board has a signal table. What they find goes into
 the same ring. Capture and store never wait for it: blocks that were reused before they could be
 watched are reported as an event, and so is a table that can't be used or that finds no memory: a
-board sizes its ring at its start, beside the detectors if it has a table then.
+board sizes its ring at its start, beside the detectors if it has a table then, and discards them
+if they leave too little for it.
 """
 
 import gc
 import struct
+import sys
 
 from logger.tap import Tap
 from slog import events as ev
@@ -19,22 +21,35 @@ _PERIOD_US = const(10_000)  # between two passes, unless more records wait than 
 _LOW = (1 << TIME_BITS) - 1
 
 
-_ready = []  # the detectors of the first session
+_ready = []  # the detectors of the first session, or the error that there is instead of them
 
 
 def prepare(settings):
     """Make the detectors of the first session before the ring takes what memory is left."""
     try:
-        _ready.append(_make(settings, _nothing))
-    except (ImportError, MemoryError, ValueError):
-        pass  # the session will say so
+        _ready.append(_make(settings))
+    except (ImportError, ValueError) as error:
+        _ready.append(error)  # the session will say so
+    except MemoryError:
+        discard()
+
+
+def discard():
+    """Free the detectors of the first session and their code, for want of memory; the session
+    will say so.
+    """
+    _ready.clear()
+    for name in list(sys.modules):
+        if name.startswith("detectors"):
+            del sys.modules[name]
+    _ready.append(MemoryError())
 
 
 def _nothing(code, state, value, extra):
     pass
 
 
-def _make(settings, emit):
+def _make(settings):
     """Return the detectors of the board's signal table, None if it has none.
 
     Raises   ValueError for a table that can't be used, MemoryError
@@ -46,7 +61,7 @@ def _make(settings, emit):
         from detectors.events import Events  # not in memory where there is no table
         from slog.signal_table import read
 
-        return Events(read(file, found[1]), emit)
+        return Events(read(file, found[1]), _nothing)
 
 
 class OnCarEvents:
@@ -66,16 +81,15 @@ class OnCarEvents:
         self.events = None
         gc.collect()  # the place of the last session's is free now
         self._tap = Tap(self._ring)
-        if _ready:
-            self.events = events = _ready.pop()
-            if events is not None:
-                events.emit = self._put
-                self._put(ev.TABLE, ev.ON, events.watch.n_signals, events.alarms.n)
-            return
-        try:
-            self.events = _make(self._board.nv, self._put)
-        except (ImportError, MemoryError, ValueError) as error:
-            self._stop_for(error)
+        if not _ready:
+            prepare(self._board.nv)
+        events = _ready.pop()
+        if isinstance(events, Exception):
+            self._stop_for(events)
+        elif events is not None:
+            self.events = events
+            events.emit = self._put
+            self._put(ev.TABLE, ev.ON, events.watch.n_signals, events.alarms.n)
 
     def stop(self):
         """Watch what is left, then rest."""

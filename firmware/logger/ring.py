@@ -47,18 +47,22 @@ _GAP_ARG = GAP_RING_FULL << 8 | META_GAP
 
 class BlockRing:
     """Invariant: every offered frame is either in a block or in DROPPED, and each dropped one in a
-    gap record.
+    gap record. A board may give it its blocks later, when all else is in memory.
     """
 
-    def __init__(self, n_blocks):
-        self.n_blocks = n_blocks
-        self.memory = bytearray(n_blocks * BLOCK_BYTES)
-        view = memoryview(self.memory)
-        self.blocks = [view[i * BLOCK_BYTES : (i + 1) * BLOCK_BYTES] for i in range(n_blocks)]
+    def __init__(self, n_blocks=0):
         self.state = array("I", [0] * N_WORDS)
         self._first = (
             0  # the oldest waiting block; the consumer's own, as HEAD may move at any time
         )
+        self.take_memory(n_blocks)
+
+    def take_memory(self, n_blocks):
+        """Take the memory for `n_blocks`; only while there are none. MemoryError changes nothing."""
+        self.memory = bytearray(n_blocks * BLOCK_BYTES)
+        view = memoryview(self.memory)
+        self.blocks = [view[i * BLOCK_BYTES : (i + 1) * BLOCK_BYTES] for i in range(n_blocks)]
+        self.n_blocks = n_blocks
 
     def start_session(self):
         """Forget all counts. Only while capture is stopped and nothing waits."""

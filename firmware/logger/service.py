@@ -29,7 +29,7 @@ from slog.settings import digest_of
 
 _MAX_WAITING = const(8)
 _CHUNK = const(64)
-_CONFIG_CHUNK = const(1024)
+_CONFIG_PIECES = const(2)  # sectors of an item in one answer
 _TAP_RECORDS = const(64)
 _TAP_US = const(10_000_000)
 _LOW = (1 << TIME_BITS) - 1
@@ -405,24 +405,27 @@ class Service:
         """Answer piece by piece: the memory has no place for an item as a whole."""
         asked = m.parse(m.CONFIG_GET_REQUEST, payload)[0]
         asked["total"] = asked["crc"] = 0
-        rest = b""
         nv = self._app.board.nv
         found = nv.open(asked["item"])
         if found and asked["item"] == m.CONFIG_KEY:
             digest = digest_of(nv, m.CONFIG_KEY)
             found = (io.BytesIO(digest), len(digest))
-        if found:
-            file, asked["total"] = found
-            with file:
-                start = file.tell()
-                while True:
-                    piece = file.read(_CONFIG_CHUNK)
-                    if not piece:
-                        break
-                    asked["crc"] = binascii.crc32(piece, asked["crc"])
-                file.seek(start + min(asked["at"], asked["total"]))
-                rest = file.read(_CONFIG_CHUNK)
-        self._put(m.CONFIG_GET_REPLY, asked, rest)
+        if not found:
+            self._put(m.CONFIG_GET_REPLY, asked)
+            return
+        file, asked["total"] = found
+        piece = self._sector
+        with file:
+            start = file.tell()
+            while True:
+                n = file.readinto(piece)
+                if not n:
+                    break
+                asked["crc"] = binascii.crc32(memoryview(piece)[:n], asked["crc"])
+            file.seek(start + min(asked["at"], asked["total"]))
+            self._put(m.CONFIG_GET_REPLY, asked)
+            for _ in range(_CONFIG_PIECES):
+                self._made.put(piece, 0, file.readinto(piece))
 
     def _config_set(self, payload):
         """Collect an item where blocks are otherwise: nothing is recorded meanwhile."""

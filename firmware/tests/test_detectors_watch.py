@@ -255,12 +255,22 @@ def test_a_multiplexed_message_fills_the_slot_of_its_selector():
     assert watch.raw(1) == 444
 
 
+@pytest.mark.parametrize("can_id", [0x106, 0x107, 0x7FF])
+def test_an_id_above_those_that_are_watched_is_passed_over(can_id):
+    """The highest is 0x105."""
+    car = multiplexed(2, 5)
+    before = bytes(car.events.watch.data)
+    car.frame(1, can_id, bytes(range(1, 9)))
+    assert bytes(car.events.watch.data) == before
+
+
 def test_another_message_after_a_multiplexed_one_is_not_looked_through():
     """The next slot belongs to 0x106: its selector is not that of 0x105."""
     car = multiplexed(2, 5)
     watch = car.events.watch
     watch.slots[2 * 7] = 0x106
-    watch._lut[0x106] = 3
+    watch._lut.append(3)
+    watch._words[5] = 0x107
     car.frame(1, 0x105, struct.pack("<BBH", 9, 0x50, 222))
     assert (watch.raw(1), watch.raw(2)) == (0, 0)
     car.frame(1, 0x106, struct.pack("<BBH", 9, 0x50, 222))

@@ -103,7 +103,8 @@ def test_a_table_that_cannot_be_used_is_reported(table):
     assert board.said() == [(ev.TABLE, ev.OFF, 2, 0)] and board.onboard.events is None
 
 
-def test_a_table_without_memory_is_reported():
+def test_a_table_without_memory_is_reported(monkeypatch):
+    monkeypatch.setattr(onboard, "sys", types.SimpleNamespace(modules={}))
     board = Board()
 
     def full(item):
@@ -243,3 +244,19 @@ def test_an_event_that_finds_no_room_is_counted():
     board.step()
     board.onboard.stop()
     assert board.onboard.n_unwritten > 0
+
+
+def test_without_memory_for_the_detectors_their_code_is_freed_and_the_session_says_so(monkeypatch):
+    """State 1 of TABLE OFF is memory. The next session tries again."""
+    monkeypatch.setattr(onboard, "_ready", [])
+    modules = {"detectors": 1, "detectors.events": 2, "logger.ring": 3}
+    monkeypatch.setattr(onboard, "sys", types.SimpleNamespace(modules=modules))
+    board = Board()
+    onboard.prepare(board.nv)
+    onboard.discard()
+    assert modules == {"logger.ring": 3}
+    board.onboard.start()
+    assert board.said() == [(ev.TABLE, ev.OFF, 1, 0)] and board.onboard.events is None
+    board.onboard.stop()
+    board.onboard.start()
+    assert board.said()[1:] == [(ev.TABLE, ev.ON, 2, 1)]

@@ -33,7 +33,7 @@ class World:
         self.n_free = 200_000
         self.largest = 1 << 20
         self.n_held = 0  # bytes of buffers that live beside the ring
-        self.held_at_ring = []
+        self.asked = []  # blocks that the ring tried to have
         self.pins = {}
         self.inputs = {}
         self.lit = []
@@ -111,11 +111,11 @@ class World:
         world = self
 
         class HotRing(BlockRing):
-            def __init__(self, n_blocks):
-                world.held_at_ring.append((n_blocks, world.n_held))
+            def take_memory(self, n_blocks):
+                world.asked.append(n_blocks)
                 if n_blocks * 4096 > world.largest:
                     raise MemoryError
-                super().__init__(n_blocks)
+                super().take_memory(n_blocks)
 
         class HotClock(Clock):
             def __init__(self):
@@ -172,13 +172,13 @@ class Capture:
         self.stop = lambda: log.append("capture stopped")
 
 
-def board_of(world, slot=0):
+def board_of(world, slot=0, n_blocks=2):
     """Return a board with two captures that note their end."""
     ports = world.drivers()["drivers.rp2_hot"]
     captures = [Capture(world.log), Capture(world.log)]
-    ring = BlockRing(2)
+    ring = ports.HotRing(n_blocks)
     clock = ports.HotClock()
-    return world.module.Rp2Board("test", slot, 25, None, clock, ring, None, captures)
+    return world.module.Rp2Board("test", slot, 25, Settings(), clock, ring, None, captures)
 
 
 def test_the_pins_are_those_of_the_wiring(world):
@@ -234,43 +234,46 @@ class Settings:
     ("n_free", "n_blocks"),
     [
         (300_000, 24),  # the most
-        (100_000, 21),  # (100,000 - 12,000) / 4,096 = 21.5
-        (46_000, 8),  # 8.3
-        (40_000, 8),  # 6.8: the least all the same
+        (88_000, 21),  # 88,000 / 4,096 = 21.5
+        (34_000, 8),  # 8.3
     ],
 )
-@pytest.mark.parametrize("table", [None, TABLE, TABLE[:-1]])
-def test_the_ring_is_what_the_heap_leaves(world, n_free, table, n_blocks):
-    """With a table, what is free beside the detectors; a damaged one has none."""
+def test_the_ring_is_what_the_heap_leaves(world, n_free, n_blocks):
     world.n_free = n_free
-    assert world.module.make_ring(Settings(table)).n_blocks == n_blocks
+    ring = world.pico.make_board(0).ring
+    assert ring.n_blocks == 0, "the application and its buffers come before it"
+    world.module.fill_ring(ring)
+    assert ring.n_blocks == n_blocks and len(ring.memory) == 4096 * n_blocks
 
 
 @pytest.mark.parametrize("n_whole", [23, 15, 9, 8])
 def test_a_ring_that_finds_no_whole_piece_is_made_smaller(world, n_whole):
-    """The heap has enough bytes for 24 blocks, but no piece for more than `n_whole`. What the
-    application needs in whole pieces, 12,000 bytes, is kept aside up to the smallest ring.
-    """
+    """The heap has enough bytes for 24 blocks, but no piece for more than `n_whole`."""
     world.largest = n_whole * 4096
-    assert world.module.make_ring(Settings()).n_blocks == n_whole
-    assert [n for n, _ in world.held_at_ring] == [*range(24, n_whole - 1, -1)]
-    assert {held for n, held in world.held_at_ring if n > 8} == {12_000}
-    assert world.n_held == 0 and {held for n, held in world.held_at_ring if n == 8} <= {0}
+    ring = world.pico.make_board(0).ring
+    world.module.fill_ring(ring)
+    assert ring.n_blocks == n_whole
+    assert world.asked == [0, *range(24, n_whole - 1, -1)]
 
 
-def test_the_detectors_are_made_before_the_ring_where_there_is_a_table(world):
-    """Code and tables then lie below the ring. Meanwhile memory is collected every 8,192 bytes."""
-    settings = Settings(TABLE)
-    world.module.make_ring(settings)
-    (made,) = onboard._ready
-    assert made.watch.n_signals == 2 and settings.file.closed
-    assert world.log == [("threshold", 8192), ("threshold", -1)]
+@pytest.mark.parametrize(("n_free", "largest"), [(32_000, 1 << 20), (300_000, 7 * 4096)])
+def test_the_detectors_give_way_to_a_ring_of_eight_blocks(world, monkeypatch, n_free, largest):
+    """32,000 / 4,096 = 7.8; or no piece for eight. The session says that there was no memory."""
+    world.n_free, world.largest = n_free, largest
+    modules = {"detectors.watch": 1, "slog.events": 2}
+    monkeypatch.setattr(onboard, "sys", types.SimpleNamespace(modules=modules))
 
+    def collect():
+        if "detectors.watch" not in modules:
+            world.n_free, world.largest = 80_000, 80_000
 
-def test_without_a_table_no_detector_is_loaded(world, monkeypatch):
-    monkeypatch.delitem(sys.modules, "detectors.events", raising=False)
-    world.module.make_ring(Settings())
-    assert "detectors.events" not in sys.modules
+    monkeypatch.setattr(world.module.gc, "collect", collect)
+    onboard.prepare(Settings(TABLE))
+    ring = world.pico.make_board(0).ring
+    world.module.fill_ring(ring)
+    (why,) = onboard._ready
+    assert ring.n_blocks == 8 and isinstance(why, MemoryError)
+    assert modules == {"slog.events": 2}
 
 
 @pytest.mark.parametrize("t0_us", [0, 3_000_000, (1 << 28) - 100_000])
@@ -359,9 +362,10 @@ def run(world, monkeypatch, step, memory, t0_us=0):
     class App:
         def __init__(self, board):
             self.board = board
+            world.log.append(f"made, {board.ring.n_blocks} blocks")
 
         def start(self):
-            world.log.append(f"start, hole {world.n_held}")
+            world.log.append(f"start, {self.board.ring.n_blocks} blocks, hole {world.n_held}")
             self.t0_us = world.t_us
 
         def step(self):
@@ -370,7 +374,7 @@ def run(world, monkeypatch, step, memory, t0_us=0):
             self.board.feed()
 
     def make(slot):
-        started.append(board_of(world, slot))
+        started.append(board_of(world, slot, 0))
         return started[0]
 
     world.t_us = t0_us
@@ -397,7 +401,9 @@ def test_the_loop_ends_with_what_was_asked_for(world, monkeypatch, action, end):
     hole, board = run(world, monkeypatch, step, None)
     assert hole == [] and board.slot == 1
     stopped = ["capture stopped", "capture stopped", "link closed"]
-    assert world.log == ["start, hole 0", *stopped, *end]
+    detectors = [("threshold", 8192), ("threshold", -1)]
+    begin = [*detectors, "made, 0 blocks", "start, 24 blocks, hole 0"]
+    assert world.log == [*begin, *stopped, *end]
 
 
 @pytest.mark.parametrize(
