@@ -58,7 +58,7 @@ class BlockRing:
         self.take_memory(n_blocks)
 
     def take_memory(self, n_blocks):
-        """Take the memory for `n_blocks`; only while there are none. MemoryError changes nothing."""
+        """Take memory for `n_blocks`; only while there are none."""
         self.memory = bytearray(n_blocks * BLOCK_BYTES)
         view = memoryview(self.memory)
         self.blocks = [view[i * BLOCK_BYTES : (i + 1) * BLOCK_BYTES] for i in range(n_blocks)]

@@ -52,7 +52,7 @@ _START = """
 import gc
 
 def run(*args):
-    hole = [bytearray(9216)]
+    hole = [bytearray(11264)]
     names = {names!r}
     while names:
         __import__(names.pop())
