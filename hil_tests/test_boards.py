@@ -20,8 +20,8 @@ from stagelog.rig.tape import tape_of
 
 # A card may take 500 ms for a write (SD specification, 4.6.2.2). Then a full bus at 500 kbit/s
 # with 8 bytes, a frame of 111 bits each 0.222 ms, fills 500 / 0.222 / 252 = 8.9 blocks, and one
-# more is being filled; at 1 Mbit/s twice as many. Without a controller half of the bits' ring waits
-# as well: 131 ms at 500 kbit/s, and 65 ms of each of two buses: 6.6 and 7.8 blocks, and one.
+# more is being filled; at 1 Mbit/s twice as many. Without a controller half of the ring of bits
+# waits as well: 131 ms at 500 kbit/s, and 65 ms of each of two buses: 6.6 and 7.8 blocks, and one.
 LEAST_BLOCKS = {"pico_mcp2515": 18, "pico_mcp2518fd": 10, "pico_pio": 8, "pico_pio_dual": 9}
 
 
