@@ -31,7 +31,7 @@ from stagelog.archive import find_sessions
 from stagelog.card import read_card
 from stagelog.config_items import signal_table
 from stagelog.park.check import Check
-from stagelog.park.flashing import Flash, id_of_board
+from stagelog.park.flashing import Flash, app_once, id_of_board
 from stagelog.park.provision import Provision
 from stagelog.park.runs import Run
 from stagelog.park.summary import Summarise
@@ -139,12 +139,19 @@ def mpremote_flash(port, app, main):
             Path(folder, name).write_bytes(content)
         files = [str(Path(folder, name)) for name in ("a.app", "main.py", "slot.a")]
         words = ["connect", port, "fs", "cp", *files, ":", "+", "reset"]
-        subprocess.run([sys.executable, "-m", "mpremote", *words], check=True, timeout=900)
+        subprocess.run(
+            [sys.executable, "-m", "mpremote", *words],
+            check=True,
+            timeout=900,
+            capture_output=True,
+        )
 
 
 def flash_rows(n_boards=2):
     """Yield the rows of flashing blank emulated boards."""
     from stagelog.flash.build import build_app
+    from stagelog.flash.install import read_state
+    from stagelog.flash.remote import Remote
     from stagelog.resources import firmware_path
 
     app = build_app("pico_mcp2515", "armv6m").content
@@ -159,6 +166,9 @@ def flash_rows(n_boards=2):
     def ours(folder, n):
         with boards(folder, n) as found:
             units = [Unit(id_of_board(port), f"C0{k}") for k, (_, port) in enumerate(found)]
+            first = Remote(found[0][1])
+            first.stop()
+            app_once(read_state(first), None)  # built before: mpremote's is, too
             work = lambda unit: Flash(unit, None, folder / "archive")  # noqa: E731
             times, _, bad = timed(units, work, id_of_board)
             return max(times), seconds_of(process for process, _ in found), bad
