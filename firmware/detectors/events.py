@@ -45,9 +45,9 @@ class Events:
         self.summary = Summary(self, rows["summary_s"], send)
         send(ev.TABLE, ev.ON, self.watch.n_signals, self.alarms.n)
 
-    def scan(self, block, at, n, hi):
+    def scan(self, block, at, n, hi, most=0x3FFFFFFF):
         """Take records as Watch.scan does."""
-        self.watch.scan(block, at, n, hi)
+        return self.watch.scan(block, at, n, hi, most)
 
     def _tick(self):
         group = self.watch.tick % 10

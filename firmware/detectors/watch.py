@@ -90,21 +90,24 @@ class Watch:
         self._read = bytearray([signals[i + _S_KIND] for i in rows])
         self.raws = array("i", range(self.n_signals))
 
-    def scan(self, block, first, n, hi):
+    def scan(self, block, first, n, hi, most=0x3FFFFFFF):
         """Take `n` records of 16 bytes from `block[first]` on; what is no frame is passed over.
+        Return how many were taken: fewer where more than `most` ticks are due; go on from there.
 
         hi  bits above 27 of the first record's time
         """
         if not self._start(block, first, n, hi):
-            return
+            return n
+        at = first
         end = first + _RECORD_BYTES * n
         while True:
-            first = _take(
-                self._words, self._lut, self.slots, self.data, self.seen, block, first, end
-            )
-            if first >= end:
-                return
-            self._pass(_time(block, first))
+            at = _take(self._words, self._lut, self.slots, self.data, self.seen, block, at, end)
+            if at >= end:
+                return n
+            if not most:
+                return (at - first) // _RECORD_BYTES
+            most -= 1
+            self._pass(_time(block, at))
 
     @micropython.native
     def raw(self, i):
@@ -187,22 +190,19 @@ class Watch:
         self._on_resume(pause_us // 1_000_000)
 
     def _pass(self, lo):
-        """Do the ticks up to `lo`."""
+        """Do the tick that is due, or pass over a pause before `lo`."""
         words = self._words
         ahead = (lo - words[_DUE]) & _LOW
         if ahead > _PAUSE_US:
             self._resume(lo, self.hi + (1 if lo < self.lo else 0), ahead)
             return
-        while True:
-            due = words[_DUE]
-            if due < self.lo:
-                self.hi += 1
-            self.lo = due
-            words[_TICK] = self.tick = self.tick + 1
-            self._on_tick()
-            words[_DUE] = due = (due + TICK_US) & _LOW
-            if (lo - due) & _LOW >= _HALF:
-                return
+        due = words[_DUE]
+        if due < self.lo:
+            self.hi += 1
+        self.lo = due
+        words[_TICK] = self.tick = self.tick + 1
+        self._on_tick()
+        words[_DUE] = (due + TICK_US) & _LOW
 
 
 def _time(block, at):

@@ -123,7 +123,8 @@ class SdCard:
         if sector == self._ahead_sector and len(buf) == SECTOR_BYTES:
             self._ahead_sector = self._next = sector + 1
             n = _AHEAD_BYTES if sector + 1 < self.n_sectors else 0
-            self._do_else()
+            if self.background is not None:
+                self.background()
             token = self._port.receive_over(self._ahead, buf, n)
             if token == _TOKEN_READ or self._is_over(token):
                 return
@@ -172,7 +173,8 @@ class SdCard:
         """
         while self._doing != _AT_REST:
             if self._doing == _SENDING:
-                self._do_else()
+                if self.background is not None:
+                    self.background()
                 if not self._is_accepted(self._port.send_end()):
                     return self._result
                 self._doing = _STORING
@@ -259,7 +261,11 @@ class SdCard:
         try:
             if self._open:
                 self._end_write()
-            r1 = self._ask(_READ_ONE if n == 1 else _READ_MANY, sector)
+            high, low = self._address(sector)
+            command = _READ_ONE if n == 1 else _READ_MANY
+            r1 = port.begin(command, high, low, self._ms_bytes)
+            if r1 > 0xFF:
+                r1 = self._ask_again(command, high, low)
             if r1 > 0xFF:
                 raise OSError("the card stays busy")
             if r1:
@@ -277,21 +283,26 @@ class SdCard:
         if sector >= self.n_sectors:
             return
         port = self._port
-        if self._ask(_READ_MANY, sector):
+        high, low = self._address(sector)
+        r1 = port.begin(_READ_MANY, high, low, self._ms_bytes)
+        if r1 > 0xFF:
+            r1 = self._ask_again(_READ_MANY, high, low)
+        if r1:
             port.release()
             return
         self._ahead_sector = sector
         if port.receive_first(self._ahead, _READ_MS * self._ms_bytes) != _TOKEN_READ:
             self._stop_ahead()
 
-    def _ask(self, command, sector):
-        """Send a command for a sector to a ready card; return R1, 0x100 if it stays busy."""
-        high, low = self._address(sector)
+    def _ask_again(self, command, high, low):
+        """Send a command to a card that was busy; return R1, 0x100 if it stays busy. A function of
+        its own, as a call of a larger one takes heap, and thus time, for its variables.
+        """
         for _ in range(_BUSY_MS):
+            self._do_else()
             r1 = self._port.begin(command, high, low, self._ms_bytes)
             if r1 <= 0xFF:
                 break
-            self._do_else()
         return r1
 
     def _do_else(self):
@@ -331,7 +342,8 @@ class SdCard:
         for i in range(1, n + 1):
             if token != _TOKEN_READ:
                 raise OSError("the card sends no data, or with a wrong CRC")
-            self._do_else()
+            if self.background is not None:
+                self.background()
             if i < n:
                 token = port.receive_next(buf, i * SECTOR_BYTES, most)
                 if not self._use_crc:

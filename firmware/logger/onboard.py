@@ -17,6 +17,7 @@ from slog.layout import META_EVENT, TIME_BITS, const
 from slog.messages import CONFIG_SIGNALS
 
 _MOST = const(64)  # records in one pass
+_TICKS = const(1)  # in one pass: behind skipped blocks 100 may be due, and each takes 6 ms
 _PERIOD_US = const(10_000)  # between two passes, unless more records wait than one takes
 _LOW = (1 << TIME_BITS) - 1
 
@@ -105,7 +106,7 @@ class OnCarEvents:
                 self._t_step = lo
 
     def _watch(self):
-        """Watch some records of one block; return how many there were."""
+        """Watch some records of one block; return how many there were, _MOST if some are left."""
         tap = self._tap
         n = tap.next(_MOST)
         if tap.n_skipped:
@@ -120,7 +121,10 @@ class OnCarEvents:
         if lo < t0_lo and (lo - t0_lo) & _LOW < _LOW >> 1:
             hi += 1
         try:
-            self.events.scan(block, at, n, hi)
+            left = n - self.events.scan(block, at, n, hi, _TICKS)
+            if left:
+                tap.give_back(left)
+                return _MOST
         except Exception as error:  # whatever a detector meets, recording goes on
             self._stop_for(error)
         return n

@@ -47,6 +47,10 @@ class Tap:
         self._at += n
         return n
 
+    def give_back(self, n):
+        """Let the next call find the last `n` records again."""
+        self._at -= n
+
     @property
     def offset(self):
         """Byte offset of the records in `block`."""

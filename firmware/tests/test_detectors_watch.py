@@ -316,6 +316,16 @@ def test_a_tick_is_done_by_the_first_frame_at_or_after_it():
     assert clock.watch.tick == 3
 
 
+def test_a_scan_of_so_many_ticks_is_gone_on_with_at_the_record_that_was_not_taken():
+    """Of the records at 5, 10,004 and 35,010 us the third waits for three ticks."""
+    clock = Clock()
+    times = (5, 10_004, 35_010)
+    block = b"".join(struct.pack("<II8x", t | 2 << 28, 0x100) for t in times)
+    taken = [clock.watch.scan(block, 0, 3, 0, 1)]
+    taken += [clock.watch.scan(block, 32, 1, 0, 1) for _ in range(2)]
+    assert taken == [2, 0, 1] and clock.ticks == [10_005, 20_005, 30_005]
+
+
 def test_ticks_go_on_over_the_28_bits_of_a_record():
     """2^28 us = 268,435,456: the second tick lies beyond it, and its time has 29 bits."""
     start = (1 << 28) - 15_000

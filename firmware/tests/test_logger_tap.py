@@ -78,6 +78,16 @@ def test_a_block_that_was_closed_early_has_only_its_own_records():
     assert all_numbers(tap) == [i & 0x7FF for i in range(2 * FULL, 2 * FULL + 8)]
 
 
+def test_records_that_are_given_back_come_again():
+    source = Source()
+    tap = Tap(source.ring)
+    source.put(FULL + 10)
+    assert numbers(tap, 100) == list(range(100))
+    tap.give_back(30)
+    assert numbers(tap, 100) == list(range(70, 170))
+    assert all_numbers(tap) == [i & 0x7FF for i in range(170, FULL + 10)]
+
+
 def test_a_tap_begins_with_what_comes_after_it():
     source = Source()
     source.put(10)

@@ -122,6 +122,8 @@ def test_what_the_detectors_find_is_in_the_ring():
     for k in range(3):
         board.frame(101, 1 + 100_000 * k)
         board.step()
+        for _ in range(10):  # a tick in each pass
+            board.step(0)
     said = board.said()
     assert (ev.ALARM + 1, ev.WARNING, 101, 0) in said
     assert (ev.CONTEXT + 1, ev.BEFORE, 0, 0) in said
@@ -132,7 +134,7 @@ def test_records_are_watched_every_10_ms_and_sooner_while_many_wait():
     board = Board()
     board.onboard.start()
     passes = []
-    board.onboard.events.watch.scan = lambda block, at, n, hi: passes.append(n)
+    board.onboard.events.watch.scan = lambda block, at, n, hi, most: passes.append(n) or n
     board.step()
     for k in range(150):
         board.frame(1, 10_001 + k)
@@ -163,6 +165,22 @@ def test_blocks_that_were_written_again_are_told():
     assert (ev.SKIPPED, ev.ON, 4, 0) in board.said()
     board.step()
     assert len([x for x in board.said() if x[0] == ev.SKIPPED]) == 1
+
+
+def test_the_ticks_of_a_time_without_frames_are_spread_over_passes():
+    """50 ticks of 10 ms are due at the frame 0.5 s after the first; 50 at once would keep the card
+    waiting for 0.3 s on an RP2040.
+    """
+    board = Board()
+    board.onboard.start()
+    board.frame(1, 1)
+    board.step(0)
+    board.frame(1, 500_001)
+    ticks = []
+    for _ in range(60):
+        board.step(0 if ticks else 10_000)  # in the next pass, not 10 ms later
+        ticks.append(board.onboard.events.watch.tick)
+    assert ticks[:50] == list(range(1, 51)) and ticks[-1] == 50
 
 
 def test_what_came_between_two_sessions_is_not_watched():
@@ -229,7 +247,7 @@ def test_times_beyond_the_28_bits_within_a_block():
     board.onboard.stop()
     board.onboard.start()
     watched = []
-    board.onboard.events.watch.scan = lambda block, at, n, hi: watched.append(hi)
+    board.onboard.events.watch.scan = lambda block, at, n, hi, most: watched.append(hi) or n
     board.frame(1, (1 << 28) + 500_000)
     board.step()
     assert watched == [1]

@@ -60,6 +60,8 @@ STEPS = (
     ("key new TeamX", None, {0}),
     ("key show", None, {0}),
     ("key trust nowhere", None, {5}),
+    ("key passphrase --remove", None, {0}),
+    ("key revoke 0123456789abcdef", None, {5}),
     ("evidence pack --event TEST --car C03 --stage SS01", None, {0, 1}),
     ("evidence verify TEST-C03-SS01.tar", None, {0, 1}),
     ("package build", None, {2}),  # there is no fleet file yet

@@ -52,7 +52,7 @@ _START = """
 import gc
 
 def run(*args):
-    hole = [bytearray(11264)]
+    hole = [bytearray(9216)]
     names = {names!r}
     while names:
         __import__(names.pop())
