@@ -205,13 +205,13 @@ def simulator_ports() -> list[str]:
     folder = Path(simulator_folder())
     ports = []
     for entry in folder.iterdir() if folder.is_dir() else ():
-        if not _is_running(entry):
-            with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # its cable is pulled, or it ends, right now
+            if not _is_running(entry):
                 entry.unlink()
-        elif entry.is_symlink():
-            ports += [str(entry)] if entry.exists() else []
-        else:
-            ports.append(entry.read_text(encoding="ascii"))
+            elif not entry.is_symlink():
+                ports.append(entry.read_text(encoding="ascii"))
+            elif entry.exists():
+                ports.append(str(entry))
     return ports
 
 

@@ -171,6 +171,35 @@ def test_a_simulator_that_was_killed_leaves_no_port_to_write_to(tmp_path, monkey
     os.close(terminal)
 
 
+@pytest.mark.parametrize("is_link", [True, False])
+def test_a_simulator_whose_cable_is_pulled_while_it_is_looked_for_is_no_port(
+    monkeypatch, tmp_path, is_link
+):
+    """The name of its port goes between the listing of the folder and the look at it; a run of
+    'sync' with five loggers ended there.
+    """
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    folder = Path(simulator_folder())
+    folder.mkdir(parents=True)
+    entry = folder / f"sim-{os.getpid()}"
+    if is_link:
+        entry.symlink_to(tmp_path)
+    else:
+        entry.write_text("socket://127.0.0.1:9", encoding="ascii")
+    assert len(simulator_ports()) == 1
+
+    class Process:
+        def __init__(self, number):
+            assert number == os.getpid()
+
+        def create_time(self):
+            entry.unlink()
+            return 0.0
+
+    monkeypatch.setattr("psutil.Process", Process)
+    assert simulator_ports() == []
+
+
 @pytest.mark.parametrize("how", [signal.SIGHUP, signal.SIGTERM, signal.SIGINT])
 def test_a_simulator_whose_terminal_is_closed_takes_its_port_with_it(tmp_path, how):
     environment = os.environ | {"XDG_RUNTIME_DIR": str(tmp_path)}
