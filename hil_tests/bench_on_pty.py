@@ -49,9 +49,11 @@ class Bench(threading.Thread):
         n_boots = 0
         with can.Bus(interface="virtual", channel="bench") as bus:
             while not self._ended.is_set():
-                if self._power.exists():
+                on_since_ns = self._on_since_ns()
+                if on_since_ns:
                     n_boots += 1
-                    self._live(LiveLogger({"card": str(self._card), "seed": n_boots}), bus)
+                    logger = LiveLogger({"card": str(self._card), "seed": n_boots})
+                    self._live(logger, bus, on_since_ns)
                 time.sleep(0.01)
 
     def end(self):
@@ -59,11 +61,18 @@ class Bench(threading.Thread):
         self._ended.set()
         self.join()
 
-    def _live(self, logger, bus):
+    def _on_since_ns(self):
+        """Return when power came, 0 without it: it may be off for less than a pass takes."""
+        try:
+            return self._power.stat().st_mtime_ns
+        except FileNotFoundError:
+            return 0
+
+    def _live(self, logger, bus, on_since_ns):
         self._port.unlink(missing_ok=True)
         self._port.symlink_to(logger.port)
         start_s = time.time()
-        while self._power.exists() and not self._ended.is_set():
+        while self._on_since_ns() == on_since_ns and not self._ended.is_set():
             frames = []
             while (message := bus.recv(0)) is not None:
                 frames.append(event_of(message, start_s))
