@@ -334,11 +334,14 @@ def test_work_grows_in_proportion_to_a_nasty_text(name):
 
     def cost_s(n):
         text = HEAD + NASTY_TEXTS[name](n)
-        start_s = time.process_time()
-        repair(text)
-        return time.process_time() - start_s
+        costs_s = []
+        for _ in range(3):  # the least: a cache that is shared with others costs, too
+            start_s = time.process_time()
+            repair(text)
+            costs_s.append(time.process_time() - start_s)
+        return min(costs_s)
 
-    whole_s = min(cost_s(200_000) for _ in range(3))  # a cache shared with others costs, too
+    whole_s = cost_s(200_000)
     assert whole_s < 0.1 or whole_s < 40 * cost_s(25_000)
 
 
