@@ -118,8 +118,8 @@ class Rp2Board:
 
 
 def fill_ring(ring):
-    """Give the ring all the memory that is left, once everything else is made: what the rest works
-    with from then on is the hole at the bottom of the heap.
+    """Give the ring what memory is left, up to its most, once everything else is made: the rest
+    works with the hole at the bottom of the heap from then on, and with what is left over.
 
     Recording comes first: the detectors are given up for a ring of the least size.
     """

@@ -45,7 +45,7 @@ class Events:
         self.summary = Summary(self, rows["summary_s"], send)
         send(ev.TABLE, ev.ON, self.watch.n_signals, self.alarms.n)
 
-    def scan(self, block, at, n, hi, most=0x3FFFFFFF):
+    def scan(self, block, at, n, hi, most=-1):
         """Take records as Watch.scan does."""
         return self.watch.scan(block, at, n, hi, most)
 

@@ -90,11 +90,12 @@ class Watch:
         self._read = bytearray([signals[i + _S_KIND] for i in rows])
         self.raws = array("i", range(self.n_signals))
 
-    def scan(self, block, first, n, hi, most=0x3FFFFFFF):
+    def scan(self, block, first, n, hi, most=-1):
         """Take `n` records of 16 bytes from `block[first]` on; what is no frame is passed over.
         Return how many were taken: fewer where more than `most` ticks are due; go on from there.
 
-        hi  bits above 27 of the first record's time
+        hi    bits above 27 of the first record's time
+        most  -1 for all
         """
         if not self._start(block, first, n, hi):
             return n
