@@ -10,7 +10,15 @@ import pytest
 from stagelog.dbc import load_database
 from stagelog.decode import compile_plan, decode, iter_decode
 from stagelog.errors import InputError, OutputError
-from stagelog.export import CsvSink, ParquetSink, ResampledCsvSink, files, load_parquet, parquet
+from stagelog.export import (
+    CsvSink,
+    McapSink,
+    ParquetSink,
+    ResampledCsvSink,
+    files,
+    load_parquet,
+    parquet,
+)
 from stagelog.export.csv import digits_of, header_of
 from stagelog.export.resample import Resampler, column_names
 from stagelog.model import FRAME
@@ -198,6 +206,43 @@ def test_csv_shows_the_digits_of_the_scale_and_no_formula(tmp_path, database, fr
     states = {line[4] for line in lines}
     assert "'=1+1" in states and "off" in states and "7" in states
     assert header_of("=x", "") == "'=x" and header_of("a\nb", "") == "a b"
+
+
+def wide_frames():
+    """Two frames of a message with an unsigned and a signed integer of 64 bits.
+
+    2^63 + 1 = 9223372036854775809 and -(2^62) - 1 = -4611686018427387905 are no float64; by hand
+    -4611686018427387905 * 10 + 3 = -46116860184273879047.
+    """
+    frames = np.zeros(2, FRAME)
+    frames["can_id"], frames["n_bytes"] = [512, 513], 8
+    frames["data"][0] = np.array([2**63 + 1], "<u8").view(np.uint8)
+    frames["data"][1] = np.array([-(2**62) - 1], "<i8").view(np.uint8)
+    return frames
+
+
+WIDE_DBC = """BU_: ECU
+BO_ 512 Serial: 8 ECU
+ SG_ Number : 0|64@1+ (1,0) [0|0] "" ECU
+BO_ 513 Sum: 8 ECU
+ SG_ Total : 0|64@1- (10,3) [0|0] "" ECU
+"""
+
+
+def test_integers_of_64_bits_keep_all_digits_in_csv_and_mcap(tmp_path):
+    (tmp_path / "wide.dbc").write_text(WIDE_DBC)
+    plan = compile_plan(load_database(tmp_path / "wide.dbc"))
+    paths = write(CsvSink(tmp_path), wide_frames(), plan)
+    assert (
+        paths["Serial.csv"].read_text("utf-8-sig").splitlines()[1].endswith(",9223372036854775809")
+    )
+    assert (
+        paths["Sum.csv"].read_text("utf-8-sig").splitlines()[1].endswith(",-46116860184273879047")
+    )
+    write(McapSink(tmp_path / "x.mcap", compression="none"), wide_frames(), plan)
+    content = (tmp_path / "x.mcap").read_bytes()
+    assert b'{"Number":9223372036854775809}' in content
+    assert b'{"Total":-46116860184273879047}' in content
 
 
 def test_digits_of():

@@ -3,11 +3,12 @@
 Owns the text: a header `EngSpd [rpm]`, times in seconds with microseconds, in the first form bus
 and J1939 source address, numbers with the digits that the signal's scale has and no more, empty
 where a signal is absent. No header begins like a formula. A spreadsheet takes 1,048,576 rows: the
-resampled form is for it.
+resampled form is for it. Integers above 53 bits keep all their digits in the first form; the
+resampled one holds float64.
 """
 
 import csv
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, TextIO
@@ -19,17 +20,18 @@ from stagelog.dbc.model import Signal
 from stagelog.decode.plan import Plan
 from stagelog.decode.tables import Decoded, MessageTable
 from stagelog.export.files import FileNames, SignalSink, plain_text, writing
+from stagelog.export.physical import physical
 from stagelog.export.resample import Resampler, column_names
 
 
 class CsvSink(SignalSink):
-    """Writes Decoded (mode "phys") after Decoded, one file per message; a context, complete at its
+    """Writes Decoded (mode "raw") after Decoded, one file per message; a context, complete at its
     end.
 
     with_labels   write a value table's text instead of its number
     """
 
-    mode = "phys"
+    mode = "raw"
 
     def __init__(
         self, folder: str | Path, *, with_labels: bool = False, overwrite: bool = False
@@ -69,7 +71,10 @@ class CsvSink(SignalSink):
     def _column(self, table: MessageTable, name: str) -> list[Any]:
         signal = table.message.signal(name)
         values, rows = table.signals[name], table.rows.get(name)
-        cells = _cells(values, signal, self._with_labels)
+        cells = _cells(physical(values, signal), signal)
+        if self._with_labels and signal.choices:
+            texts = map(signal.choices.get, values.tolist())
+            cells = [plain_text(t) if t else c for t, c in zip(texts, cells, strict=True)]
         if rows is None:
             return cells
         column = [""] * len(table)
@@ -123,7 +128,7 @@ class ResampledCsvSink(SignalSink):
         if self._clock is not None:
             columns.append(_utc(self._clock(t_us)))
         for column, signal in zip(values.T, self._signals, strict=True):
-            columns.append(_cells(column, signal, False))
+            columns.append(_cells(column, signal))
         with writing(self._path):
             csv.writer(self._file).writerows(zip(*columns, strict=True))
 
@@ -148,19 +153,15 @@ def _utc(t_unix_us: NDArray[np.int64]) -> list[str]:
     return [f"{text}Z" for text in t_unix_us.astype("datetime64[us]").astype(str).tolist()]
 
 
-def _cells(values: NDArray[Any], signal: Signal, with_labels: bool) -> list[Any]:
+def _cells(values: NDArray[np.float64] | Sequence[int], signal: Signal) -> list[Any]:
     """Return the cells of one signal: the digits that its scale and offset have, NaN empty."""
+    if not isinstance(values, np.ndarray):
+        return list(values)
     n_digits = digits_of(signal)
     if n_digits == 0:
-        cells = [int(v) if v == v else "" for v in values.tolist()]
-    else:
-        rounded = values if n_digits is None else np.round(values, n_digits)
-        cells = ["" if v != v else v for v in rounded.tolist()]
-    if with_labels and signal.choices:
-        raw = np.rint((values - float(signal.offset)) / float(signal.scale)).astype(np.int64)
-        texts = (signal.choices.get(r) for r in raw.tolist())
-        return [plain_text(t) if t else c for t, c in zip(texts, cells, strict=True)]
-    return cells
+        return [int(v) if v == v else "" for v in values.tolist()]
+    rounded = values if n_digits is None else np.round(values, n_digits)
+    return ["" if v != v else v for v in rounded.tolist()]
 
 
 def digits_of(signal: Signal) -> int | None:

@@ -17,6 +17,7 @@ from stagelog.dbc.model import Signal
 from stagelog.decode.tables import Decoded, MessageTable
 from stagelog.export.files import SignalSink, writing
 from stagelog.export.mcap_file import MESSAGE, McapFile, message_heads
+from stagelog.export.physical import physical
 from stagelog.extras import need
 
 if TYPE_CHECKING:
@@ -27,9 +28,9 @@ _SHORT_BITS = 12
 
 
 class McapSink(SignalSink):
-    """Writes Decoded (mode "phys") after Decoded. `compression` is "zstd", "lz4" or "none"."""
+    """Writes Decoded (mode "raw") after Decoded. `compression` is "zstd", "lz4" or "none"."""
 
-    mode = "phys"
+    mode = "raw"
 
     def __init__(
         self, path: str | Path, *, compression: str = "zstd", overwrite: bool = False
@@ -130,44 +131,40 @@ def schema_of(table: MessageTable) -> dict[str, Any]:
 
 
 class _Texts:
-    """Makes the texts of one signal: `,"name":value` for each value.
+    """Makes the texts of one signal: `,"name":value` for each raw value.
 
     Those of a short signal are made once, for every raw value that it can have.
     """
 
     def __init__(self, signal: Signal, before: str) -> None:
-        self._before = f"{before}{json.dumps(signal.name)}:".encode()
-        self._known: NDArray[np.floating[Any]] | None = None
-        if signal.is_float or signal.length > _SHORT_BITS or not signal.scale:
-            return
-        self._scale, self._offset = float(signal.scale), float(signal.offset)
-        self._lowest = -(1 << signal.length - 1) if signal.is_signed else 0
-        raw = np.arange(self._lowest, self._lowest + (1 << signal.length))
-        self._known = known = raw * self._scale + self._offset
-        self._known_texts = self._made(known)
+        self._signal = signal
+        self._before = f"{before}{json.dumps(signal.name)}:"
+        self._known: Any = None
+        if not signal.is_float and signal.length <= _SHORT_BITS:
+            self._lowest = -(1 << signal.length - 1) if signal.is_signed else 0
+            self._known = self._made(np.arange(1 << signal.length) + self._lowest)
 
-    def of(self, values: NDArray[Any]) -> "pyarrow.BinaryArray":
-        """Return the texts of some values."""
-        import pyarrow
+    def of(self, raw: NDArray[Any]) -> "pyarrow.BinaryArray":
+        """Return the texts of some raw values."""
+        if self._known is None:
+            return self._made(raw)
+        return self._known.take(raw.astype(np.int32) - self._lowest)
 
-        known = self._known
-        if known is not None:
-            raw = np.rint((values - self._offset) / self._scale)
-            at = np.clip(np.nan_to_num(raw) - self._lowest, 0, len(known) - 1).astype(np.int64)
-            if (known[at] == values).all():
-                return self._known_texts.take(pyarrow.array(at))
-        return self._made(values)
-
-    def _made(self, values: NDArray[Any]) -> "pyarrow.BinaryArray":
-        """Return `,"name":value`: the shortest number that is read as the same double, or null."""
+    def _made(self, raw: NDArray[Any]) -> "pyarrow.BinaryArray":
+        """Return `,"name":value`: the shortest number that is read as the same double, all digits
+        of a wide integer, or null.
+        """
         import pyarrow
         from pyarrow import compute
 
-        values = values.astype(np.float64)
-        is_none = ~np.isfinite(values)
-        texts = pyarrow.array(values, mask=is_none if is_none.any() else None)
-        texts = texts.cast(pyarrow.string()).fill_null("null").cast(pyarrow.binary())
-        return compute.binary_join_element_wise(self._before, texts, b"")
+        values = physical(raw, self._signal)
+        if isinstance(values, np.ndarray):
+            is_none = ~np.isfinite(values)
+            numbers = pyarrow.array(values, mask=is_none if is_none.any() else None)
+            texts = numbers.cast(pyarrow.string()).fill_null("null")
+        else:
+            texts = pyarrow.array([str(value) for value in values], pyarrow.string())
+        return compute.binary_join_element_wise(self._before, texts, "").cast(pyarrow.binary())
 
 
 def _alike(table: MessageTable) -> list[tuple[NDArray[np.intp], dict[str, NDArray[Any]]]]:
