@@ -19,6 +19,7 @@ def databases_of_cars(
     dbc: tuple[str, ...],
     cars: tuple[str, ...],
     wanted: Collection[str] | None = None,
+    j1939: bool | None = None,
 ) -> Iterator[tuple[Database, list[str]]]:
     """Yield (Database, cars that it is for).
 
@@ -27,28 +28,38 @@ def databases_of_cars(
             before, and a car for which nothing is known is left out
     cars    of --car
     wanted  only these cars, where --dbc is not given
+    j1939   of --j1939; without it as each car was decoded before
     """
     from stagelog.dbc import load_databases
+    from stagelog.decode.protocol import as_said
     from stagelog.lake import cars_of, known_databases
 
     known = known_databases(archive)
+    kept: list[str] = []
+
+    def said(car: str) -> bool | None:
+        before = known[car].j1939 if car in known else None
+        return before if j1939 is None or car in kept else j1939
+
     if dbc:
         database, chosen = load_databases(dbc), sorted(set(cars) or cars_of(archive))
-        kept = []
         if not cars and len(chosen) > 1:
-            kept = [car for car in chosen if known.get(car, database.words) != database.words]
+            kept += [car for car in chosen if car in known and known[car].words != database.words]
         for car in kept:
-            text = f"car {car} stays decoded with {', '.join(known[car])}"
+            text = f"car {car} stays decoded with {', '.join(known[car].words)}"
             click.echo(f"{text}: --car {car} decodes it with this DBC", err=True)
-        yield database, [car for car in chosen if car not in kept]
+        for choice in (None, True, False):
+            alike = [car for car in chosen if car not in kept and said(car) is choice]
+            if alike:
+                yield as_said(database, choice), alike
         wanted = kept
     fleet = None if dbc else fleet_in_force()
     for car in sorted(cars_of(archive) if wanted is None else wanted):
-        words: Sequence[str] | None = known.get(car)
+        words: Sequence[str] = known[car].words if car in known else ()
         if fleet is not None and (listed := fleet.find_car(car)) is not None:
             words = dbcs_of_car(fleet, listed)
         if words and all(map(_is_there, words)):
-            yield load_databases(words), [car]
+            yield as_said(load_databases(words), said(car)), [car]
 
 
 def _is_there(word: str) -> bool:

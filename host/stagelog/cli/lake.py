@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from stagelog.cli._common import count_text, duration_text, json_option, print_json
-from stagelog.cli._dbc import dbc_option
+from stagelog.cli._dbc import dbc_option, j1939_option
 from stagelog.cli._fleet import archive_option, dbcs_of_all
 from stagelog.cli._lake import databases_of_cars
 from stagelog.errors import InputError
@@ -28,6 +28,7 @@ def command() -> None:
 @archive_option
 @dbc_option("Database to decode with.  [default: each car's own]", dbcs_of_all)
 @click.option("--car", "cars", multiple=True, help="Only this car; may be repeated.")
+@j1939_option
 @click.option("--force", is_flag=True, help="Decode what is up to date, too.")
 @click.option(
     "--jobs",
@@ -45,6 +46,7 @@ def build(
     archive: str,
     dbc: tuple[str, ...],
     cars: tuple[str, ...],
+    j1939: bool | None,
     force: bool,
     jobs: int | None,
     cluster: str | None,
@@ -68,7 +70,7 @@ def build(
     n_workers = jobs or processors()
     workers: Workers | None = workers_of(cluster, n_workers)
     started_s = time.monotonic()
-    stale, n_sessions, unknown = _stale(archive, dbc, cars, force)
+    stale, n_sessions, unknown = _stale(archive, dbc, cars, j1939, force)
     n_bytes = sum(entry.values["n_bytes"] for entry, _ in stale)
     is_little = jobs is None and n_bytes < PROCESSES_FROM_BYTES
     if not cluster and (is_little or min(n_workers, len(stale)) < 2):
@@ -104,7 +106,11 @@ def build(
 
 
 def _stale(
-    archive: str, dbc: tuple[str, ...], cars: tuple[str, ...], force: bool
+    archive: str,
+    dbc: tuple[str, ...],
+    cars: tuple[str, ...],
+    j1939: bool | None,
+    force: bool,
 ) -> tuple[list[tuple[Entry, Database]], int, list[Entry]]:
     """Return (what is to be decoded, number of sessions of these cars, those of cars without a
     DBC).
@@ -119,7 +125,7 @@ def _stale(
         raise InputError(f"{archive} holds no session", "name the archive with --archive")
     stale: list[tuple[Entry, Database]] = []
     known: set[str] = set()
-    for database, own in databases_of_cars(archive, dbc, cars, chosen):
+    for database, own in databases_of_cars(archive, dbc, cars, chosen, j1939):
         known |= set(own)
         stale += stale_sessions(archive, database, own, force)
     return stale, len(entries), [entry for entry in entries if car_of(entry) not in known]

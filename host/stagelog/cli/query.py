@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from stagelog.cli._common import count_text, json_option, print_json, print_table
-from stagelog.cli._dbc import dbc_option
+from stagelog.cli._dbc import dbc_option, j1939_option
 from stagelog.cli._fleet import dbcs_of_all, fleet_option
 from stagelog.cli._lake import databases_of_cars
 from stagelog.errors import OutputError, UsageError
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 )
 @dbc_option("Decode first what is not decoded with this DBC.", dbcs_of_all)
 @click.option("--car", "cars", multiple=True, help="With --dbc: only this car; may be repeated.")
+@j1939_option
 @click.option("--view", help="Show the columns of this view.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
 @json_option
@@ -40,6 +41,7 @@ def command(
     archive: str,
     dbc: tuple[str, ...],
     cars: tuple[str, ...],
+    j1939: bool | None,
     view: str | None,
     as_csv: bool,
     as_json: bool,
@@ -48,7 +50,8 @@ def command(
 
     A view has event, car, stage, session, time (UTC), t_us (since power-on), bus and the signals
     in their units. Without SQL the views are listed. A car keeps the DBC that its sessions were
-    decoded with: new ones are decoded with it, and --dbc leaves those of other cars as they are.
+    decoded with, and --j1939: new ones are decoded so, and --dbc leaves those of other cars as
+    they are.
 
     Exit 1 if a session that was queried is not complete, if its file is missing or not what the
     manifest says, if one below the archive is not decoded, or if a session file there is in no
@@ -64,7 +67,9 @@ def command(
     need("duckdb", "query")  # before minutes of decoding
     if cars and not dbc:
         raise UsageError("--car without --dbc", "it says whose sessions the DBC is for")
-    n_failed = decode_missing(archive, dbc, cars)
+    if j1939 is not None and not dbc:
+        raise UsageError("--j1939 or --no-j1939 without --dbc", "it says how the DBC is read")
+    n_failed = decode_missing(archive, dbc, cars, j1939)
     with Archive(archive) as opened:
         if sql:
             columns, rows = opened.rows(sql)
@@ -96,7 +101,9 @@ def say_gaps(opened: Archive, with_unlisted: bool) -> tuple[Verdict | None, int]
     return worst(verdicts.values()) if verdicts else None, len(opened.undecoded)
 
 
-def decode_missing(archive: str, dbc: tuple[str, ...], cars: tuple[str, ...]) -> int:
+def decode_missing(
+    archive: str, dbc: tuple[str, ...], cars: tuple[str, ...], j1939: bool | None = None
+) -> int:
     """Decode what is not decoded, with --dbc, else with what the fleet file has for a car, or what
     it was decoded with before; return how many sessions could not be.
     """
@@ -104,7 +111,7 @@ def decode_missing(archive: str, dbc: tuple[str, ...], cars: tuple[str, ...]) ->
 
     n_failed = 0
     wanted = None if dbc else undecoded_cars(archive)
-    for database, own in databases_of_cars(archive, dbc, cars, wanted):
+    for database, own in databases_of_cars(archive, dbc, cars, wanted, j1939):
         try:
             for entry, n, problem in decode_archive(Path(archive), database, cars=own):
                 n_failed += problem is not None

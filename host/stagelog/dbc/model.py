@@ -99,6 +99,7 @@ class Database:
     sha256     of the file's bytes, hexadecimal
     encoding   how its text was read
     cantools   the same database as a cantools object, for encoding and for its many writers
+    j1939      whether somebody said that 29-bit messages are of J1939; None: the file says it
     """
 
     path: Path
@@ -110,6 +111,7 @@ class Database:
     version: str = ""
     cantools: object = field(default=None, compare=False, repr=False)
     parts: tuple[tuple[int, Path], ...] = ()  # bus and file, if each bus has one of its own
+    j1939: bool | None = None
 
     @property
     def words(self) -> list[str]:

@@ -80,9 +80,14 @@ def may_be_j1939(database: Database) -> bool:
     return any(message.is_ext and not message.is_j1939 for message in database.messages)
 
 
+def as_said(database: Database, j1939: bool | None) -> Database:
+    """Return a Database as somebody says: 29-bit messages of J1939 or not; None: as it is."""
+    return database if j1939 is None else as_j1939(database, j1939)
+
+
 def as_j1939(database: Database, wanted: bool = True) -> Database:
     """Return a Database whose 29-bit messages are all of J1939 (or NMEA 2000), or none."""
     messages = tuple(
         replace(message, is_j1939=wanted and message.is_ext) for message in database.messages
     )
-    return replace(database, messages=messages)
+    return replace(database, messages=messages, j1939=wanted)

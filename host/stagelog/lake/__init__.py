@@ -12,6 +12,7 @@ processes, or on Dask; the bytes are the same.
 
 from stagelog.lake.build import (
     Decoded,
+    Known,
     build,
     cars_of,
     decode_archive,
@@ -29,6 +30,7 @@ __all__ = [
     "facts_of",
     "folder_of",
     "hive_of",
+    "Known",
     "known_databases",
     "stale_sessions",
     "undecoded_cars",

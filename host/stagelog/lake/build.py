@@ -34,11 +34,12 @@ _LOCK = ".lake.lock"
 
 
 class Job(NamedTuple):
-    """A session to decode, and what --dbc takes to load the database for it."""
+    """A session to decode, what --dbc takes to load the database for it, and --j1939."""
 
     entry: Entry
     words: tuple[str, ...]
     database_sha256: str
+    j1939: bool | None
 
 
 class Outcome(NamedTuple):
@@ -109,7 +110,7 @@ def decode_archive(
 def work(job: Job) -> Outcome:
     """Do a job in a worker's process."""
     try:
-        database, plan = _load(job.words, job.database_sha256)
+        database, plan = _load(job.words, job.database_sha256, job.j1939)
     except InputError as error:
         return Outcome(0, str(error))
     return _decode(job.entry, database, plan)
@@ -118,11 +119,12 @@ def work(job: Job) -> Outcome:
 def _here(jobs: Iterable[tuple[Entry, "Database"]]) -> Iterator[tuple[Job, Outcome]]:
     from stagelog.decode import compile_plan
 
-    plans: dict[str, Plan] = {}
+    plans: dict[tuple[str, bool | None], Plan] = {}
     for entry, database in jobs:
-        if database.sha256 not in plans:
-            plans[database.sha256] = compile_plan(database)
-        yield _job(entry, database), _decode(entry, database, plans[database.sha256])
+        key = database.sha256, database.j1939
+        if key not in plans:
+            plans[key] = compile_plan(database)
+        yield _job(entry, database), _decode(entry, database, plans[key])
 
 
 def _decode(entry: Entry, database: "Database", plan: "Plan") -> Outcome:
@@ -135,18 +137,20 @@ def _decode(entry: Entry, database: "Database", plan: "Plan") -> Outcome:
 
 
 @lru_cache(maxsize=4)
-def _load(words: tuple[str, ...], sha256: str) -> tuple["Database", "Plan"]:
+def _load(words: tuple[str, ...], sha256: str, j1939: bool | None) -> tuple["Database", "Plan"]:
     from stagelog.dbc import load_databases
     from stagelog.decode import compile_plan
+    from stagelog.decode.protocol import as_said
 
     database = load_databases(words)
     if database.sha256 != sha256:
         raise InputError(f"{', '.join(words)} was changed meanwhile", "repeat the command")
+    database = as_said(database, j1939)
     return database, compile_plan(database)
 
 
 def _job(entry: Entry, database: "Database") -> Job:
-    return Job(entry, tuple(database.words), database.sha256)
+    return Job(entry, tuple(database.words), database.sha256, database.j1939)
 
 
 @contextlib.contextmanager
@@ -165,19 +169,27 @@ def _alone(root: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def known_databases(root: str | Path) -> dict[str, list[str]]:
-    """Return {car: words of --dbc} that the decoded sessions below `root` were decoded with, the
-    newest of each car; "" is the car of sessions that lie in no folder of one.
+class Known(NamedTuple):
+    """What the sessions of a car were decoded with: words of --dbc, and what --j1939 said."""
+
+    words: list[str]
+    j1939: bool | None
+
+
+def known_databases(root: str | Path) -> dict[str, Known]:
+    """Return {car: Known} of the decoded sessions below `root`, the newest of each car; "" is the
+    car of sessions that lie in no folder of one.
     """
-    found: dict[str, tuple[float, list[str]]] = {}
+    found: dict[str, tuple[float, Known]] = {}
     for entry in counted(find_sessions(root)):
         first = first_file(folder_of(entry))
         if first is None:
             continue
-        words, written_s = facts_of(first)[1].get("dbc"), first.stat().st_mtime
-        if words and written_s >= found.get(car_of(entry), (0.0, []))[0]:
-            found[car_of(entry)] = written_s, words
-    return {car: words for car, (_, words) in found.items()}
+        facts, written_s = facts_of(first)[1], first.stat().st_mtime
+        words, newest = facts.get("dbc"), found.get(car_of(entry))
+        if words and (newest is None or written_s >= newest[0]):
+            found[car_of(entry)] = written_s, Known(words, facts.get("j1939"))
+    return {car: known for car, (_, known) in found.items()}
 
 
 def undecoded_cars(root: str | Path) -> set[str]:

@@ -91,9 +91,13 @@ def is_fresh(entry: Entry, database: "Database") -> bool:
     return {name: facts.get(name) for name in wanted} == wanted
 
 
-def _made_from(database: "Database", source_sha256: str) -> dict[str, str]:
-    hashes = {"database_sha256": database.sha256, "source_sha256": source_sha256}
-    return hashes | {"code_sha256": code_sha256()}
+def _made_from(database: "Database", source_sha256: str) -> dict[str, str | bool | None]:
+    return {
+        "database_sha256": database.sha256,
+        "source_sha256": source_sha256,
+        "code_sha256": code_sha256(),
+        "j1939": database.j1939,
+    }
 
 
 def _read_nothing(path: Path) -> dict[str, Any]:
@@ -110,7 +114,7 @@ def decode_session(entry: Entry, plan: "Plan", database: "Database") -> int:
     messages.
 
     29-bit messages are those of J1939 or NMEA 2000 if the traffic of the session is, whatever the
-    DBC says.
+    DBC says, unless somebody said it (`database.j1939`).
     """
     from stagelog.decode import compile_plan, iter_decode
     from stagelog.decode.protocol import as_j1939, find_protocol, may_be_j1939
@@ -122,13 +126,14 @@ def decode_session(entry: Entry, plan: "Plan", database: "Database") -> int:
     if len(judged.accounts) != 1:
         raise InputError(f"{entry.path} holds {len(judged.accounts)} sessions")
     session, timeline = judged.accounts[0].session, judged.accounts[0].timeline
-    if may_be_j1939(database) and find_protocol(session.iter_frames()) is not None:
+    made_from = _made_from(database, sha256_of(entry.path))
+    is_open = database.j1939 is None and may_be_j1939(database)
+    if is_open and find_protocol(session.iter_frames()) is not None:
         database = as_j1939(database)
         plan = compile_plan(database)
     metadata: dict[str, Any] = {
+        **made_from,
         "session": session.identity.name,
-        "source_sha256": sha256_of(entry.path),
-        "code_sha256": code_sha256(),
         "verdict": judged.verdict_of(judged.accounts[0]).as_dict(),
         "dbc": database.words,
     }
@@ -147,7 +152,6 @@ def decode_session(entry: Entry, plan: "Plan", database: "Database") -> int:
             sink.write(decoded)
     with writing(folder):
         if not sink.paths:
-            made_from = _made_from(database, metadata["source_sha256"])
             (part / NOTHING).write_text(json.dumps(made_from), encoding="utf-8")
         _replace_folder(part, folder)
     return len(sink.paths)
