@@ -80,7 +80,8 @@ class OnCarEvents:
     def start(self):
         """Begin with what is recorded from now on."""
         self.events = None
-        gc.collect()  # the place of the last session's is free now
+        if self._tap is not None:
+            gc.collect()  # the place of the last session's is free now
         self._tap = Tap(self._ring)
         if not _ready:
             prepare(self._board.nv)

@@ -148,16 +148,15 @@ def test_notes_are_kept_shown_saved_and_printed(browser, pages):
 
 
 def load(browser, text):
-    """Give the page a file of notes."""
-    browser.value(f"loadNotes({{ target: {{ files: [new File([{json.dumps(text)}], 'a')] }} }})")
+    """Give the page a file of notes; hold on to the promise, which may be collected otherwise."""
+    file = f"new File([{json.dumps(text)}], 'a')"
+    browser.value(f"window.loading = loadNotes({{ target: {{ files: [{file}] }} }})")
 
 
 def test_a_file_of_notes_that_is_none_changes_nothing(browser, pages):
     browser.open(pages["stage"], SIZES["desk"])
     for text in ("{", "7", "[1, null, {}]", '{"notes": {}}', '[{"text": 5, "at": 1}]'):
-        browser.value(
-            f"loadNotes({{ target: {{ files: [new File([{json.dumps(text)}], 'a')] }} }})"
-        )
+        load(browser, text)
     assert browser.value("notes.length") == 0
 
 

@@ -12,10 +12,11 @@ signals of a group in one two-dimensional operation.
 A signal over nine bytes (only in CAN FD payloads) is put together from a word and a byte.
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from fnmatch import fnmatchcase
+from fnmatch import translate
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -153,8 +154,9 @@ def _selection(database: Database, signals: str | Iterable[str] | None) -> dict[
     wanted: dict[str, set[str]] = {}
     for pattern in [signals] if isinstance(signals, str) else signals:
         n_found = 0
+        fits = re.compile(translate(pattern)).match
         for message, names in everything.items():
-            found = {n for n in names if _matches(pattern, message, n)}
+            found = {n for n in names if fits(n) or fits(f"{message}.{n}") or fits(message)}
             if found:
                 wanted.setdefault(message, set()).update(found)
                 n_found += len(found)
@@ -167,10 +169,6 @@ def _selection(database: Database, signals: str | Iterable[str] | None) -> dict[
                 f"did you mean {near[0]}?" if near else "'stagelog dbc show' lists all names",
             )
     return wanted
-
-
-def _matches(pattern: str, message: str, name: str) -> bool:
-    return any(fnmatchcase(text, pattern) for text in (name, f"{message}.{name}", message))
 
 
 def _compile_message(message: Message, wanted: set[str], left_out: dict[str, str]) -> MessagePlan:

@@ -5,6 +5,7 @@ a hole, the power was off, or the signal itself was silent. Owns numbers only, n
 """
 
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -69,9 +70,8 @@ def runs(
     low, high = np.minimum.reduceat(values, first), np.maximum.reduceat(values, first)
     last = np.append(first[1:], len(t_us)) - 1
     middle = (t_us[first] + t_us[last]) / 2
-    x = (middle - stage.start_us) / whole_us
+    x = np.round((middle - stage.start_us) / whole_us, 4)
+    points = np.column_stack((x, low, high)).tolist()
     run = np.searchsorted(ends_us, t_us[first], side="right")
-    found: dict[int, list[list[float]]] = {}
-    for key, at, a, b in zip(run.tolist(), x.tolist(), low, high, strict=True):
-        found.setdefault(key, []).append([round(at, 4), float(a), float(b)])
-    return list(found.values())
+    starts = [0, *(np.flatnonzero(np.diff(run)) + 1).tolist(), len(points)]
+    return [points[a:b] for a, b in pairwise(starts)]

@@ -70,6 +70,7 @@ class Stage:
         self._stuck: Spans = list(stuck)
         self._flights: Spans = list(flights)
         self._kept: dict[tuple[str, str], Series | None] = {}  # the last used last
+        self._n_kept_bytes = 0
         self._bad: dict[str, NDArray[np.intp]] = {}  # rows of a signal that are not plausible
 
     def spans_without_signals(self) -> Spans:
@@ -87,18 +88,15 @@ class Stage:
         else:
             self._forget()
             series = make()
+            self._n_kept_bytes += series.n_bytes if series else 0
         self._kept[key] = series
         return series
 
     def _forget(self) -> None:
         """Let go of what was not used for longest, down to _KEPT_BYTES."""
-        held = {key: one.n_bytes for key, one in self._kept.items() if one is not None}
-        total = sum(held.values())
-        for key, n_bytes in held.items():
-            if total <= _KEPT_BYTES:
-                return
-            del self._kept[key]
-            total -= n_bytes
+        while self._n_kept_bytes > _KEPT_BYTES:
+            oldest = self._kept.pop(next(iter(self._kept)))
+            self._n_kept_bytes -= oldest.n_bytes if oldest else 0
 
     def _find(self, name: str, without: Rows | None = None) -> Series | None:
         """Return the Series of a signal, without some of its rows."""
