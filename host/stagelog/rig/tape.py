@@ -9,7 +9,8 @@ repaired.
     u32     u32     u8    u8   u8   u8     u32     u8   u8   u8     u8    u8*8
 
 Little-endian, no header, ascending in time. t_us counts microseconds since the start of the tape,
-at the end of the frame or at the event. A frame has min(dlc, 8) payload bytes, none with RTR. tec
+at the end of the frame or at the event. A frame has min(dlc, 8) payload bytes, none with RTR; one of
+CAN FD the length of its code, in a tape in memory (TAPE_FD): a file has classic frames alone. tec
 and rec stop at 255.
 """
 
@@ -22,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stagelog.errors import InputError, OutputError, UsageError
-from stagelog.model import RTR, FrameTable
+from stagelog.model import FD, FD_LENGTHS, RTR, FrameTable
 from stagelog.platform.files import beside, replace
 
 RECORD_BYTES = 32
@@ -37,7 +38,7 @@ NO_ERROR, BIT_ERROR, STUFF_ERROR, FORM_ERROR, ACK_ERROR, CRC_ERROR = range(6)
 
 # (t_us, kind, bus, flags, can_id, dlc, state, tec, rec, data): a record as rig.sim.world plays it
 Event: TypeAlias = tuple[int, int, int, int, int, int, int, int, int, Sequence[int]]
-Tape: TypeAlias = NDArray[Any]  # of dtype TAPE
+Tape: TypeAlias = NDArray[Any]  # of dtype TAPE or TAPE_FD
 TAPE = np.dtype(
     [
         ("t_us", "<u8"),
@@ -54,11 +55,12 @@ TAPE = np.dtype(
         ("zero", "<u4"),
     ]
 )
+TAPE_FD = np.dtype(TAPE.descr[:-2] + [("data", "u1", (64,)), ("zero", "<u4")])
 
 
 def tape_of(frames: FrameTable) -> Tape:
-    """Return a frame table (model.FRAME, ascending t_us >= 0) as a tape of frames."""
-    out = np.zeros(len(frames), TAPE)
+    """Return a frame table (model.FRAME or FRAME_FD, ascending t_us >= 0) as a tape of frames."""
+    out = np.zeros(len(frames), TAPE_FD if frames["data"].shape[1] > 8 else TAPE)
     out["kind"] = FRAME
     for name in ("t_us", "bus", "dlc", "flags", "can_id", "data"):
         out[name] = frames[name]
@@ -74,15 +76,22 @@ def join_tapes(tapes: Sequence[Tape]) -> Tape:
 def n_bytes_on(tape: Tape) -> NDArray[np.uint8]:
     """Return the payload length of each record, uint8[n]; 0 for events."""
     none = (tape["flags"] & RTR != 0) | (tape["kind"] != FRAME)
-    return np.where(none, 0, np.minimum(tape["dlc"], 8)).astype(np.uint8)
+    classic = np.minimum(tape["dlc"], 8)
+    n_bytes = np.where(tape["flags"] & FD, FD_LENGTHS[tape["dlc"] & 15], classic)
+    return np.where(none, 0, n_bytes).astype(np.uint8)
 
 
 def write_tape(path: str | Path, records: Tape | FrameTable) -> None:
     """Write a tape, or a frame table (model.FRAME) as one; the file appears whole or not at all.
 
-    Raises   UsageError if time goes back, OutputError if it cannot be written.
+    Raises   UsageError if time goes back or a frame is of CAN FD, OutputError if it cannot be
+             written.
     """
-    tape = records if records.dtype == TAPE else tape_of(records)
+    tape = records if records.dtype in (TAPE, TAPE_FD) else tape_of(records)
+    if (tape["flags"] & FD).any():
+        raise UsageError("a tape file holds no frame of CAN FD", "play the tape from memory")
+    if tape.dtype == TAPE_FD:
+        tape = _narrow(tape)
     late = _first_step_back(tape)
     if late is not None:
         raise UsageError(
@@ -130,6 +139,13 @@ def read_tape(path: str | Path) -> Tape:
             f"{path}: record {late} is earlier than the one before", "it is damaged or not a tape"
         )
     return tape
+
+
+def _narrow(tape: Tape) -> Tape:
+    out = np.zeros(len(tape), TAPE)
+    for name in TAPE.names or ():
+        out[name] = tape[name][:, :8] if name == "data" else tape[name]
+    return out
 
 
 def _first_step_back(tape: Tape) -> int | None:

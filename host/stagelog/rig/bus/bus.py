@@ -28,13 +28,14 @@ from numpy.typing import NDArray
 
 from stagelog.errors import UsageError
 from stagelog.rig.bus import canbits
-from stagelog.rig.bus.controller import Controller
+from stagelog.rig.bus.controller import Controller, Frame
 from stagelog.rig.bus.fast import schedule
 from stagelog.rig.bus.faults import NEVER_PS, BitFault, Fault
 from stagelog.rig.bus.fd import FdFrame, FdNode
 from stagelog.rig.bus.log import (
     EVERY,
     LOG,
+    LOG_FD,
     MAX_NODES,
     Event,
     Log,
@@ -84,6 +85,7 @@ class Bus:
         self._free_ps = 0  # a bit boundary from which the bus is idle; of no meaning while in bits
         self._in_bits = False
         self._late: list[Event] = []  # computed already, but later than now
+        self._log = LOG
 
     @property
     def now_ns(self) -> int:
@@ -129,12 +131,20 @@ class Bus:
         return node
 
     def add_fd_node(
-        self, name: str, items: Iterable[tuple[int, FdFrame]], data_bitrate_bps: int = 2_000_000
+        self,
+        name: str,
+        items: Iterable[tuple[int, FdFrame | Frame]] = (),
+        data_bitrate_bps: int = 2_000_000,
+        listen_only: bool = False,
     ) -> FdNode:
-        """Connect and return a node that sends CAN FD: (due_ns, bus.fd.FdFrame) pairs in order."""
+        """Connect and return a node that understands CAN FD and sends (due_ns, frame) pairs in
+        order: bus.fd.FdFrame, or bus.controller.Frame for a classic one.
+        """
         self._check_free(name)
-        node = FdNode(name, len(self.nodes), self.bitrate_bps, items, data_bitrate_bps)
+        rate_bps = self.bitrate_bps
+        node = FdNode(name, len(self.nodes), rate_bps, items, data_bitrate_bps, listen_only)
         self.nodes.append(node)
+        self._log = LOG_FD
         return node
 
     def add_fault(self, fault: Fault | BitFault) -> None:
@@ -163,9 +173,9 @@ class Bus:
 
     def run(self, until_ns: int) -> Log:
         """Run to `until_ns` and return what happened since the last run (bus.log.Log)."""
-        parts = [np.empty(0, LOG)]
+        parts = [np.empty(0, self._log)]
         for part in self._parts(self._check_until(until_ns), batch=True):
-            parts.append(part if isinstance(part, np.ndarray) else to_rows(part))
+            parts.append(part if isinstance(part, np.ndarray) else to_rows(part, self._log))
         names = tuple(node.name for node in self.nodes)
         return Log(np.concatenate(parts), names, self.bitrate_bps, self.index)
 
@@ -284,7 +294,7 @@ class Bus:
         if not sending:
             if limit_ps < medium.faults.next_ps:
                 self._now_ps = limit_ps
-            return np.empty(0, LOG)
+            return np.empty(0, self._log)
         bit_ps, free_ps = self._bit_ps, self._free_ps
         n_bits = max(0, limit_ps - free_ps) // bit_ps + 1
         loaded = [node.queue.load(limit_ps, n_bits) for node in sending]
@@ -312,7 +322,7 @@ class Bus:
             self._now_ps = limit_ps
         else:
             self._now_ps = max(self._now_ps, min(self._free_ps, limit_ps))
-        rows = frame_rows(frames[order])
+        rows = frame_rows(frames[order], self._log)
         rows["t_ns"] = (end_ps - canbits.IFS_BITS * bit_ps) // 1000
         rows["due_ns"] = due_ps[order] // 1000
         rows["sender"] = np.array([node.index for node in sending], np.uint8)[owner[order]]

@@ -1,58 +1,89 @@
-"""CAN FD frames on a classic bus, whose nodes do not understand them: bits, and a node that sends.
+"""CAN FD on the simulated bus: the bits of a frame, and a node that sends and receives it.
 
-Owns the frame bits of CAN FD (ISO 11898-1:2015) and how its sender behaves among classic nodes:
-with listeners alone its frames get through, an active classic node destroys them with error flags
-until the sender is off the bus. Does not own reception of CAN FD: the sender drives its own
-acknowledge slot and so stands for itself and a partner that understands it. The switch of bit rate
-is made at bit boundaries, not at sample points. Not a model to test a CAN FD controller with.
+Owns the frame bits of CAN FD (ISO 11898-1:2015, 10.4) and what its nodes make of them: the switch
+of bit rate at the sample points of BRS and CRC delimiter, the stuff count, CRC-17 and CRC-21 with
+fixed stuff bits, the error state indicator. Classic nodes stay what they are: with listeners alone
+the frames get through, an active classic node destroys them with error flags.
+
+    base      SOF ID(11) RRS IDE=0 FDF=1 res=0 BRS ESI DLC(4) data
+    extended  SOF ID(11) SRR=1 IDE=1 ID(18) RRS FDF=1 res=0 BRS ESI DLC(4) data
+              `--------------- stuffed as a classic frame ---------------'
+    both      then stuff count (4) and CRC (17 or 21), a fixed stuff bit before every four of them;
+              CRC delimiter, ACK slot, ACK delimiter, EOF(7), intermission(3)
+
+A sender drives its own acknowledge slot, so that it needs no partner. Not modelled: a second bit of
+CRC delimiter or ACK slot, protocol exceptions (a recessive res bit is a form error), delay
+compensation.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from stagelog.errors import UsageError
-from stagelog.model import BRS, FD, FD_LENGTHS
+from stagelog.model import BRS, ESI, EXT, FD, FD_LENGTHS
 from stagelog.rig.bus import canbits
-from stagelog.rig.bus.controller import Controller, Frame, Transmission
+from stagelog.rig.bus.controller import Controller, Frame, Transmission, to_transmit
 from stagelog.rig.bus.faults import NEVER_PS
 from stagelog.rig.bus.node import Node, Queue
-from stagelog.rig.tape import BIT_ERROR
+from stagelog.rig.tape import BIT_ERROR, FORM_ERROR, PASSIVE, STUFF_ERROR
 
+_LENGTHS: list[int] = FD_LENGTHS.tolist()
 _CRC17, _CRC21 = (17, 0x1685B), (21, 0x102899)
-_HEAD_BITS = 14  # SOF ID(11) RRS IDE, as in a classic frame
+_COUNT_BITS = 4  # of the stuff count, parity included
+_IDE_BITS = 14  # SOF ID(11) RRS IDE, as in a classic frame
+_FDF_BITS = (15, 34)  # up to FDF: base, extended
+_ARBITRATION_BITS = (12, 32)  # the last bit of the arbitration field: RRS
 
 
 class FdFrame(NamedTuple):
-    """A CAN FD frame with a base identifier; with `brs` its data phase has the faster bit rate."""
+    """A CAN FD frame; with `brs` its data phase has the faster bit rate. `esi`: its sender says
+    that it is error passive.
+    """
 
     can_id: int
     data: bytes
     brs: bool = True
+    esi: bool = False
+    extended: bool = False
+
+
+def to_frame(frame: FdFrame) -> Frame:
+    """Return a frame with the flags and the dlc code of a log."""
+    flags = FD | BRS * frame.brs | ESI * frame.esi | EXT * frame.extended
+    return Frame(frame.can_id, flags, _LENGTHS.index(len(frame.data)), frame.data)
 
 
 def fd_wire_bits(frame: FdFrame) -> tuple[list[int], list[bool]]:
-    """Return (levels, fast): what the sender drives from SOF to EOF, which bits are fast."""
-    lengths = FD_LENGTHS.tolist()
-    if len(frame.data) not in lengths:
-        raise UsageError(f"a CAN FD frame of {len(frame.data)} bytes", f"use one of {lengths}")
-    bits = canbits.frame_fields(frame.can_id, 0, 0)[:_HEAD_BITS]
-    bits += [1, 0, int(frame.brs), 0]  # FDF res BRS ESI
-    bits += canbits.to_bits(lengths.index(len(frame.data)), 4)
+    """Return (levels, fast): what the sender drives from SOF to EOF, which bits are fast. The
+    first of these is fast from its sample point on, the last up to it.
+    """
+    if len(frame.data) not in _LENGTHS:
+        raise UsageError(f"a CAN FD frame of {len(frame.data)} bytes", f"use one of {_LENGTHS}")
+    n_head = _FDF_BITS[frame.extended] - 1
+    bits = canbits.frame_fields(frame.can_id, EXT * frame.extended, 0)[:n_head]
+    bits += [1, 0, int(frame.brs), int(frame.esi)]  # FDF res BRS ESI
+    bits += canbits.to_bits(_LENGTHS.index(len(frame.data)), 4)
     for byte in frame.data:
         bits += canbits.to_bits(byte, 8)
     body, is_stuff = canbits.stuff(bits)
     if is_stuff[-1]:  # the fixed stuff bit that follows takes its place
         body, is_stuff = body[:-1], is_stuff[:-1]
-    count = sum(is_stuff) % 8
-    gray = canbits.to_bits(count ^ count >> 1, 3)
-    gray.append(sum(gray) % 2)
-    width, polynomial = _CRC17 if len(frame.data) <= 16 else _CRC21
-    crc = canbits.to_bits(_crc(body + gray, width, polynomial), width)
-    body += _fix_stuffed(body[-1], gray + crc)
-    esi = [i for i, stuffed in enumerate(is_stuff) if not stuffed][_HEAD_BITS + 3]
+    check = _check_bits(body, sum(is_stuff), len(frame.data))
+    body += _fix_stuffed(body[-1], check)
+    places = [i for i, stuffed in enumerate(is_stuff) if not stuffed]
+    esi = places[n_head + 3]
     levels = body + [1, 0, 1] + [1] * canbits.EOF_BITS
     fast = [frame.brs and esi <= i <= len(body) for i in range(len(levels))]
     return levels, fast
+
+
+def _check_bits(stuffed: list[int], n_stuff: int, n_bytes: int) -> list[int]:
+    """Return stuff count and CRC of what stands before them."""
+    count = n_stuff % 8
+    gray = canbits.to_bits(count ^ count >> 1, _COUNT_BITS - 1)
+    gray.append(sum(gray) % 2)
+    width, polynomial = _CRC17 if n_bytes <= 16 else _CRC21
+    return gray + canbits.to_bits(_crc(stuffed + gray, width, polynomial), width)
 
 
 def _crc(bits: Iterable[int], width: int, polynomial: int) -> int:
@@ -78,33 +109,110 @@ def _fix_stuffed(last: int, bits: Iterable[int]) -> list[int]:
 
 
 class FdController(Controller):
-    """Sends CAN FD and follows classic frames. Invariant: `fast` is the speed of the next bit."""
+    """Sends and receives classic frames and CAN FD. Invariant: `fast` is the speed of the bus from
+    the sample point of this bit on.
+    """
 
     fast = False
-    fast_bits: Sequence[bool] = ()  # of the frame that is ready or sent: which bits are fast
+
+    def _in_frame_from_start(self) -> None:
+        super()._in_frame_from_start()
+        self._raw: list[int] = []  # the bits with their stuff bits
+        self._is_fd = False
+
+    def _follow_frame(self) -> None:
+        super()._follow_frame()
+        self._raw.append(0)
+
+    def _in_frame(self, level: int) -> None:
+        self._raw.append(level)
+        super()._in_frame(level)
 
     def _end_of_field(self) -> None:
-        if self._n == _HEAD_BITS and self._transmitting is not None:
-            self._step = self._fd_frame
-        else:
+        if self._end is not None:
             super()._end_of_field()
-
-    def _fd_frame(self, level: int) -> None:
-        self.fast = False
-        if level != self.out:
-            self._error(BIT_ERROR)
-        elif self._index + 1 == len(self._bits):
-            self._count_sent()
-            self._start_intermission()
+        elif self._stop == _IDE_BITS:
+            self._extended = self._acc & 1
+            self._stop = _FDF_BITS[self._extended]
+        elif self._stop not in _FDF_BITS:
+            super()._end_of_field()
+        elif self._acc & 1:
+            self._is_fd = True
+            self._n_bytes = 0
+            self._step = self._fd_stuffed
         else:
-            self._drive_next()
-            self.fast = self.fast_bits[self._index]
+            self._stop = 39 if self._extended else 19
+
+    def _fd_stuffed(self, level: int) -> None:
+        """Take a bit from res to the end of the data."""
+        if self._transmitting is not None and level != self.out:
+            return self._error(BIT_ERROR)
+        self._raw.append(level)
+        if self._run == canbits.STUFF_RUN:
+            if level == self._last:
+                return self._error(STUFF_ERROR)
+            self._last, self._run = level, 1
+            return self._drive_next()
+        self._stop = -1
+        self._take_bit(level)
+        at = self._n - _FDF_BITS[self._extended]  # 1 res, 2 BRS, 3 ESI, 4 to 7 dlc
+        if at == 1 and level:
+            return self._error(FORM_ERROR)
+        if at == 2:
+            self.fast = bool(level)
+        elif at == 7:
+            self._header = self._acc
+            self._n_bytes = _LENGTHS[self._acc & 15]
+        if at == 7 + 8 * self._n_bytes:
+            n_stuff = len(self._raw) - self._n
+            self._expected = _check_bits(self._raw, n_stuff, self._n_bytes)
+            self._check: list[int] = []
+            self._count = 0
+            self._step = self._fd_fixed
+        self._drive_next()
+
+    def _fd_fixed(self, level: int) -> None:
+        """Take a bit of stuff count and CRC, every fifth of them fixed."""
+        if self._transmitting is not None and level != self.out:
+            return self._error(BIT_ERROR)
+        if self._count % 5 == 0:
+            if level == self._last:
+                return self._error(FORM_ERROR)
+        else:
+            self._check.append(level)
+        self._last = level
+        self._count += 1
+        if len(self._check) == len(self._expected):
+            self._crc_ok = self._check == self._expected
+            self._step = self._crc_delimiter
+        self._drive_next()
+
+    def _crc_delimiter(self, level: int) -> None:
+        self.fast = False
+        super()._crc_delimiter(level)
+
+    def _error(self, code: int, forgiven: bool = False) -> None:
+        self.fast = False
+        super()._error(code, forgiven)
+
+    def _received_frame(self) -> Frame:
+        if not self._is_fd:
+            return super()._received_frame()
+        header, dlc = self._header, self._header & 15  # ... ID [SRR IDE ID] RRS FDF res BRS ESI DLC
+        flags = FD | BRS * (header >> 5 & 1) | ESI * (header >> 4 & 1) | EXT * self._extended
+        if self._extended:
+            can_id = (header >> 29 & 0x7FF) << 18 | header >> 9 & 0x3FFFF
+        else:
+            can_id = header >> 10 & 0x7FF
+        n_bytes = self._n_bytes
+        data = (self._acc & (1 << 8 * n_bytes) - 1).to_bytes(n_bytes, "big")
+        return Frame(can_id, flags, dlc, data)
 
 
 class FdQueue(Queue):
-    """CAN FD frames to send, oldest first. Its frames have no payload for the log."""
+    """Frames to send, oldest first, of CAN FD or classic."""
 
-    def __init__(self, items: Iterable[tuple[int, FdFrame]]) -> None:
+    def __init__(self, items: Iterable[tuple[int, FdFrame | Frame]]) -> None:
         super().__init__(None)
         self._items = [(due_ns * 1000, frame) for due_ns, frame in items]
         self._next()
@@ -113,15 +221,24 @@ class FdQueue(Queue):
         self.head_ps = NEVER_PS
         if self._items:
             self.head_ps, frame = self._items[0]
-            self.levels, self.fast = fd_wire_bits(frame)
-            self.head_key = frame.can_id << 21
-            self.head_bits = len(self.levels) + canbits.IFS_BITS
+            is_extended = self.head.flags & EXT
+            self.head_key = frame.can_id if is_extended else frame.can_id << 21
+            self.head_bits = len(self.transmission().bits) + canbits.IFS_BITS
 
     @property
     def head(self) -> Frame:
         """The first frame."""
         frame = self._items[0][1]
-        return Frame(frame.can_id, FD | BRS if frame.brs else FD, 0, b"")
+        return to_frame(frame) if isinstance(frame, FdFrame) else frame
+
+    def transmission(self, is_passive: bool = False) -> Transmission:
+        """Return the first frame with its bits; a sender that is error passive says so in it."""
+        frame = self._items[0][1]
+        if not isinstance(frame, FdFrame):
+            return to_transmit(frame)
+        frame = frame._replace(esi=frame.esi or is_passive)
+        bits, _ = fd_wire_bits(frame)
+        return Transmission(to_frame(frame), bits, _ARBITRATION_BITS[frame.extended])
 
     def pop(self) -> None:
         """Drop the first frame."""
@@ -130,7 +247,7 @@ class FdQueue(Queue):
 
 
 class FdNode(Node):
-    """A node that sends (due_ns, FdFrame) pairs; connect it by Bus.add_fd_node."""
+    """A node that understands CAN FD and sends (due_ns, frame) pairs; see Bus.add_fd_node."""
 
     alien = True
     controller: FdController
@@ -141,16 +258,17 @@ class FdNode(Node):
         name: str,
         index: int,
         bitrate_bps: int,
-        items: Iterable[tuple[int, FdFrame]],
+        items: Iterable[tuple[int, FdFrame | Frame]],
         data_bitrate_bps: int,
+        listen_only: bool = False,
     ) -> None:
         self._fast_ps = 10**12 // data_bitrate_bps
-        super().__init__(name, index, bitrate_bps, controller=FdController())
+        super().__init__(name, index, bitrate_bps, controller=FdController(listen_only))
         self.queue = FdQueue(items)
 
     @property
     def bit_ps(self) -> int:
-        """Length of the bit that is on the wire."""
+        """Length of a bit at the speed of now."""
         return self._fast_ps if self.controller.fast else self._slow_ps
 
     @bit_ps.setter
@@ -166,8 +284,16 @@ class FdNode(Node):
     def sample_ps(self, _: int) -> None:
         """Taken from bit_ps."""
 
+    @property
+    def jump_ps(self) -> int:
+        """How far an edge may move the bit."""
+        return self.bit_ps * min(20, 100 - self._sample_pct) // 100
+
+    @jump_ps.setter
+    def jump_ps(self, _: int) -> None:
+        """Taken from bit_ps."""
+
     def offer(self) -> None:
         """Hand the head of the queue to the controller."""
-        queue = self.queue
-        self.controller.fast_bits = queue.fast
-        self.controller.ready = Transmission(queue.head, queue.levels, _HEAD_BITS - 2)
+        controller = self.controller
+        controller.ready = self.queue.transmission(controller.state == PASSIVE)

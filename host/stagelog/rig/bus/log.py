@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stagelog.errors import UsageError
-from stagelog.model import FD, FRAME, FrameTable
+from stagelog.model import FD, FRAME, FRAME_FD, FrameTable
 from stagelog.rig.bus import canbits
 from stagelog.rig.bus.controller import SENT, Frame, Report
 from stagelog.rig.bus.node import Node
 from stagelog.rig.tape import FRAME as FRAME_ROW
-from stagelog.rig.tape import STATE, TAPE
+from stagelog.rig.tape import STATE, TAPE, TAPE_FD
 
 EVERY = 255  # observer: all nodes but the sender and those in missed_by
 NOBODY = 254  # sender: of a row that reports what its observer noticed
@@ -51,6 +51,7 @@ LOG = np.dtype(
         ("data", "u1", (8,)),
     ]
 )
+LOG_FD = np.dtype(LOG.descr[:-1] + [("data", "u1", (64,))])  # of a bus with nodes of CAN FD
 
 
 class Event(NamedTuple):
@@ -78,7 +79,7 @@ class Event(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """The outcome of a run: rows (dtype LOG) in time order, the nodes' names, the bus it was."""
+    """The outcome of a run: rows (dtype LOG or LOG_FD) in time order, the nodes' names, the bus it was."""
 
     rows: NDArray[Any]
     nodes: tuple[str, ...]
@@ -126,7 +127,7 @@ class Log:
         """Return what one node saw as a tape (tape.TAPE): frames, error frames, state changes."""
         rows = self.seen_by(node)
         rows = rows[rows["kind"] <= STATE]
-        out = np.zeros(len(rows), TAPE)
+        out = np.zeros(len(rows), TAPE_FD if rows.dtype == LOG_FD else TAPE)
         out["t_us"] = rows["t_ns"] // 1000
         out["bus"] = self.bus
         for name in ("kind", "dlc", "flags", "can_id", "state", "data"):
@@ -157,8 +158,8 @@ class Log:
 
 
 def as_frames(rows: NDArray[Any], bus: int = 0) -> FrameTable:
-    """Return log rows of frames as a frame table (model.FRAME)."""
-    out = np.zeros(len(rows), FRAME)
+    """Return log rows of frames as a frame table (model.FRAME, FRAME_FD of rows LOG_FD)."""
+    out = np.zeros(len(rows), FRAME_FD if rows.dtype == LOG_FD else FRAME)
     out["t_us"] = rows["t_ns"] // 1000
     out["bus"] = bus
     for name in ("can_id", "flags", "dlc", "n_bytes", "data"):
@@ -185,19 +186,20 @@ def row_event(row: np.void) -> Event:
     return Event(t_ns, FRAME_ROW, EVERY, int(row["sender"]), frame, due_ns, missed_by=missed_by)
 
 
-def frame_rows(frames: FrameTable) -> NDArray[Any]:
+def frame_rows(frames: FrameTable, log: np.dtype[Any] = LOG) -> NDArray[Any]:
     """Return a frame table as rows that all nodes see; times and sender are left to the caller."""
-    rows = np.zeros(len(frames), LOG)
+    rows = np.zeros(len(frames), log)
     rows["kind"] = FRAME_ROW
     rows["observer"] = EVERY
-    for name in ("can_id", "flags", "dlc", "n_bytes", "data"):
+    for name in ("can_id", "flags", "dlc", "n_bytes"):
         rows[name] = frames[name]
+    rows["data"][:, : frames["data"].shape[1]] = frames["data"]
     return rows
 
 
-def to_rows(events: list[Event]) -> NDArray[Any]:
+def to_rows(events: list[Event], log: np.dtype[Any] = LOG) -> NDArray[Any]:
     """Return events as rows."""
-    rows = np.zeros(len(events), LOG)
+    rows = np.zeros(len(events), log)
     columns = dict(zip(Event._fields, zip(*events, strict=True), strict=False))
     for name in LOG.names or ():
         if name in columns:

@@ -174,8 +174,8 @@ class Medium:
         node.sampled = node.view
         node.synced = False
         node.sampling = False
-        node.t_event = node.t_bit + node.bit_ps
         node.controller.sample(node.view)
+        node.t_event += node.bit_ps - node.sample_ps  # of CAN FD, the sample may change the rate
         if node.controller.reports:
             self._collect(node, events)
 
