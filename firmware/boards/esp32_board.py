@@ -15,8 +15,8 @@ import machine
 
 from boards.files import Settings
 from boards.light import pattern_of
+from drivers.fd_ring import FdRing
 from drivers.mcp2518fd import Mcp2518fd
-from drivers.polled_ring import PolledRing
 from drivers.spi_ports import CanPort
 from drivers.usb_link import UsbLink
 from logger.app import App
@@ -142,10 +142,10 @@ def _make_ring(n_blocks):
     """Make the ring as large as the heap allows: one without PSRAM has no room for the largest."""
     while n_blocks > _LEAST_BLOCKS:
         try:
-            return PolledRing(n_blocks)
+            return FdRing(n_blocks)
         except MemoryError:
             n_blocks //= 2
-    return PolledRing(_LEAST_BLOCKS)
+    return FdRing(_LEAST_BLOCKS)
 
 
 def _pin(number):

@@ -11,8 +11,8 @@ import machine
 
 from boards.files import Settings
 from boards.rp2_board import Rp2Board, run_board
+from drivers.fd_ring import FdRing
 from drivers.mcp2518fd import Mcp2518fd
-from drivers.polled_ring import PolledRing
 from drivers.rp2_hot import HotClock
 from drivers.spi_ports import CanPort
 
@@ -22,7 +22,7 @@ CRYSTAL_Hz = 40_000_000
 def make_board(slot):
     """Make the board, nothing started. `slot`: 0 or 1 for A or B, 255 for none."""
     settings = Settings("/settings")
-    ring = PolledRing()
+    ring = FdRing()
     clock = HotClock()
     sck, sdi, sdo = machine.Pin(2), machine.Pin(3), machine.Pin(4)
     spi = machine.SPI(0, 16_000_000, sck=sck, mosi=sdi, miso=sdo)

@@ -30,7 +30,8 @@ _ID2 = const(6)
 _KIND_BYTE = const(7)  # bus, rtr, ext, and bits 28 to 24 of the id
 _DATA = const(8)
 _RECORD_BYTES = const(16)
-_META = const(0xF0)  # of the dlc in _TOP
+_FD = const(0x90)  # dlc 9 in _TOP: a frame of CAN FD, which no message watches
+_OTHER = const(0xA0)  # from here on no frame begins: the rest of CAN FD, or a meta record
 _ID_HIGH = const(8)  # above bits 10 to 8 of an id of 11 bits
 # Columns of SLOTS and SIGNALS, held to slog.signal_table by a test.
 _M_CAN_ID = const(0)
@@ -162,7 +163,7 @@ class Watch:
         """Find the first frame; report a pause before it. False if there is none."""
         end = at + _RECORD_BYTES * n
         first = _time(block, at)
-        while at < end and block[at + _TOP] >= _META:
+        while at < end and block[at + _TOP] >= _OTHER:
             at += _RECORD_BYTES
         if at >= end:
             return False
@@ -230,13 +231,14 @@ def _take(
     n_ids = words[_N_IDS]
     while at < end:
         top = block[at + _TOP]
-        if top < _META:
+        if top < _OTHER:
             lo = block[at] | block[at + 1] << 8 | block[at + 2] << 16 | (top & 15) << 24
             if (lo - due) & _LOW < _HALF:
                 return at
             slot = 0
             if (
                 block[at + _KIND_BYTE] == kind
+                and top < _FD
                 and block[at + _ID2] == 0
                 and block[at + _ID1] < _ID_HIGH
             ):

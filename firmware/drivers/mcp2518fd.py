@@ -1,4 +1,8 @@
-"""The MCP2518FD CAN controller: classic frames from a FIFO of 32, stamped by the chip itself.
+"""The MCP2518FD CAN controller: frames from its FIFO, stamped by the chip itself; classic ones, 32
+at most, or with CAN FD, 26.
+
+CAN FD where the settings of the bus have a `data_bitrate_bps`: then the ring must be an `FdRing`.
+Without it, a frame of CAN FD that the chip understands by chance is an error and not stored.
 
 For boards whose interrupts come late: what matters is that `drain` is called before 32 frames have
 come, not when exactly. `drain` changes the ring: it may be called wherever nothing else does, and
@@ -26,6 +30,7 @@ from array import array
 
 from drivers.can_filters import FLAG_EXT_ID
 from drivers.can_source import CanSource
+from drivers.fd_ring import length_of
 from drivers.mcp2518fd_hot import BUS, CLOCK, N_WORDS, NEWEST, NOW, OFFSET, has_crc
 from slog.layout import (
     BUS_ACTIVE,
@@ -39,6 +44,9 @@ from slog.layout import (
 
 DEPTH = const(32)
 OBJECT_BYTES = const(20)  # identifier, control, time stamp, 8 data bytes
+FD_DEPTH = const(26)  # what 2 KiB hold
+FD_OBJECT_BYTES = const(76)
+_FD_MOST = const(13)  # in one burst: its length has 8 bits, in words
 
 _RESET = const(0x0)
 _WRITE = const(0x2)
@@ -46,7 +54,8 @@ _READ = const(0x3)
 _READ_CRC = const(0xB)
 
 _CON = const(0x000)
-_NBTCFG = const(0x004)
+_NBTCFG = const(0x004)  # DBTCFG follows
+_DBTCFG = const(0x008)
 _TBC = const(0x010)
 _TSCON = const(0x014)
 _INT = const(0x01C)
@@ -57,12 +66,17 @@ _FIFOSTA1 = const(0x060)  # FIFOUA1 follows
 _FLTCON = const(0x1D0)
 _FLTOBJ = const(0x1F0)  # MASK follows
 _RAM = const(0x400)
+_RAM_BYTES = const(2048)
 _OSC = const(0xE00)
 
 _CONFIG = const(4)  # REQOP and OPMOD
+_ISO = const(0x0060)  # of CON, as after a reset: CRC of ISO 11898-1:2015, no protocol exceptions
 _OSC_READY = const(0x04)  # in byte 1
 _STAMP_AT_END = const(0x03 << 16)  # TBCEN, TSEOF
-_FIFO = const((DEPTH - 1) << 24 | 1 << 5)  # receive, payload of 8, time stamps
+_FIFO_LOW = const(1 << 5)  # receive, time stamps
+_FIFO_HIGH = const((DEPTH - 1) << 8)  # payload of 8
+_FD_FIFO_HIGH = const(7 << 13 | (FD_DEPTH - 1) << 8)  # payload of 64
+_FDF = const(0x80)
 _UINC = const(0x01)  # in byte 1
 _RXIE = const(0x02)  # in byte 2
 _NOT_EMPTY = const(0x01)
@@ -76,13 +90,13 @@ _LATER = 1 << TIME_BITS - 1  # 134 s: a stamp further ahead is an earlier one
 _SETTLED_US = const(1000)  # an object is in the FIFO so long after its stamp at the latest
 
 
-def find_timing(crystal_Hz, bitrate_bps):
+def find_timing(crystal_Hz, bitrate_bps, least=8, most=385):
     """Return (prescaler, sjw, tseg1, tseg2) in quanta, sampled at 80 %; ValueError if there is no
-    exact one.
+    exact one of `least` to `most` quanta.
     """
     for prescaler in range(1, 257):
         quanta = crystal_Hz // prescaler // bitrate_bps
-        if 8 <= quanta <= 385 and prescaler * quanta * bitrate_bps == crystal_Hz:
+        if least <= quanta <= most and prescaler * quanta * bitrate_bps == crystal_Hz:
             tseg2 = max(1, quanta // 5)
             return prescaler, tseg2, quanta - 1 - tseg2, tseg2
     raise ValueError("%d bit/s from a crystal of %d Hz" % (bitrate_bps, crystal_Hz))
@@ -103,6 +117,7 @@ class Mcp2518fd(CanSource):
         self._n_chip_errors = 0
         self._newest = 0  # stamp of the newest frame, or a time after which none was older
         self._is_refused = False  # the oldest object had no stamp that can be right
+        self._data_bps = 0  # of CAN FD, 0 without
         self._payload = bytearray(8)
         self._words = array("I", [0] * N_WORDS)
         self._buf = bytearray(2 + 4 * 2)
@@ -110,9 +125,30 @@ class Mcp2518fd(CanSource):
         self._views = [view[: 2 + 4 * n] for n in range(3)]
         self._byte_view = view[:3]
         self._uinc = bytearray((_WRITE << 4, _FIFOCON1 + 1, _UINC))
-        self._burst = bytearray(3 + DEPTH * OBJECT_BYTES + 2)  # the length before, a CRC behind
+        self._burst = bytearray(3 + _FD_MOST * FD_OBJECT_BYTES + 2)  # length before, CRC behind
+        self._shape(DEPTH, OBJECT_BYTES, DEPTH)
+
+    def set_up(self, settings):
+        """As CanSource; with {"data_bitrate_bps"} CAN FD."""
+        super().set_up(settings)
+        self._data_bps = settings.get("data_bitrate_bps") or 0
+        if self._data_bps:
+            self._shape(FD_DEPTH, FD_OBJECT_BYTES, _FD_MOST)
+        else:
+            self._shape(DEPTH, OBJECT_BYTES, DEPTH)
+
+    def start(self, ring):
+        """As CanSource."""
+        if self._data_bps:
+            ring.hold_fd()
+        super().start(ring)
+
+    def _shape(self, depth, n_bytes, most):
+        """Read `depth` objects of `n_bytes`, up to `most` at a time."""
+        self._depth = depth
+        self._object_bytes = n_bytes
         view = memoryview(self._burst)
-        self._bursts = [view[: 3 + n * OBJECT_BYTES + 2] for n in range(DEPTH + 1)]
+        self._bursts = [view[: 3 + n * n_bytes + 2] for n in range(most + 1)]
 
     def init(self, bitrate, mode=None):
         """Reset the chip and set it up; it receives from `set_filters` on."""
@@ -122,26 +158,32 @@ class Mcp2518fd(CanSource):
         self._state = BUS_STOPPED
         self.answers = False
         self._offset = None
-        prescaler, sjw, tseg1, tseg2 = find_timing(self._crystal_Hz, bitrate)
-        timing = ((prescaler - 1) << 8 | tseg1 - 1, (tseg2 - 1) << 8 | sjw - 1)
-        self._write(_CON, 0, _CONFIG << 8)  # a reset is allowed in this mode only
+        timing = _timing(*find_timing(self._crystal_Hz, bitrate))
+        if self._data_bps:
+            fast = _timing(*find_timing(self._crystal_Hz, self._data_bps, 5, 49))
+        self._write(_CON, _ISO, _CONFIG << 8)  # a reset is allowed in this mode only
         if not self._reaches_mode(_CONFIG):
             raise OSError("the CAN controller stays in its mode")
         self._buf[0] = self._buf[1] = _RESET
         self._port.transfer(self._views[0])
         if not self._reaches(_OSC, 1, 0xFF, _OSC_READY) or not self._reaches_mode(_CONFIG):
             raise OSError("no CAN controller answers")
-        self._write(_CON, 0, _CONFIG << 8)  # no transmit queue, no event FIFO
-        self._write(_NBTCFG, timing[1], timing[0])
+        self._write(_CON, _ISO, _CONFIG << 8)  # no transmit queue, no event FIFO
+        self._write(_NBTCFG, *timing)
+        if self._data_bps:
+            self._write(_DBTCFG, *fast)
         prescaler = self._crystal_Hz // 1_000_000 - 1
         self._write(_TSCON, prescaler, _STAMP_AT_END >> 16)
-        self._write(_FIFOCON1, _FIFO & 0xFFFF, _FIFO >> 16)
+        self._write(_FIFOCON1, _FIFO_LOW, _FD_FIFO_HIGH if self._data_bps else _FIFO_HIGH)
         self._write(_INT, 0, _RXIE)
         self._write(_BDIAG0, 0, 0)
         self._forget_objects()
         self._n_chip_errors = 0
-        buf = self._read(_NBTCFG, 1)
-        if (buf[2] | buf[3] << 8, buf[4] | buf[5] << 8) != (timing[1], timing[0]):
+        buf = self._read(_NBTCFG, 2)
+        is_kept = struct.unpack_from("<HH", buf, 2) == timing
+        if self._data_bps:
+            is_kept = is_kept and struct.unpack_from("<HH", buf, 6) == fast
+        if not is_kept:
             raise OSError("the CAN controller does not keep its registers")
         self.answers = True
 
@@ -155,7 +197,7 @@ class Mcp2518fd(CanSource):
         for _, _, flags in listed:
             if flags not in (None, 0, FLAG_EXT_ID):
                 raise ValueError("invalid id")
-        self._write(_CON, 0, _CONFIG << 8)
+        self._write(_CON, _ISO, _CONFIG << 8)
         if not self._reaches_mode(_CONFIG):
             raise OSError("the CAN controller stays in its mode")
         for i in range(self.FILTERS_MAX):
@@ -166,7 +208,7 @@ class Mcp2518fd(CanSource):
             self._write(at + 4, *_packed(mask, flags, flags is not None))
             self._write_byte(_FLTCON + i, 0x81)  # on, into FIFO 1
         self._filters = filters
-        self._write(_CON, 0, self._mode << 8)
+        self._write(_CON, _ISO, self._mode << 8)
         self._state = BUS_ACTIVE
 
     def get_timings(self, result=None):
@@ -183,27 +225,32 @@ class Mcp2518fd(CanSource):
         buf = self._read(_FIFOSTA1, 2)
         if buf[2] & _NOT_EMPTY == 0 or buf[2] == 0xFF:
             return 0
-        tail = (buf[6] | buf[7] << 8) // OBJECT_BYTES
-        n = DEPTH if buf[2] & _FULL else (buf[3] - tail) & DEPTH - 1
-        if tail >= DEPTH:
+        depth = self._depth
+        tail = (buf[6] | buf[7] << 8) // self._object_bytes
+        n = depth if buf[2] & _FULL else (buf[3] - tail) % depth
+        if tail >= depth:
             return 0
         self.counters[6] = n
         self._compare_clocks()
-        first = min(n, DEPTH - tail)
-        n_taken = self._take(tail, first)
-        if n_taken == first < n:
-            n_taken += self._take(0, n - first)
-        if n_taken < n:
-            self.doubts += 1
+        n_taken = 0
+        while n_taken < n:
+            at = (tail + n_taken) % depth
+            most = min(n - n_taken, depth - at, len(self._bursts) - 1)
+            n_got = self._take(at, most)
+            n_taken += n_got
+            if n_got < most:
+                self.doubts += 1
+                break
         return n_taken
 
     def _forget_objects(self):
         """Clear the stamps of an earlier life: the memory keeps them, the time begins anew."""
-        view = memoryview(self._burst)[: 2 + DEPTH * OBJECT_BYTES]
-        for i in range(len(view)):
-            view[i] = 0
-        view[0] = _WRITE << 4 | _RAM >> 8
-        self._port.transfer(view)
+        view = memoryview(self._burst)[: 2 + _RAM_BYTES // 4]
+        for address in range(_RAM, _RAM + _RAM_BYTES, _RAM_BYTES // 4):
+            for i in range(len(view)):
+                view[i] = 0
+            view[0] = _WRITE << 4 | address >> 8
+            self._port.transfer(view)
         self._newest = 0
         self._is_refused = False
 
@@ -213,7 +260,7 @@ class Mcp2518fd(CanSource):
     def _end(self):
         self.drain()
         if self.answers:
-            self._write(_CON, 0, _CONFIG << 8)
+            self._write(_CON, _ISO, _CONFIG << 8)
 
     def _look(self):
         buf = self._read(_CON, 1)
@@ -237,8 +284,9 @@ class Mcp2518fd(CanSource):
             self._write_byte(_INT + 1, 0)
         buf = self._read(_TREC, 2)
         self.counters[0], self.counters[1] = buf[3], buf[2]
-        n_new = (buf[6] - self._n_chip_errors) & 0xFF
-        self._n_chip_errors = buf[6]
+        n_seen = buf[6] + buf[8]  # at the rate of the bus, at that of the data
+        n_new = (n_seen - self._n_chip_errors) & 0xFF
+        self._n_chip_errors = n_seen
         self.n_errors += n_new or int(is_invalid != 0)
         self._enter(self._state_of(mode, buf[4], n_new or is_invalid))
         self._t_poll = self._clock.t_us()
@@ -290,7 +338,7 @@ class Mcp2518fd(CanSource):
         words[BUS] = self.bus
         n_taken = 0
         while n_taken < n:
-            at = 3 + n_taken * OBJECT_BYTES
+            at = 3 + n_taken * self._object_bytes
             n_quick = 0 if self._is_refused else ring.take(buf, at, n - n_taken, words, clock)
             if n_quick:
                 n_taken += n_quick
@@ -311,16 +359,17 @@ class Mcp2518fd(CanSource):
 
     def _fetch(self, index, n):
         """Read `n` objects from `index` on; return whether they came as they were sent."""
-        address = _RAM + index * OBJECT_BYTES
+        n_bytes = self._object_bytes
+        address = _RAM + index * n_bytes
         burst = self._burst
         burst[0] = _READ_CRC << 4 | address >> 8
         burst[1] = address & 0xFF
-        burst[2] = n * (OBJECT_BYTES // 4)
+        burst[2] = n * n_bytes >> 2
         self._port.transfer(self._bursts[n])
         burst[0] = _READ_CRC << 4 | address >> 8  # the exchange has put other bytes there
         burst[1] = address & 0xFF
-        burst[2] = n * (OBJECT_BYTES // 4)
-        return has_crc(burst, 3 + n * OBJECT_BYTES)
+        burst[2] = n * n_bytes >> 2
+        return has_crc(burst, 3 + n * n_bytes)
 
     def _put(self, buf, at, stamp):
         can_id = buf[at] | (buf[at + 1] & 7) << 8
@@ -329,13 +378,6 @@ class Mcp2518fd(CanSource):
         if control & 0x10:
             can_id = can_id << 18 | buf[at + 1] >> 3 | buf[at + 2] << 5 | (buf[at + 3] & 31) << 13
             kind |= 4
-        n = dlc = min(control & 15, 8)
-        if control & 0x20:
-            kind |= 2
-            n = 0
-        data = self._payload
-        for i in range(8):
-            data[i] = buf[at + 12 + i] if i < n else 0
         lo = (stamp + self._offset) & _LOW
         clock = self._clock
         hi = clock.hi
@@ -343,6 +385,21 @@ class Mcp2518fd(CanSource):
             lo = clock.lo  # the offset was a little ahead
         elif lo > clock.lo:
             hi -= 1
+        if control & _FDF:
+            if not self._data_bps:
+                self.n_errors += 1
+                return
+            first = control & 15 | (control & 0x40) >> 2 | (buf[at + 5] & 1) << 5
+            n = length_of(control & 15)
+            self._ring.put_fd(lo, hi, can_id, kind, first, buf, at + 12, n)
+            return
+        n = dlc = min(control & 15, 8)
+        if control & 0x20:
+            kind |= 2
+            n = 0
+        data = self._payload
+        for i in range(8):
+            data[i] = buf[at + 12 + i] if i < n else 0
         self._ring.put_frame(lo, hi, can_id, kind, dlc, data)
 
     def _reaches_mode(self, mode):
@@ -375,6 +432,11 @@ class Mcp2518fd(CanSource):
         self._address(_WRITE, address)
         self._buf[2] = value
         self._port.transfer(self._byte_view)
+
+
+def _timing(prescaler, sjw, tseg1, tseg2):
+    """Return NBTCFG or DBTCFG as two halves."""
+    return (tseg2 - 1) << 8 | sjw - 1, (prescaler - 1) << 8 | tseg1 - 1
 
 
 def _packed(value, flags, is_kind):

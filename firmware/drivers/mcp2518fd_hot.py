@@ -68,6 +68,9 @@ def take(buf: ptr8, at: int, n: int, words: ptr32, state: ptr32, memory: ptr8) -
             break
         if (int(words[1]) - stamp) & 0x0FFFFFFF >= 0x08000000:
             break
+        control = buf[at + 4]
+        if control & 0x80:  # CAN FD
+            break
         newest = stamp
         lo = (stamp + int(words[2])) & 0x0FFFFFFF
         if (int(words[3]) - lo) & 0x0FFFFFFF >= 0x08000000:
@@ -76,7 +79,6 @@ def take(buf: ptr8, at: int, n: int, words: ptr32, state: ptr32, memory: ptr8) -
         if later >= 0x08000000:
             lo = last
         last = lo
-        control = buf[at + 4]
         low = buf[at] | (buf[at + 1] & 7) << 8
         high = bus << 5
         if control & 0x10:

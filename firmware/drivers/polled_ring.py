@@ -8,11 +8,13 @@ class PolledRing(BlockRing):
     """Invariant: no record is earlier than the one before it.
 
     fetch   called before a meta record is stored: brings in the frames that ended before it
+    hot     `mcp2518fd_hot.take`, or what does the same for other objects
     """
 
     def __init__(self, n_blocks=0):
         super().__init__(n_blocks)
         self.fetch = None
+        self.hot = take
         self._lo = 0
         self._hi = 0
 
@@ -22,12 +24,12 @@ class PolledRing(BlockRing):
         return super().put_frame(self._lo, self._hi, can_id, kind, dlc, data)
 
     def take(self, buf, at, n, words, clock):
-        """Store objects of an MCP2518FD as `mcp2518fd_hot.take` does, if a block is open."""
+        """Store objects of an MCP2518FD as `hot` does, if a block is open."""
         if not self.state[COUNT]:
             return 0
         words[LAST] = self._lo
         state = self.state
-        n_taken = take(buf, at, n, words, state, self.memory)  # type: ignore[arg-type]
+        n_taken = self.hot(buf, at, n, words, state, self.memory)
         if n_taken:
             self._lo = lo = words[LAST]
             self._hi = clock.hi - (lo > clock.lo)

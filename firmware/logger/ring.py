@@ -24,6 +24,7 @@ from slog.layout import (
     RECORD_BYTES,
     RECORDS_PER_BLOCK,
     TIME_BITS,
+    VERSION,
     const,
 )
 
@@ -48,7 +49,11 @@ _GAP_ARG = GAP_RING_FULL << 8 | META_GAP
 class BlockRing:
     """Invariant: every offered frame is either in a block or in DROPPED, and each dropped one in a
     gap record. A board may give it its blocks later, when all else is in memory.
+
+    version   of the format that the session's blocks have
     """
+
+    version = VERSION
 
     def __init__(self, n_blocks=0):
         self.state = array("I", [0] * N_WORDS)

@@ -247,7 +247,8 @@ class Store:
             flags |= FLAG_LAST
             self.ring.stamp_counts(block)
         position = places.next_position
-        seal(block, self.device_id, self.boot, self.nonce, self.next_seq, position, flags)
+        version = self.ring.version
+        seal(block, self.device_id, self.boot, self.nonce, self.next_seq, position, flags, version)
         self._start(places.extent.sector_of(position), block, False)
 
     def discard(self):

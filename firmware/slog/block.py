@@ -16,6 +16,7 @@ from slog.layout import (
     RECORD_BYTES,
     RECORDS_PER_BLOCK,
     VERSION,
+    VERSION_FD,
     offsets,
 )
 
@@ -39,11 +40,11 @@ def crc_of(block):
     return binascii.crc32(view[HEADER_BYTES:end], binascii.crc32(view[:CRC]))
 
 
-def seal(block, device_id, boot, nonce, seq, position, flags):
+def seal(block, device_id, boot, nonce, seq, position, flags, version=VERSION):
     """Complete the header of a block that the ring has closed. May be repeated with another
     position.
     """
-    struct.pack_into("<HB", block, 0, MAGIC, VERSION)
+    struct.pack_into("<HB", block, 0, MAGIC, version)
     struct.pack_into("<8sIIII", block, DEVICE_ID, device_id, boot, nonce, seq, position)
     struct.pack_into("<HH", block, FLAGS, flags, 0)
     struct.pack_into("<I", block, CRC, crc_of(block))
@@ -56,7 +57,7 @@ def is_header(sector, position):
     magic, version, n_records = struct.unpack_from("<HBB", sector, 0)
     return (
         magic == MAGIC
-        and version == VERSION
+        and VERSION <= version <= VERSION_FD
         and n_records <= RECORDS_PER_BLOCK
         and struct.unpack_from("<I", sector, POSITION)[0] == position
     )

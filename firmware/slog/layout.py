@@ -16,6 +16,7 @@ except ImportError:
 
 
 VERSION = const(1)
+VERSION_FD = const(2)  # of a session whose records may be CAN FD; the rest is as in version 1
 MAGIC = const(0x4C53)  # "SL" as the first two bytes of a block
 BLOCK_BYTES = const(4096)
 HEADER_BYTES = const(64)
@@ -30,7 +31,7 @@ META_DLC = const(15)  # a dlc of 15 marks a record that is not a frame
 
 BLOCK_HEADER = (
     ("magic", "H", "", "0x4C53, the bytes SL"),
-    ("version", "B", "", "format version, 1"),
+    ("version", "B", "", "format version, 1, or 2 where there may be CAN FD"),
     ("n_records", "B", "", "records in use, 0 to 252"),
     ("device_id", "8s", "", "unique id of the logger's chip"),
     ("boot", "I", "", "boot counter of the logger, from 1"),

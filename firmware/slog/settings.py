@@ -17,6 +17,8 @@ DEFAULTS = {  # type: dict
     "buses": [{"bitrate_bps": 500000, "ids": None}],
 }
 BITRATES = (125000, 250000, 500000, 1000000)
+DATA_BITRATES = (1000000, 2000000, 4000000, 5000000, 8000000)  # of CAN FD
+_BUS_ENTRIES = ("bitrate_bps", "ids", "data_bitrate_bps")
 
 
 class SettingsError(ValueError):
@@ -79,11 +81,14 @@ def _check(settings):
         if not isinstance(bus, dict):
             raise SettingsError("buses[%d]: an object with bitrate_bps and ids" % i)
         for key in bus:
-            if key not in DEFAULTS["buses"][0]:
+            if key not in _BUS_ENTRIES:
                 raise SettingsError("buses[%d]: unknown entry '%s'" % (i, key))
         bitrate_bps = bus.get("bitrate_bps")
         if not _is_whole(bitrate_bps) or bitrate_bps not in BITRATES:
             raise SettingsError("buses[%d].bitrate_bps: 125000, 250000, 500000 or 1000000" % i)
+        data_bps = bus.get("data_bitrate_bps")
+        if data_bps is not None and not (_is_whole(data_bps) and data_bps in DATA_BITRATES):
+            raise SettingsError("buses[%d].data_bitrate_bps: null, or 1, 2, 4, 5 or 8 million" % i)
         ids = bus.get("ids")
         if ids is not None and not (ids and isinstance(ids, list) and all(_is_id(x) for x in ids)):
             raise SettingsError("buses[%d].ids: null, or identifiers of 0 to 0x1FFFFFFF" % i)

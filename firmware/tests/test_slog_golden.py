@@ -5,6 +5,7 @@ import csv
 import gzip
 import json
 import runpy
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from slog.block import is_block
+from drivers.fd_ring import FdRing
+from slog.block import crc_of, is_block, seal
 from slog.framing import Receiver
 from slog.layout import VERSION
 from stagelog.blocks import decode_meta, read_log
@@ -21,6 +23,7 @@ from stagelog.model import BRS, ESI, EXT, FD, RTR
 GOLDEN = Path(__file__).parent / "golden"
 ROOT = Path(__file__).resolve().parents[2]
 DUMP_BLOCK = ROOT / "tools" / "dump_block"
+LOW = (1 << 28) - 1
 NAMES_V2 = ["v2_session.slog", "v2_frames.csv"]
 NAMES = ["v1_session.slog", "v1_extent.img.gz", "v1_frames.csv", "v1_wire.bin"]
 
@@ -108,10 +111,57 @@ def test_every_frame_of_version_2_is_read():
     assert not log.damaged and not log.diagnostics
 
 
-def test_the_firmware_refuses_version_2():
+def test_the_firmware_knows_version_2_and_refuses_version_3():
+    """A card may come from a logger with CAN FD: its numbers must not be given again."""
     block = bytearray((GOLDEN / "v2_session.slog").read_bytes()[:4096])
-    seq = int.from_bytes(block[24:28], "little")
-    assert not is_block(block, seq)
+    position = int.from_bytes(block[24:28], "little")
+    assert is_block(block, position)
+    for version in (0, 3):
+        block[2] = version
+        struct.pack_into("<I", block, 60, crc_of(block))
+        assert not is_block(block, position)
+
+
+def test_the_firmware_writes_version_2_as_the_host_does():
+    """The frames of the golden file, one by one into the ring of a board, its blocks sealed."""
+    ring = FdRing(8)
+    ring.start_session()
+    ring.hold_fd()
+    blocks = []
+
+    def seal_waiting(flags=0):
+        while ring.n_waiting():
+            block = ring.first_waiting()
+            n = len(blocks)
+            flag = (block[3] < 252) | (2 if n == 0 else 0) | (flags if ring.n_waiting() == 1 else 0)
+            identity = (bytes.fromhex("e66038b7130f2e29"), 2, 0x5EED0003)
+            seal(block, *identity, 1 + n, n, flag, ring.version)
+            blocks.append(bytes(block))
+            ring.release()
+
+    rows = runpy.run_path(str(GOLDEN / "make_v2.py"))["frames"]()
+    t_us = rows[0][0]
+    ring.put_meta(t_us & LOW, t_us >> 28, 1, 0, 0, b"\2\1" + bytes(6))
+    for t_us, bus, can_id, flags, dlc, payload in rows:
+        lo, hi = t_us & LOW, t_us >> 28
+        if ring.open_age_us(lo) >= 250_000:
+            ring.close_block()
+        kind = bus | (flags & RTR) | (flags & EXT) << 2
+        if flags & FD:
+            first = dlc | (flags & BRS) << 1 | (flags & ESI) << 1
+            ring.put_fd(lo, hi, can_id, kind, first, payload, 0, len(payload))
+        else:
+            ring.put_frame(lo, hi, can_id, kind, dlc, payload.ljust(8, b"\0"))
+        seal_waiting()
+    n_blocks = len(blocks) + 1
+    ring.put_meta(lo, hi, 8, 1, 0, struct.pack("<II", n_blocks, 0))
+    ring.close_block()
+    seal_waiting(4)
+    golden = (GOLDEN / "v2_session.slog").read_bytes()
+    assert len(blocks) == len(golden) // 4096
+    for i, block in enumerate(blocks):
+        end = 64 + 16 * block[3]
+        assert block[:end] == golden[4096 * i : 4096 * i + end], i
 
 
 @pytest.mark.parametrize("name", ["session", "extent", "v2_session"])

@@ -16,7 +16,7 @@ from collections.abc import Collection
 import numpy as np
 from numpy.typing import NDArray
 
-from stagelog.model import EXT, SUSPECT
+from stagelog.model import EXT, FD, SUSPECT
 from stagelog.rig import tape as tapes
 from stagelog.rig.rp2040 import mcp2515_registers as reg
 from stagelog.rig.rp2040.emulator import Emulator
@@ -219,7 +219,8 @@ class Mcp2515:
         self.outcomes.append(INACTIVE)
         if not self.present or not self._listens():
             return INACTIVE
-        if not self._rate_fits():
+        if flags & FD or not self._rate_fits():
+            self.n_dominant += self.mode == reg.MODE_NORMAL  # its error flag
             self._message_error()
             return INACTIVE
         n_bits = (67 if flags & EXT else 47) + 8 * len(data)

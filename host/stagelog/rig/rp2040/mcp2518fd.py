@@ -14,6 +14,7 @@ from stagelog.rig.rp2040.mcp2515_registers import MODE_CONFIGURATION, MODE_LISTE
 from stagelog.rig.rp2040.spi_wire import SpiWire
 from stagelog.rig.rp2040.tape_player import TapePlayer
 from stagelog.rig.sim.mcp2518fd import Mcp2518fdModel
+from stagelog.rig.sim.world import kind_of
 from stagelog.rig.tape import Tape
 
 _READ, _READ_CRC = 3, 11
@@ -25,8 +26,11 @@ class Mcp2518fd:
     what has a place in its FIFO.
     """
 
-    def __init__(self, bitrate_bps: int = 500_000, bus: int = 0) -> None:
+    def __init__(
+        self, bitrate_bps: int = 500_000, bus: int = 0, data_bitrate_bps: int = 2_000_000
+    ) -> None:
         self.bitrate_bps = bitrate_bps
+        self.data_bitrate_bps = data_bitrate_bps
         self.bus = bus
         self.outcomes: list[int] = []
         self.max_spi_Hz = 0.0
@@ -40,7 +44,11 @@ class Mcp2518fd:
         self._clock = emulator.clock
         self._wire.attach(emulator)
         self._next_frame = self._clock.create_alarm(self._frame_due)
-        self.chip = Mcp2518fdModel(lambda: int(self._clock.t_us), self.bitrate_bps)
+        self.chip = Mcp2518fdModel(
+            lambda: int(self._clock.t_us),
+            self.bitrate_bps,
+            wire_data_bps=self.data_bitrate_bps,
+        )
 
     def power_on(self) -> None:
         """The chip gets power."""
@@ -105,8 +113,8 @@ class Mcp2518fd:
             kind, can_id, flags, dlc, data, _ = player.take()
             if kind == tapes.FRAME:
                 n_lost = self.chip.n_lost
-                is_heard = self.chip.is_listening and self.chip.rate_fits
-                kind = (flags & 2) | (flags & 1) << 2
+                kind = kind_of(flags)
+                is_heard = self.chip.is_listening and self.chip.hears(kind)
                 self.chip.receive(int(self._clock.t_us), can_id, kind, dlc, data)
                 lost = self.chip.n_lost > n_lost
                 self.outcomes.append(LOST if lost else DELIVERED if is_heard else INACTIVE)

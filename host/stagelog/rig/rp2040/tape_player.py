@@ -16,6 +16,7 @@ class TapePlayer:
         ]
         self._n_bytes = tapes.n_bytes_on(records).tolist()
         self._data = records["data"].tobytes()
+        self._width = records["data"].shape[1]
         self._at = -1
         self._step()
 
@@ -29,7 +30,7 @@ class TapePlayer:
             can_id,
             flags,
             dlc,
-            self._data[8 * at : 8 * at + self._n_bytes[at]],
+            self._data[self._width * at : self._width * at + self._n_bytes[at]],
             (tec, rec, state),
         )
 

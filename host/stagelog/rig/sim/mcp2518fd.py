@@ -1,9 +1,9 @@
 """A register model of the MCP2518FD on a simulated bus: what its driver sees through SPI.
 
-Owns registers, message memory, one receive FIFO, filters, modes, bit timing, time base and error
-counters, from data sheet DS20006027B, manual DS20005678E and errata DS80000789. Not modelled:
-sending, CAN FD frames, further FIFOs, sleep, ECC, CRC commands but for reading. What the driver
-does that the manual forbids is in `violations`. Runs on MicroPython too.
+Owns registers, message memory, one receive FIFO, filters, modes, both bit timings, time base and
+error counters, from data sheet DS20006027B, manual DS20005678E and errata DS80000789. Not modelled:
+sending, further FIFOs, sleep, ECC, CRC commands but for reading. What the driver does that the
+manual forbids is in `violations`. Runs on MicroPython too.
 """
 
 import struct
@@ -14,9 +14,13 @@ if TYPE_CHECKING:
 
 _RAM = 0x400
 _SPACE = 0x1000
-_OBJECT_BYTES = 20
+_RAM_BYTES = 2048
+_PAYLOADS = (8, 12, 16, 20, 24, 32, 48, 64)  # by PLSIZE
+_LENGTHS = (0, 1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 20, 24, 32, 48, 64)  # of CAN FD, by dlc code
+RTR, EXT, FD, BRS, ESI = 2, 4, 8, 16, 32  # of a frame's kind, above the number of its bus
 _RECEIVING = (0, 3, 6, 7)  # OPMOD: normal, listen-only, normal classic, restricted
 _LISTEN_ONLY = 3
+_CLASSIC = 6
 _CONFIG = 4
 
 
@@ -24,7 +28,7 @@ class Mcp2518fdModel:
     """One chip. Invariant: a frame offered to it is in the FIFO, was read, or counts in n_lost.
 
     now_us         function: time of the simulation
-    wire_bps       of its bus
+    wire_bps       of its bus; wire_data_bps of the data of CAN FD on it
     crystal_Hz     its own, `drift_ppm` fast
     head_errors    in 1,024 readings of FIFOSTA so many have a FIFOCI that is 1 or 2 too large
                    (DS80000789, item 6, names no rate); which ones is drawn by `seed`
@@ -39,8 +43,10 @@ class Mcp2518fdModel:
         drift_ppm: int = 0,
         head_errors: int = 1,
         seed: int = 1,
+        wire_data_bps: int = 2_000_000,
     ) -> None:
         self.wire_bps = wire_bps
+        self.wire_data_bps = wire_data_bps
         self.crystal_Hz = crystal_Hz
         self.present = True
         self.n_lost = 0
@@ -60,34 +66,50 @@ class Mcp2518fdModel:
     # The bus
 
     def receive(self, t_us: int, can_id: int, kind: int, dlc: int, data: "Sequence[int]") -> None:
-        """Take a frame that ended on the bus at `t_us`. `kind` as in BlockRing.put_frame."""
+        """Take a frame that ended on the bus at `t_us`. `kind` as in BlockRing.put_frame, with FD,
+        BRS and ESI.
+        """
         if not self.is_listening:
             return
-        if not self.rate_fits:
-            self.see_error()
+        if not self.hears(kind):
+            self.see_error(bool(self.rate_fits and kind & BRS))
             return
         self.n_dominant += self._mode != _LISTEN_ONLY
-        if not self._passes(can_id, kind & 4):
+        if not self._passes(can_id, kind & EXT):
             return
         if self._n == self._depth:
             self.n_lost += 1
             self._memory[0x060] |= 0x08
             return
-        at = _RAM + self._head * _OBJECT_BYTES
+        at = _RAM + self._head * self._object_bytes
         word = can_id
-        if kind & 4:
+        if kind & EXT:
             word = can_id >> 18 | (can_id & 0x3FFFF) << 11
-        control = dlc | (0x10 if kind & 4 else 0) | (0x20 if kind & 2 else 0)
+        control = dlc | (0x10 if kind & EXT else 0)
+        if kind & FD:
+            control |= 0x80 | (kind & BRS) << 2 | (kind & ESI) << 3
+            n = min(_LENGTHS[dlc], self._object_bytes - 12)
+        else:
+            control |= 0x20 if kind & RTR else 0
+            n = 0 if kind & RTR else min(dlc, 8)
         struct.pack_into("<III", self._memory, at, word, control, self._time_base(t_us))
-        n = 0 if kind & 2 else min(dlc, 8)
         self._memory[at + 12 : at + 12 + n] = bytes(data[:n])
         self._head = (self._head + 1) % self._depth
         self._n += 1
 
-    def see_error(self) -> None:
-        """Count an error on the bus."""
+    def hears(self, kind: int) -> bool:
+        """Return whether it receives a frame of this kind without an error, if it listens."""
+        if not kind & FD:
+            return self.rate_fits
+        is_iso = bool(self._memory[0x000] & 0x20)
+        is_fast = not kind & BRS or self._fits(0x008, self.wire_data_bps)
+        return self.rate_fits and is_iso and is_fast and self._mode != _CLASSIC
+
+    def see_error(self, in_data: bool = False) -> None:
+        """Count an error on the bus, in its fast part or not."""
         if self.is_listening:
-            self._memory[0x038] = (self._memory[0x038] + 1) & 0xFF
+            at = 0x03A if in_data else 0x038
+            self._memory[at] = (self._memory[at] + 1) & 0xFF
             self._memory[0x01D] |= 0x80
             self.n_dominant += self._mode != _LISTEN_ONLY
 
@@ -128,8 +150,8 @@ class Mcp2518fdModel:
         """Come back as after power-on."""
         for i in range(_RAM):
             self._memory[i] = 0
-        self._memory[0x002] = _CONFIG << 5 | 0x18  # OPMOD; TXQEN, STEF
-        self._memory[0x003] = _CONFIG
+        self._memory[0x000:0x004] = bytes((0x60, 0x07, _CONFIG << 5 | 0x18, _CONFIG))
+        self._memory[0x004:0x00C] = b"\x0f\x0f\x3e\0\x03\x03\x0e\0"  # NBTCFG, DBTCFG
         self._memory[0xE00:0xE04] = b"\x60\x04\0\0"
         self._head = self._tail = self._n = 0
         self._t_base = self._now_us()
@@ -143,6 +165,10 @@ class Mcp2518fdModel:
         return (self._memory[0x05F] & 31) + 1
 
     @property
+    def _object_bytes(self) -> int:
+        return 8 + (4 if self._memory[0x05C] & 0x20 else 0) + _PAYLOADS[self._memory[0x05F] >> 5]
+
+    @property
     def is_listening(self) -> bool:
         """Whether frames of its bus reach it."""
         return self.present and self._mode in _RECEIVING
@@ -150,10 +176,13 @@ class Mcp2518fdModel:
     @property
     def rate_fits(self) -> bool:
         """Whether it is set up for the bit rate of its bus."""
-        sjw, tseg2, tseg1, prescaler = self._memory[0x004:0x008]
+        return self._fits(0x004, self.wire_bps)
+
+    def _fits(self, register: int, wire_bps: int) -> bool:
+        _, tseg2, tseg1, prescaler = self._memory[register : register + 4]
         quanta = 1 + tseg1 + 1 + (tseg2 & 0x7F) + 1
         rate_bps = self.crystal_Hz / ((prescaler + 1) * quanta)
-        return abs(rate_bps / self.wire_bps - 1) < 0.005
+        return abs(rate_bps / wire_bps - 1) < 0.005
 
     def _time_base(self, t_us: int) -> int:
         us = t_us - self._t_base
@@ -182,7 +211,7 @@ class Mcp2518fdModel:
         flags = (self._n > 0) | (self._n == self._depth) << 2
         memory[0x060] = memory[0x060] & 0xF8 | flags
         memory[0x061] = (self._head + self._head_error(address)) % self._depth
-        struct.pack_into("<I", memory, 0x064, self._tail * _OBJECT_BYTES)
+        struct.pack_into("<I", memory, 0x064, self._tail * self._object_bytes)
         struct.pack_into("<I", memory, 0x010, self._time_base(self._now_us()))
         view[2:] = memory[address : address + n]
 
@@ -218,6 +247,8 @@ class Mcp2518fdModel:
         if address == 0x003:
             memory[0x003] = value & 0x0F
             mode = value & 7
+            if mode in _RECEIVING and self._depth * self._object_bytes > _RAM_BYTES:
+                self.violations.add("more objects than the message memory holds")
             if mode != self._mode:
                 memory[0x002] = memory[0x002] & 0x1F | mode << 5
                 self._head = self._tail = self._n = 0

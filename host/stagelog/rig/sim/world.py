@@ -11,6 +11,13 @@ if TYPE_CHECKING:
     from stagelog.rig.tape import Event
 
 
+def kind_of(flags: int) -> int:
+    """Return the flags of a tape's frame (EXT 1, RTR 2, FD 4, BRS 8, ESI 16) as the controllers of
+    rig.sim take them, above the bus: RTR 2, EXT 4, FD 8, BRS 16, ESI 32.
+    """
+    return (flags & 2) | (flags & 1) << 2 | (flags & 28) << 1
+
+
 class World:
     """Plays a tape to a board and runs one pass of the application's main loop every `loop_us`.
 
@@ -80,7 +87,7 @@ class World:
             return
         capture = self.board.captures[bus]
         if kind == FRAME:
-            capture.receive(t_us, can_id, bus | (flags & 2) | (flags & 1) << 2, dlc, data)
+            capture.receive(t_us, can_id, bus | kind_of(flags), dlc, data)
         elif kind == ERROR:
             capture.see_error()
         if kind == STATE or kind == ERROR:
