@@ -37,6 +37,8 @@ def car():
         ("empty", 0x100, 0, 0),
         ("another message", 0x102, 8, 0),
         ("a record of the logger's own", 0x100, 15, 0),
+        ("the head of a frame of CAN FD", 0x100, 9, 0),
+        ("what goes on with one", 0x100, 10, 0),
         ("a damaged identifier", 0x10100, 8, 0),
         ("another damaged identifier", 0x8100, 8, 0),
     ],
@@ -48,6 +50,13 @@ def test_what_is_not_this_message_leaves_the_value_alone(car, what, can_id, dlc,
     assert watch.raw(0) == 777, what
     assert watch.raw(1) == 0, what
     assert watch.seen[0] == 0 and watch.seen[1] == -1, what
+
+
+@pytest.mark.parametrize(("dlc", "tick"), [(8, 10), (9, 10), (10, 0), (15, 0)])
+def test_time_goes_on_with_each_frame_and_with_nothing_else(car, dlc, tick):
+    """Ten ticks of 10 ms between 1 us and 101,000 us; the host counts alike, see recompute."""
+    car.frame(101_000, 0x7FF, b"", dlc=dlc)
+    assert car.events.watch.tick == tick
 
 
 @pytest.mark.parametrize("dlc", [2, 3, 8])

@@ -456,7 +456,7 @@ def test_the_ring_is_as_large_as_the_heap_allows(world, monkeypatch):
             raise MemoryError
         return n_blocks
 
-    monkeypatch.setattr(world.module, "PolledRing", ring)
+    monkeypatch.setattr(world.module, "FdRing", ring)
     assert world.module._make_ring(128) == 32 and asked == [128, 64, 32]
     assert world.module._make_ring(16) == 16
 

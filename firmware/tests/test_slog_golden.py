@@ -133,7 +133,9 @@ def test_the_firmware_writes_version_2_as_the_host_does():
         while ring.n_waiting():
             block = ring.first_waiting()
             n = len(blocks)
-            flag = (block[3] < 252) | (2 if n == 0 else 0) | (flags if ring.n_waiting() == 1 else 0)
+            flag = (
+                (block[3] < 252) | (2 if n == 0 else 0) | (flags if ring.n_waiting() == 1 else 0)
+            )
             identity = (bytes.fromhex("e66038b7130f2e29"), 2, 0x5EED0003)
             seal(block, *identity, 1 + n, n, flag, ring.version)
             blocks.append(bytes(block))

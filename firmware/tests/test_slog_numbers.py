@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from detectors import watch
+from drivers import fd_ring
 from logger import ring
 from slog import block, layout
 
@@ -114,7 +115,7 @@ def test_the_fields_of_a_record_are_where_the_table_says():
     ids = (watch._ID, watch._ID1, watch._ID2, watch._KIND_BYTE)
     assert ids == tuple(fields["w1"] + n for n in range(4))
     assert watch._DATA == fields["data"] and watch._RECORD_BYTES == layout.RECORD_BYTES
-    assert watch._META == layout.META_DLC << 4
+    assert watch._FD == fd_ring._HEAD_DLC << 4 and watch._OTHER == fd_ring._MORE_DLC << 4
     assert watch._LOW + 1 == 2 * watch._HALF == 1 << layout.TIME_BITS
     assert layout.CRC_BYTES == struct.calcsize("<I")
     assert len(layout.SIGNATURE_MAGIC) == len(layout.RELEASE_MAGIC) == layout.MAGIC_BYTES

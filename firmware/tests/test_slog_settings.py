@@ -48,6 +48,9 @@ BAD = [
     ("buses[0].bitrate_bps", {"buses": [{"bitrate_bps": "500000"}]}),
     ("buses[1].bitrate_bps", {"buses": [BUS, {"bitrate_bps": 1}]}),
     ("buses[0]: unknown entry 'id'", {"buses": [{**BUS, "id": [1]}]}),
+    ("buses[0].data_bitrate_bps", {"buses": [{**BUS, "data_bitrate_bps": 3000000}]}),
+    ("buses[0].data_bitrate_bps", {"buses": [{**BUS, "data_bitrate_bps": 2000000.0}]}),
+    ("buses[0].data_bitrate_bps", {"buses": [{**BUS, "data_bitrate_bps": True}]}),
     ("buses[0].ids", {"buses": [{**BUS, "ids": []}]}),
     ("buses[0].ids", {"buses": [{**BUS, "ids": 5}]}),
     ("buses[0].ids", {"buses": [{**BUS, "ids": [-1]}]}),
@@ -69,6 +72,7 @@ GOOD = [
     *({"buses": [{"bitrate_bps": rate}]} for rate in (125000, 250000, 500000, 1000000)),
     {"buses": [BUS, BUS]},
     {"buses": [{**BUS, "ids": [0, 0x7FF, 0x1FFFFFFF]}]},
+    {"buses": [{**BUS, "data_bitrate_bps": None}, {**BUS, "data_bitrate_bps": 8000000}]},
 ]
 
 

@@ -73,8 +73,9 @@ def test_a_receiver_gets_each_frame_of_a_mixed_bus_as_it_was_sent(data_bitrate_b
 
 
 def test_the_rate_changes_at_sample_points():
-    """Base frame of no payload, 500 kbit/s and 2 Mbit/s, sampled at 80 %. Slow: SOF to BRS, 17 bits
-    without a stuff bit, as 0x555 alternates, and 20 % of the delimiter; fast: ESI, dlc, 4 + 17 bits with 6 fixed ones.
+    """Base frame of no payload, 500 kbit/s and 2 Mbit/s, sampled at 80 %. Slow: SOF to BRS, 17
+    bits without a stuff bit, as 0x555 alternates, and 20 % of the delimiter; fast: ESI, dlc, and
+    4 + 17 bits with 6 fixed ones.
     """
     frame = FdFrame(0x555, b"")
     levels, fast = fd_wire_bits(frame)

@@ -9,9 +9,9 @@ repaired.
     u32     u32     u8    u8   u8   u8     u32     u8   u8   u8     u8    u8*8
 
 Little-endian, no header, ascending in time. t_us counts microseconds since the start of the tape,
-at the end of the frame or at the event. A frame has min(dlc, 8) payload bytes, none with RTR; one of
-CAN FD the length of its code, in a tape in memory (TAPE_FD): a file has classic frames alone. tec
-and rec stop at 255.
+at the end of the frame or at the event. A frame has min(dlc, 8) payload bytes, none with RTR; one
+of CAN FD the length of its code, in a tape in memory (TAPE_FD): a file has classic frames alone.
+tec and rec stop at 255.
 """
 
 import contextlib

@@ -28,6 +28,7 @@ CAPABILITIES = {
     "errors": "errors and other rates on the bus",
     "light": "see the light",
     "button": "press the board's button",
+    "can_fd": "record CAN FD",
     "virtual_time": "decide when time passes",
     "saturated": "a full 1 Mbit/s bus",
     "repl": "run code at MicroPython's prompt",
@@ -77,6 +78,13 @@ class Target(Protocol):
         """Release everything."""
 
 
+def fd_args(bitrate_bps: int, data_bitrate_bps: int, **args: Any) -> dict[str, Any]:
+    """Return the arguments of a simulated logger on a bus of CAN FD."""
+    bus = {"bitrate_bps": bitrate_bps, "data_bitrate_bps": data_bitrate_bps}
+    given = {"controller": "mcp2518fd", "settings": {"buses": [bus]}, **args}
+    return {"data_bitrate_bps": data_bitrate_bps, **given}
+
+
 def tape_events(tape: Tape, offset_us: int = 0, chunk: int = 65536) -> Iterator[Event]:
     """Yield the events of a tape as `rig.sim.world.World` plays them."""
     for start in range(0, len(tape), chunk):
@@ -98,7 +106,7 @@ class ModelTarget(ABC):
     Invariant: what is pulled out while the power is off is missing at the next boot.
     """
 
-    capabilities = frozenset(CAPABILITIES) - {"repl", "bench", "button"}
+    capabilities = frozenset(CAPABILITIES) - {"repl", "bench", "button", "can_fd"}
     drove_dominant = False  # the model of the controller has no transmitter
 
     def __init__(self, args: dict[str, Any]) -> None:
@@ -173,16 +181,19 @@ class SimTarget(ModelTarget):
     """A rig in virtual time. The card is an image in `folder` and outlives power cuts.
 
     args  of rig.sim.assemble.DEFAULTS; card_blocks; bitrate_bps of the buses that are wired to it,
-          None for those of its settings at power-on
+          None for those of its settings at power-on; data_bitrate_bps: of CAN FD on them, with a
+          controller that understands it
     """
 
     name = "sim"
-    capabilities = ModelTarget.capabilities | {"button"}
+    capabilities = ModelTarget.capabilities | {"button", "can_fd"}
 
     def __init__(self, folder: Path, **args: Any) -> None:
         from stagelog.card import prepare_raw
 
         self.bitrate_bps = args.pop("bitrate_bps", None)
+        if "data_bitrate_bps" in args:
+            args = fd_args(self.bitrate_bps or 500_000, **args)
         import_firmware()
         self.card_path = folder / "card.img"
         if not self.card_path.exists():

@@ -11,8 +11,8 @@ the frames get through, an active classic node destroys them with error flags.
     both      then stuff count (4) and CRC (17 or 21), a fixed stuff bit before every four of them;
               CRC delimiter, ACK slot, ACK delimiter, EOF(7), intermission(3)
 
-A sender drives its own acknowledge slot, so that it needs no partner. Not modelled: a second bit of
-CRC delimiter or ACK slot, protocol exceptions (a recessive res bit is a form error), delay
+A sender drives its own acknowledge slot, so that it needs no partner. Not modelled: a second bit
+of CRC delimiter or ACK slot, protocol exceptions (a recessive res bit is a form error), delay
 compensation.
 """
 
@@ -75,6 +75,23 @@ def fd_wire_bits(frame: FdFrame) -> tuple[list[int], list[bool]]:
     levels = body + [1, 0, 1] + [1] * canbits.EOF_BITS
     fast = [frame.brs and esi <= i <= len(body) for i in range(len(levels))]
     return levels, fast
+
+
+def bit_widths(fast: list[bool], ratio: float, sample: float = 0.8) -> list[float]:
+    """Return the width of each bit in slow bits, the rate being `ratio` times as fast from the
+    sample point of BRS to that of the CRC delimiter.
+    """
+    widths = [1 / ratio if is_fast else 1.0 for is_fast in fast]
+    if any(fast):
+        first, after = fast.index(True), len(fast) - fast[::-1].index(True)
+        widths[first - 1] = sample + (1 - sample) / ratio
+        widths[after - 1] = sample / ratio + 1 - sample
+    return widths
+
+
+def to_fd_frame(can_id: int, flags: int, data: bytes) -> FdFrame:
+    """Return a frame of a log, with the flag FD, as one to send."""
+    return FdFrame(can_id, data, bool(flags & BRS), bool(flags & ESI), bool(flags & EXT))
 
 
 def _check_bits(stuffed: list[int], n_stuff: int, n_bytes: int) -> list[int]:
@@ -198,7 +215,10 @@ class FdController(Controller):
     def _received_frame(self) -> Frame:
         if not self._is_fd:
             return super()._received_frame()
-        header, dlc = self._header, self._header & 15  # ... ID [SRR IDE ID] RRS FDF res BRS ESI DLC
+        header, dlc = (
+            self._header,
+            self._header & 15,
+        )  # ... ID [SRR IDE ID] RRS FDF res BRS ESI DLC
         flags = FD | BRS * (header >> 5 & 1) | ESI * (header >> 4 & 1) | EXT * self._extended
         if self._extended:
             can_id = (header >> 29 & 0x7FF) << 18 | header >> 9 & 0x3FFFF

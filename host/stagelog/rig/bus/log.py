@@ -79,7 +79,9 @@ class Event(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """The outcome of a run: rows (dtype LOG or LOG_FD) in time order, the nodes' names, the bus it was."""
+    """The outcome of a run: rows (dtype LOG or LOG_FD) in time order, the nodes' names, the bus it
+    was.
+    """
 
     rows: NDArray[Any]
     nodes: tuple[str, ...]

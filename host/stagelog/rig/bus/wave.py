@@ -7,6 +7,7 @@ chip counts. The same seed gives the same edges.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,18 +50,27 @@ def acknowledged_bits(can_id: int, flags: int, dlc: int, data: bytes = b"") -> l
 
 
 def edges_of(
-    rows: Sequence[Sequence[int]], start_fs: NDArray[np.int64], line: Line, seed: int
+    rows: Sequence[Sequence[int]],
+    start_fs: NDArray[np.int64],
+    line: Line,
+    seed: int,
+    widths: Sequence[Sequence[float] | None] = (),
 ) -> NDArray[np.uint64]:
     """Return the edges of rows of bits, each from its own start on, recessive in between.
 
     rows      bits of one frame or error frame each, the last one recessive; they must not overlap
     start_fs  int64[n], ascending
+    widths    of the bits of each row, in bits of the line; None or none at all: 1 each
     Result    uint64, ascending: the time with its lowest bit as the new level
     """
     lengths = np.fromiter((len(row) for row in rows), np.int64, len(rows))
     levels = np.fromiter((bit for row in rows for bit in row), np.uint8, int(lengths.sum()))
     first = np.cumsum(lengths) - lengths
-    place = np.arange(len(levels)) - np.repeat(first, lengths)
+    place: NDArray[Any] = np.arange(len(levels)) - np.repeat(first, lengths)
+    for start, row in zip(first, widths, strict=False):
+        if row is not None:
+            place = place if place.dtype == np.float64 else place.astype(np.float64)
+            place[start : start + len(row)] = np.cumsum(row) - row
     changes = np.flatnonzero(np.diff(levels, prepend=np.uint8(1)))
     times = np.repeat(start_fs, lengths)[changes] + place[changes] * line.bit_fs
     to = levels[changes]

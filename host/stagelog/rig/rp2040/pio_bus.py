@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stagelog.model import FD, FD_LENGTHS
 from stagelog.rig import tape as tapes
 from stagelog.rig.bus.canbits import n_bytes_of
+from stagelog.rig.bus.fd import bit_widths, fd_wire_bits, to_fd_frame
 from stagelog.rig.bus.wave import Line, acknowledged_bits, edges_of
 from stagelog.rig.rp2040.engine import FS_PER_US
 from stagelog.rig.rp2040.mcp2515 import DELIVERED, INACTIVE
@@ -45,13 +47,16 @@ class PioBus:
         bus: int = 0,
         line: Line | None = None,
         seed: int = 1,
+        data_bitrate_bps: int = 2_000_000,
     ) -> None:
         self.bitrate_bps = bitrate_bps
+        self.data_bitrate_bps = data_bitrate_bps
         self.present = True
         self.bus = bus
         self.pin = pin
         self.line = line or Line(bitrate_bps)
         self.outcomes: list[int] = []
+        self.n_fd = 0  # frames of CAN FD, which have no outcome: the logger understands none
         self.t_sof_us: list[float] = []
         self.t_offered_us: list[float] = []
         self._seed = seed
@@ -101,25 +106,36 @@ class PioBus:
         bit_fs = self.line.bit_fs
         free_fs = max(self._free_fs, now_fs + bit_fs)
         listens = self.present and self.mode == MODE_LISTEN_ONLY
-        rows, starts = [], []
+        rows, starts, widths = [], [], []
         for record in records.tolist():
             t_us, kind, _, dlc, flags, can_id, _, _, _, _, data, _ = record
-            if kind == tapes.FRAME:
+            width = None
+            is_fd = kind == tapes.FRAME and flags & FD
+            if is_fd:
+                frame = to_fd_frame(can_id, flags, bytes(data[: FD_LENGTHS[dlc]]))
+                row, fast = fd_wire_bits(frame)
+                width = bit_widths(fast, self.data_bitrate_bps / self.bitrate_bps)
+            elif kind == tapes.FRAME:
                 row = acknowledged_bits(can_id, flags, dlc, bytes(data[: n_bytes_of(flags, dlc)]))
             else:
                 row = _ERROR_FRAME
-            begin_fs = max(start_fs + t_us * FS_PER_US - len(row) * bit_fs, free_fs)
-            end_fs = begin_fs + len(row) * bit_fs
+            span_fs = (sum(width) if width else len(row)) * bit_fs
+            begin_fs = max(start_fs + t_us * FS_PER_US - span_fs, free_fs)
+            end_fs = begin_fs + span_fs
             free_fs = end_fs + _SPACE_BITS * bit_fs
             rows.append(row)
             starts.append(int(begin_fs))
-            if kind == tapes.FRAME:
+            widths.append(width)
+            if is_fd:
+                self.n_fd += 1
+            elif kind == tapes.FRAME:
                 self.outcomes.append(DELIVERED if listens else INACTIVE)
                 self.t_sof_us.append(begin_fs / FS_PER_US)
                 self.t_offered_us.append(end_fs / FS_PER_US)
         self._free_fs = free_fs
         if self.present:
-            self._add(edges_of(rows, np.array(starts, np.int64), self.line, self._seed))
+            at = np.array(starts, np.int64)
+            self._add(edges_of(rows, at, self.line, self._seed, widths))
         self._seed += 1
 
     def put(self, rows: Sequence[Sequence[int]], space_bits: int = _SPACE_BITS) -> list[float]:

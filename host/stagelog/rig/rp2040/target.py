@@ -5,6 +5,7 @@ card is an image file in the test's folder that outlives power cuts. Does not ow
 """
 
 import contextlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -104,6 +105,7 @@ class Rp2040Target:
     card_wiring  arguments of SdCard, to leave out a wire
     board        the board file: pico_mcp2515, pico_mcp2518fd, or pico_pio or pico_pio_dual without
                  a controller
+    data_bitrate_bps  of CAN FD on the bus; pico_mcp2518fd is set up for it
     line         stagelog.rig.bus.wave.Line of these two: what bends the edges of a bus
 
     can, second  the bus, and bus 1 of pico_pio_dual
@@ -129,12 +131,13 @@ class Rp2040Target:
         card_wiring: dict[str, Any] | None = None,
         board: str = "pico_mcp2515",
         line: Line | None = None,
+        data_bitrate_bps: int | None = None,
     ) -> None:
         is_pio = board in ("pico_pio", "pico_pio_dual")
         lacking = {"bench", "controller"} if is_pio else set()
-        if board == "pico_mcp2518fd":
-            lacking = {"bench"}
+        lacking.add("bench" if board == "pico_mcp2518fd" else "can_fd")
         self.capabilities = frozenset(CAPABILITIES) - lacking
+        self._data_bitrate_bps = None if "can_fd" in lacking else data_bitrate_bps
         self.card_path = folder / "card.img"
         if card_image is None:
             if not self.card_path.exists():
@@ -142,9 +145,10 @@ class Rp2040Target:
             card_image = FileImage(self.card_path)
         self.can: Mcp2515 | Mcp2518fd | PioBus
         if is_pio:
-            self.can = PioBus(bitrate_bps, line=line, seed=seed)
+            rate_bps = data_bitrate_bps or 2_000_000
+            self.can = PioBus(bitrate_bps, line=line, seed=seed, data_bitrate_bps=rate_bps)
         elif board == "pico_mcp2518fd":
-            self.can = Mcp2518fd(bitrate_bps)
+            self.can = Mcp2518fd(bitrate_bps, data_bitrate_bps=data_bitrate_bps or 2_000_000)
         else:
             self.can = Mcp2515(
                 bitrate_bps=bitrate_bps, crystal_Hz=crystal_Hz, seed=seed, **(wiring or {})
@@ -289,8 +293,10 @@ class Rp2040Target:
     def _start(self) -> None:
         """Wait until the logger runs, at the bus's bit rate."""
         self.wait_for_start()
-        if self.can.can_be_reached and self.can.rate_bps != self.can.bitrate_bps:
-            text = b'{"buses": [{"bitrate_bps": %d, "ids": null}]}' % self.can.bitrate_bps
+        is_other = self.can.rate_bps != self.can.bitrate_bps or self._data_bitrate_bps
+        if self.can.can_be_reached and is_other:
+            bus = {"bitrate_bps": self.can.bitrate_bps, "data_bitrate_bps": self._data_bitrate_bps}
+            text = json.dumps({"buses": [bus]}).encode()
             self.link.replace_config(CONFIG_SETTINGS, text)
             self.wait_for_start()
 

@@ -33,6 +33,8 @@ DEFAULTS: "dict[str, Any]" = {
     "loop_us": 1000,
     "linger_us": 1_000_000,
     "stop": False,
+    "controller": "",  # or "mcp2518fd": its driver on the model of its registers, polled
+    "data_bitrate_bps": 2_000_000,  # of CAN FD on the bus of that
 }
 
 
@@ -52,14 +54,22 @@ def build(
     settings = given["settings"]
     image = image or FileImage(given["card"])
     card = SimCard(image, clock, given["write_us"], given["stalls"], given["card_present"])
-    n_buses = len(settings.get("buses", (0,)))
-    captures = [
-        SimController(clock, bus, given["depth"], given["service_us"]) for bus in range(n_buses)
-    ]
     nv = MemoryNv({CONFIG_SETTINGS: json.dumps(settings).encode()})
     if given["signals"]:
         with open(given["signals"], "rb") as stream:
             nv.save(CONFIG_SIGNALS, stream.read())
     device_id = bytes([int(given["device_id"][i : i + 2], 16) for i in range(0, 16, 2)])
+    if given["controller"] == "mcp2518fd":
+        from stagelog.rig.sim.mcp2518fd import Mcp2518fdModel
+        from stagelog.rig.sim.polled import PolledBoard
+
+        rate_bps = given["data_bitrate_bps"]
+        chip = Mcp2518fdModel(lambda: clock.now_us, wire_data_bps=rate_bps)
+        parts = (clock, chip, card, link, nv, device_id, given["seed"], given["ring_blocks"])
+        return App(PolledBoard(*parts))
+    n_buses = len(settings.get("buses", (0,)))
+    captures = [
+        SimController(clock, bus, given["depth"], given["service_us"]) for bus in range(n_buses)
+    ]
     ring = BlockRing(given["ring_blocks"])
     return App(SimBoard(clock, ring, card, captures, link, nv, device_id, given["seed"]))

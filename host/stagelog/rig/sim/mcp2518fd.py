@@ -1,9 +1,9 @@
 """A register model of the MCP2518FD on a simulated bus: what its driver sees through SPI.
 
 Owns registers, message memory, one receive FIFO, filters, modes, both bit timings, time base and
-error counters, from data sheet DS20006027B, manual DS20005678E and errata DS80000789. Not modelled:
-sending, further FIFOs, sleep, ECC, CRC commands but for reading. What the driver does that the
-manual forbids is in `violations`. Runs on MicroPython too.
+error counters, from data sheet DS20006027B, manual DS20005678E and errata DS80000789. Not
+modelled: sending, further FIFOs, sleep, ECC, CRC commands but for reading. What the driver does
+that the manual forbids is in `violations`. Runs on MicroPython too.
 """
 
 import struct

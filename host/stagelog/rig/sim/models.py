@@ -64,7 +64,6 @@ FRAME = 0
 ERROR = 1
 STATE = 2
 TAPE_BYTES = 32
-_FD = 8  # of a frame's kind, as in rig.sim.mcp2518fd
 _TAPE_STATES = (BUS_ACTIVE, BUS_WARNING, BUS_PASSIVE, BUS_OFF)
 
 
@@ -276,7 +275,7 @@ class SimController:
         """Take a frame that ended on the bus at `t_us`. `kind` as in BlockRing.put_frame."""
         if self._ring is None or not self.present:
             return
-        if kind & _FD or self.wire_bps not in (None, self.bitrate_bps):  # it knows no CAN FD
+        if kind & 8 or self.wire_bps not in (None, self.bitrate_bps):  # 8: CAN FD
             self.see_error()
             self._is_noisy = True
             return

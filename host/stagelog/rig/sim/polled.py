@@ -7,8 +7,8 @@ the application, stops the session and prints stored, dropped and lost frames.
 import json
 import sys
 
+from drivers.fd_ring import FdRing
 from drivers.mcp2518fd import Mcp2518fd
-from drivers.polled_ring import PolledRing
 from logger.app import App
 from slog.messages import CONFIG_SETTINGS, CONTROL_STOP
 from stagelog.rig.sim.mcp2518fd import Mcp2518fdModel
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
+    from stagelog.rig.sim.models import LoggerLink
     from stagelog.rig.tape import Event
 
 _RING_BLOCKS = 24
@@ -36,10 +37,31 @@ _RING_BLOCKS = 24
 class PolledController(Mcp2518fd):  # type: ignore[misc]  # the firmware has no annotations
     """The driver, with the methods by which `rig.sim.world` puts frames into its chip."""
 
-    def __init__(self, chip: Mcp2518fdModel, clock: "Any") -> None:
-        super().__init__(chip, clock, chip.crystal_Hz)
+    def __init__(self, chip: Mcp2518fdModel, clock: "Any", bus: int = 0) -> None:
+        super().__init__(chip, clock, chip.crystal_Hz, bus)
+        self.chip = chip
         self.receive = chip.receive
         self.see_error = chip.see_error
+
+    @property
+    def wire_bps(self) -> int:
+        """Bit rate of its bus."""
+        return self.chip.wire_bps
+
+    @wire_bps.setter
+    def wire_bps(self, rate_bps: int) -> None:
+        self.chip.wire_bps = rate_bps
+
+    @property
+    def present(self) -> bool:
+        """Whether it is soldered in."""
+        return self.chip.present
+
+    @present.setter
+    def present(self, on: bool) -> None:
+        if on and not self.chip.present:
+            self.chip.reset()
+        self.chip.present = on
 
     def serve(self, t_us: int) -> None:
         """There is no interrupt."""
@@ -51,11 +73,18 @@ class PolledController(Mcp2518fd):  # type: ignore[misc]  # the firmware has no 
 class PolledBoard(SimBoard):
     """A SimBoard that drains its controller once a pass, like `boards.esp32_mcp2518fd`."""
 
-    def __init__(self, clock: SimClock, chip: Mcp2518fdModel, card_path: str) -> None:
-        card = SimCard(FileImage(card_path), clock)
-        settings = {"buses": [{"bitrate_bps": chip.wire_bps}]}
-        nv = MemoryNv({CONFIG_SETTINGS: json.dumps(settings).encode()})
-        super().__init__(clock, PolledRing(_RING_BLOCKS), card, [], NoLink(), nv)
+    def __init__(
+        self,
+        clock: SimClock,
+        chip: Mcp2518fdModel,
+        card: SimCard,
+        link: "LoggerLink",
+        nv: MemoryNv,
+        device_id: bytes = b"SIM00001",
+        seed: int = 1,
+        ring_blocks: int = _RING_BLOCKS,
+    ) -> None:
+        super().__init__(clock, FdRing(ring_blocks), card, [], link, nv, device_id, seed)
         capture = PolledController(chip, self.clock)
         self.captures.append(capture)
         self.ring.fetch = capture.drain
@@ -72,7 +101,10 @@ def make_world(
     """Return (World, Mcp2518fdModel) of an application that has started."""
     clock = SimClock()
     chip = Mcp2518fdModel(lambda: clock.now_us, bitrate_bps)
-    app = App(PolledBoard(clock, chip, card_path))
+    card = SimCard(FileImage(card_path), clock)
+    settings = {"buses": [{"bitrate_bps": bitrate_bps}]}
+    nv = MemoryNv({CONFIG_SETTINGS: json.dumps(settings).encode()})
+    app = App(PolledBoard(clock, chip, card, NoLink(), nv))
     app.start()
     return World(app, events, loop_us), chip
 

@@ -75,7 +75,9 @@ def test_the_chip_is_set_up_for_both_rates():
     assert not rig.chip.violations and rig.can.listen_only and rig.can.answers
 
 
-@pytest.mark.parametrize("data_bitrate_bps", [1_000_000, 2_000_000, 4_000_000, 5_000_000, 8_000_000])
+@pytest.mark.parametrize(
+    "data_bitrate_bps", [1_000_000, 2_000_000, 4_000_000, 5_000_000, 8_000_000]
+)
 def test_each_rate_of_the_settings_has_a_timing(data_bitrate_bps):
     rig = Rig(data_bitrate_bps=data_bitrate_bps, wire_data_bps=data_bitrate_bps)
     rig.receive(0x123, FD | BRS, 9, bytes(range(12)))
