@@ -29,7 +29,7 @@ class PolledRing(BlockRing):
             return 0
         words[LAST] = self._lo
         state = self.state
-        n_taken = self.hot(buf, at, n, words, state, self.memory)
+        n_taken = self.hot(buf, at, n, words, state, self.memory)  # type: ignore[arg-type]
         if n_taken:
             self._lo = lo = words[LAST]
             self._hi = clock.hi - (lo > clock.lo)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stagelog.errors import UsageError
-from stagelog.model import FD, FRAME, FRAME_FD, FrameTable
+from stagelog.model import FD, FRAME, FrameTable
 from stagelog.rig.bus import canbits
 from stagelog.rig.bus.controller import SENT, Frame, Report
 from stagelog.rig.bus.node import Node
@@ -126,14 +126,18 @@ class Log:
         return rows[own | (shared & ~missed)]
 
     def tape(self, node: str) -> NDArray[Any]:
-        """Return what one node saw as a tape (tape.TAPE): frames, error frames, state changes."""
+        """Return what one node saw as a tape (tape.TAPE; TAPE_FD if CAN FD is among it): frames,
+        error frames, state changes.
+        """
         rows = self.seen_by(node)
         rows = rows[rows["kind"] <= STATE]
-        out = np.zeros(len(rows), TAPE_FD if rows.dtype == LOG_FD else TAPE)
+        out = np.zeros(len(rows), TAPE_FD if (rows["flags"] & FD).any() else TAPE)
+        width = out["data"].shape[1]
         out["t_us"] = rows["t_ns"] // 1000
         out["bus"] = self.bus
-        for name in ("kind", "dlc", "flags", "can_id", "state", "data"):
+        for name in ("kind", "dlc", "flags", "can_id", "state"):
             out[name] = rows[name]
+        out["data"][:, : rows["data"].shape[1]] = rows["data"][:, :width]
         out["code"] = rows["code"]
         for name in ("tec", "rec"):
             out[name] = np.minimum(rows[name], 255)
@@ -160,12 +164,13 @@ class Log:
 
 
 def as_frames(rows: NDArray[Any], bus: int = 0) -> FrameTable:
-    """Return log rows of frames as a frame table (model.FRAME, FRAME_FD of rows LOG_FD)."""
-    out = np.zeros(len(rows), FRAME_FD if rows.dtype == LOG_FD else FRAME)
+    """Return log rows of classic frames as a frame table (model.FRAME)."""
+    out = np.zeros(len(rows), FRAME)
     out["t_us"] = rows["t_ns"] // 1000
     out["bus"] = bus
-    for name in ("can_id", "flags", "dlc", "n_bytes", "data"):
+    for name in ("can_id", "flags", "dlc", "n_bytes"):
         out[name] = rows[name]
+    out["data"] = rows["data"][:, :8]
     return out
 
 
