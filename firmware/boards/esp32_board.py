@@ -1,5 +1,6 @@
 """What all ESP32 boards share: an MCP2518FD that the main loop polls, settings, watchdog, light,
-and the way to the REPL. The board file has made the card before; see `boards.esp32_mcp2518fd`.
+the radio for service mode, and the way to the REPL. The board file has made the card before; see
+`boards.esp32_mcp2518fd`.
 
 The controller's SPI must stay below 0.85 / 2 of its clock: 17 MHz, and 80 / 5 is the next.
 Frames are fetched by the main loop, so the controller's FIFO must outlast its longest pass; while
@@ -19,8 +20,10 @@ from drivers.fd_ring import FdRing
 from drivers.mcp2518fd import Mcp2518fd
 from drivers.spi_ports import CanPort
 from drivers.usb_link import UsbLink
-from logger.app import App
+from drivers.wifi import Wifi
 from logger.clock import Clock
+from logger.service_mode import RadioApp
+from logger.tcp_link import SharedLink
 from slog.framing import FrameWriter, cobs_decode
 from slog.messages import CONTROL_BOOTLOADER, CONTROL_RESET, CONTROL_UPDATE
 
@@ -40,19 +43,22 @@ class Esp32Board:
     """The board as `logger.app` wants it. `feed` also fetches frames and carries out `control`.
 
     pins    of the controller, (SCK, SDI, SDO, nCS), and of the light
+    switch  pin of the service switch, which connects it to ground; not wired: never closed
     blocks  of the ring, if the heap has room for so many
     """
 
     frame_writer = FrameWriter
     cobs_decode = staticmethod(cobs_decode)
 
-    def __init__(self, name, slot, card, pins, light, blocks=_LEAST_BLOCKS):
+    def __init__(self, name, slot, card, pins, light, switch, blocks=_LEAST_BLOCKS):
         self.name = name
         self.slot = slot
         self.clock = Clock(time.ticks_us)
         self.ring = _make_ring(blocks)
         self.nv = Settings("/settings", slot)
-        self.link = UsbLink()
+        self.wifi = Wifi()
+        self.switch = machine.Pin(switch, machine.Pin.IN, machine.Pin.PULL_UP)
+        self.link = SharedLink(UsbLink())
         self.device_id = (machine.unique_id() + bytes(8))[:8]
         self.reset_cause = machine.reset_cause()
         sck, sdi, sdo, cs = pins
@@ -109,13 +115,14 @@ class Esp32Board:
         """Stop the controller and give the port back."""
         self.can.stop()
         self.link.close()
+        self.wifi.stop()
         machine.WDT(timeout=_PROMPT_MS)
 
 
 def run_board(make_board, slot, memory, at, hole):
     """Run the application until the host asks for the REPL; clear memory[at] once proven."""
     board = make_board(slot)
-    app = App(board)
+    app = RadioApp(board)
     hole.clear()
     gc.collect()
     app.start()

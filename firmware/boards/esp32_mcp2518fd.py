@@ -9,11 +9,12 @@ from boards.esp32_board import Esp32Board, run_board
 
 _CAN = (26, 27, 25, 33)  # SCK, SDI, SDO, nCS
 _LIGHT = 2
+_SWITCH = 32
 
 
 def make_board(slot):
     """Make the board, nothing started. `slot`: 0 or 1 for A or B, 255 for none."""
-    return Esp32Board("esp32_mcp2518fd", slot, card, _CAN, _LIGHT)
+    return Esp32Board("esp32_mcp2518fd", slot, card, _CAN, _LIGHT, _SWITCH)
 
 
 def run(slot, memory, at, hole):

@@ -10,12 +10,13 @@ from boards.esp32_board import Esp32Board, run_board
 
 _CAN = (12, 11, 13, 10)  # SCK, SDI, SDO, nCS
 _LIGHT = 2
+_SWITCH = 15
 _BLOCKS = 128  # 512 KB: 7.7 s of a full bus at 500 kbit/s
 
 
 def make_board(slot):
     """Make the board, nothing started. `slot`: 0 or 1 for A or B, 255 for none."""
-    return Esp32Board("esp32s3_mcp2518fd", slot, card, _CAN, _LIGHT, _BLOCKS)
+    return Esp32Board("esp32s3_mcp2518fd", slot, card, _CAN, _LIGHT, _SWITCH, _BLOCKS)
 
 
 def run(slot, memory, at, hole):

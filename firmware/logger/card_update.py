@@ -13,6 +13,7 @@ from sys import implementation
 from slog import messages as m
 from slog import package as p
 from slog.layout import HASH_BYTES, SECTOR_BYTES, size, unpack
+from slog.mac import Mac
 from slog.settings import SettingsError, digest_of, load
 
 _DIGEST_BYTES = 32
@@ -128,16 +129,13 @@ def _take(board, file, state, feed, root):
 
 
 def _mac(key, head, file, n, feed):
-    """Return HMAC-SHA256 (RFC 2104) of the head and the next `n` bytes, None if there are less."""
-    key = key + bytes(64 - len(key))
-    inner = sha256(bytes([byte ^ 0x36 for byte in key]))
-    inner.update(head)
+    """Return HMAC-SHA256 of the head and the next `n` bytes, None if there are less."""
+    mac = Mac(key)
+    mac.update(head)
     for piece in _pieces(file, n, feed):
-        inner.update(piece)
+        mac.update(piece)
         n -= len(piece)
-    outer = sha256(bytes([byte ^ 0x5C for byte in key]))
-    outer.update(inner.digest())
-    return None if n else outer.digest()
+    return None if n else mac.digest()
 
 
 def _pieces(file, n, feed):

@@ -80,14 +80,14 @@ class Service:
         self._tap = None  # a Tap while records are pushed
         self._t_tap = 0
         self._config = None  # ((item, total, crc), bytes so far) of a CONFIG_SET under way
-        self._handlers = {
+        self.handlers = {
             m.HELLO: self._hello,
             m.STATUS: self._status,
             m.TIME: self._time,
             m.LIST: self._list,
             m.ERASE: self._erase,
             m.CONFIG_GET: self._config_get,
-            m.CONFIG_SET: self._config_set,
+            m.CONFIG_SET: self.set_config,
             m.CONTROL: self._control,
             m.LIVE: self._live,
             m.BUS: self._bus,
@@ -168,7 +168,7 @@ class Service:
             self._reads.clear()
         if kind == m.READ:
             self._reads.append((request, bytes(payload)))
-        elif kind in self._handlers:
+        elif kind in self.handlers:
             self._waiting.append((kind, request, bytes(payload)))
         else:
             return
@@ -179,7 +179,7 @@ class Service:
             self._run.at = None  # its frame is begun again
         self._made.begin(kind | m.REPLY, request)
         try:
-            self._handlers[kind](payload)
+            self.handlers[kind](payload)
         except ValueError:  # a MessageError, or a text in it that is none
             self._refuse(kind, request, m.BAD_REQUEST)
         except (OSError, MemoryError):
@@ -190,7 +190,7 @@ class Service:
         self._made.begin(kind | m.REPLY, request)
         self._put_status(kind, status)
 
-    def _put(self, table, values, rest=b""):
+    def put(self, table, values, rest=b""):
         packed = pack(table, values)
         self._made.put(packed, 0, len(packed))
         self._made.put(rest, 0, len(rest))
@@ -198,14 +198,14 @@ class Service:
     def _put_status(self, kind, status):
         for row in m.MESSAGES:
             if row[0] == kind:
-                self._put(row[3], {"status": status})
+                self.put(row[3], {"status": status})
 
     def _hello(self, payload):
         m.parse(m.HELLO_REQUEST, payload)
-        self._put(m.HELLO_REPLY, self._app.hello())
+        self.put(m.HELLO_REPLY, self._app.hello())
 
     def _status(self, payload):
-        self._put(m.STATUS_REPLY, self._app.status())
+        self.put(m.STATUS_REPLY, self._app.status())
 
     def _mark(self, payload):
         asked, text = m.parse(m.MARK_REQUEST, payload)
@@ -214,14 +214,14 @@ class Service:
             self._put_status(m.MARK, m.BAD_REQUEST)
             return
         number = self._app.mark(asked["token"], text[:n])
-        self._put(m.MARK_REPLY, {"status": m.OK if number else m.REFUSED, "number": number})
+        self.put(m.MARK_REPLY, {"status": m.OK if number else m.REFUSED, "number": number})
 
     def _bus(self, payload):
         asked = m.parse(m.BUS_REQUEST, payload)[0]
         bus = asked["bus"]
         captures = self._app.board.captures
         if bus >= len(captures):
-            self._put(m.BUS_REPLY, {"status": m.OUT_OF_RANGE, "bus": bus})
+            self.put(m.BUS_REPLY, {"status": m.OUT_OF_RANGE, "bus": bus})
             return
         counts = captures[bus].counts()
         values = {"status": m.OK if counts else m.REFUSED, "bus": bus}
@@ -232,7 +232,7 @@ class Service:
                 values["status"] = m.PENDING
         for row, n in zip(m.BUS_COUNTERS, counts):
             values[row[0]] = n
-        self._put(m.BUS_REPLY, values)
+        self.put(m.BUS_REPLY, values)
 
     def _time(self, payload):
         t_unix_us = m.parse(m.TIME_REQUEST, payload)[0]["t_unix_us"]
@@ -240,7 +240,7 @@ class Service:
         clock.read()
         if t_unix_us:
             self._app.anchor(t_unix_us)
-        self._put(m.TIME_REPLY, {"t_us": clock.hi << TIME_BITS | clock.lo})
+        self.put(m.TIME_REPLY, {"t_us": clock.hi << TIME_BITS | clock.lo})
 
     def _list(self, payload):
         index = m.parse(m.LIST_REQUEST, payload)[0]["index"]
@@ -250,12 +250,12 @@ class Service:
             return
         session = self._app.sessions.get(index)
         if session is None:
-            self._put(m.LIST_REPLY, {"status": m.OUT_OF_RANGE, "index": index})
+            self.put(m.LIST_REPLY, {"status": m.OUT_OF_RANGE, "index": index})
             return
         position, n_blocks, first_seq, boot, nonce = session
         sector = store.extent.sector(position)
         t0_lo, t0_hi = struct.unpack_from("<II", sector, T0_LO)
-        self._put(
+        self.put(
             m.LIST_REPLY,
             {
                 "running": self._app.is_running(boot, nonce),
@@ -382,7 +382,7 @@ class Service:
     def _refuse_place(self, status):
         run = self._run
         self._made.begin(m.READ | m.REPLY, run.request)
-        self._put(m.READ_REPLY, {"status": status, "position": run.position, "at": run.first})
+        self.put(m.READ_REPLY, {"status": status, "position": run.position, "at": run.first})
 
     def _end_place(self):
         run = self._run
@@ -399,7 +399,7 @@ class Service:
         self._run = None
 
     def _erase(self, payload):
-        self._put(m.ERASE_REPLY, self._eraser.answer(m.parse(m.ERASE_REQUEST, payload)[0]))
+        self.put(m.ERASE_REPLY, self._eraser.answer(m.parse(m.ERASE_REQUEST, payload)[0]))
 
     def _config_get(self, payload):
         """Answer piece by piece: the memory has no place for an item as a whole."""
@@ -411,7 +411,7 @@ class Service:
             digest = digest_of(nv, m.CONFIG_KEY)
             found = (io.BytesIO(digest), len(digest))
         if not found:
-            self._put(m.CONFIG_GET_REPLY, asked)
+            self.put(m.CONFIG_GET_REPLY, asked)
             return
         file, asked["total"] = found
         piece = self._sector
@@ -423,11 +423,11 @@ class Service:
                     break
                 asked["crc"] = binascii.crc32(memoryview(piece)[:n], asked["crc"])
             file.seek(start + min(asked["at"], asked["total"]))
-            self._put(m.CONFIG_GET_REPLY, asked)
+            self.put(m.CONFIG_GET_REPLY, asked)
             for _ in range(_CONFIG_PIECES):
                 self._made.put(piece, 0, file.readinto(piece))
 
-    def _config_set(self, payload):
+    def set_config(self, payload):
         """Collect an item where blocks are otherwise: nothing is recorded meanwhile."""
         asked, rest = m.parse(m.CONFIG_SET_REQUEST, payload)
         reply = {"item": asked["item"], "status": m.PENDING}
@@ -455,7 +455,7 @@ class Service:
                 if binascii.crc32(data) == asked["crc"]:
                     reply["status"] = self._app.take_config(asked["item"], data)
                 self._config = None
-        self._put(m.CONFIG_SET_REPLY, reply)
+        self.put(m.CONFIG_SET_REPLY, reply)
 
     def _live(self, payload):
         ring = self._app.board.ring
@@ -481,7 +481,7 @@ class Service:
             at = tap.offset
             records = tap.block[at : at + n * RECORD_BYTES]
             self._made.begin(m.LIVE | m.REPLY, 0)
-            self._put(m.LIVE_REPLY, values, records)
+            self.put(m.LIVE_REPLY, values, records)
             self._made_end = self._made.end()
 
     def _control(self, payload):
@@ -490,4 +490,4 @@ class Service:
         status = m.REFUSED
         if asked["boot"] == app.boot:
             status = app.control(asked["action"])
-        self._put(m.CONTROL_REPLY, {"status": status, "state": app.state})
+        self.put(m.CONTROL_REPLY, {"status": status, "state": app.state})

@@ -133,7 +133,7 @@ META = (
     (
         META_HEALTH,
         "health",
-        "arg = 1 most blocks waiting in the ring, 2 longest write in ms, 16 and above: see BUS",
+        "arg = 1 most blocks in the ring, 2 longest write in ms, 3 radio, 16 and above: see BUS",
         (
             ("value", "I", "", "the counter's value"),
             ("worst", "I", "", "its worst value in this session, where it has one"),
@@ -167,6 +167,7 @@ HASH_SIGNALS = const(2)
 HASH_FIRMWARE = const(3)
 HEALTH_RING_WORST = const(1)
 HEALTH_WRITE_WORST = const(2)
+HEALTH_RADIO = const(3)  # bits of slog.radio
 HEALTH_BUS = const(16)  # and above: rows of slog.messages.BUS_COUNTERS
 END_ASKED = const(1)
 

@@ -31,7 +31,11 @@ class DeviceError(StagelogError):
     exit_code = 3
 
 
-class PortBusy(DeviceError):
+class PortRefused(DeviceError):
+    """Something answers on the port, and not to us: another key, another user."""
+
+
+class PortBusy(PortRefused):
     """Another program holds the port."""
 
 

@@ -23,6 +23,7 @@ from slog.layout import (
     GAP_CONTROLLER,
     GAP_COPIED,
     GAP_RING_FULL,
+    HEALTH_RADIO,
     HEALTH_WRITE_WORST,
     META_BUS,
     META_END,
@@ -31,6 +32,7 @@ from slog.layout import (
     META_SESSION,
     N_BUSES,
 )
+from slog.radio import ACCESS_POINT_BIT, STATION_BIT
 from stagelog.blocks import BadBlock, Session
 from stagelog.blocks.records import decode_meta
 from stagelog.ending import CUT, OPEN, STOPPED, End, find_end
@@ -47,6 +49,7 @@ IN_SOURCE = "not in its source"
 POWER_CUT = "power cut"
 OPEN_END = "open end"
 
+_INTERFACES = {STATION_BIT: "as a station", ACCESS_POINT_BIT: "own access point"}
 _CAUSES = {
     GAP_RING_FULL: RING_FULL,
     GAP_CONTROLLER: CONTROLLER,
@@ -93,6 +96,24 @@ class BusLedger:
 
 
 @dataclass(frozen=True, slots=True)
+class RadioRecord:
+    """What a logger with a radio recorded of it: how often the chip was asked, and which
+    interfaces were active in the session, in words; none is what the rules of a rally demand.
+    """
+
+    n_records: int
+    active: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        """Return it as people read it."""
+        if self.active:
+            return f"THE RADIO WAS ON while this was recorded: {', '.join(self.active)}"
+        times = "once" if self.n_records == 1 else f"{self.n_records:,} times"
+        return f"radio off: the chip was asked {times}"
+
+
+@dataclass(frozen=True, slots=True)
 class Ledger:
     """The account of one session.
 
@@ -101,6 +122,7 @@ class Ledger:
     tail_ms           what may be lost at a power cut besides the block being written; None if the
                       start of the session, which states it, is not here
     breaks            blocks whose counters contradict the records, in words
+    radio             None: the logger has no radio, or its records of it are not here
     """
 
     name: str
@@ -111,6 +133,7 @@ class Ledger:
     n_blocks_missing: int
     end: End
     tail_ms: int | None
+    radio: RadioRecord | None = None
 
     @property
     def closes(self) -> bool:
@@ -142,6 +165,7 @@ class Ledger:
             "buses": [{**asdict(bus), "n_seen": bus.n_seen} for bus in self.buses],
             "gaps": [asdict(gap) for gap in self.gaps],
             "breaks": list(self.breaks),
+            "radio": self.radio and asdict(self.radio),
         }
 
 
@@ -186,7 +210,18 @@ def account(session: Session, damaged: Sequence[BadBlock] = (), end: End | None 
         int(lost_blocks.sum()) + (end.n_blocks or 0),
         end,
         tail_ms,
+        _radio(scan.meta),
     )
+
+
+def _radio(meta: NDArray[Any]) -> RadioRecord | None:
+    """Return what the health records with arg HEALTH_RADIO say."""
+    rows = meta[(meta["kind"] == META_HEALTH) & (meta["arg"] == HEALTH_RADIO)]
+    if not len(rows):
+        return None
+    seen = int(np.bitwise_or.reduce(np.ascontiguousarray(rows["data"]).view("<u4"), axis=None))
+    names = [name for bit, name in _INTERFACES.items() if seen & bit]
+    return RadioRecord(len(rows), tuple(names or ([f"interfaces {seen}"] if seen else [])))
 
 
 def _reported(meta: NDArray[Any], headers: NDArray[Any]) -> NDArray[np.int64]:

@@ -16,6 +16,7 @@ from typing import Any, Protocol, TypeAlias
 from cobs import cobs
 
 from slog import messages as m
+from slog import radio
 from slog.framing import frame
 from slog.layout import BLOCK_BYTES
 from stagelog.errors import ContractError, DeviceError, UsageError
@@ -450,7 +451,7 @@ def positions_of(session: ListedSession, start: int = 0) -> list[int]:
 
 
 def _tables(kind: int) -> tuple[str, Any, Any]:
-    for number, name, request, reply in m.MESSAGES:
+    for number, name, request, reply in (*m.MESSAGES, *radio.MESSAGES):
         if number == kind:
             return name, request, reply
     raise KeyError(kind)

@@ -13,9 +13,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from stagelog.errors import ContractError, DeviceError, PortBusy
+from stagelog import addresses
+from stagelog.errors import ContractError, DeviceError, PortBusy, PortRefused
 from stagelog.link import Link
 from stagelog.platform.files import user_folder
+from stagelog.radio import TCP, RadioStream
 from stagelog.replies import Hello
 
 SOCKET = "socket://"
@@ -122,8 +124,12 @@ def _gone(port: str, error: object) -> DeviceError:
     )
 
 
-def open_stream(port: str) -> SerialStream | SocketStream:
-    """Open a serial port, or the TCP port that socket://HOST:PORT names."""
+def open_stream(port: str) -> SerialStream | SocketStream | RadioStream:
+    """Open a serial port, the TCP port of a simulator that socket://HOST:PORT names, or that of a
+    logger on the radio: tcp://HOST:PORT.
+    """
+    if port.startswith(TCP):
+        return RadioStream(port, addresses.source().get(port))
     return SocketStream(port) if port.startswith(SOCKET) else SerialStream(port)
 
 
@@ -134,7 +140,7 @@ def open_link(port: str | None) -> Link:
     Raises   DeviceError for none, several, or a port in use; ContractError for another contract.
     """
     if port is None:
-        found = find_loggers()
+        found = _once_each(find_loggers())
         if not found:
             raise DeviceError(
                 "no logger answers on any port", "check cable and power, or name the port"
@@ -160,7 +166,7 @@ def port_of(name: str) -> str:
     """
     if not _NAME.fullmatch(name) or os.path.exists(name):
         return name
-    answering = [(entry.port, entry.hello) for entry in find_loggers()]
+    answering = [(entry.port, entry.hello) for entry in _once_each(find_loggers())]
     known = [(port, hello) for port, hello in answering if hello is not None]
     found = [port for port, hello in known if hello.car_name.lower() == name.lower()]
     found = found or [p for p, hello in known if hello.device_id.hex().startswith(name.lower())]
@@ -181,14 +187,24 @@ def find_loggers() -> list[LoggerPort]:
         return [entry for entry in pool.map(_probe, list_ports()) if entry is not None]
 
 
+def _once_each(found: list[LoggerPort]) -> list[LoggerPort]:
+    """Leave out the radio of a logger that answers on a cable, too."""
+    cabled = {e.hello.device_id for e in found if e.hello and not e.port.startswith(TCP)}
+    return [
+        entry
+        for entry in found
+        if not (entry.port.startswith(TCP) and entry.hello and entry.hello.device_id in cabled)
+    ]
+
+
 def list_ports() -> list[str]:
-    """Return the names of serial ports that may be a board: USB ones, and simulators started by
-    `stagelog sim`.
+    """Return the names of ports that may be a board: USB ones, simulators started by
+    `stagelog sim`, and the addresses of loggers in the network.
     """
     from serial.tools import list_ports as tools
 
     ports = [info.device for info in tools.comports() if info.vid is not None]
-    return sorted(ports) + sorted(simulator_ports())
+    return sorted(ports) + sorted(simulator_ports()) + sorted(addresses.source())
 
 
 def simulator_folder() -> str:
@@ -234,7 +250,7 @@ def _is_running(entry: Path) -> bool:
 def _probe(port: str) -> LoggerPort | None:
     try:
         link = Link(open_stream(port), port, tries=2)
-    except PortBusy as error:
+    except PortRefused as error:
         return LoggerPort(port, None, str(error))
     except DeviceError:
         return None

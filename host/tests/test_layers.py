@@ -17,7 +17,7 @@ FIRMWARE = ROOT / "firmware"
 
 # A part imports from its own row and those above it. All may import slog and detectors.
 ROWS = (
-    {"errors", "extras", "model", "platform", "replies", "resources"},
+    {"addresses", "errors", "extras", "model", "platform", "replies", "resources"},
     {
         "archive",
         "blocks",
@@ -31,6 +31,7 @@ ROWS = (
         "pipes",
         "ports",
         "proof",
+        "radio",
         "timeline",
         "verdict",
     },

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from stagelog import __version__
+from stagelog import __version__, addresses
 from stagelog.errors import InputError, OutputError, StagelogError, UsageError
 from stagelog.platform import terminal
 
@@ -106,6 +106,13 @@ def group() -> None:
     Exit codes: 0 done, 1 done and the verdict is bad, 2 usage, 3 device or cable, 4 another
     contract, 5 unreadable input, 6 cannot write, 130 Ctrl-C.
     """
+    addresses.source = _fleet_addresses
+
+
+def _fleet_addresses() -> dict[str, str]:
+    from stagelog.cli._fleet import fleet_addresses
+
+    return fleet_addresses()
 
 
 def main(args: list[str] | None = None) -> None:

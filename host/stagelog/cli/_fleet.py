@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from stagelog.cli._common import F
+from stagelog.errors import InputError
 
 if TYPE_CHECKING:
     from stagelog.park.fleet import Car, Fleet
@@ -31,6 +32,20 @@ def fleet_in_force() -> "Fleet | None":
     from stagelog.park.fleet import load_fleet
 
     return load_fleet(path)
+
+
+def fleet_addresses() -> dict[str, str]:
+    """Return {port: device_id} of the fleet's loggers with a radio, for `stagelog.addresses`; none
+    of a fleet file that cannot be used: verbs that need it say so.
+    """
+    from stagelog.radio import url_of
+
+    try:
+        fleet = fleet_in_force()
+    except InputError:
+        return {}
+    loggers = fleet.logger if fleet is not None else ()
+    return {url_of(each.address): each.device_id for each in loggers if each.address}
 
 
 class FleetOption(click.Option):

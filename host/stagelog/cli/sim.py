@@ -97,6 +97,12 @@ LINGER_US = 3_000_000  # after the tape, until the logger reports its bus as sil
     "is one]",
 )
 @click.option(
+    "--wifi",
+    is_flag=True,
+    help="It has a radio, and its service switch is closed when the drive has ended: a TCP port "
+    "of this computer that wants the key of this computer's team.",
+)
+@click.option(
     "--rate-kBps",
     "rate_kBps",
     type=float,
@@ -130,6 +136,7 @@ def command(
     target: str,
     blank: bool,
     tcp: int | None,
+    wifi: bool,
     rate_kBps: float,
     pulls: tuple[str, ...],
     as_json: bool,
@@ -157,6 +164,8 @@ def command(
     if (rate_kBps or pulls or flash) and (target == "rp2040" or runtime != "cpython"):
         what = "--rate-kBps, --unplug or --flash with this --target or --runtime"
         raise UsageError(what, "leave it out")
+    if wifi and (target == "rp2040" or runtime != "cpython" or tcp is not None or pulls):
+        raise UsageError("--wifi with another --target, --runtime or cable", "leave it out")
     away = [_pull(text) for text in pulls]
     if runtime != "cpython" and not fast:
         raise UsageError(f"--runtime {runtime} in real time", "add --fast")
@@ -179,7 +188,8 @@ def command(
             logger = _emulate(args["card"], tape, bitrate_bps, seed, blank)
         else:
             cable = (rate_kBps * 1000, away) if rate_kBps or away else None
-            logger = _start(args, tape, folder, fast, runtime, tcp, cable, flash)
+            key = _radio_key(args["device_id"]) if wifi else None
+            logger = _start(args, tape, folder, fast, runtime, tcp, cable, flash, key)
         stack.callback(logger.close)
         path = _announce(logger, stack)
         stack.enter_context(contextlib.suppress(KeyboardInterrupt))
@@ -232,16 +242,20 @@ def _start(
     tcp: int | None,
     cable: tuple[float, list[Pull]] | None,
     flash: str | None,
+    key: bytes | None,
 ) -> LiveLogger | FastLogger:
     from stagelog.rig.live import FastLogger, LiveLogger
     from stagelog.rig.target import tape_events
 
-    if tcp is not None or not fast or cable or flash:
+    if tcp is not None or not fast or cable or flash or key:
         events = tape_events(tape) if tape is not None else ()
         rate_Bps, pulls = cable or (0.0, [])
-        logger = LiveLogger(args, events, tcp, rate_Bps, pulls, Path(flash) if flash else None)
-        if fast and tape is not None:
+        kept = Path(flash) if flash else None
+        logger = LiveLogger(args, events, tcp, rate_Bps, pulls, kept, key)
+        if (fast or key) and tape is not None:
             _play(logger.play_until, tape)
+        if key is not None:
+            logger.enter_service()
         return logger
     if tape is None:
         return FastLogger(args, _binary(runtime))
@@ -252,6 +266,16 @@ def _start(
     process = FastLogger(args, _binary(runtime))
     _play(process.wait_until, tape)
     return process
+
+
+def _radio_key(device_id: str) -> bytes:
+    """Return the key that 'stagelog provision' would give this logger."""
+    from stagelog.proof import device_key, own_key
+
+    own = own_key()
+    if own is None:
+        raise UsageError("--wifi without a team's key", "make one: 'stagelog key new NAME'")
+    return device_key(own, device_id)
 
 
 def _play(wait: Callable[..., None], tape: Tape) -> None:

@@ -22,7 +22,8 @@ _MOST_LINES = 50
 @click.option("--all", "show_all", is_flag=True, help="Show every gap, not the first 50.")
 @json_option
 def command(log: str, show_all: bool, as_json: bool) -> None:
-    """Account for every frame of LOG; exit 1 if any is missing or may be.
+    """Account for every frame of LOG; exit 1 if any is missing or may be, or if the logger's radio
+    was on while it recorded.
 
     LOG is a session file, a card, its image, or a folder of the archive, whose files are compared
     with the SHA-256 and the signatures in its manifest. seen = stored + dropped exactly +
@@ -53,7 +54,12 @@ def command(log: str, show_all: bool, as_json: bool) -> None:
             n_bad = sum(one.verdict.exit_code for one in judged)
             what = f"{n_bad} NOT COMPLETE" if n_bad else "all complete, as far as can be known"
             click.echo(f"{count_text(len(judged), 'log')}: {what}")
-    raise SystemExit(verdict.exit_code)
+    was_on = any(
+        each.ledger.radio is not None and each.ledger.radio.active
+        for one in judged
+        for each in one.accounts
+    )
+    raise SystemExit(max(verdict.exit_code, int(was_on)))
 
 
 def _foreign(path: Path, show_all: bool, as_json: bool) -> NoReturn:
@@ -129,6 +135,8 @@ def _print_session(account: Account, show_all: bool) -> None:
         if not bus.n_at_least:
             text = text.replace("0 or more lost", "0 lost")
         click.echo(f"{text}; {bus.n_held:,} held, {bus.n_missing:,} missing")
+    if ledger.radio is not None:
+        click.echo(f"  {ledger.radio.text}")
     lines = [*ledger.breaks, *(describe(gap, timeline) for gap in ledger.gaps)]
     shown = lines if show_all else lines[:_MOST_LINES]
     for line in shown:

@@ -21,11 +21,10 @@ from stagelog.flash.build import ARCHES, App
 from stagelog.flash.install import BoardState, check_board
 from stagelog.link import Link
 from stagelog.platform.files import write_atomic
-from stagelog.proof import TRUSTED, OwnKey, PublicKey, canonical, check, sign
+from stagelog.proof import TRUSTED, OwnKey, PublicKey, canonical, check, device_key, sign
 from stagelog.replies import Hello
 
 _PURPOSE = "package"
-_KEY_PURPOSE = b"stagelog card update "
 _MOST_BYTES = 1 << 21  # a slot's flash has 1.4 MB
 _HEAD = size(layout.PACKAGE)
 
@@ -63,11 +62,6 @@ class Package:
     def as_app(self) -> App:
         """Return its firmware as `flash` installs it."""
         return App(self.board, ARCHES[self.mpy >> 10], (), self.app)
-
-
-def device_key(key: OwnKey, device_id: str) -> bytes:
-    """Return the 32 secret bytes that a logger checks packages from a card with."""
-    return key.derive(_KEY_PURPOSE + bytes.fromhex(device_id))
 
 
 def packed(package: Package, key: OwnKey) -> bytes:

@@ -2,7 +2,7 @@
 
     [event]      name, hours from UTC; the stage in hand, if the dates do not say it
     [[car]]      name, profile, a DBC for each bus, settings of its loggers
-    [[logger]]   device_id (never a port), its car, its place in it
+    [[logger]]   device_id (never a port), its car, its place in it, its address on a radio
     [[stage]]    name, date, hours with the power on, the order of the day
     [start]      what is confirmed by hand before a car starts
 
@@ -53,7 +53,7 @@ class Car:
 @dataclass(frozen=True, slots=True)
 class FleetLogger:
     """A logger of a car, known by the id of its chip. Its own `dbc` and `settings` come before
-    those of the car.
+    those of the car. `address` is where its radio answers in service mode: HOST or HOST:PORT.
     """
 
     device_id: str
@@ -61,6 +61,7 @@ class FleetLogger:
     place: str = ""
     dbc: dict[str, str] | None = None
     settings: str | None = None
+    address: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

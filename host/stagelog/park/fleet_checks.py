@@ -21,6 +21,7 @@ Finding: TypeAlias = tuple[Keys, str]
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _DEVICE_ID = re.compile(r"[0-9a-f]{16}")
+_ADDRESS = re.compile(r"[\w.-]+(:\d{1,5})?")
 _BUSES = ("can0", "can1")
 _LONGEST_NAME = 40
 _CAR_BYTES = 8  # of the name in the settings and in HELLO
@@ -39,6 +40,9 @@ def find_contradictions(fleet: "Fleet") -> Iterator[Finding]:
             yield ("logger", n, "device_id"), f"{text}; 'stagelog loggers' shows it"
         if fleet.find_car(logger.car) is None:
             yield ("logger", n, "car"), f"there is no car {logger.car!r}; the cars are {known}"
+        if logger.address is not None and not _ADDRESS.fullmatch(logger.address):
+            text = f"address {logger.address!r} is neither HOST nor HOST:PORT"
+            yield ("logger", n, "address"), text
         yield from _unknown_buses(("logger", n, "dbc"), logger.dbc)
     yield from _shared_places(fleet)
     for n, car in enumerate(fleet.car):

@@ -12,13 +12,13 @@ from pathlib import Path
 from slog import messages as m
 from slog.package import load_update
 from stagelog.download import is_held, set_clock
-from stagelog.flash.package import Package, check_package, device_key
+from stagelog.flash.package import Package, check_package
 from stagelog.link import Link
 from stagelog.park.findings import of_firmware
 from stagelog.park.unit import BAD, GOOD, Outcome, Unit
 from stagelog.park.wanted import ITEM_NAMES, Wanted, head_of
 from stagelog.park.works import WrongCar
-from stagelog.proof import own_key
+from stagelog.proof import device_key, own_key
 from stagelog.replies import Hello, ListedSession
 
 _LEAVE_S = 1.0

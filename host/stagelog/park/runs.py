@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 
 from slog import messages as m
 from stagelog import ports as system_ports
-from stagelog.errors import DeviceError, PortBusy, StagelogError
+from stagelog.errors import DeviceError, PortRefused, StagelogError
 from stagelog.link import Link, RequestError
 from stagelog.listen import LiveLink
 from stagelog.park.unit import BAD, WAITS, Outcome, StopRun, Unit
@@ -162,10 +162,10 @@ class Run:
         return None if link is None or device_id is None else _Answer(link, device_id, None)
 
     def _open(self, port: str) -> Link | None:
-        """Open a port; None if that is not possible, and note why if another program has it."""
+        """Open a port; None if that is not possible, and note why if it refuses us."""
         try:
             return self._ports.open(port)
-        except PortBusy as error:
+        except PortRefused as error:
             self._refused[port] = str(error)
         except DeviceError:
             pass
@@ -214,7 +214,7 @@ class Run:
 
     def _lose(self, unit: Unit, error: StagelogError) -> None:
         """Wait for a port that is gone; any other error is the end."""
-        if not isinstance(error, DeviceError) or isinstance(error, (RequestError, PortBusy)):
+        if not isinstance(error, DeviceError) or isinstance(error, (RequestError, PortRefused)):
             unit.end(Outcome(BAD, str(error)))
             return
         unit.n_lost += 1

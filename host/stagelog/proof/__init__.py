@@ -3,6 +3,7 @@
 from stagelog.proof.keys import (
     OwnKey,
     PublicKey,
+    device_key,
     key_folder,
     load_public,
     new_key,
@@ -38,6 +39,7 @@ __all__ = [
     "Standing",
     "canonical",
     "check",
+    "device_key",
     "key_folder",
     "load_public",
     "new_key",

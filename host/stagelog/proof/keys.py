@@ -31,6 +31,7 @@ _PRIVATE = "team.key"
 _PUBLIC = "team.pub"
 _TRUSTED = "trusted"
 _REVOKED = "revoked"
+_LOGGER_PURPOSE = b"stagelog card update "  # that, and the radio
 PASSPHRASE = "STAGELOG_PASSPHRASE"  # of the environment, for programs without a terminal
 SHORTEST_PASSPHRASE = 12
 _MOST_BYTES = 4096  # of a file with a key
@@ -84,6 +85,13 @@ class OwnKey:
 
         raw = self.private.private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption())
         return hmac.digest(raw, purpose, "sha256")
+
+
+def device_key(key: OwnKey, device_id: str) -> bytes:
+    """Return the 32 secret bytes of a logger (CONFIG_KEY): it checks packages from a card with
+    them, and who uses its radio.
+    """
+    return key.derive(_LOGGER_PURPOSE + bytes.fromhex(device_id))
 
 
 def key_folder() -> Path:

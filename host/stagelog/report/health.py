@@ -69,6 +69,10 @@ def _lines(stage: Stage, health: Health) -> list[str]:
     if health.ledgers:
         text = f"lost: {lost}" if lost else "nothing dropped, nothing lost"
         lines.append(t.line(text, **lost_numbers(health)))
+        radios = [ledger.radio for ledger in health.ledgers if ledger.radio is not None]
+        lines += [radio.text for radio in radios if radio.active] or [
+            radio.text for radio in radios[:1]
+        ]
         clock = health.clock or "not known: times are since power-on"
         lines.append(f"wall clock {clock}")
         n = f"{health.n_said:,}" if health.n_said else "no"

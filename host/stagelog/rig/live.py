@@ -16,6 +16,7 @@ from typing import TypeAlias
 from stagelog.errors import DeviceError
 from stagelog.link import Link
 from stagelog.ports import SOCKET, SerialStream, simulator_folder
+from stagelog.radio import TCP
 from stagelog.resources import import_firmware
 from stagelog.rig.flash_folder import FlashFolder, start
 from stagelog.rig.live_cable import LiveCable, Pull
@@ -24,6 +25,7 @@ from stagelog.rig.tape import Event
 
 PASS_S = 0.001
 _STEP_US = 200_000
+_SERVICE_US = 2_000_000  # until a session has ended
 Show: TypeAlias = Callable[[int, int], object]  # is given the time that is played, and all, in us
 
 LOCALHOST = "127.0.0.1"
@@ -147,12 +149,13 @@ def announced(port: str, name: str) -> Iterator[str]:
     path = os.path.join(folder, name)
     with contextlib.suppress(FileNotFoundError):
         os.unlink(path)
-    if port.startswith(SOCKET):
-        Path(path).write_text(port, encoding="ascii")
-    else:
+    has_file = not port.startswith((SOCKET, TCP))
+    if has_file:
         os.symlink(port, path)
+    else:
+        Path(path).write_text(port, encoding="ascii")
     try:
-        yield port if port.startswith(SOCKET) else path
+        yield path if has_file else port
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
@@ -165,6 +168,7 @@ class LiveLogger:
     tcp              number of the TCP port to serve instead of a pseudo-terminal, 0 for any
     rate_Bps, pulls  of its cable, see `rig.live_cable`
     flash            folder of what it keeps without power, see `rig.flash_folder`; None: nothing
+    key              its key for packages: it has a radio then, see `enter_service`
     """
 
     def __init__(
@@ -175,8 +179,13 @@ class LiveLogger:
         rate_Bps: float = 0,
         pulls: Sequence[Pull] = (),
         flash: Path | None = None,
+        key: bytes | None = None,
     ) -> None:
         import_firmware()
+        self._radio_port = 0
+        if key is not None:
+            self._radio_port = _free_port()
+            args = {**args, "wifi": {"key": key.hex(), "port": self._radio_port}}
         from stagelog.rig.sim.assemble import build
         from stagelog.rig.sim.world import World
 
@@ -198,9 +207,20 @@ class LiveLogger:
             if show:
                 show(self.world.clock.now_us, t_us)
 
+    def enter_service(self) -> None:
+        """Close the service switch of a logger with a radio: its session ends, and `port` is that
+        of its radio. DeviceError if the radio does not open.
+        """
+        self.app.board.switch.is_closed = True
+        self.world.run_for(_SERVICE_US)
+        if not self.app.is_in_service:
+            raise DeviceError("the simulated radio did not open", "try again")
+
     @property
     def port(self) -> str:
         """Name of the port to open."""
+        if self._radio_port and self.app.is_in_service:
+            return f"{TCP}{LOCALHOST}:{self._radio_port}"
         return self.cable.port
 
     def run(self, until: Callable[[], bool] = lambda: False) -> None:
@@ -212,8 +232,16 @@ class LiveLogger:
 
     def close(self) -> None:
         """Unplug and close the card."""
+        if self._radio_port:
+            self.app.board.link.close_radio()
         self.cable.close()
         self.app.board.card.image.close()
+
+
+def _free_port() -> int:
+    """Return the number of a TCP port that nobody uses now."""
+    with socket.create_server((LOCALHOST, 0)) as found:
+        return int(found.getsockname()[1])
 
 
 class FastLogger:

@@ -35,6 +35,7 @@ DEFAULTS: "dict[str, Any]" = {
     "stop": False,
     "controller": "",  # or "mcp2518fd": its driver on the model of its registers, polled
     "data_bitrate_bps": 2_000_000,  # of CAN FD on the bus of that
+    "wifi": None,
 }
 
 
@@ -72,4 +73,9 @@ def build(
         SimController(clock, bus, given["depth"], given["service_us"]) for bus in range(n_buses)
     ]
     ring = BlockRing(given["ring_blocks"])
-    return App(SimBoard(clock, ring, card, captures, link, nv, device_id, given["seed"]))
+    board = SimBoard(clock, ring, card, captures, link, nv, device_id, given["seed"])
+    if given["wifi"] is None:
+        return App(board)
+    from stagelog.rig.sim.radio import with_radio
+
+    return with_radio(board, given["wifi"])
