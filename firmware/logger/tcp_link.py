@@ -15,6 +15,7 @@ from slog.layout import const, pack, size, unpack
 _ANSWER_US = const(3_000_000)
 _SILENT_US = const(10_000_000)
 _CHUNK = const(512)
+_MOST_CHUNKS = const(8)  # that are read at once
 _WAITING = const(2)  # connections that the system holds
 _AGAIN = (11, 35, 115, 10035)  # EAGAIN and EINPROGRESS of Linux and lwIP, of macOS, of Windows
 
@@ -110,20 +111,9 @@ class TcpLink:
 
     def read(self, buf):
         """Fill `buf` with what the host has proven; return how many bytes."""
+        self._hear_host()
         host = self._host
         if host is None:
-            return 0
-        try:
-            host.send()
-            chunk = host.receive()
-            if chunk:
-                host.data += host.opener.feed(chunk)
-                host.t_us = self.t_heard = self._t_us()
-        except radio.RadioError as error:
-            self._hang_up(error.args[0])
-            return 0
-        except OSError:
-            self._hang_up(None)
             return 0
         n = min(len(buf), len(host.data))
         buf[:n] = host.data[:n]
@@ -150,6 +140,33 @@ class TcpLink:
         if self._host is not None:
             self._hang_up(status)
         self._server.close()
+
+    def _hear_host(self):
+        """Take one chunk from the host; return whether there was one."""
+        host = self._host
+        if host is None:
+            return False
+        try:
+            host.send()
+            chunk = host.receive()
+            if chunk:
+                host.data += host.opener.feed(chunk)
+                host.t_us = self.t_heard = self._t_us()
+            return bool(chunk)
+        except radio.RadioError as error:
+            self._hang_up(error.args[0])
+        except OSError:
+            self._hang_up(None)
+        return False
+
+    def _is_in_use(self):
+        """Return whether the host is still there: one that has just hung up shows it behind its
+        last bytes.
+        """
+        for _ in range(_MOST_CHUNKS):
+            if not self._hear_host():
+                break
+        return self._host is not None and self._t_us() - self._host.t_us < _SILENT_US
 
     def _greet(self, sock):
         self._guest = _Peer(sock, self._t_us())
@@ -181,7 +198,7 @@ class TcpLink:
         wanted = radio.proof_of(self._key, radio.HOST, self._device_id, nonces)
         if not radio.is_equal(answer["proof"], wanted):
             self._refuse_guest(radio.WRONG_KEY)
-        elif self._host is not None and self._t_us() - self._host.t_us < _SILENT_US:
+        elif self._is_in_use():
             self._refuse_guest(radio.IN_USE)
         else:
             self._let_in(guest, guest.wire[n:], nonces)
