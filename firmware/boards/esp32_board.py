@@ -22,9 +22,11 @@ from drivers.spi_ports import CanPort
 from drivers.usb_link import UsbLink
 from drivers.wifi import Wifi
 from logger.clock import Clock
+from logger.line_rate import LineRate
 from logger.service_mode import RadioApp
 from logger.tcp_link import SharedLink
 from slog.framing import FrameWriter, cobs_decode
+from slog.line_rate import BASE_bps
 from slog.messages import CONTROL_BOOTLOADER, CONTROL_RESET, CONTROL_UPDATE
 
 CRYSTAL_Hz = 40_000_000
@@ -45,12 +47,13 @@ class Esp32Board:
     pins    of the controller, (SCK, SDI, SDO, nCS), and of the light
     switch  pin of the service switch, which connects it to ground; not wired: never closed
     blocks  of the ring, if the heap has room for so many
+    uart    the cable is UART 0: a host may ask for a faster rate
     """
 
     frame_writer = FrameWriter
     cobs_decode = staticmethod(cobs_decode)
 
-    def __init__(self, name, slot, card, pins, light, switch, blocks=_LEAST_BLOCKS):
+    def __init__(self, name, slot, card, pins, light, switch, blocks=_LEAST_BLOCKS, uart=False):
         self.name = name
         self.slot = slot
         self.clock = Clock(time.ticks_us)
@@ -70,6 +73,8 @@ class Esp32Board:
         self.ring.fetch = self.can.drain
         self.captures = [self.can]
         self.button = None
+        self.has_uart = uart
+        self.rate = None  # a LineRate
         self._led = machine.Pin(light, machine.Pin.OUT, value=1)
         self._pattern = 0
         self._watchdog = machine.WDT(timeout=_WATCHDOG_MS)
@@ -97,6 +102,8 @@ class Esp32Board:
         """Feed the watchdog, fetch frames, work the light."""
         self._watchdog.feed()
         self.can.drain()
+        if self.rate is not None:
+            self.rate.step()
         self._led(self._pattern >> (self.clock.lo >> 17 & 15) & 1)
         if self._action is not None and self.clock.t_us() - self._t_action >= _LEAVE_US:
             raise Leave(self._action)
@@ -116,6 +123,8 @@ class Esp32Board:
         self.can.stop()
         self.link.close()
         self.wifi.stop()
+        if self.has_uart:
+            _set_uart(BASE_bps)
         machine.WDT(timeout=_PROMPT_MS)
 
 
@@ -123,6 +132,8 @@ def run_board(make_board, slot, memory, at, hole):
     """Run the application until the host asks for the REPL; clear memory[at] once proven."""
     board = make_board(slot)
     app = RadioApp(board)
+    if board.has_uart:
+        board.rate = LineRate(app, _set_uart)
     hole.clear()
     gc.collect()
     app.start()
@@ -153,6 +164,11 @@ def _make_ring(n_blocks):
         except MemoryError:
             n_blocks //= 2
     return FdRing(_LEAST_BLOCKS)
+
+
+def _set_uart(rate_bps):
+    """Set the rate of the prompt's UART; MicroPython waits until all has gone."""
+    machine.UART(0, rate_bps)
 
 
 def _pin(number):

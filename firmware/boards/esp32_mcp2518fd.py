@@ -14,7 +14,7 @@ _SWITCH = 32
 
 def make_board(slot):
     """Make the board, nothing started. `slot`: 0 or 1 for A or B, 255 for none."""
-    return Esp32Board("esp32_mcp2518fd", slot, card, _CAN, _LIGHT, _SWITCH)
+    return Esp32Board("esp32_mcp2518fd", slot, card, _CAN, _LIGHT, _SWITCH, uart=True)
 
 
 def run(slot, memory, at, hole):

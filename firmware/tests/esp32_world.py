@@ -153,6 +153,7 @@ class World:
         module.Pin = Pin
         module.SPI = SPI
         module.WDT = lambda timeout: types.SimpleNamespace(feed=lambda: None)
+        module.UART = lambda number, rate_bps: None
         module.unique_id = lambda: b"ESP\1\2\3"
         module.reset_cause = lambda: 1
         return module

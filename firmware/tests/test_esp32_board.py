@@ -138,6 +138,8 @@ def test_five_seconds_of_work_prove_the_firmware(world, monkeypatch, crash_us, t
     """`main.py` has counted the try; only from 5 s on is it taken back."""
 
     class Crashing:
+        service = types.SimpleNamespace(handlers={})
+
         def __init__(self, board):
             self.start = lambda: setattr(self, "t0_us", world.now_us())
 
@@ -242,7 +244,10 @@ def test_the_loop_ends_with_what_was_asked_for(world, monkeypatch, action, end):
     monkeypatch.setattr(Link, "close", lambda self: log.append("link closed"), raising=False)
 
     class Asked:
+        service = types.SimpleNamespace(handlers={})
+
         def __init__(self, board):
+            self.board = board
             boards.append(board)
 
         def start(self):
@@ -277,6 +282,38 @@ def test_the_ring_is_as_large_as_the_heap_allows(world, monkeypatch):
     monkeypatch.setattr(world.module, "FdRing", ring)
     assert world.module._make_ring(128) == 32 and asked == [128, 64, 32]
     assert world.module._make_ring(16) == 16
+
+
+@pytest.mark.parametrize(("name", "has_uart"), [(USUAL, True), ("esp32s3_mcp2518fd", False)])
+def test_a_board_with_a_uart_changes_its_rate_and_leaves_the_prompt_the_usual(
+    world, monkeypatch, name, has_uart
+):
+    """UART 0 is the prompt's; 921,600 is asked for, 115,200 is what a prompt has."""
+    from slog import line_rate as lr
+
+    rates, asked = [], []
+    uart = lambda number, rate_bps: rates.append((number, rate_bps))  # noqa: E731
+    monkeypatch.setattr(world.module.machine, "UART", uart, raising=False)
+    monkeypatch.setattr(Link, "close", lambda self: None, raising=False)
+    started = world.module.RadioApp.start
+
+    def start(app):
+        started(app)
+        asked.append(app)
+        if has_uart:
+            app.service.handlers[lr.RATE]((921_600).to_bytes(4, "little"))
+        else:
+            assert lr.RATE not in app.service.handlers
+        app.control(m.CONTROL_STOP)
+        for _ in range(400):
+            app.step()
+            world.pass_us(PASS_us)
+        app.board.control(m.CONTROL_REPL)
+        world.pass_us(300_000)
+
+    monkeypatch.setattr(world.module.RadioApp, "start", start)
+    world.file.run(255, None, None, [])
+    assert rates == ([(0, 921_600), (0, 115_200)] if has_uart else [])
 
 
 @pytest.mark.parametrize("name", SELECTS)

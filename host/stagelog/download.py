@@ -16,6 +16,7 @@ from slog import messages as m
 from slog.layout import BLOCK_BYTES, BUS_SILENT
 from stagelog.archive import Entry, Key, PartFile, check_sha256, find_session, home_of
 from stagelog.errors import UsageError
+from stagelog.line_rate import fast_line
 from stagelog.link import Link, RequestError
 from stagelog.replies import Hello, ListedSession
 
@@ -79,11 +80,12 @@ def fetch_session(
             return Fetched(session, part.entry, HELD, 0, 0)
         missing = part.missing()
         n_unread = 0
-        for n, (position, block) in enumerate(link.read_blocks(missing), 1):
-            n_unread += block is None
-            part.put(position, bytes(BLOCK_BYTES) if block is None else block)
-            if progress:
-                progress(session.n_blocks - len(missing) + n, session.n_blocks)
+        with fast_line(link, str((facts or {}).get("board", "")), len(missing)):
+            for n, (position, block) in enumerate(link.read_blocks(missing), 1):
+                n_unread += block is None
+                part.put(position, bytes(BLOCK_BYTES) if block is None else block)
+                if progress:
+                    progress(session.n_blocks - len(missing) + n, session.n_blocks)
         entry = part.finish(facts)
     verdict = SO_FAR if session.running else FETCHED
     return Fetched(session, entry, verdict, len(missing), n_unread)

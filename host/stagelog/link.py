@@ -11,12 +11,12 @@ import struct
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from cobs import cobs
 
+from slog import line_rate, radio
 from slog import messages as m
-from slog import radio
 from slog.framing import frame
 from slog.layout import BLOCK_BYTES
 from stagelog.errors import ContractError, DeviceError, UsageError
@@ -46,6 +46,14 @@ class Stream(Protocol):
 
     def close(self) -> None:
         """Close the stream."""
+
+
+@runtime_checkable
+class RatedStream(Protocol):
+    """A line with a rate."""
+
+    def set_rate(self, rate_bps: int) -> None:
+        """Set the rate; DeviceError if the port has none such."""
 
 
 class RequestError(DeviceError):
@@ -83,6 +91,18 @@ class Link:
     def close(self) -> None:
         """Close the stream."""
         self._stream.close()
+
+    @property
+    def can_set_rate(self) -> bool:
+        """Whether the stream is a line with a rate."""
+        return isinstance(self._stream, RatedStream)
+
+    def set_rate(self, rate_bps: int) -> None:
+        """Set the rate of the line at this end; what has come and was not read is discarded."""
+        if isinstance(self._stream, RatedStream):
+            self._stream.set_rate(rate_bps)
+        self._tail = b""
+        self._ready.clear()
 
     def hello(self) -> Hello:
         """Exchange HELLO; return the answer. ContractError if the contracts differ."""
@@ -451,7 +471,7 @@ def positions_of(session: ListedSession, start: int = 0) -> list[int]:
 
 
 def _tables(kind: int) -> tuple[str, Any, Any]:
-    for number, name, request, reply in (*m.MESSAGES, *radio.MESSAGES):
+    for number, name, request, reply in (*m.MESSAGES, *radio.MESSAGES, *line_rate.MESSAGES):
         if number == kind:
             return name, request, reply
     raise KeyError(kind)

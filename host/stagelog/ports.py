@@ -112,6 +112,15 @@ class SerialStream:
         except (self._error, OSError, TypeError) as error:
             raise _gone(self._port, error) from None
 
+    def set_rate(self, rate_bps: int) -> None:
+        """Set the rate of the line when all has gone, and discard what has come."""
+        try:
+            self._serial.flush()
+            self._serial.baudrate = rate_bps
+            self._serial.reset_input_buffer()
+        except (self._error, OSError, ValueError, TypeError) as error:
+            raise DeviceError(f"{self._port} does not take {rate_bps:,} bit/s: {error}") from None
+
     def close(self) -> None:
         """Close the port."""
         self._serial.close()

@@ -26,6 +26,7 @@ ROWS = (
         "dbc",
         "ending",
         "ledger",
+        "line_rate",
         "link",
         "listen",
         "pipes",

@@ -118,8 +118,10 @@ def command(
         facts_of,
         fetch_if_missing,
         finish_running,
+        is_held,
         set_clock,
     )
+    from stagelog.line_rate import slow_text
     from stagelog.park.unit import BAD, GOOD, Outcome
     from stagelog.ports import open_link
 
@@ -135,7 +137,11 @@ def command(
             set_clock(link)
             stopped = None if stop is False else finish_running(link, always=bool(stop))
             try:
-                for session in reversed(choose_sessions(link.list_sessions(), boots)):
+                chosen = choose_sessions(link.list_sessions(), boots)
+                missing = [s.n_blocks for s in chosen if again or is_held(archive, s) is None]
+                if text := slow_text(hello.board_name, sum(missing)):
+                    click.echo(f"{link.name}: {text}", err=True)
+                for session in reversed(chosen):
                     name = f"boot {session.boot}"
                     unit.begin(name, session.n_blocks * BLOCK_BYTES, "B")
                     with transfer_progress(name) as progress:

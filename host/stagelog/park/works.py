@@ -25,6 +25,7 @@ from stagelog.download import (
     set_clock,
 )
 from stagelog.errors import ContractError, DeviceError, StagelogError
+from stagelog.line_rate import slow_text
 from stagelog.link import Link
 from stagelog.park.unit import BAD, GOOD, Outcome, Unit
 from stagelog.replies import Hello, ListedSession
@@ -113,7 +114,9 @@ class Download:
 
     def _fetch(self, link: Link, sessions: Sequence[ListedSession], facts: dict[str, str]) -> None:
         wanted = [s for s in sessions if self._again or is_held(self._archive, s) is None]
-        self._unit.begin("download", sum(s.n_blocks for s in wanted) * BLOCK_BYTES, "B")
+        n_blocks = sum(s.n_blocks for s in wanted)
+        self._unit.begin("download", n_blocks * BLOCK_BYTES, "B")
+        self._unit.note = slow_text(facts["board"], n_blocks) or self._unit.note
         base = 0
         for session in sessions:
             show = partial(self._show, base)
