@@ -22,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import dataset
 import peers
+from starts import start_rows
 from table import Row, show_rows
 
 from stagelog.decode import compile_plan, decode, iter_decode
@@ -164,6 +165,10 @@ class Bench:
         theirs = rate(lambda: peers.mcap_write(path, decoded), len(small), 1)
         yield compared("write MCAP", ours, "mcap's own writer", theirs, "10 x", note)
 
+    def row_start(self):
+        """What a user waits for before anything happens: whole processes, their imports too."""
+        yield from start_rows(CACHE)
+
     def row_lateness(self):
         """Replay beside python-can's player."""
         from bench_replay import lateness_rows
@@ -278,6 +283,7 @@ ROWS = (
     "slog",
     "read",
     "write",
+    "start",
     "lateness",
     "archive",
     "memory",
