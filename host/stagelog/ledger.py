@@ -282,8 +282,9 @@ def _breaks(
     for i in np.flatnonzero(wrong).tolist():
         seq = int(headers["seq"][i])
         if missing[i]:
+            frames = "frame" if abs(missing[i]) == 1 else "frames"
             lines.append(
-                f"block {seq:,}: bus {bus} counts {missing[i]:+,} frames more than it holds"
+                f"block {seq:,}: bus {bus} counts {missing[i]:+,} {frames} more than it holds"
             )
         if unreported[i]:
             lines.append(f"block {seq:,}: bus {bus} counts {unreported[i]:+,} unreported drops")

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from stagelog.blocks import NO_LOGGER, Session
+from stagelog.counts import count_text
 from stagelog.ending import CUT, OPEN, POWER_OFF
 from stagelog.ledger import HEAD, OPEN_END, POWER_CUT, Ledger, clock_of
 from stagelog.timeline import Timeline
@@ -99,7 +100,7 @@ def judge_foreign(diagnostics: Losses) -> Verdict:
     if diagnostics.n_damages:
         known.append(damages_text(diagnostics.n_damages))
     if diagnostics.n_dropped:
-        known.append(f"its recorder lost {diagnostics.n_dropped:,} frames")
+        known.append(f"its recorder lost {count_text(diagnostics.n_dropped, 'frame')}")
     if known:
         text = f"INCOMPLETE: {', '.join(known)}; what else was lost cannot be known"
         return Verdict(INCOMPLETE, text)
@@ -108,7 +109,7 @@ def judge_foreign(diagnostics: Losses) -> Verdict:
 
 def damages_text(n: int) -> str:
     """Return in words that a log is damaged in `n` places."""
-    return f"the log is damaged in {n:,} place{'s' * (n != 1)}"
+    return f"the log is damaged in {count_text(n, 'place')}"
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict:

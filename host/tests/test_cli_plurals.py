@@ -2,7 +2,15 @@
 
 import re
 
+import numpy as np
 import pytest
+
+from stagelog.blocks import Identity, pack_session
+from stagelog.blocks.medium import open_medium
+from stagelog.card import prepare_raw
+from stagelog.importers.diagnostics import Diagnostics
+from stagelog.model import FRAME
+from stagelog.verdict import judge_foreign
 
 DBC = """VERSION ""
 BU_: E
@@ -20,6 +28,14 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "one.log").write_text("(1700000000.000000) can0 100#0100000000000000\n")
     (tmp_path / "other.log").write_text("(1700000000.000000) can0 101#0100000000000000\n")
     (tmp_path / "short.log").write_text("(1700000000.000000) can0 100#01\n")
+    frames = np.zeros(1, FRAME)
+    frames["can_id"], frames["n_bytes"], frames["dlc"] = 0x100, 8, 8
+    blocks = pack_session(frames, Identity("ab" * 8, 1, 1)).tobytes()
+    (tmp_path / "one.slog").write_bytes(blocks)
+    medium = open_medium(prepare_raw(tmp_path / "card.img", 64).path)
+    with open(tmp_path / "card.img", "r+b") as file:
+        file.seek(int(medium.offsets[medium.ring[0]]))
+        file.write(blocks)
     return tmp_path
 
 
@@ -28,6 +44,11 @@ def folder(tmp_path, monkeypatch):
     [
         "info one.log --ids",
         "info one.dbc",
+        "info one.slog",
+        "verify one.slog",
+        "card read card.img",
+        "card prepare card.img",
+        "plot one.log --dbc one.dbc --out one.png",
         "verify one.log",
         "convert one.log one.slog",
         "convert one.log one.csv --dbc one.dbc",
@@ -45,7 +66,11 @@ def folder(tmp_path, monkeypatch):
 def test_one_of_a_thing_has_no_plural(folder, run, words):
     _, out, err = run(*words.split())
     found = [m for line in (out + err).splitlines() for m in ONE.findall(line)]
-    assert out and set(found) <= NO_PLURAL, out + err
+    assert out + err and set(found) <= NO_PLURAL, out + err
+
+
+def test_one_lost_frame_has_no_plural():
+    assert "its recorder lost 1 frame;" in judge_foreign(Diagnostics("blf", n_dropped=1)).text
 
 
 def test_the_pattern_finds_a_plural():

@@ -27,6 +27,7 @@ from stagelog.archive.facts import complete_session
 from stagelog.archive.manifest import Entry, load_manifest
 from stagelog.blocks import Identity
 from stagelog.blocks.medium import is_good
+from stagelog.counts import count_text
 from stagelog.errors import DeviceError, OutputError
 from stagelog.platform.files import (
     lock_file,
@@ -129,7 +130,7 @@ class PartFile:
         if not good and self._is_newer(block):
             raise DeviceError(
                 f"session {self.name} was overwritten on the card at place {position}",
-                f"{self.n_held:,} blocks of it are kept in {self._part}",
+                f"{count_text(self.n_held, 'block')} of it kept in {self._part}",
             )
         with writing(self._part):
             left = memoryview(block)

@@ -18,6 +18,7 @@ from stagelog.bringup.program import Program
 from stagelog.bringup.recorder import NO_SLOT, Recorder, Run, open_logger
 from stagelog.bringup.sheet import FAIL, Row, Sheet, not_measured
 from stagelog.bringup.tidy import erase_ours, refuse_for_frames
+from stagelog.counts import count_text
 from stagelog.errors import UsageError
 from stagelog.replies import ListedSession
 
@@ -230,6 +231,6 @@ class BringUp:
         try:
             n = erase_ours(link, self._state.first_boot)
             if n:
-                self._say(f"{n} sessions of the bring-up erased")
+                self._say(f"{count_text(n, 'session')} of the bring-up erased")
         finally:
             link.close()

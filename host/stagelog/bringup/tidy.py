@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from slog.block import STORED0
 from stagelog.bringup.recorder import CAN_ID, digest_of, fetch_blocks, frames_of
+from stagelog.counts import count_text
 from stagelog.flash.build import FlashError
 from stagelog.link import Link, RequestError, positions_of
 from stagelog.replies import ListedSession
@@ -30,8 +31,9 @@ def refuse_for_frames(link: Link, is_held: Callable[[ListedSession], bool]) -> N
         )
     if sessions:
         raise FlashError(
-            f"{len(sessions)} sessions with frames on the card of {link.name} were not downloaded",
-            hint="'stagelog download' first, or --despite-sessions: they stay on the card",
+            f"{count_text(len(sessions), 'session')} with frames on the card of {link.name} "
+            f"{'was' if len(sessions) == 1 else 'were'} not downloaded",
+            hint="'stagelog download' first, or --despite-sessions: what is on the card stays",
         )
 
 

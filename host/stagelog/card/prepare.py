@@ -7,14 +7,13 @@ will give next.
 """
 
 import contextlib
-import errno
 import os
 import secrets
 import struct
-import sys
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -30,11 +29,20 @@ from slog.layout import (
     pack,
 )
 from stagelog.blocks import Log, read_log
-from stagelog.blocks.medium import find_signature, is_good, map_file
+from stagelog.blocks.medium import (
+    ALIGN_BYTES,
+    N_SIGNATURE_PLACES,
+    find_signature,
+    is_good,
+    map_file,
+    signature_at,
+)
 from stagelog.card import fat32
+from stagelog.counts import count_text
 from stagelog.errors import InputError, OutputError, UsageError
-from stagelog.platform.drives import is_disk, refuse_in_use
+from stagelog.platform.drives import drive_of, is_disk, refuse_in_use
 from stagelog.platform.files import writing
+from stagelog.platform.raw_disk import can_map_disks, how_permitted, open_alone
 
 MIN_BLOCKS = 16
 _SAMPLE = 64  # one place in so many is checked for remains
@@ -94,13 +102,13 @@ def prepare(
     extent_id   8 bytes; random if left out
     force       also if blocks on it were never released, or the file is not a card
     """
-    path = Path(path)
+    path = _whole(Path(path))
     with writing(path):
         size_bytes, released_seq = _check(path, size_bytes, force)
     plan = fat32.plan(size_bytes)
     extent_id = extent_id or secrets.token_bytes(8)
     with _whole_or_gone(path), writing(path), _opened(path, size_bytes) as file:
-        _wipe(file)
+        _wipe(file, size_bytes)
         for sector, content in fat32.pieces(plan, extent_id[:4]):
             _write(file, sector, content)
         place = (plan.file_lba, plan.n_blocks)
@@ -117,19 +125,45 @@ def prepare_raw(
         size_bytes, released_seq = _check(path, n_blocks * BLOCK_BYTES, force)
     extent_id = extent_id or secrets.token_bytes(8)
     with _whole_or_gone(path), writing(path), _opened(path, size_bytes) as file:
-        _wipe(file)
+        _wipe(file, size_bytes)
         return _put_extent(file, path, "raw", (0, n_blocks), extent_id, released_seq)
 
 
 def read_card(path: str | Path, include_erased: bool = False) -> Log:
     """Return the Log of a card, of its image, its STAGELOG.BIN or the folder or drive letter on
-    which it is mounted; InputError if it is none.
+    which it is mounted; InputError if it is none. macOS and Windows read a mounted card only.
     """
-    on_card = Path(path) / "STAGELOG.BIN"
-    log = read_log(on_card if os.path.isfile(on_card) else path, include_erased)
+    log = read_log(_on_card(path) or path, include_erased)
     if log.kind == "session file":
         raise InputError(f"{path} is a session file, not a card", "read it with 'stagelog info'")
     return log
+
+
+def _on_card(path: str | Path) -> Path | None:
+    """Return STAGELOG.BIN of a mounted card: of its folder or drive letter, or of a disk, where
+    one cannot be mapped.
+    """
+    folders = [str(path)]
+    if is_disk(path) and not can_map_disks():
+        drive = drive_of(path)
+        folders += drive.mounts if drive is not None else ()
+    files = (Path(f"{folder}/STAGELOG.BIN") for folder in folders)
+    return next((file for file in files if os.path.isfile(file)), None)
+
+
+def _whole(path: Path) -> Path:
+    """Return the path of the whole disk that a drive letter or a disk names, any other as it is.
+
+    Raises OutputError where it is no card; on Linux whoever names a built-in disk was asked.
+    """
+    if not is_disk(path) or can_map_disks():
+        return path
+    drive = drive_of(path)
+    if drive is None or not drive.n_bytes:
+        raise OutputError(f"{path} is not found", "'stagelog card prepare' lists the cards")
+    if not drive.is_removable:
+        raise OutputError(f"{drive.text}: only a card or a USB disk is prepared", "name another")
+    return Path(drive.path)
 
 
 def _check(path: Path, size_bytes: int | None, force: bool) -> tuple[int, int]:
@@ -139,8 +173,9 @@ def _check(path: Path, size_bytes: int | None, force: bool) -> tuple[int, int]:
             raise UsageError(f"{path} does not exist", "give the size of the image (--size)")
         return size_bytes, 1
     on_disk = is_disk(path)
+    if on_disk and not can_map_disks():
+        return _check_unmapped(path, force)
     if on_disk:
-        _refuse_untried_system(path)
         refuse_in_use(path)
     elif not path.is_file():
         raise OutputError(f"{path} is neither a file nor a disk")
@@ -151,7 +186,7 @@ def _check(path: Path, size_bytes: int | None, force: bool) -> tuple[int, int]:
     if find_signature(buf) is not None:
         return n_bytes, _released_seq(path, force)
     if on_disk:
-        return n_bytes, _seq_after_remains(path, buf, force)
+        return n_bytes, _seq_after_remains(path, n_bytes, partial(_block_of, buf), force)
     if not force:
         raise OutputError(
             f"{path} exists and is not a stagelog card",
@@ -160,32 +195,67 @@ def _check(path: Path, size_bytes: int | None, force: bool) -> tuple[int, int]:
     return n_bytes, 1
 
 
+def _check_unmapped(path: Path, force: bool) -> tuple[int, int]:
+    """Return what `_check` does of a disk that cannot be mapped: by its mounted STAGELOG.BIN, else
+    by single blocks.
+    """
+    drive, on_card = drive_of(path), _on_card(path)
+    n_bytes = drive.n_bytes if drive is not None else 0
+    if on_card is not None:
+        return n_bytes, _released_seq(on_card, force)
+    try:
+        with open(path, "rb", buffering=0) as file:
+            block = partial(_read_block, file)
+            places = range(0, min(N_SIGNATURE_PLACES * ALIGN_BYTES, n_bytes), ALIGN_BYTES)
+            if any(signature_at(memoryview(block(at)), 0) for at in places):
+                raise OutputError(
+                    f"{path} is a logger's card and not mounted: it cannot be seen what is on it",
+                    "take it out and put it in again, so that it is mounted",
+                )
+            return n_bytes, _seq_after_remains(path, n_bytes, block, force)
+    except PermissionError:
+        raise OutputError(f"{path}: no permission to read it", how_permitted()) from None
+
+
+def _block_of(buf: memoryview, at: int) -> memoryview:
+    return buf[at : at + BLOCK_BYTES]
+
+
+def _read_block(file: IO[bytes], at: int) -> bytes:
+    file.seek(at)
+    return file.read(BLOCK_BYTES)
+
+
 def _released_seq(path: Path, force: bool) -> int:
     """Return a number above those of all blocks on a card; OutputError if any is in use."""
     log = read_log(path)
     n_blocks = sum(session.n_blocks for session in log.sessions)
     if n_blocks and not force:
         raise OutputError(
-            f"{path} holds {len(log.sessions)} sessions, {n_blocks:,} blocks, not released",
+            f"{path} holds {count_text(len(log.sessions), 'session')}, "
+            f"{count_text(n_blocks, 'block')}, not released",
             "keep them with 'stagelog card read', or give --force to lose them",
         )
     everything = read_log(path, include_erased=True)
     return max([session.last_seq for session in everything.sessions], default=0) + 1
 
 
-def _seq_after_remains(path: Path, buf: memoryview, force: bool) -> int:
+def _seq_after_remains(
+    path: Path, n_bytes: int, block_at: Callable[[int], bytes | memoryview], force: bool
+) -> int:
     """Return a number above those of blocks that a preparation, now gone, left on a disk.
 
     Checks the first places of the ring and then one in 64: what was written is one stretch
     from its beginning on, whose newest block is at most 64 numbers above one that is seen.
     """
     newest = 0
-    plan = fat32.plan(len(buf))
+    plan = fat32.plan(n_bytes)
     first = extent_layout(plan.n_blocks).data_first
     for place in (*range(first, first + _SAMPLE), *range(0, plan.n_blocks, _SAMPLE)):
         at = plan.file_lba * SECTOR_BYTES + place * BLOCK_BYTES
-        if is_good(buf, at):
-            newest = max(newest, struct.unpack_from("<I", buf, at + SEQ)[0])
+        block = block_at(at)
+        if is_good(block, 0):
+            newest = max(newest, struct.unpack_from("<I", block, SEQ)[0])
     if newest and not force:
         raise OutputError(
             f"{path} has lost its signature but holds blocks up to number {newest:,}",
@@ -194,20 +264,10 @@ def _seq_after_remains(path: Path, buf: memoryview, force: bool) -> int:
     return newest + _SAMPLE + 1 if newest else 1
 
 
-def _refuse_untried_system(path: Path) -> None:
-    """Raise OutputError where nobody has tried to write to a disk as such."""
-    if not sys.platform.startswith("linux"):
-        raise OutputError(
-            f"{path}: cards are written on Linux only so far",
-            "make an image (card prepare card.img --size 4GB) and write it onto the card with a "
-            "program for images of disks",
-        )
-
-
 def _opened(path: Path, size_bytes: int) -> IO[bytes]:
     """Open for writing; an image becomes an empty sparse file of its size."""
     if is_disk(path):
-        return _opened_disk(path)
+        return open_alone(path)
     file = open(path, "w+b")
     file.truncate(size_bytes)
     return file
@@ -226,39 +286,21 @@ def _whole_or_gone(path: Path) -> Iterator[None]:
         raise
 
 
-def _opened_disk(path: Path) -> IO[bytes]:
-    """Open a disk for this program alone.
-
-    With O_EXCL Linux refuses whatever the names in the list of mounts are: a disk that is mounted,
-    is swap, or is a part of an LVM, RAID or encrypted volume, with one of its partitions or whole.
-    """
-    try:
-        return open(path, "r+b", opener=lambda name, flags: os.open(name, flags | os.O_EXCL))
-    except OSError as error:
-        if error.errno != errno.EBUSY:
-            raise
-        raise OutputError(
-            f"{path} is in use: mounted, swap, or part of another volume",
-            "unmount it, or name another disk",
-        ) from None
-
-
 def _write(file: IO[bytes], sector: int, content: bytes) -> None:
     file.seek(sector * SECTOR_BYTES)
     file.write(content)
 
 
-def _wipe(file: IO[bytes]) -> None:
+def _wipe(file: IO[bytes], n_bytes: int) -> None:
     """Erase every signature that an older preparation left where the logger searches, then what
     else is at such places: as long as there is a signature, its file system is whole.
     """
-    n_bytes = file.seek(0, os.SEEK_END)
     step = fat32.ALIGN * SECTOR_BYTES
     places = range(0, min(16 * step, n_bytes - BLOCK_BYTES + 1), step)
     for is_signature in (True, False):
         for at in places:
             file.seek(at)
-            if (file.read(len(SIGNATURE_MAGIC)) == SIGNATURE_MAGIC) == is_signature:
+            if file.read(SECTOR_BYTES).startswith(SIGNATURE_MAGIC) == is_signature:
                 _write(file, at // SECTOR_BYTES, bytes(BLOCK_BYTES))
         _sync(file)
 

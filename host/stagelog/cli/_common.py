@@ -38,11 +38,6 @@ def print_table(rows: Iterable[Sequence[object]], header: Sequence[str] | None =
         click.echo("  ".join(padded).rstrip())
 
 
-def count_text(n: int, noun: str) -> str:
-    """Return a number and what it counts: 1 message, 1,200 messages."""
-    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
-
-
 def size_text(n_bytes: float) -> str:
     """Return a size for people: 512 B, 4.1 kB, 23.0 MB."""
     for unit, n in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):

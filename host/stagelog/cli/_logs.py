@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stagelog.cli._common import Facts, duration_text, time_text
+from stagelog.counts import count_text
 from stagelog.errors import InputError
 from stagelog.replies import version_text
 
@@ -137,5 +138,5 @@ def session_line(session: Session, timeline: Timeline | None) -> str:
     duration = duration_text(session.t_last_us - session.t_first_us)
     return (
         f"session {session.identity.name}: boot {session.boot}, {when}, {duration}, "
-        f"{session.n_frames:,} frames in {session.n_blocks:,} blocks"
+        f"{count_text(session.n_frames, 'frame')} in {count_text(session.n_blocks, 'block')}"
     )

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stagelog.cli._common import F, count_text
+from stagelog.cli._common import F
 from stagelog.cli._fleet import fleet_in_force
+from stagelog.counts import count_text
 from stagelog.errors import UsageError
 
 if TYPE_CHECKING:

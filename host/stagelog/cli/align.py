@@ -12,6 +12,7 @@ import click
 from stagelog.cli._common import Facts, json_option, print_json
 from stagelog.cli._progress import frames_bar
 from stagelog.cli.convert import FRAME_KINDS, open_sink
+from stagelog.counts import count_text
 from stagelog.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -189,9 +190,10 @@ def _print(rows: list[Aligned]) -> None:
             f"{name}: {row.offset_us / 1e6:+,.6f} s at its start, "
             f"its clock is {abs(row.drift_ppm):.2f} ppm {pace}"
         )
+        matched = f"{count_text(row.n_matched, 'frame')} of its bus {here}"
+        are = "is" if row.n_matched == 1 else "are"
         click.echo(
-            f"  {row.n_matched:,} frames of its bus {here} are on bus {there} of {to}: "
-            f"{row.share:.1%} of what both could see"
+            f"  {matched} {are} on bus {there} of {to}: {row.share:.1%} of what both could see"
         )
         click.echo(
             f"  residual median {row.residual_median_us:.1f} us, "

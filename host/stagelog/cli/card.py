@@ -4,8 +4,9 @@ import re
 
 import click
 
-from stagelog.cli._common import confirm, count_text, json_option, print_json, size_text
+from stagelog.cli._common import confirm, json_option, print_json, size_text
 from stagelog.cli._fleet import fleet_in_force, place_of_card
+from stagelog.counts import count_text
 from stagelog.errors import UsageError
 from stagelog.platform.drives import drive_of, find_drives, is_disk
 

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stagelog.cli._common import Facts, count_text, json_option, print_json, size_text
+from stagelog.cli._common import Facts, json_option, print_json, size_text
 from stagelog.cli._dbc import as_protocol, dbc_option, j1939_option, missing_lines, missing_rows
 from stagelog.cli._fleet import dbcs_of_out
 from stagelog.cli._logs import check_buses, judge_stream, on_buses
 from stagelog.cli._progress import frames_bar
+from stagelog.counts import count_text
 from stagelog.errors import InputError, UsageError
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stagelog.cli._common import Facts, count_text, json_option, print_json, print_table
+from stagelog.cli._common import Facts, json_option, print_json, print_table
 from stagelog.cli._dbc import (
     as_protocol,
     incomplete_text,
@@ -19,6 +19,7 @@ from stagelog.cli._dbc import (
     missing_rows,
 )
 from stagelog.cli._logs import check_buses, on_buses
+from stagelog.counts import count_text
 from stagelog.errors import InputError, OutputError, UsageError
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from stagelog.cli._common import Facts, count_text, json_option, print_json
+from stagelog.cli._common import Facts, json_option, print_json
 from stagelog.cli._dbc import (
     as_protocol,
     dbc_option,
@@ -21,6 +21,7 @@ from stagelog.cli._dbc import (
 from stagelog.cli._fleet import dbcs_of_log
 from stagelog.cli._logs import check_buses
 from stagelog.cli._progress import frames_bar
+from stagelog.counts import count_text
 from stagelog.errors import InputError, UsageError
 
 if TYPE_CHECKING:

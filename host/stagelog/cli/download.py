@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from stagelog.cli._common import (
-    count_text,
     json_option,
     print_json,
     size_text,
@@ -26,6 +25,7 @@ from stagelog.cli._park import (
     unit_on,
     unlock,
 )
+from stagelog.counts import count_text
 from stagelog.errors import UsageError
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ import click
 
 from stagelog.cli._common import json_option, print_json
 from stagelog.cli._progress import share_bar
+from stagelog.counts import count_text
 from stagelog.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def command(
     if as_json:
         return print_json("stagelog.drive/1", facts)
     click.echo(
-        f"{len(tape):,} frames of {facts['duration_s']:.1f} s in {out}; "
+        f"{count_text(len(tape), 'frame')} of {facts['duration_s']:.1f} s in {out}; "
         f"longest delay by the bus {worst_us:.0f} us; {len(driven.truth.events)} events"
     )
     return None

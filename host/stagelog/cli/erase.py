@@ -2,8 +2,9 @@
 
 import click
 
-from stagelog.cli._common import confirm, count_text, json_option, print_json
+from stagelog.cli._common import confirm, json_option, print_json
 from stagelog.cli._fleet import archive_option
+from stagelog.counts import count_text
 from stagelog.errors import UsageError
 
 

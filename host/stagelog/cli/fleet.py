@@ -4,7 +4,8 @@ from pathlib import Path
 
 import click
 
-from stagelog.cli._common import Facts, count_text, json_option, print_json
+from stagelog.cli._common import Facts, json_option, print_json
+from stagelog.counts import count_text
 
 
 @click.group()

@@ -12,7 +12,6 @@ import click
 
 from stagelog.cli._common import (
     Facts,
-    count_text,
     counts_text,
     duration_text,
     json_option,
@@ -21,6 +20,7 @@ from stagelog.cli._common import (
     size_text,
     time_text,
 )
+from stagelog.counts import count_text
 
 if TYPE_CHECKING:
     from stagelog.blocks import Log, Session

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stagelog.cli._common import count_text, duration_text, json_option, print_json
+from stagelog.cli._common import duration_text, json_option, print_json
 from stagelog.cli._dbc import dbc_option, j1939_option
 from stagelog.cli._fleet import archive_option, dbcs_of_all
 from stagelog.cli._lake import databases_of_cars
+from stagelog.counts import count_text
 from stagelog.errors import InputError
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def build(
         print_json("stagelog.lake.build/1", {**facts, "sessions": rows})
     else:
         click.echo(
-            f"{archive}: {facts['n_decoded']:,} of {n_sessions:,} sessions decoded, "
+            f"{archive}: {facts['n_decoded']:,} of {count_text(n_sessions, 'session')} decoded, "
             f"{facts['n_up_to_date']:,} up to date, {n_failed:,} not decoded, "
             f"{duration_text(facts['elapsed_s'] * 1e6)}"
         )

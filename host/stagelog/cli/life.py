@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from stagelog.cli._common import count_text, json_option, print_json, print_table
+from stagelog.cli._common import json_option, print_json, print_table
 from stagelog.cli._dbc import dbc_option
 from stagelog.cli._fleet import (
     archive_option,
@@ -22,6 +22,7 @@ from stagelog.cli._fleet import (
     fleet_option,
     profiles_of_logs,
 )
+from stagelog.counts import count_text
 from stagelog.errors import InputError, StagelogError, UsageError
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ from stagelog.cli._common import json_option, print_json
 from stagelog.cli._dbc import as_protocol, dbc_option, j1939_option
 from stagelog.cli._fleet import dbcs_of_log
 from stagelog.cli._logs import check_buses, one_log
+from stagelog.counts import count_text
 from stagelog.errors import InputError, OutputError, UsageError
 
 if TYPE_CHECKING:
@@ -87,7 +88,9 @@ def command(
         return print_json("stagelog.plot/1", facts)
     for warning in warnings:
         click.echo(f"warning: {warning}", err=True)
-    click.echo(f"{out}: {sum(map(len, drawn))} signals, {n_samples:,} samples")
+    click.echo(
+        f"{out}: {count_text(sum(map(len, drawn)), 'signal')}, {count_text(n_samples, 'sample')}"
+    )
     return None
 
 

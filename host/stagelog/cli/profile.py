@@ -5,7 +5,8 @@ from pathlib import Path
 
 import click
 
-from stagelog.cli._common import count_text, json_option, print_json
+from stagelog.cli._common import json_option, print_json
+from stagelog.counts import count_text
 from stagelog.errors import InputError, OutputError
 
 

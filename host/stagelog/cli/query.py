@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stagelog.cli._common import count_text, json_option, print_json, print_table
+from stagelog.cli._common import json_option, print_json, print_table
 from stagelog.cli._dbc import dbc_option, j1939_option
 from stagelog.cli._fleet import dbcs_of_all, fleet_option
 from stagelog.cli._lake import databases_of_cars
+from stagelog.counts import count_text
 from stagelog.errors import OutputError, UsageError
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stagelog.cli._common import Facts, count_text, json_option, print_json
+from stagelog.cli._common import Facts, json_option, print_json
+from stagelog.counts import count_text
 from stagelog.errors import UsageError
 
 if TYPE_CHECKING:

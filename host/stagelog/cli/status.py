@@ -10,7 +10,6 @@ import click
 
 from stagelog.cli._common import (
     Facts,
-    count_text,
     counts_text,
     duration_text,
     json_option,
@@ -18,6 +17,7 @@ from stagelog.cli._common import (
     size_text,
 )
 from stagelog.cli.loggers import describe_hello
+from stagelog.counts import count_text
 
 if TYPE_CHECKING:
     from stagelog.replies import Status

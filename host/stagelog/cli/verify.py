@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from stagelog.cli._common import Facts, count_text, json_option, print_json
+from stagelog.cli._common import Facts, json_option, print_json
+from stagelog.counts import count_text
 
 if TYPE_CHECKING:
     from stagelog.accounts import Account, LogAccount

@@ -14,6 +14,7 @@ import click
 from stagelog.cli._common import Facts
 from stagelog.cli._dbc import dbc_option
 from stagelog.cli._fleet import dbcs_of_signals
+from stagelog.counts import count_text
 from stagelog.errors import UsageError
 
 if TYPE_CHECKING:
@@ -69,7 +70,8 @@ def command(
         link.close()
     if link.n_skipped_blocks:
         click.echo(
-            f"{link.n_skipped_blocks:,} blocks came too fast for the cable and are not shown; "
+            f"{count_text(link.n_skipped_blocks, 'block')} came too fast for the cable and "
+            f"{'is' if link.n_skipped_blocks == 1 else 'are'} not shown; "
             "the logger has recorded them",
             err=True,
         )

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from slog.faults import TEXT
 from slog.layout import BLOCK_BYTES, BUS_SILENT, RECORDS_PER_BLOCK
 from slog.messages import STATE_RECORDING, STATE_TEXT
+from stagelog.counts import count_text
 from stagelog.park.unit import BAD, GOOD, WARN
 from stagelog.replies import Status
 
@@ -93,9 +94,12 @@ def of_buses(status: Status) -> Iterator[Finding]:
             text = f"error counters {bus.tec} (transmit) and {bus.rec} (receive)"
             yield Finding(WARN, topic, text, "bit rate, termination, wires")
         else:
-            yield Finding(GOOD, topic, f"alive, {bus.stored:,} frames stored, no errors")
+            yield Finding(
+                GOOD, topic, f"alive, {count_text(bus.stored, 'frame')} stored, no errors"
+            )
         if bus.dropped or bus.at_least:
-            text = f"{bus.dropped:,} frames dropped, {bus.at_least:,} or more lost in hardware"
+            text = f"{count_text(bus.dropped, 'frame')} dropped, "
+            text += f"{bus.at_least:,} or more lost in hardware"
             yield Finding(WARN, topic, f"{text} in this session", "see how long the card stalls")
         if bus.doubts:
             text = f"{bus.doubts:,} answers of its controller that cannot be right"
@@ -201,7 +205,7 @@ def of_sessions(n_open: int, n_bytes: int, strangers: Sequence[str]) -> Iterator
         text = f"it was written by another logger, too: {names(strangers)}"
         yield Finding(BAD, "card", text, "put that card back, or 'stagelog card read' it")
     if n_open:
-        what = "1 session" if n_open == 1 else f"{n_open} sessions"
+        what = count_text(n_open, "session")
         are = "is" if n_open == 1 else "are"
         text = f"{what}, {n_bytes / 1e6:,.1f} MB, {are} not in the archive"
         yield Finding(WARN, "sessions", text, "'stagelog sync'")

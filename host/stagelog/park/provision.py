@@ -11,6 +11,7 @@ from pathlib import Path
 
 from slog import messages as m
 from slog.package import load_update
+from stagelog.counts import count_text
 from stagelog.download import is_held, set_clock
 from stagelog.flash.package import Package, check_package
 from stagelog.link import Link
@@ -131,15 +132,15 @@ class Provision:
         strangers = [s for s in open_ones if s.device_id != hello.device_id]
         if strangers:
             raise WrongCar(
-                f"its card holds {len(strangers)} sessions of logger "
+                f"its card holds {count_text(len(strangers), 'session')} of logger "
                 f"{strangers[0].device_id.hex()}, which the archive does not have",
                 "put the card back into that logger, or read it: 'stagelog card read'",
             )
         closed = [s for s in open_ones if not self._is_empty(link, s)]
         if own and own != self._wanted.car and closed:
             raise WrongCar(
-                f"it was in car {own}, and its card holds {len(closed)} sessions of that car "
-                "which the archive does not have",
+                f"it was in car {own}, and its card holds {count_text(len(closed), 'session')} "
+                "of that car which the archive does not have",
                 f"'stagelog download {link.name} --car {own}' first",
             )
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from slog.layout import N_BUSES
 from stagelog.blocks import Session
+from stagelog.counts import count_text
 from stagelog.link import Link
 from stagelog.park.peek import read_part, tail_of
 from stagelog.park.unit import BAD, GOOD, WARN, Outcome, Unit
@@ -105,7 +106,7 @@ def text_of(counters: Counters, ledger: dict[str, int]) -> str:
     """Return counters and ledger as a line for people."""
     n_lost = ledger["n_dropped"] + ledger["n_at_least"]
     lost = f"{n_lost:,} or more lost" if ledger["n_at_least"] else f"{n_lost:,} lost"
-    frames = f"{ledger['n_stored']:,} frames stored, {lost}"
+    frames = f"{count_text(ledger['n_stored'], 'frame')} stored, {lost}"
     if not counters:
         return f"no counters in its last blocks (no signal table?); {frames}"
     km = _first(counters, "distance_m") / 1000

@@ -14,6 +14,7 @@ from slog import messages as m
 from slog.layout import BLOCK_BYTES
 from stagelog.accounts import judge_entry
 from stagelog.archive import Entry, stage_folder
+from stagelog.counts import count_text
 from stagelog.download import (
     HELD,
     Fetched,
@@ -161,7 +162,7 @@ def outcome_of(fetched: Sequence[Fetched], n_bytes: int) -> Outcome:
             for one in fetched
         ],
     }
-    what = "1 session" if len(fetched) == 1 else f"{len(fetched)} sessions"
+    what = count_text(len(fetched), "session")
     text = f"{what}, {len(new)} new, {n_bytes / 1e6:.1f} MB"
     if not fetched:
         return Outcome(GOOD, "the card holds no session", facts)

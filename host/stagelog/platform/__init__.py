@@ -4,6 +4,7 @@
                file
     names      names of files that every system takes
     drives     disks in this computer's reader: size, model, where they are mounted, ejecting
+    raw_disk   a whole disk, opened to be written by this program alone
     processes  processes beside this one
     terminal   output that the console cannot show, a closed pipe, signals that end a program
 

@@ -51,7 +51,7 @@ class Drive:
 
 def is_disk(path: str | Path) -> bool:
     """Return whether a path names a disk and not a file."""
-    if os.name == "nt":
+    if sys.platform == "win32":
         return re.fullmatch(r"\\\\\.\\PhysicalDrive\d+|[A-Za-z]:\\?", str(path)) is not None
     try:
         return Path(path).is_block_device()
@@ -72,7 +72,8 @@ def find_drives() -> list[Drive]:
 
 def drive_of(path: str | Path) -> Drive | None:
     """Return the Drive that a path or a drive letter names, None if it is not found."""
-    name = str(path).rstrip("\\").upper() if os.name == "nt" else os.path.realpath(path)
+    is_windows = sys.platform == "win32"
+    name = str(path).rstrip("\\").upper() if is_windows else os.path.realpath(path)
     for drive in find_drives():
         if name in (drive.path, drive.path.upper(), *drive.mounts):
             return drive
@@ -80,7 +81,12 @@ def drive_of(path: str | Path) -> Drive | None:
 
 
 def refuse_in_use(path: Path) -> None:
-    """Raise OutputError if a disk or one of its partitions is mounted, or if it is a partition."""
+    """Raise OutputError if a disk or one of its partitions is mounted, or if it is a partition.
+
+    Windows protects the sectors of a mounted volume, so files go there by its drive letter only.
+    """
+    if sys.platform == "win32":
+        raise OutputError(f"{path} is a whole disk", "name the drive letter of the card, as in E:")
     name = str(path.resolve())
     for mount in psutil.disk_partitions(all=True):
         if re.fullmatch(rf"{re.escape(name)}(p?\d+|s\d+)?", mount.device):
@@ -135,7 +141,8 @@ def _plist_of(*words: str) -> dict[str, Any]:
 def _of_info(info: dict[str, Any], disk: dict[str, Any]) -> Drive:
     parts = [disk, *disk.get("Partitions", ())]
     mounts = tuple(part["MountPoint"] for part in parts if part.get("MountPoint"))
-    is_removable = bool(info.get("RemovableMediaOrExternalDevice"))
+    # a reader that is built in is "Internal", as the disk of the system is
+    is_removable = bool(info.get("RemovableMediaOrExternalDevice") or info.get("RemovableMedia"))
     path = f"/dev/{disk['DeviceIdentifier']}"
     return Drive(path, disk.get("Size", 0), info.get("MediaName", ""), is_removable, mounts)
 
