@@ -251,7 +251,7 @@ def test_a_block_that_remains_is_released_whatever_its_number(tmp_path, number):
     assert not read_card(path, include_erased=True).sessions and prepared.released_seq == 1
     assert Extent(FileCard(path)).generation == 0
     put(path, prepared, session_blocks(100, position=4, first_seq=number)[1][:1], 4)
-    with pytest.raises(OutputError, match="1 sessions, 1 blocks, not released"):
+    with pytest.raises(OutputError, match="1 session, 1 block, not released"):
         prepare_raw(path, 64)
     content = path.read_bytes()
     _, mark = Extent(FileCard(path)).make_release(number + 1, 5)
