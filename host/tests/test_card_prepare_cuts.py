@@ -298,7 +298,7 @@ def test_a_disk_keeps_its_own_size(disk):
 def test_a_disk_with_sessions_that_nobody_released_is_refused(disk):
     prepare_card(disk)
     put_session(disk, 500)
-    assert "holds 1 sessions, 40 blocks, not released" in refusal(disk)
+    assert "holds 1 session, 40 blocks, not released" in refusal(disk)
     made = prepare_card(disk, force=True)
     assert made.released_seq == 540
 

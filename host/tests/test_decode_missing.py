@@ -219,6 +219,6 @@ def test_convert_plot_and_check_know_it_too(tmp_path, monkeypatch, run):
     assert facts["missing"] == [{"signal": "EEC1.Word", "not_available": 1}]
     assert facts["out_of_range"] == [] and "the traffic is J1939" in err
     code, out, _ = run("plot", "x.log", "--dbc", "x.dbc", "--strip", "Word", "--out", "x.svg")
-    assert code == 0 and "1 samples" in out
+    assert code == 0 and "1 sample" in out and "1 samples" not in out
     assert run("dbc", "check", "x.dbc", "--j1939")[0] == 2
     assert run("convert", "x.log", "y.log", "--j1939")[0] == 2

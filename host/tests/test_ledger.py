@@ -276,7 +276,7 @@ def test_counters_that_contradict_the_records_name_the_block(tmp_path):
     log = recorder.stop(4_000_000).log(tmp_path, broken=(2,))
     ledger = ledger_of(log)
     assert not ledger.closes and not ledger.complete
-    assert ledger.breaks[0].startswith("block 3: bus 0 counts +1 frames more")
+    assert ledger.breaks[0].startswith("block 3: bus 0 counts +1 frame more")
 
 
 @settings(max_examples=40, deadline=None)

@@ -393,7 +393,7 @@ def test_provisioning_refuses_while_sessions_of_another_car_are_open(
     target, link = make_logger(car="C02")
     work = Provision(unit_of(link), wanted, tmp_path / "a", lambda s: None)
     before = dict(target.app.board.nv.items)
-    with pytest.raises(WrongCar, match="it was in car C02, and its card holds 1 sessions"):
+    with pytest.raises(WrongCar, match="it was in car C02, and its card holds 1 session"):
         work(link)
     assert target.app.board.nv.items == before
     Download(unit_of(link, "C02"), tmp_path / "a", "E", "S", stop=True)(link)
