@@ -17,7 +17,16 @@ FIRMWARE = ROOT / "firmware"
 
 # A part imports from its own row and those above it. All may import slog and detectors.
 ROWS = (
-    {"addresses", "errors", "extras", "model", "platform", "replies", "resources"},
+    {
+        "addresses",
+        "counts",
+        "errors",
+        "extras",
+        "model",
+        "platform",
+        "replies",
+        "resources",
+    },
     {
         "archive",
         "blocks",

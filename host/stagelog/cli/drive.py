@@ -92,7 +92,8 @@ def command(
         return print_json("stagelog.drive/1", facts)
     click.echo(
         f"{count_text(len(tape), 'frame')} of {facts['duration_s']:.1f} s in {out}; "
-        f"longest delay by the bus {worst_us:.0f} us; {len(driven.truth.events)} events"
+        f"longest delay by the bus {worst_us:.0f} us; "
+        f"{count_text(len(driven.truth.events), 'event')}"
     )
     return None
 
