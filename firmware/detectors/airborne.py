@@ -28,6 +28,7 @@ _SETTLED = const(35)  # mg above what the tyres carry in the air: still on the g
 _SURE = const(2)  # long flights after which the zero is known
 _LONG = const(15)  # ticks in the air: a flight to learn from
 _MOST_ZERO = const(60)  # mg
+_BRAKING = const(55)  # 0.01 km/h in a tick, 1.5 g: wheels that slow faster have left the ground
 _WARM = const(8)  # ticks until all differences are of values after a pause
 
 
@@ -51,6 +52,7 @@ class Flight:
         self._rows = rows
         self.zero = 0  # mg that the tyres seem to carry in the air
         self._n_zero = 0
+        self._speed = 0  # 0.01 km/h, that of the wheels but for what no brake can do
         self._across = [0, 0]  # sums of horizontal forces at low ticks
         self._n_across = 1
         self._spin2 = 0
@@ -137,8 +139,11 @@ class Flight:
         if state == AIRBORNE:
             self._fly(low, acc_ok)
             return
+        known = self._motion.known_speed
+        self._speed = max(known, self._speed - _BRAKING)
         need = rows["confirm"] if acc_ok and n >= 3 else rows["only_confirm"]
-        ready = self._n_low >= need and (self._is_flight(need) if acc_ok else self._by_dampers())
+        self._from_tick = self._low_tick
+        ready = self._n_low >= need and (not acc_ok or self._is_flight(need))
         if state == LANDING:
             self._hold -= 1
             if acc_ok:
@@ -146,7 +151,7 @@ class Flight:
             if self._hold > 0 and not ready:
                 return
             self._land()
-        if 0 <= self._motion.known_speed < rows["inhibit"]:
+        if known >= 0 and self._speed < rows["inhibit"]:
             self.state = INHIBITED
             self._n_low = 0
         elif ready:
@@ -169,10 +174,6 @@ class Flight:
         force = body.force
         across[0] += force[0]
         across[1] += force[1]
-
-    def _by_dampers(self):
-        self._from_tick = self._low_tick
-        return True
 
     def _is_flight(self, need):
         """Find since when the tyres carry what they do now, which may be a while after they began
@@ -291,7 +292,7 @@ class Flight:
         rows = self._rows
         self.state = GROUND
         airtime_ms = (self._up_tick - self._onset_tick) * 10 + rows["back"] // 1000
-        is_slow = 0 <= self._motion.known_speed <= rows["slow"]
+        is_slow = self._motion.known_speed >= 0 and self._speed <= rows["slow"]
         shortest = rows["shortest_slow"] if is_slow else rows["shortest"]
         if airtime_ms < shortest * 10 or not self._was_small:
             self._cancel(airtime_ms)

@@ -9,7 +9,7 @@ from detectors.airborne import root
 
 _ONE = 1024
 _MOST = 960  # likeness of neighbours
-_PRIOR = 2  # stretches that the profile's word for the variation weighs
+_PRIOR = 4  # stretches that the profile's word for the variation weighs
 _WIDE = 3  # the plan's standard deviation is 3/8 of it
 _P10 = 1312  # 1.281 sigma
 

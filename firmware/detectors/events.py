@@ -22,10 +22,11 @@ from slog import signal_table as st
 class Events:
     """All detectors of one session. Same records in the same order: same events.
 
-    table  what slog.signal_table reads
+    table    what slog.signal_table reads
+    refuels  as detectors.fuel.Fuel takes them; the car knows none
     """
 
-    def __init__(self, table, emit):
+    def __init__(self, table, emit, refuels=()):
         bus, sections = table
         self.emit = emit  # may be another one between two records
         self.n_events = 0
@@ -41,7 +42,7 @@ class Events:
         self.incidents = Incidents(sensors, motion, body, roles, rows, send)
         self.alarms = Alarms(watch, sensors, motion, roles, rows, sections, send)
         self.diffs = Diffs(sensors, motion, sections, send)
-        self.fuel = Fuel(sensors, motion, body, roles, sections, send)
+        self.fuel = Fuel(sensors, motion, body, roles, sections, send, refuels)
         self.summary = Summary(self, rows["summary_s"], send)
         send(ev.TABLE, ev.ON, self.watch.n_signals, self.alarms.n)
 

@@ -3,7 +3,9 @@
 The level is biased while the car moves, so it counts only when the car has stood level and quiet
 for long enough. There a Kalman step of two states, with their covariance, corrects the volume and
 learns the scale of the flow; what was used is then all that was metered by the new scale. A rise
-at rest is a refuel, a fall beyond the flow a leak. Volumes in cl, scale in 1e-6.
+at rest is a refuel, a fall beyond the flow a leak. A refuel whose volume somebody has entered adds
+that much and forgets nothing: the levels before it go on teaching the scale; one that the senders
+contradict is not used. Volumes in cl, scale in 1e-6.
 """
 
 from detectors.airborne import root
@@ -18,9 +20,13 @@ _SAY = 100  # a scale that has changed by less is not said
 
 
 class Fuel:
-    """`volume()` is in the tank, `used_cl` burned and `added_cl` refuelled since the start."""
+    """`volume()` is in the tank, `used_cl` burned and `added_cl` refuelled since the start.
 
-    def __init__(self, sensors, motion, body, roles, sections, emit):
+    refuels  list of entered volumes of the refuels to come, in order, cl, 0 where one is not
+             known; those of refuels that came are removed
+    """
+
+    def __init__(self, sensors, motion, body, roles, sections, emit, refuels=()):
         self.used_cl = 0
         self.added_cl = 0
         self.scale = _ONE
@@ -31,9 +37,10 @@ class Fuel:
         self._body = body
         self._signal = roles[0]
         self._emit = emit
+        self._refuels = refuels
         rows = sections[st.FUEL]
         self._rows = st.named(rows, st.FUEL_ROWS)
-        self._curve = rows[st.N_FUEL :]
+        self._curve = rows  # from N_FUEL on; a copy of it is memory that the ring lacks
         self._volume = self._rows["start"]
         self._var_v = 0
         self._cov = 0  # of volume and scale, 1e-6 cl
@@ -64,7 +71,7 @@ class Fuel:
 
     def volume(self):
         """Return the volume in cl."""
-        return self._volume - self._since_cl()
+        return self._volume - self._by_scale(self._since_ml)
 
     def step(self):
         """Do a tenth of a second."""
@@ -104,9 +111,6 @@ class Fuel:
             self.used_cl = self._by_scale(self.metered_ml)
         self._ml = ml
 
-    def _since_cl(self):
-        return self._by_scale(self._since_ml)
-
     def _by_scale(self, ml):
         litres = ml // 1000  # apart from the rest: within 30 bits
         rest = ml - litres * 1000
@@ -134,7 +138,7 @@ class Fuel:
 
     def _convert(self, mm, column):
         curve = self._curve
-        at = 0
+        at = st.N_FUEL
         last = len(curve) - 3
         while at < last - 3 and mm > curve[at + 3 + column]:
             at += 3
@@ -174,7 +178,6 @@ class Fuel:
     def _stand(self, level):
         """Every ten seconds of quiet: refuelled, leaking, or an anchor."""
         rows = self._rows
-        metered = self._since_cl()
         if self._rest is None:
             self._rest = level
             self._rest_ml = self._since_ml
@@ -185,11 +188,10 @@ class Fuel:
                 return
             self._rest = self.volume()
         self._rest_n += 1
-        burned = (self._since_ml - self._rest_ml) * self.scale // (10 * _ONE)
-        rise = level - self._rest + burned
+        rise = level - self._rest + self._by_scale(self._since_ml - self._rest_ml)
         if rise > rows["refuel_rise"]:
             if level - self._rising < 100 and self._rising:
-                self._refuelled(level, metered)
+                self._refuelled(level)
             self._rising = level
         elif -rise > rows["leak"] and self._rest_n * 10 <= rows["leak_s"] and not self.leaking:
             self._leak(-rise, level)
@@ -198,14 +200,23 @@ class Fuel:
             self._rest_ml = self._since_ml
             self._rest_n = 0
 
-    def _refuelled(self, level, metered):
+    def _refuelled(self, level):
         sigma = self._rows["sigma_quiet"] * (1 + self._full)
-        added = level - (self._volume - metered)
+        added = level - self.volume()
+        entered = self._refuels.pop(0) if self._refuels else 0
+        off = (added - entered) // self._rows["gate"]
+        is_entered = entered and off * off < self._var_after(self._since_ml // 10) + sigma * sigma
+        if is_entered:
+            added = entered
+            self._volume += added
+        else:
+            self._set(level, sigma * sigma)
         self.added_cl += max(added, 0)
-        self._set(level, sigma * sigma)
         self._emit(ev.REFUEL, ev.ON, added, level)
+        if is_entered:
+            self._anchor(level)
         self._rest = level
-        self._rest_ml = 0
+        self._rest_ml = self._since_ml
         self._rest_n = 0
         self._rising = 0
 

@@ -25,7 +25,7 @@ class Diffs:
         self._emit = emit
         rows = sections[st.HEAT]
         self._rows = st.named(rows, st.HEAT_ROWS)
-        self._air = rows[st.N_HEAT :]  # v^0.8 in 1/1000 by m/s
+        self._air = rows  # v^0.8 in 1/1000 by m/s, from N_HEAT on
         self.resume()
 
     def resume(self):
@@ -56,7 +56,7 @@ class Diffs:
         self._n += 1
         if self._n < 10:
             return
-        ms = min(self._speed // 3600, len(self._air) - 1)
+        ms = min(self._speed // 3600, len(self._air) - 1 - st.N_HEAT)
         self._speed = 0
         self._n = 0
         ambient = sensors.value(st.AMBIENT, 2500)
@@ -79,7 +79,8 @@ class Diffs:
         if micro is None:
             self._micro[axle] = seen * 10_000
             return
-        leave = rows[at + st.STILL] + rows[at + st.MOVING] * self._air[ms] // 1000  # mW/K
+        air = self._air[st.N_HEAT + ms]
+        leave = rows[at + st.STILL] + rows[at + st.MOVING] * air // 1000  # mW/K
         lost = leave * (micro // 1000 - ambient * 10) // 1000
         micro += (watts * 1000 - lost) * 1000 // rows[at + st.CAPACITY]
         micro += (seen * 10_000 - micro) // rows["settle_s"]

@@ -111,10 +111,11 @@ class Car:
 
     signals   {index: {column: value}} where a signal differs
     roles     {role: signal, or (signal, factor, offset)}
+    refuels   entered volumes, as detectors.fuel.Fuel takes them
     others    rows of their sections by column name
     """
 
-    def __init__(self, n_signals, signals=(), roles=(), slots=(), **sections):
+    def __init__(self, n_signals, signals=(), roles=(), slots=(), refuels=(), **sections):
         self.said = []
         self.n_signals = n_signals
         self._t_us = 0
@@ -122,7 +123,7 @@ class Car:
         table = self._table(n_signals, dict(signals), dict(roles), dict(slots), sections)
         self.events = None
         self.data = st.pack(0, table)  # as a logger gets it
-        self.events = Events(st.load(self.data), self._take)
+        self.events = Events(st.load(self.data), self._take, list(refuels))
 
     def _table(self, n, signals, roles, slots, sections):
         slot = {"n_bytes": 2, "stale_ticks": 50}

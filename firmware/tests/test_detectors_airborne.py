@@ -170,6 +170,22 @@ def test_a_car_below_15_kmh_does_not_fly():
         assert len(flights(car)) == n, kmh
 
 
+def test_wheels_that_stop_faster_than_a_car_can_are_no_slow_car():
+    """60 km/h, then the wheels stand, a tenth of a second before the tyres carry nothing. No brake
+    takes more than 1.5 g, 0.55 km/h a tick: the car is above 15 km/h for 81 ticks more, so half a
+    second is a flight. Two seconds after it the car stands, and does not fly.
+    """
+    car = car_of()
+    standing = {f"s{i}": 0 for i in range(7, 11)}
+    go(car, 0.1, **standing)
+    go(car, 0.5, **AIR)
+    go(car, 2, **HIT)
+    assert [state for _, state, *_ in flights(car)] == [ev.TAKEN_OFF, ev.LANDED]
+    assert car.events.flight.state == airborne.INHIBITED
+    go(car, 0.5, **AIR)
+    assert len(flights(car)) == 2
+
+
 def test_a_flight_longer_than_3_s_ends_without_a_landing():
     """More than 300 ticks after tick 503: 804, 3010 ms."""
     car = car_of()

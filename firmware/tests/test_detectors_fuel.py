@@ -1,64 +1,13 @@
-"""Fuel against numbers worked out by hand.
-
-Signal 0 counts ml, 1 and 2 are the senders (0.01 mm), 3 is every wheel (0.01 km/h). The tank holds
-550 l at 400.00 mm on both: 1.375 cl per 0.01 mm. The car has no acceleration sensor: it is level.
-Steps are at ticks 10, 20..; frame k is seen at tick 10 (k + 1).
-"""
+"""Fuel against numbers worked out by hand. The car is that of `hand_fuel`."""
 
 from array import array
 
 import numpy as np
 import pytest
+from hand_fuel import HALF, ROLES, ROWS, car_of, level, standing
 from hand_table import MISSING, Car
 
 from slog import events as ev
-from slog import signal_table as st
-
-ROLES = {
-    st.FUEL_USED: 0,
-    st.LEVEL: 1,
-    st.LEVEL + 1: 2,
-    **dict.fromkeys(range(st.WHEEL, st.WHEEL + 4), 3),
-}
-ROWS = {
-    "unusable": 1500,
-    "start": 54000,
-    "scale_sigma": 18000,
-    "quiet_mg": 50,
-    "slope_mg": 120,
-    "quiet_speed": 500,
-    "quiet_s": 20,
-    "sigma_quiet": 400,
-    "sigma_moving": 2500,
-    "gate": 3,
-    "refuel_rise": 1500,
-    "refuel_speed": 300,
-    "leak": 1000,
-    "leak_s": 900,
-    "reserve": 1500,
-    "ewma_m": 20000,
-    "plan": 700,
-    "dead_low": 800,
-    "dead_high": 39200,
-    "first_n": 20,
-    "first_m": 300,
-    "range_km": 5,
-}
-HALF = 20000  # 275.00 l
-
-
-def car_of(**rows):
-    return Car(4, roles=ROLES, fuel={**ROWS, **rows})
-
-
-def level(raw):
-    return {"s1": raw, "s2": raw}
-
-
-def standing(raw=HALF, seconds=3, **rows):
-    car = car_of(**rows)
-    car.drive(seconds, **level(raw))
-    return car
 
 
 def test_first_level_at_rest_is_the_volume():
@@ -150,20 +99,6 @@ def test_a_counter_that_starts_again_burns_nothing():
         assert car.events.fuel.used_cl == used, count
 
 
-def test_what_was_burned_before_a_refuel_is_still_burned():
-    """1,000 ml at rest, 27.5 l more in the tank, then 500 ml: 150 cl in all, but for what the rest
-    has taught of the scale, below 1 %.
-    """
-    car = standing()
-    car.drive(22, s0=1000)
-    car.drive(20, **level(HALF + 2000))
-    assert len(car.of(ev.REFUEL)) == 1 and car.events.fuel.used_cl == pytest.approx(100, abs=1)
-    car.drive(0.5, s0=1500)
-    assert car.events.fuel.used_cl == pytest.approx(150, abs=1)
-    assert car.events.fuel.metered_ml == 1500
-    assert car.events.fuel.volume() == pytest.approx(30250 - 50, abs=8)
-
-
 def test_a_counter_that_is_missing_burns_nothing_and_goes_on():
     car = standing()
     car.drive(0.5, s0=1000)
@@ -238,48 +173,6 @@ def test_the_mean_level_of_a_car_that_never_rests_is_that_of_some_seconds():
     assert car.events.fuel.volume() == pytest.approx(27500 + 531, abs=70)
 
 
-def test_a_refuel_is_reported_when_it_stands_still_twice():
-    """Rest at 200.00 mm; 20.00 mm more are 27.5 l. Anchored after 20 s, sampled each 10 s: it
-    rose at 30 s, and at 40 s it is the same: refuelled. The level follows by an eighth a step, so
-    that long after it has arrived but for the division's rest: at most 7 per 0.01 l.
-    """
-    car = standing(seconds=25)
-    car.drive(20, **level(HALF + 2000))
-    (refuel,) = [e for e in car.said if e.code == ev.REFUEL]
-    assert refuel.tick == 4000 and refuel.state == ev.ON
-    assert refuel.value == pytest.approx(2750, abs=8)
-    assert refuel.extra == pytest.approx(30250, abs=8)
-    assert car.events.fuel.added_cl == refuel.value
-    assert car.events.fuel.volume() == refuel.extra
-
-
-def test_a_rise_of_less_than_15_l_is_no_refuel():
-    for more, n in ((1080, 0), (1110, 1)):  # 14.85 and 15.26 l
-        car = standing(seconds=25)
-        car.drive(60, **level(HALF + more))
-        assert len(car.of(ev.REFUEL)) == n, more
-
-
-def test_a_rise_that_goes_on_is_reported_once_at_its_end():
-    """From 25 s on 0.40 mm a step for 40 s: 220 l."""
-    car = standing(seconds=25)
-    car.drive(40, **{f"s{i}": lambda k: HALF + 40 * k for i in (1, 2)})
-    car.drive(40, **level(HALF + 16000))
-    assert len(car.of(ev.REFUEL)) == 1
-    assert car.of(ev.REFUEL)[0][2] == pytest.approx(22000, abs=8)
-
-
-def test_a_rise_seen_before_the_car_drove_off_confirms_nothing():
-    """27.5 l more: seen at 30 s, then driven off from 32 to 34 s. At rest from tick 3410 on, the
-    200th step is at tick 5400 and sees it anew; the 300th, at 6400, confirms it.
-    """
-    car = standing(seconds=25)
-    car.drive(7, **level(HALF + 2000))
-    car.drive(2, s3=2000)
-    car.drive(40, s3=0)
-    assert [tick for tick, _, _ in car.of(ev.REFUEL)] == [6400]
-
-
 def test_a_first_level_far_off_is_replaced_and_the_next_fall_is_a_leak():
     """27.5 l less is more than three sigmas of 4 l x sqrt(2), 17 l, twice. The first time nothing
     but one level is known; the second time the volume had been confirmed at a rest.
@@ -290,16 +183,6 @@ def test_a_first_level_far_off_is_replaced_and_the_next_fall_is_a_leak():
         car.drive(30, s3=0, **level(HALF - fall))
         assert len(car.of(ev.LEAK)) == n
         assert car.events.fuel.volume() == pytest.approx(27500 - fall * 55000 // 40000, abs=8)
-
-
-def test_after_a_refuel_the_level_is_known_as_well_as_at_rest():
-    """Variance 400^2 after it. Driven off and back, 5.50 l more: half of it is taken over."""
-    car = standing(seconds=25)
-    car.drive(20, **level(HALF + 2000))
-    assert len(car.of(ev.REFUEL)) == 1
-    car.drive(2, s3=2000)
-    car.drive(30, s3=0, **level(HALF + 2400))
-    assert car.events.fuel.volume() == pytest.approx(30250 + 275, abs=8)
 
 
 def test_a_fall_at_rest_is_a_leak():
@@ -324,54 +207,12 @@ def test_a_fall_of_less_than_10_l_or_by_the_flow_is_no_leak():
     assert car.of(ev.LEAK) == []
 
 
-def test_what_burns_while_it_is_refuelled_was_added_as_well():
-    """The level rises by 27.5 l while 3 l are metered: 30.5 l."""
-    car = standing(seconds=25)
-    car.drive(20, s0=3000, **level(HALF + 2000))
-    ((_, _, added),) = car.of(ev.REFUEL)
-    assert added == pytest.approx(3050, abs=8) and car.events.fuel.added_cl == added
-
-
-def test_a_tank_that_was_filled_to_the_senders_end_while_the_logger_slept_is_a_refuel():
-    """275 l at rest; after a pause the senders stand at their end, 392.00 mm, 539 l: 264 l more.
-    Beyond its end a sender says nothing, so it is known half as well. Nothing is a leak after it.
-    """
-    car = standing(seconds=25)
-    car.pause(600)
-    car.drive(60, **level(40000))
-    ((_, _, added),) = car.of(ev.REFUEL)
-    assert added == pytest.approx(26_400, abs=8)
-    fuel = car.events.fuel
-    assert fuel.volume() == pytest.approx(53_900, abs=8) and fuel._var_v == 800**2
-    assert car.of(ev.LEAK) == []
-
-
-def test_refuels_are_summed():
-    """27.5 l, and 27.5 l more."""
-    car = standing(seconds=25)
-    for more in (2000, 4000):
-        car.drive(20, **level(HALF + more))
-        car.drive(10)
-    assert len(car.of(ev.REFUEL)) == 2
-    assert car.events.fuel.added_cl == pytest.approx(5500, abs=16)
-
-
 def test_a_sender_at_its_end_corrects_nothing():
     """540 l full; 5 l are burned, and the senders still stand at their end: 535 l."""
     car = standing(40000, seconds=25)
     car.drive(5, s0=5000, s3=2000)
     car.drive(40, s3=0)
     assert car.events.fuel.volume() == 53500 and car.events.fuel.scale == 1_000_000
-
-
-def test_an_engine_that_idles_at_rest_is_neither_refuel_nor_leak():
-    """2 l in 60 s by the injectors and by the senders, 1.45 mm."""
-    car = standing(seconds=25)
-    fall = {f"s{i}": lambda k: HALF - 145 * k // 600 for i in (1, 2)}
-    car.drive(60, s0=lambda k: 2000 * k // 600, **fall)
-    car.drive(60, s0=2000, **level(HALF - 145))
-    assert car.of(ev.REFUEL) == [] and car.of(ev.LEAK) == []
-    assert car.events.fuel.volume() == pytest.approx(27300, abs=60)
 
 
 def test_a_fall_over_more_than_15_minutes_is_no_leak():

@@ -69,6 +69,18 @@ def test_a_day_adds_up():
     assert found.metered_l == pytest.approx(drive.fuel.metered_ml / 1000, abs=0.1)
 
 
+def test_entered_volumes_are_those_of_the_days_refuels():
+    """Seed 5 of patchwork refuels in 300 km; a bowser's meter is within 1.5 %. All else of the day
+    is as without them.
+    """
+    profile, rows = scores._car()
+    days = [day.Drive(profile, rows, "patchwork", 5, 300, entered) for entered in (False, True)]
+    plain, entered = (each.run() for each in days)
+    assert plain.added_l == entered.added_l > 50 and plain.metered_l == entered.metered_l
+    assert entered.found_l == pytest.approx(entered.added_l, rel=0.015)
+    assert plain.found_l != entered.found_l and not days[1]._entered  # all of them were used
+
+
 def test_scores_of_two_days():
     """P50 holds in one of two, P10 in both. Used: off by 1 and 3 l, so the median is 2. True scale
     1.02 and 1.00, found 1.00 and 1.00: off by 1.96 and 0 %.

@@ -168,7 +168,7 @@ FREE = (
         ('first_terrain = "mixed"', 'first_terrain = "ice"', "is called ice"),
         ("floor = 8.0 ", "# floor = 8.0 ", "needs floor"),
         ('"Rad1Out", "Rad2Out", "Rad3Out"]\nx', '"Rad1Out", "Rad2Out"]\nx', "radiators is 3"),
-        ("mean_long_share = 0.30", "mean_long_share = 0.40", "not below 4"),
+        ("mean_long_share = 0.22", "mean_long_share = 0.24", "not below 4"),
         ("dbc = ", 'extends = "car.toml"\ndbc = ', "not a known entry"),
         ("start_l = 540.0", "start_l = 15.0", "unusable_l is 15, not below fuel.start_l (15)"),
         ("min = 0.0\nmax = 410.0", "min = 410.0\nmax = 410.0", "min 410 is not below max 410"),

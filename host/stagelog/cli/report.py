@@ -42,6 +42,15 @@ MIN_MESSAGES = 5  # of the car's 35, which take turns many times a second
 @click.option(
     "--out", "-o", default="report.html", show_default=True, type=click.Path(readable=False)
 )
+@click.option(
+    "--refuel",
+    "refuels_l",
+    metavar="LITRES",
+    multiple=True,
+    type=click.FloatRange(0, 1000),
+    help="Litres of a refuel by the bowser's meter; once for each refuel that the report shows, in"
+    " order, 0 where the volume is not known.",
+)
 @click.option("--title", help="Heading.  [default: the folders of the archive]")
 @click.option("--force", is_flag=True, help="Replace an existing page.")
 @json_option
@@ -52,6 +61,7 @@ def command(
     profiles: tuple[str, ...],
     dbc: tuple[str, ...],
     buses: tuple[int, ...],
+    refuels_l: tuple[float, ...],
     out: str,
     title: str | None,
     force: bool,
@@ -82,7 +92,7 @@ def command(
         raise UsageError("a page cannot go to standard output", "name a file, or use --json")
     if wants_page and os.path.exists(out) and not force:
         raise OutputError(f"{out} exists", "choose another name, or --force to replace it")
-    kept = facts_of(logs, profiles, dbc, title, buses)
+    kept = facts_of(logs, profiles, dbc, title, buses, refuels_l)
     facts = kept["facts"]
     for warning in kept["mixed"]:
         click.echo(f"warning: {warning}", err=True)
@@ -106,16 +116,22 @@ def facts_of(
     dbc: tuple[str, ...] = (),
     title: str | None = None,
     buses: tuple[int, ...] = (),
+    refuels_l: tuple[float, ...] = (),
 ) -> Facts:
     """Return facts, warnings ("mixed") and exit code of the report on some logs, kept from before
     or made now.
     """
-    if _is_plain(logs, profiles, dbc):
+    is_plain = _is_plain(logs, profiles, dbc)
+    if refuels_l and (is_plain or len(logs) > 1):
+        why = "no fuel estimate without a whole profile" if is_plain else f"{len(logs)} LOGS"
+        raise UsageError(f"--refuel, but {why}", "give it with one log of a car with a profile")
+    if is_plain:
         return _plain_facts(logs, profiles, dbc, title, buses)
     profiles = profiles or (WHOLE,)
     each = profiles if len(profiles) == len(logs) else profiles * len(logs)
     note = f"From {', '.join(map(str, logs))} with profile {', '.join(profiles)}."
-    return _facts(list(zip(logs, each, strict=True)), dbc, title, buses, note)
+    refuels = tuple(round(100 * litres) for litres in refuels_l)
+    return _facts(list(zip(logs, each, strict=True)), dbc, title, buses, note, refuels)
 
 
 def _write_page(out: Path, facts: Facts) -> int:
@@ -222,6 +238,7 @@ def _facts(
     title: str | None,
     buses: tuple[int, ...],
     note: str,
+    refuels: tuple[int, ...],
 ) -> Facts:
     """Return facts, warnings and exit code of [(log, profile)], kept from before or made now."""
     from stagelog.cli._logs import find_logs
@@ -236,14 +253,14 @@ def _facts(
     key = kept.key_of(
         [*(path for of_car in paths for path in of_car)],
         [(database.sha256, database.words) for database in databases],
-        *(profiles, cars, [len(of_car) for of_car in paths], title, buses, note),
+        *(profiles, cars, [len(of_car) for of_car in paths], title, buses, note, refuels),
     )
     known = kept.load(key)
     if known is None:
         of_cars = zip(cars, paths, profiles, databases, strict=True)
         known = _make(
             [
-                _read(log, own, profile, database, title, buses)
+                _read(log, own, profile, database, title, buses, refuels)
                 for (log, _), own, profile, database in of_cars
             ],
             note,
@@ -270,6 +287,7 @@ def _read(
     database: Database,
     title: str | None,
     buses: tuple[int, ...],
+    refuels: tuple[int, ...],
 ) -> Source:
     """Return the Source of one car."""
     from stagelog.cli._logs import check_buses
@@ -278,7 +296,8 @@ def _read(
 
     check_buses(log, buses, (frames for path in paths for frames in stream_frames(path)))
     with _progress() as progress:
-        return read_source(paths, profile, database, title or _title(log), progress, buses)
+        name = title or _title(log)
+        return read_source(paths, profile, database, name, progress, buses, refuels)
 
 
 @contextlib.contextmanager

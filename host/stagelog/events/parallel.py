@@ -13,7 +13,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from multiprocessing.sharedctypes import Synchronized
 from typing import NamedTuple, Protocol, Self, TypeAlias
 
-from stagelog.events.recompute import Detected, Recomputation
+from stagelog.events.recompute import Detected, Recomputation, count_refuels
 from stagelog.model import FrameTable
 from stagelog.platform.processes import forks, spare_processors
 
@@ -50,6 +50,8 @@ class ParallelDetectors:
     choose    function from a frame table to the one that the detectors get
     n_frames  in all jobs together
     progress  is given the share that is done, 0 to 1, during `result`
+    refuels   entered volumes as Recomputation takes them, of all jobs: with them the jobs are done
+              one after the other, in this process
     """
 
     def __init__(
@@ -59,19 +61,21 @@ class ParallelDetectors:
         choose: Choose,
         n_frames: int,
         progress: Callable[[float], None],
+        refuels: Sequence[int] = (),
     ) -> None:
         self._jobs = jobs
         self._table = table
         self._choose = choose
         self._n_frames = n_frames
         self._progress = progress
+        self._refuels = refuels
         self._pool: ProcessPoolExecutor | None = None
         self._futures: list[Future[KeyCycleEvents]] = []
         self._done = 0
 
     def __enter__(self) -> Self:
         n_free = spare_processors()
-        if n_free > 0 and self._n_frames >= _MANY_FRAMES:
+        if n_free > 0 and self._n_frames >= _MANY_FRAMES and not self._refuels:
             global _forked
             context = forks()
             self._counter: Synchronized[int] = context.Value("q", 0)
@@ -86,9 +90,13 @@ class ParallelDetectors:
             self._pool.shutdown(wait=True, cancel_futures=True)
 
     def result(self, k: int) -> KeyCycleEvents:
-        """Return the KeyCycleEvents of job k: wait for its process, or do it now."""
+        """Return the KeyCycleEvents of job k, once each and in order: wait for its process, or do
+        it now.
+        """
         if self._pool is None:
-            return _detect(self._jobs[k], self._table, self._choose, self._count)
+            found = _detect(self._jobs[k], self._table, self._choose, self._count, self._refuels)
+            self._refuels = self._refuels[count_refuels(found.whole) :]
+            return found
         while not self._futures[k].done():
             self._progress(self._counter.value / self._n_frames)
             time.sleep(0.02)
@@ -120,13 +128,18 @@ def _detect_forked(k: int) -> KeyCycleEvents:
 
 
 def _detect(
-    sessions: Sequence[Frames], table: bytes, choose: Choose, count: Callable[[int], None]
+    sessions: Sequence[Frames],
+    table: bytes,
+    choose: Choose,
+    count: Callable[[int], None],
+    refuels: Sequence[int] = (),
 ) -> KeyCycleEvents:
-    run = Recomputation(table)
+    run = Recomputation(table, refuels=refuels)
     alone = []
     for session in sessions:
-        # The car's detectors start anew with each session, those of a report with each key cycle.
-        each = run if len(sessions) == 1 else Recomputation(table)
+        # The car's detectors start anew with each session, those of a report with each key cycle,
+        # and know nothing that was entered.
+        each = run if len(sessions) == 1 and not refuels else Recomputation(table)
         for frames in session.iter_frames(PIECE_FRAMES):
             chosen = choose(frames)
             run.feed(chosen)

@@ -5,13 +5,14 @@ the firmware's files, or what `compiled` makes of them; there is no second imple
 that they reject is an InputError.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from slog import events as ev
 from slog import signal_table as st
 from slog.layout import TIME_BITS
 from slog.signal_table import TableError, load
@@ -50,10 +51,13 @@ class Recomputation:
 
     data            bytes of the signal table
     wants_compiled  False: use the pure form even where there is a compiled one
+    refuels         entered volumes of the refuels to come, in order, cl; 0 where one is not known
     Invariant       the times of the frames never go back
     """
 
-    def __init__(self, data: bytes, wants_compiled: bool = True) -> None:
+    def __init__(
+        self, data: bytes, wants_compiled: bool = True, refuels: Sequence[int] = ()
+    ) -> None:
         self.events: list[Detected] = []
         self._last_us: int | None = None
         self._detectors: Detectors | None = None  # until they exist: their start sends an event
@@ -61,7 +65,7 @@ class Recomputation:
             table = load(data)
             form = find_form(wants_compiled and not _is_wide(table))
             self.is_compiled = form.is_compiled
-            self.detectors = self._detectors = form.events(table, self._take)
+            self.detectors = self._detectors = form.events(table, self._take, [*refuels])
         except TableError as error:
             raise InputError(f"the signal table can't be used: {error}") from error
 
@@ -92,6 +96,11 @@ class Recomputation:
         self.events.append(Detected(t_us, code, state, value, extra))
 
 
+def count_refuels(events: Iterable[Detected]) -> int:
+    """Return how many refuels are among events."""
+    return sum(event.code == ev.REFUEL for event in events)
+
+
 def _is_wide(table: Any) -> bool:
     """Return whether a signal takes eight bytes: the compiled form has 64 bits with sign."""
     columns = st.COLUMNS[st.SIGNALS]
@@ -103,13 +112,15 @@ def recompute(
     frames: FrameTable | Iterable[FrameTable],
     table: SignalTable | bytes,
     wants_compiled: bool = True,
+    refuels: Sequence[int] = (),
 ) -> list[Detected]:
     """Return the events (Detected, in order) of a frame table, or of an iterable of them.
 
     table           a signal table, or its bytes
-    wants_compiled  as in Recomputation
+    wants_compiled, refuels  as in Recomputation
     """
-    run = Recomputation(table if isinstance(table, bytes) else table.data, wants_compiled)
+    data = table if isinstance(table, bytes) else table.data
+    run = Recomputation(data, wants_compiled, refuels)
     for each in [frames] if isinstance(frames, np.ndarray) else frames:
         run.feed(each)
     return run.events

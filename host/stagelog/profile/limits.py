@@ -76,7 +76,7 @@ class Airborne:
     mean_share: float = number(0.05, 2)
     cg_error_m: float = number(0, 2)
     lag_ms: float = number(0, 100)
-    mean_long_share: float = number(0.01, 2, default=0.3)
+    mean_long_share: float = number(0.01, 2, default=0.22)
     mean_sure_share: float = number(0.01, 2, default=0.11)
     unsprung_share: float = number(0.01, 0.5, default=0.14)
     spring_error: float = number(0, 0.9, default=0.18)

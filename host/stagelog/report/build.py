@@ -40,7 +40,7 @@ def stage_facts(source: Source, note: str = "") -> Facts:
         driveline.engine(stage, events),
         driveline.gearbox(stage, events, abuse),
         driveline.diffs(stage),
-        fuel(stage, events, _terrain(source)),
+        fuel(stage, events, _terrain(source), source.refuels),
         flights.jumps(stage, events, studied),
         chassis.dampers(stage, events, studied),
         chassis.brakes(stage, events),

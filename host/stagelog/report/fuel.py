@@ -1,5 +1,7 @@
 """Fuel used against the plan, by terrain and by distance, and the range that is left."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from stagelog.events.consumption import TerrainFuel
@@ -11,11 +13,17 @@ from stagelog.report.stage import Stage
 from stagelog.report.tables import Facts
 
 
-def fuel(stage: Stage, events: StageEvents, by_terrain: list[TerrainFuel]) -> Facts | None:
+def fuel(
+    stage: Stage,
+    events: StageEvents,
+    by_terrain: list[TerrainFuel],
+    entered_cl: Sequence[int] = (),
+) -> Facts | None:
     """Return the section, or None where the log does not hold what the injectors used.
 
     events    events.StageEvents
     by_terrain  rows of events.fuel_by_terrain
+    entered_cl  entered volumes of the refuels, in order, 0 where one is not known
     """
     used = stage.on_grid(stage.profile.roles.fuel_used)
     if used is None:
@@ -28,6 +36,7 @@ def fuel(stage: Stage, events: StageEvents, by_terrain: list[TerrainFuel]) -> Fa
     per_100 = 100 * total / km if km > 0.05 else None
     lines: list[str] = [t.line(text, used_l=total, driven_km=km, consumption_l_per_100km=per_100)]
     lines += _state(events)
+    lines += _entered(events, entered_cl)
     tables = [_terrain(by_terrain)] if by_terrain else []
     tables.append(_by_km(stage, used))
     plan = stage.profile.fuel.plan_l_per_100km
@@ -61,6 +70,21 @@ def _state(events: StageEvents) -> list[str]:
         scale, sigma = events.flow_scale["scale"], events.flow_scale["sigma"]
         text = f"scale of the flow: {scale:.3f} ± {sigma:.3f}"
         lines.append(t.line(text, flow_scale=scale, flow_scale_sigma=sigma))
+    return lines
+
+
+def _entered(events: StageEvents, entered_cl: Sequence[int]) -> list[str]:
+    """Return a line for each volume that was entered, and for what it was used."""
+    found_l = [one["added_l"] for one in events.singles if one["name"] == "refuel"]
+    lines: list[str] = []
+    for n, litres in enumerate((cl / 100 for cl in entered_cl), 1):
+        how = "used for the estimate"
+        if n > len(found_l):
+            how = f"NOT used: seen in this log: {len(found_l)}"
+        elif found_l[n - 1] != litres:
+            how = f"NOT used: the senders show {found_l[n - 1]:.0f} l"
+        if litres:
+            lines.append(t.line(f"refuel {n}: {litres:g} l entered, {how}"))
     return lines
 
 

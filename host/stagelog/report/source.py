@@ -38,6 +38,7 @@ from stagelog.events import (
 from stagelog.events.compare import MARKS, Disagreement
 from stagelog.events.parallel import PIECE_FRAMES, ParallelDetectors
 from stagelog.events.reading import flights_of
+from stagelog.events.recompute import count_refuels
 from stagelog.importers import load_frames, sniff
 from stagelog.ledger import Gap, Ledger, describe
 from stagelog.model import FrameTable
@@ -102,13 +103,16 @@ class Health:
 
 @dataclass
 class Source:
-    """All of one car: see build.stage_facts. `disagreed` is None if the car recorded no events."""
+    """All of one car: see build.stage_facts. `disagreed` is None if the car recorded no events;
+    `refuels` are the volumes that were entered, cl.
+    """
 
     stage: Stage
     health: Health
     found: list[Detected]
     table: SignalTable
     disagreed: list[Disagreement] | None
+    refuels: Sequence[int] = ()
 
     @cached_property
     def events(self) -> StageEvents:
@@ -123,6 +127,7 @@ def read_source(
     title: str = "",
     progress: Progress | None = None,
     buses: Sequence[int] = (),
+    refuels: Sequence[int] = (),
 ) -> Source:
     """Return the Source of one car.
 
@@ -130,16 +135,17 @@ def read_source(
     profile   checked car profile; dbc the path or Database to decode with
     progress  called with a share of 1 from time to time
     buses     only their signals; the detectors watch the first of them, bus 0 if none is named
+    refuels   entered volumes of the refuels in the logs, in order, cl; 0 where one is not known
     """
     database = dbc if isinstance(dbc, Database) else load_database(dbc)
     table = compile_table(profile, database)
     plan = compile_plan(database, wanted_signals(profile, database), list(buses) or None)
-    reading = Reading(database, plan, table, progress, buses[0] if buses else 0)
+    reading = Reading(database, plan, table, progress, buses[0] if buses else 0, refuels)
     reading.add(paths)
     stuck = stuck_spans(reading.found, int(profile.trouble.stuck_s * 1e6))
     flights = [(f.onset_us, f.onset_us + f.airtime_ms * 1000) for f in flights_of(reading.found)]
     stage = Stage(reading.columns, profile, title, reading.key_cycles, stuck, flights)
-    return Source(stage, reading.health, reading.found, table, reading.disagreed)
+    return Source(stage, reading.health, reading.found, table, reading.disagreed, refuels)
 
 
 def _give_back() -> None:
@@ -186,7 +192,8 @@ def wanted_signals(profile: Profile, database: Database) -> list[str]:
 class Reading:
     """Logs are added in order of time; the axis grows with them.
 
-    table  SignalTable that the detectors run with, None for no detectors
+    table    SignalTable that the detectors run with, None for no detectors
+    refuels  as in read_source
     """
 
     def __init__(
@@ -196,7 +203,9 @@ class Reading:
         table: SignalTable | None,
         progress: Progress | None,
         bus: int,
+        refuels: Sequence[int] = (),
     ) -> None:
+        self.refuels = refuels
         self.plan = plan
         self.bus = bus
         self.known = {(message.can_id, message.is_ext) for message in database.messages}
@@ -253,7 +262,9 @@ class Reading:
             for boot in boots:
                 self._add_boot(boot, accounts)
             return
-        with ParallelDetectors(jobs, self.table.data, choose, total, self.progress) as detectors:
+        with ParallelDetectors(
+            jobs, self.table.data, choose, total, self.progress, self.refuels
+        ) as detectors:
             for number, boot in enumerate(boots):
                 on_axis = self._add_boot(boot, accounts)
                 found = detectors.result(number)
@@ -340,8 +351,9 @@ class Reading:
             epoch = start_us if is_absolute else None
             on_axis = self.axis.append(start_us, end_us, boot=None, t_unix_us=epoch)
             if self.table is not None:
-                run = Recomputation(self.table.data)
+                run = Recomputation(self.table.data, refuels=self.refuels)
                 run.feed(_watched(part, self.bus))
+                self.refuels = self.refuels[count_refuels(run.events) :]
                 self.found += map(on_axis.event, run.events)
             self._decode(part, on_axis)
 

@@ -42,17 +42,18 @@ def markdown(rows: dict[str, dict]) -> str:
 @click.command("fuel")
 @click.option("--kinds", default="scoring", show_default=True, help=", ".join((*_SETS, *KINDS)))
 @click.option("--days", "n_days", default=100, show_default=True, help="of a kind")
+@click.option("--entered", is_flag=True, help="the volumes of all refuels are entered")
 @click.option("--jobs", default=2, show_default=True, help="processes")
 @click.option("--markdown", "file", type=click.Path(path_type=Path), help="write the table here")
 @click.option("--json", "as_json", is_flag=True, help="figures for a program")
-def fuel(kinds, n_days, jobs, file, as_json):
+def fuel(kinds, n_days, entered, jobs, file, as_json):
     """Score volume, scale and range on another author's tank and ways, by continuing them."""
     names = _SETS.get(kinds) or tuple(kinds.split(","))
     unknown = set(names) - set(KINDS)
     if unknown:
         raise click.UsageError(f"no kind of way: {', '.join(sorted(unknown))}; of {list(KINDS)}")
     first = 0 if set(names) <= set(TUNING) else _FIRST["scoring"]
-    judged = scores.judge_all(names, n_days, first, jobs)
+    judged = scores.judge_all(names, n_days, first, jobs, entered)
     rows = {kind: scores.row(found) for kind, found in judged.items()}
     rows[f"**{kinds}**"] = scores.row([one for found in judged.values() for one in found])
     if file:

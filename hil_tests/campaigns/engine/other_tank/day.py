@@ -23,6 +23,7 @@ STOP_s = (40.0, 360.0)
 REFUEL_ml_s = 1000.0
 SCALE = 0.03
 DRIFT = 0.003  # of the flow meter, standard deviation over 500 km
+BOWSER = 0.003  # error of its meter
 TILT_l = 3.5  # of one stop, by a slope to the side
 IDLE_ml_km = IDLE_ml_s * sum(STOP_s) / 2 / STOP_km
 MEAN_s = 60  # of the level, for the peer
@@ -112,9 +113,9 @@ class _Tank:
 
 
 class Drive:
-    """Drives one day. `run()` returns it."""
+    """Drives one day. `run()` returns it. `entered`: the bowser's meter is read at each refuel."""
 
-    def __init__(self, profile, rows, kind, seed, km):
+    def __init__(self, profile, rows, kind, seed, km, entered=False):
         self.rng = rng = np.random.default_rng([seed, sorted(KINDS).index(kind), 20261121])
         self.kind, self.seed, self.km = kind, seed, km
         self.way = Way(KINDS[kind], rng)
@@ -128,7 +129,11 @@ class Drive:
         self.inputs = Inputs()
         self.words, self.sigma = [], 0.0
         i = self.inputs
-        self.fuel = Fuel(i, i, i, self._roles(), {st.FUEL: rows}, self._said)
+        self._entered = []
+        self._is_entered = entered
+        self._bowser = np.random.default_rng([seed, sorted(KINDS).index(kind), 3])
+        roles, sections = self._roles(), {st.FUEL: rows}
+        self.fuel = Fuel(i, i, i, roles, sections, self._said, self._entered)
         self._at_km = 0
         self._first = self._last = None
 
@@ -211,6 +216,8 @@ class Drive:
 
     def _refuel(self):
         litres = self.rng.uniform(300, self.capacity - 2) - self.volume
+        if self._is_entered:
+            self._entered.append(round(100 * litres * (1 + self._bowser.normal(0, BOWSER))))
         n = round(HZ * 1000 * litres / REFUEL_ml_s)
         added = np.concatenate((litres * np.arange(1, n + 1) / n, np.full(90 * HZ, litres)))
         if self.rng.random() < 0.3:  # the key is off meanwhile

@@ -23,11 +23,16 @@ def _car():
     return profile, [value for (value,) in fuel(profile)]
 
 
-def judge(kind: str, seed: int) -> tuple[Day, list[tuple[float, float, float]]]:
-    """Return a day and [(P50, P10, true range)] of its continuations, km."""
+def judge(
+    kind: str, seed: int, entered: bool = False
+) -> tuple[Day, list[tuple[float, float, float]]]:
+    """Return a day and [(P50, P10, true range)] of its continuations, km.
+
+    entered  as in Drive
+    """
     profile, rows = _car()
     rng = np.random.default_rng([seed, sorted(KINDS).index(kind), 7])
-    day = Drive(profile, rows, kind, seed, int(rng.integers(*DAY_km))).run()
+    day = Drive(profile, rows, kind, seed, int(rng.integers(*DAY_km)), entered).run()
     spare_l = profile.fuel.unusable_l + profile.fuel_estimate.reserve_l
     asked = [w for w in day.words if w.km >= LEAST_km and w.volume_l > spare_l + LEAST_l]
     chosen = rng.permutation(len(asked))[:WORDS]
@@ -40,13 +45,15 @@ def judge(kind: str, seed: int) -> tuple[Day, list[tuple[float, float, float]]]:
     return day, found
 
 
-def judge_all(kinds: tuple[str, ...], n_days: int, first: int, jobs: int) -> dict[str, list]:
-    """Return {kind: [judge(kind, seed)]}."""
+def judge_all(
+    kinds: tuple[str, ...], n_days: int, first: int, jobs: int, entered: bool = False
+) -> dict[str, list]:
+    """Return {kind: [judge(kind, seed, entered)]}."""
     out = {}
     with ProcessPoolExecutor(jobs) as pool:
         for kind in kinds:
             seeds = range(first, first + n_days)
-            out[kind] = list(pool.map(partial(judge, kind), seeds))
+            out[kind] = list(pool.map(partial(judge, kind, entered=entered), seeds))
     return out
 
 

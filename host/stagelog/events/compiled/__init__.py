@@ -45,12 +45,13 @@ class Detectors(Protocol):
 
 
 class Form(NamedTuple):
-    """`events` makes the detectors from a table and a receiver of (code, state, value, extra).
+    """`events` makes the detectors from a table, a receiver of (code, state, value, extra) and the
+    entered volumes of refuels, see detectors.events.
 
     why   reason that it is not the compiled form, "" if it is
     """
 
-    events: Callable[[Any, Callable[[int, int, int, int], None]], Detectors]
+    events: Callable[[Any, Callable[[int, int, int, int], None], list[int]], Detectors]
     is_compiled: bool
     why: str
 
