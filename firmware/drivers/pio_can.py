@@ -4,7 +4,8 @@ A state machine of a PIO block samples the bus once a bit and synchronises on ea
 that follows a recessive bit. One DMA channel puts its words into a ring in memory; after each four
 a second one puts the timer beside them and starts the first again. So neither the processor nor
 an interrupt has a part in it, and the bits wait for as long as the ring lasts. The main loop calls
-`drain`, which turns them into records (`pio_receive`).
+`drain`, which turns them into records (`pio_receive`). While it does something longer, such as a
+garbage collection, an interrupt does that for it (`pio_drain`).
 
 The pin is an input and stays one: no output of the chip is ever connected to it, and the pad's own
 output driver is disabled, which overrules whoever would enable it.
@@ -18,16 +19,17 @@ import time
 from array import array
 
 import machine
-import micropython
 import rp2
 import uctypes
 from micropython import const
 
 from drivers.can_filters import FLAG_EXT_ID
 from drivers.can_source import CanSource
-from drivers.pio_receive import decode, make_state
+from drivers.pio_drain import drain, shared, tick
+from drivers.pio_receive import make_state
+from drivers.pio_tick import Tick
 from drivers.rp2_hot import HotRing
-from drivers.rp2_receive import code, hot
+from drivers.rp2_receive import hot
 from slog.layout import BUS_ACTIVE, BUS_STOPPED, BUS_WARNING
 
 _PIO = const(0x50200000)
@@ -73,7 +75,6 @@ _SET_UP = (0xE021, 0x4025, 0xE03C, 0x4025, 0xA0E6, 0xA0C3, 0xE041, 0x0000)
 
 # Words of `pio_receive`.
 _W_POS = const(5)
-_W_END = const(6)
 _W_MASK = const(7)
 _W_RAW = const(8)
 _W_STAMPS = const(9)
@@ -84,12 +85,6 @@ _W_STATE = const(15)
 _W_MEMORY = const(16)
 _W_HOT = const(17)
 _W_BUS = const(18)
-_W_OPENED = const(19)
-_W_DROP = const(20)
-_W_N_DROPPED = const(21)
-_W_T_DROPPED = const(22)
-_W_T = const(23)
-_W_LIMIT = const(31)
 _W_FIRST_COUNTER = const(32)
 _W_LAST_COUNTER = const(39)
 _W_BUFFER_END = const(46)
@@ -99,105 +94,16 @@ _W_T_POS = const(48)  # the stamp before POS, or the start of the frame at POS
 _W_FILTERS = const(50)
 _W_N_FILTERS = const(51)
 _W_SPAN_US = const(52)
+_T_HELD = const(0)  # words of `pio_drain.shared`
+_T_FIRST = const(1)
+_T_OTHER = const(2)
+_T_MASK = const(3)
 _EXTENDED = const(1 << 31)  # in the second word of a record
+_TRIES = const(4)  # at the end, while bits are overwritten
 _N_ERRORS = const(4)  # of the counters, those that are errors; no acknowledge ends as a form error
 
-_S_DROPPED = const(6)
-_S_PENDING = const(10)
-_S_FIRST_LO = const(12)
-_S_FIRST_HI = const(14)
 _H_STATE = const(6)
 _H_MEMORY = const(7)
-_OPEN = const(1)  # of rp2_receive.code
-_CLOSE = const(2)
-
-_GUARD_BYTES = const(32)  # of RawRing
-
-
-@micropython.viper
-def _drain(at: int, other: int, force: int) -> int:
-    """Decode what has come, of two buses in the order of time; `other` is 0 for one bus alone.
-    Return 0, or 1 or 2 if bits of the first or the second were overwritten before they were
-    decoded.
-
-    While the ring of blocks is full, bits wait where they are until half of their ring is
-    taken, or `force`: then frames are dropped and counted. The other half is for a late main loop.
-    """
-    x = at
-    n = 1
-    while True:
-        w = ptr32(x)
-        raw = ptr32(w[_W_RAW])
-        mask = w[_W_MASK]
-        now = ptr32(_TIMER_LOW)[0]
-        if w[_W_LAP_US] < now - w[_W_T_POS]:
-            return n
-        end = ((ptr32(w[_W_STAMPER])[1] - w[_W_STAMPS]) << 5) & mask
-        w[_W_END] = end
-        w[_W_LIMIT] = now
-        w[_W_DROP] = 0
-        if force or (end - w[_W_POS] & mask) > mask >> 1:
-            force = 1
-        i = 0
-        while i < _GUARD_BYTES >> 2:
-            raw[((mask + 1) >> 5) + i] = raw[i]
-            i += 1
-        if other == 0 or x == other:
-            break
-        x = other
-        n = 2
-    # Each bus is decoded up to the time before which the other has no more frames.
-    x = at
-    y = other
-    n = 0  # turns in which nothing was decoded, nor the time changed before which there is nothing
-    while n < 2:
-        w = ptr32(x)
-        stamps = ptr32(w[_W_STAMPS])
-        pos = w[_W_POS]
-        t_pos = w[_W_T_POS]
-        if y:
-            w[_W_LIMIT] = ptr32(y)[_W_T_POS]
-        w[_W_OPENED] = 0
-        result = 0
-        while True:
-            result = int(decode(x))
-            if result == 2:
-                code(_CLOSE, 0)
-            elif result != 1:
-                break
-            elif int(code(_OPEN, w[_W_T] & 0x0FFFFFFF)) >= 0:
-                w[_W_OPENED] = 1
-            elif force:
-                w[_W_DROP] = 1
-            else:
-                break
-        n += 1
-        if result == 3:
-            w[_W_T_POS] = w[_W_T]
-        else:
-            w[_W_T_POS] = stamps[((w[_W_POS] >> 7) - 1) & (w[_W_STAMP_MASK] >> 2)]
-        if w[_W_POS] != pos or w[_W_T_POS] != t_pos:
-            n = 0
-        if y == 0 or result == 1:
-            break
-        i = x
-        x = y
-        y = i
-    x = at
-    while True:
-        w = ptr32(x)
-        if w[_W_N_DROPPED]:
-            st = ptr32(w[_W_STATE] + (w[_W_BUS] << 2))
-            st[_S_DROPPED] += w[_W_N_DROPPED]
-            if st[_S_PENDING] == 0:
-                st[_S_FIRST_LO] = w[_W_T_DROPPED] & 0x0FFFFFFF
-                st[_S_FIRST_HI] = w[_W_T_DROPPED] >> 28 & 15
-            st[_S_PENDING] += w[_W_N_DROPPED]
-            w[_W_N_DROPPED] = 0
-        if other == 0 or x == other:
-            break
-        x = other
-    return 0
 
 
 def find_divider(clock_Hz, bitrate_bps):
@@ -210,8 +116,8 @@ def find_divider(clock_Hz, bitrate_bps):
 
 
 class PioRing(HotRing):
-    """A HotRing whose frames come from `drain`s. Frames that came before a meta record are
-    decoded before it is stored.
+    """A HotRing whose frames come from `drain`s and ticks. Frames that came before a meta record
+    are decoded before it is stored.
     """
 
     def __init__(self, n_blocks=0):
@@ -222,7 +128,18 @@ class PioRing(HotRing):
         """As HotRing."""
         if self.fetch is not None:
             self.fetch()
-        return super().put_meta(lo, hi, kind, arg, bus, data)
+        was = shared[_T_HELD]
+        shared[_T_HELD] = 1
+        is_put = super().put_meta(lo, hi, kind, arg, bus, data)
+        shared[_T_HELD] = was
+        return is_put
+
+    def close_block(self):
+        """As HotRing."""
+        was = shared[_T_HELD]
+        shared[_T_HELD] = 1
+        super().close_block()
+        shared[_T_HELD] = was
 
 
 class PioCan(CanSource):
@@ -239,8 +156,12 @@ class PioCan(CanSource):
     def __init__(self, pin, clock, raw, bus=0, partner=None):
         super().__init__(None, clock, machine.freq(), bus, self.MODE_SILENT)
         self._partner = partner
-        if partner is not None:
+        if partner is None:
+            self._ticker = Tick(tick)
+            shared[_T_MASK] = self._ticker.mask
+        else:
             partner._partner = self
+            self._ticker = partner._ticker
         self._number = pin
         self._pin = machine.Pin(pin, machine.Pin.IN, machine.Pin.PULL_UP)
         machine.mem32[_PAD_SET + 4 * pin] = _OUTPUT_DISABLE
@@ -261,6 +182,8 @@ class PioCan(CanSource):
         self._listens = False
         self._n_seen = 0
         self._missed_us = 0
+        self._is_late = False  # since the last gap record
+        self._is_recorded_now = False
         self._finder = None
 
     def init(self, bitrate, mode=None):
@@ -304,6 +227,7 @@ class PioCan(CanSource):
         for i in range(_W_FIRST_COUNTER, _W_LAST_COUNTER + 1):
             self._words[i] = 0
         self._missed_us = 0
+        self._is_late = False
 
     def counts(self):
         """As CanSource."""
@@ -339,20 +263,49 @@ class PioCan(CanSource):
             if self._partner is not None and self._partner._listens:
                 slowest_bps = min(slowest_bps, self._partner.bitrate_bps)
             time.sleep_us(400_000_000 // slowest_bps)
-            if self._take(1):
-                self._take(1)
+            for _ in range(_TRIES):
+                if not self._take(1):
+                    break
+            self._record_lap()
         super().stop()
 
     def _take(self, force):
         """Decode, with the partner if it listens; return whether bits had been overwritten."""
         other = self._partner
+        shared[_T_HELD] = 1
         if other is None or not other._listens:
-            late = _drain(self._at, 0, force)
+            late = drain(self._at, 0, force)
         else:
-            late = _drain(self._at, other._at, force)
+            late = drain(self._at, other._at, force)
         if late:
             (self if late == 1 else other)._lap()
+        shared[_T_HELD] = 0
+        if late:
+            (self if late == 1 else other)._record_lap()
         return late
+
+    def _record_lap(self):
+        """Record that bits were overwritten. What has come since is decoded first, so this comes
+        by here again if the bus is late once more: that is recorded at the next poll.
+        """
+        if self._is_late and not self._is_recorded_now:
+            self._is_late = False
+            self._is_recorded_now = True
+            self._lost(0)
+            self._is_recorded_now = False
+
+    def _share(self):
+        """Let the tick decode the buses that listen, if there are any."""
+        listening = [can for can in (self, self._partner) if can is not None and can._listens]
+        addresses = [can._at for can in listening] + [0, 0]
+        was = shared[_T_FIRST]
+        shared[_T_HELD] = 1
+        shared[_T_FIRST], shared[_T_OTHER] = addresses[:2]
+        shared[_T_HELD] = 0
+        if listening and not was:
+            self._ticker.start()
+        elif was and not listening:
+            self._ticker.stop()
 
     def _begin(self):
         words = self._words
@@ -379,9 +332,11 @@ class PioCan(CanSource):
         words[_W_T_POS] = now
         self._n_seen = self._n_bad()
         self._listens = True
+        self._share()
 
     def _end(self):
         self._listens = False
+        self._share()
         mem = machine.mem32
         mem[_PIO + _CLEAR] = 1 << self.bus
         for at in self._channels:
@@ -394,6 +349,7 @@ class PioCan(CanSource):
         self.drain()
         if self._untold:
             self._lost(0)
+        self._record_lap()
         if machine.mem32[_PIO + _FDEBUG] >> self.bus & 1:
             machine.mem32[_PIO + _FDEBUG] = 1 << self.bus
             self.doubts += 1  # the DMA did not keep up: bits are missing
@@ -409,7 +365,7 @@ class PioCan(CanSource):
         return sum(self.counts()[:_N_ERRORS])
 
     def _lap(self):
-        """Bits were overwritten: continue with the oldest that are whole, and record the loss."""
+        """Bits were overwritten: continue with the oldest that are whole."""
         words = self._words
         mask = words[_W_MASK]
         end = (machine.mem32[self._channels[1] + 4] - self._raw.stamps) << 5 & mask
@@ -420,4 +376,4 @@ class PioCan(CanSource):
         t = machine.mem32[self._raw.stamps + 4 * before]
         self._missed_us += t - words[_W_T_POS] & 0xFFFFFFFF
         words[_W_T_POS] = t
-        self._lost(0)
+        self._is_late = True
