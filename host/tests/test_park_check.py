@@ -410,7 +410,7 @@ def test_the_card_of_another_logger_is_refused_and_named(make_logger, wanted, tm
     target.card_swap(other.card_path)
     target.run_for(3_000_000)
     assert read_card(other.card_path).sessions
-    with pytest.raises(WrongCar, match="sessions of logger 0123456789abcdef"):
+    with pytest.raises(WrongCar, match="1 session of logger 0123456789abcdef"):
         Provision(unit_of(link), wanted, tmp_path / "a", lambda s: None)(link)
     check = Check(unit_of(link), None, tmp_path / "a", 0.0)
     check(link)
