@@ -122,7 +122,12 @@ class SerialStream:
             raise DeviceError(f"{self._port} does not take {rate_bps:,} bit/s: {error}") from None
 
     def close(self) -> None:
-        """Close the port."""
+        """Close the port, and release it at once: a program that another thread is starting now
+        holds its file, too, for a moment, and with it the lock.
+        """
+        if os.name == "posix":
+            with contextlib.suppress(self._error, OSError, TypeError):
+                self._serial.exclusive = False
         self._serial.close()
 
 

@@ -15,7 +15,7 @@ import pytest
 from stagelog.card import prepare_raw
 from stagelog.errors import DeviceError, PortBusy
 from stagelog.ports import SerialStream
-from stagelog.rig.live import FastLogger, LiveLogger, announced
+from stagelog.rig.live import FastLogger, LiveLogger, announced, open_pty
 from stagelog.rig.play import saturated_tape
 from stagelog.rig.tape import write_tape
 
@@ -213,3 +213,26 @@ def test_settings_and_signal_table_are_replaced(world, tmp_path):
     given.write_text('{"flush_ms": 1}')
     code, _, text = stagelog("settings", port, "--set", given, "--yes")
     assert code == 5 and "flush_ms" in text
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a lock of POSIX")
+def test_a_closed_port_is_free_although_a_new_process_has_its_file(tmp_path):
+    """A process begins with all open files of the one that starts it, and a lock lasts as long as
+    one of them is open: 'flash --all' starts mpremote for one board while another is opened again.
+    """
+    master, slave, port = open_pty()
+    stream = SerialStream(port)
+    pid = os.fork()
+    if not pid:
+        time.sleep(60)
+        os._exit(0)
+    try:
+        with pytest.raises(PortBusy):
+            SerialStream(port)
+        stream.close()
+        SerialStream(port).close()
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        os.close(master)
+        os.close(slave)
