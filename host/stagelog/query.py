@@ -53,6 +53,7 @@ SESSION_FIELDS = {
 
 # (column, scale, offset) of each column of a file, None where it is no signal
 Layout: TypeAlias = tuple[tuple[str, str | None, str | None], ...]
+Hive: TypeAlias = tuple[tuple[str, str | None], ...]
 _ROWS_PER_INSERT = 100
 
 
@@ -122,7 +123,7 @@ class Archive:
     def signals(self, message: str) -> list[Column]:
         """Return the [Column] of a message's signals, as the newest file of each car has them."""
         self._need(message)
-        newest = {hive_of(path).get("car"): path for path in self.files[message]}
+        newest = {hive_of(path.parents[1]).get("car"): path for path in self.files[message]}
         each = [facts_of(path)[0] for path in newest.values()]
         found = {
             Column(name, about.get("unit", ""))
@@ -243,11 +244,11 @@ class Archive:
         """
         if message in self._made:
             return
-        groups: dict[tuple[tuple[str, ...], str, Layout], list[Path]] = {}
+        groups: dict[tuple[Hive, str, Layout], list[Path]] = {}
         clocks: dict[str, dict[str, Any]] = {}
         for path in self.files[message]:
             fields, facts = facts_of(path)
-            hive = tuple(part.partition("=")[0] for part in path.parts[:-1] if "=" in part)
+            hive = self._hive_of(path)
             layout = tuple((n, a.get("scale"), a.get("offset")) for n, a in fields.items())
             groups.setdefault((hive, facts["form"], layout), []).append(path)
             if "t0_us" in facts:
@@ -264,6 +265,19 @@ class Archive:
             raise InputError(_reason(error), "see the folders of the archive") from None
         self._made.add(message)
 
+    def _hive_of(self, path: Path) -> Hive:
+        """Return (kind, value) of the folders of a decoded file; the value is None where DuckDB
+        reads it from the path. It would take a folder above the archive for one of ours.
+        """
+        session = path.parent
+        found = {**hive_of(session.parent), "session": session.name.partition("=")[2]}
+        values = found if self._is_below_hive else dict.fromkeys(found)
+        return tuple((kind, values[kind]) for kind in HIVE if kind in values)
+
+    @cached_property
+    def _is_below_hive(self) -> bool:
+        return any(part.partition("=")[0] in HIVE for part in self.root.absolute().parts)
+
     def _make_sessions(self) -> None:
         if "sessions" in self._made:
             return
@@ -274,8 +288,7 @@ class Archive:
         for entry, verdict in self._judged:
             values = {**entry.values}
             values["complete"] = values["complete"] and not verdict.exit_code
-            hive = dict(p.split("=", 1) for p in entry.folder.parts if "=" in p)
-            hive["session"] = entry.path.stem
+            hive = {**hive_of(entry.folder), "session": entry.path.stem}
             row = [hive.get(name) for name in HIVE]
             rows.append(row + [values.get(name) for name in SESSION_FIELDS])
         for start in range(0, len(rows), _ROWS_PER_INSERT):
@@ -287,13 +300,16 @@ class Archive:
 
 def _select(
     paths: Sequence[Path],
-    hive: tuple[str, ...],
+    hive: Hive,
     form: str,
     layout: Layout,
     clocks: Mapping[str, Mapping[str, Any]],
 ) -> str:
     """Return the SELECT over files that have the same columns and scales."""
-    columns = [quoted(name) for name in hive if name in HIVE]
+    columns = [
+        quoted(name) if value is None else f"{literal(value)} as {quoted(name)}"
+        for name, value in hive
+    ]
     columns.append(f"{_time(paths, clocks)} as time")
     for name, scale, offset in layout:
         if scale is None or offset is None or form == "tool":

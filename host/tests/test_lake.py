@@ -8,16 +8,19 @@ import pytest
 from click.testing import CliRunner
 from made_archive import DBC, load_dbc, store
 
-from stagelog.archive import find_sessions
+from stagelog.archive import find_sessions, store_session
 from stagelog.archive.manifest import put_entry, sha256_of
+from stagelog.blocks import read_log
 from stagelog.cli import group
 from stagelog.dbc import load_database
 from stagelog.errors import OutputError
 from stagelog.lake import build, decode_archive, stale_sessions
 from stagelog.lake import tables as lake_tables
 from stagelog.lake import workers as lake_workers
+from stagelog.lake.build import cars_of
 from stagelog.platform import processes
 from stagelog.platform.files import lock_file
+from stagelog.query import Archive
 
 pytest.importorskip("pyarrow")
 
@@ -187,6 +190,32 @@ def test_the_command_decodes_what_is_stale_and_nothing_twice(root, database, tmp
     code, out, err = lake(root, "--jobs", "1", "--dbc", str(tmp_path / "other.dbc"))
     assert code == 0 and "car C03 stays decoded with" in err
     assert "1 of 3 sessions decoded, 2 up to date" in out
+
+
+def test_a_folder_above_the_archive_is_not_taken_for_a_car(tmp_path):
+    """An archive below event=x/car=old: its own cars are C03 and C07, and a session that lies in
+    no folder of a car has none. 200 frames of Engine each.
+    """
+    above = tmp_path / "event=x" / "car=old"
+    root = above / "archive"
+    for number, car in enumerate(["03", "07"]):
+        store(root, tmp_path, car, "SS01", number)
+    loose = read_log(store(tmp_path / "made", tmp_path, "09", "SS01", 2).path)
+    store_session(loose, loose.session(), root)
+    assert cars_of(root) == {"", "C03", "C07"}
+    dbc = ("--dbc", str(tmp_path / "car.dbc"))
+    load_dbc(tmp_path)
+    code, out, err = lake(root, *dbc, "--car", "C07", "--json")
+    assert code == 0 and json.loads(out)["n_decoded"] == 1, out + err
+    assert lake(root, *dbc)[0] == 0
+    sql = "select event, car, stage, count(*) from {} group by all order by car nulls first"
+    with Archive(root) as archive:
+        for table, n in (("sessions", 1), ("Engine", 200)):
+            assert archive.sql(sql.format(table)).fetchall() == [
+                (None, None, None, n),
+                ("DAKAR26", "C03", "SS01", n),
+                ("DAKAR26", "C07", "SS01", n),
+            ]
 
 
 def test_processes_are_started_for_much_or_when_asked(root, database, monkeypatch):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from stagelog.accounts import judge_log
 from stagelog.archive import Entry
 from stagelog.archive.manifest import sha256_of
+from stagelog.archive.names import split_stage
 from stagelog.errors import InputError
 from stagelog.export.files import writing
 from stagelog.export.parquet import SCHEMA
@@ -42,9 +43,12 @@ def car_of(entry: Entry) -> str:
     return hive_of(entry.folder).get("car", "")
 
 
-def hive_of(path: Path) -> dict[str, str]:
-    """Return {kind: value} of the folders `kind=value` of a path."""
-    return dict(part.split("=", 1) for part in path.parts if part.count("=") == 1)
+def hive_of(folder: Path) -> dict[str, str]:
+    """Return {kind: value} of the folders event=, car=, stage= that the path of a stage's folder
+    ends in. Folders above the archive may have such names, too.
+    """
+    root, found = split_stage(folder)
+    return found if len(folder.absolute().parts) == len(root.parts) + len(found) else {}
 
 
 @cache
