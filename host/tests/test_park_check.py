@@ -271,6 +271,20 @@ def test_a_check_hears_what_is_missing_late_and_unknown(make_logger, wanted, tmp
     assert topics == {"messages", "signal table"}  # it has none
 
 
+def test_a_message_is_missing_only_if_what_was_heard_is_long_enough_for_it(
+    make_logger, wanted, tmp_path
+):
+    """Oil would come once a second: two of it are due in 3 s of the bus. On a laptop so slow that
+    only 0.3 s of the bus have come in 3 s of its own, none is.
+    """
+    (tmp_path / "car.dbc").write_text(DBC.replace("768 100", "768 1000"))
+    for speed, missing in ((1, ["Oil"]), (10, [])):
+        target, link = make_logger()
+        link.clock = lambda target=target, speed=speed: speed * target.now_us / 1e6
+        heard = Check(unit_of(link), wanted, tmp_path / "a")(link).facts["heard"]
+        assert heard["missing"] == missing and heard["listened_s"] >= 3.0
+
+
 def test_a_check_of_a_good_car_is_green(make_logger, wanted, tmp_path, monkeypatch):
     (tmp_path / "car.dbc").write_text(
         DBC.replace("512 50", "512 100").replace("BO_ 768 Oil", "BO_ 1962 Oil").replace(
