@@ -4,10 +4,12 @@
 
 Owns the measuring. `unplug` pulls cables in the link simulation, in virtual time, and compares the
 archive with the cards. `live` starts a process for each logger, on cables of 600 kB/s, and runs
-provision, check, summary and download on all at once and on each alone. `flash` starts blank
-emulated Picos, a processor for each, and installs the firmware on all at once, on one alone, and
-by mpremote on one after the other. A broken limit of budget.toml is exit code 1. The simulators
-take part of the same processors: the share is named.
+provision, check, summary and download on all at once and on each alone. `flash` starts empty
+boards, simulated ones on the same cables: an emulated Pico would take a processor for itself, a
+board does not. It installs the firmware on all at once, on one alone, and by mpremote on one after
+the other, each time on boards that are empty and with a program that was built before. A broken
+limit of budget.toml is exit code 1. The simulators take part of the same processors: the share is
+named.
 """
 
 import argparse
@@ -147,8 +149,8 @@ def mpremote_flash(port, app, main):
         )
 
 
-def flash_rows(n_boards=2):
-    """Yield the rows of flashing blank emulated boards."""
+def flash_rows(n_boards):
+    """Yield the rows of flashing empty boards."""
     from stagelog.flash.build import build_app
     from stagelog.flash.install import read_state
     from stagelog.flash.remote import Remote
@@ -158,10 +160,9 @@ def flash_rows(n_boards=2):
     main = (firmware_path() / "main.py").read_bytes()
 
     def boards(folder, n):
-        cards = [str(folder / f"card{k}.img") for k in range(n)]
         os.environ["XDG_RUNTIME_DIR"] = str(folder)
-        words = ["--target", "rp2040", "--blank", "--card-MiB", "4"]
-        return started([*words, "--seed", str(k + 1), "--card", cards[k]] for k in range(n))
+        words = ["--blank", "--card-MiB", "4", "--rate-kBps", str(RATE_kBps)]
+        return started([*words, "--car", f"C0{k}", "--seed", str(k + 1)] for k in range(n))
 
     def ours(folder, n):
         with boards(folder, n) as found:
@@ -170,8 +171,9 @@ def flash_rows(n_boards=2):
             first.stop()
             app_once(read_state(first), None)  # built before: mpremote's is, too
             work = lambda unit: Flash(unit, None, folder / "archive")  # noqa: E731
+            before = seconds_of(process for process, _ in found)
             times, _, bad = timed(units, work, id_of_board)
-            return max(times), seconds_of(process for process, _ in found), bad
+            return max(times), seconds_of(process for process, _ in found) - before, bad
 
     with tempfile.TemporaryDirectory(prefix="bench-park-") as folder:
         folder = Path(folder)
@@ -179,18 +181,18 @@ def flash_rows(n_boards=2):
         for place in places:
             place.mkdir()
         alone, _, bad = ours(places[0], 1)
-        at_once, emulators, more = ours(places[1], n_boards)
+        at_once, simulated, more = ours(places[1], n_boards)
         with boards(places[2], n_boards) as found:
             start = time.perf_counter()
             for _, port in found:
                 mpremote_flash(port, app, main)
             peer = time.perf_counter() - start
     bad += more
-    note = f"emulators: {emulators:.0f} s of {os.cpu_count() * at_once:.0f} s of the processors"
+    note = f"simulators: {simulated:.0f} s of {os.cpu_count() * at_once:.0f} s of the processors"
     note += f"; BAD: {bad[0]}" if bad else ""
-    yield Row(f"flash, {n_boards} blank boards", at_once, "s", "alone", alone, at_once / alone,
+    yield Row(f"flash, {n_boards} empty boards", at_once, "s", "alone", alone, at_once / alone,
               "1.3 x alone", note)  # fmt: skip
-    yield Row(f"flash, {n_boards} blank boards", at_once, "s", "mpremote one after the other",
+    yield Row(f"flash, {n_boards} empty boards", at_once, "s", "mpremote one after the other",
               peer, at_once / peer, "", "mpremote reads nothing back")  # fmt: skip
 
 
@@ -307,7 +309,7 @@ def main(args=None):
         if "live" in asked:
             yield from live_rows(options.loggers, options.seconds)
         if "flash" in asked:
-            yield from flash_rows()
+            yield from flash_rows(options.loggers)
 
     found = show_rows(rows(), "park", options.as_json)
     wrong = broken(found, tomllib.loads(BUDGET.read_text(encoding="utf-8"))["park"])

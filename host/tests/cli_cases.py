@@ -201,7 +201,7 @@ CASES = {
     ],
     "sim": [
         (GOOD, "--fast <runs>"),
-        (USAGE, "--blank"),
+        (USAGE, "--blank --fast"),
         (USAGE, "--stall soon --fast"),
         (USAGE, "--log good.slog --drive stage"),
         (UNREADABLE, "--log junk.slog --fast"),

@@ -19,8 +19,8 @@ class Recorder:
     port = "/dev/null"
     made = None
 
-    def __init__(self, args, more=(), tcp=None, *cable):
-        self.args, self.more, self.tcp = args, more, tcp
+    def __init__(self, args, more=(), tcp=None, *kept):
+        self.args, self.more, self.tcp, self.kept = args, more, tcp, kept
         self.calls = []
         Recorder.made = self
 
@@ -95,6 +95,30 @@ def test_a_card_that_is_there_is_kept(sim, tmp_path):
     assert (tmp_path / "c.img").read_bytes() == b"mine"
 
 
+def test_a_log_is_repeated(sim, tmp_path):
+    """Three frames 10 ms apart: the fourth is the first again, when the third has ended."""
+    lines = [f"(100.0{k}0000) can0 100#{k:02X}\n" for k in range(3)]
+    (tmp_path / "x.log").write_text("".join(lines))
+    once = list(sim("--log", "x.log")[0].more)
+    logger, _ = sim("--log", "x.log", "--repeat")
+    events = [next(logger.more) for _ in range(7)]
+    last_us = once[-1][0]
+    assert [e[0] for e in events] == [e[0] + k * last_us for k in range(3) for e in once][:7]
+    assert [e[-1][0] for e in events] == [0, 1, 2, 0, 1, 2, 0]
+
+
+def test_a_blank_logger_has_a_folder_for_its_flash_and_a_card_that_takes_packages(sim, tmp_path):
+    """The boot sector of a card with a file system ends in 55 AA; one of half a MiB has none."""
+    logger, _ = sim("--blank", "--card", "c.img")
+    (rate_Bps, pulls, folder, is_blank) = logger.kept
+    assert (rate_Bps, pulls, folder.name, is_blank) == (0, [], "flash", True)
+    assert (tmp_path / "c.img").read_bytes()[510:512] == b"\x55\xaa"
+    logger, _ = sim("--blank", "--card", "d.img", "--card-MiB", "0.5", "--flash", "mine")
+    assert (logger.kept[2].name, logger.kept[3]) == ("mine", True)
+    content = (tmp_path / "d.img").read_bytes()
+    assert len(content) == 512 * 1024 and content[510:512] != b"\x55\xaa"
+
+
 def test_a_log_is_played_in_virtual_time_and_three_seconds_on(sim, tmp_path):
     """Three frames of 130 bits and less at 250 kbit/s, 10 ms apart: the last ends 20 ms in."""
     lines = [f"(100.0{k}0000) can0 100#{k:02X}\n" for k in range(3)]
@@ -133,7 +157,10 @@ def test_a_drive_is_as_long_as_asked_for(sim):
         (("--target", "rp2040", "--fast"), "with --target rp2040"),
         (("--target", "rp2040", "--profile", "d7xr"), "with --target rp2040"),
         (("--target", "rp2040", "--stall", "1:2"), "with --target rp2040"),
-        (("--blank",), "--blank without --target rp2040"),
+        (("--repeat",), "--repeat without --log"),
+        (("--repeat", "--log", "x.log", "--fast"), "--repeat without --log or --drive, or with"),
+        (("--blank", "--fast"), "--fast or --profile with --blank"),
+        (("--blank", "--profile", "d7xr"), "--fast or --profile with --blank"),
         (("--runtime", "unix64"), "--runtime unix64 in real time"),
         (("--runtime", "/etc/passwd", "--fast"), "/etc/passwd is not a program"),
         (("--stall", "10"), "--stall 10"),

@@ -218,6 +218,28 @@ def test_a_stall_of_the_last_session_is_seen_at_the_next_power_on(tmp_path):
     target.close()
 
 
+def test_a_stall_is_seen_behind_shorter_sessions(tmp_path):
+    """As above, but two sessions of 11 s without a stall came after it: some 44 blocks each, fewer
+    than the 240 that are enough to know a card.
+    """
+    target = SimTarget(tmp_path, stalls=[[4_000_000, 7_500_000]])
+    target.play(bus(12))
+    target._args["stalls"] = []
+    for _ in range(2):
+        target.power_cut()
+        target.power_on()
+        target.play(bus(11))
+    target.power_cut()
+    target.power_on()
+    target.play(bus(1))
+    check = Check(unit_of(target.link), None, tmp_path / "a", 0.0)
+    check(target.link)
+    (stall,) = (f for f in check.findings if f.topic == "stall")
+    worst_ms = int(re.search(r"writes ([\d,]+) ms", stall.text)[1].replace(",", ""))
+    assert stall.level == WARN and 3_250 <= worst_ms <= 3_510, stall
+    target.close()
+
+
 def test_wear_is_named():
     for values, text in (
         ({"slots_skipped": 3}, "3 places skipped"),

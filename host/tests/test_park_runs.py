@@ -32,11 +32,11 @@ def make_park(tmp_path_factory):
     tape = saturated_tape(500_000, 400_000)
     made = []
 
-    def make(n=3, cuts=(), n_away=2, **args):
+    def make(n=3, cuts=(), n_away=2, is_hub=False, **args):
         folder = tmp_path_factory.mktemp("park")
         targets = [recorded(folder / str(k), CARS[k], k + 1, tape, **args) for k in range(n)]
         made.extend(targets)
-        return VirtualPark(targets, cuts, n_away)
+        return VirtualPark(targets, cuts, n_away, is_hub)
 
     yield make
     for target in made:
@@ -100,6 +100,20 @@ def test_cables_that_are_pulled_again_and_again_cost_time_only(make_park, tmp_pa
     assert_archive_equals_cards(park, tmp_path, range(4))
     n_blocks = sum(entry.values["n_blocks"] for entry in find_sessions(tmp_path))
     assert sum(unit.outcome.facts["n_bytes"] for unit in units) == n_blocks * 4096, "none twice"
+
+
+def test_a_hub_that_gives_each_logger_the_name_of_another_mixes_nothing(make_park, tmp_path):
+    """Two cars' loggers; the hub starts again whenever the first one's cable is cut, in blocks of
+    all of them: what comes on a port after that is another logger's.
+    """
+    cuts = [iter([9_000, 9_000, 9_000]), iter(()), iter(()), iter(())]
+    park = make_park(4, cuts, is_hub=True)
+    before = park.names()
+    units = download(park, tmp_path, 4)
+    assert [unit.outcome.verdict for unit in units] == [GOOD] * 4, [u.outcome for u in units]
+    assert park.n_pulled == 3 and sorted(park.names()) == sorted(before)
+    assert max(unit.n_lost for unit in units[1:]) >= 1
+    assert_archive_equals_cards(park, tmp_path, range(4))
 
 
 def test_a_logger_that_dies_in_the_middle_stops_no_other(make_park, tmp_path):

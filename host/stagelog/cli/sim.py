@@ -7,7 +7,7 @@ import itertools
 import os
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from stagelog.rig.live import FastLogger, LiveLogger
     from stagelog.rig.live_cable import Pull
     from stagelog.rig.rp2040.live import EmulatedLogger
-    from stagelog.rig.tape import Tape
+    from stagelog.rig.tape import Event, Tape
 
+_FAT32_MiB = 40  # the least that a card with a file system has
 LINGER_US = 3_000_000  # after the tape, until the logger reports its bus as silent
 
 
@@ -42,6 +43,9 @@ LINGER_US = 3_000_000  # after the tape, until the logger reports its bus as sil
 @click.option(
     "--seed", type=int, default=1, show_default=True, help="Of the drive and of the logger."
 )
+@click.option(
+    "--repeat", is_flag=True, help="Play it again and again, each time from its first frame on."
+)
 @click.option("--bitrate", "bitrate_bps", type=int, default=500_000, show_default=True)
 @click.option(
     "--card",
@@ -49,7 +53,12 @@ LINGER_US = 3_000_000  # after the tape, until the logger reports its bus as sil
     help="Card image, made if missing.  [default: a new one]",
 )
 @click.option(
-    "--card-MiB", "card_MiB", type=int, default=64, show_default=True, help="Size of a new card."
+    "--card-MiB",
+    "card_MiB",
+    type=click.FloatRange(0.05),
+    default=64,
+    show_default=True,
+    help="Size of a new card; one below 40 has no file system.",
 )
 @click.option(
     "--write-ms",
@@ -88,7 +97,12 @@ LINGER_US = 3_000_000  # after the tape, until the logger reports its bus as sil
     show_default=True,
     help="sim: the application among models; rp2040: stock MicroPython on an emulated Pico.",
 )
-@click.option("--blank", is_flag=True, help="With --target rp2040: no firmware on it yet.")
+@click.option(
+    "--blank",
+    is_flag=True,
+    help="No firmware on it yet: it is at MicroPython's prompt until it is flashed, and what is "
+    "played onto its bus begins then.",
+)
 @click.option(
     "--tcp",
     type=click.IntRange(0, 65535),
@@ -114,8 +128,8 @@ LINGER_US = 3_000_000  # after the tape, until the logger reports its bus as sil
     "pulls",
     multiple=True,
     metavar="KB:S",
-    help="Pull the cable when so many kB were sent, and put it back S seconds later, as another "
-    "port; may be repeated.",
+    help="Pull the cable when so many kB were sent since it was first stopped, while it does not "
+    "record, and put it back S seconds later, as another port; may be repeated.",
 )
 @json_option
 def command(
@@ -123,9 +137,10 @@ def command(
     scenario: str | None,
     duration_s: float | None,
     seed: int,
+    repeat: bool,
     bitrate_bps: int,
     card: str | None,
-    card_MiB: int,
+    card_MiB: float,
     write_ms: float,
     stalls: tuple[str, ...],
     profile: str | None,
@@ -152,8 +167,12 @@ def command(
         raise UsageError("--duration without --drive", "add --drive")
     if target == "rp2040" and (fast or profile or stalls):
         raise UsageError("--fast, --profile or --stall with --target rp2040", "leave them out")
-    if blank and target != "rp2040":
-        raise UsageError("--blank without --target rp2040", "add it")
+    if repeat and (fast or target == "rp2040" or not (log or scenario)):
+        raise UsageError(
+            "--repeat without --log or --drive, or with --fast or --target rp2040", "leave it out"
+        )
+    if blank and (fast or profile):
+        raise UsageError("--fast or --profile with --blank", "a blank board runs nothing yet")
     if tcp is None and os.name == "nt":
         tcp = 0
     if tcp is not None and (target == "rp2040" or runtime != "cpython"):
@@ -161,17 +180,22 @@ def command(
             f"--tcp with --{'target rp2040' if target == 'rp2040' else f'runtime {runtime}'}",
             "only the simulated logger of --target sim in Python serves a TCP port",
         )
+    if blank and runtime != "cpython":
+        raise UsageError(f"--runtime {runtime} with --blank", "leave it out")
     if (rate_kBps or pulls or flash) and (target == "rp2040" or runtime != "cpython"):
         what = "--rate-kBps, --unplug or --flash with this --target or --runtime"
         raise UsageError(what, "leave it out")
-    if wifi and (target == "rp2040" or runtime != "cpython" or tcp is not None or pulls):
-        raise UsageError("--wifi with another --target, --runtime or cable", "leave it out")
+    if wifi and (target == "rp2040" or runtime != "cpython" or tcp is not None or pulls or blank):
+        what = "--wifi with --blank, another --target, --runtime or cable"
+        raise UsageError(what, "leave it out")
     away = [_pull(text) for text in pulls]
     if runtime != "cpython" and not fast:
         raise UsageError(f"--runtime {runtime} in real time", "add --fast")
     interrupt_on_ending()
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="stagelog-sim-"))
+        if blank and target == "sim":
+            flash = flash or os.path.join(folder, "flash")
         args: dict[str, Any] = {
             "card": _card(card or os.path.join(folder, "card.img"), card_MiB, flash is not None),
             "seed": seed,
@@ -189,7 +213,8 @@ def command(
         else:
             cable = (rate_kBps * 1000, away) if rate_kBps or away else None
             key = _radio_key(args["device_id"]) if wifi else None
-            logger = _start(args, tape, folder, fast, runtime, tcp, cable, flash, key)
+            kept = (Path(flash) if flash else None, key, blank)
+            logger = _start(args, tape, folder, fast, runtime, tcp, cable, kept, repeat)
         stack.callback(logger.close)
         path = _announce(logger, stack)
         stack.enter_context(contextlib.suppress(KeyboardInterrupt))
@@ -241,17 +266,21 @@ def _start(
     runtime: str,
     tcp: int | None,
     cable: tuple[float, list[Pull]] | None,
-    flash: str | None,
-    key: bytes | None,
+    kept: tuple[Path | None, bytes | None, bool],
+    repeat: bool,
 ) -> LiveLogger | FastLogger:
     from stagelog.rig.live import FastLogger, LiveLogger
     from stagelog.rig.target import tape_events
 
+    flash, key, _ = kept
     if tcp is not None or not fast or cable or flash or key:
-        events = tape_events(tape) if tape is not None else ()
+        events: Iterable[Event] = tape_events(tape) if tape is not None else ()
+        if repeat and tape is not None:
+            period_us = int(tape["t_us"][-1])
+            starts_us = itertools.count(0, period_us)
+            events = itertools.chain.from_iterable(tape_events(tape, t) for t in starts_us)
         rate_Bps, pulls = cable or (0.0, [])
-        kept = Path(flash) if flash else None
-        logger = LiveLogger(args, events, tcp, rate_Bps, pulls, kept, key)
+        logger = LiveLogger(args, events, tcp, rate_Bps, pulls, *kept)
         if (fast or key) and tape is not None:
             _play(logger.play_until, tape)
         if key is not None:
@@ -335,14 +364,14 @@ def _signals(profile: str, folder: str) -> str:
     return path
 
 
-def _card(path: str, card_MiB: int, is_fat32: bool) -> str:
+def _card(path: str, card_MiB: float, takes_packages: bool) -> str:
     if not os.path.exists(path):
         from stagelog.card import prepare, prepare_raw
 
-        if is_fat32:
-            prepare(path, card_MiB << 20)
+        if takes_packages and card_MiB >= _FAT32_MiB:
+            prepare(path, int(card_MiB * 2**20))
         else:
-            prepare_raw(path, card_MiB * 256)
+            prepare_raw(path, int(card_MiB * 256))
     return str(path)
 
 

@@ -131,10 +131,10 @@ def replace_file(board: Board, path: str, fresh: str, content: bytes) -> None:
     """Put `content` at `path`: write it to `fresh`, check its digest on the board, rename."""
     board.put(content, fresh)
     wanted = hashlib.sha256(content).hexdigest()
-    found = file_digest(board, fresh)
+    rename = f"if found == '{wanted}':\n    os.rename('{fresh}', '{path}')\n"
+    found = board.exec(f"{_HELPERS}found = digest('{fresh}')\n{rename}print(found)").strip()
     if found != wanted:
         raise FlashError(
             f"{fresh} reads back as {found[:16]}, {wanted[:16]} was written",
             hint="repeat the command; if it fails again the board's flash is worn out",
         )
-    board.exec(f"import os\nos.rename('{fresh}', '{path}')")

@@ -30,6 +30,7 @@ from stagelog.replies import ListedSession
 LISTEN_S = 3.0
 _FIRST_S = 0.2  # of a poll while listening
 _ANCHOR_BLOCKS = 4
+_MOST_BEFORE = 4  # sessions
 _HEALTH_BLOCKS = 128  # at the end of a session: the logger notes its card every 10 s
 
 
@@ -197,14 +198,23 @@ class Check:
 
 
 def _writes_before(link: Link, sessions: list[ListedSession]) -> of.Writes | None:
-    """Return what the newest closed session on the card has shown of it, None without one."""
-    last = next((s for s in sessions if not s.running and s.n_blocks), None)
-    part = None if last is None else read_part(link, last, tail_of(last, _HEALTH_BLOCKS))
-    if last is None or part is None:
-        return None
-    health = part.decoded_meta(META_HEALTH)
-    worst = [each.values["worst"] for each in health if each.arg == HEALTH_WRITE_WORST]
-    return of.Writes(last.n_blocks, max(worst)) if worst else None
+    """Return what the newest closed sessions on the card have shown of it, as many as it takes to
+    know it; None without one.
+
+    Nothing is written for it: a test that writes would compete with the recording for the card.
+    """
+    n_blocks, worst_ms = 0, 0
+    closed = [s for s in sessions if not s.running and s.n_blocks]
+    for session in closed[:_MOST_BEFORE]:
+        part = read_part(link, session, tail_of(session, _HEALTH_BLOCKS))
+        health = [] if part is None else part.decoded_meta(META_HEALTH)
+        worst = [each.values["worst"] for each in health if each.arg == HEALTH_WRITE_WORST]
+        if worst:
+            n_blocks += session.n_blocks
+            worst_ms = max(worst_ms, *worst)
+        if n_blocks >= of.ENOUGH_WRITES:
+            break
+    return of.Writes(n_blocks, worst_ms) if n_blocks else None
 
 
 def _flush_ms(settings: bytes) -> int:

@@ -61,7 +61,7 @@ class Heard:
 
 
 class Writes(NamedTuple):
-    """What a session has shown of its card: how many blocks were written, the longest in ms."""
+    """What sessions have shown of their card: how many blocks were written, the longest in ms."""
 
     n_blocks: int
     worst_ms: int
@@ -180,8 +180,8 @@ def of_card(
 def of_stall(
     status: Status, rate_Hz: float, flush_ms: int, before: Writes | None = None
 ) -> Iterator[Finding]:
-    """Does the card stall? Judged by all that was written to it since power-on, and by the session
-    `before` if that was little.
+    """Does the card stall? Judged by all that was written to it since power-on, and by the
+    sessions `before` if that was little.
     """
     block_ms = min(flush_ms, 1000 * RECORDS_PER_BLOCK / rate_Hz if rate_Hz else flush_ms)
     room_ms = status.ring_blocks * block_ms

@@ -1,4 +1,5 @@
-"""What a simulated Pico keeps without power, in a folder: settings, two slots; update by card.
+"""What a simulated Pico keeps without power, in a folder: settings, two slots, other files; update
+by card.
 
     FOLDER/settings    items as the board's own store keeps them
     FOLDER/a.app       and b.app: the slots; slot.a or slot.b names the one that counts
@@ -7,6 +8,7 @@ The application that runs is always that of this stagelog; the slots are checked
 and reported by the firmware's own code. Fails with OutputError (a folder that cannot be written).
 """
 
+import hashlib
 import io
 import json
 from collections.abc import Callable
@@ -21,28 +23,39 @@ from stagelog.resources import firmware_path, import_firmware
 from stagelog.rig.logger import Args
 
 BOARD = "pico_mcp2515"  # whose packages it takes
+_DIGEST_BYTES = 32  # at the beginning of a slot
 _LEAST_us = 2_000_000  # from power-on until its first session has ended for the package
 _STEP_us = 10_000
 _AFTER_RESET = 3  # machine.WDT_RESET: a package is searched for after power-on only
 
 
 class FlashFolder:
-    """The folder of one logger, made with the settings and the signal table of `args` if it is
-    new.
+    """The folder of one logger. A new one is made with this stagelog's firmware and the settings
+    and the signal table of `args`, or is `blank`.
     """
 
-    def __init__(self, path: Path, args: Args) -> None:
+    def __init__(self, path: Path, args: Args, blank: bool = False) -> None:
         import_firmware()
         self.path = path
         with writing(path):
             path.mkdir(parents=True, exist_ok=True)
-        if not self._slots():
+        if not blank and not self._slots():
             self._fill(args)
 
     @property
     def slot(self) -> int:
         """The slot that counts, 0 or 1."""
         return int((self.path / "slot.b").exists())
+
+    @property
+    def has_program(self) -> bool:
+        """Return whether main.py would start a slot: it is there, and whole."""
+        try:
+            content = (self.path / f"{'ab'[self.slot]}.app").read_bytes()
+        except FileNotFoundError:
+            return False
+        is_whole = hashlib.sha256(content[_DIGEST_BYTES:]).digest() == content[:_DIGEST_BYTES]
+        return bool(self._slots()) and is_whole
 
     def nv(self) -> Any:
         """Return the store of the items, as the application takes it."""
@@ -55,7 +68,7 @@ class FlashFolder:
 
             def _open_digest(self) -> tuple[io.BytesIO, int]:
                 slot = folder / f"{'ab'[self._slot]}.app"
-                return io.BytesIO(slot.read_bytes()[:32]), 32
+                return io.BytesIO(slot.read_bytes()[:_DIGEST_BYTES]), _DIGEST_BYTES
 
         return Store(str(folder / "settings"), self.slot)
 
@@ -90,7 +103,7 @@ def start(folder: FlashFolder, args: Args, build: Callable[[Args], Any]) -> Any:
     if not app.package:
         return app
     board, world = app.board, World(app)
-    while board.asked != CONTROL_UPDATE and world.clock.now_us < _LEAST_us:
+    while board.asked != CONTROL_UPDATE and world.clock.now_us < world.clock.boot_us + _LEAST_us:
         world.run_for(_STEP_us)
     content = get_file(args["card"], FILE) or b""
     take_package(board, io.BytesIO(content), app.package, board.feed, str(folder.path))

@@ -4,6 +4,7 @@ board on a cable, or a TCP port where there is no such terminal.
 
 import contextlib
 import errno
+import itertools
 import os
 import socket
 import subprocess
@@ -11,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from stagelog.errors import DeviceError
 from stagelog.link import Link
@@ -19,6 +20,7 @@ from stagelog.ports import SOCKET, SerialStream, simulator_folder
 from stagelog.radio import TCP
 from stagelog.resources import import_firmware
 from stagelog.rig.flash_folder import FlashFolder, start
+from stagelog.rig.flash_prompt import Prompt
 from stagelog.rig.live_cable import LiveCable, Pull
 from stagelog.rig.logger import Args, pipe, spawn
 from stagelog.rig.tape import Event
@@ -26,6 +28,8 @@ from stagelog.rig.tape import Event
 PASS_S = 0.001
 _STEP_US = 200_000
 _SERVICE_US = 2_000_000  # until a session has ended
+_LATE_US = 20_000
+_ROUNDS = 5  # of catching up, before the host is heard all the same
 Show: TypeAlias = Callable[[int, int], object]  # is given the time that is played, and all, in us
 
 LOCALHOST = "127.0.0.1"
@@ -169,7 +173,14 @@ class LiveLogger:
     rate_Bps, pulls  of its cable, see `rig.live_cable`
     flash            folder of what it keeps without power, see `rig.flash_folder`; None: nothing
     key              its key for packages: it has a radio then, see `enter_service`
+    blank            True: a new `flash` has no firmware; the events begin when it gets one
+
+    Without a firmware, and when a host asks for it, it is at MicroPython's prompt: `app` and
+    `world` are None.
     """
+
+    app: Any
+    world: Any  # a World
 
     def __init__(
         self,
@@ -180,25 +191,57 @@ class LiveLogger:
         pulls: Sequence[Pull] = (),
         flash: Path | None = None,
         key: bytes | None = None,
+        blank: bool = False,
     ) -> None:
         import_firmware()
         self._radio_port = 0
         if key is not None:
             self._radio_port = _free_port()
             args = {**args, "wifi": {"key": key.hex(), "port": self._radio_port}}
-        from stagelog.rig.sim.assemble import build
-        from stagelog.rig.sim.world import World
-
         make_link: Callable[[], PtyLink | TcpLink] = (
             PtyLink if tcp is None else partial(TcpLink, tcp)
         )
-        self.cable = LiveCable(make_link, rate_Bps, pulls)
-        if flash is None:
+        self.cable = LiveCable(make_link, rate_Bps, pulls, lambda: self._is_stopped)
+        self._args = args
+        self._events = iter(events)
+        self._n_boots = 0
+        self._on_since_s: float | None = None  # since when time passes as by the wall clock
+        self._folder = FlashFolder(flash, args, blank) if flash is not None else None
+        self._give_power(args.get("t0_us", 0))
+
+    def _give_power(self, t_us: int) -> None:
+        """Start its firmware at a time of its own, or come to the prompt without one."""
+        from stagelog.rig.sim.assemble import build
+        from stagelog.rig.sim.world import World
+
+        self._prompt: Prompt | None = None
+        self.app = self.world = None
+        folder = self._folder
+        if folder is not None and not folder.has_program:
+            self._come_to_prompt(folder)
+            return
+        args = {**self._args, "t0_us": t_us, "seed": self._args.get("seed", 1) + self._n_boots}
+        self._n_boots += 1
+        if folder is None:
             self.app = build(args, self.cable)
             self.app.start()
         else:
-            self.app = start(FlashFolder(flash, args), args, lambda a: build(a, self.cable))
+            self.app = start(folder, args, lambda a: build(a, self.cable))
+        events = itertools.dropwhile(lambda event: event[0] < t_us, self._events)
         self.world = World(self.app, events, args.get("loop_us", 1000))
+
+    def _come_to_prompt(self, folder: FlashFolder) -> None:
+        from stagelog.rig.sim.assemble import DEFAULTS
+
+        device_id = bytes.fromhex({**DEFAULTS, **self._args}["device_id"])
+        self._prompt = Prompt(self.cable, folder.path, device_id)
+
+    @property
+    def _is_stopped(self) -> bool:
+        """Return whether the firmware runs and does not record."""
+        from slog.messages import STATE_IDLE
+
+        return self.app is not None and self.app.state == STATE_IDLE
 
     def play_until(self, t_us: int, show: Show | None = None) -> None:
         """Run in virtual time, as fast as this machine can, until `t_us`."""
@@ -225,17 +268,50 @@ class LiveLogger:
 
     def run(self, until: Callable[[], bool] = lambda: False) -> None:
         """Run until `until()` is true."""
-        start = time.monotonic() - self.world.clock.now_us / 1e6
+        from slog.messages import CONTROL_REPL
+
         while not until():
-            self.world.run_until(int((time.monotonic() - start) * 1e6))
+            if self._prompt is not None:
+                if self._prompt.step():
+                    self._give_power(self._now_us())
+            else:
+                self._catch_up()
+                self.world.run_until(self._now_us())
+                if self._folder is not None and self.app.board.asked == CONTROL_REPL:
+                    self._close_card()
+                    self.app = self.world = None
+                    self._come_to_prompt(self._folder)
             time.sleep(PASS_S)
+
+    def _catch_up(self) -> None:
+        """Run what this machine was too slow for. Bytes that arrived meanwhile are of now: the
+        logger reads none before its time is the wall clock's.
+        """
+        self.cable.holds_back = True
+        for _ in range(_ROUNDS):
+            now_us = self._now_us()
+            if now_us - self.world.clock.now_us < _LATE_US:
+                break
+            self.world.run_until(now_us)
+        self.cable.holds_back = False
+
+    def _now_us(self) -> int:
+        """Return the logger's time, which passes by the wall clock from its first start on."""
+        now_s = time.monotonic()
+        if self._on_since_s is None:
+            self._on_since_s = now_s - (self.world.clock.now_us / 1e6 if self.world else 0)
+        return int((now_s - self._on_since_s) * 1e6)
 
     def close(self) -> None:
         """Unplug and close the card."""
         if self._radio_port:
             self.app.board.link.close_radio()
         self.cable.close()
-        self.app.board.card.image.close()
+        self._close_card()
+
+    def _close_card(self) -> None:
+        if self.app is not None:
+            self.app.board.card.image.close()
 
 
 def _free_port() -> int:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-Pull = tuple[int, float]  # when the logger has sent so many bytes; seconds until it is back
+Pull = tuple[int, float]  # when so many bytes that count were sent; seconds until it is back
 _DEPTH_s = 0.02  # what the buffers of the wire hold
 
 
@@ -18,6 +18,7 @@ class LiveCable:
 
     make_link   returns a new PtyLink or TcpLink
     rate_Bps    what the wire carries, 0 for no limit
+    counts      returns whether bytes that are sent now count for the pulls
     on_change   called with the new port's name, or None when the cable is pulled
     """
 
@@ -26,13 +27,16 @@ class LiveCable:
         make_link: Callable[[], Any],
         rate_Bps: float = 0,
         pulls: Sequence[Pull] = (),
+        counts: Callable[[], bool] = lambda: True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.on_change: Callable[[str | None], object] = lambda port: None
+        self.holds_back = False  # True: what has arrived is not read yet
         self._make_link = make_link
         self._link = make_link()
         self._rate_Bps = rate_Bps
         self._pulls = sorted(pulls)
+        self._counts = counts
         self._clock = clock
         self._last = ""  # the port's name before the cable was pulled
         self._n_sent = 0
@@ -47,7 +51,7 @@ class LiveCable:
 
     def read(self, buf: Any) -> int:
         """Fill `buf` with what has arrived; return how many bytes."""
-        return int(self._link.read(buf)) if self._is_in() else 0
+        return int(self._link.read(buf)) if self._is_in() and not self.holds_back else 0
 
     def write(self, buf: Any, at: int, n: int) -> int:
         """Send what the wire takes of `n` bytes of `buf` from `at`; return how many bytes."""
@@ -56,7 +60,7 @@ class LiveCable:
         most = self._take_room(n)
         sent = int(self._link.write(buf, at, most)) if most else 0
         self._room -= sent
-        self._n_sent += sent
+        self._n_sent += sent * self._counts()
         if self._pulls and self._n_sent >= self._pulls[0][0]:
             self._pull(self._pulls.pop(0)[1])
         return sent

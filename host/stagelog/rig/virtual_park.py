@@ -22,10 +22,16 @@ class VirtualPark:
     cuts     for each logger the numbers of bytes after which its cable is pulled, one after the
              other; counted from when it was put in
     n_away   how often the ports are listed before a cable is back
+    is_hub   True: all cables are in one hub, which starts again when one of them is cut: all ports
+             are gone at once, and each comes back under the name that another one had
     """
 
     def __init__(
-        self, targets: Sequence[Any], cuts: Sequence[Iterator[int]] = (), n_away: int = 2
+        self,
+        targets: Sequence[Any],
+        cuts: Sequence[Iterator[int]] = (),
+        n_away: int = 2,
+        is_hub: bool = False,
     ) -> None:
         self.targets = list(targets)
         self.n_pulled = 0
@@ -33,6 +39,8 @@ class VirtualPark:
         self.out: set[int] = set()  # loggers that nobody plugs in again
         self._cuts = [iter(each) for each in cuts] or [iter(()) for _ in targets]
         self._n_away = n_away
+        self._is_hub = is_hub
+        self._n_starts = 0  # of the hub
         self._names = [f"port{n}" for n in range(len(self.targets))]
         self._away = [0] * len(self.targets)
         self._n_names = len(self.targets)
@@ -57,12 +65,23 @@ class VirtualPark:
         if number in self.held:
             raise PortBusy(f"cannot open {port}: it is in use by another program")
         target = self.targets[number]
-        stream = _Stream(target, next(self._cuts[number], None), lambda: self._pull(number))
+        n_starts = self._n_starts
+        stream = _Stream(
+            target,
+            next(self._cuts[number], None),
+            lambda: self._pull(number),
+            lambda: self._n_starts != n_starts,
+        )
         return LiveLink(stream, port, lambda: target.now_us / 1e6)
 
     def _pull(self, number: int) -> None:
         with self._lock:
             self.n_pulled += 1
+            if self._is_hub:
+                self._n_starts += 1
+                self._away = [self._n_away] * len(self.targets)
+                self._names = self._names[1:] + self._names[:1]
+                return
             self._away[number] = self._n_away
             self._names[number] = f"port{self._n_names}"
             self._n_names += 1
@@ -71,12 +90,19 @@ class VirtualPark:
 class _Stream:
     """The host's end of one cable; pulled for good when `cut` bytes have come."""
 
-    def __init__(self, target: Any, cut: int | None, on_cut: Callable[[], object]) -> None:
+    def __init__(
+        self,
+        target: Any,
+        cut: int | None,
+        on_cut: Callable[[], object],
+        is_gone: Callable[[], bool],
+    ) -> None:
         self._logger = target.logger
         self._logger.world.run_for(_OUT_us)
         self._logger.cable.host_read()  # what was sent while no cable was in is lost
         self._cut = cut
         self._on_cut = on_cut
+        self._is_gone = is_gone
         self._n = 0
         self._is_out = False
 
@@ -100,7 +126,7 @@ class _Stream:
         """Close the port."""
 
     def _check(self) -> None:
-        if self._is_out:
+        if self._is_out or self._is_gone():
             raise DeviceError("the port is gone", "plug the cable in")
 
 
