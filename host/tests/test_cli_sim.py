@@ -110,11 +110,11 @@ def test_a_log_is_repeated(sim, tmp_path):
 def test_a_blank_logger_has_a_folder_for_its_flash_and_a_card_that_takes_packages(sim, tmp_path):
     """The boot sector of a card with a file system ends in 55 AA; one of half a MiB has none."""
     logger, _ = sim("--blank", "--card", "c.img")
-    (rate_Bps, pulls, folder, is_blank) = logger.kept
-    assert (rate_Bps, pulls, folder.name, is_blank) == (0, [], "flash", True)
+    (rate_Bps, pulls, folder, key, is_blank) = logger.kept
+    assert (rate_Bps, pulls, folder.name, key, is_blank) == (0, [], "flash", None, True)
     assert (tmp_path / "c.img").read_bytes()[510:512] == b"\x55\xaa"
     logger, _ = sim("--blank", "--card", "d.img", "--card-MiB", "0.5", "--flash", "mine")
-    assert (logger.kept[2].name, logger.kept[3]) == ("mine", True)
+    assert (logger.kept[2].name, logger.kept[4]) == ("mine", True)
     content = (tmp_path / "d.img").read_bytes()
     assert len(content) == 512 * 1024 and content[510:512] != b"\x55\xaa"
 
