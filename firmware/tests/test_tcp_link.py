@@ -320,3 +320,119 @@ def test_nobody_there_is_a_device_error():
         RadioStream(f"tcp://127.0.0.1:{free_port()}")
     with pytest.raises(DeviceError, match="names no port"):
         RadioStream("tcp://127.0.0.1")
+
+
+# What the bare machine lacks: its serial port is the one connection that comes.
+BARE = """
+import logger.tcp_link
+from slog import radio
+from stagelog.rig.rv32.guest import RamImage, UartLink
+from stagelog.rig.sim.assemble import DEFAULTS, build
+from stagelog.rig.sim.models import NoLink
+from stagelog.rig.sim.world import World
+
+class Os:
+    @staticmethod
+    def urandom(n):
+        return bytes(NONCE)
+
+class Connection(UartLink):
+    def setblocking(self, flag):
+        pass
+
+    def recv(self, n):
+        buf = bytearray(n)
+        n = self.read(buf)
+        if not n:
+            raise OSError(11)
+        return bytes(buf[:n])
+
+    def send(self, wire):
+        return self.write(wire, 0, len(wire))
+
+    def close(self):
+        pass
+
+class Port:
+    n_left = 1
+
+    def accept(self):
+        if not self.n_left:
+            raise OSError(11)
+        self.n_left = 0
+        return (Connection(),)
+
+    def close(self):
+        pass
+
+logger.tcp_link.os = Os
+args = dict(DEFAULTS)
+args["wifi"] = {"key": KEY, "port": 0}
+app = build(args, NoLink(), image=RamImage(SECTORS))
+app._open_port = Port
+app.start()
+world = World(app, (), 1000)
+world.run_for(1000000)
+app.board.switch.is_closed = True
+world.run_for(2000000)
+answer = app.is_in_service
+"""
+
+
+def test_a_risc_v_proves_its_key_over_a_socket(tmp_path, key):
+    """The logger on a 32-bit RISC-V without a network of its own: what a real connection on
+    loopback carries goes through its serial port. The challenge, the proofs and each piece are
+    computed there.
+    """
+    import threading
+
+    from stagelog.rig.runtimes import find_qemu
+
+    image, qemu = find_runtime("rv32"), find_qemu()
+    if image is None or qemu is None:
+        pytest.skip("no MicroPython for the RISC-V machine: run tools/runtimes rv32")
+    from stagelog.flash.build import compile_module
+    from stagelog.rig.rv32 import layout
+    from stagelog.rig.rv32.machine import Machine
+
+    card = tmp_path / "card.img"
+    prepare_raw(card, 64)
+    content = card.read_bytes()
+    machine = Machine(tmp_path, image, qemu)
+    is_over = threading.Event()
+    bridge = None
+    try:
+        machine.start({"socket.mpy": compile_module("socket.py", "", "rv32imc")})
+        machine.write(layout.CARD, content)
+        names = f"KEY = {key.hex()!r}\nSECTORS = {len(content) // 512}\n"
+        names += f"NONCE = {list(os.urandom(16))}\n"
+        assert machine.call(names + BARE) == "True"
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+
+            def carry():
+                sock, _ = listening.accept()
+                sock.setblocking(False)
+                while not is_over.is_set():
+                    try:
+                        machine.send(sock.recv(4096))
+                    except BlockingIOError:
+                        pass
+                    machine.call("world.run_for(5000)")
+                    if wire := machine.take(65536):
+                        sock.sendall(wire)
+                sock.close()
+
+            bridge = threading.Thread(target=carry)
+            bridge.start()
+            url = f"tcp://127.0.0.1:{listening.getsockname()[1]}"
+            link = Link(RadioStream(url, ID), url)
+            session = link.list_sessions()[0]
+            blocks = dict(link.read_blocks([session.position]))
+            assert blocks[session.position][:2] == b"SL"
+            is_over.set()
+            bridge.join()
+    finally:
+        is_over.set()
+        if bridge is not None:
+            bridge.join()
+        machine.close()
