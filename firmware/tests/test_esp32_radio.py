@@ -11,6 +11,7 @@ from esp32_world import SELECTS, USUAL, Nv, PASS_us, Wlan, esp32_world
 from slog import messages as m
 from slog.layout import HEALTH_RADIO, META_HEALTH
 from stagelog.blocks import read_log
+from stagelog.flash.build import build_app
 from stagelog.rig.rp2040.card_timing import INSTANT
 
 
@@ -89,3 +90,12 @@ def test_an_access_point_that_is_open_is_closed_at_once(world):
     with pytest.raises(OSError, match="not as it was set"):
         board.wifi.start(2 - 1, "C03", "a" * 8, 6)
     assert board.wifi.active() == 0
+
+
+@pytest.mark.parametrize("board", ["pico_mcp2515", "pico_mcp2518fd", "pico_pio", "pico_pio_dual"])
+def test_a_board_without_a_radio_has_no_code_for_one(board):
+    """Its heap is the ring's."""
+    modules = build_app(board, "armv6m").modules
+    for name in ("logger/service_mode", "logger/tcp_link", "logger/line_rate", "drivers/wifi"):
+        assert f"{name}.mpy" not in modules
+    assert not {"slog/radio.mpy", "slog/line_rate.mpy"} & set(modules)

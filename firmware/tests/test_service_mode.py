@@ -121,9 +121,14 @@ def test_ten_minutes_without_a_host_and_it_records_again(rig):
 
 def test_a_start_by_cable_switches_the_radio_off_first(rig):
     turn(rig, True)
+    wifi, capture = rig.app.board.wifi, rig.app.board.captures[0]
+    seen = []
+    start = capture.start
+    capture.start = lambda ring: (seen.append(wifi.active_bits), start(ring))
     rig.link.control(m.CONTROL_START, rig.link.hello().boot)
     rig.run_for(SECOND_US)
-    assert rig.app.state == m.STATE_RECORDING and rig.app.board.wifi.active_bits == 0
+    assert rig.app.state == m.STATE_RECORDING and seen == [0]
+    assert set(radio_records(session_of(rig))) == {(0, 0)}
 
 
 def test_a_session_that_recorded_with_the_radio_on_shows_it(rig):
