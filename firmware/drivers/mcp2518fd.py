@@ -41,6 +41,7 @@ from slog.layout import (
     TIME_BITS,
     const,
 )
+from slog.native import micropython
 
 DEPTH = const(32)
 OBJECT_BYTES = const(20)  # identifier, control, time stamp, 8 data bytes
@@ -218,6 +219,7 @@ class Mcp2518fd(CanSource):
         result[:] = (self.bitrate_bps, sjw, tseg1, tseg2, None, None)
         return result
 
+    @micropython.native
     def drain(self):
         """Bring what the chip holds into the ring; return how many frames that were."""
         if self._ring is None or not self.answers:
@@ -300,6 +302,7 @@ class Mcp2518fd(CanSource):
             return BUS_PASSIVE
         return BUS_WARNING if flags & 0x07 or is_noisy else BUS_ACTIVE
 
+    @micropython.native
     def _compare_clocks(self):
         """Bring the offset from the chip's time to ours nearer to what it is now, by 1 us: its
         crystal drifts slowly, but how long it takes to ask varies.
@@ -316,10 +319,12 @@ class Mcp2518fd(CanSource):
         elif off:
             self._offset = (self._offset + (1 if off <= 1000 else -1)) & _LOW
 
+    @micropython.native
     def _chip_time(self):
         buf = self._read(_TBC, 1)
         return buf[2] | buf[3] << 8 | buf[4] << 16 | (buf[5] & 15) << 24
 
+    @micropython.native
     def _take(self, index, n):
         """Read `n` objects from `index` on in one piece, give the places of the new ones back and
         return how many these are. One that was refused as the oldest is taken the second time: the
@@ -357,6 +362,7 @@ class Mcp2518fd(CanSource):
         self._port.repeat(self._uinc, n_taken)
         return n_taken
 
+    @micropython.native
     def _fetch(self, index, n):
         """Read `n` objects from `index` on; return whether they came as they were sent."""
         n_bytes = self._object_bytes
@@ -412,10 +418,12 @@ class Mcp2518fd(CanSource):
             self._port.wait_us(100)
         return False
 
+    @micropython.native
     def _address(self, command, address):
         self._buf[0] = command << 4 | address >> 8
         self._buf[1] = address & 0xFF
 
+    @micropython.native
     def _read(self, address, n):
         """Return a buffer with `n` words from its third byte on."""
         self._address(_READ, address)

@@ -2,6 +2,7 @@
 
 from drivers.mcp2518fd_hot import LAST, take
 from logger.ring import COUNT, BlockRing
+from slog.native import micropython
 
 
 class PolledRing(BlockRing):
@@ -23,6 +24,7 @@ class PolledRing(BlockRing):
         self._advance(lo, hi)
         return super().put_frame(self._lo, self._hi, can_id, kind, dlc, data)
 
+    @micropython.native
     def take(self, buf, at, n, words, clock):
         """Store objects of an MCP2518FD as `hot` does, if a block is open."""
         if not self.state[COUNT]:

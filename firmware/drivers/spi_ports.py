@@ -7,6 +7,8 @@ unless it is asked to check.
 
 import time
 
+from slog.native import micropython
+
 _SECTOR_BYTES = 512
 _ANSWER_BYTES = 9
 _STOP = 12
@@ -22,12 +24,14 @@ class CanPort:
         self._cs = cs
         self._write = spi.write  # bound once: each time it would take heap
 
+    @micropython.native
     def transfer(self, view):
         """Exchange the bytes of `view` in place."""
         self._cs(0)
         self._spi.write_readinto(view, view)
         self._cs(1)
 
+    @micropython.native
     def repeat(self, view, n):
         """Send the bytes of `view` so many times, each with a chip select of its own."""
         select = self._cs

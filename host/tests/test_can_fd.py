@@ -10,6 +10,7 @@ import sqlite3
 import pytest
 
 from stagelog.cli import main
+from stagelog.cli.convert import FRAME_KINDS, SIGNAL_KINDS
 from stagelog.importers import load_frames
 from stagelog.model import BRS, ESI, EXT, FD
 
@@ -92,6 +93,43 @@ def test_what_cannot_hold_it_says_so(log, capsys):
     assert [int(b) for b in load_frames("y.trc").frames["n_bytes"]] == [8, 1]
     code, _, err = call(capsys, "replay", "x.log", "--closed-loop")
     assert code == 2 and "no CAN FD" in err
+
+
+HELD = {  # each format that convert writes: frames of CAN FD that it holds, of four
+    **dict.fromkeys((".log", ".blf", ".asc", ".mf4", ".slog"), 4),
+    ".trc": 0,  # version 1.1 of PEAK's format knows none
+}
+
+
+def test_the_table_has_every_format_that_convert_writes():
+    assert set(HELD) == set(FRAME_KINDS)
+
+
+@pytest.mark.parametrize("suffix", HELD)
+def test_a_format_holds_can_fd_or_says_how_many_frames_it_left_out(log, capsys, suffix):
+    if suffix == ".mf4":
+        pytest.importorskip("asammdf")
+    code, out, _ = call(capsys, "convert", "x.log", f"y{suffix}")
+    flags = load_frames(f"y{suffix}").frames["flags"]
+    assert int((flags & FD > 0).sum()) == HELD[suffix]
+    assert int((flags & FD == 0).sum()) == 2  # the classic ones are in each
+    assert (code, "4 left out: the format cannot hold them" in out) == (
+        (1, True) if not HELD[suffix] else (0, False)
+    )
+
+
+@pytest.mark.parametrize("suffix", SIGNAL_KINDS)
+def test_each_format_of_signals_has_those_of_a_frame_of_64_bytes(log, capsys, suffix):
+    """Wide lies in bytes 56 to 63. ISO 11898-1: a classic frame has none of them."""
+    if suffix == ".mf4":
+        pytest.importorskip("asammdf")
+    target = "folder" if suffix == ".csv" else f"y{suffix}"
+    more = ("--csv", "--out", target) if suffix == ".csv" else ()
+    verb = ("decode", "x.log") if more else ("convert", "x.log", target)
+    code, out, err = call(capsys, *verb, "--dbc", "x.dbc", *more)
+    assert code == 0, out + err
+    written = log / ("folder/Big.csv" if more else target)
+    assert b"Wide" in written.read_bytes()
 
 
 def test_peaks_trace_with_can_fd_is_read(log):

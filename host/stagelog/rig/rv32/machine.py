@@ -30,6 +30,7 @@ _FIRMWARE = (
     "logger/*",
     "drivers/__init__.py",
     "drivers/can_*",
+    "drivers/fd_ring.py",
     "drivers/mcp2518fd*.py",
     "drivers/polled_ring.py",
     "boards/__init__.py",
