@@ -14,7 +14,7 @@ from typing import Any
 from slog import messages as m
 from slog import radio
 from slog.layout import pack, size, unpack
-from stagelog.errors import DeviceError, PortBusy, PortRefused
+from stagelog.errors import DeviceError, PortBusy, PortRefused, UsageError
 from stagelog.link import Link, RequestError
 from stagelog.proof import device_key, own_key
 
@@ -179,6 +179,12 @@ def set_network(link: Link, values: Mapping[str, Any]) -> None:
         link.ask(radio.WIFI, values)
     finally:
         link.control(m.CONTROL_START, hello.boot)
+
+
+def refuse_radio(port: str, what: str) -> None:
+    """Raise UsageError if a port is a logger on the radio: `what` goes by cable."""
+    if port.startswith(TCP):
+        raise UsageError(f"{what} to {port}", "firmware, keys and networks go by cable")
 
 
 def url_of(address: str) -> str:

@@ -81,6 +81,13 @@ def test_a_logger_on_the_radio_is_listed_downloaded_and_verified(port, env):
     assert "radio off: the chip was asked" in text
 
 
+def test_firmware_and_networks_go_by_cable(port, env):
+    Path("wifi.json").write_text('{"mode": "network", "ssid": "a", "password": "12345678"}')
+    by_cable = "firmware, keys and networks go by cable"
+    assert by_cable in stagelog("flash", port, "--yes", code=2)
+    assert by_cable in stagelog("settings", port, "--wifi", "wifi.json", "--yes", code=2)
+
+
 def test_the_park_sees_it_like_one_on_a_cable(port, env):
     """By the address in the fleet file alone, whatever simulators are known here."""
     device_id = json.loads(stagelog("loggers", "--json"))["loggers"][0]["device_id"]

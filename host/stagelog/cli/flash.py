@@ -81,6 +81,7 @@ def command(
     --package, too, that is the folder of 'package build', and each logger gets its own package.
     """
     from stagelog.ports import port_of
+    from stagelog.radio import refuse_radio
 
     refuse_port(port, all_, only)
     if all_:
@@ -112,6 +113,7 @@ def command(
     }
     if port is not None:
         port = port_of(port)
+        refuse_radio(port, "firmware")
     if base is not None:
         confirm("Put MicroPython onto the board? What is in its flash may be lost.", yes)
         place = _write_base(base, sha256, drive, chip, port)

@@ -42,7 +42,7 @@ def command(
     from slog.messages import CONFIG_SETTINGS, CONFIG_SIGNALS
     from stagelog.link import RequestError
     from stagelog.ports import open_link
-    from stagelog.radio import set_network
+    from stagelog.radio import refuse_radio, set_network
 
     given = {}
     if source is not None:
@@ -52,6 +52,8 @@ def command(
     network = checked_network(wifi) if wifi is not None else None
     link = open_link(port)
     try:
+        if network is not None:
+            refuse_radio(link.name, "a network")
         if given or network is not None:
             confirm(f"Replace the settings of {link.name}? Recording pauses for a moment.", yes)
         for item, data in given.items():
