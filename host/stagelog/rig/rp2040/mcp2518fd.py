@@ -13,8 +13,8 @@ from stagelog.rig.rp2040.mcp2515 import DELIVERED, INACTIVE, LOST
 from stagelog.rig.rp2040.mcp2515_registers import MODE_CONFIGURATION, MODE_LISTEN_ONLY
 from stagelog.rig.rp2040.spi_wire import SpiWire
 from stagelog.rig.rp2040.tape_player import TapePlayer
+from stagelog.rig.sim.kinds import kind_of
 from stagelog.rig.sim.mcp2518fd import Mcp2518fdModel
-from stagelog.rig.sim.world import kind_of
 from stagelog.rig.tape import Tape
 
 _READ, _READ_CRC = 3, 11

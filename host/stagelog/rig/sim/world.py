@@ -1,6 +1,7 @@
 """Runs a logger in virtual time, event by event: time moves on to whatever happens next."""
 
 from slog.messages import CONTROL_RESET, CONTROL_START
+from stagelog.rig.sim.kinds import kind_of
 from stagelog.rig.sim.models import ERROR, FRAME, STATE
 
 TYPE_CHECKING = False  # MicroPython has no module typing
@@ -9,13 +10,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from stagelog.rig.tape import Event
-
-
-def kind_of(flags: int) -> int:
-    """Return the flags of a tape's frame (EXT 1, RTR 2, FD 4, BRS 8, ESI 16) as the controllers of
-    rig.sim take them, above the bus: RTR 2, EXT 4, FD 8, BRS 16, ESI 32.
-    """
-    return (flags & 2) | (flags & 1) << 2 | (flags & 28) << 1
 
 
 class World:
