@@ -14,11 +14,10 @@ from drivers.usb_link import UsbLink
 from logger.app import App
 from logger.onboard import discard, prepare
 from slog.layout import BLOCK_BYTES, const
-from slog.messages import CONTROL_BOOTLOADER, CONTROL_RESET, CONTROL_UPDATE
+from slog.messages import CONFIG_SIGNALS, CONTROL_BOOTLOADER, CONTROL_RESET, CONTROL_UPDATE
 
-_MOST_BLOCKS = const(26)  # 0.78 s of a full bus at 1 Mbit/s
+_MOST_BLOCKS = const(28)  # 0.83 s of a full bus at 1 Mbit/s
 _LEAST_BLOCKS = const(8)
-_BELOW_BYTES = const(12_000)
 _WATCHDOG_MS = const(8000)
 _WATCHDOG_OFF = const(0x4005B000)  # atomic clear of the watchdog's control register
 _WATCHDOG_ENABLE = const(1 << 30)
@@ -57,7 +56,6 @@ class Rp2Board:
         self.link = UsbLink()
         self.nv = settings
         self.button = _button
-        self.background = None  # called in each pass
         self._led = machine.Pin(led, machine.Pin.OUT, value=1)
         self._is_power_good = 1
         self._pattern = 0
@@ -74,6 +72,9 @@ class Rp2Board:
         """Return the bytes of free heap."""
         return gc.mem_free()
 
+    def background(self):
+        """Do what a board file puts here, in each pass."""
+
     def show(self, state, fault):
         """Choose what the light shows."""
         self._pattern = pattern_of(state, fault)
@@ -86,8 +87,7 @@ class Rp2Board:
     def feed(self):
         """Feed the watchdog, look at the supply, and work the light."""
         self._watchdog.feed()
-        if self.background is not None:
-            self.background()
+        self.background()
         is_good = _power_good()
         if self._is_power_good and not is_good:
             self.ring.close_block()
@@ -121,18 +121,13 @@ def fill_ring(ring):
     """Give the ring what memory is left, up to its most, once everything else is made: the rest
     works with the hole at the bottom of the heap from then on, and with what is left over.
 
-    Recording comes first: the detectors are given up for a ring of the least size.
+    Recording comes first: the detectors are discarded for a ring of the least size.
     """
     gc.collect()
-    n_free = gc.mem_free()
-    n = min(_MOST_BLOCKS, n_free // BLOCK_BYTES)
-    # Memory is searched from the bottom; a search across the ring makes the start 0.15 s longer.
-    plenty = n_free >= _MOST_BLOCKS * BLOCK_BYTES + 2 * _BELOW_BYTES
-    below = bytearray(_BELOW_BYTES if plenty else 0)
+    n = min(_MOST_BLOCKS, gc.mem_free() // BLOCK_BYTES)
     while n >= _LEAST_BLOCKS:
         try:
             ring.take_memory(n)
-            del below
             return
         except MemoryError:
             n -= 1
@@ -144,6 +139,8 @@ def fill_ring(ring):
 def run_board(make_board, slot, memory, at, hole):
     """Run the application until the host asks for the REPL; clear memory[at] once proven."""
     board = make_board(slot)
+    if board.nv.open(CONFIG_SIGNALS):
+        hole.pop()  # the detectors need that memory more
     gc.threshold(8192)
     prepare(board.nv)
     gc.threshold(-1)

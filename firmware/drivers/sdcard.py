@@ -58,6 +58,10 @@ _STOPPING = const(4)  # the card is busy with the end of the write
 _REFUSING = const(5)  # the card is busy with the end of a write it has refused
 
 
+def _do_nothing():
+    pass
+
+
 class SdCard:
     """One card. Invariant: after `init` it is selected only during a call or a write."""
 
@@ -65,7 +69,7 @@ class SdCard:
         self.n_sectors = 0
         self.read_only = False
         self.n_read_errors = 0  # reads that were repeated
-        self.background = None  # called while a sector is on its way, 340 us, and each ms
+        self.background = _do_nothing  # called while a sector is on its way, 340 us, and each ms
         self._port = port
         self._rate_Hz = rate_Hz
         self._use_crc = use_crc and port.has_crc
@@ -123,8 +127,7 @@ class SdCard:
         if sector == self._ahead_sector and len(buf) == SECTOR_BYTES:
             self._ahead_sector = self._next = sector + 1
             n = _AHEAD_BYTES if sector + 1 < self.n_sectors else 0
-            if self.background is not None:
-                self.background()
+            self.background()
             token = self._port.receive_over(self._ahead, buf, n)
             if token == _TOKEN_READ or self._is_over(token):
                 return
@@ -173,8 +176,7 @@ class SdCard:
         """
         while self._doing != _AT_REST:
             if self._doing == _SENDING:
-                if self.background is not None:
-                    self.background()
+                self.background()
                 if not self._is_accepted(self._port.send_end()):
                     return self._result
                 self._doing = _STORING
@@ -299,16 +301,11 @@ class SdCard:
         its own, as a call of a larger one takes heap, and thus time, for its variables.
         """
         for _ in range(_BUSY_MS):
-            self._do_else()
+            self.background()
             r1 = self._port.begin(command, high, low, self._ms_bytes)
             if r1 <= 0xFF:
                 break
         return r1
-
-    def _do_else(self):
-        """Let something else be done while the card takes its time."""
-        if self.background is not None:
-            self.background()
 
     def _is_over(self, token):
         """Return whether a sector has come whole, though the next does not follow as it should."""
@@ -342,8 +339,7 @@ class SdCard:
         for i in range(1, n + 1):
             if token != _TOKEN_READ:
                 raise OSError("the card sends no data, or with a wrong CRC")
-            if self.background is not None:
-                self.background()
+            self.background()
             if i < n:
                 token = port.receive_next(buf, i * SECTOR_BYTES, most)
                 if not self._use_crc:
@@ -356,14 +352,14 @@ class SdCard:
             token = self._port.wait_while(0xFF, self._ms_bytes)
             if token != 0xFF:
                 break
-            self._do_else()
+            self.background()
         return token
 
     def _wait_ready(self):
         for _ in range(_BUSY_MS):
             if self._port.wait_until(0xFF, self._ms_bytes) == 0xFF:
                 return
-            self._do_else()
+            self.background()
         raise OSError("the card stays busy")
 
     def _address(self, sector):
@@ -447,7 +443,7 @@ class SdCard:
             if self._has_started():
                 return
             self._port.wait_until(-1, self._ms_bytes)
-            self._do_else()
+            self.background()
         raise OSError("the card does not start")
 
     def _has_started(self):

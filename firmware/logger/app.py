@@ -332,8 +332,8 @@ class App:
         self._stop_captures()
         for i, capture in enumerate(self.board.captures):
             if capture.n_errors != self._reported_errors[i]:
-                self._tell_bus(i)
-            self._tell_counts(i)
+                self._report_bus(i)
+            self._report_counts(i)
         self.onboard.stop()
         n_blocks = self.store.counts.blocks_written + self.board.ring.n_waiting() + 1
         self._put_meta(META_END, END_ASKED, 0, "<II", n_blocks, 0)
@@ -371,7 +371,7 @@ class App:
                 and (lo - self._t_reported[i]) & _LOW >= _ERRORS_US
             )
             if errors_wait or self._bus_state[i] != self._reported_state[i]:
-                self._tell_bus(i)
+                self._report_bus(i)
             seen = ring.state[r.STORED + i] + ring.state[r.DROPPED + i]
             seen += ring.state[r.AT_LEAST + i]  # an overrun is no silence
             if seen != self._seen[i]:
@@ -382,7 +382,7 @@ class App:
                 self._silent[i] = True
         self._show()
 
-    def _tell_bus(self, i):
+    def _report_bus(self, i):
         """Record state and counters of a bus, and the errors since the last such record."""
         capture = self.board.captures[i]
         state = self._bus_state[i]
@@ -392,9 +392,9 @@ class App:
             self._reported_state[i] = state
             self._reported_errors[i] = capture.n_errors
             self._t_reported[i] = self.board.clock.lo
-            self._tell_counts(i)
+            self._report_counts(i)
 
-    def _tell_counts(self, i):
+    def _report_counts(self, i):
         """Record what a bus counts by kind, where it has changed."""
         reported = self._reported_counts[i]
         for k, n in enumerate(self.board.captures[i].counts()):
@@ -418,7 +418,7 @@ class App:
         self._put_meta(META_HEALTH, HEALTH_RING_WORST, 0, "<II", words[r.WORST], words[r.WORST])
         self._put_meta(META_HEALTH, HEALTH_WRITE_WORST, 0, "<II", worst_ms, worst_ms)
         for i in range(len(self.board.captures)):
-            self._tell_counts(i)
+            self._report_counts(i)
 
     def _put_hashes(self):
         for arg, item in ((HASH_SETTINGS, m.CONFIG_SETTINGS), (HASH_SIGNALS, m.CONFIG_SIGNALS)):

@@ -37,13 +37,14 @@ def prepare(settings):
 
 def discard():
     """Free the detectors of the first session and their code, for want of memory; the session
-    will say so.
+    will say so, unless there is no table or it can't be used.
     """
-    _ready.clear()
+    is_said = _ready and (_ready[0] is None or isinstance(_ready[0], Exception))
+    if not is_said:
+        _ready[:] = [MemoryError()]
     for name in list(sys.modules):
         if name.startswith("detectors"):
             del sys.modules[name]
-    _ready.append(MemoryError())
 
 
 def _nothing(code, state, value, extra):

@@ -318,6 +318,6 @@ def test_a_board_with_a_uart_changes_its_rate_and_leaves_the_prompt_the_usual(
 
 @pytest.mark.parametrize("name", SELECTS)
 def test_it_compiles_for_the_chip(name):
-    app = build_app(name, "xtensawin")
+    app = build_app(name, "xtensawin", readable=True)
     assert "logger/service_mode.mpy" in app.modules and "drivers/wifi.mpy" in app.modules
     assert "drivers/mcp2518fd.mpy" in app.modules and "drivers/rp2_hot.mpy" not in app.modules

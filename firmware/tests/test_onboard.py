@@ -278,3 +278,25 @@ def test_without_memory_for_the_detectors_their_code_is_freed_and_the_session_sa
     board.onboard.stop()
     board.onboard.start()
     assert board.said()[1:] == [(ev.TABLE, ev.ON, 2, 1)]
+
+
+@pytest.mark.parametrize("error", [None, ImportError("no module"), ValueError("damaged")])
+def test_a_ring_too_short_is_no_reason_where_there_are_no_detectors(monkeypatch, error):
+    """Without a table there is nothing to discard and nothing to say; a table that can't be used
+    keeps its own reason, 2. `discard` used to say 1, memory, in both cases.
+    """
+    monkeypatch.setattr(onboard, "_ready", [])
+    modules = {"detectors.events": 2, "logger.ring": 3}
+    monkeypatch.setattr(onboard, "sys", types.SimpleNamespace(modules=modules))
+    board = Board(table=None)
+    if error is not None:
+
+        def make(_):
+            raise error
+
+        monkeypatch.setattr(onboard, "_make", make)
+    onboard.prepare(board.nv)
+    onboard.discard()
+    assert modules == {"logger.ring": 3}
+    board.onboard.start()
+    assert board.said() == ([] if error is None else [(ev.TABLE, ev.OFF, 2, 0)])

@@ -14,7 +14,7 @@ import hashlib
 import subprocess
 import tempfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,20 +44,20 @@ WITHOUT = (
     ("RP2350", "the interrupt handler is for the RP2040's registers"),
 )
 PACKAGES = ("slog", "detectors", "logger", "drivers", "boards", "bringup")
-# Modules are loaded leaves first, and garbage is collected in between: that leaves one large
-# contiguous block of heap for the ring. MicroPython searches free memory from the bottom of the
-# heap at every call of a larger function. `hole` is freed when all is loaded: the free memory that
-# it leaves near the bottom keeps that search short.
+# What is loaded at the start is a few files, `_groups`, and garbage is collected in between: that
+# leaves one large contiguous block of heap for the ring. MicroPython searches free memory from the
+# bottom of the heap at every call of a larger function. `hole` is freed when all is loaded: the
+# free memory that it leaves near the bottom keeps that search short. The second part is for a
+# board without a signal table: with 28 KB instead of 13 a card is mounted in 0.25 s, not 0.37 s.
 _START = """
 import gc
 
 def run(*args):
-    hole = [bytearray(9216)]
+    hole = [bytearray(13312), bytearray(15360)]
     names = {names!r}
     while names:
         __import__(names.pop())
-        if len(names) % 2 == 0:
-            gc.collect()
+        gc.collect()
     from {entry} import run
     run(*args, hole)
 """
@@ -128,24 +128,42 @@ def build_app(board: str, arch: str, readable: bool = False, entry: str | None =
     early: dict[str, None] = {}  # in the order of loading
     later: dict[str, None] = {}
     _visit(folder, entry, early, later)
+    groups = _groups(folder, entry, early)
     loaded = dict(early)
     while later:
-        _visit(folder, later.popitem()[0], loaded, later)
-    names = list(reversed(early))
-    paths = {name: _known_path(folder, name) for name in sorted(loaded)}
-    small = shrink(
-        {name: (folder / path).read_text(encoding="utf-8") for name, path in paths.items()},
-        readable,
-    )
-    kept = [name for name in paths if not _is_empty(small[name])]
-    names = [name for name in names if name in kept]
-    sources = {"start.py": _START.format(entry=entry, names=names)}
-    sources.update((paths[name], small[name]) for name in kept)
-    contents = {
-        path.removesuffix(".py") + ".mpy": compile_module(path, source, arch)
-        for path, source in sources.items()
-    }
+        root, n_before = later.popitem()[0], len(loaded)
+        _visit(folder, root, loaded, later)
+        if len(loaded) > n_before:
+            groups[root] = list(loaded)[n_before:]
+    read = {name: (folder / _known_path(folder, name)).read_text("utf-8") for name in loaded}
+    small = shrink(read, readable, None if readable else groups)
+    kept = [name for name in sorted(small) if not _is_empty(small[name])]
+    names = [name for name in reversed(early) if name in kept]
+    start = compile_module("start.py", _START.format(entry=entry, names=names), arch)
+    contents = {"start.mpy": start}
+    for name in kept:
+        path = _known_path(folder, name)
+        contents[path.removesuffix(".py") + ".mpy"] = compile_module(path, small[name], arch)
     return App(board, arch, tuple(contents), pack_app(contents))
+
+
+def _groups(folder: Path, entry: str, early: Iterable[str]) -> dict[str, list[str]]:
+    """Return {name: modules} of what is loaded at the start as one file each: what the entry
+    imports from `boards`, with all that it needs and that is not loaded before, and the entry with
+    the rest. So a card is woken and a receiver gets its memory before the rest is loaded.
+    """
+    tree = ast.parse((folder / _known_path(folder, entry)).read_text(encoding="utf-8"))
+    ends = {entry}
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("boards."):
+            ends.add(node.module or "")
+    groups: dict[str, list[str]] = {}
+    group: list[str] = []
+    for name in early:
+        group.append(name)
+        if name in ends:
+            groups[name], group = group, []
+    return groups
 
 
 def _is_empty(source: str) -> bool:

@@ -49,8 +49,9 @@ _TYPES = (
     types.GeneratorType,
 )
 _FIRST = string.ascii_letters
+ENTRY = "run"  # what is called from outside
 KEPT = frozenset(
-    [*_FOREIGN, *dir(builtins), *(name for kind in _TYPES for name in dir(kind)), "run"]
+    [*_FOREIGN, *dir(builtins), *(name for kind in _TYPES for name in dir(kind)), ENTRY]
 )
 
 

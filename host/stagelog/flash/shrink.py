@@ -12,23 +12,26 @@ import re
 from collections import Counter, defaultdict
 
 from slog import signal_table
-from stagelog.flash.names import KEPT, shorten
+from stagelog.flash.merge import Groups, merge
+from stagelog.flash.names import ENTRY, KEPT, shorten
 from stagelog.flash.rules import bindings, check_rules, imported, is_same
 from stagelog.resources import import_firmware
 
 _PURE = ("slog", "detectors", "logger")  # packages that can be imported here
 HASH = "contract_hash"
 _NAMED = "named"
-_ENTRY = "run"  # what is called from outside
 _STRUCT_CODE = re.compile(r"\d*[a-zA-Z]")
 Constant = int | str | bytes
 
 
-def shrink(sources: dict[str, str], readable: bool = True) -> dict[str, str]:
+def shrink(
+    sources: dict[str, str], readable: bool = True, groups: Groups | None = None
+) -> dict[str, str]:
     """Return {module name: source} with the same behaviour and fewer names.
 
     sources   {module name: source} of all that goes onto the board
     readable  False: the names that are left are made short, see `names`
+    groups    modules that become one, see `merge`
     """
     trees = fold(sources)
     for tree in trees.values():
@@ -36,6 +39,8 @@ def shrink(sources: dict[str, str], readable: bool = True) -> dict[str, str]:
         _NameAndCode().visit(tree)
     while _drop_unused(trees):
         pass
+    if groups is not None:
+        trees = merge(trees, groups)
     if not readable:
         shorten(trees)
     return {name: ast.unparse(ast.fix_missing_locations(tree)) for name, tree in trees.items()}
@@ -204,7 +209,7 @@ def _fill_empty(tree: ast.Module) -> ast.Module:
 
 def _used_names(trees: dict[str, ast.Module]) -> tuple[dict[str, set[str]], set[str]]:
     """Return {module name: what it or another module uses of it}, and all attributes used."""
-    used = {name: {_ENTRY} for name in trees}
+    used = {name: {ENTRY} for name in trees}
     attributes = set(KEPT)
     for name, tree in trees.items():
         aliases: defaultdict[str, set[str]] = defaultdict(set)
