@@ -85,7 +85,7 @@ from high import above
 def use():
     from low.below import limit
     from high.above import run
-    return limit(10), run(7)[-2:], above.helper()
+    return limit(10), run(7)[-2:], above.helper(), above.bounded(3)
 """
 SOURCES = {"low.below": BELOW, "high.above": ABOVE, "high.later": LATER}
 
@@ -123,11 +123,13 @@ def results(sources, groups, folder, monkeypatch):
     ids=["two and one", "one and two", "all"],
 )
 def test_merged_modules_do_what_they_did(tmp_path, monkeypatch, groups):
-    """By hand: 1 + 5 = 6, 2 * 3 = 6, 2 * 4 = 8, 1 * 3 = 3, after which there were three calls."""
+    """By hand: 1 + 5 = 6, 2 * 3 = 6, 2 * 4 = 8, 1 * 3 = 3, which is three calls. `above` has
+    `bounded` from `below`.
+    """
     apart = results(SOURCES, None, tmp_path / "apart", monkeypatch)
     own = ("above", 5, 10, ("below", 3))
     assert apart[0] == ("below", own, "given", [1, 2], (9,), 6, 6, 8, 3, 3, own[3], "above", 9)
-    assert apart[1] == (30, ("above", 7), "above")
+    assert apart[1] == (30, ("above", 7), "above", 9)
     assert results(SOURCES, groups, tmp_path / "merged", monkeypatch) == apart
 
 

@@ -31,12 +31,19 @@ def merge(trees: dict[str, ast.Module], groups: Groups) -> dict[str, ast.Module]
         if isinstance(node, ast.Global)
         for what in node.names
     }
+    origins = {
+        (name, alias.asname or alias.name): (node.module, alias.name)
+        for name in group_of
+        for node in trees[name].body
+        if isinstance(node, ast.ImportFrom) and node.module in group_of
+        for alias in node.names
+    }
     merged = {}
     for group, names in groups.items():
         body: list[ast.stmt] = []
         meanings: dict[str, str] = {}
         for name in names:
-            mover = _Mover(name, group_of, own, changed)
+            mover = _Mover(name, group_of, own, changed, origins)
             moved = mover.visit(trees[name])
             for kept, meaning in mover.kept.items():
                 if meanings.setdefault(kept, meaning) != meaning:
@@ -82,12 +89,14 @@ class _Mover(ast.NodeTransformer):
         group_of: Mapping[str, str],
         own: Mapping[str, set[str]],
         changed: set[tuple[str, str]],
+        origins: Mapping[tuple[str, str], tuple[str, str]],
     ) -> None:
         self.kept: dict[str, str] = {}
         self._module = module
         self._group_of = group_of
         self._own = own
         self._changed = changed  # (module, name) of what functions assign anew
+        self._origins = origins  # of names that a module has from another of ours
         self._names: dict[str, str] = {}  # of the module's scope: what they are called now
         self._modules: dict[str, str] = {}  # what stands for a module of ours
         self._scopes: list[set[str]] = []  # names of the functions and classes around
@@ -117,7 +126,7 @@ class _Mover(ast.NodeTransformer):
         outer = [
             self._import(module, attribute, self._unique(module, attribute))
             for module, attribute in sorted({(self._modules[alias], what) for alias, what in used})
-            if self._is_outer(module)
+            if self._is_outer(module, attribute)
         ]
         node.body = [*outer, *body]
         return node
@@ -137,17 +146,26 @@ class _Mover(ast.NodeTransformer):
             else:
                 self._call(known_as, known_as, path)
 
+    def _origin(self, module: str, name: str) -> tuple[str, str]:
+        """Return (module, name) of what a module of ours knows as `name`, where it is defined."""
+        while (module, name) in self._origins:
+            module, name = self._origins[module, name]
+        return module, name
+
     def _unique(self, module: str | None, name: str) -> str:
         """Return what a name of a module of ours is called in its group."""
         if module is None or name.startswith("__"):
             return name
+        module, name = self._origin(module, name)
         is_inner = name == ENTRY and self._group_of[module] != module
         return f"{name}__{module.replace('.', '_')}" if is_inner or name not in KEPT else name
 
-    def _is_outer(self, module: str) -> bool:
+    def _is_outer(self, module: str, name: str) -> bool:
+        module, _ = self._origin(module, name)
         return self._group_of[module] != self._group_of[self._module]
 
     def _import(self, module: str, name: str, known_as: str) -> ast.ImportFrom:
+        module, name = self._origin(module, name)
         if (module, name) in self._changed:
             raise ValueError(f"{self._module} would see {module}.{name} as it was at its import")
         there = self._unique(module, name)
@@ -168,7 +186,7 @@ class _Mover(ast.NodeTransformer):
             assert node.module is not None
             there = self._unique(node.module, alias.name)
             known_as = known_as if self._scopes else there
-            if self._is_outer(node.module):
+            if self._is_outer(node.module, alias.name):
                 out.append(self._import(node.module, alias.name, known_as))
             elif known_as != there:
                 target = ast.Name(known_as, ast.Store())
