@@ -36,6 +36,10 @@ class Leave(Exception):
     """The main loop ends for the action in `args[0]`."""
 
 
+def _do_nothing():
+    pass
+
+
 class Rp2Board:
     """The board as `logger.app` wants it. `feed` also carries out what `control` was asked for,
     and closes the open block when the supply fails.
@@ -56,6 +60,7 @@ class Rp2Board:
         self.link = UsbLink()
         self.nv = settings
         self.button = _button
+        self.background = _do_nothing  # called in each pass
         self._led = machine.Pin(led, machine.Pin.OUT, value=1)
         self._is_power_good = 1
         self._pattern = 0
@@ -71,9 +76,6 @@ class Rp2Board:
     def heap_free(self):
         """Return the bytes of free heap."""
         return gc.mem_free()
-
-    def background(self):
-        """Do what a board file puts here, in each pass."""
 
     def show(self, state, fault):
         """Choose what the light shows."""
