@@ -16,7 +16,7 @@ from logger.onboard import discard, prepare
 from slog.layout import BLOCK_BYTES, const
 from slog.messages import CONFIG_SIGNALS, CONTROL_BOOTLOADER, CONTROL_RESET, CONTROL_UPDATE
 
-_MOST_BLOCKS = const(28)  # 0.83 s of a full bus at 1 Mbit/s
+_MOST_BLOCKS = const(32)  # 0.95 s of a full bus at 1 Mbit/s
 _LEAST_BLOCKS = const(8)
 _WATCHDOG_MS = const(8000)
 _WATCHDOG_OFF = const(0x4005B000)  # atomic clear of the watchdog's control register

@@ -233,7 +233,7 @@ class Settings:
 @pytest.mark.parametrize(
     ("n_free", "n_blocks"),
     [
-        (300_000, 28),  # the most
+        (300_000, 32),  # the most
         (88_000, 21),  # 88,000 / 4,096 = 21.5
         (34_000, 8),  # 8.3
     ],
@@ -248,12 +248,12 @@ def test_the_ring_is_what_the_heap_leaves(world, n_free, n_blocks):
 
 @pytest.mark.parametrize("n_whole", [23, 15, 9, 8])
 def test_a_ring_that_finds_no_whole_piece_is_made_smaller(world, n_whole):
-    """The heap has enough bytes for 28 blocks, but no piece for more than `n_whole`."""
+    """The heap has enough bytes for 32 blocks, but no piece for more than `n_whole`."""
     world.largest = n_whole * 4096
     ring = world.pico.make_board(0).ring
     world.module.fill_ring(ring)
     assert ring.n_blocks == n_whole
-    assert world.asked == [0, *range(28, n_whole - 1, -1)]
+    assert world.asked == [0, *range(32, n_whole - 1, -1)]
 
 
 @pytest.mark.parametrize(("n_free", "largest"), [(32_000, 1 << 20), (300_000, 7 * 4096)])
@@ -402,7 +402,7 @@ def test_the_loop_ends_with_what_was_asked_for(world, monkeypatch, action, end):
     assert hole == [] and board.slot == 1
     stopped = ["capture stopped", "capture stopped", "link closed"]
     detectors = [("threshold", 8192), ("threshold", -1)]
-    begin = [*detectors, "made, 0 blocks", "start, 28 blocks, hole 0"]
+    begin = [*detectors, "made, 0 blocks", "start, 32 blocks, hole 0"]
     assert world.log == [*begin, *stopped, *end]
 
 
