@@ -152,16 +152,16 @@ class Alarms:
             )
             if i >= self.n:
                 break
-            self._look(i)
+            self._check(i)
             level = self.level[i]
             if level == 2:
                 self.critical_ds += 1
             elif level:
                 self.warning_ds += 1
-            self._say(i)
+            self._report(i)
             i += 10
 
-    def _look(self, i):
+    def _check(self, i):
         rows = self._rows
         at = i * _A_COLUMNS
         kind = rows[at + _A_KIND]
@@ -343,7 +343,7 @@ class Alarms:
                     self._latched[i] = 0
         self._acked = pressed
 
-    def _say(self, i):
+    def _report(self, i):
         tick = self._watch.tick
         level = self.level[i]
         if level > self._worst[i]:

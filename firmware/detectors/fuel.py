@@ -16,7 +16,7 @@ from slog import signal_table as st
 _ONE = 1_000_000
 _NEAR = 100  # of a sender's end: 1 mm
 _DRIFT = 250  # of the scale: variance per metered cl, 0.3 % in 350 l
-_SAY = 100  # a scale that has changed by less is not said
+_REPORT = 100  # a scale that has changed by less is not reported
 
 
 class Fuel:
@@ -44,7 +44,7 @@ class Fuel:
         self._volume = self._rows["start"]
         self._var_v = 0
         self._cov = 0  # of volume and scale, 1e-6 cl
-        self._said_scale = _ONE
+        self._reported_scale = _ONE
         self._var_s = self._rows["scale_sigma"] * self._rows["scale_sigma"]
         self._known = False
         self._ml = None  # FUEL_USED when last seen
@@ -254,8 +254,8 @@ class Fuel:
         self._set(volume, var * noise // total)
         self._cov = cov * noise // total
         self.used_cl = self._by_scale(self.metered_ml)
-        if flow > 1000 or abs(self.scale - self._said_scale) >= _SAY:
-            self._said_scale = self.scale
+        if flow > 1000 or abs(self.scale - self._reported_scale) >= _REPORT:
+            self._reported_scale = self.scale
             self._emit(ev.FLOW_SCALE, ev.ON, self.scale, root(self._var_s) // 100 * 100)
 
     def _var_after(self, flow):

@@ -33,7 +33,7 @@ _R_MUL = const(2)
 _R_ADD = const(3)
 _R_COLUMNS = const(4)
 _BAD = const(2)  # weight of a bad sample against good ones
-# Words that `_look` needs.
+# Words that `_judge` needs.
 _TICK = const(0)
 _N = const(1)
 _SPEED = const(2)
@@ -107,7 +107,7 @@ class Sensors:
             watch.decode(i, _ALONE)
         i = group
         while True:
-            i = _look(
+            i = _judge(
                 words,
                 watch.signals,
                 watch.slots,
@@ -156,7 +156,7 @@ def roles_of(sections):
 
 
 @micropython.viper
-def _look(
+def _judge(
     words: ptr32,
     rows: ptr32,
     slots: ptr32,

@@ -87,9 +87,9 @@ class Diffs:
         self._micro[axle] = micro
         residual = seen - micro // 10_000
         self.residual[axle] = residual
-        self._tell(axle, residual)
+        self._report(axle, residual)
 
-    def _tell(self, axle, residual):
+    def _report(self, axle, residual):
         rows = self._rows
         limit = rows["residual"]
         high = residual < limit // 2 if self.is_on[axle] else residual > limit

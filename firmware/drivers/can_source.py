@@ -27,7 +27,7 @@ class CanSource:
     """A controller as `logger.app` wants it: the capture plane, which never raises.
 
     A driver has init and set_filters, which may raise OSError or ValueError; `_begin` and `_end`,
-    around the time in which frames go into the ring; `_look`, which polls a chip that answers;
+    around the time in which frames go into the ring; `_poll_chip` for a chip that answers;
     FILTERS_MAX and _SHARES, see `cover_ids`.
     """
 
@@ -125,7 +125,7 @@ class CanSource:
         if self._ring is None:
             return
         if self.answers:
-            self._look()
+            self._poll_chip()
             return
         self._waits -= 1
         if self._waits <= 0:

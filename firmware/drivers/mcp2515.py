@@ -160,7 +160,7 @@ class Mcp2515(CanSource):
         if self.answers:
             self._write(_CANSTAT + 1, _MODE_CONFIG)
 
-    def _look(self):
+    def _poll_chip(self):
         """This SPI has no CRC: registers that we set are read with the others, and what looks
         wrong is read again before it is believed.
         """

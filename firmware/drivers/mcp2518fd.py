@@ -264,7 +264,7 @@ class Mcp2518fd(CanSource):
         if self.answers:
             self._write(_CON, _ISO, _CONFIG << 8)
 
-    def _look(self):
+    def _poll_chip(self):
         buf = self._read(_CON, 1)
         mode, wanted = buf[4] >> 5, buf[5] & 7
         if wanted != self._mode:

@@ -345,7 +345,7 @@ class PioCan(CanSource):
         while mem[_DMA_ABORT]:
             pass
 
-    def _look(self):
+    def _poll_chip(self):
         self.drain()
         if self._untold:
             self._lost(0)

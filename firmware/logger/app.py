@@ -132,10 +132,10 @@ class App:
             self.settings_fault = faults.SETTINGS_BAD
         self._start_session()
         if self.store.mount() and self.store.extent.package:
-            self._look_at_package()
+            self._take_package()
         self._show()
 
-    def _look_at_package(self):
+    def _take_package(self):
         """End the session for a package that is new on the card, at power-on only."""
         board = self.board
         running = board.nv.open(m.CONFIG_FIRMWARE)

@@ -1,7 +1,7 @@
 """Cards prepared on Windows and macOS, as far as that can be shown on another system.
 
-The system's programs are scripts that print what real ones have printed, and note how they were
-called; the disk is a file of its name. Sources of what is printed:
+The system's programs are scripts of ours that print fields and sizes as in public samples, and
+note how they were called; the disk is a file of its name. The samples:
 
     Windows  Get-Disk and Get-Partition | ConvertTo-Json of PowerShell 5.1, whose enumerations are
              words and whose missing drive letter is a zero character (reports with a card reader

@@ -80,12 +80,12 @@ def command(
         else:
             columns = ["view", "files"]
             rows = [(name, len(paths)) for name, paths in sorted(opened.files.items())]
-        verdict, n_undecoded = say_gaps(opened, bool(dbc))
+        verdict, n_undecoded = report_gaps(opened, bool(dbc))
     _print(columns, rows, as_csv, as_json, verdict)
     raise SystemExit(1 if n_failed or n_undecoded or (verdict and verdict.exit_code) else 0)
 
 
-def say_gaps(opened: Archive, with_unlisted: bool) -> tuple[Verdict | None, int]:
+def report_gaps(opened: Archive, with_unlisted: bool) -> tuple[Verdict | None, int]:
     """Print what the views that were asked lack; return the worst verdict on their sessions, None
     without any, and how many sessions are not decoded.
 

@@ -38,7 +38,7 @@ def command(
 
     Exit 1 if a session that was searched is not complete, or if one is not decoded.
     """
-    from stagelog.cli.query import decode_missing, say_gaps
+    from stagelog.cli.query import decode_missing, report_gaps
     from stagelog.extras import need
     from stagelog.query import Archive
     from stagelog.since import answers, find_since, parse, resolve, strips_of
@@ -61,7 +61,7 @@ def command(
 
             strips, marks = strips_of(opened, known, rows)
             save_strips(out, strips, known.text, known.limit, marks)
-        verdict, n_undecoded = say_gaps(opened, bool(dbc))
+        verdict, n_undecoded = report_gaps(opened, bool(dbc))
     if as_json:
         facts = {
             "condition": known.text,
