@@ -288,10 +288,11 @@ def boot(speed):
     then the same with the car's signal table on the board.
     """
     with tempfile.TemporaryDirectory(prefix="stagelog-bench-") as folder:
-        image = old_card(Path(folder) / "card.img", OLD_BYTES)
-        with Bench(speed, card_image=image) as bench:
+        path = Path(folder) / "card.img"
+        with Bench(speed, card_image=old_card(path, OLD_BYTES)) as bench:
             figures = _start(bench)
-        with Bench(speed, card_image=image) as bench:
+        path.unlink()
+        with Bench(speed, card_image=old_card(path, OLD_BYTES)) as bench:
             bench.give_table(_table())
             figures["events_first_frame_ms"] = _start(bench)["first_frame_ms"]
         return {**figures, "old_GB": OLD_BYTES / 1e9}
