@@ -48,12 +48,12 @@ PACKAGES = ("slog", "detectors", "logger", "drivers", "boards", "bringup")
 # leaves one large contiguous block of heap for the ring. MicroPython searches free memory from the
 # bottom of the heap at every call of a larger function. `hole` is freed when all is loaded: the
 # free memory that it leaves near the bottom keeps that search short. The second part is for a
-# board without a signal table: with 20 KB instead of 13 a full bus waits less for the card.
+# board without a signal table: with 32 KB instead of 13 a full bus waits less for the card.
 _START = """
 import gc
 
 def run(*args):
-    hole = [bytearray(13312), bytearray(7168)]
+    hole = [bytearray(13312), bytearray(19456)]
     names = {names!r}
     while names:
         __import__(names.pop())
