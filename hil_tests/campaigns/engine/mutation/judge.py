@@ -135,7 +135,8 @@ def run_pytest(tests, left_out=(), plugins=(), options=_OPTIONS):
     with tempfile.TemporaryDirectory() as folder:
         os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = folder
         deselect = [f"--deselect={test}" for test in left_out]
-        arguments = [*options, f"--basetemp={folder}/t", *deselect, *tests]
+        places = [f"--rootdir={Path.cwd()}", f"--basetemp={folder}/t"]
+        arguments = [*options, *places, *deselect, *tests]
         return int(pytest.main(arguments, plugins=list(plugins)))
 
 
