@@ -30,4 +30,5 @@ def make_board(slot):
 
 def run(slot, memory, at, hole):
     """Run the logger until the host asks for the REPL; arguments as in `pico_mcp2515`."""
+    del hole[1:]  # the bits have taken that memory: the ring of blocks needs it more
     run_board(make_board, slot, memory, at, hole)

@@ -142,7 +142,7 @@ def run_board(make_board, slot, memory, at, hole):
     """Run the application until the host asks for the REPL; clear memory[at] once proven."""
     board = make_board(slot)
     if board.nv.open(CONFIG_SIGNALS):
-        hole.pop()  # the detectors need that memory more
+        del hole[1:]  # the detectors need that memory more
     gc.threshold(8192)
     prepare(board.nv)
     gc.threshold(-1)
