@@ -9,8 +9,6 @@ residual. Little oil shows in it before the level reaches a limit.
 from slog import events as ev
 from slog import signal_table as st
 
-_BITS = st.SCALE_BITS
-
 
 class Diffs:
     """`residual[axle]` in 0.01 degC, `max[axle]` and `over_s[axle]` for the summary."""

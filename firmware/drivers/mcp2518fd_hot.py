@@ -18,11 +18,6 @@ LAST = const(4)  # time of the newest record
 BUS = const(5)
 N_WORDS = const(6)
 
-_OBJECT_BYTES = const(20)
-_LOW = const(0x0FFFFFFF)
-_LATER = const(0x08000000)
-_MOST = const(251)  # a block with more is closed by the next record
-
 # CRC-16 of the manual: x^16 + x^15 + x^2 + 1, first bit first, from 0xFFFF; of four bits at once.
 _NIBBLES = array("H", [0] * 16)
 for _i in range(16):

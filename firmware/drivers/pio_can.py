@@ -87,7 +87,6 @@ _W_HOT = const(17)
 _W_BUS = const(18)
 _W_FIRST_COUNTER = const(32)
 _W_LAST_COUNTER = const(39)
-_W_BUFFER_END = const(46)
 _W_STAMPER = const(46)  # address of the second DMA channel
 _W_LAP_US = const(47)  # the shortest time in which the ring goes round
 _W_T_POS = const(48)  # the stamp before POS, or the start of the frame at POS

@@ -251,6 +251,14 @@ def test_over_the_radio_nothing_secret_is_set_and_nothing_ends(rig):
     shared.radio = served
 
 
+def test_the_password_is_never_answered(rig):
+    """SPEC 8.4: not by WIFI and not as an item: what CONFIG_GET does not know has a length of 0."""
+    rig.link.control(m.CONTROL_STOP, rig.link.hello().boot)
+    assert ask(rig, **NETWORK)["status"] == m.OK
+    assert NETWORK["password"] in rig.app.board.nv.load(radio.ITEM)
+    assert rig.link.get_config(radio.ITEM) == b""
+
+
 def test_a_board_without_a_radio_says_nothing_of_one(target):
     play(target, 12 * SECOND_US)
     assert radio_records(session_of(target)) == []

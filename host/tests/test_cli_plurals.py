@@ -48,9 +48,9 @@ def folder(tmp_path, monkeypatch):
         "verify one.slog",
         "card read card.img",
         "card prepare card.img",
-        "plot one.log --dbc one.dbc --out one.png",
+        "plot one.log --dbc one.dbc --strip S --out one.png",
         "verify one.log",
-        "convert one.log one.slog",
+        "convert one.log new.slog",
         "convert one.log one.csv --dbc one.dbc",
         "decode one.log --dbc one.dbc --out parquet",
         "dbc check one.dbc",
@@ -66,7 +66,8 @@ def folder(tmp_path, monkeypatch):
 def test_one_of_a_thing_has_no_plural(folder, run, words):
     _, out, err = run(*words.split())
     found = [m for line in (out + err).splitlines() for m in ONE.findall(line)]
-    assert out + err and set(found) <= NO_PLURAL, out + err
+    printed = err if words.startswith("card prepare") else out  # that prints no result
+    assert printed and set(found) <= NO_PLURAL, out + err
 
 
 def test_one_lost_frame_has_no_plural():

@@ -24,7 +24,6 @@ from stagelog.replies import ListedSession
 
 SECTIONS = ("wires", "spi", "release", "crystal", "interrupt", "listen", "stamp", "capture",
             "usb", "clock", "card", "supply", "power")  # fmt: skip
-_NEEDED = ("SCK", "SI", "SO", "CS")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,13 +6,12 @@ shell, as its own menu does. Raises OutputError with what the system's program s
 
 import os
 import shutil
-import subprocess
 import sys
 
 from stagelog.errors import OutputError
 from stagelog.platform.drives import Drive
+from stagelog.platform.programs import run_program
 
-_TIMEOUT_s = 60
 _SHELL = (
     "(New-Object -ComObject Shell.Application).Namespace(17).ParseName('{}').InvokeVerb('Eject')"
 )
@@ -26,7 +25,12 @@ def eject(drive: Drive) -> None:
     if not drive.is_removable:
         raise OutputError(f"{drive.path} is built in", "only a card can be ejected")
     for command in _commands(drive):
-        _run(command, drive)
+        run_program(
+            command,
+            f"cannot eject {drive.path}",
+            hint="close what uses it, and repeat",
+            by_hand="do it by hand",
+        )
 
 
 def _commands(drive: Drive) -> list[list[str]]:
@@ -49,15 +53,3 @@ def _parts(drive: Drive) -> list[str]:
     import psutil
 
     return [p.device for p in psutil.disk_partitions(all=True) if p.mountpoint in drive.mounts]
-
-
-def _run(command: list[str], drive: Drive) -> None:
-    try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=_TIMEOUT_s, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise OutputError(f"cannot eject {drive.path}: {error}", "do it by hand") from None
-    if done.returncode:
-        said = " ".join((done.stderr or done.stdout).split()) or f"{command[0]} failed"
-        raise OutputError(f"cannot eject {drive.path}: {said}", "close what uses it, and repeat")

@@ -12,14 +12,12 @@ Raises OutputError with what is to be done. No macOS and no Windows has run this
 import errno
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 from typing import IO
 
 from stagelog.errors import OutputError
-
-_TIMEOUT_s = 120
+from stagelog.platform.programs import run_program
 
 
 def can_map_disks() -> bool:
@@ -67,14 +65,10 @@ def how_permitted() -> str:
 
 
 def _run(path: Path, *command: str) -> None:
-    try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=_TIMEOUT_s, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise OutputError(f"{path} cannot be taken: {error}", "unmount it by hand") from None
-    if done.returncode:
-        said = " ".join((done.stderr or done.stdout).split()) or f"{command[0]} failed"
-        is_denied = re.search(r"access.{0,20}denied|permission|not permitted", said, re.I)
-        hint = how_permitted() if is_denied else "close what uses it, and repeat"
-        raise OutputError(f"{path} cannot be taken: {said[:300]}", hint)
+    run_program(
+        list(command),
+        f"{path} cannot be taken",
+        hint="close what uses it, and repeat",
+        by_hand="unmount it by hand",
+        hint_denied=how_permitted(),
+    )
