@@ -90,7 +90,9 @@ def test_an_alarm_above_a_limit(make_stage, table):
         }
     ]
     why, inspect = (facts["verdict"]["reasons"][0][key] for key in ("why", "inspect"))
-    assert why == "Engine cooling: coolant CoolantTemp critical (117 degC); first at km 0.5"
+    assert why == (
+        "Engine cooling: CoolantTemp critical (117 degC, limit > 115 degC); first at km 0.5"
+    )
     assert inspect.startswith("coolant level and cap, radiators")
     assert facts["verdict"]["level"] == "bad"
 
@@ -114,7 +116,7 @@ def test_an_alarm_below_a_limit(make_stage, table):
     verdict = facts["verdict"]
     assert (verdict["level"], verdict["answer"]) == ("warn", "Yes, after the checks below.")
     assert verdict["reasons"][0]["why"] == (
-        "Battery and charging: battery BattVolt warning (12 V); first at km 0.5"
+        "Battery and charging: BattVolt warning (12 V, limit < 12.8 V); first at km 0.5"
     )
     (limits,) = facts["sections"]["electrics"]["tables"][0]["rows"]
     assert limits == {
@@ -251,8 +253,8 @@ def test_two_alarms_are_kept_apart(make_stage, table):
     why = facts["verdict"]["reasons"][0]["why"]
     # first: that of the critical one
     assert why == (
-        "Brakes: disc DiscTempRL warning (200 degC), disc DiscTempRR critical (200 degC); "
-        "first at km 0.6"
+        "Brakes: DiscTempRL warning (200 degC, limit > 600 degC), "
+        "DiscTempRR critical (200 degC, limit > 750 degC); first at km 0.6"
     )
 
 
@@ -262,7 +264,38 @@ def test_an_alarm_many_times_is_said_once_in_the_verdict(make_stage, table):
         states = (20 + 10 * k, ev.WARNING), (25 + 10 * k, ev.CLEAR)
         found += alarm(table, "disc", "DiscTempFL", *states)
     why = facts_of(make_stage(), found, table)["verdict"]["reasons"][0]["why"]
-    assert why == "Brakes: disc DiscTempFL warning (200 degC, 3 times); first at km 0.4"
+    wanted = "Brakes: DiscTempFL warning (200 degC, limit > 600 degC, 3 times); first at km 0.4"
+    assert why == wanted
+
+
+def test_a_signal_beyond_several_limits_is_said_once_in_the_verdict(make_stage, table):
+    """The rear diff reaches 140 degC soon (critical), rises fast (warning), and is above 140 degC
+    (critical): of the two critical limits the one on the value, and the card has the others. What
+    to do besides after a critical one, changing the oil, comes first.
+    """
+    found = alarm(table, "diff_oil_time", "DiffOilTempR", (20, ev.CRITICAL))
+    found += alarm(table, "diff_oil_rate", "DiffOilTempR", (30, ev.WARNING))
+    found += alarm(table, "diff_oil", "DiffOilTempR", (40, ev.WARNING), (50, ev.CRITICAL))
+    facts = stage_facts(
+        Source(make_stage(DiffOilTempR=153.8), Health([WHOLE]), found, table, None)
+    )
+    (reason,) = plain_facts(facts)["verdict"]["reasons"]
+    assert reason["why"] == (
+        "Differentials and transfer box: DiffOilTempR critical (153.8 degC, limit > 140 degC); "
+        "first at km 0.4"
+    )
+    assert reason["inspect"].startswith("change the oil; oil level and colour")
+    (part,) = (one for one in facts["cars"][0]["parts"] if one["place"] == "diff_rear")
+    assert part["why"] == [
+        "Rear diff oil 153.8 degC, limit > 140 degC, km 0.4",
+        "Rear diff oil, too: 140 degC within 4 min, > 8 degC/min",
+    ]
+
+
+def test_only_a_critical_alarm_gives_the_work_of_a_critical_one(make_stage, table):
+    found = alarm(table, "diff_oil", "DiffOilTempR", (30, ev.WARNING))
+    (reason,) = facts_of(make_stage(DiffOilTempR=125.0), found, table)["verdict"]["reasons"]
+    assert reason["inspect"] == "oil level and colour, magnet, seals, breathers, shafts"
 
 
 def test_before_and_after_are_unknown_beyond_the_log(make_stage, table):

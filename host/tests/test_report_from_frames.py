@@ -141,8 +141,8 @@ def test_an_exceedance_is_found_judged_and_measured(facts):
     assert row["after"] == 95.0 and not row["ended"]
     assert (row["speed_kmh"], row["engine_rpm"]) == (72, 3000)
     why = [reason["why"] for reason in facts["verdict"]["reasons"]]
-    wanted = "Differentials and transfer box: diff oil DiffOilTempF warning (125.5 degC); "
-    assert any(one.startswith(wanted + "first at km 0.6") for one in why)
+    wanted = "Differentials and transfer box: DiffOilTempF warning (125.5 degC, limit > 120 degC)"
+    assert any(one.startswith(wanted + "; first at km 0.6") for one in why)
     assert facts["verdict"]["level"] == "warn"
     over = rows_of(facts, "life", "signal", 0)["DiffOilTempF"]
     assert over["over_warning_min"] == pytest.approx(21.1 / 60, abs=1e-5)

@@ -81,8 +81,8 @@ def test_the_head():
         '<section id="work"><h2>Work before the start</h2><ul><li class="bad">'
         f'<div class="why">{BAD}<span>No oil</span></div>'
         '<label><input type="checkbox"> the sump</label></li></ul>'
-        '<p class="signed"><span>Done by</span><span>Checked by</span><span>Time</span></p>'
-        in found
+        '<p class="signed"><label><input>Done by</label><label><input>Checked by</label>'
+        "<label><input>Time</label></p>" in found
     )
     assert (
         f'<div class="tiles"><div class="tile warn">{WARN}<b>3</b><span>jumps</span></div>'

@@ -286,7 +286,7 @@ def test_a_car_with_much_work_prints_all_of_it_on_two_pages(browser, pages, tmp_
 def test_first_screen_holds_the_answer_the_car_and_the_stage(browser, pages):
     browser.told.clear()
     browser.open(pages["stage"], (1280, 800))
-    for what in ("#verdict", "svg.car", ".legend", ".strip", "#work li"):
+    for what in ("#verdict", "svg.car", ".legend", ".strip", "#work li", ".signed"):
         script = f"(() => {{ const box = document.querySelector('{what}')"
         script += ".getBoundingClientRect(); return [box.top, box.bottom, box.height]; })()"
         top, bottom, height = browser.value(script)
@@ -310,6 +310,15 @@ def test_nothing_of_the_drawing_is_written_over_something_else(browser, pages):
         }).map((part) => part.dataset.place)"""
     )
     assert outside == []
+    for words in ("◐ partly", "? not seen", "◆ sensor", "■ critical"):
+        wide = browser.value(
+            f"""[...document.querySelectorAll('svg.car .part .state')].filter((text) => {{
+            text.textContent = {json.dumps(words)};
+            const box = text.closest('.part').querySelector('rect').getBoundingClientRect();
+            return text.getBoundingClientRect().width > box.width - 4;
+            }}).length"""
+        )
+        assert wide == 0, words
 
 
 def test_a_part_leads_to_its_card_by_keyboard(browser, pages):
@@ -354,6 +363,41 @@ def contrast(one, other):
 
     low, high = sorted(map(luminance, (one, other)))
     return (high + 0.05) / (low + 0.05)
+
+
+def test_who_did_the_work_is_kept_and_stands_below_the_list_on_paper(browser, pages):
+    box = "document.querySelectorAll('.signed input')[1]"
+    browser.open(pages["stage"], SIZES["desk"])
+    browser.value(f"{box}.focus()")
+    browser.call("Input.insertText", text="A. Dupont")
+    browser.press("d", 68)
+    browser.open(pages["stage"], SIZES["desk"])
+    assert browser.value(f"{box}.value") == "A. Dupont"
+    top = "document.querySelector('{}').getBoundingClientRect().top"
+    place = [top.format(what) for what in ("#work ul", ".signed")]
+    work, signed = browser.value(f"[{', '.join(place)}]")
+    assert signed < work
+    browser.call("Emulation.setEmulatedMedia", media="print")
+    work, signed = browser.value(f"[{', '.join(place)}]")
+    browser.call("Emulation.setEmulatedMedia", media="")
+    assert signed > work
+    browser.value("localStorage.clear()")
+
+
+def test_no_number_along_the_strip_is_cut(browser, pages):
+    """Also that of a mark that stands at the end of the stage."""
+    page = pages["stage"].read_text(encoding="utf-8")
+    ticks = '<span class="end" style="left:99.90%">14</span></div></section>'
+    path = PICTURES / "ticks.html"
+    path.write_text(page.replace("</div></section>", ticks, 1), encoding="utf-8")
+    for size in SIZES.values():
+        browser.open(path, size)
+        cut = browser.value(
+            """(() => { const right = document.querySelector('.lane.km').getBoundingClientRect()
+            .right + 0.5; return [...document.querySelectorAll('.lane.km span')]
+            .filter((tick) => tick.getBoundingClientRect().right > right).length; })()"""
+        )
+        assert cut == 0
 
 
 def test_a_tick_of_the_work_list_is_kept(browser, pages):

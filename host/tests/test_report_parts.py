@@ -89,7 +89,7 @@ def test_a_part_over_its_limit_has_the_limit_s_level(parts, table):
     found = parts(warned, DiffOilTempR=125.0)
     assert not_good(found) == {"diff_rear": "warn"}
     # The alarm is raised 10 s after the limit: its worst value is the signal's.
-    assert found["diff_rear"]["why"] == ["diff oil: Rear diff oil 125 degC, km 0.6"]
+    assert found["diff_rear"]["why"] == ["Rear diff oil 125 degC, limit > 120 degC, km 0.6"]
     assert found["diff_rear"]["word"] == "check"
     critical = alarm(table, "diff_oil", "DiffOilTempR", (30, ev.WARNING), (40, ev.CRITICAL))
     found = parts(critical, DiffOilTempR=145.0)
@@ -277,11 +277,17 @@ def test_marks_of_one_place_are_one_mark_of_the_worst(facts_of, table):
 
 
 def test_the_distance_stands_along_the_strip(facts_of):
-    """2 km in 100 s: ticks each 0.5 km, at quarters of the width."""
-    (car,) = facts_of()["cars"]
+    """2 km in 100 s: ticks each 0.5 km, at quarters of the width; at its end to the left of it."""
+    facts = facts_of()
+    (car,) = facts["cars"]
     ticks = [(tick["text"], tick["x"]) for tick in car["strip"]["km"]]
+    assert car["strip"]["total_km"] == pytest.approx(2.0, abs=0.002)
     assert [text for text, _ in ticks] == ["0", "0.5", "1", "1.5", "2"]
     assert [x for _, x in ticks] == pytest.approx([0, 0.25, 0.5, 0.75, 1.0], abs=0.002)
+    drawn = re.findall(
+        '<span( class="end")? style="left:([0-9.]+)%">([0-9.]+)</span>', render(facts)
+    )
+    assert [(end, text) for end, _, text in drawn][-2:] == [("", "1.5"), (' class="end"', "2")]
 
 
 def test_a_strip_says_what_was_not_there_to_see(facts_of):
@@ -295,6 +301,7 @@ def test_a_strip_says_what_was_not_there_to_see(facts_of):
     wanted = "none found, without accelerations, dampers, wheel speeds"
     assert car["strip"]["lanes"][0]["empty"] == wanted
     assert car["strip"]["speed"] == [] and car["strip"]["km"] == []
+    assert car["strip"]["total_km"] is None
     assert "Speed<small>not measured</small>" in render(facts)
 
 
@@ -338,8 +345,29 @@ def test_each_state_has_its_own_sign_and_word_on_drawing_and_card(facts_of, tabl
         link = re.search(f'<a class="part {state}" href="#card-{place}".*?</a>', drawing)[0]
         shown = "".join(re.findall("<text[^>]*>([^<]*)</text>", link))
         assert SIGNS[state] in shown and f": {WORDS[state]}" in link
+        assert f"</i><b>{WORDS[state]}:</b> " in page or state == "good"
         card = re.search(f'<article class="card {state}" id="card-{place}".*?</article>', page)[0]
         assert f">{SIGNS[state]}</i>{WORDS[state]}</b>" in card
+
+
+def test_the_answer_names_the_parts_that_are_not_good(facts_of, table):
+    """Four corners of a kind are one; three of them are named. In the order of the profile."""
+    came = [
+        *alarm(table, "coolant", "CoolantTemp", (30, ev.CRITICAL)),
+        *(one for c in CORNERS for one in alarm(table, "disc", f"DiscTemp{c}", (30, ev.WARNING))),
+        *(
+            one
+            for c in CORNERS[:3]
+            for one in alarm(table, "tyre_pressure", f"TyrPres{c}", (40, ev.WARNING))
+        ),
+    ]
+    page = render(facts_of(sorted(came, key=lambda event: event.t_us)))
+    (said,) = re.findall('<p class="which">(.*?)</p>', page)
+    words = " ".join(re.sub("<i .*?</i>|<[^>]*>", "", said).split())
+    assert words == (
+        "critical: Radiators check: all brakes, Front left tyre, Front right tyre, Rear left tyre"
+    )
+    assert '<p class="which">' not in render(facts_of())
 
 
 def test_every_part_drawn_has_a_card_to_go_to(facts_of):

@@ -78,6 +78,25 @@ def test_without_forces_and_dampers_flights_cannot_be_found(jumps_of):
     assert reasons[f"F{both[1:]}"] == "warn"
 
 
+def test_what_hides_the_same_without_a_break_is_one_reason(jumps_of):
+    """Three accelerations fail one after the other and one is back: four spots, one reason."""
+    lines, _, reasons = jumps_of(
+        (30, "AccY", ev.IMPLAUSIBLE),
+        (31, "AccZ", ev.IMPLAUSIBLE),
+        (32, "AccX", ev.STUCK_VALUE),
+        (40, "AccZ", ev.GOOD),
+        (62, "AccX", ev.GOOD),
+        (65, "AccY", ev.GOOD),
+        (80, "AccY", ev.IMPLAUSIBLE),
+    )
+    assert len(lines) == 6
+    hidden = f"F{NO_PEAK[1:]}"
+    assert [why for why in reasons if why.startswith(hidden)] == [
+        f"{hidden} from 0:30 to 1:05: AccY, AccZ implausible; AccX stuck",
+        f"{hidden} from 1:20 on: AccY implausible",
+    ]
+
+
 @pytest.mark.parametrize(
     ("n", "line"),
     [

@@ -20,12 +20,15 @@ PLACES = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Component:
-    """A part of the car as the workshop knows it. `inspect` is what to check after an alarm."""
+    """A part of the car as the workshop knows it. `inspect` is what to check after an alarm,
+    `if_critical` what to do besides after a critical one.
+    """
 
     name: str
     section: str = one_of(*SECTIONS)
     alarms: tuple[str, ...]
     inspect: str
+    if_critical: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ from stagelog.report.html_words import SIGNS
 from stagelog.report.tables import Facts
 
 WIDTH, HEIGHT = 560, 600
+_SHORT = {"partly": "partly", "none": "not seen", "fault": "sensor"}  # words that fit into a box
 _BODY = (
     "M205 12 H355 Q392 14 394 60 V96 H372 V196 H396 V404 H372 V504 H394 V560 Q392 588 355 590 "
     "H205 Q168 588 166 560 V504 H188 V404 H164 V196 H188 V96 H166 V60 Q168 14 205 12 Z"
@@ -81,7 +82,7 @@ def _link(part: Facts, inside: str, prefix: str) -> str:
 def _box(part: Facts, box: Any, prefix: str) -> str:
     x, y, width, height = box
     middle, name = x + width / 2, escape(part["name"])
-    state = f"{SIGNS[part['state']]} {part['word']}"
+    state = f"{SIGNS[part['state']]} {_SHORT.get(part['state'], part['word'])}"
     if height < 44:
         is_short = part["state"] in ("bad", "warn", "good")
         words = f"{name} {SIGNS[part['state']]}" + (f" {part['word']}" if is_short else "")

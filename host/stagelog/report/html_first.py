@@ -10,7 +10,11 @@ from stagelog.report.tables import Facts
 
 N_WORK = 7
 _WIDTH, _HEIGHT = 1000, 60
+_LAST_TICK = 0.96  # of the width; beyond it a number would be cut
 _LEGEND = ("bad", "warn", "fault", "partly", "none", "good")
+_NAMED = _LEGEND[:-1]
+_ALL = {"damper": "all dampers", "brake": "all brakes", "tyre": "all tyres"}
+_N_CORNERS = 4
 
 
 def prefix_of(number: int) -> str:
@@ -38,7 +42,8 @@ def first_screen(facts: Facts, names: Names) -> str:
         f'<p class="where">{escape(facts["subtitle"])}</p></div>'
         f"{TOP_BUTTONS}</div>"
         f'<section id="verdict" class="verdict {level}"><h2>{escape(verdict["question"])}</h2>'
-        f'<p class="answer">{sign(level)}{escape(verdict["answer"])}</p></section>'
+        f'<p class="answer">{sign(level)}{escape(verdict["answer"])}</p>'
+        f"{_parts_named(facts['cars'][0]['parts']) if is_one else ''}</section>"
         f'{strips}<div class="first-screen">{drawing}<div class="side">'
         f"{work}{_tiles(facts['tiles'])}</div></div></header>"
     )
@@ -74,11 +79,28 @@ def _work(rows: list[Facts], names: Names) -> str:
         listed += fold(f"{len(items) - N_WORK} more", f"<ul>{''.join(items[N_WORK:])}</ul>")
     if not items:
         listed = '<p class="note">This log gives no work.</p>'
-    lines = "".join(f"<span>{word}</span>" for word in ("Done by", "Checked by", "Time"))
+    lines = "".join(f"<label><input>{word}</label>" for word in ("Done by", "Checked by", "Time"))
     return (
         f'<section id="work"><h2>Work before the start</h2>{listed}'
         f'<p class="signed">{lines}</p></section>'
     )
+
+
+def _parts_named(parts: list[Facts]) -> str:
+    """Return which parts are not good, the worst state first; four corners as one."""
+    found = []
+    for state in _NAMED:
+        places = {part["place"]: part["name"] for part in parts if part["state"] == state}
+        for what, all_of_them in _ALL.items():
+            corners = [place for place in places if place.startswith(f"{what}_")]
+            if len(corners) == _N_CORNERS:
+                places[corners[0]] = all_of_them
+                for place in corners[1:]:
+                    del places[place]
+        if places:
+            names = ", ".join(places.values())
+            found.append(f"<span>{sign(state)}<b>{WORDS[state]}:</b> {escape(names)}</span>")
+    return f'<p class="which">{" ".join(found)}</p>' if found else ""
 
 
 def _item(row: Facts, names: Names) -> str:
@@ -117,15 +139,19 @@ def _strip(car: Facts, is_one: bool) -> str:
         f'aria-label="Speed over the stage">{areas}</svg>{shaded}</div>'
     )
     rows = [speed, *(_lane(lane, shaded) for lane in strip["lanes"])]
-    ticks = "".join(
-        f'<span style="left:{100 * tick["x"]:.2f}%">{escape(tick["text"])}</span>'
-        for tick in strip["km"]
-    )
+    ticks = "".join(map(_tick, strip["km"]))
+    total = "km" if strip["total_km"] is None else f"{strip['total_km']:.1f} km"
     rows.append(
-        f'<span class="name">km<small>{escape(strip["said"])}</small></span>'
+        f'<span class="name">{total}<small>{escape(strip["said"])}</small></span>'
         f'<div class="lane km">{ticks}</div>'
     )
     return f'<section class="strip" aria-label="The stage">{title}{"".join(rows)}</section>'
+
+
+def _tick(tick: Facts) -> str:
+    """Return a mark of the distance; at the right edge its number stands to the left of it."""
+    side = ' class="end"' if tick["x"] > _LAST_TICK else ""
+    return f'<span{side} style="left:{100 * tick["x"]:.2f}%">{escape(tick["text"])}</span>'
 
 
 def _hole(hole: Facts) -> str:

@@ -24,7 +24,9 @@ _ORDER = ("bad", "warn", "good", "info")
 
 
 def overview(stage: Stage, health: Health, events: StageEvents) -> Facts:
-    """Return {speed, top_kmh, lanes, holes, said, km}; each x is 0 to 1 of the stage's time."""
+    """Return {speed, top_kmh, lanes, holes, said, km, total_km}; each x is 0 to 1 of the stage's
+    time.
+    """
     spans = holes(stage, health)
     shaded = _holes(stage, health, spans)
     return {
@@ -45,6 +47,7 @@ def overview(stage: Stage, health: Health, events: StageEvents) -> Facts:
         "holes": shaded,
         "said": _said(health, sum(hole["is_loss"] for hole in shaded)),
         "km": _ticks(stage),
+        "total_km": float(stage.distance_km[-1]) if _has(stage, "wheel_speed") else None,
     }
 
 

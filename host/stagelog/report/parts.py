@@ -15,6 +15,7 @@ from stagelog.profile.limits import Alarm
 from stagelog.profile.report_parts import Part
 from stagelog.report.event_tables import FAULTS, limit_text
 from stagelog.report.events import SEVERITIES, Episode, StageEvents
+from stagelog.report.exceeded import main_limit, other_limits
 from stagelog.report.source import Health
 from stagelog.report.spark import spark
 from stagelog.report.stage import Stage
@@ -73,21 +74,21 @@ def _part(
 
 
 def _alarms(stage: Stage, events: StageEvents, place: str, part: Part) -> Iterator[Reason]:
-    """Yield (level, words) of each alarm and signal of the part once, at its worst."""
+    """Yield (level, words) of each signal of the part that exceeded a limit, at its worst."""
     known = stage.profile.report.part or {}
     claimed = {key: at for at, p in known.items() for key in p.own_alarms}
-    groups: dict[tuple[str, str], list[Episode]] = {}
+    groups: dict[str, list[Episode]] = {}
     for alarm in events.alarms:
         at = claimed.get(alarm.key)
         if at == place or (at is None and alarm.signal in part.signals):
-            groups.setdefault((alarm.key, alarm.signal), []).append(alarm)
-    for (key, signal), same in groups.items():
-        worst = next((alarm for alarm in same if alarm.level == "bad"), same[0])
-        what = key.replace("_", " ")
-        times = f", {len(same)} times" if len(same) > 1 else ""
-        at_km = stage.km(same[0].t_us)
-        text = f"{what}: {name_of(stage, signal)} {worst.peak:.4g} {worst.unit}{times}"
-        yield worst.level, f"{text}, km {at_km:.1f}"
+            groups.setdefault(alarm.signal, []).append(alarm)
+    for signal, same in groups.items():
+        worst, n, limit = main_limit(stage, same)
+        times = f", {n} times" if n > 1 else ""
+        text = f"{name_of(stage, signal)} {worst.peak:.4g} {worst.unit}, limit {limit}{times}"
+        yield worst.level, f"{text}, km {stage.km(same[0].t_us):.1f}"
+        if others := other_limits(stage, same):
+            yield worst.level, f"{name_of(stage, signal)}, too: {', '.join(others)}"
 
 
 def _faults(stage: Stage, events: StageEvents, part: Part) -> Iterator[Reason]:

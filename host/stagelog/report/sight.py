@@ -29,12 +29,14 @@ class BlindSpot:
 
     hides   "flights", "short" (short flights and more), or "speed"
     text    all of it in words, without the time
+    faults  the faults of StageEvents that it comes from
     """
 
     t_us: int
     end_us: int | None
     hides: str
     text: str
+    faults: tuple[Facts, ...] = ()
 
 
 def find_blind_spots(
@@ -60,13 +62,30 @@ def find_blind_spots(
         hides, words = _hidden(profile, set().union(*(names for *_, names, _ in now)))
         if not hides:
             continue
-        text = f"{words}: {_listed(fault for *_, fault in now)}"
+        why = tuple(fault for *_, fault in now)
+        text = f"{words}: {_listed(why)}"
         last = spots[-1] if spots else None
         if last and last.end_us == t_us and last.text == text:
-            spots[-1] = BlindSpot(last.t_us, end_us, hides, text)
+            spots[-1] = BlindSpot(last.t_us, end_us, hides, text, last.faults + why)
         else:
-            spots.append(BlindSpot(t_us, end_us, hides, text))
+            spots.append(BlindSpot(t_us, end_us, hides, text, why))
     return spots
+
+
+def joined(spots: Iterable[BlindSpot]) -> list[BlindSpot]:
+    """Return BlindSpots in which those that hide the same and follow each other are one, with all
+    of their sensors.
+    """
+    found: list[BlindSpot] = []
+    for spot in spots:
+        words, last = spot.text.partition(": ")[0], found[-1] if found else None
+        if last and last.end_us == spot.t_us and last.text.partition(": ")[0] == words:
+            faults = last.faults + spot.faults
+            text = f"{words}: {_listed(faults)}"
+            found[-1] = BlindSpot(last.t_us, spot.end_us, spot.hides, text, faults)
+        else:
+            found.append(spot)
+    return found
 
 
 def when(stage: Stage, spot: BlindSpot) -> str:

@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from stagelog.events.compare import Disagreement
 from stagelog.report import tables as t
 from stagelog.report.events import SEVERITIES, Episode, StageEvents
-from stagelog.report.sight import sentence
+from stagelog.report.exceeded import main_limit
+from stagelog.report.sight import joined, sentence
 from stagelog.report.source import Health
 from stagelog.report.stage import Stage
 from stagelog.report.tables import Facts
@@ -104,25 +105,29 @@ def _of_alarms(stage: Stage, events: StageEvents) -> list[Facts]:
     for name, some in groups.items():
         bad = [alarm for alarm in some if alarm.level == "bad"]
         first = (bad or some)[0]
-        words: dict[tuple[str, str], list[Episode]] = {}
+        words: dict[str, list[Episode]] = {}
         for alarm in some:
-            words.setdefault((alarm.key, alarm.signal), []).append(alarm)
-        listed = [_alarm_words(same) for same in words.values()]
+            words.setdefault(alarm.signal, []).append(alarm)
+        listed = [_alarm_words(stage, same) for same in words.values()]
         more = f", and {len(listed) - 4} more" if len(listed) > 4 else ""
         why = f"{name}: {', '.join(listed[:4])}{more}; first at km {stage.km(first.t_us):.1f}"
-        inspect = components[first.key].inspect if first.key in components else None
         level = "bad" if bad else "warn"
+        inspect = None
+        if component := components.get(first.key):
+            inspect = component.inspect
+            if bad and component.if_critical:
+                inspect = f"{component.if_critical}; {inspect}"
         x_s = stage.seconds(first.t_us)
         rows.append(t.row(why, inspect, level=level, x_s=x_s, chart=f"c-alarm-{first.key}"))
     return rows
 
 
-def _alarm_words(same: list[Episode]) -> str:
-    worst = next((alarm for alarm in same if alarm.level == "bad"), same[0])
+def _alarm_words(stage: Stage, same: list[Episode]) -> str:
+    """Return what one signal exceeded: its worst limit alone, the others are on its card."""
+    worst, n, limit = main_limit(stage, same)
     word = "critical" if worst.level == "bad" else "warning"
-    times = f", {len(same)} times" if len(same) > 1 else ""
-    what = worst.key.replace("_", " ")
-    return f"{what} {worst.signal} {word} ({worst.peak:.4g} {worst.unit}{times})"
+    times = f", {n} times" if n > 1 else ""
+    return f"{worst.signal} {word} ({worst.peak:.4g} {worst.unit}, limit {limit}{times})"
 
 
 def _of_flights(stage: Stage, events: StageEvents) -> list[Facts]:
@@ -177,7 +182,7 @@ def _of_singles(stage: Stage, events: StageEvents) -> list[Facts]:
 def _of_blind(stage: Stage, events: StageEvents) -> list[Facts]:
     """Return what could not be seen of flights: where none could be found, none is no news."""
     rows = []
-    for spot in events.blind:
+    for spot in joined(events.blind):
         why = sentence(stage, spot)
         level = "warn" if spot.hides == "flights" else "info"
         x_s = stage.seconds(spot.t_us)

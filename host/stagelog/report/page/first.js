@@ -30,8 +30,17 @@ function switchTheme() {
   kept.set("theme", document.documentElement.dataset.theme);
 }
 
+// Who did the work and who checked it: typed here, or written on paper.
+function startSigns() {
+  for (const box of document.querySelectorAll("#work .signed input")) {
+    const key = pageName() + " " + box.parentElement.textContent;
+    box.value = kept.get(key) || "";
+    box.oninput = () => kept.set(key, box.value);
+  }
+}
+
 function startTicks() {
-  for (const box of document.querySelectorAll("#work input")) {
+  for (const box of document.querySelectorAll("#work input[type=checkbox]")) {
     const item = box.closest("li"), key = pageName() + " " + item.textContent;
     const show = () => item.classList.toggle("done", box.checked);
     box.checked = kept.get(key) === "done";
@@ -69,4 +78,5 @@ document.getElementById("theme").hidden = false;
 document.getElementById("theme").onclick = switchTheme;
 addEventListener("keydown", (event) => { if (event.key === "d" && !isTyping(event)) switchTheme(); });
 startTicks();
+startSigns();
 startLanes();
