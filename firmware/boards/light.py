@@ -1,4 +1,4 @@
-"""What the light says: sixteen steps of 0.13 s, bit 0 first, told apart across a service bay.
+"""What the light says: sixteen steps of 0.13 s, bit 0 first, distinguished across a service bay.
 
 recording         one short flash every two seconds
 bus fault         two flashes: a bus is silent, has errors or is off; the card is written

@@ -87,7 +87,7 @@ class Rp2Board:
         self._t_action = self.clock.lo
 
     def feed(self):
-        """Feed the watchdog, look at the supply, and work the light."""
+        """Feed the watchdog, sample the supply, and drive the light."""
         self._watchdog.feed()
         self.background()
         is_good = _power_good()

@@ -128,7 +128,7 @@ class Alarms:
             self._gate_n[k] = min(self._gate_n[k] + n_samples, _MOST) if gap <= self._bridge else 0
 
     def step(self, group, airborne):
-        """Look at every tenth alarm; at the gates once in ten ticks."""
+        """Judge every tenth alarm; the gates once in ten ticks."""
         if not group:
             self._open_gates(airborne)
             self._take_acknowledge()

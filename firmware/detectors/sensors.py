@@ -97,7 +97,7 @@ class Sensors:
         self._emit(ev.SENSOR + i, verdict, self._watch.raw(i), 0)
 
     def step(self, group, speed):
-        """Look at every tenth signal and message. speed: 0.01 km/h."""
+        """Judge every tenth signal and message. speed: 0.01 km/h."""
         watch = self._watch
         words = self._words
         words[_TICK] = watch.tick

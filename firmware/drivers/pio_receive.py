@@ -24,7 +24,7 @@ from drivers.pio_frame import address
 # single bits: at 2 * stuff state + bit the next state, 16 if it is no stuff bit, 32 * the bit.
 # Stuff states: 0 to 3 one to four dominant bits, 4 to 7 recessive ones, 8 five dominant, 9 five
 # recessive ones; 14 and 15 six.
-_W_POS = const(5)  # the next bit to look at, modulo the ring
+_W_POS = const(5)  # the next bit to sample, modulo the ring
 _W_END = const(6)  # the first that has not come
 _W_MASK = const(7)  # bits in the ring, less 1
 _W_RAW = const(8)  # address of the ring, of its stamps, of the tables, of the ring of blocks

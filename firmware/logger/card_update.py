@@ -43,7 +43,7 @@ def update_from_card(board, seen, feed):
     """Install the package on the card of a board that has stopped recording; return what became
     of it, a code of `slog.package`. OSError if the board's flash takes nothing.
 
-    seen   number of the file's directory entry, kept so that it is not looked at again
+    seen   number of the file's directory entry, kept so that it is not judged again
     feed   called all the time
     """
     from vfs import VfsFat

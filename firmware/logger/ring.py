@@ -141,7 +141,7 @@ class BlockRing:
         self.state[FREED] = (self.state[FREED] + 1) & 0xFFFF
 
     def _make_room(self, lo, hi):
-        """Open a block if none is open; False if the ring is full. Tells pending drops first."""
+        """Open a block if none is open; False if the ring is full. Records pending drops first."""
         state = self.state
         if state[COUNT]:
             return True

@@ -135,7 +135,7 @@ class TcpLink:
         return n
 
     def close(self, status=radio.ENDED):
-        """Close the port; the host is told why."""
+        """Close the port; the host receives the reason."""
         self._drop_guest()
         if self._host is not None:
             self._hang_up(status)

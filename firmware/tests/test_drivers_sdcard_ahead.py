@@ -7,7 +7,7 @@ from logger import store
 
 
 def numbered(port):
-    """Fill the card with sectors that are told apart."""
+    """Fill the card with sectors that can be distinguished."""
     for sector in range(len(port.image) // SECTOR):
         port.image[SECTOR * sector : SECTOR * (sector + 1)] = sector.to_bytes(4, "big") * 128
 

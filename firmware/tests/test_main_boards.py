@@ -1,4 +1,4 @@
-"""What a board keeps and shows: settings through power cuts, a light that tells faults apart."""
+"""What a board keeps and shows: settings through power cuts, a light that distinguishes faults."""
 
 import struct
 import zlib

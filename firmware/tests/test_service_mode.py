@@ -252,7 +252,7 @@ def test_over_the_radio_nothing_secret_is_set_and_nothing_ends(rig):
 
 
 def test_the_password_is_never_answered(rig):
-    """SPEC 8.4: not by WIFI and not as an item: what CONFIG_GET does not know has a length of 0."""
+    """SPEC 8.4: not by WIFI, and not as an item: one that it does not answer has a length of 0."""
     rig.link.control(m.CONTROL_STOP, rig.link.hello().boot)
     assert ask(rig, **NETWORK)["status"] == m.OK
     assert NETWORK["password"] in rig.app.board.nv.load(radio.ITEM)

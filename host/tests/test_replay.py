@@ -18,7 +18,7 @@ from stagelog.replay.schedule import parse_ids
 
 
 class FakeClock:
-    """A clock that passes 50 ns whenever it is looked at, and wakes sleepers late."""
+    """A clock that passes 50 ns whenever it is read, and wakes sleepers late."""
 
     def __init__(self, late_ns=20_000):
         self.ns = 1_000_000
@@ -101,7 +101,7 @@ def test_sleep_ends_a_guard_before_the_frame():
 
 def test_the_window_is_as_long_as_sleepers_are_late():
     """Nearly all sleeps end 10 us late, one in fifty 30 us: 50 us of waiting shrink to 10 by 25 ns
-    a sleep, 1,600 sleeps. The clock is looked at each 50 ns of waiting.
+    a sleep, 1,600 sleeps. The clock is read each 50 ns of waiting.
     """
 
     class Counting(FakeClock):

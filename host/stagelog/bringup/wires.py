@@ -1,7 +1,7 @@
 """Which wire is missing, from what the controller's registers and pins say.
 
 The controller drives RX0BF and RX1BF to their four levels and INT to both, the Pico reads them
-back. SCK, SI and CS cannot be told apart: without any of them nothing happens at all.
+back. SCK, SI and CS cannot be distinguished: without any of them nothing happens at all.
 """
 
 from collections.abc import Sequence

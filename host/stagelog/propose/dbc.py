@@ -192,7 +192,7 @@ def _checksum(payloads: NDArray[np.uint8], place: int, n_bytes: int, can_id: int
         return ""  # a copy of another byte is none, whatever the sums say
     for what, function in _CHECKSUMS.items():
         if (function(others, can_id, n_bytes) == own).all():
-            return f"{what}, in all {len(own)} frames looked at"
+            return f"{what}, in all {len(own)} frames examined"
     return ""
 
 

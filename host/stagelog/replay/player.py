@@ -11,7 +11,7 @@ messages ready. Lateness is the time from due to the call of `send`.
 
 Several threads may wait for the same frame, each on a processor of its own: the first that wakes
 sends it. A busy machine keeps one thread waiting for milliseconds now and then, seldom all. One
-lock is held from the look at the clock to the end of `send`, so frames go out once and in order;
+lock is held from reading the clock to the end of `send`, so frames go out once and in order;
 who wakes and sees that the frame is gone sleeps again without it.
 """
 
@@ -37,7 +37,7 @@ UP_NS, DOWN_NS = (
     25,
 )  # of the window, for a sleeper later and earlier than it: 95 % are earlier
 N_THREADS = 4
-LONGEST_SLEEP_NS = 100_000_000  # then it is looked if a thread has ended the replay
+LONGEST_SLEEP_NS = 100_000_000  # then it checks if a thread has ended the replay
 LEAD_NS = 50_000_000  # from the call to the first frame
 LOOK_AHEAD = 8192  # messages
 BATCH = 4  # messages built at once, about 20 us

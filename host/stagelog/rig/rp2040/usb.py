@@ -131,7 +131,7 @@ class UsbHost:
         return self.reading and endpoint == self._in
 
     def take_out(self, endpoint: int, n_bytes: int) -> bytes | None:
-        """Give up to n_bytes, or None if there is nothing to send."""
+        """Return at most n_bytes, or None if there is nothing to send."""
         if endpoint == 0:
             return b"" if self._running is not None and self._running.stage == _OUT else None
         if endpoint != self._out or not self._to_send:

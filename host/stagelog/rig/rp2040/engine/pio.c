@@ -276,7 +276,7 @@ static void side_set(struct pio *p, struct machine *m, uint32_t field)
     write_pins(m->execctrl >> 29 & 1 ? &p->oe : &p->out, m->pinctrl >> 10 & 31, count - optional, value);
 }
 
-/* Whether an instruction looks at pins. */
+/* Whether an instruction reads pins. */
 static uint32_t sees(uint32_t op)
 {
     switch (op >> 13) {
