@@ -8,7 +8,8 @@ from hashlib import sha256
 import machine
 
 MEMORY = machine.mem_backup() if hasattr(machine, "mem_backup") else machine.mem32
-TRIES = 0x4005800C if MEMORY is machine.mem32 else 0  # two bits for each slot, under a mark that
+SCRATCH = 0x400D800C if "RP2350" in sys.implementation._machine else 0x4005800C  # of the watchdog
+TRIES = SCRATCH if MEMORY is machine.mem32 else 0  # two bits for each slot, under a mark that
 MARK = 0x2A5C96B0  # power-on does not leave: other contents count as no try
 
 
@@ -42,8 +43,7 @@ class Slot:  # SHA-256 of the rest, length of the index in two bytes, index, con
         return file
 
 
-if MEMORY[TRIES] & ~15 != MARK:
-    MEMORY[TRIES] = MARK  # type: ignore[index]
+MEMORY[TRIES] = MEMORY[TRIES] if MEMORY[TRIES] & ~15 == MARK else MARK  # type: ignore[index]
 try:
     named = int("slot.b" in os.listdir("/"))
     for slot in [s for s in (named, 1 - named) if MEMORY[TRIES] >> 2 * s & 3 < 3]:

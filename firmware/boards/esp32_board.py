@@ -1,175 +1,73 @@
-"""What all ESP32 boards share: an MCP2518FD that the main loop polls, settings, watchdog, light,
-the radio for service mode, and the way to the REPL. The board file has made the card before; see
-`boards.esp32_mcp2518fd`.
+"""What all ESP32 boards share beside `polled_board`: the radio for service mode, the cable, the
+watchdog.
 
 The controller's SPI must stay below 0.85 / 2 of its clock: 17 MHz, and 80 / 5 is the next.
-Frames are fetched by the main loop, so the controller's FIFO must outlast its longest pass; while
-a card is set up it may not, and the log says what was lost. MicroPython 1.29 or newer: `main.py`
-counts its tries in `machine.mem_backup`, which older ones lack on this chip.
+MicroPython 1.29 or newer: `main.py` counts its tries in `machine.mem_backup`, which older ones
+lack on these chips.
 """
-
-import gc
-import os
-import time
 
 import machine
 
-from boards.files import Settings
-from boards.light import pattern_of
-from drivers.fd_ring import FdRing
-from drivers.mcp2518fd import Mcp2518fd
+from boards.polled_board import LEAST_BLOCKS, PolledBoard
 from drivers.spi_ports import CanPort
-from drivers.usb_link import UsbLink
 from drivers.wifi import Wifi
-from logger.clock import Clock
 from logger.line_rate import LineRate
 from logger.service_mode import RadioApp
 from logger.tcp_link import SharedLink
-from slog.framing import FrameWriter, cobs_decode
 from slog.line_rate import BASE_bps
-from slog.messages import CONTROL_BOOTLOADER, CONTROL_RESET, CONTROL_UPDATE
 
-CRYSTAL_Hz = 40_000_000
-_LEAST_BLOCKS = 16  # 1.0 s of the car's bus, 0.9 s of a full one at 500 kbit/s
-_WATCHDOG_MS = 8000
+SPI_Hz = 16_000_000
 _PROMPT_MS = 3_600_000  # the watchdog can't be stopped: an hour at the prompt, then a reset
-_PROVEN_US = 5_000_000
-_LEAVE_US = 200_000
+_MIRROR_bps = 2_000_000
 
 
-class Leave(Exception):
-    """The main loop ends for the action in `args[0]`."""
+class Esp32Board(PolledBoard):
+    """As PolledBoard, with a radio.
 
-
-class Esp32Board:
-    """The board as `logger.app` wants it. `feed` also fetches frames and carries out `control`.
-
-    pins    of the controller, (SCK, SDI, SDO, nCS), and of the light
     switch  pin of the service switch, which connects it to ground; not wired: never closed
-    blocks  of the ring, if the heap has room for so many
-    uart    the cable is UART 0: a host may ask for a faster rate
+    uart    the cable is UART 0: a host may ask for a faster rate. Else it is the chip's own USB;
+            what MicroPython writes there it writes to UART 0, too, and waits for both: that gets a
+            rate at which it is no brake.
     """
 
-    frame_writer = FrameWriter
-    cobs_decode = staticmethod(cobs_decode)
-
-    def __init__(self, name, slot, card, pins, light, switch, blocks=_LEAST_BLOCKS, uart=False):
-        self.name = name
-        self.slot = slot
-        self.clock = Clock(time.ticks_us)
-        self.ring = _make_ring(blocks)
-        self.nv = Settings("/settings", slot)
+    def __init__(self, name, slot, card, port, light, switch, blocks=LEAST_BLOCKS, uart=False):
+        super().__init__(name, slot, card, port, light, blocks)
         self.wifi = Wifi()
         self.switch = machine.Pin(switch, machine.Pin.IN, machine.Pin.PULL_UP)
-        self.link = SharedLink(UsbLink())
-        self.device_id = (machine.unique_id() + bytes(8))[:8]
-        self.reset_cause = machine.reset_cause()
-        sck, sdi, sdo, cs = pins
-        spi = machine.SPI(1, 16_000_000, sck=_pin(sck), mosi=_pin(sdi), miso=_pin(sdo))
-        select = machine.Pin(cs, machine.Pin.OUT, value=1)
-        self.can = Mcp2518fd(CanPort(spi, select), self.clock, CRYSTAL_Hz)
-        self.card = card
-        card.background = self.can.drain
-        self.ring.fetch = self.can.drain
-        self.captures = [self.can]
-        self.button = None
-        self.has_uart = uart
-        self.rate = None  # a LineRate
-        self._led = machine.Pin(light, machine.Pin.OUT, value=1)
-        self._pattern = 0
-        self._watchdog = machine.WDT(timeout=_WATCHDOG_MS)
-        self._action = None
-        self._t_action = 0
+        self.link = SharedLink(self.link)  # type: ignore[assignment]
+        self._rate = None  # a LineRate
+        self._has_uart = uart
+        if not uart:
+            _set_uart(_MIRROR_bps)
 
-    def random_u32(self):
-        """Return a random number."""
-        return int.from_bytes(os.urandom(4), "little")
-
-    def heap_free(self):
-        """Return the bytes of free heap."""
-        return gc.mem_free()
-
-    def show(self, state, fault):
-        """Choose what the light shows."""
-        self._pattern = pattern_of(state, fault)
-
-    def control(self, action):
-        """Leave the main loop for `action` as soon as the answer is out."""
-        self._action = action
-        self._t_action = self.clock.t_us()
+    def make_app(self):
+        """As PolledBoard."""
+        app = RadioApp(self)
+        if self._has_uart:
+            self._rate = LineRate(app, _set_uart)
+        return app
 
     def feed(self):
-        """Feed the watchdog, fetch frames, work the light."""
-        self._watchdog.feed()
-        self.can.drain()
-        if self.rate is not None:
-            self.rate.step()
-        self._led(self._pattern >> (self.clock.lo >> 17 & 15) & 1)
-        if self._action is not None and self.clock.t_us() - self._t_action >= _LEAVE_US:
-            raise Leave(self._action)
-
-    def update(self, package):
-        """Install a package from the card, or not, and restart."""
-        from logger.card_update import update_from_card
-
-        try:
-            update_from_card(self, package, self._watchdog.feed)
-        except Exception as error:  # the old program records on
-            print(error)
-        machine.reset()
+        """As PolledBoard."""
+        if self._rate is not None:
+            self._rate.step()
+        super().feed()
 
     def close(self):
-        """Stop the controller and give the port back."""
-        self.can.stop()
-        self.link.close()
+        """As PolledBoard; the radio is off."""
+        super().close()
         self.wifi.stop()
-        if self.has_uart:
-            _set_uart(BASE_bps)
+        _set_uart(BASE_bps)
         machine.WDT(timeout=_PROMPT_MS)
 
 
-def run_board(make_board, slot, memory, at, hole):
-    """Run the application until the host asks for the REPL; clear memory[at] once proven."""
-    board = make_board(slot)
-    app = RadioApp(board)
-    if board.has_uart:
-        board.rate = LineRate(app, _set_uart)
-    hole.clear()
-    gc.collect()
-    app.start()
-    t_start = board.clock.t_us()
-    try:
-        while True:
-            app.step()
-            if memory is not None and board.clock.t_us() - t_start >= _PROVEN_US:
-                memory[at] = 0
-                memory = None
-    except Leave as leave:
-        if leave.args[0] == CONTROL_UPDATE:
-            if memory is not None:
-                memory[at] = 0  # the new program gets all of its tries
-            board.update(app.package)
-        board.close()
-        if leave.args[0] == CONTROL_RESET:
-            machine.reset()
-        if leave.args[0] == CONTROL_BOOTLOADER:
-            machine.bootloader()
-
-
-def _make_ring(n_blocks):
-    """Make the ring as large as the heap allows: one without PSRAM has no room for the largest."""
-    while n_blocks > _LEAST_BLOCKS:
-        try:
-            return FdRing(n_blocks)
-        except MemoryError:
-            n_blocks //= 2
-    return FdRing(_LEAST_BLOCKS)
+def can_port(sck, sdi, sdo, cs):
+    """Return the port of a controller alone on SPI 1."""
+    sck, sdi, sdo = machine.Pin(sck), machine.Pin(sdi), machine.Pin(sdo)
+    spi = machine.SPI(1, SPI_Hz, sck=sck, mosi=sdi, miso=sdo)
+    return CanPort(spi, machine.Pin(cs, machine.Pin.OUT, value=1))
 
 
 def _set_uart(rate_bps):
     """Set the rate of the prompt's UART; MicroPython waits until all has gone."""
     machine.UART(0, rate_bps)
-
-
-def _pin(number):
-    return machine.Pin(number)

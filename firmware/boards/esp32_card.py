@@ -2,6 +2,6 @@
 controller holds 8 ms of a full bus.
 """
 
-from boards.esp32_sd import wake_card
+from boards.polled_card import wake_card
 
-card = wake_card(sck=18, mosi=23, miso=19, cs=5)
+card = wake_card(2, 20_000_000, sck=18, mosi=23, miso=19, cs=5)

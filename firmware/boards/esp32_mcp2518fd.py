@@ -5,16 +5,17 @@ The card comes first: it starts while the rest is loaded.
 
 from boards.esp32_card import card  # isort: split
 
-from boards.esp32_board import Esp32Board, run_board
+from boards.esp32_board import Esp32Board, can_port
+from boards.polled_board import run_board
 
-_CAN = (26, 27, 25, 33)  # SCK, SDI, SDO, nCS
 _LIGHT = 2
 _SWITCH = 32
 
 
 def make_board(slot):
     """Make the board, nothing started. `slot`: 0 or 1 for A or B, 255 for none."""
-    return Esp32Board("esp32_mcp2518fd", slot, card, _CAN, _LIGHT, _SWITCH, uart=True)
+    port = can_port(sck=26, sdi=27, sdo=25, cs=33)
+    return Esp32Board("esp32_mcp2518fd", slot, card, port, _LIGHT, _SWITCH, uart=True)
 
 
 def run(slot, memory, at, hole):

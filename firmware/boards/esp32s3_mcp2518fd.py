@@ -6,9 +6,9 @@ PSRAM of either kind. The card comes first: it starts while the rest is loaded.
 
 from boards.esp32s3_card import card  # isort: split
 
-from boards.esp32_board import Esp32Board, run_board
+from boards.esp32_board import Esp32Board, can_port
+from boards.polled_board import run_board
 
-_CAN = (12, 11, 13, 10)  # SCK, SDI, SDO, nCS
 _LIGHT = 2
 _SWITCH = 15
 _BLOCKS = 128  # 512 KB: 7.7 s of a full bus at 500 kbit/s
@@ -16,7 +16,8 @@ _BLOCKS = 128  # 512 KB: 7.7 s of a full bus at 500 kbit/s
 
 def make_board(slot):
     """Make the board, nothing started. `slot`: 0 or 1 for A or B, 255 for none."""
-    return Esp32Board("esp32s3_mcp2518fd", slot, card, _CAN, _LIGHT, _SWITCH, _BLOCKS)
+    port = can_port(sck=12, sdi=11, sdo=13, cs=10)
+    return Esp32Board("esp32s3_mcp2518fd", slot, card, port, _LIGHT, _SWITCH, blocks=_BLOCKS)
 
 
 def run(slot, memory, at, hole):

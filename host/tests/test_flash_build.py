@@ -74,7 +74,7 @@ def test_an_unknown_board_is_named(name):
     """The files of `boards` that start a logger are boards; the others are parts of them."""
     with pytest.raises(FlashError, match=f"'{name}'") as caught:
         build_app(name, "armv6m")
-    esp32 = "esp32_mcp2518fd, esp32s3_mcp2518fd"
+    esp32 = "esp32_mcp2518fd, esp32c3_mcp2518fd, esp32s3_mcp2518fd, pico2_mcp2518fd"
     assert (
         caught.value.hint
         == f"known: {esp32}, pico_mcp2515, pico_mcp2518fd, pico_pio, pico_pio_dual"

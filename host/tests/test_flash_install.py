@@ -188,20 +188,45 @@ def state_of(machine, mpy):
         ("Generic ESP32 module with SPIRAM with ESP32", "esp32_mcp2518fd"),
         ("Generic ESP32S3 module with ESP32S3", "esp32s3_mcp2518fd"),
         ("Generic ESP32S3 module with Octal-SPIRAM with ESP32S3", "esp32s3_mcp2518fd"),
+        ("ESP32C3 module with ESP32C3", "esp32c3_mcp2518fd"),
+        ("Raspberry Pi Pico2 with RP2350", "pico2_mcp2518fd"),
     ],
 )
-def test_an_esp32_is_recognised_by_its_chip(machine, board):
-    """MicroPython's `_machine` is the board's name, " with " and the chip's. `_mpy` of Xtensa:
-    version 6, subversion 3 in bits 8 and 9, architecture 10 above.
+def test_a_board_is_recognised_by_its_chip(machine, board):
+    """MicroPython's `_machine` is the board's name, " with " and the chip's. `_mpy`: version 6,
+    subversion 3 in bits 8 and 9, architecture above: 7 Cortex-M4 and M33 with floats, 10 Xtensa,
+    11 RISC-V (py/persistentcode.h).
     """
-    assert app_for(state_of(machine, 6 | 3 << 8 | 10 << 10)).board == board
+    arch = 11 if "C3" in machine else 7 if "RP2350" in machine else 10
+    app = app_for(state_of(machine, 6 | 3 << 8 | arch << 10))
+    assert app.board == board and app.content
+
+
+@pytest.mark.parametrize(
+    "machine", ["Raspberry Pi Pico2 with RP2350", "Pimoroni Tiny with RP2350"]
+)
+@pytest.mark.parametrize("name", ["pico_mcp2515", "pico_mcp2518fd", "pico_pio", "pico_pio_dual"])
+def test_firmware_for_registers_of_another_chip_is_refused(machine, name):
+    """0x40058000, an RP2040's watchdog, is the USB's PLL on an RP2350 (its data sheet, 2.2)."""
+    with pytest.raises(FlashError, match="elsewhere on an RP2350"):
+        app_for(state_of(machine, 6 | 3 << 8 | 7 << 10), name)
+
+
+@pytest.mark.parametrize(
+    "machine", ["Raspberry Pi Pico 2 W with RP2350", "Raspberry Pi Pico2 W with RP2350"]
+)
+def test_a_pico_2_w_is_refused(machine):
+    with pytest.raises(FlashError, match="Pico W|radio"):
+        app_for(state_of(machine, 6 | 3 << 8 | 7 << 10), "pico2_mcp2518fd")
+    with pytest.raises(FlashError, match="no firmware is known"):
+        app_for(state_of(machine, 6 | 3 << 8 | 7 << 10))
 
 
 @pytest.mark.parametrize(
     ("machine", "reason"),
     [
-        ("Generic ESP32C3 module with ESP32C3", "one free SPI"),
-        ("Raspberry Pi Pico2 with RP2350", "RP2040's registers"),
+        ("ESP32C6 module with ESP32C6", "not compared"),
+        ("Pimoroni Tiny with RP2350", "Pico 2 alone"),
     ],
 )
 def test_a_chip_without_firmware_is_reported_with_its_reason(machine, reason):
@@ -214,6 +239,19 @@ def test_a_watchdog_that_a_start_left_on_is_stopped():
     board = FakeBoard()
     read_state(board)
     assert board.memory[0x4005B000] == 1 << 30
+
+
+def test_on_an_rp2350_the_registers_are_elsewhere():
+    """RP2350 data sheet, 2.2.4 and 12.9.7: the watchdog is at 0x400D8000, CTRL at 0, SCRATCH0 at
+    0x0C; 0x40058000 is the PLL of the USB: what is written there ends the cable.
+    """
+    board = FakeBoard()
+    board.memory = {0x400D800C: 15}
+    board.implementation = type(
+        "i", (), {"_machine": "Raspberry Pi Pico2 with RP2350", "_mpy": 7942, "version": (1, 29)}
+    )
+    install(board, read_state(board), NEW)
+    assert board.memory == {0x400D800C: 0, 0x400DB000: 1 << 30}
 
 
 def test_what_is_no_micropython_is_said():

@@ -165,7 +165,8 @@ def test_imports_of_others_stand_once():
     assert ast.unparse(merged["b"]) == text.strip()
 
 
-BOARDS = ("pico_mcp2515", "pico_mcp2518fd", "pico_pio", "pico_pio_dual", "esp32_mcp2518fd")
+BOARDS = ("pico_mcp2515", "pico_mcp2518fd", "pico_pio", "pico_pio_dual", "pico2_mcp2518fd")
+BOARDS += ("esp32_mcp2518fd", "esp32c3_mcp2518fd")
 OF_MICROPYTHON = {"const", "ptr", "ptr8", "ptr16", "ptr32", "uint", "__file__", "__name__"}
 
 

@@ -1,7 +1,7 @@
-"""Install MicroPython itself: RP2040 by the drive of its boot loader, ESP32 by esptool.
+"""Install MicroPython itself: RP2040 and RP2350 by the drive of the boot loader, ESP32 by esptool.
 
 An image is accepted only with its SHA-256: that of `RELEASES`, by the name on the makers' page
-(resources/firmware), or one that the user gives or has beside the file. The RP2040's boot loader
+(resources/firmware), or one that the user gives or has beside the file. The boot loader of a Pico
 is in ROM, the ESP32's too: a cable pulled at any moment leaves a board that accepts the image at
 the next try. esptool is GPL and is run as a program, `python -m esptool`. Fails with FlashError
 (image), InputError (no such file), DeviceError (no drive, no tool), UsageError (no such chip).
@@ -31,6 +31,11 @@ RELEASES = {
 }
 _INFO = "INFO_UF2.TXT"
 _UF2_MAGIC = b"UF2\n"
+_UF2_BLOCK_BYTES = 512
+_UF2_HAS_FAMILY = 0x2000  # in the word at 8; the family is the word at 28
+# RP2040; RP2350 with Arm cores, the one whose MicroPython our firmware is compiled for
+_UF2_FAMILIES = {0xE48BFF56: "RP2040", 0xE48BFF59: "RP2350"}
+_UF2_IMAGES = {"RP2040": "RPI_PICO", "RP2350": "RPI_PICO2"}
 _ESP_OFFSETS = {"esp32": 0x1000, "esp32s2": 0x1000, "esp32s3": 0, "esp32c3": 0, "esp32c6": 0}
 # In the header of Espressif's images: 0xE9 first, the chip in bytes 12 and 13.
 _ESP_MAGIC = 0xE9
@@ -69,11 +74,11 @@ def checked_image(path: str | Path, sha256: str | None = None) -> bytes:
 
 
 def find_drives(roots: Iterable[Path] | None = None) -> list[Path]:
-    """Return the mounted drives of RP2040 boot loaders."""
+    """Return the mounted drives of boot loaders of an RP2040 or RP2350."""
     places = []
     for root in _mount_roots() if roots is None else roots:
         places += [root, *root.glob("*"), *root.glob("*/*")]
-    drives = [place for place in places if _is_boot_drive(place)]
+    drives = [place for place in places if _boot_chip(place)]
     return sorted(set(drives))
 
 
@@ -82,7 +87,7 @@ def write_uf2(
 ) -> Path:
     """Copy an image onto the boot loader's drive; the board then starts it by itself."""
     if not content.startswith(_UF2_MAGIC):
-        raise FlashError("the image is not a UF2", hint="RP2040 boards need the .uf2 of a release")
+        raise FlashError("the image is not a UF2", hint="a Pico needs the .uf2 of a release")
     if drive is None:
         drives = find_drives(roots)
         if len(drives) != 1:
@@ -91,10 +96,18 @@ def write_uf2(
                 "hold BOOTSEL while you plug in one board, or name its drive with --drive",
             )
         drive = drives[0]
-    elif not _is_boot_drive(Path(drive)):
+    found = _boot_chip(Path(drive))
+    if found is None:
         raise DeviceError(
-            f"{drive} is not the drive of an RP2040's boot loader",
-            "hold BOOTSEL while you plug the board in; the drive is called RPI-RP2",
+            f"{drive} is not the drive of a Pico's boot loader",
+            "hold BOOTSEL while you plug the board in; the drive is called RPI-RP2, or RP2350",
+        )
+    wanted = uf2_chip_of(content)
+    if wanted not in (None, found):
+        raise DeviceError(
+            f"the board at {drive} has an {found}, the image is for {wanted}",
+            f"its image is called {_UF2_IMAGES[found]}-DATE-VERSION.uf2 on MicroPython's"
+            " download page",
         )
     try:
         with open(Path(drive, "image.uf2"), "wb") as file:
@@ -107,6 +120,15 @@ def write_uf2(
             "unplug the board, hold BOOTSEL while you plug it in, and repeat",
         ) from None
     return Path(drive)
+
+
+def uf2_chip_of(content: bytes) -> str | None:
+    """Return the chip that a UF2 is for, None if it does not say, or is for another than ours."""
+    for at in range(0, len(content) - _UF2_BLOCK_BYTES + 1, _UF2_BLOCK_BYTES):
+        flags, family = (int.from_bytes(content[at + n : at + n + 4], "little") for n in (8, 28))
+        if flags & _UF2_HAS_FAMILY and family in _UF2_FAMILIES:
+            return _UF2_FAMILIES[family]
+    return None
 
 
 def esp_chip_of(content: bytes) -> str | None:
@@ -157,11 +179,13 @@ def write_esp(
         )
 
 
-def _is_boot_drive(place: Path) -> bool:
+def _boot_chip(place: Path) -> str | None:
+    """Return the chip whose boot loader's drive is mounted at `place`, None if none is."""
     try:
-        return "RP2" in (place / _INFO).read_text(errors="replace")
+        text = (place / _INFO).read_text(errors="replace")
     except OSError:
-        return False
+        return None
+    return ("RP2350" if "RP2350" in text else "RP2040") if "RP2" in text else None
 
 
 def _mount_roots() -> list[Path]:

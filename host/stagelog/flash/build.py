@@ -28,20 +28,24 @@ ARCHES = {1: "x86", 2: "x64", 3: "armv6", 4: "armv6m", 5: "armv7m", 6: "armv7em"
           8: "armv7emdp", 9: "xtensa", 10: "xtensawin", 11: "rv32imc"}  # fmt: skip
 BOARDS = {  # by how sys.implementation._machine ends: some modules have PSRAM in their names
     "Raspberry Pi Pico with RP2040": "pico_mcp2515",
+    "Raspberry Pi Pico2 with RP2350": "pico2_mcp2518fd",
     " with ESP32": "esp32_mcp2518fd",
     " with ESP32S3": "esp32s3_mcp2518fd",
+    " with ESP32C3": "esp32c3_mcp2518fd",
 }
 _RADIO = "GPIO 24 and 25 belong to the radio of a Pico W"
 # (in sys.implementation._machine, board, why its firmware must not run there), even with --board
-REFUSED = tuple(
-    ("Pico W", board, _RADIO)
-    for board in ("pico_mcp2515", "pico_mcp2518fd", "pico_pio", "pico_pio_dual")
+_REGISTERS = "its drivers work with registers of the RP2040, which are elsewhere on an RP2350"
+_PICO = ("pico_mcp2515", "pico_mcp2518fd", "pico_pio", "pico_pio_dual")
+REFUSED = (
+    *(("Pico W", board, _RADIO) for board in _PICO),
+    *(("RP2350", board, _REGISTERS) for board in _PICO),
+    *((name, "pico2_mcp2518fd", _RADIO) for name in ("Pico2 W", "Pico 2 W")),
 )
 # (at the end of sys.implementation._machine, why there is no firmware for it)
 WITHOUT = (
-    ("ESP32C3", "it has one free SPI, and controller and card each need their own"),
-    ("ESP32C6", "it has one free SPI, and controller and card each need their own"),
-    ("RP2350", "the interrupt handler is for the RP2040's registers"),
+    ("ESP32C6", "its pins and its USB were not compared with those of an ESP32-C3"),
+    ("RP2350", "there is one for the Pico 2 alone, 'pico2_mcp2518fd'"),
 )
 PACKAGES = ("slog", "detectors", "logger", "drivers", "boards", "bringup")
 # What is loaded at the start is a few files, `_groups`, and garbage is collected in between: that

@@ -37,6 +37,8 @@ import machine
 i = sys.implementation
 if "RP2040" in i._machine:  # a start that was interrupted leaves the watchdog on
     machine.mem32[0x4005B000] = 1 << 30
+elif "RP2350" in i._machine:
+    machine.mem32[0x400DB000] = 1 << 30
 elif "ESP32" in i._machine:
     machine.WDT(timeout=3600000)
 print(json.dumps([i._machine, i._mpy, list(i.version)[:3], os.listdir("/"), digest("/main.py")]))
@@ -47,6 +49,8 @@ if hasattr(machine, "mem_backup"):
     machine.mem_backup()[0] = 0
 elif "RP2040" in sys.implementation._machine:
     machine.mem32[0x4005800C] = 0
+elif "RP2350" in sys.implementation._machine:
+    machine.mem32[0x400D800C] = 0
 """
 
 

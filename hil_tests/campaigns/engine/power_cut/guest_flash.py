@@ -197,8 +197,12 @@ def boot(firmware):
         reset = staticmethod(lambda: None)
         WDT = staticmethod(lambda timeout: None)
 
+    class Implementation:
+        _machine = "Raspberry Pi Pico with RP2040"
+
     class Sys:
         path = []
+        implementation = Implementation
         print_exception = staticmethod(sys.print_exception)
 
     modules = {"os": Os, "machine": Machine, "sys": Sys}
