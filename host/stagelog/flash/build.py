@@ -21,6 +21,7 @@ from pathlib import Path
 from stagelog.errors import StagelogError
 from stagelog.extras import need
 from stagelog.flash.shrink import HASH, shrink
+from stagelog.flash.walk import walk
 from stagelog.resources import firmware_path
 
 # sys.implementation._mpy: version in bits 0-7, subversion 8-9, architecture above.
@@ -206,7 +207,7 @@ def _visit(folder: Path, name: str, loaded: dict[str, None], later: dict[str, No
     for statement in tree.body:
         if isinstance(statement, ast.FunctionDef) and statement.name == HASH:
             statement.body = []  # shrink inserts what it returns
-    for node in ast.walk(tree):
+    for node in walk(tree):
         for other in _imported(folder, node):
             if node in at_once:
                 _visit(folder, other, loaded, later)

@@ -10,6 +10,7 @@ import ast
 from collections.abc import Iterable, Mapping, Sequence
 
 from stagelog.flash.names import ENTRY, KEPT
+from stagelog.flash.walk import walk
 
 Groups = Mapping[str, Sequence[str]]
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
@@ -27,7 +28,7 @@ def merge(trees: dict[str, ast.Module], groups: Groups) -> dict[str, ast.Module]
     changed = {
         (name, what)
         for name in group_of
-        for node in ast.walk(trees[name])
+        for node in walk(trees[name])
         if isinstance(node, ast.Global)
         for what in node.names
     }
@@ -102,7 +103,7 @@ class _Mover(ast.NodeTransformer):
         self._scopes: list[set[str]] = []  # names of the functions and classes around
 
     def visit_Module(self, node: ast.Module) -> ast.Module:
-        imports = [each for each in ast.walk(node) if _is_import(each)]
+        imports = [each for each in walk(node) if _is_import(each)]
         for name in self._own[self._module] - {
             alias.asname or alias.name
             for each in imports
@@ -117,7 +118,7 @@ class _Mover(ast.NodeTransformer):
                     self._call(alias.asname or alias.name, alias.asname or alias.name, alias.name)
         used = {
             (each.value.id, each.attr)
-            for each in ast.walk(node)
+            for each in walk(node)
             if isinstance(each, ast.Attribute)
             and isinstance(each.value, ast.Name)
             and each.value.id in self._modules
@@ -226,7 +227,7 @@ class _Mover(ast.NodeTransformer):
         self._visit_arguments(node.args)
         if node.returns is not None:
             node.returns = self.visit(node.returns)
-        changed = {n for e in ast.walk(node) if isinstance(e, ast.Global) for n in e.names}
+        changed = {n for e in walk(node) if isinstance(e, ast.Global) for n in e.names}
         self._scopes.append((_bound(node.body) | _names_of(node.args)) - changed)
         node.body = self._visited(node.body)
         self._scopes.pop()
@@ -279,7 +280,7 @@ class _Mover(ast.NodeTransformer):
     def _visit_comprehension(self, node: ast.expr) -> ast.expr:
         targets = {
             each.id
-            for each in ast.walk(node)
+            for each in walk(node)
             if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)
         }
         self._scopes.append(targets)
@@ -291,4 +292,4 @@ class _Mover(ast.NodeTransformer):
 
 
 def _names_of(arguments: ast.arguments) -> set[str]:
-    return {each.arg for each in ast.walk(arguments) if isinstance(each, ast.arg)}
+    return {each.arg for each in walk(arguments) if isinstance(each, ast.arg)}

@@ -19,6 +19,8 @@ import types
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 
+from stagelog.flash.walk import walk
+
 # Names on the objects of MicroPython's modules that our classes or parameters use, too.
 _FOREIGN = """
     args baudrate buf buffer channel close config count deinit digest errno feed getvalue hard
@@ -72,8 +74,8 @@ def shorten(trees: dict[str, ast.Module]) -> None:
     taken = set(n_uses) - own | set(keyword.kwlist)
     given: dict[str, str] = {}
     for name in sorted(own, key=lambda name: (-n_uses[name], name)):
-        used = {given[other] for other in meets[name] if other in given}
-        given[name] = next(short for short in _shorts() if short not in used | taken)
+        used = taken.union(given[other] for other in meets[name] if other in given)
+        given[name] = next(short for short in _shorts() if short not in used)
     for tree in all_trees:
         _rename(tree, given)
 
@@ -88,7 +90,7 @@ def _defined(tree: ast.Module) -> set[str]:
     and attributes.
     """
     found = set()
-    for node in ast.walk(tree):
+    for node in walk(tree):
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
             found.add(node.name)
         elif isinstance(node, ast.arg):
@@ -116,7 +118,7 @@ def _foreign(tree: ast.Module, modules: set[str]) -> set[str]:
     """
     found: set[str] = set()
     foreign: set[str] = set()  # what stands for a foreign module, or for what comes from one
-    for node in ast.walk(tree):
+    for node in walk(tree):
         if isinstance(node, ast.Import):
             of_others = [alias for alias in node.names if _first_part(alias.name) not in modules]
             foreign.update(alias.asname or alias.name for alias in of_others)
@@ -126,7 +128,7 @@ def _foreign(tree: ast.Module, modules: set[str]) -> set[str]:
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.FunctionDef) and "asm_thumb" in map(_last, node.decorator_list):
             found.update(_names(node))  # registers, labels, instructions
-    for node in ast.walk(tree):
+    for node in walk(tree):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
             if node.value.id in foreign:
                 found.add(node.attr)
@@ -160,7 +162,7 @@ def _namespaces(trees: list[ast.Module]) -> Iterator[set[str]]:
     above: defaultdict[str, set[str]] = defaultdict(set)  # bases, and what an alias stands for
     loose: set[str] = set()  # attributes that are set on something else than self
     for tree in trees:
-        for node in ast.walk(tree):
+        for node in walk(tree):
             if isinstance(node, ast.ClassDef):
                 classes[node.name] |= _members(node)
                 above[node.name] |= {name for name in map(_last, node.bases) if name}
@@ -217,7 +219,7 @@ def _bound(node: ast.stmt) -> set[str]:
 def _members(node: ast.ClassDef) -> set[str]:
     """Return the names of a class and of its instances."""
     found = {name for child in node.body for name in _bound(child)}
-    for child in ast.walk(node):
+    for child in walk(node):
         if isinstance(child, ast.Attribute) and isinstance(child.value, ast.Name):
             if child.value.id == "self":  # what is set on cls is set from outside, too
                 found.add(child.attr)
@@ -226,7 +228,7 @@ def _members(node: ast.ClassDef) -> set[str]:
 
 def _names(function: ast.AST) -> Iterator[str]:
     """Yield the names of variables in a function, and of what is defined or imported in it."""
-    for node in ast.walk(function):
+    for node in walk(function):
         if isinstance(node, ast.Name):
             yield node.id
         elif isinstance(node, ast.arg):
@@ -240,7 +242,7 @@ def _names(function: ast.AST) -> Iterator[str]:
 
 
 def _all_names(tree: ast.Module) -> Iterator[str]:
-    for node in ast.walk(tree):
+    for node in walk(tree):
         for field in ("id", "attr", "arg", "name", "asname"):
             name = getattr(node, field, None)
             if isinstance(name, str):
@@ -248,7 +250,7 @@ def _all_names(tree: ast.Module) -> Iterator[str]:
 
 
 def _rename(tree: ast.Module, given: dict[str, str]) -> None:
-    for node in ast.walk(tree):
+    for node in walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module == "__future__":
             continue
         if isinstance(node, (ast.Global, ast.Nonlocal)):

@@ -13,6 +13,7 @@ from typing import TypeGuard
 
 from stagelog.errors import InputError
 from stagelog.flash.names import KEPT
+from stagelog.flash.walk import walk
 
 _BY_TEXT = frozenset(
     "getattr setattr hasattr delattr globals locals vars eval exec __import__ __dict__ "
@@ -39,7 +40,7 @@ def imported(tree: ast.AST) -> dict[str, set[tuple[str, str]]]:
     module is imported as a whole.
     """
     found: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
-    for node in ast.walk(tree):
+    for node in walk(tree):
         if isinstance(node, ast.ImportFrom):
             for alias in node.names:
                 found[alias.asname or alias.name].add((node.module or "", alias.name))
@@ -61,8 +62,8 @@ def bindings(tree: ast.AST) -> Iterator[tuple[str, ast.AST]]:
     """Yield each (name, node) that a module binds, as often as it does; not those of imports, nor
     NAME = NAME, which gives a class a constant of its module.
     """
-    same = {node.targets[0] for node in ast.walk(tree) if is_same(node)}
-    for node in ast.walk(tree):
+    same = {node.targets[0] for node in walk(tree) if is_same(node)}
+    for node in walk(tree):
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node not in same:
             yield node.id, node
         elif isinstance(node, ast.arg):
@@ -75,7 +76,7 @@ def bindings(tree: ast.AST) -> Iterator[tuple[str, ast.AST]]:
 
 def _offences(tree: ast.Module, ours: set[str]) -> Iterator[tuple[ast.AST, str]]:
     yield from _shadows(tree, ours)
-    for node in ast.walk(tree):
+    for node in walk(tree):
         word = getattr(node, "id", None) or getattr(node, "attr", None)
         if word in _BY_TEXT:
             yield node, f"{word} looks names up by their text, and they are shortened"
@@ -119,7 +120,7 @@ def _gives_by_text(call: ast.Call) -> bool:
 
 
 def _in_function(function: ast.AST) -> Iterator[tuple[ast.AST, str]]:
-    for node in ast.walk(function):
+    for node in walk(function):
         names = node.names if isinstance(node, ast.Global) else [getattr(node, "arg", None)]
         if isinstance(node, ast.Name) and _is_written(node):
             names = [node.id]

@@ -15,6 +15,7 @@ from slog import signal_table
 from stagelog.flash.merge import Groups, merge
 from stagelog.flash.names import ENTRY, KEPT, shorten
 from stagelog.flash.rules import bindings, check_rules, imported, is_same
+from stagelog.flash.walk import walk
 from stagelog.resources import import_firmware
 
 _PURE = ("slog", "detectors", "logger")  # packages that can be imported here
@@ -201,7 +202,7 @@ class _Folder(ast.NodeTransformer):
 
 def _fill_empty(tree: ast.Module) -> ast.Module:
     """Put `pass` where nothing is left of a body."""
-    for node in ast.walk(tree):
+    for node in walk(tree):
         if getattr(node, "body", None) == [] and not isinstance(node, ast.Module):
             node.body = [ast.Pass()]  # type: ignore[attr-defined]
     return tree
@@ -217,7 +218,7 @@ def _used_names(trees: dict[str, ast.Module]) -> tuple[dict[str, set[str]], set[
             for module, attribute in origins:
                 used.get(module, set()).add(attribute)
                 aliases[known_as].add(f"{module}.{attribute}".lstrip("."))
-        for node in ast.walk(tree):
+        for node in walk(tree):
             counted = node.target if isinstance(node, ast.AugAssign) else node
             if isinstance(counted, ast.Name):
                 if counted is not node or isinstance(counted.ctx, ast.Load):
@@ -235,7 +236,7 @@ def _drop_unused(trees: dict[str, ast.Module]) -> bool:
     changed = False
     for name, tree in trees.items():
         changed |= _drop_from(tree, used[name])
-        own = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+        own = {node.id for node in walk(tree) if isinstance(node, ast.Name)}
         for node in tree.body:
             if isinstance(node, ast.ClassDef):
                 changed |= _drop_from(node, attributes | own)
