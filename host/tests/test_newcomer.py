@@ -50,7 +50,8 @@ def test_both_commands_of_the_readme_set_themselves_up(tmp_path):
     assert "Building wheel" not in printed
     assert "uPlot" in (clone / "out/demo/report.html").read_text()
     assert "setup:" not in run("tools/setup"), "what tools/test begins with is ready"
-    collected = run(".venv/bin/python", "-m", "pytest", "-q", "--collect-only", "-p", "no:xdist")
+    collect = ("-m", "pytest", "-q", "--collect-only", "-p", "no:xdist", "--assert=plain")
+    collected = run(".venv/bin/python", *collect)
     assert "error" not in collected.splitlines()[-1]
     caches = [path.name for path in (tmp_path / "home").rglob("*") if "pip" in path.parts]
     assert not caches
