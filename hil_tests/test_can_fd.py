@@ -4,11 +4,14 @@ blocks, slow cards and power cuts; loggers that know no CAN FD leave the bus alo
 The bus is simulated bit by bit; the witness is a listener on it that understands CAN FD.
 """
 
+import json
+
 import numpy as np
 import pytest
 
-from slog.messages import CONTROL_STOP
+from slog.messages import CONFIG_SETTINGS, CONTROL_STOP, STATE_RECORDING
 from stagelog.blocks import read_log
+from stagelog.errors import UsageError
 from stagelog.ledger import account
 from stagelog.model import BRS, ESI, EXT, FD, FD_LENGTHS, RTR
 from stagelog.rig import tape as tapes
@@ -104,6 +107,27 @@ def test_after_a_power_cut_the_card_holds_a_beginning_and_the_logger_goes_on(tar
     held = rows_of(before.read_frames())
     assert held == rows_of(first)[: len(held)] and len(held) > 100
     assert int(session.headers["seq"][0]) > int(before.headers["seq"][-1])
+
+
+def test_settings_with_can_fd_are_refused_by_a_logger_without(target):
+    """Clearly, and its settings stay; it goes on recording."""
+    link = target.link
+    if "_mcp2518fd" in link.hello().board_name:
+        pytest.skip("this board records CAN FD")
+    before = link.get_config(CONFIG_SETTINGS)
+    wanted = {"buses": [{"bitrate_bps": 500000, "data_bitrate_bps": DATA_BPS}]}
+    with pytest.raises(UsageError, match=f"{link.hello().board_name} records no CAN FD"):
+        link.replace_config(CONFIG_SETTINGS, json.dumps(wanted).encode())
+    assert link.get_config(CONFIG_SETTINGS) == before
+    assert link.status().state == STATE_RECORDING
+
+
+@pytest.mark.target_args(data_bitrate_bps=DATA_BPS)
+@pytest.mark.needs("can_fd")
+def test_a_logger_with_can_fd_takes_such_settings(target):
+    wanted = {"buses": [{"bitrate_bps": 500000, "data_bitrate_bps": 4_000_000}]}
+    target.link.replace_config(CONFIG_SETTINGS, json.dumps(wanted).encode())
+    assert json.loads(target.link.get_config(CONFIG_SETTINGS)) == wanted
 
 
 @pytest.mark.needs("power", "errors")

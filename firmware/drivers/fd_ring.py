@@ -24,6 +24,8 @@ _IN_MORE = const(12)
 class FdRing(PolledRing):
     """Invariant: a frame's records lie in one block, and count as one frame."""
 
+    has_fd = True
+
     def start_session(self):
         """As BlockRing; without CAN FD until `hold_fd` is called."""
         super().start_session()

@@ -270,7 +270,7 @@ class App:
             return m.BUSY
         if item == m.CONFIG_SETTINGS:
             try:
-                self.settings = load(bytes(data))
+                self.settings = load(bytes(data), self.board.ring.has_fd)
             except (SettingsError, MemoryError):
                 return m.REFUSED
             self.settings_fault = faults.NONE

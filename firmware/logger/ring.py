@@ -51,9 +51,11 @@ class BlockRing:
     gap record. A board may give it its blocks later, when all else is in memory.
 
     version   of the format that the session's blocks have
+    has_fd    whether it takes frames of CAN FD
     """
 
     version = VERSION
+    has_fd = False
 
     def __init__(self, n_blocks=0):
         self.state = array("I", [0] * N_WORDS)

@@ -25,9 +25,9 @@ class SettingsError(ValueError):
     """The settings make no sense; the text names the entry."""
 
 
-def load(data):
+def load(data, has_fd=True):
     """Return the settings in `data` (bytes of JSON, or None for the defaults); SettingsError names
-    what is wrong.
+    what is wrong. has_fd: False on a board that records no CAN FD and must not be asked to.
     """
     settings = dict(DEFAULTS)
     if data is None:
@@ -42,7 +42,7 @@ def load(data):
         if key not in DEFAULTS:
             raise SettingsError("unknown entry '%s'" % key)
     settings.update(given)
-    _check(settings)
+    _check(settings, has_fd)
     return settings
 
 
@@ -61,7 +61,7 @@ def digest_of(nv, item):
     return digest.digest()
 
 
-def _check(settings):
+def _check(settings, has_fd):
     car = settings["car"]
     try:
         fits = len(car.encode()) <= 8
@@ -87,7 +87,8 @@ def _check(settings):
         if not _is_whole(bitrate_bps) or bitrate_bps not in BITRATES:
             raise SettingsError("buses[%d].bitrate_bps: 125000, 250000, 500000 or 1000000" % i)
         data_bps = bus.get("data_bitrate_bps")
-        if data_bps is not None and not (_is_whole(data_bps) and data_bps in DATA_BITRATES):
+        is_data_rate = has_fd and _is_whole(data_bps) and data_bps in DATA_BITRATES
+        if data_bps is not None and not is_data_rate:
             raise SettingsError("buses[%d].data_bitrate_bps: null, or 1, 2, 4, 5 or 8 million" % i)
         ids = bus.get("ids")
         if ids is not None and not (ids and isinstance(ids, list) and all(_is_id(x) for x in ids)):

@@ -92,6 +92,16 @@ def test_good_settings_are_taken_over_the_defaults(given):
     assert load(data_of(given)) == {**DEFAULTS, **given}
 
 
+def test_a_board_without_can_fd_refuses_a_rate_for_it():
+    """As SPEC says; null asks for nothing. All other settings are the same for both."""
+    wanted = data_of({"buses": [BUS, {**BUS, "data_bitrate_bps": 2000000}]})
+    assert load(wanted)["buses"][1]["data_bitrate_bps"] == 2000000
+    with pytest.raises(SettingsError, match=r"buses\[1\].data_bitrate_bps"):
+        load(wanted, has_fd=False)
+    without = {"buses": [{**BUS, "data_bitrate_bps": None}, BUS]}
+    assert load(data_of(without), has_fd=False) == {**DEFAULTS, **without}
+
+
 def test_no_settings_are_the_defaults():
     assert load(None) == {
         "car": "",

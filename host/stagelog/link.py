@@ -19,6 +19,7 @@ from slog import line_rate, radio
 from slog import messages as m
 from slog.framing import frame
 from slog.layout import BLOCK_BYTES
+from stagelog.config_items import no_can_fd, wants_can_fd
 from stagelog.errors import ContractError, DeviceError, UsageError
 from stagelog.replies import BusCounts, Hello, ListedSession, Status
 
@@ -235,13 +236,21 @@ class Link:
         raise DeviceError(f"{self.name} does not take its settings", "try again")
 
     def replace_config(self, item: int, data: bytes) -> None:
-        """Send a recording logger an item between two sessions; it records again in any case."""
-        boot = self.hello().boot
-        self.control(m.CONTROL_STOP, boot)
+        """Send a recording logger an item between two sessions; it records again in any case.
+
+        Raises   UsageError for settings with CAN FD, on a board without
+        """
+        hello = self.hello()
+        self.control(m.CONTROL_STOP, hello.boot)
         try:
             self.set_config(item, data)
+        except RequestError as error:
+            is_refused = item == m.CONFIG_SETTINGS and error.status == m.REFUSED
+            if is_refused and wants_can_fd(data):
+                raise no_can_fd(self.name, hello.board_name) from None
+            raise
         finally:
-            self.control(m.CONTROL_START, boot)
+            self.control(m.CONTROL_START, hello.boot)
 
     def restart(self) -> None:
         """Restart the logger, which makes room for a signal table. Its port disappears."""

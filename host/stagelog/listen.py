@@ -2,7 +2,8 @@
 
 Owns the LIVE message of the service protocol: asking for it, renewing it in time, records to
 columns. Recording continues whatever happens here; blocks that the cable was too slow for are
-counted in `n_skipped_blocks`, never waited for. Fails with DeviceError and ContractError, as Link.
+counted in `n_skipped_blocks`, never waited for. A frame of CAN FD whose records come in two pushes
+is whole with the second. Fails with DeviceError and ContractError, as Link.
 """
 
 import contextlib
@@ -14,11 +15,12 @@ import numpy as np
 
 from slog import messages as m
 from slog.layout import RECORD_BYTES, RECORDS_PER_BLOCK
+from stagelog.blocks.fd_records import HEAD, MAX_MORE, MORE, N_MORE, VERSION_FD
 from stagelog.blocks.layouts import HEADER
-from stagelog.blocks.records import put_frames
+from stagelog.blocks.records import Words, dlcs_of, put_frames, put_mixed
 from stagelog.errors import StagelogError
 from stagelog.link import Link
-from stagelog.model import FRAME, FrameTable
+from stagelog.model import FRAME, FRAME_FD, FrameTable
 from stagelog.ports import open_link, open_stream, port_of
 
 RENEW_S = 4  # the logger forgets a listener after 10 s
@@ -35,6 +37,7 @@ class LiveLink(Link):
     n_skipped_blocks = 0
     unix_offset_us = 0
     _renew_at = math.inf  # not listening
+    _begun = (b"", -1, -1)  # records of a frame that is not whole, time of their block
 
     def start(self, clock_ns: Callable[[], int] = time.time_ns) -> None:
         """Ask for the frames from now on."""
@@ -57,8 +60,8 @@ class LiveLink(Link):
         super().close()
 
     def read_frames(self, timeout_s: float) -> FrameTable:
-        """Return the frames (FRAME) that came after `start`, at least one push of them; empty at
-        the timeout.
+        """Return the frames that came after `start`, at least one push of them; empty at the
+        timeout. FRAME, or FRAME_FD if one is of CAN FD.
 
         t_us counts from the power-on of the logger.
         """
@@ -77,15 +80,32 @@ class LiveLink(Link):
 
     def _frames_of(self, payload: memoryview) -> FrameTable:
         answer, records = self.parse(m.LIVE, payload)
-        n = min(answer["n"], len(records) // RECORD_BYTES, RECORDS_PER_BLOCK)
+        n = min(answer["n"], len(records) // RECORD_BYTES, RECORDS_PER_BLOCK - MAX_MORE)
         self.n_skipped_blocks = max(self.n_skipped_blocks, answer["n_skipped"])
+        content, block = bytes(records[: n * RECORD_BYTES]), (answer["t0_lo"], answer["t0_hi"])
+        if self._begun[1:] == block:
+            content = self._begun[0] + content
+            n = len(content) // RECORD_BYTES
         words = np.zeros((1, RECORDS_PER_BLOCK, 2), "<u8")
-        words[0, :n] = np.frombuffer(records, "<u8", 2 * n).reshape(n, 2)
+        words[0, :n] = np.frombuffer(content, "<u8").reshape(n, 2)
+        n_whole = _count_whole(words, n)
+        self._begun = (content[n_whole * RECORD_BYTES :], *block)
         header = np.zeros(1, HEADER)
-        header["n_records"] = n
-        header["t0_lo"], header["t0_hi"] = answer["t0_lo"], answer["t0_hi"]
-        frames = np.empty(n, FRAME)
-        return frames[: put_frames(frames, words, header, _SPAN_US)]
+        header["n_records"], header["version"] = n_whole, VERSION_FD
+        header["t0_lo"], header["t0_hi"] = block
+        is_mixed = bool(np.isin(dlcs_of(words)[0, :n_whole], (HEAD, MORE)).any())
+        frames = np.empty(n_whole, FRAME_FD if is_mixed else FRAME)
+        put = put_mixed if is_mixed else put_frames
+        return frames[: put(frames, words, header, _SPAN_US)]
+
+
+def _count_whole(words: Words, n: int) -> int:
+    """Return how many of the first `n` records come before a frame of CAN FD that goes on."""
+    dlcs = dlcs_of(words)[0]
+    for i in range(max(0, n - MAX_MORE), n):
+        if dlcs[i] == HEAD and i + 1 + N_MORE[int(words[0, i, 1]) & 15] > n:
+            return i
+    return n
 
 
 def open_live(port: str | None = None) -> LiveLink:

@@ -6,12 +6,16 @@ The frames of the link are made with struct, zlib and the package cobs by firmwa
 import struct
 import zlib
 
+import numpy as np
 import pytest
 from cobs import cobs
 
 from slog import messages as m
 from slog.layout import size
 from stagelog.listen import LiveLink
+from stagelog.model import BRS, EXT, FD, FRAME_FD
+from stagelog.rig.tape import tape_of
+from stagelog.rig.target import SimTarget
 
 STATUS, LIVE = 0x02, 0x0A
 
@@ -80,6 +84,71 @@ def test_the_wall_clock_of_a_frame(link):
     10.0002 - 7.5 s.
     """
     assert link.unix_offset_us == 1_769_000_010_000_200 - 7_500_000
+
+
+def fd_records(t_us, can_id, code, payload, flags=0):
+    """Return the records of a frame of CAN FD as `pushed` takes them, SPEC section 1: a head (9)
+    with the code, BRS in bit 4, ESI in bit 5 and 7 bytes; each further record (10) has 12 bytes in
+    the place of identifier and data.
+    """
+    found = [(t_us, can_id, 9, bytes([code | flags]) + payload[:7].ljust(7, b"\0"))]
+    for at in range(7, len(payload), 12):
+        piece = payload[at : at + 12].ljust(12, b"\0")
+        found.append((t_us, int.from_bytes(piece[:4], "little"), 10, piece[4:]))
+    return found
+
+
+@pytest.mark.parametrize("cut", range(8))
+def test_a_frame_of_can_fd_may_come_in_two_pushes(link, logger, cut):
+    """64 bytes are 6 records: 7 in the head, 5 times 12. Before and after it classic frames."""
+    payload = bytes(range(1, 65))
+    records = [(1_000_000, 0x11, 1, b"\x01" + bytes(7))]
+    records += fd_records(1_000_300, 0x12345 | 1 << 31, 15, payload, 0x10)
+    records += [(1_000_600, 0x22, 2, b"\x02\x03" + bytes(6))]
+    logger.line += pushed(records[:cut], t0_us=1_000_000) + pushed(records[cut:], t0_us=1_000_000)
+    rows = []
+    while len(rows) < 3:
+        frames = link.read_frames(1)
+        assert len(frames), f"{len(rows)} frames came"
+        rows += [(int(f["t_us"]), int(f["can_id"]), int(f["flags"]), f) for f in frames]
+    assert [row[:3] for row in rows] == [
+        (1_000_000, 0x11, 0),
+        (1_000_300, 0x12345, EXT | FD | BRS),
+        (1_000_600, 0x22, 0),
+    ]
+    data = [bytes(row[3]["data"][: row[3]["n_bytes"]]) for row in rows]
+    assert data == [b"\x01", payload, b"\x02\x03"]
+
+
+def test_the_rest_of_a_frame_in_another_block_is_not_added_to_it(link, logger):
+    """The blocks between were skipped; a frame's records lie in one block."""
+    records = fd_records(1_000_300, 0x123, 15, bytes(64))
+    logger.line += pushed(records[:3], t0_us=1_000_000)
+    logger.line += pushed([(2_000_000, 0x22, 0, bytes(8))], n_skipped=3, t0_us=2_000_000)
+    (frame,) = link.read_frames(1)
+    assert (frame["can_id"], frame["t_us"]) == (0x22, 2_000_000)
+
+
+def test_what_a_logger_with_can_fd_records_is_pushed_whole(tmp_path):
+    """The firmware's own pushes of up to 64 records: 12 bytes each, so 64 bytes are often cut."""
+    target = SimTarget(tmp_path, data_bitrate_bps=2_000_000)
+    live = LiveLink(target.logger, "sim", target.logger.clock)
+    live.start()
+    frames = np.zeros(300, FRAME_FD)
+    frames["t_us"] = 10_000 + 1000 * np.arange(300)
+    frames["can_id"] = 0x100 + np.arange(300) % 50
+    frames["flags"] = FD | BRS
+    frames["dlc"], frames["n_bytes"] = 15, 64
+    frames["data"] = np.random.default_rng(3).integers(0, 256, (300, 64))
+    target.play(tape_of(frames))
+    got = []
+    while sum(map(len, got)) < 300:
+        got.append(live.read_frames(2))
+        assert len(got[-1]), f"{sum(map(len, got))} frames came"
+    joined = np.concatenate(got)
+    for name in ("can_id", "flags", "dlc", "n_bytes", "data"):
+        assert np.array_equal(joined[name], frames[name]), name
+    target.close()
 
 
 def test_records_come_out_as_frames(link, logger):

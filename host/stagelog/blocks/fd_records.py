@@ -20,8 +20,8 @@ from stagelog.model import BRS, ESI, EXT, FD, FD_LENGTHS, FrameTable
 VERSION_FD = 2  # of a block that may hold such records
 HEAD, MORE = 9, 10  # in the place of a dlc
 _IN_HEAD, _IN_MORE = 7, 12  # bytes of the payload
-_MAX_MORE = 5  # of 64 bytes
-_ROOM = _IN_HEAD + _MAX_MORE * _IN_MORE
+MAX_MORE = 5  # of 64 bytes
+_ROOM = _IN_HEAD + MAX_MORE * _IN_MORE
 N_MORE = np.maximum(0, -(-(FD_LENGTHS.astype(np.int64) - _IN_HEAD) // _IN_MORE))  # by dlc code
 
 _Mask: TypeAlias = NDArray[np.bool_]
@@ -68,7 +68,7 @@ def expand(
     is_more = k > 0
     payload = np.zeros((len(frames), _ROOM), np.uint8)
     payload[:, : frames["data"].shape[1]] = frames["data"]
-    rest = payload[:, _IN_HEAD:].reshape(len(frames), _MAX_MORE, _IN_MORE)
+    rest = payload[:, _IN_HEAD:].reshape(len(frames), MAX_MORE, _IN_MORE)
     part = rest[row[at[is_more]], k[is_more] - 1]
     time = head[at[is_more]] & np.uint64((1 << TIME_BITS) - 1)
     w1 = np.ascontiguousarray(part[:, :4]).view("<u4")[:, 0].astype(np.uint64)
@@ -92,12 +92,12 @@ def find_frames(
     heads = valid & (dlc == HEAD)
     goes_on = valid & (dlc == MORE)
     need = N_MORE[(words[:, :, 1] & np.uint64(15)).astype(np.intp)]
-    for j in range(1, _MAX_MORE + 1):
+    for j in range(1, MAX_MORE + 1):
         follows = np.zeros_like(heads)
         follows[:, :-j] = goes_on[:, j:]
         heads &= (need < j) | follows
     more = np.zeros_like(heads)
-    for j in range(1, _MAX_MORE + 1):
+    for j in range(1, MAX_MORE + 1):
         more[:, j:] |= (heads & (need >= j))[:, :-j]
     return heads, more
 
@@ -113,7 +113,7 @@ def put_payloads(out: FrameTable, words: _Words, at: NDArray[np.intp]) -> None:
     out["flags"] = out["flags"] & EXT | FD | (first >> 4 & 1) * BRS | (first >> 5 & 1) * ESI
     payload = np.zeros((len(at), _ROOM), np.uint8)
     payload[:, :_IN_HEAD] = raw[at, 9:]
-    for j in range(_MAX_MORE):
+    for j in range(MAX_MORE):
         longer = np.flatnonzero(N_MORE[first & 15] > j)
         start = _IN_HEAD + j * _IN_MORE
         payload[longer, start : start + _IN_MORE] = raw[at[longer] + 1 + j, 4:]

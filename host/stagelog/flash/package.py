@@ -16,6 +16,7 @@ from typing import Any
 from slog import messages as m
 from slog import package as layout
 from slog.layout import pack, size, unpack
+from stagelog.config_items import no_can_fd, wants_can_fd
 from stagelog.errors import InputError, StagelogError
 from stagelog.flash.build import ARCHES, App
 from stagelog.flash.install import BoardState, check_board
@@ -25,6 +26,7 @@ from stagelog.proof import TRUSTED, OwnKey, PublicKey, canonical, check, device_
 from stagelog.replies import Hello
 
 _PURPOSE = "package"
+_FD_BOARDS = "_mcp2518fd"  # how the names of boards end that record CAN FD
 _MOST_BYTES = 1 << 21  # a slot's flash has 1.4 MB
 _HEAD = size(layout.PACKAGE)
 
@@ -66,6 +68,8 @@ class Package:
 
 def packed(package: Package, key: OwnKey) -> bytes:
     """Return the bytes of a package, signed for the host and for the logger."""
+    if wants_can_fd(package.settings) and not package.board.endswith(_FD_BOARDS):
+        raise no_can_fd(package.car, package.board)
     contents = [package.app, package.settings or b"", package.signals or b""]
     values = {
         "magic": layout.MAGIC,

@@ -17,6 +17,7 @@ from stagelog.accounts import judge_entry
 from stagelog.archive import Entry, find_sessions
 from stagelog.download import facts_of, is_held, set_clock
 from stagelog.errors import InputError
+from stagelog.importers.stream import join_frames
 from stagelog.link import Link
 from stagelog.listen import LiveLink
 from stagelog.model import FrameTable
@@ -106,7 +107,7 @@ class Check:
             self._unit.advance(round(100 * age / self._listen_s))
             tables.append(link.read_frames(_FIRST_S))
         link.stop()
-        frames = np.concatenate(tables)
+        frames = join_frames(tables)
         n_buses = link.status().n_buses
         n_frames = {bus: int((frames["bus"] == bus).sum()) for bus in range(n_buses)}
         if self._wanted is None or not len(frames):
