@@ -221,6 +221,47 @@ def test_the_verdict_is_that_of_the_worse_car(cars):
     assert verdict["answer"] == "A, B: Yes: nothing in this log speaks against it."
 
 
+def test_each_car_has_its_own_answer_and_list_on_the_page(cars):
+    """A was stuck, B rolled over: no mechanic of A reads B's work."""
+    stuck = [Detected(30_000_000, ev.STUCK, ev.ON, 900, 0)]
+    rolled = [Detected(50_000_000, ev.ROLL_OVER, ev.ON, -500, 0)]
+    page = render(compare_facts(cars((stuck, rolled)), title="SS03"))
+    assert "<h1>SS03: A · B</h1>" in page
+    first, second = page.split('<section class="one-car">')[1:]
+    for text, name, answer, work, other in (
+        (first, "A", "Yes, after the checks below.", "Stuck with wheels", "Roll-over"),
+        (second, "B", "Not before the work below is done.", "Roll-over, km", "Stuck"),
+    ):
+        text = text.partition("</header>")[0]
+        assert f"<h2>{name}</h2>" in text and f"</i>{answer}</p>" in text
+        assert work in text and other not in text and text.count('type="checkbox"') == 1
+        assert text.count('class="signed"') == 1 and text.count('class="strip"') == 1
+    assert "<h1>A · B</h1>" in render(compare_facts(cars()))
+
+
+def test_what_leads_to_a_moment_leads_to_its_distance(cars, table):
+    """B drives 0.01 km/s: stuck at 30 s, 0.3 km; its diff oil is highest at 60 s, 0.6 km; a mark
+    of the strip at 50 s, 0.5 km. The charts are over distance.
+    """
+    number = next(n for n, row in table.alarms.items() if row[1] == "DiffOilTempR")
+    came = [
+        Detected(30_000_000, ev.STUCK, ev.ON, 900, 0),
+        Detected(50_000_000, ev.ALARM + number, ev.WARNING, 1200, 0),
+    ]
+    hot = {"DiffOilTempR": lambda t_s: 90.0 + 20.0 * (t_s > 59.99)}
+    facts = compare_facts(cars(((), came), b=hot))
+    charts = {one["id"] for one in facts["charts"]}
+    car = facts["cars"][1]
+    stuck = next(r for r in car["verdict"]["reasons"]["rows"] if r["cells"][0].startswith("Stuck"))
+    assert stuck["x_s"] == pytest.approx(0.3, abs=0.001)
+    (row,) = next(part for part in car["parts"] if part["place"] == "diff_rear")["rows"]
+    assert row["x_s"] == pytest.approx(0.6, abs=0.001)
+    assert row["chart"] == "k-DiffOilTempR" and row["chart"] in charts
+    (mark,) = car["strip"]["lanes"][1]["marks"]
+    assert mark["x_s"] == pytest.approx(0.5, abs=0.001) and mark["x"] == pytest.approx(0.5)
+    assert facts["aliases"][mark["chart"]] in charts
+
+
 def test_rows_of_extremes_have_the_worst_level_of_the_cars(cars, table):
     number = next(n for n, row in table.alarms.items() if row[1] == "BattVolt")
     came = [Detected(30_000_000, ev.ALARM + number, ev.CRITICAL, 1200, 0)]

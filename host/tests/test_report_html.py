@@ -78,7 +78,7 @@ def test_the_head():
         f'<p class="answer">{BAD}Yes.</p></section>' in found
     )
     assert (
-        '<section id="work"><h2>Work before the start</h2><ul><li class="bad">'
+        '<section class="work" id="work"><h2>Work before the start</h2><ul><li class="bad">'
         f'<div class="why">{BAD}<span>No oil</span></div>'
         '<label><input type="checkbox"> the sump</label></li></ul>'
         '<p class="signed"><label><input>Done by</label><label><input>Checked by</label>'

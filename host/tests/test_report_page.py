@@ -264,6 +264,31 @@ def test_a_car_prints_on_two_pages(browser, pages):
     assert pages_of(PICTURES / "stage.pdf") == 2
 
 
+def test_two_cars_print_on_four_pages_each_list_with_its_car(browser, pages):
+    browser.open(pages["cars"], SIZES["desk"])
+    browser.paper(PICTURES / "cars.pdf")
+    assert pages_of(PICTURES / "cars.pdf") == 4
+
+
+def test_a_tick_is_that_of_one_car(browser, pages):
+    """The same work of both cars: a tick and a name of one is none of the other."""
+    page = pages["cars"].read_text(encoding="utf-8")
+    first, second = re.findall('<section class="work" id="(?:work|work-1)">(.*?)</section>', page)
+    path = PICTURES / "same_work.html"
+    path.write_text(page.replace(second, first), encoding="utf-8")
+    cars = "[...document.querySelectorAll('.one-car')]"
+    browser.open(path, SIZES["desk"])
+    browser.value(f"{cars}[1].querySelector('li input').click()")
+    browser.value(f"{cars}[1].querySelector('.signed input').focus()")
+    browser.call("Input.insertText", text="M. Weber")
+    browser.open(path, SIZES["desk"])
+    checked = f"{cars}.map((car) => car.querySelector('li input').checked)"
+    assert browser.value(checked) == [False, True]
+    names = f"{cars}.map((car) => car.querySelector('.signed input').value)"
+    assert browser.value(names) == ["", "M. Weber"]
+    browser.value("localStorage.clear()")
+
+
 def test_a_car_with_much_work_prints_all_of_it_on_two_pages(browser, pages, tmp_path):
     """The worst that the report knows is about 20 reasons; seven are open on the screen."""
     page = pages["stage"].read_text(encoding="utf-8")
@@ -418,6 +443,19 @@ def test_a_mark_of_the_strip_shows_its_moment(browser, pages):
     browser.wait("!!document.body.dataset.zoom")
     first, last = map(float, browser.value("document.body.dataset.zoom").split(".."))
     assert first < x_s < last
+
+
+def test_a_signal_of_two_cars_leads_to_its_distance(browser, pages):
+    """The worst of a car's signal, in the chart of that signal over distance."""
+    browser.open(pages["cars"], SIZES["desk"])
+    x_km = browser.value(
+        """(() => { const row = document.querySelector(
+        '[data-chart="k-DiffOilTempR"]'); row.click(); return Number(row.dataset.x); })()"""
+    )
+    browser.wait("!!document.body.dataset.zoom")
+    first, last = map(float, browser.value("document.body.dataset.zoom").split(".."))
+    assert first <= x_km <= last and 0 < last - first < 0.61
+    assert browser.value("document.querySelector('.chart.shown').id") == "box-k-DiffOilTempR"
 
 
 def test_no_line_of_a_chart_crosses_the_hole(browser, pages):

@@ -257,24 +257,26 @@ def _facts(
     )
     known = kept.load(key)
     if known is None:
-        of_cars = zip(cars, paths, profiles, databases, strict=True)
+        heading, names = _names([log for log, _ in cars], title)
+        of_cars = zip(cars, names, paths, profiles, databases, strict=True)
         known = _make(
             [
-                _read(log, own, profile, database, title, buses, refuels)
-                for (log, _), own, profile, database in of_cars
+                _read(log, own, profile, database, name, buses, refuels)
+                for (log, _), name, own, profile, database in of_cars
             ],
             note,
+            heading,
         )
         kept.save(key, known)
     return known
 
 
-def _make(sources: list[Source], note: str) -> Facts:
+def _make(sources: list[Source], note: str, heading: str) -> Facts:
     from stagelog.report.build import compare_facts, stage_facts
 
     one = len(sources) == 1
     return {
-        "facts": stage_facts(sources[0], note) if one else compare_facts(sources, note),
+        "facts": stage_facts(sources[0], note) if one else compare_facts(sources, note, heading),
         "mixed": [line for source in sources for line in source.health.mixed],
         "exit_code": max(source.health.verdict.exit_code for source in sources),
     }
@@ -285,7 +287,7 @@ def _read(
     paths: list[Path],
     profile: Profile,
     database: Database,
-    title: str | None,
+    name: str,
     buses: tuple[int, ...],
     refuels: tuple[int, ...],
 ) -> Source:
@@ -296,7 +298,6 @@ def _read(
 
     check_buses(log, buses, (frames for path in paths for frames in stream_frames(path)))
     with _progress() as progress:
-        name = title or _title(log)
         return read_source(paths, profile, database, name, progress, buses, refuels)
 
 
@@ -310,8 +311,34 @@ def _progress() -> Iterator[Callable[[float], None] | None]:
         yield lambda share: bar.update(int(1000 * share) - bar.pos)
 
 
+def _names(logs: list[str], title: str | None) -> tuple[str, list[str]]:
+    """Return a heading and a name for each log: of one both are `title` or its folders; of several
+    the heading is `title` or the folders that are the same, and a name is what differs.
+    """
+    each = [_folders(log) for log in logs]
+    if len(logs) == 1:
+        name = title or _title(logs[0])
+        return name, [name]
+    same = {
+        kind: word
+        for kind, word in each[0].items()
+        if all(kind in o and o[kind] == word for o in each)
+    }
+    names = [", ".join(w for kind, w in own.items() if kind not in same) for own in each]
+    if len(set(names)) < len(names) or not all(names):
+        same, names = {}, []
+        for log in logs:
+            name, n = _title(log), sum(_title(one) == _title(log) for one in logs[: len(names)])
+            names.append(f"{name} ({n + 1})" if n else name)
+    return title or ", ".join(same.values()), names
+
+
+def _folders(log: str) -> dict[str, str]:
+    """Return what the folders of the archive say of a log, the car first."""
+    found = dict(part.split("=", 1) for part in Path(log).absolute().parts if part.count("=") == 1)
+    return {kind: found[kind] for kind in ("car", "stage", "event") if kind in found}
+
+
 def _title(log: str) -> str:
     """Return a heading from the folders of the archive: 'C03, SS01, DAKAR26'."""
-    found = dict(part.split("=", 1) for part in Path(log).absolute().parts if part.count("=") == 1)
-    words = [found[kind] for kind in ("car", "stage", "event") if kind in found]
-    return ", ".join(words) or Path(log).stem
+    return ", ".join(_folders(log).values()) or Path(log).stem

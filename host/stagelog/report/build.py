@@ -9,7 +9,7 @@ from stagelog.events.gearbox import GearAbuse
 from stagelog.report import chassis, driveline, event_tables, flights
 from stagelog.report import tables as t
 from stagelog.report.charts import kilometres, pauses, stage_charts
-from stagelog.report.compare import compare_charts, compare_tables
+from stagelog.report.compare import by_distance, chart_aliases, compare_charts, compare_tables
 from stagelog.report.damper import study_dampers
 from stagelog.report.fuel import fuel
 from stagelog.report.health import health, lost_text, utc_text
@@ -84,8 +84,11 @@ def stage_facts(source: Source, note: str = "") -> Facts:
     }
 
 
-def compare_facts(sources: Sequence[Source], note: str = "") -> Facts:
-    """Return the facts of several cars, drawn over each other by distance."""
+def compare_facts(sources: Sequence[Source], note: str = "", title: str = "") -> Facts:
+    """Return the facts of several cars, drawn over each other by distance.
+
+    title  what they have in common, before their names
+    """
     cars = [(source, stage_facts(source)) for source in sources]
     levels = [facts["verdict"]["level"] for _, facts in cars]
     reasons = []
@@ -99,10 +102,11 @@ def compare_facts(sources: Sequence[Source], note: str = "") -> Facts:
     answer = " ".join(f"{', '.join(names)}: {text}" for text, names in answers.items())
     reasons.sort(key=lambda row: ("bad", "warn", "info").index(row["level"]))
     columns = [t.words("why", long=True), t.words("inspect", long=True)]
+    names = " · ".join(source.stage.name for source in sources)
     worst_level = next((level for level in ("bad", "warn") if level in levels), "good")
     return {
         "log": worst(source.health.verdict for source in sources).as_dict(),
-        "title": " · ".join(source.stage.name for source in sources),
+        "title": f"{title}: {names}" if title else names,
         "subtitle": "Cars drawn over each other by distance",
         "verdict": {
             "level": worst_level,
@@ -111,11 +115,11 @@ def compare_facts(sources: Sequence[Source], note: str = "") -> Facts:
             "reasons": t.table(columns, reasons, empty="", fold=12),
         },
         "names": {k: v for _, facts in cars for k, v in facts["names"].items()},
-        "cars": [car for _, facts in cars for car in facts["cars"]],
+        "cars": [by_distance(source.stage, facts) for source, facts in cars],
         "tiles": [],
         "sections": compare_tables(cars),
         "charts": compare_charts([source.stage for source in sources]),
-        "aliases": {},
+        "aliases": chart_aliases(sources[0].stage.profile),
         "marks": [],
         "pauses": [],
         "distance": None,

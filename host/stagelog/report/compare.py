@@ -5,6 +5,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from stagelog.profile.schema import Profile
 from stagelog.report import tables as t
 from stagelog.report.charts import KM_STEP, Curve, chart_over_km
 from stagelog.report.parts import STATES
@@ -166,6 +167,46 @@ def compare_charts(stages: Sequence[Stage]) -> list[Facts]:
             title = "Fuel used" if name == roles.fuel_used else name
             charts.append(chart_over_km(f"k-{name}", title, unit, curves))
     return charts
+
+
+def by_distance(stage: Stage, facts: Facts) -> Facts:
+    """Return the car of a stage's facts with its verdict; what leads to a moment of the stage
+    leads to the distance where the car was then.
+    """
+    (car,), verdict = facts["cars"], facts["verdict"]
+
+    def moved(one: Facts, **more: Any) -> Facts:
+        x_s = one.get("x_s")
+        return one if x_s is None else {**one, "x_s": _km_at(stage, x_s), **more}
+
+    lanes = [
+        {**lane, "marks": [moved(mark) for mark in lane["marks"]]}
+        for lane in car["strip"]["lanes"]
+    ]
+    parts = [
+        {**part, "rows": [moved(row, chart=f"k-{row['signal']}") for row in part["rows"]]}
+        for part in car["parts"]
+    ]
+    reasons = verdict["reasons"]
+    reasons = {**reasons, "rows": [moved(row) for row in reasons["rows"]]}
+    return {
+        **car,
+        "strip": {**car["strip"], "lanes": lanes},
+        "parts": parts,
+        "verdict": {**verdict, "reasons": reasons},
+    }
+
+
+def chart_aliases(profile: Profile) -> dict[str, str]:
+    """Return {chart over time: the one over distance that shows it}."""
+    found = {f"c-alarm-{key}": f"k-{one.signals[0]}" for key, one in profile.alarm.items()}
+    if profile.roles.damper:
+        found["c-damper"] = f"k-{profile.roles.damper[0]}"
+    return found
+
+
+def _km_at(stage: Stage, x_s: float) -> float:
+    return float(stage.km(stage.start_us + round(x_s * 1e6)))
 
 
 def _way(stages: Sequence[Stage]) -> Values:

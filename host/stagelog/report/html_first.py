@@ -1,5 +1,6 @@
 """The first screen: verdict, the stage as a strip, the car from above, the work list to sign."""
 
+from collections.abc import Sequence
 from html import escape
 
 from stagelog.report.html_car import car_svg
@@ -28,32 +29,56 @@ def has_work(facts: Facts) -> bool:
 
 
 def first_screen(facts: Facts, names: Names) -> str:
-    """Return the page's header."""
-    verdict = facts["verdict"]
-    level = verdict["level"]
-    is_one = len(facts["cars"]) == 1
-    drawn = [_drawing(number, car, is_one) for number, car in enumerate(facts["cars"])]
-    cars = "".join(drawn)
-    drawing = f'<div class="cars">{cars}{_legend()}</div>' if cars else ""
-    strips = "".join(_strip(car, is_one) for car in facts["cars"])
-    work = _work(verdict["reasons"]["rows"], names) if has_work(facts) else ""
-    return (
+    """Return the page's header: of one car its answer, of several an answer each, side by side."""
+    cars, verdict, has_list = facts["cars"], facts["verdict"], has_work(facts)
+    top = (
         f'<header><div class="top"><div><h1>{escape(facts["title"])}</h1>'
-        f'<p class="where">{escape(facts["subtitle"])}</p></div>'
-        f"{TOP_BUTTONS}</div>"
-        f'<section id="verdict" class="verdict {level}"><h2>{escape(verdict["question"])}</h2>'
-        f'<p class="answer">{sign(level)}{escape(verdict["answer"])}</p>'
-        f"{_parts_named(facts['cars'][0]['parts']) if is_one else ''}</section>"
-        f'{strips}<div class="first-screen">{drawing}<div class="side">'
-        f"{work}{_tiles(facts['tiles'])}</div></div></header>"
+        f'<p class="where">{escape(facts["subtitle"])}</p></div>{TOP_BUTTONS}</div>'
+    )
+    if len(cars) <= 1:  # a log without a whole profile has none
+        car = cars[0] if cars else None
+        shown = _answer(verdict, car) + (_strip(car) if car else "")
+        shown += _car_and_work(0, car, verdict, names, has_list, facts["tiles"])
+        return f"{top}{shown}</header>"
+    each = "".join(
+        f'<section class="one-car"><h2>{escape(car["name"])}</h2>'
+        f"{_says(car['verdict'])}{_parts_named(car['parts'])}{_strip(car)}"
+        f"{_car_and_work(number, car, car['verdict'], names, has_list)}</section>"
+        for number, car in enumerate(cars)
+    )
+    abreast = f'<div class="abreast" style="--n:{len(cars)}">{each}</div>'
+    return f"{top}{_answer(verdict)}{abreast}</header>"
+
+
+def _answer(verdict: Facts, car: Facts | None = None) -> str:
+    named = _parts_named(car["parts"]) if car else ""
+    return (
+        f'<section id="verdict" class="verdict {verdict["level"]}">'
+        f"<h2>{escape(verdict['question'])}</h2>{_says(verdict)}{named}</section>"
     )
 
 
-def _drawing(number: int, car: Facts, is_one: bool) -> str:
-    if not car["parts"]:
-        return ""
-    name = "" if is_one else f"<figcaption>{escape(car['name'])}</figcaption>"
-    return f"<figure>{name}{car_svg(car['parts'], car['name'], prefix_of(number))}</figure>"
+def _says(verdict: Facts) -> str:
+    return f'<p class="answer">{sign(verdict["level"])}{escape(verdict["answer"])}</p>'
+
+
+def _car_and_work(
+    number: int,
+    car: Facts | None,
+    verdict: Facts,
+    names: Names,
+    has_list: bool,
+    tiles: Sequence[Facts] = (),
+) -> str:
+    """Return the drawing with the list of work beside it; of one car that is the header's end."""
+    drawing = work = ""
+    if car and car["parts"]:
+        svg = car_svg(car["parts"], car["name"], prefix_of(number))
+        drawing = f'<div class="cars"><figure>{svg}</figure>{_legend()}</div>'
+    if has_list:
+        work = _work(verdict["reasons"]["rows"], names, number)
+    side = work + (_tiles(tiles) if tiles else "")
+    return f'<div class="first-screen">{drawing}<div class="side">{side}</div></div>'
 
 
 def _legend() -> str:
@@ -62,7 +87,7 @@ def _legend() -> str:
     return f'<p class="legend">{keys}</p>'
 
 
-def _tiles(tiles: list[Facts]) -> str:
+def _tiles(tiles: Sequence[Facts]) -> str:
     found = "".join(
         f'<div class="tile {tile["level"]}">{sign(tile["level"])}<b>{escape(tile["value"])}</b>'
         f"<span>{escape(tile['text'])}</span></div>"
@@ -71,7 +96,7 @@ def _tiles(tiles: list[Facts]) -> str:
     return f'<div class="tiles">{found}</div>'
 
 
-def _work(rows: list[Facts], names: Names) -> str:
+def _work(rows: list[Facts], names: Names, number: int) -> str:
     """Return the reasons of the verdict as a list to tick off and to sign."""
     items = [_item(row, names) for row in rows]
     listed = f"<ul>{''.join(items[:N_WORK])}</ul>"
@@ -81,7 +106,8 @@ def _work(rows: list[Facts], names: Names) -> str:
         listed = '<p class="note">This log gives no work.</p>'
     lines = "".join(f"<label><input>{word}</label>" for word in ("Done by", "Checked by", "Time"))
     return (
-        f'<section id="work"><h2>Work before the start</h2>{listed}'
+        f'<section class="work" id="work{f"-{number}" if number else ""}">'
+        f"<h2>Work before the start</h2>{listed}"
         f'<p class="signed">{lines}</p></section>'
     )
 
@@ -117,7 +143,7 @@ def _item(row: Facts, names: Names) -> str:
     )
 
 
-def _strip(car: Facts, is_one: bool) -> str:
+def _strip(car: Facts) -> str:
     """Return the strip of one car's stage: speed, lanes of marks, holes, distance."""
     strip = car["strip"]
     top = max(strip["top_kmh"] or 0.0, 1.0)
@@ -131,7 +157,6 @@ def _strip(car: Facts, is_one: bool) -> str:
         f'<path d="{band([[x, 0, high] for x, _, high in run], _WIDTH, y)}"/>'
         for run in strip["speed"]
     )
-    title = "" if is_one else f"<h2>{escape(car['name'])}</h2>"
     speed = (
         f'<span class="name">Speed<small>{highest}</small></span>'
         '<div class="lane speed">'
@@ -145,7 +170,7 @@ def _strip(car: Facts, is_one: bool) -> str:
         f'<span class="name">{total}<small>{escape(strip["said"])}</small></span>'
         f'<div class="lane km">{ticks}</div>'
     )
-    return f'<section class="strip" aria-label="The stage">{title}{"".join(rows)}</section>'
+    return f'<section class="strip" aria-label="The stage">{"".join(rows)}</section>'
 
 
 def _tick(tick: Facts) -> str:

@@ -18,7 +18,7 @@ function findable() {
   }
   for (const box of document.querySelectorAll(".chart")) found.push(["chart", words(box.querySelector("h3")), box, words(box)]);
   for (const section of document.querySelectorAll("section[id] > h2")) found.push(["section", words(section), section.parentElement, words(section)]);
-  for (const row of document.querySelectorAll(".sections tr, #work li")) {
+  for (const row of document.querySelectorAll(".sections tr, .work li")) {
     const text = row.cells ? [...row.cells].map(words).join(" · ") : words(row);
     if (row.querySelector("td, .why")) found.push(["row", text.slice(0, 90), row.querySelector("button") || row, text]);
   }

@@ -15,6 +15,12 @@ function isTyping(event) {
 // What is kept of a page stands under its heading.
 const pageName = () => document.title + " " + document.querySelector(".where").textContent;
 
+// Of several cars each has a list of its own.
+function carOf(node) {
+  const { id } = node.closest(".work");
+  return pageName() + (id === "work" ? "" : " " + id);
+}
+
 function isDark() {
   const chosen = document.documentElement.dataset.theme;
   return chosen ? chosen === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
@@ -32,16 +38,16 @@ function switchTheme() {
 
 // Who did the work and who checked it: typed here, or written on paper.
 function startSigns() {
-  for (const box of document.querySelectorAll("#work .signed input")) {
-    const key = pageName() + " " + box.parentElement.textContent;
+  for (const box of document.querySelectorAll(".work .signed input")) {
+    const key = carOf(box) + " " + box.parentElement.textContent;
     box.value = kept.get(key) || "";
     box.oninput = () => kept.set(key, box.value);
   }
 }
 
 function startTicks() {
-  for (const box of document.querySelectorAll("#work input[type=checkbox]")) {
-    const item = box.closest("li"), key = pageName() + " " + item.textContent;
+  for (const box of document.querySelectorAll(".work input[type=checkbox]")) {
+    const item = box.closest("li"), key = carOf(item) + " " + item.textContent;
     const show = () => item.classList.toggle("done", box.checked);
     box.checked = kept.get(key) === "done";
     show();
@@ -66,7 +72,7 @@ function startLanes() {
 
 // On paper the work list is whole.
 function printWork() {
-  for (const fold of document.querySelectorAll("#work details:not([open])")) {
+  for (const fold of document.querySelectorAll(".work details:not([open])")) {
     fold.open = true;
     addEventListener("afterprint", () => { fold.open = false; }, { once: true });
   }

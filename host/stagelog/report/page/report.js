@@ -295,7 +295,8 @@ async function zoom(a, b) {
 async function jump(x, name, button) {
   cameFrom = button || null;
   byId("back").hidden = !button;
-  await zoom(x - 10, x + 20);
+  const [before, after] = view.unit === "km" ? [0.2, 0.4] : [10, 20];
+  await zoom(x - before, x + after);
   for (const old of document.querySelectorAll(".shown")) old.classList.remove("shown");
   const box = byId("box-" + (REPORT.aliases[name] || name));
   const row = button && button.closest("tr, li, .signal");
