@@ -24,6 +24,8 @@ class UsbLink:
         self._readable.register(sys.stdin, select.POLLIN)
         self._writable = select.poll()
         self._writable.register(sys.stdout, select.POLLOUT)
+        for poll in (self._readable, self._writable):
+            poll.ipoll(0)  # makes its answer here, not where memory is free later
         self._byte = bytearray(1)
         self._is_read = False  # the host took all of the last write
         micropython.kbd_intr(-1)

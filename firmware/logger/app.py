@@ -4,6 +4,7 @@ Capture starts first and needs nothing but memory; the card is mounted afterward
 fails, recording goes on with what is left, and STATUS and the LED say so. Nothing here waits.
 """
 
+import gc
 import struct
 
 from logger import ring as r
@@ -73,7 +74,7 @@ class App:
         self._bus_state = [BUS_STOPPED] * len(board.captures)
         self._reported_state = [BUS_STOPPED] * len(board.captures)
         self._reported_errors = [0] * len(board.captures)
-        self._reported_counts = [[] for _ in board.captures]
+        self._reported_counts = [[0] * len(m.BUS_COUNTERS) for _ in board.captures]
         self._t_reported = [0] * len(board.captures)
         self._seen = [0] * len(board.captures)
         self._t_seen = [0] * len(board.captures)
@@ -131,6 +132,7 @@ class App:
         except (SettingsError, MemoryError):
             self.settings_fault = faults.SETTINGS_BAD
         self._start_session()
+        gc.collect()  # what the mount leaves lies at the bottom then, and splits no free memory
         if self.store.mount() and self.store.extent.package:
             self._take_package()
         self._show()
@@ -353,7 +355,8 @@ class App:
             self._silent[i] = False
             self._reported_state[i] = BUS_STOPPED
             self._reported_errors[i] = 0
-            self._reported_counts[i] = [0] * len(m.BUS_COUNTERS)
+            reported = self._reported_counts[i]
+            reported[:] = (0,) * len(reported)
 
     def _stop_captures(self):
         for capture in self.board.captures:

@@ -35,12 +35,14 @@ _MOUNTS = const(5)  # failed mounts before a stopped session's unsaved blocks ar
 
 
 class SessionCounts:
-    """What became of the blocks and frames of one session; frames are (bus 0, bus 1)."""
+    """What became of the blocks and frames of one session; frames are [bus 0, bus 1], changed in
+    place: a new object for each block would lie wherever memory is free then, and split it.
+    """
 
     def __init__(self):
-        self.stored = (0, 0)  # frames on the card
-        self.counted = (0, 0)  # frames in the blocks taken from the ring
-        self.discarded = (0, 0)  # those of them that never went onto the card
+        self.stored = [0, 0]  # frames on the card
+        self.counted = [0, 0]  # frames in the blocks taken from the ring
+        self.discarded = [0, 0]  # those of them that never went onto the card
         self.blocks_written = 0
         self.write_errors = 0
         self.write_retries = 0
@@ -49,25 +51,20 @@ class SessionCounts:
 
     def take(self, block):
         """Take over the counts of a block that leaves the ring."""
-        self.counted = struct.unpack_from("<II", block, STORED0)
+        self.counted[:] = struct.unpack_from("<II", block, STORED0)
 
     def store(self, block):
         """Count a block that is on the card."""
         self.take(block)
-        self.stored = (
-            self.counted[0] - self.discarded[0],
-            self.counted[1] - self.discarded[1],
-        )
+        for bus, n in enumerate(self.counted):
+            self.stored[bus] = n - self.discarded[bus]
         self.blocks_written += 1
 
     def discard(self, block):
         """Count a block that never goes onto the card."""
-        before = self.counted
         self.take(block)
-        self.discarded = (
-            self.discarded[0] + self.counted[0] - before[0],
-            self.discarded[1] + self.counted[1] - before[1],
-        )
+        for bus, n in enumerate(self.counted):
+            self.discarded[bus] = n - self.stored[bus]
 
 
 class Store:

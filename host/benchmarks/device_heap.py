@@ -12,23 +12,29 @@ from stagelog.flash.build import build_app
 from stagelog.rig.rp2040.board import PicoBoard
 from stagelog.rig.rp2040.firmware import _unpack, logger_files
 
-# 9 s after power-on, while the bus is silent: bytes of the largest free piece, and of all.
+# 9 s after power-on, while the bus is silent: bytes of the largest free piece, and of all. Garbage
+# goes first: in a full heap the variables of the search lie among it, and split what is free.
 PROBING = """
 import gc
 import machine
 import own_start
 
-def probe(timer):
-    largest, step = 0, 1 << 16
+def largest():
+    found, step = 0, 1 << 16
     while step >= 16:
         try:
-            bytearray(largest + step)
-            largest += step
+            bytearray(found + step)
+            found += step
         except MemoryError:
             pass
         step >>= 1
+    return found
+
+def probe(timer):
     gc.collect()
-    print("heap", largest, gc.mem_free(), "end")
+    found = largest()
+    gc.collect()
+    print("heap", found, gc.mem_free(), "end")
 
 def run(*args):
     global timer
