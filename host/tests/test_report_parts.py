@@ -213,6 +213,79 @@ def test_the_row_nearest_to_a_limit_is_first(parts):
     assert rows[0]["signal"] == "CoolantTemp" and rows[0]["share"] == pytest.approx(100 / 108)
 
 
+def battery(parts, starts_s, *dips):
+    """Return the row of the battery: 14 V, an engine that starts once, dips (from, to, volts)."""
+
+    def volts(t_s):
+        found = 14.0 + 0 * t_s
+        for start, end, value in dips:
+            found[(t_s > start - 0.01) & (t_s < end + 0.01)] = value
+        return found
+
+    found = parts(BattVolt=volts, EngSpd=lambda t_s: 3000.0 * (t_s > starts_s - 0.01))
+    (row,) = found["battery"]["rows"]
+    return row, found["battery"]["state"]
+
+
+def test_a_battery_at_the_starter_is_not_below_its_limit(parts):
+    """The limit counts while the engine has run for 2 s: from 12.0 s on where it starts at 10 s.
+    9.6 V until 11.9 s are none of its; 13.5 V at 50 s are its lowest, at km 1.0.
+    """
+    row, state = battery(parts, 10, (8, 11.9, 9.6), (50, 55, 13.5))
+    assert (row["low"], row["high"], row["all"]) == (13.5, 14.0, (9.6, 14.0))
+    assert row["x_s"] == pytest.approx(50.0) and row["km"] == pytest.approx(1.0, abs=0.002)
+    assert state == "good" and row["spark"]["low"] == 9.6  # the line shows all of it
+    row, _ = battery(parts, 10, (8, 12.1, 9.6))
+    assert row["low"] == 9.6 and row["x_s"] == pytest.approx(12.0, abs=0.01)
+
+
+def test_where_no_limit_ever_counts_all_of_a_signal_is_shown(parts):
+    row, _ = battery(parts, 200, (50, 55, 11.0))
+    assert (row["low"], row["all"]) == (11.0, None)
+
+
+def test_a_signal_with_one_limit_that_always_counts_is_shown_whole(parts):
+    """Coolant: 108 degC counts after 30 s at speed, 118 degC always."""
+    rows = parts(CoolantTemp=lambda t_s: 90.0 + 20.0 * (t_s < 5))["radiators"]["rows"]
+    (coolant,) = (row for row in rows if row["signal"] == "CoolantTemp")
+    assert (coolant["high"], coolant["all"]) == (110.0, None)
+
+
+def test_the_card_says_what_lies_where_no_limit_counts(facts_of):
+    facts = facts_of(
+        BattVolt=lambda t_s: 14.0 - 4.4 * (t_s < 1), EngSpd=lambda t_s: 3000.0 * (t_s > 3)
+    )
+    card = re.search('id="card-battery".*?</article>', render(facts))[0]
+    assert "14.0 … 14.0 V<small> worst at km 0.1; 9.60 … 14.0 where no limit counts, too" in card
+
+
+def test_a_damper_at_full_travel_shows_its_position_first(facts_of):
+    """From 97 % of 330 mm in front on, 320 mm; its temperature folds out."""
+    facts = facts_of(DmpPosFR=lambda t_s: 150.0 + 171.0 * ((t_s > 19.95) & (t_s < 21.0)))
+    (car,) = facts["cars"]
+    (part,) = (one for one in car["parts"] if one["place"] == "damper_fr")
+    first = part["rows"][0]
+    assert (first["signal"], first["level"], first["chart"]) == ("DmpPosFR", "warn", "c-damper")
+    assert first["limits"] == [{"text": "full travel from 320 mm", "level": "warn"}]
+    assert first["spark"]["limits"] == [{"y": pytest.approx(0.97 * 330), "level": "warn"}]
+    shown, _, folded = re.search('id="card-damper_fr".*?</article>', render(facts))[0].partition(
+        "<details>"
+    )
+    assert "DmpPosFR" in shown and "DmpTempFR" not in shown and "DmpTempFR" in folded
+
+
+def test_a_card_shows_what_exceeded_a_limit_and_folds_the_rest(facts_of, table):
+    """Of seven signals of the radiators two were beyond a limit; of a good part one is shown."""
+    came = [
+        *alarm(table, "coolant", "CoolantTemp", (30, ev.WARNING)),
+        *alarm(table, "radiator_blocked", "Rad2Out", (40, ev.WARNING)),
+    ]
+    page = render(facts_of(came))
+    for place, n_shown in (("radiators", 2), ("engine", 1)):
+        card = re.search(f'id="card-{place}".*?</article>', page)[0]
+        assert card.partition("<details>")[0].count('class="signal"') == n_shown
+
+
 def test_no_line_crosses_a_hole(facts_of):
     """100 s with a hole from 40 s to 60 s: the runs end at 0.4 and begin at 0.6 of the width."""
     hole = Gap(0, 40_000_000, 60_000_000, 7, True, BLOCK)

@@ -11,7 +11,7 @@ import numpy as np
 from stagelog.report.series import PIECE, Series, Times, Values
 from stagelog.report.stage import Stage
 
-_BUMP_SHARE = 0.97
+FULL_SHARE = 0.97  # of the travel, from there on it is full travel
 _DROOP_SHARE = 0.03
 _TAIL = 0.001  # of the speeds lies beyond the 99.9 % that a table shows
 _EARLY_US = 100_000  # a landing begins before the moment that the detector gives
@@ -54,7 +54,7 @@ def study_dampers(stage: Stage, landings_us: Sequence[int] = ()) -> dict[str, Da
 
 def _study(series: Series, travel_mm: float, landings_us: Sequence[int]) -> Damper:
     values = series.values
-    full = values >= _BUMP_SHARE * travel_mm
+    full = values >= FULL_SHARE * travel_mm
     hits = int(np.count_nonzero(full[1:] > full[:-1])) + bool(full[0])
     worst = int(np.argmax(values))
     compression, fastest, rebound = tails(speeds_m_per_s(series), len(values))

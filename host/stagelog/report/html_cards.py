@@ -1,7 +1,7 @@
 """One card for each part of the car: its state and why, and what each of its signals did.
 
-A card shows the signal that came nearest to a limit as a small line, and the first rows; the rest
-folds out. A line has its limits in view and crosses no hole.
+A card shows the signals that exceeded a limit, else the one that came nearest to one, each as a
+small line; the rest folds out. A line has its limits in view and crosses no hole.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,7 +14,6 @@ from stagelog.report.html_words import SIGNS, fold, jump, sign
 from stagelog.report.tables import Facts
 
 N_OPEN = 3
-N_OPEN_GOOD = 1
 _WIDTH, _HEIGHT = 240, 56
 
 
@@ -50,7 +49,8 @@ def _card(part: Facts, prefix: str) -> str:
     if len(part["why"]) > 4:
         why += f"<li>and {len(part['why']) - 4} more</li>"
     rows = [row for row in part["rows"] if row["low"] is not None]
-    n_open = N_OPEN_GOOD if state == "good" else N_OPEN
+    n_open = sum(row["level"] in ("bad", "warn") for row in rows)  # they are the first
+    n_open = max(1, min(n_open, N_OPEN))
     shown, rest = rows[:n_open], rows[n_open:]
     body = _list(shown, True)
     if rest:
@@ -79,10 +79,18 @@ def _row(row: Facts, has_past: bool) -> str:
     return (
         f'<div class="signal"><p class="head">{mark}{head}</p>{spark_svg(row["spark"])}'
         f'<p class="range">{number(row["low"])} … {number(row["high"])} {unit}'
-        f"<small> {'worst' if limits else 'highest'} at km {row['km']:.1f}</small></p>"
+        f"<small> {'worst' if limits else 'highest'} at km {row['km']:.1f}{_all(row)}</small></p>"
         f'<p class="limits">{limits or "no limit on its value"}</p>'
         f"{values_html(row) if has_past else ''}</div>"
     )
+
+
+def _all(row: Facts) -> str:
+    """Return the extremes of all samples where the limits count for some only."""
+    if not row.get("all"):
+        return ""
+    low, high = row["all"]
+    return f"; {number(low)} … {number(high)} where no limit counts, too"
 
 
 def spark_svg(spark: Facts, width: int = _WIDTH, height: int = _HEIGHT) -> str:

@@ -13,6 +13,8 @@ import numpy as np
 from stagelog.events.gearbox import GearAbuse
 from stagelog.profile.limits import Alarm
 from stagelog.profile.report_parts import Part
+from stagelog.report.counted import counted
+from stagelog.report.damper import FULL_SHARE
 from stagelog.report.event_tables import FAULTS, limit_text
 from stagelog.report.events import SEVERITIES, Episode, StageEvents
 from stagelog.report.exceeded import main_limit, other_limits
@@ -45,16 +47,22 @@ def parts(
     """
     said = _said(stage, events, hits, abuse)
     return [
-        _part(stage, health, events, place, part, said.get(place, []))
+        _part(stage, health, events, place, part, said.get(place, []), hits)
         for place, part in (stage.profile.report.part or {}).items()
     ]
 
 
 def _part(
-    stage: Stage, health: Health, events: StageEvents, place: str, part: Part, said: list[Reason]
+    stage: Stage,
+    health: Health,
+    events: StageEvents,
+    place: str,
+    part: Part,
+    said: list[Reason],
+    hits: dict[str, int],
 ) -> Facts:
     why = [*said, *_alarms(stage, events, place, part), *_faults(stage, events, part)]
-    rows = [_row(stage, health, events, name) for name in part.signals]
+    rows = [_row(stage, health, events, name, bool(hits.get(name))) for name in part.signals]
     missing = [row["name"] for row in rows if row["low"] is None]
     if missing:
         level = "none" if len(missing) == len(rows) else "partly"
@@ -155,10 +163,13 @@ def name_of(stage: Stage, signal: str) -> str:
     return (stage.profile.report.names or {}).get(signal, signal)
 
 
-def _row(stage: Stage, health: Health, events: StageEvents, signal: str) -> Facts:
+def _row(stage: Stage, health: Health, events: StageEvents, signal: str, is_full: bool) -> Facts:
     """Return what one signal did: extremes, limits, level, a spark. low is None if unmeasured.
 
-    share  how near the worst value came to its first limit, 1 is at it; for the order of rows
+    is_full    whether it is a damper that reached its full travel
+    low, high  where the limits on its value count
+    all        lowest and highest of all, where those are others
+    share      how near the worst value came to its first limit, 1 is at it; for the order of rows
     """
     alarms = {key: a for key, a in stage.profile.alarm.items() if signal in a.signals}
     values = {key: a for key, a in alarms.items() if a.kind in ("above", "below")}
@@ -167,29 +178,45 @@ def _row(stage: Stage, health: Health, events: StageEvents, signal: str) -> Fact
     row: Facts = {"signal": signal, "name": name_of(stage, signal), "unit": "", "low": None}
     row |= {"high": None, "limits": [], "spark": None, "share": 0.0, "level": "none"}
     row["chart"] = f"c-alarm-{next(iter(alarms))}" if alarms else None
+    if signal in stage.profile.roles.damper:
+        row["chart"] = "c-damper"
     falls = any(alarm.kind in _FALLING for alarm in alarms.values())
     row["falls"] = falls
     if series is None:
         return row
-    low, high = float(series.values.min()), float(series.values.max())
+    whole = float(series.values.min()), float(series.values.max())
+    judged = counted(stage, series, list(values.values()))
+    low, high = float(judged.values.min()), float(judged.values.max())
     texts = [(limit_text(a, level), level) for a in alarms.values() for level in ("warn", "bad")]
     limits = list(dict.fromkeys((t, level) for t, level in texts if t))
     lines: list[tuple[float, str]] = []
     for alarm in values.values():
         pairs = ((alarm.warning, "warn"), (alarm.critical, "bad"))
         lines += [(value, level) for value, level in pairs if value is not None]
-    worst = int(np.argmin(series.values) if falls else np.argmax(series.values))
+    full_mm = _full_travel_mm(stage, signal)
+    if full_mm is not None:
+        lines.append((full_mm, "warn"))
+        limits.append((f"full travel from {full_mm:.0f} mm", "warn"))
+    worst = int(np.argmin(judged.values) if falls else np.argmax(judged.values))
+    levels.append("warn" if is_full else "good")
     return row | {
         "unit": series.unit,
         "low": low,
         "high": high,
-        "km": stage.km(int(series.t_us[worst])),
-        "x_s": stage.seconds(int(series.t_us[worst])),
+        "all": None if (low, high) == whole else whole,
+        "km": stage.km(int(judged.t_us[worst])),
+        "x_s": stage.seconds(int(judged.t_us[worst])),
         "limits": [{"text": text, "level": level} for text, level in limits],
         "spark": spark(stage, health, series, lines),
         "share": _share(low, high, values.values()),
         "level": next((x for x in ("bad", "warn") if x in levels), "good"),
     }
+
+
+def _full_travel_mm(stage: Stage, signal: str) -> float | None:
+    """Return from where on a damper is at full travel, None for another signal."""
+    dampers = zip(stage.profile.roles.damper, stage.profile.suspension.travel_mm, strict=False)
+    return next((FULL_SHARE * travel for name, travel in dampers if name == signal), None)
 
 
 def _share(low: float, high: float, alarms: Iterable[Alarm]) -> float:
