@@ -1,20 +1,18 @@
 """Raspberry Pi Pico with an MCP2518FD, polled, and an SD card; wiring: firmware/WIRING.md.
 
-The driver and its port are those of the ESP32 boards, no interrupt and `machine.SPI`. Its limit is
-17 MHz: the peripheral clock of 48 MHz gives 12. The card comes first: it starts while the rest is
-loaded.
+The driver is that of the ESP32 boards, without an interrupt; its SPI is the chip's own. The limit
+is 17 MHz: the peripheral clock of 48 MHz gives 12. The card comes first: it starts while the rest
+is loaded.
 """
 
 from boards.pico_card import card  # isort: split
-
-import machine
 
 from boards.files import Settings
 from boards.rp2_board import Rp2Board, run_board
 from drivers.fd_ring import FdRing
 from drivers.mcp2518fd import Mcp2518fd
+from drivers.rp2_can import CanPort
 from drivers.rp2_hot import HotClock
-from drivers.spi_ports import CanPort
 
 CRYSTAL_Hz = 40_000_000
 
@@ -24,9 +22,8 @@ def make_board(slot):
     settings = Settings("/settings")
     ring = FdRing()
     clock = HotClock()
-    sck, sdi, sdo = machine.Pin(2), machine.Pin(3), machine.Pin(4)
-    spi = machine.SPI(0, 16_000_000, sck=sck, mosi=sdi, miso=sdo)
-    can = Mcp2518fd(CanPort(spi, machine.Pin(5, machine.Pin.OUT, value=1)), clock, CRYSTAL_Hz)
+    port = CanPort(0, 16_000_000, sck=2, mosi=3, miso=4, cs=5)
+    can = Mcp2518fd(port, clock, CRYSTAL_Hz)
     board = Rp2Board("pico_mcp2518fd", slot, 25, settings, clock, ring, card, [can])
     board.background = ring.fetch = card.background = can.drain
     return board

@@ -13,7 +13,7 @@ from drivers.mcp2518fd_hot import take
 from drivers.polled_ring import PolledRing
 from logger.ring import COUNT, HEAD, STORED
 from slog.layout import HEADER_BYTES, RECORD_BYTES, RECORDS_PER_BLOCK, VERSION, VERSION_FD, const
-from slog.native import micropython, ptr8, ptr32
+from slog.native import micropython, ptr32
 
 _HEAD_DLC = const(9)
 _MORE_DLC = const(10)
@@ -92,37 +92,39 @@ def length_of(code):
 
 
 @micropython.viper
-def take_fd(buf: ptr8, at: int, n: int, words: ptr32, state: ptr32, memory: ptr8) -> int:
+def take_fd(buf: ptr32, at: int, n: int, words: ptr32, state: ptr32, memory: ptr32) -> int:
     """As `mcp2518fd_hot.take`, of objects with 64 bytes, classic or CAN FD."""
     newest = int(words[0])
     last = int(words[4])
     bus = int(words[5])
     count = int(state[1])
+    at >>= 2
+    to = (int(state[0]) << 10) + 16 + (count << 2)
     i = 0
     while i < n:
-        stamp = buf[at + 8] | buf[at + 9] << 8 | buf[at + 10] << 16 | (buf[at + 11] & 15) << 24
+        stamp = buf[at + 2] & 0x0FFFFFFF
         later = (stamp - newest) & 0x0FFFFFFF
         if later == 0 or later >= 0x08000000:
             break
         if (int(words[1]) - stamp) & 0x0FFFFFFF >= 0x08000000:
             break
-        control = buf[at + 4]
+        control = buf[at + 1]
         code = control & 15
         n_bytes = code
-        n_records = 1
+        n_more = 0
         if control & 0x80:
             if code > 12:
-                n_bytes = (code - 11) << 4
+                n_bytes = code - 11 << 4
             elif code > 8:
-                n_bytes = (code - 6) << 2
+                n_bytes = code - 6 << 2
             k = 7
             while k < n_bytes:
                 k += 12
-                n_records += 1
+                n_more += 1
         elif code > 8:
             code = 8
             n_bytes = 8
-        if count + n_records > 251:
+        if count + n_more > 250:
             break
         newest = stamp
         lo = (stamp + int(words[2])) & 0x0FFFFFFF
@@ -132,46 +134,56 @@ def take_fd(buf: ptr8, at: int, n: int, words: ptr32, state: ptr32, memory: ptr8
         if later >= 0x08000000:
             lo = last
         last = lo
-        low = buf[at] | (buf[at + 1] & 7) << 8
+        low = buf[at]
         high = bus << 5
         if control & 0x10:
-            ext = buf[at + 1] >> 3 | buf[at + 2] << 5 | (buf[at + 3] & 31) << 13
-            high |= 0x80 | low >> 6
-            low = (low & 63) << 18 | ext
-        to = (int(state[0]) << 12) + 64 + (count << 4)
-        end = to + (n_records << 4)
-        memory[to] = lo & 255
-        memory[to + 1] = lo >> 8 & 255
-        memory[to + 2] = lo >> 16 & 255
-        memory[to + 4] = low & 255
-        memory[to + 5] = low >> 8 & 255
-        memory[to + 6] = low >> 16 & 255
-        source = at + 12
-        if control & 0x80:
-            memory[to + 3] = lo >> 24 | 0x90
-            memory[to + 7] = high
-            memory[to + 8] = code | control >> 2 & 0x10 | (buf[at + 5] & 1) << 5
-            to += 9
+            high |= 0x80
+            low = (low & 0x7FF) << 18 | low >> 11 & 0x3FFFF
         else:
-            if control & 0x20:
-                high |= 0x40
-                n_bytes = 0
-            memory[to + 3] = lo >> 24 | code << 4
-            memory[to + 7] = high
-            to += 8
-        stop = source + n_bytes
-        while to < end:
-            if to & 15 == 0:
-                memory[to] = lo & 255
-                memory[to + 1] = lo >> 8 & 255
-                memory[to + 2] = lo >> 16 & 255
-                memory[to + 3] = lo >> 24 | 0xA0
-                to += 4
-            memory[to] = buf[source] if source < stop else 0
-            source += 1
-            to += 1
-        at += 76
-        count += n_records
+            low &= 0x7FF
+        if control & 0x20 and not control & 0x80:
+            high |= 0x40
+            n_bytes = 0
+        first = buf[at + 3]
+        second = buf[at + 4]
+        if n_bytes < 8:
+            if n_bytes > 4:
+                second &= (1 << (n_bytes - 4 << 3)) - 1
+            else:
+                second = 0
+                if n_bytes < 4:
+                    first &= (1 << (n_bytes << 3)) - 1
+        memory[to + 1] = low | high << 24
+        if control & 0x80:
+            code |= control >> 2 & 0x10 | (control >> 8 & 1) << 5
+            kind = 9
+            memory[to] = lo | kind << 28
+            memory[to + 2] = code | (first & 0xFFFFFF) << 8
+            memory[to + 3] = first >> 24 & 255 | (second & 0xFFFFFF) << 8
+        else:
+            memory[to] = lo | code << 28
+            memory[to + 2] = first
+            memory[to + 3] = second
+        to += 4
+        k = at + 4  # its last byte is the first of the next record
+        end = at + 3 + (n_bytes >> 2)
+        while n_more > 0:
+            kind = 10
+            memory[to] = lo | kind << 28
+            j = 1
+            while j < 4:
+                byte = second >> 24 & 255
+                k += 1
+                second = 0
+                if k < end:
+                    second = buf[k]
+                memory[to + j] = byte | (second & 0xFFFFFF) << 8
+                j += 1
+            to += 4
+            count += 1
+            n_more -= 1
+        at += 19
+        count += 1
         i += 1
     words[0] = newest
     words[4] = last

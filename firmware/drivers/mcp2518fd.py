@@ -31,7 +31,17 @@ from array import array
 from drivers.can_filters import FLAG_EXT_ID
 from drivers.can_source import CanSource
 from drivers.fd_ring import length_of
-from drivers.mcp2518fd_hot import BUS, CLOCK, N_WORDS, NEWEST, NOW, OFFSET, has_crc
+from drivers.mcp2518fd_hot import (
+    BUS,
+    CLOCK,
+    COMMAND,
+    N_WORDS,
+    NEWEST,
+    NOW,
+    OBJECTS,
+    OFFSET,
+    has_crc,
+)
 from slog.layout import (
     BUS_ACTIVE,
     BUS_OFF,
@@ -41,7 +51,7 @@ from slog.layout import (
     TIME_BITS,
     const,
 )
-from slog.native import micropython
+from slog.native import micropython, words_of
 
 DEPTH = const(32)
 OBJECT_BYTES = const(20)  # identifier, control, time stamp, 8 data bytes
@@ -116,6 +126,7 @@ class Mcp2518fd(CanSource):
         super().__init__(port, clock, crystal_Hz, bus, mode)
         self._offset = None  # from the chip's time to ours, 28 bits
         self._n_chip_errors = 0
+        self._chip_now = 0
         self._newest = 0  # stamp of the newest frame, or a time after which none was older
         self._is_refused = False  # the oldest object had no stamp that can be right
         self._data_bps = 0  # of CAN FD, 0 without
@@ -126,7 +137,8 @@ class Mcp2518fd(CanSource):
         self._views = [view[: 2 + 4 * n] for n in range(3)]
         self._byte_view = view[:3]
         self._uinc = bytearray((_WRITE << 4, _FIFOCON1 + 1, _UINC))
-        self._burst = bytearray(3 + _FD_MOST * FD_OBJECT_BYTES + 2)  # length before, CRC behind
+        self._burst = bytearray(OBJECTS + _FD_MOST * FD_OBJECT_BYTES + 4)  # CRC behind
+        self._burst_words = words_of(self._burst)
         self._shape(DEPTH, OBJECT_BYTES, DEPTH)
 
     def set_up(self, settings):
@@ -149,7 +161,7 @@ class Mcp2518fd(CanSource):
         self._depth = depth
         self._object_bytes = n_bytes
         view = memoryview(self._burst)
-        self._bursts = [view[: 3 + n * n_bytes + 2] for n in range(most + 1)]
+        self._bursts = [view[COMMAND : OBJECTS + n * n_bytes + 2] for n in range(most + 1)]
 
     def init(self, bitrate, mode=None):
         """Reset the chip and set it up; it receives from `set_filters` on."""
@@ -343,8 +355,10 @@ class Mcp2518fd(CanSource):
         words[BUS] = self.bus
         n_taken = 0
         while n_taken < n:
-            at = 3 + n_taken * self._object_bytes
-            n_quick = 0 if self._is_refused else ring.take(buf, at, n - n_taken, words, clock)
+            at = OBJECTS + n_taken * self._object_bytes
+            n_quick = 0
+            if not self._is_refused:
+                n_quick = ring.take(self._burst_words, at, n - n_taken, words, clock)
             if n_quick:
                 n_taken += n_quick
                 continue
@@ -368,14 +382,14 @@ class Mcp2518fd(CanSource):
         n_bytes = self._object_bytes
         address = _RAM + index * n_bytes
         burst = self._burst
-        burst[0] = _READ_CRC << 4 | address >> 8
-        burst[1] = address & 0xFF
-        burst[2] = n * n_bytes >> 2
+        high = burst[COMMAND] = _READ_CRC << 4 | address >> 8
+        low = burst[COMMAND + 1] = address & 0xFF
+        n_words = burst[COMMAND + 2] = n * n_bytes >> 2
         self._port.transfer(self._bursts[n])
-        burst[0] = _READ_CRC << 4 | address >> 8  # the exchange has put other bytes there
-        burst[1] = address & 0xFF
-        burst[2] = n * n_bytes >> 2
-        return has_crc(burst, 3 + n * n_bytes)
+        burst[COMMAND] = high  # the exchange has put other bytes there
+        burst[COMMAND + 1] = low
+        burst[COMMAND + 2] = n_words
+        return has_crc(burst, OBJECTS + n * n_bytes)
 
     def _put(self, buf, at, stamp):
         can_id = buf[at] | (buf[at + 1] & 7) << 8

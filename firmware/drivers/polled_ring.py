@@ -2,7 +2,7 @@
 
 from drivers.mcp2518fd_hot import LAST, take
 from logger.ring import COUNT, BlockRing
-from slog.native import micropython
+from slog.native import micropython, words_of
 
 
 class PolledRing(BlockRing):
@@ -13,11 +13,17 @@ class PolledRing(BlockRing):
     """
 
     def __init__(self, n_blocks=0):
+        self._words = None  # of the memory
         super().__init__(n_blocks)
         self.fetch = None
         self.hot = take
         self._lo = 0
         self._hi = 0
+
+    def take_memory(self, n_blocks):
+        """As BlockRing."""
+        super().take_memory(n_blocks)
+        self._words = words_of(self.memory)
 
     def put_frame(self, lo, hi, can_id, kind, dlc, data):
         """As BlockRing; a time before the last record's becomes that."""
@@ -31,7 +37,7 @@ class PolledRing(BlockRing):
             return 0
         words[LAST] = self._lo
         state = self.state
-        n_taken = self.hot(buf, at, n, words, state, self.memory)  # type: ignore[arg-type]
+        n_taken = self.hot(buf, at, n, words, state, self._words)  # type: ignore[arg-type]
         if n_taken:
             self._lo = lo = words[LAST]
             self._hi = clock.hi - (lo > clock.lo)

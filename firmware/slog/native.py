@@ -7,7 +7,16 @@ reads from a ptr32 and may be negative: on machines of 64 bits that is not done 
 
 try:
     import micropython
+
+    def words_of(buf):
+        """Return `buf`, of whole words, as one indexes it that viper code has as a ptr32."""
+        return buf
+
 except ImportError:
+
+    def words_of(buf):
+        """Return `buf`, of whole words, as one indexes it that viper code has as a ptr32."""
+        return memoryview(buf).cast("I")
 
     class micropython:  # type: ignore[no-redef]
         """Stands for the module: native code is plain code here."""

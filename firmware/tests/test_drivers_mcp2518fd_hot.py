@@ -5,14 +5,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mcp2518fd_rig import Rig
 
-from drivers.mcp2518fd_hot import _NIBBLES, crc_of
+from drivers.mcp2518fd_hot import _BYTES, crc_of
 from drivers.polled_ring import PolledRing
 from stagelog.rig.runtimes import find_qemu, find_runtime
 
 
 def test_the_crc_is_that_of_the_manual():
     """Polynomial 0x8005, first bit first, from 0xFFFF: CRC-16/CMS, whose check value is 0xAEE7."""
-    assert crc_of(b"123456789", 9, _NIBBLES) == 0xAEE7
+    assert crc_of(b"123456789", 0, 9, _BYTES) == 0xAEE7
 
 
 @pytest.mark.parametrize("bit", [0, 4 * 8, (3 + 4) * 8 + 3, (3 + 19) * 8 + 7])
@@ -89,13 +89,14 @@ def test_what_native_code_stores_is_what_python_stores(frames, per_drain, bus, t
 ON_THE_MACHINE = """
 from array import array
 from drivers.mcp2518fd_hot import has_crc, take
+from slog.native import words_of
 
-burst = bytes.fromhex({burst!r})
+burst = bytearray(bytes.fromhex({burst!r}))
 words = array("I", {words!r})
 state = array("I", {state!r})
 memory = bytearray(8192)
-n = take(burst, 3, {n}, words, state, memory)
-answer = has_crc(burst, len(burst) - 2), n, list(words), list(state), memory[4160:4480].hex()
+n = take(words_of(burst), 4, {n}, words, state, words_of(memory))
+answer = has_crc(burst, 4 + 20 * {n}), n, list(words), list(state), memory[4160:4480].hex()
 """
 
 
@@ -116,6 +117,7 @@ def test_native_code_of_a_risc_v_stores_the_same(tmp_path):
     burst = next(burst for burst in bursts if burst[0] >> 4 == 11)
     given = {"words": [0, 0x0FFFFFF, 0x123456, 0x0F00000, 7, 1], "state": [1, 9] + [0] * 15}
     names = {}
+    burst = bytes(1) + burst + bytes(2)  # to whole words
     code = ON_THE_MACHINE.format(burst=burst.hex(), n=10, **given)
     exec(code, names)
     assert names["answer"][:2] == (True, 10)

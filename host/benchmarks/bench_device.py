@@ -13,6 +13,7 @@ import time
 import tomllib
 from pathlib import Path
 
+import device_fd
 import device_rows as rows
 from device_rig import SPEEDS
 
@@ -25,6 +26,11 @@ ROWS = {
     "empty_frames": (rows.empty_frames, "saturated 1 Mbit/s, frames of 0 bytes, 3 s"),
     "two_buses": (rows.two_buses, "two saturated buses of 500 kbit/s, 8-byte frames, 3 s"),
     "buses": (rows.buses, "1,885 frames/s, a full 500 kbit/s, a full 1 Mbit/s, 8 bytes, 3 s each"),
+    "can_fd": (
+        device_fd.can_fd,
+        "CAN FD of 64 bytes, alone and beside classic frames, 500/2000 and 1000/5000 kbit/s",
+    ),
+    "blocked": (device_fd.blocked, "a full 500 kbit/s bus while the main loop is held up"),
     "bent_edges": (
         rows.bent_edges,
         "saturated 1 Mbit/s, clock +-0.5 %, asymmetry +-100 ns, jitter +-60 ns, 4 x 1 s",
@@ -44,15 +50,15 @@ ROWS = {
     ),
 }
 USUAL = "pico_mcp2515"
-ONLY_PIO = ("empty_frames", "bent_edges", "two_buses")
+NOT_USUAL = ("empty_frames", "bent_edges", "two_buses", "can_fd")
 # Rows of the other boards. The rest is about interrupts, or the same.
 ROWS_OF = {
     "pico_pio": (
         *("full_bus", "full_bus_stall", "short_frames", "events"),
-        *("empty_frames", "bent_edges"),
+        *("empty_frames", "bent_edges", "blocked"),
     ),
     "pico_pio_dual": ("full_bus", "two_buses"),
-    "pico_mcp2518fd": ("buses",),
+    "pico_mcp2518fd": ("buses", "can_fd", "blocked"),
 }
 BUDGET = Path(__file__).with_name("budget.toml")
 MODELLED = """
@@ -99,7 +105,7 @@ def _columns(name, options):
     """Return the speeds of a row, and after them those of each other board that has this row."""
     columns = []
     for board in options.board:
-        if board == USUAL and name not in ONLY_PIO:
+        if board == USUAL and name not in NOT_USUAL:
             columns += options.speeds
         elif name in ROWS_OF.get(board, ()):
             columns += [f"{board} {speed}" for speed in options.speeds]

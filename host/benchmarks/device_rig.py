@@ -165,11 +165,12 @@ def n_wrong(held, tape, outcomes):
 
 def key_of(frames):
     """Return identifier, length and payload of each row as bytes that can be compared."""
-    rows = np.zeros((len(frames), 13), np.uint8)
+    n_bytes = frames["data"].shape[1]
+    rows = np.zeros((len(frames), 5 + n_bytes), np.uint8)
     rows[:, :4] = frames["can_id"].astype("<u4").view(np.uint8).reshape(-1, 4)
     rows[:, 4] = frames["dlc"]
     rows[:, 5:] = frames["data"]
-    return rows.view("S13").ravel()
+    return rows.view(f"S{5 + n_bytes}").ravel()
 
 
 def steady_tape(rate_Hz, duration_us, n_bytes=8, seed=0):
