@@ -99,7 +99,7 @@ def test_every_missing_entry_is_refused_with_its_line(tmp_path):
     lines = TEXT.splitlines()
     optional = ("warning", "critical", "window_s", "floor", "limit", "above", "below")
     optional += ("drop_per_min", "x_signal", "x_signals", "x_limit", "table_x", "table_y")
-    optional += ("own_alarms", *NEWER)
+    optional += ("own_alarms", "if_critical", *NEWER)
     optional += ("power_limit_kW", "limiter", "converter", "radiators", "tyre_temperature")
     whole = load_profile("d7xr")
     header, entries = 0, []

@@ -86,6 +86,7 @@ def _check_places(
 ) -> None:
     """Report signals that do not fit and signals that share bits while both are present."""
     bits: dict[int, _Bit] = {}
+    root = next((s.name for s in message.signals if s.mux == "M"), "")
     for signal in message.signals:
         is_motorola = signal.order == "0"
         last = last_byte(signal.start, signal.length, is_motorola)
@@ -99,7 +100,7 @@ def _check_places(
             what = f'signal "{signal.name}" has {signal.length} bits'
             defects.append(Defect(signal.line, what, "not decoded: more than 64"))
             continue
-        condition = _condition(message, signal, ranges)
+        condition = ranges.get((message.dbc_id, signal.name)) or _condition(signal, root)
         others: set[str | None] = set()
         for bit in bits_of(signal.start, signal.length, is_motorola):
             others.add(bits.setdefault(bit, _Bit()).add(signal.name, condition))
@@ -149,15 +150,12 @@ class _Bit:
         return None
 
 
-def _condition(
-    message: DraftMessage, signal: DraftSignal, ranges: Mapping[tuple[int, str], Condition]
-) -> Condition | None:
-    """Return (selector, ranges) under which a signal is present, None for always."""
-    entry = ranges.get((message.dbc_id, signal.name))
-    if entry:
-        return entry
+def _condition(signal: DraftSignal, root: str) -> Condition | None:
+    """Return (selector, ranges) under which a signal is present, None for always.
+
+    root   the selector of its message, which stands for it where no SG_MUL_VAL_ names one
+    """
     if signal.mux.startswith("m"):
-        root = next((s.name for s in message.signals if s.mux == "M"), "")
         value = int(signal.mux[1:].rstrip("M"))
         return root, ((value, value),)
     return None

@@ -5,12 +5,14 @@ schema itself (bounds by `fields`) and what contradicts what belong to the calle
 collected, never raised here; `SchemaError` is what a caller raises with them.
 """
 
+import copy
 import dataclasses
 import datetime
 import tomllib
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -38,12 +40,20 @@ def read_toml(path: Path, what: str) -> tuple[dict[str, Any], Source]:
     cannot be read.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-        return tomllib.loads(text), (path, map_lines(text))
+        values, lines = _parsed(path.read_text(encoding="utf-8"))
+        return copy.deepcopy(values), (path, lines)
     except OSError as error:
         raise InputError(f"cannot read {what} {path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"{what} {path} is not TOML: {error}") from error
+
+
+_hints: dict[type[Any], dict[str, Any]] = {}  # of each schema class that was built
+
+
+@lru_cache(maxsize=16)  # a command reads its profile several times: with its [simulation], its DBC
+def _parsed(text: str) -> tuple[dict[str, Any], dict[Keys, int]]:
+    return tomllib.loads(text), map_lines(text)
 
 
 class Reader:
@@ -70,7 +80,7 @@ class Reader:
             self.add(where, f"{_dotted(where) or self._whole} must be a table")
             return None
         values: dict[str, Any] = {}
-        hints = typing.get_type_hints(cls)
+        hints = _hints.get(cls) or _hints.setdefault(cls, typing.get_type_hints(cls))
         known = {field.name: field for field in dataclasses.fields(cls)}
         for name in data.keys() - known.keys():
             path = (*where, name)
