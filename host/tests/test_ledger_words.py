@@ -135,6 +135,29 @@ def gap_rows(*rows):
     return meta
 
 
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ([(0, 0)], "radio off: the chip was asked once"),
+        ([(0, 0)] * 1000, "radio off: the chip was asked 1,000 times"),
+        ([(0, 0), (1, 1)], "THE RADIO WAS ON while this was recorded: as a station"),
+        ([(0, 2), (0, 0)], "THE RADIO WAS ON while this was recorded: own access point"),
+        ([(3, 3)], "THE RADIO WAS ON while this was recorded: as a station, own access point"),
+        ([(4, 4)], "THE RADIO WAS ON while this was recorded: interfaces 4"),
+    ],
+)
+def test_what_the_chip_said_of_its_radio(rows, words):
+    """SPEC 5: two u32, the interfaces active now and since the record before; 1 station, 2 own."""
+    from slog.layout import HEALTH_RADIO, META_HEALTH
+    from stagelog.blocks.records import META_TABLE
+
+    meta = np.zeros(len(rows), META_TABLE)
+    assert ledger._radio(meta) is None
+    meta["kind"], meta["arg"] = META_HEALTH, HEALTH_RADIO
+    meta["data"][:, :8] = np.array(rows, "<u4").view(np.uint8).reshape(len(rows), 8)
+    assert ledger._radio(meta).text == words
+
+
 def test_overflows_that_no_record_names_are_a_gap_of_the_whole_session():
     """The counter of bus 1 says 9 or more; records of that bus name 4 and 2 of them. Drops of a
     full ring, cause 1, are counted exactly elsewhere and are none of them.

@@ -9,9 +9,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from stagelog import ports
 from stagelog.card import prepare_raw
 from stagelog.errors import DeviceError, PortBusy
 from stagelog.ports import SerialStream
@@ -213,6 +215,19 @@ def test_settings_and_signal_table_are_replaced(world, tmp_path):
     given.write_text('{"flush_ms": 1}')
     code, _, text = stagelog("settings", port, "--set", given, "--yes")
     assert code == 5 and "flush_ms" in text
+
+
+def test_a_logger_on_cable_and_radio_is_one_and_its_cable_is_used(monkeypatch):
+    def answers(port, device_id):
+        hello = SimpleNamespace(device_id=bytes.fromhex(device_id), car_name="C1")
+        return ports.LoggerPort(port, hello, "")
+
+    found = [answers("/dev/a", "ab" * 8), answers("tcp://192.168.4.1:7011", "ab" * 8)]
+    monkeypatch.setattr(ports, "find_loggers", lambda: found)
+    assert ports.port_of("C1") == ports.port_of("abab") == "/dev/a"
+    found[0] = answers("/dev/a", "cd" * 8)
+    with pytest.raises(DeviceError, match="2 loggers are C1"):
+        ports.port_of("C1")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="a lock of POSIX")

@@ -14,8 +14,10 @@ from stagelog.archive.manifest import put_entry, sha256_of
 from stagelog.blocks import Identity, pack_session, read_log
 from stagelog.cli import group, main
 from stagelog.dbc import load_database
+from stagelog.decode.protocol import as_said
 from stagelog.errors import InputError, UsageError
 from stagelog.lake import decode_archive
+from stagelog.lake.build import build, stale_sessions
 from stagelog.model import EXT, FRAME
 from stagelog.query import Archive
 
@@ -102,7 +104,7 @@ def test_j1939_is_known_by_the_traffic_of_a_session(tmp_path, groups, sources):
     assert {row.get("source", 0) for row in found} == sources
 
 
-def truck_archive(tmp_path, groups):
+def truck_archive(tmp_path, groups, car="T1", unit="ab"):
     """Store a session in which sources 00 and 0F send EEC1, beside other groups."""
     (tmp_path / "truck.dbc").write_text(TRUCK)
     ids = [0x0CF00400, 0x0CF0040F, *(0x18000000 | group << 8 for group in groups)]
@@ -110,9 +112,9 @@ def truck_archive(tmp_path, groups):
     frames["t_us"], frames["can_id"] = 1000 * np.arange(len(ids)), ids
     frames["flags"], frames["dlc"], frames["n_bytes"] = EXT, 8, 8
     frames["data"][:, 3:5] = (0x40, 0x1F)
-    (tmp_path / "t.slog").write_bytes(pack_session(frames, Identity("ab" * 8, 1, 1)).tobytes())
+    (tmp_path / "t.slog").write_bytes(pack_session(frames, Identity(unit * 8, 1, 1)).tobytes())
     log = read_log(tmp_path / "t.slog")
-    place = stage_folder(tmp_path / "archive", "E", "T1", "S1")
+    place = stage_folder(tmp_path / "archive", "E", car, "S1")
     place.mkdir(parents=True)
     store_session(log, log.session(), place)
 
@@ -143,6 +145,22 @@ def test_j1939_of_the_archive_is_as_the_user_says_and_is_remembered(tmp_path, ca
     assert n_of_eec1(capsys, tmp_path, verb, *dbc) == 2
     assert n_of_eec1(capsys, tmp_path, "lake", "--force", "--jobs", "2") == 2
     assert n_of_eec1(capsys, tmp_path, verb, *dbc, "--no-j1939") == 1
+
+
+def test_two_cars_of_one_dbc_are_decoded_each_by_its_own_protocol(tmp_path):
+    """The same DBC, said to be J1939 for one car and none for the other, in one build."""
+    truck_archive(tmp_path, (), "T1")
+    truck_archive(tmp_path, (), "T2", "cd")
+    root, database = tmp_path / "archive", load_database(tmp_path / "truck.dbc")
+    jobs = [
+        job
+        for car, is_j1939 in (("T1", True), ("T2", False))
+        for job in stale_sessions(root, as_said(database, is_j1939), [car])
+    ]
+    assert [done.problem for done in build(root, jobs)] == [None, None]
+    with Archive(root) as opened:
+        _, rows = opened.rows("select car, count(*) from EEC1 group by car order by car")
+    assert rows == [("T1", 2), ("T2", 1)]
 
 
 def test_no_j1939_of_the_archive_counts_against_the_traffic(tmp_path, capsys):

@@ -167,12 +167,12 @@ def of_card(
         yield Finding(WARN, "card", text, "'stagelog sync' makes room")
     else:
         yield Finding(GOOD, "card", text)
-    worn = {
-        "places skipped": status.slots_skipped,
-        "blocks read back wrong": status.verify_errors,
-        "writes failed": status.write_errors,
-    }
-    found = [f"{n:,} {what}" for what, n in worn.items() if n]
+    worn = (
+        (status.slots_skipped, "place", "skipped"),
+        (status.verify_errors, "block", "read back wrong"),
+        (status.write_errors, "write", "failed"),
+    )
+    found = [f"{count_text(n, noun)} {how}" for n, noun, how in worn if n]
     if found:
         yield Finding(WARN, "wear", ", ".join(found), "another card before the next stage")
 
