@@ -12,6 +12,7 @@ import pytest
 from slog import events as ev
 from stagelog.dbc import load_database
 from stagelog.events import Detected, compile_table
+from stagelog.ledger import BLOCK, Gap
 from stagelog.profile import dbc_file, load_profile
 from stagelog.report.build import compare_facts, plain_facts
 from stagelog.report.compare import _passing_s
@@ -237,6 +238,35 @@ def test_each_car_has_its_own_answer_and_list_on_the_page(cars):
         assert work in text and other not in text and text.count('type="checkbox"') == 1
         assert text.count('class="signed"') == 1 and text.count('class="strip"') == 1
     assert "<h1>A · B</h1>" in render(compare_facts(cars()))
+
+
+def test_no_curve_over_distance_crosses_a_hole(cars):
+    """A's log lacks 40 s to 60 s, where its wheels are silent: 72 km/h, 0.8 km, and from there no
+    way at all but the braking of 20 m/s with 15 m/s2 that the report believes, 13 m, and 2 s of
+    the last speed, 40 m. Neither the silence nor the braking is drawn.
+    """
+    a, b = cars(b=dict.fromkeys(WHEELS, 72.0))
+    for message in a.stage.decoded.messages.values():
+        keep = (message.t_us <= 40_000_000) | (message.t_us >= 60_000_000)
+        message.t_us, message.bus = message.t_us[keep], message.bus[keep]
+        message.signals = {name: values[keep] for name, values in message.signals.items()}
+    gap = Gap(0, 40_000_000, 60_000_000, 7, True, BLOCK)
+    a.health.gaps.append((gap, "words", 40_000_000, 60_000_000))
+    facts = compare_facts([a, b])
+    for name in ("k-speed", "k-EngSpd", "k-behind", "k-faster"):
+        channel = chart(facts, name)["channels"][0]
+        ((start, end),) = channel["gaps"]
+        assert start == pytest.approx(0.8, abs=0.002) and 0.8 < end < 0.87
+        km, *_ = curve(channel)
+        assert not np.any((km > start + 0.011) & (km < end - 0.021)), name  # bins of 10 m
+    assert chart(facts, "k-speed")["channels"][1]["gaps"] == []
+    _, low, _ = curve(chart(facts, "k-speed")["channels"][0])
+    assert low[5:].min() > 60  # the start and what follows the hole are ramps of 8 m/s2
+    assert facts["subtitle"] == (
+        "Cars drawn over each other by distance. After a hole a car's distance is too short: "
+        "A has no data for 20 s at km 0.8: block missing."
+    )
+    assert compare_facts(cars())["subtitle"] == "Cars drawn over each other by distance."
 
 
 def test_what_leads_to_a_moment_leads_to_its_distance(cars, table):

@@ -9,7 +9,13 @@ from stagelog.events.gearbox import GearAbuse
 from stagelog.report import chassis, driveline, event_tables, flights
 from stagelog.report import tables as t
 from stagelog.report.charts import kilometres, pauses, stage_charts
-from stagelog.report.compare import by_distance, chart_aliases, compare_charts, compare_tables
+from stagelog.report.compare import (
+    by_distance,
+    chart_aliases,
+    compare_charts,
+    compare_tables,
+    short_of,
+)
 from stagelog.report.damper import study_dampers
 from stagelog.report.fuel import fuel
 from stagelog.report.health import health, lost_text, utc_text
@@ -103,11 +109,12 @@ def compare_facts(sources: Sequence[Source], note: str = "", title: str = "") ->
     reasons.sort(key=lambda row: ("bad", "warn", "info").index(row["level"]))
     columns = [t.words("why", long=True), t.words("inspect", long=True)]
     names = " · ".join(source.stage.name for source in sources)
+    shown = [by_distance(source.stage, facts) for source, facts in cars]
     worst_level = next((level for level in ("bad", "warn") if level in levels), "good")
     return {
         "log": worst(source.health.verdict for source in sources).as_dict(),
         "title": f"{title}: {names}" if title else names,
-        "subtitle": "Cars drawn over each other by distance",
+        "subtitle": f"Cars drawn over each other by distance. {short_of(shown)}".strip(),
         "verdict": {
             "level": worst_level,
             "question": "Can the cars start tomorrow?",
@@ -115,10 +122,10 @@ def compare_facts(sources: Sequence[Source], note: str = "", title: str = "") ->
             "reasons": t.table(columns, reasons, empty="", fold=12),
         },
         "names": {k: v for _, facts in cars for k, v in facts["names"].items()},
-        "cars": [by_distance(source.stage, facts) for source, facts in cars],
+        "cars": shown,
         "tiles": [],
         "sections": compare_tables(cars),
-        "charts": compare_charts([source.stage for source in sources]),
+        "charts": compare_charts(sources),
         "aliases": chart_aliases(sources[0].stage.profile),
         "marks": [],
         "pauses": [],

@@ -14,6 +14,7 @@ from stagelog.report.tables import Facts
 
 Limits: TypeAlias = Iterable[tuple[float, str]]  # value, "warn" or "bad"
 Curve: TypeAlias = tuple[str, Values, Values]  # name, km rising, values
+Span: TypeAlias = tuple[float, float]  # from km to km
 
 MAX_BINS = 65536
 KM_STEP = 0.01
@@ -40,20 +41,27 @@ def _channel(stage: Stage, one: Series) -> Facts:
     return {"name": one.name, "unit": one.unit, "gaps": gaps, **channel}
 
 
-def chart_over_km(chart_id: str, title: str, unit: str, curves: Iterable[Curve]) -> Facts:
+def chart_over_km(
+    chart_id: str,
+    title: str,
+    unit: str,
+    curves: Iterable[Curve],
+    gaps: Sequence[Sequence[Span]] = (),
+) -> Facts:
     """Return a chart over distance: `curves` are (name, km float64[n] rising, values float64[n]).
 
     Cars are drawn over each other by distance; a car that stands still shows the range it had
-    there.
+    there. `gaps` are those of each curve, from km to km, that its line does not cross.
     """
     end_km = max(float(km[-1]) for _, km, _ in curves)
     steps = max(1, int(end_km / KM_STEP))
     channels = []
-    for name, km, values in curves:
+    for number, (name, km, values) in enumerate(curves):
         at = np.minimum((km / KM_STEP).astype(np.int64), steps)
         channel = build_channel(at, values, 0, steps, MAX_BINS)
         channel["bin"] = channel.pop("bin_us") * KM_STEP
-        channels.append({"name": name, **channel})
+        own = [[a, b + KM_STEP] for a, b in gaps[number]] if gaps else []
+        channels.append({"name": name, "gaps": own, **channel})
     return _chart(chart_id, title, unit, "km", max(end_km, KM_STEP), channels, ())
 
 

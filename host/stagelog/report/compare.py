@@ -7,10 +7,11 @@ import numpy as np
 
 from stagelog.profile.schema import Profile
 from stagelog.report import tables as t
-from stagelog.report.charts import KM_STEP, Curve, chart_over_km
+from stagelog.report.charts import KM_STEP, Curve, Span, chart_over_km
 from stagelog.report.parts import STATES
-from stagelog.report.series import Times, Values
+from stagelog.report.series import Spans, Times, Values
 from stagelog.report.source import Source
+from stagelog.report.spark import holes
 from stagelog.report.stage import GRID_US, Stage
 from stagelog.report.tables import Facts
 
@@ -139,34 +140,76 @@ def _highest(cars: Cars) -> list[Facts]:
     return sorted(rows, key=lambda row: order.index(row["level"]))
 
 
-def compare_charts(stages: Sequence[Stage]) -> list[Facts]:
-    """Return the charts: time behind the first car, speed, and channels over distance."""
-    curves = [(s.name, s.distance_km, s.speed_kmh) for s in stages]
-    charts = [chart_over_km("k-speed", "Speed", "km/h", curves)]
+def compare_charts(sources: Sequence[Source]) -> list[Facts]:
+    """Return the charts: time behind the first car, speed, and channels over distance; none
+    crosses a hole of a log.
+    """
+    stages = [source.stage for source in sources]
+    spans = [holes(source.stage, source.health) for source in sources]
+    gaps = [[(s.km(a), s.km(b)) for a, b in own] for s, own in zip(stages, spans, strict=True)]
+    curves = [
+        (s.name, s.distance_km, _outside(s, own, s.speed_kmh))
+        for s, own in zip(stages, spans, strict=True)
+    ]
+    charts = [chart_over_km("k-speed", "Speed", "km/h", curves, gaps)]
     behind = _behind(stages)
     if behind:
         first = stages[0].name
-        charts.insert(0, chart_over_km("k-behind", f"Time behind {first}", "s", behind))
+        both = [[*gaps[0], *own] for own in gaps[1:]]
+        behind = [_clear(curve, own) for curve, own in zip(behind, both, strict=True)]
+        faster = [_clear(curve, own) for curve, own in zip(_faster(stages), both, strict=True)]
+        charts.insert(0, chart_over_km("k-behind", f"Time behind {first}", "s", behind, both))
         title = f"Speed against {first}, more is faster"
-        charts.insert(1, chart_over_km("k-faster", title, "km/h", _faster(stages)))
+        charts.insert(1, chart_over_km("k-faster", title, "km/h", faster, both))
     roles = stages[0].profile.roles
     names = [roles.engine_speed, *roles.damper, roles.fuel_used]
     alarms = [a for a in stages[0].profile.alarm.values() if a.kind in ("above", "below")]
     names += [name for alarm in alarms if alarm.unit == "degC" for name in alarm.signals]
     for name in dict.fromkeys(names):
-        curves = []
-        for stage in stages:
+        curves, drawn = [], []
+        for stage, own, of_km in zip(stages, spans, gaps, strict=True):
             values = stage.on_grid(name)
             if values is None:
                 continue
             if name == roles.fuel_used:
                 values = values - values[np.isfinite(values)][0]
-            curves.append((stage.name, stage.distance_km, values))
+            curves.append((stage.name, stage.distance_km, _outside(stage, own, values)))
+            drawn.append(of_km)
         if curves:
             unit = next(one.unit for one in (s.find(name) for s in stages) if one)
             title = "Fuel used" if name == roles.fuel_used else name
-            charts.append(chart_over_km(f"k-{name}", title, unit, curves))
+            charts.append(chart_over_km(f"k-{name}", title, unit, curves, drawn))
     return charts
+
+
+def _outside(stage: Stage, spans: Spans, values: Values) -> Values:
+    """Return values on the grid without those in holes of the log."""
+    kept = np.array(values, np.float64)
+    for start_us, end_us in spans:
+        kept[(stage.grid_us > start_us) & (stage.grid_us < end_us)] = np.nan
+    return kept
+
+
+def _clear(curve: Curve, gaps: Sequence[Span]) -> Curve:
+    """Return a curve without its values in `gaps`."""
+    name, km, values = curve
+    kept = np.array(values, np.float64)
+    for start_km, end_km in gaps:
+        kept[(km >= start_km) & (km <= end_km)] = np.nan
+    return name, km, kept
+
+
+def short_of(cars: Sequence[Facts]) -> str:
+    """Return whose distance is too short after which hole, empty where there is none."""
+    lost = [
+        f"{car['name']} has {hole['text']}"
+        for car in cars
+        for hole in car["strip"]["holes"]
+        if hole["is_loss"]
+    ]
+    more = f", and {len(lost) - 3} more" if len(lost) > 3 else ""
+    found = f"After a hole a car's distance is too short: {', '.join(lost[:3])}{more}."
+    return found if lost else ""
 
 
 def by_distance(stage: Stage, facts: Facts) -> Facts:

@@ -164,7 +164,9 @@ class Stage:
             return np.zeros(len(self.grid_us))
         each = np.vstack([np.nan_to_num(wheel.at(self.grid_us)) for wheel in wheels])
         median = np.median(each, axis=0)
-        median[self._silent(wheels[0])] = 0.0
+        silent = self._silent(wheels[0])
+        median[silent] = 0.0
+        known = set((np.flatnonzero(silent[:-1] & ~silent[1:]) + 1).tolist())
         for span in self._flights:
             first, end = np.searchsorted(self.grid_us, span).tolist()
             median[first : end + 1] = median[max(first - 1, 0)]
@@ -174,6 +176,8 @@ class Stage:
         down = 15 * KMH_PER_MS * GRID_US / 1e6
         limited = median.tolist()
         for i in range(1, len(limited)):
+            if i in known:  # after a silence the speed is what it is
+                continue
             before = limited[i - 1]
             limited[i] = min(max(limited[i], before - down), before + up)
         return np.array(limited)
