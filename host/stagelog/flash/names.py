@@ -23,11 +23,11 @@ from stagelog.flash.walk import walk
 
 # Names on the objects of MicroPython's modules that our classes or parameters use, too.
 _FOREIGN = """
-    args baudrate buf buffer channel close config count deinit digest errno feed getvalue hard
-    hexdigest id init ioctl ipoll irq key mask memory micropython miso mode modify mosi mount
-    native off on open opt pack pin poll ptr16 ptr32 ptr8 read readblocks readinto readline
-    register sck seek send sleep stat stop ticks timeout toggle umount unregister update value
-    viper write write_readinto writeblocks
+    active args baudrate buf buffer channel close config count deinit digest errno feed
+    getvalue hard hexdigest id init ioctl ipoll irq key mask memory micropython miso mode
+    modify mosi mount native off on open opt pack pin poll ptr16 ptr32 ptr8 read readblocks
+    readinto readline register sck seek send sleep stat stop ticks timeout toggle umount
+    unregister update value viper write write_readinto writeblocks
 """.split()
 _TYPES = (
     str,
