@@ -22,9 +22,9 @@ PARTS = (
     ("damper_fl", "Front left damper"), ("damper_rl", "Rear left damper"),
 )  # fmt: skip
 ANSWERS = {
-    "C01": ("good", "Yes. Nothing was exceeded."),
-    "C02": ("warn", "Yes, after 3 inspections."),
-    "C03": ("bad", "No: rear diff oil 139 degC, critical for 4.2 min. Change the oil."),
+    "C01": ("good", "Yes: nothing in this log speaks against it."),
+    "C02": ("warn", "Yes, after the checks below."),
+    "C03": ("bad", "Not before the work below is done."),
 }
 
 
@@ -135,12 +135,15 @@ def publish_run(root, clock_us=None):
     units[4].end(
         Outcome(
             "bad",
-            "gone; what was received is kept: plug it in and repeat the command (lost 5 times)",
+            "gone; what was received is kept: plug it in and repeat the command",
         )
     )
     units[6].step, units[6].port, units[6].n_lost = "waits for its port", None, 1
     units[6].total = units[6].done = 0
-    units[3].note = "90.2 km, 5 jumps, rear diff 118 degC, no alarm, ledger closes"
+    units[3].note = (
+        "90.2 km; 5 jumps, 1 hard, 0 severe, longest 0.84 s, peak 5.6 g; differentials 96 and "
+        "118 degC; alarms 0 s warning, 0 s critical; 10,080,000 frames stored, 0 lost"
+    )
     show(units)
     return run, units
 
@@ -158,8 +161,14 @@ def write_archive(folder):
     )  # fmt: skip
     write_check(
         root, "C03", "red",
-        ("bad", "signal table", "it has 07ac276b, wanted is 4d1f99c2", "'stagelog provision'"),
-        ("warn", "stall", "longest write 412 ms, memory lasts 731 ms", "another card"),
+        (
+            "bad", "signal table", "it has 07ac276b, wanted is 4d1f99c2",
+            "another DBC or profile: 'stagelog provision'",
+        ),
+        (
+            "warn", "stall", "longest of 48,210 writes 412 ms, memory lasts 731 ms",
+            "another card before the next stage",
+        ),
     )  # fmt: skip
     record(root, Replacement("C03", "gearbox", ("DAKAR26", "SS02"), 1, "Ann", "second gear noisy"))
     return root, write_fleet(folder)
