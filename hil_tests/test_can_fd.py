@@ -18,6 +18,8 @@ from stagelog.rig import tape as tapes
 from stagelog.rig.bus import Bus
 from stagelog.rig.bus.controller import Frame
 from stagelog.rig.bus.fd import FdFrame
+from stagelog.rig.rp2040.target import Rp2040Target
+from stagelog.rig.runtimes import find_runtime
 
 DATA_BPS = 2_000_000
 MS = 1_000_000
@@ -136,7 +138,27 @@ def test_a_logger_without_can_fd_leaves_the_bus_alone_and_says_so(target):
     """It is set up for classic CAN: its classic frames are all there, no frame is false, and the
     bus records count the errors that it saw. The fixture asserts that it never drove the bus.
     """
-    tape = mixed_tape(300, seed=5, period_us=900)
+    check_left_alone(target, mixed_tape(300, seed=5, period_us=900))
+
+
+# An MCP2518FD is one of them as long as its settings name no `data_bitrate_bps`.
+@pytest.mark.parametrize("board", ["pico_mcp2515", "pico_mcp2518fd", "pico_pio", "pico_pio_dual"])
+def test_each_board_of_a_pico_leaves_a_bus_of_can_fd_alone_and_says_so(tmp_path, board):
+    """The model of each receiver counts the bits in which its pins pull the bus dominant."""
+    if find_runtime("pico-1.25") is None:
+        pytest.skip("no MicroPython for the Pico: run tools/runtimes pico-1.25")
+    target = Rp2040Target(tmp_path, board=board, card_blocks=512)
+    try:
+        check_left_alone(target, mixed_tape(120, seed=6, period_us=900))
+        assert not target.drove_dominant
+    finally:
+        target.close()
+
+
+def check_left_alone(target, tape):
+    """The classic frames of a mixed bus are all on the card and no other, and the bus records
+    count an error for frames of CAN FD.
+    """
     target.play(tape)
     session = stopped_session(target)
     classic = tape[tape["flags"] & FD == 0]
