@@ -15,9 +15,12 @@ from campaigns.engine.campaigns import CAMPAIGNS
 from campaigns.engine.power_cut import cuts
 from campaigns.engine.power_cut import host_check as hostcheck
 from campaigns.engine.power_cut.image import Image
-from campaigns.engine.power_cut.scenarios import run_scenario
-from campaigns.engine.reader import parse_block
+from campaigns.engine.power_cut.scenario_cuts import Campaign
+from campaigns.engine.power_cut.scenarios import SCENARIOS, run_scenario
+from campaigns.engine.reader import FD_FRAME, frames_of, parse_block
 from campaigns.engine.results import Tally, format_table
+from campaigns.engine.witness import written_blocks
+from stagelog.blocks.medium import is_good
 
 SEED = 20261120
 N_STATES = 100_000
@@ -84,6 +87,69 @@ def test_l04_a_destroyed_place_costs_its_own_block_only(filler):
         overlay = {at + i: content(i) for i in range(8)}
         view = image.view(overlay)
         assert not list(hostcheck.check_host(image, overlay, view))
+
+
+@pytest.fixture(scope="module")
+def fd_bench():
+    return run_scenario(SEED, [make.__name__ for make in SCENARIOS].index("can_fd"))[1]
+
+
+def test_can_fd_is_cut_at_every_fifth_write(fd_bench):
+    """All promises, with records of format version 2; `tools/campaign power-cut` cuts each write
+    of more histories.
+    """
+    frames = [
+        frame
+        for blocks in written_blocks(fd_bench).values()
+        for block, data in blocks
+        for frame in frames_of(data, block)
+    ]
+    lengths = {len(frame[5]) for frame in frames if frame[4] & FD_FRAME}
+    assert lengths == {0, 1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 20, 24, 32, 48, 64}
+    tally = Tally(SEED)
+    Campaign(tally, [make.__name__ for make in SCENARIOS].index("can_fd"), every=5).run()
+    assert not tally.findings, "\n".join(map(str, tally.findings[:20]))
+    assert tally.n_states > 1000
+
+
+def test_the_hosts_reader_holds_the_whole_frames_of_can_fd_after_a_cut(fd_bench):
+    """Some sectors of a block have landed, the rest is what was there before."""
+    image = Image(fd_bench.layout, fd_bench.prepared)
+    n_cut = 0
+    for write in fd_bench.card.journal:
+        n_sectors = write.index % 9
+        is_block = image.begin(write) is not None
+        if is_block and write.index % 7 == 0:
+            landed = {
+                write.sector + i: write.data[512 * i : 512 * i + 512] for i in range(n_sectors)
+            }
+            assert not list(hostcheck.check_host(image, landed, image.view(landed)))
+            n_cut += 1
+        image.land(write.landed)
+    assert n_cut > 5
+
+
+def test_a_block_of_can_fd_cut_at_each_byte_is_whole_or_no_block(fd_bench):
+    """New bytes up to the cut, then zeros, ones or an earlier block: the host reads all frames of
+    the new block if each byte that counts has come (header and records; SPEC section 1), the
+    earlier one if none that differs has, and else neither.
+    """
+    blocks = [pair for found in written_blocks(fd_bench).values() for pair in found]
+    block, new = max(blocks, key=lambda pair: pair[0].n_records)
+    assert 252 - 6 < block.n_records <= 252, "no block is closed for a frame that has no room"
+    earlier, old = next(pair for pair in blocks if pair[0].n_records > 10)
+    end = 64 + 16 * block.n_records
+    assert sum(frame[4] & FD_FRAME > 0 for frame in frames_of(new, block)) > 3
+    for rest in (bytes(4096), b"\xff" * 4096, old):
+        for cut in range(4097):
+            torn = new[:cut] + rest[cut:]
+            is_new = torn[:end] == new[:end]
+            is_old = (
+                rest is old
+                and torn[: 64 + 16 * earlier.n_records] == old[: 64 + 16 * earlier.n_records]
+            )
+            whole = is_good(torn, 0)
+            assert whole == (is_new or is_old), cut
 
 
 def test_l18_little_more_is_written_than_logged():

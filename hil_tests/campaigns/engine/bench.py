@@ -12,11 +12,14 @@ import zlib
 from dataclasses import dataclass, field
 
 from campaigns.engine.journal import SECTORS_PER_BLOCK, JournalCard
+from campaigns.engine.reader import FD_FRAME
+from drivers.fd_ring import FdRing
 from logger.app import App
 from logger.ring import BlockRing
 from slog.framing import FrameWriter
 from slog.messages import CONFIG_SETTINGS
 from stagelog.link import Link
+from stagelog.model import BRS, ESI, EXT, FD, FD_LENGTHS
 from stagelog.rig.logger import RunningApp
 from stagelog.rig.sim.models import MemoryNv, QueueLink, SimBoard, SimClock, SimController
 
@@ -132,8 +135,48 @@ class Traffic:
             yield (t_us, 0, 0, ext | rtr << 1, can_id, dlc, 0, 0, 0, data)
 
 
-class AckRing(BlockRing):
-    """A ring that notes in the journal which write the store took as done."""
+class FdTraffic(Traffic):
+    """Frames of CAN FD with all lengths, among classic ones."""
+
+    def events(self, start_us, life):
+        """As Traffic."""
+        rng = self._rng
+        for event in super().events(start_us, life):
+            if rng.random() < 0.7:
+                t_us, _, _, flags, can_id = event[:5]
+                code = rng.randrange(16)
+                speed = rng.choice((0, BRS, ESI, BRS | ESI))
+                data = rng.randbytes(int(FD_LENGTHS[code]))
+                first = code | (speed & BRS) << 1 | (speed & ESI) << 1
+                ext = flags & EXT
+                life.offered[-1] = (t_us, 0, can_id, ext << 1, FD_FRAME | first, data)
+                event = (t_us, 0, 0, ext | FD | speed, can_id, code, 0, 0, 0, data)
+            yield event
+
+
+class FdController(SimController):
+    """A controller that understands CAN FD and takes every frame at once."""
+
+    def start(self, ring):
+        """As SimController."""
+        ring.hold_fd()
+        super().start(ring)
+
+    def receive(self, t_us, can_id, kind, dlc, data):
+        """As SimController."""
+        if self._ring is None or not kind & 8:
+            super().receive(t_us, can_id, kind, dlc, data)
+            return
+        self.n_seen += 1
+        t_us -= self._clock.boot_us
+        first = dlc | kind & 0x30
+        n = int(FD_LENGTHS[dlc])
+        kind = kind & 6 | self.bus
+        self._ring.put_fd(t_us & 0xFFFFFFF, t_us >> 28, can_id, kind, first, data, 0, n)
+
+
+class _Acks:
+    """What notes in the journal which write the store took as done."""
 
     def __init__(self, n_blocks, card):
         super().__init__(n_blocks)
@@ -158,6 +201,14 @@ class AckRing(BlockRing):
         super().release()
 
 
+class AckRing(_Acks, BlockRing):
+    """A ring of classic frames."""
+
+
+class AckFdRing(_Acks, FdRing):
+    """A ring of a session with CAN FD."""
+
+
 class Plug:
     """The logger's end of whatever `cable` is plugged in."""
 
@@ -175,10 +226,19 @@ class Plug:
 
 class Bench:
     """A rig of models for one seed. `power_on` makes a life, `power_cut` ends it; the card
-    stays.
+    stays. `can_fd`: its bus carries CAN FD, and it understands that.
     """
 
-    def __init__(self, seed, n_places, settings=None, write_us=3000, ring_blocks=24, loop_us=1000):
+    def __init__(
+        self,
+        seed,
+        n_places,
+        settings=None,
+        write_us=3000,
+        ring_blocks=24,
+        loop_us=1000,
+        can_fd=False,
+    ):
         self.rng = random.Random(seed)
         self.clock = SimClock()
         self.layout = lay_out(n_places)
@@ -188,7 +248,8 @@ class Bench:
         self.lives = []
         self.erasable = set()  # identities of the sessions that the host has asked to erase
         self.n_filled = 0  # writes at the start of the journal that only filled the card
-        self.traffic = Traffic(self.rng)
+        self._can_fd = can_fd
+        self.traffic = (FdTraffic if can_fd else Traffic)(self.rng)
         self.depth, self.service_us = 2, 0  # of the controller; 0: every frame is taken at once
         self.captures = []
         self.app = None
@@ -205,9 +266,10 @@ class Bench:
         self.card.life = life.index
         self.cable = QueueLink()
         self.plug = Plug(self.cable)
-        ring = AckRing(self._ring_blocks, self.card)
+        ring = (AckFdRing if self._can_fd else AckRing)(self._ring_blocks, self.card)
         seed = self._seed * 1000 + life.index + 1
-        self.captures = [SimController(self.clock, 0, self.depth, self.service_us)]
+        controller = FdController if self._can_fd else SimController
+        self.captures = [controller(self.clock, 0, self.depth, self.service_us)]
         board = SimBoard(
             self.clock, ring, self.card, self.captures, self.plug, self.nv, DEVICE_ID, seed
         )

@@ -12,6 +12,9 @@ BLOCK_BYTES = 4096
 SECTOR_BYTES = 512
 _HEADER = struct.Struct("<HBB8sIIIIIIIIIIHHHHI")
 _LOW = 0xFFFFFFF
+FD_FRAME = 0x100  # beside the first byte of a frame of CAN FD, in place of its dlc
+_FD_HEAD, _FD_MORE = 9, 10
+_FD_BYTES = (0, 1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 20, 24, 32, 48, 64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,7 @@ def parse_block(data, position=None):
     """
     fields = _HEADER.unpack_from(data)
     magic, version, n_records = fields[:3]
-    if magic != 0x4C53 or version != 1 or n_records > 252:
+    if magic != 0x4C53 or version not in (1, 2) or n_records > 252:
         return None
     if position is not None and fields[7] != position:
         return None
@@ -78,12 +81,29 @@ def parse_records(data, block):
 
 
 def frames_of(data, block):
-    """Return [(t_us, bus, can_id, rtr and ext bits, dlc, payload)] of a good block."""
-    return [
-        (t_us, w1 >> 29 & 1, w1 & 0x1FFFFFFF, w1 >> 30, dlc, payload)
-        for t_us, dlc, w1, payload in parse_records(data, block)
-        if dlc <= 8
-    ]
+    """Return [(t_us, bus, can_id, rtr and ext bits, dlc, payload)] of a good block. Of CAN FD the
+    dlc is FD_FRAME with the byte of code, BRS and ESI, and the payload has its own length.
+    """
+    frames = []
+    rest = 0  # bytes that the frame of CAN FD still lacks
+    for t_us, dlc, w1, payload in parse_records(data, block):
+        if rest and dlc != _FD_MORE:
+            raise ValueError(f"a frame of CAN FD ends {rest} bytes early")
+        if dlc == _FD_HEAD:
+            n = _FD_BYTES[payload[0] & 15]
+            part = payload[1 : 1 + n]
+            frame = (t_us, w1 >> 29 & 1, w1 & 0x1FFFFFFF, w1 >> 30, FD_FRAME | payload[0], part)
+            rest = n - len(part)
+            frames.append(frame)
+        elif dlc == _FD_MORE:
+            part = (struct.pack("<I", w1) + payload)[:rest]
+            rest -= len(part)
+            frames[-1] = (*frames[-1][:5], frames[-1][5] + part)
+        elif dlc <= 8:
+            frames.append((t_us, w1 >> 29 & 1, w1 & 0x1FFFFFFF, w1 >> 30, dlc, payload))
+    if rest:
+        raise ValueError(f"a frame of CAN FD ends {rest} bytes early")
+    return frames
 
 
 def parse_release(sector, extent_id):

@@ -12,10 +12,11 @@ import numpy as np
 
 from campaigns.engine.bench import LBA
 from campaigns.engine.journal import BAD, SECTOR_BYTES, ZEROS
-from campaigns.engine.reader import frames_of
+from campaigns.engine.reader import FD_FRAME, frames_of
 from stagelog.blocks import read_log
 from stagelog.errors import InputError
 from stagelog.ledger import account
+from stagelog.model import FD
 
 
 def check_host(image, overlay, view):
@@ -82,7 +83,11 @@ def _check_session(session, log, versions):
         np.array_equal(table[name], [frame[i] for frame in frames])
         for i, name in enumerate(columns)
     )
-    if not same or table["data"].tobytes() != b"".join(frame[5] for frame in frames):
+    width = table["data"].shape[1]
+    held = b"".join(frame[5].ljust(width, b"\0") for frame in frames)
+    kinds = [(frame[4] & FD_FRAME > 0, frame[4] & 15) for frame in frames]
+    read = list(zip(table["flags"] & FD > 0, table["dlc"], strict=True))
+    if not same or table["data"].tobytes() != held or read != kinds:
         yield "L3", f"session {session.identity.name} reads as other frames than were written"
         return
     ledger = account(session, log.damaged)

@@ -206,7 +206,25 @@ def begin(rng, seed):
     return bench
 
 
-SCENARIOS = (fresh, wrap, full, erase, worn, stalls, bounce, big, begin)
+def can_fd(rng, seed):
+    """A bus of CAN FD: frames of one to six records, blocks that end before they are full."""
+    policy = rng.choice(("stop", "overwrite"))
+    bench = _bench(rng, seed, rng.randrange(24, 90), policy, can_fd=True)
+    bench.traffic.rate_Hz = rng.choice((60, 200, 600))
+    bench.traffic.burst = 0.1
+    for _ in range(4):
+        bench.power_on()
+        bench.run_ms(rng.randrange(500, 4000))
+        if rng.random() < 0.5:
+            _stop_start(bench)
+        bench.run_ms(rng.randrange(1000))
+        bench.power_cut()
+    bench.power_on()
+    bench.run_ms(1500)
+    return bench
+
+
+SCENARIOS = (fresh, wrap, full, erase, worn, stalls, bounce, big, begin, can_fd)
 
 
 def _stop_start(bench):
