@@ -7,6 +7,7 @@ import io
 import json
 import random
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -47,12 +48,14 @@ def units_of(n):
     return [Unit(f"{k + 1:016x}", CARS[k], f"logger {k + 1}") for k in range(n)]
 
 
-def download(park, archive, n, adopt=None, stage="SS1", **options):
-    """Download from `n` expected loggers of a park; return the units."""
+def download(park, archive, n, adopt=None, stage="SS1", around=lambda unit, work: work, **options):
+    """Download from `n` expected loggers of a park; return the units. `around` returns what is
+    called instead of the work on a unit.
+    """
     run = Run(
         units_of(n),
         adopt or (lambda *_: pytest.fail("nobody else answers")),
-        lambda unit: works.Download(unit, archive, "E", stage),
+        lambda unit: around(unit, works.Download(unit, archive, "E", stage)),
         park,
         **options,
     )
@@ -104,13 +107,32 @@ def test_cables_that_are_pulled_again_and_again_cost_time_only(make_park, tmp_pa
 
 def test_a_hub_that_gives_each_logger_the_name_of_another_mixes_nothing(make_park, tmp_path):
     """Two cars' loggers; the hub starts again whenever the first one's cable is cut, in blocks of
-    all of them: what comes on a port after that is another logger's.
+    all of them: what comes on a port after that is another logger's. No download begins before
+    all are connected, and the second logger's not before the first start of the hub.
     """
     cuts = [iter([9_000, 9_000, 9_000]), iter(()), iter(()), iter(())]
     park = make_park(4, cuts, is_hub=True)
     before = park.names()
-    units = download(park, tmp_path, 4)
+    connected = threading.Barrier(4)
+
+    def together(unit, work):
+        called = []
+
+        def call(link):
+            if not called:
+                called.append(link)
+                connected.wait(60)
+                end_s = time.monotonic() + 60
+                while unit.place == "logger 2" and not park.n_pulled:
+                    assert time.monotonic() < end_s, "the hub does not start again"
+                    time.sleep(0.001)
+            return work(link)
+
+        return call
+
+    units = download(park, tmp_path, 4, around=together)
     assert [unit.outcome.verdict for unit in units] == [GOOD] * 4, [u.outcome for u in units]
+    assert units[1].n_lost >= 1
     assert park.n_pulled == 3 and sorted(park.names()) == sorted(before)
     assert max(unit.n_lost for unit in units[1:]) >= 1
     assert_archive_equals_cards(park, tmp_path, range(4))
