@@ -10,7 +10,7 @@ from typing import Any
 
 from slog import radio
 from slog.settings import SettingsError, load
-from stagelog.errors import InputError, UsageError
+from stagelog.errors import InputError
 
 _MODES = {"off": radio.OFF, "access point": radio.ACCESS_POINT, "network": radio.STATION}
 _CHANNEL = 6  # of an own access point, unless one is given
@@ -27,23 +27,6 @@ def checked_settings(source: str | Path) -> bytes:
     except SettingsError as error:
         raise InputError(f"{source}: {error}", "see firmware/SPEC.md, Settings") from None
     return data
-
-
-def wants_can_fd(settings: bytes | None) -> bool:
-    """Return whether good settings name a `data_bitrate_bps` for a bus."""
-    try:
-        return any(bus.get("data_bitrate_bps") for bus in load(settings)["buses"])
-    except SettingsError:
-        return False
-
-
-def no_can_fd(name: str, board: str) -> UsageError:
-    """Return the error for such settings on a board that records no CAN FD."""
-    return UsageError(
-        f"{name}: its board {board} records no CAN FD, the settings name a data_bitrate_bps",
-        "leave that entry out: frames of CAN FD count as errors then; or take a board with an"
-        " MCP2518FD",
-    )
 
 
 def checked_network(source: str | Path) -> dict[str, Any]:

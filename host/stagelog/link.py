@@ -19,7 +19,7 @@ from slog import line_rate, radio
 from slog import messages as m
 from slog.framing import frame
 from slog.layout import BLOCK_BYTES
-from stagelog.config_items import no_can_fd, wants_can_fd
+from stagelog.can_fd import no_can_fd, wants_can_fd
 from stagelog.errors import ContractError, DeviceError, UsageError
 from stagelog.replies import BusCounts, Hello, ListedSession, Status
 

@@ -19,6 +19,7 @@ FIRMWARE = ROOT / "firmware"
 ROWS = (
     {
         "addresses",
+        "can_fd",
         "counts",
         "errors",
         "extras",

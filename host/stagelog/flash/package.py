@@ -16,7 +16,7 @@ from typing import Any
 from slog import messages as m
 from slog import package as layout
 from slog.layout import pack, size, unpack
-from stagelog.config_items import no_can_fd, wants_can_fd
+from stagelog.can_fd import no_can_fd, wants_can_fd
 from stagelog.errors import InputError, StagelogError
 from stagelog.flash.build import ARCHES, App
 from stagelog.flash.install import BoardState, check_board
