@@ -4,6 +4,9 @@ an emulated RP2040 and on real boards.
     pytest hil_tests --target sim|rv32|rp2040|hardware [--rig rigs/NAME.toml] [--image NAME]
                      [--board NAME] [--long]
 
+A board with interrupts of its own is an emulated chip, target rp2040. One whose main loop polls
+its controller is its board file on models, target sim or rv32.
+
 A test asks for `target`, says by marker what it needs (`needs("power", ...)`) and which health
 counters it will move (`moves("dropped0", ...)`). After every test the health gate checks all
 others: they must not have moved, a silent bus aside. Nor may a logger have touched its bus, where
@@ -16,7 +19,9 @@ import pytest
 
 from slog import faults
 from slog.messages import CONFIG_SETTINGS
+from stagelog.rig.sim.chip import POLLED_BOARDS
 
+EMULATED_BOARDS = ("pico_mcp2515", "pico_mcp2518fd", "pico_pio", "pico_pio_dual")
 TARGETS = ("sim", "rv32", "rp2040", "hardware")
 GATE = (
     "fault",
@@ -42,9 +47,8 @@ def pytest_addoption(parser):
     )
     parser.addoption(
         "--board",
-        choices=("pico_mcp2515", "pico_mcp2518fd", "pico_pio", "pico_pio_dual"),
-        default="pico_mcp2515",
-        help="board file of the target rp2040",
+        choices=(*EMULATED_BOARDS, *POLLED_BOARDS),
+        help="board file: of rp2040 pico_mcp2515 or another Pico's, of sim and rv32 a polled one",
     )
     parser.addoption("--long", action="store_true", help="the long form of what has one")
 
@@ -92,8 +96,15 @@ def target(request, tmp_path):
 
 
 def _start(name, folder, args, config):
-    if "data_bitrate_bps" in args and name not in ("sim", "rp2040"):
+    if "data_bitrate_bps" in args and name == "hardware":
         pytest.skip(f"target {name} has no bus of CAN FD")
+    board = config.getoption("--board")
+    if board and board not in {"sim": POLLED_BOARDS, "rv32": POLLED_BOARDS}.get(
+        name, EMULATED_BOARDS
+    ):
+        raise pytest.UsageError(f"target {name} has no board {board}")
+    if board and name in ("sim", "rv32"):
+        args["board"] = board
     if name == "sim":
         from stagelog.rig.target import SimTarget
 
@@ -107,7 +118,7 @@ def _start(name, folder, args, config):
             pytest.skip(f"no MicroPython image for the RP2040: run tools/runtimes {image}")
         from stagelog.rig.rp2040.target import Rp2040Target
 
-        return Rp2040Target(folder, image=path, board=config.getoption("--board"), **args)
+        return Rp2040Target(folder, image=path, board=board or EMULATED_BOARDS[0], **args)
     if name == "rv32":
         from stagelog.rig.runtimes import find_qemu, find_runtime
 

@@ -160,6 +160,7 @@ def test_full_card_keeps_what_it_holds_until_it_is_erased(target, fetch_log):
 @pytest.mark.needs("controller", "power")
 def test_controller_that_does_not_answer_and_comes_back(target, fetch_log):
     sent = play(target)
+    target.run_for(10_000)  # what a polled controller still holds would go with it
     target.controller_remove()
     play(target)
     assert_says(target, m.STATE_RECORDING, faults.CONTROLLER_ABSENT, THREE_FLASHES)

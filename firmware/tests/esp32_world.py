@@ -23,7 +23,7 @@ CALL_us = 10.0  # of machine.SPI, from Python
 PASS_us = 300  # of the main loop, besides its SPI
 BITRATE_BPS = 500_000
 USUAL = "esp32_mcp2518fd"
-C3 = "esp32c3_mcp2518fd"
+C3 = "esp32c3_mcp2518"
 PICO2 = "pico2_mcp2518fd"
 
 
@@ -39,7 +39,7 @@ class Wiring(NamedTuple):
 
 WIRINGS = {
     USUAL: Wiring(1, 33, 2, 5, 2),
-    "esp32s3_mcp2518fd": Wiring(1, 10, 2, 4, 2),
+    "esp32s3_mcp2518": Wiring(1, 10, 2, 4, 2),
     C3: Wiring(1, 10, 1, 4, 3),  # one SPI for both
     PICO2: Wiring(0, 5, 1, 13, 25),
 }

@@ -18,8 +18,8 @@ from stagelog.rig.rp2040.card_timing import INSTANT, SLOWEST
 
 # Of the card once it is set up: an ESP32 divides 80 MHz; with the C3's the controller must go
 # along; a Pico 2's as a Pico's.
-RATES_Hz = {USUAL: 20e6, "esp32s3_mcp2518fd": 20e6, C3: 16e6, PICO2: 12e6}
-MICROPYTHON = {USUAL: "xtensawin", "esp32s3_mcp2518fd": "xtensawin", C3: "rv32imc"}
+RATES_Hz = {USUAL: 20e6, "esp32s3_mcp2518": 20e6, C3: 16e6, PICO2: 12e6}
+MICROPYTHON = {USUAL: "xtensawin", "esp32s3_mcp2518": "xtensawin", C3: "rv32imc"}
 
 
 @pytest.fixture
@@ -336,7 +336,7 @@ def test_the_ring_is_as_large_as_the_heap_allows(world, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("name", "has_uart"), [(USUAL, True), ("esp32s3_mcp2518fd", False), (C3, False)]
+    ("name", "has_uart"), [(USUAL, True), ("esp32s3_mcp2518", False), (C3, False)]
 )
 def test_a_board_with_a_uart_changes_its_rate_and_leaves_the_prompt_the_usual(
     world, monkeypatch, name, has_uart

@@ -53,7 +53,7 @@ def test_both_interfaces_are_off_from_the_start_on_and_the_log_says_so(world, tm
     assert [meta.values for meta in found] == [{"value": 0, "worst": 0}] * 2
 
 
-@pytest.mark.parametrize(("name", "switch"), [(USUAL, 32), ("esp32s3_mcp2518fd", 15), (C3, 1)])
+@pytest.mark.parametrize(("name", "switch"), [(USUAL, 32), ("esp32s3_mcp2518", 15), (C3, 1)])
 def test_the_service_switch_of_the_wiring_opens_the_access_point(world, monkeypatch, switch):
     """WIRING.md has the pin; 3: WPA2. The port is one of loopback here."""
     from logger import service_mode

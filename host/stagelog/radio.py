@@ -183,8 +183,13 @@ def set_network(link: Link, values: Mapping[str, Any]) -> None:
 
 def refuse_radio(port: str, what: str) -> None:
     """Raise UsageError if a port is a logger on the radio: `what` goes by cable."""
-    if port.startswith(TCP):
+    if is_radio(port):
         raise UsageError(f"{what} to {port}", "firmware, keys and networks go by cable")
+
+
+def is_radio(port: str) -> bool:
+    """Return whether a port is a logger on the radio, which cannot be restarted over it."""
+    return port.startswith(TCP)
 
 
 def url_of(address: str) -> str:

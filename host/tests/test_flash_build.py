@@ -11,6 +11,7 @@ from stagelog.errors import InputError
 from stagelog.flash.build import FlashError, arch_of, build_app, compile_module, pack_app
 from stagelog.flash.names import shorten
 from stagelog.flash.shrink import shrink
+from stagelog.resources import firmware_path
 
 MPY_ARMV6M = 4870  # sys.implementation._mpy of a Pico, MicroPython 1.25 to 1.29
 MOST_BYTES = 96_000  # of a slot: a second of boot, and what the heap can take
@@ -74,7 +75,7 @@ def test_an_unknown_board_is_named(name):
     """The files of `boards` that start a logger are boards; the others are parts of them."""
     with pytest.raises(FlashError, match=f"'{name}'") as caught:
         build_app(name, "armv6m")
-    esp32 = "esp32_mcp2518fd, esp32c3_mcp2518fd, esp32s3_mcp2518fd, pico2_mcp2518fd"
+    esp32 = "esp32_mcp2518fd, esp32c3_mcp2518, esp32s3_mcp2518, pico2_mcp2518fd"
     assert (
         caught.value.hint
         == f"known: {esp32}, pico_mcp2515, pico_mcp2518fd, pico_pio, pico_pio_dual"
@@ -263,3 +264,10 @@ def test_modules_that_do_nothing_are_left_out(modules):
     """Of slog/faults.py constants are all that there is, of the packages' own files nothing."""
     assert {"slog/layout.mpy", "logger/places.mpy", "start.mpy"} <= set(modules)
     assert not {"slog/faults.mpy", "slog/events.mpy", "slog/__init__.mpy"} & set(modules)
+
+
+def test_the_name_of_a_board_fits_into_hello_and_a_package():
+    """SPEC 8: 16 bytes in HELLO and in a package; a longer one is cut, and no board has that."""
+    files = (firmware_path() / "boards").glob("*.py")
+    names = [path.stem for path in files if "\ndef run(" in path.read_text(encoding="utf-8")]
+    assert len(names) >= 8 and max(map(len, names)) <= 16

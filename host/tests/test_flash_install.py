@@ -186,9 +186,9 @@ def state_of(machine, mpy):
     [
         ("Generic ESP32 module with ESP32", "esp32_mcp2518fd"),
         ("Generic ESP32 module with SPIRAM with ESP32", "esp32_mcp2518fd"),
-        ("Generic ESP32S3 module with ESP32S3", "esp32s3_mcp2518fd"),
-        ("Generic ESP32S3 module with Octal-SPIRAM with ESP32S3", "esp32s3_mcp2518fd"),
-        ("ESP32C3 module with ESP32C3", "esp32c3_mcp2518fd"),
+        ("Generic ESP32S3 module with ESP32S3", "esp32s3_mcp2518"),
+        ("Generic ESP32S3 module with Octal-SPIRAM with ESP32S3", "esp32s3_mcp2518"),
+        ("ESP32C3 module with ESP32C3", "esp32c3_mcp2518"),
         ("Raspberry Pi Pico2 with RP2350", "pico2_mcp2518fd"),
     ],
 )

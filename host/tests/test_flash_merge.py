@@ -166,7 +166,7 @@ def test_imports_of_others_stand_once():
 
 
 BOARDS = ("pico_mcp2515", "pico_mcp2518fd", "pico_pio", "pico_pio_dual", "pico2_mcp2518fd")
-BOARDS += ("esp32_mcp2518fd", "esp32c3_mcp2518fd")
+BOARDS += ("esp32_mcp2518fd", "esp32c3_mcp2518")
 OF_MICROPYTHON = {"const", "ptr", "ptr8", "ptr16", "ptr32", "uint", "__file__", "__name__"}
 
 

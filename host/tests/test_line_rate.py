@@ -161,9 +161,9 @@ def test_little_is_fetched_at_the_usual_rate(logger, link):
         assert rate_bps == 115_200 and logger.uart.rates == []
 
 
-@pytest.mark.parametrize("board", ["esp32s3_mcp2518fd"])
+@pytest.mark.parametrize("board", ["esp32s3_mcp2518"])
 def test_a_board_with_usb_is_not_asked(logger, link):
-    with fast_line(link, "esp32s3_mcp2518fd", 1000) as rate_bps:
+    with fast_line(link, "esp32s3_mcp2518", 1000) as rate_bps:
         assert rate_bps == 0
     link.tries = 1
     with pytest.raises(DeviceError, match="does not answer RATE"):
@@ -180,5 +180,5 @@ def test_the_hours_are_said_before_a_long_download():
     assert "110 MB take 2.7 hours at 115,200 bit/s, 0.2 at 2,000,000" in text
     assert "stagelog card read" in text
     assert slow_text(BOARD, 1_000) is None, "6 minutes"
-    assert slow_text("esp32s3_mcp2518fd", n_blocks) is None
+    assert slow_text("esp32s3_mcp2518", n_blocks) is None
     assert slow_text("pico_mcp2515", n_blocks) is None

@@ -100,6 +100,29 @@ def test_the_park_sees_it_like_one_on_a_cable(port, env):
     assert "not recording" in text or "stopped" in text
 
 
+def test_summary_provision_and_check_over_the_radio(port, env):
+    """Over a real socket of loopback. host/examples/drive.log.gz has 37,340 frames. The logger
+    cannot be restarted over the radio; its next session has the table.
+    """
+    device_id = json.loads(stagelog("loggers", "--json"))["loggers"][0]["device_id"]
+    fleet = FLEET.format(device_id=device_id, address=port.removeprefix("tcp://"))
+    Path("fleet.toml").write_text(fleet + 'settings = "car.json"\n')
+    wanted = {"car": "C1", "flush_ms": 300, "buses": [{"bitrate_bps": 500000}]}
+    Path("car.json").write_text(json.dumps(wanted))
+    alone = {"STAGELOG_FLEET": "fleet.toml", "XDG_RUNTIME_DIR": str(env / "nobody")}
+    assert "37,340 frames stored, 0 lost" in stagelog("summary", **alone)
+    before = stagelog("check", "--listen-s", "1", code=1, **alone)
+    assert "settings: it has" in before and "signal table: it has none" in before
+    text = stagelog("provision", "--yes", **alone)
+    assert "written: settings, signal table; read back and equal; clock set" in text
+    assert "nothing to write; read back and equal" in stagelog("provision", "--yes", **alone)
+    assert json.loads(stagelog("settings", port)) == wanted
+    after = stagelog("check", "--listen-s", "1", code=1, **alone)
+    assert "it does not record" in after
+    assert "settings: it has" not in after and "signal table: it has" not in after
+    stagelog("settings", port, "--signals", "d7xr", "--yes")
+
+
 def test_another_teams_key_is_refused_by_name(port, env, monkeypatch):
     keys = env / "others"
     monkeypatch.setenv("STAGELOG_KEYS", str(keys))

@@ -42,7 +42,7 @@ def command(
     from slog.messages import CONFIG_SETTINGS, CONFIG_SIGNALS
     from stagelog.link import RequestError
     from stagelog.ports import open_link
-    from stagelog.radio import refuse_radio, set_network
+    from stagelog.radio import is_radio, refuse_radio, set_network
 
     given = {}
     if source is not None:
@@ -66,7 +66,7 @@ def command(
         if network is not None:
             set_network(link, network)
         text = link.get_config(CONFIG_SETTINGS)
-        if CONFIG_SIGNALS in given:
+        if CONFIG_SIGNALS in given and not is_radio(link.name):
             link.restart()
     finally:
         link.close()

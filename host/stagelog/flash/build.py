@@ -31,8 +31,8 @@ BOARDS = {  # by how sys.implementation._machine ends: some modules have PSRAM i
     "Raspberry Pi Pico with RP2040": "pico_mcp2515",
     "Raspberry Pi Pico2 with RP2350": "pico2_mcp2518fd",
     " with ESP32": "esp32_mcp2518fd",
-    " with ESP32S3": "esp32s3_mcp2518fd",
-    " with ESP32C3": "esp32c3_mcp2518fd",
+    " with ESP32S3": "esp32s3_mcp2518",
+    " with ESP32C3": "esp32c3_mcp2518",
 }
 _RADIO = "GPIO 24 and 25 belong to the radio of a Pico W"
 # (in sys.implementation._machine, board, why its firmware must not run there), even with --board

@@ -26,7 +26,7 @@ from stagelog.proof import TRUSTED, OwnKey, PublicKey, canonical, check, device_
 from stagelog.replies import Hello
 
 _PURPOSE = "package"
-_FD_BOARDS = "_mcp2518fd"  # how the names of boards end that record CAN FD
+_FD_BOARDS = "_mcp2518"  # in the names of boards that record CAN FD
 _MOST_BYTES = 1 << 21  # a slot's flash has 1.4 MB
 _HEAD = size(layout.PACKAGE)
 
@@ -68,7 +68,7 @@ class Package:
 
 def packed(package: Package, key: OwnKey) -> bytes:
     """Return the bytes of a package, signed for the host and for the logger."""
-    if wants_can_fd(package.settings) and not package.board.endswith(_FD_BOARDS):
+    if wants_can_fd(package.settings) and _FD_BOARDS not in package.board:
         raise no_can_fd(package.car, package.board)
     contents = [package.app, package.settings or b"", package.signals or b""]
     values = {

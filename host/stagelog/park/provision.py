@@ -20,6 +20,7 @@ from stagelog.park.unit import BAD, GOOD, Outcome, Unit
 from stagelog.park.wanted import ITEM_NAMES, Wanted, head_of
 from stagelog.park.works import WrongCar
 from stagelog.proof import device_key, own_key
+from stagelog.radio import is_radio
 from stagelog.replies import Hello, ListedSession
 
 _LEAVE_S = 1.0
@@ -56,7 +57,7 @@ class Provision:
         for item, name in ITEM_NAMES.items():
             self._put(link, item, name)
         self._put_key(link, hello)
-        if self._must_restart:
+        if self._must_restart and not is_radio(link.name):  # there the next session has the table
             self._restart(link)
         set_clock(link)
         found = {item: link.get_config(item) for item in ITEM_NAMES}

@@ -109,9 +109,9 @@ class _Tape:
         return uctypes.bytearray_at(self._at - n, n)
 
 
-def _events(n_bytes: int, start_us: int) -> "Iterator[TapeEvent]":
+def _events(n_bytes: int, record_bytes: int, start_us: int) -> "Iterator[TapeEvent]":
     """Yield the events of the tape in the shared memory, its beginning at `start_us`."""
-    for event in read_tape(_Tape(n_bytes)):  # type: ignore[arg-type]
+    for event in read_tape(_Tape(n_bytes), record_bytes):  # type: ignore[arg-type]
         yield (event[0] + start_us,) + event[1:]  # MicroPython has no star here
 
 
@@ -125,9 +125,9 @@ class Logger:
         self.world = World(self.app, (), args.get("loop_us", 1000))
         self.app.start()
 
-    def play(self, n_bytes: int) -> None:
+    def play(self, n_bytes: int, record_bytes: int) -> None:
         """Play the tape from now on, up to its last event."""
-        self.world.add_events(_events(n_bytes, self.world.clock.now_us))
+        self.world.add_events(_events(n_bytes, record_bytes, self.world.clock.now_us))
         self.world.run_tape()
 
     def answer(self, n_passes: int) -> None:

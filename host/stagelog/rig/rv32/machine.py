@@ -33,8 +33,17 @@ _FIRMWARE = (
     "drivers/fd_ring.py",
     "drivers/mcp2518fd*.py",
     "drivers/polled_ring.py",
+    "drivers/sdcard.py",
+    "drivers/shared_spi.py",
+    "drivers/spi_ports.py",
+    "drivers/wifi.py",
     "boards/__init__.py",
+    "boards/esp32*_mcp*.py",
+    "boards/esp32_board.py",
+    "boards/files.py",
     "boards/light.py",
+    "boards/pico2_mcp*.py",
+    "boards/polled_board.py",
 )
 _OURS = (
     "__init__.py",

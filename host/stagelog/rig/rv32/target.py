@@ -15,7 +15,7 @@ from stagelog.rig.build.toolchain import Program
 from stagelog.rig.rv32 import layout
 from stagelog.rig.rv32.machine import Machine
 from stagelog.rig.tape import Tape
-from stagelog.rig.target import ModelTarget
+from stagelog.rig.target import ModelTarget, fd_args, lacking_of
 
 _SECTOR_BYTES = 512
 _READ_PASSES = 50
@@ -53,13 +53,17 @@ class Rv32Target(ModelTarget):
 
     image, qemu  MicroPython for the machine, and the emulator: see `rig.runtimes`
     args         of rig.sim.assemble.DEFAULTS; card_blocks; bitrate_bps of the buses that are wired
-                 to it, None for those of its settings at power-on
+                 to it, None for those of its settings at power-on; data_bitrate_bps: as SimTarget
     """
 
     name = "rv32"
+    capabilities = ModelTarget.capabilities | {"can_fd"}
 
     def __init__(self, folder: Path, *, image: Path, qemu: Program, **args: Any) -> None:
         self._bitrate_bps = args.pop("bitrate_bps", None)
+        if "data_bitrate_bps" in args:
+            args = fd_args(self._bitrate_bps or 500_000, **args)
+        self.capabilities = self.capabilities - lacking_of(args.get("board"))
         self.card_path = folder / "card.img"
         if not self.card_path.exists():
             prepare_raw(self.card_path, args.pop("card_blocks", 2048))
@@ -102,7 +106,7 @@ class Rv32Target(ModelTarget):
         if len(content) > room:
             raise ValueError(f"the tape has {len(content)} bytes, there is room for {room}")
         self.machine.write(layout.TAPE, content)
-        self.machine.call(f"logger.play({len(content)})")
+        self.machine.call(f"logger.play({len(content)}, {tape.dtype.itemsize})")
 
     def send(self, data: bytes) -> None:
         """Send bytes to the logger's data port as they are."""

@@ -7,7 +7,15 @@ import json
 from logger.app import App
 from logger.ring import BlockRing
 from slog.messages import CONFIG_SETTINGS, CONFIG_SIGNALS
-from stagelog.rig.sim.models import FileImage, MemoryNv, SimBoard, SimCard, SimClock, SimController
+from stagelog.rig.sim.models import (
+    FileImage,
+    MemoryNv,
+    SimBoard,
+    SimCard,
+    SimClock,
+    SimController,
+)
+from stagelog.rig.sim.numbers import Xorshift
 
 TYPE_CHECKING = False  # MicroPython has no module typing
 if TYPE_CHECKING:
@@ -36,6 +44,7 @@ DEFAULTS: "dict[str, Any]" = {
     "controller": "",  # or "mcp2518fd": its driver on the model of its registers, polled
     "data_bitrate_bps": 2_000_000,  # of CAN FD on the bus of that
     "wifi": None,
+    "board": "",  # or a board file that polls its controller, `chip.POLLED_BOARDS`
 }
 
 
@@ -60,12 +69,18 @@ def build(
         with open(given["signals"], "rb") as stream:
             nv.save(CONFIG_SIGNALS, stream.read())
     device_id = bytes([int(given["device_id"][i : i + 2], 16) for i in range(0, 16, 2)])
-    if given["controller"] == "mcp2518fd":
+    if given["board"] or given["controller"] == "mcp2518fd":
         from stagelog.rig.sim.mcp2518fd import Mcp2518fdModel
         from stagelog.rig.sim.polled import PolledBoard
 
         rate_bps = given["data_bitrate_bps"]
         chip = Mcp2518fdModel(lambda: clock.now_us, wire_data_bps=rate_bps)
+        if given["board"]:
+            chip.head_errors = 0  # no rate is known of the erratum, and one is a fault in STATUS
+            from stagelog.rig.sim.chip import load_app
+
+            random_u32 = Xorshift(given["seed"])
+            return load_app(given["board"], clock, chip, card, link, nv, device_id, random_u32)
         parts = (clock, chip, card, link, nv, device_id, given["seed"], given["ring_blocks"])
         return App(PolledBoard(*parts))
     n_buses = len(settings.get("buses", (0,)))

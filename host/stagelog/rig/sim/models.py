@@ -25,6 +25,7 @@ from slog.layout import (
     WRITE_BUSY,
     WRITE_DONE,
 )
+from stagelog.rig.sim.numbers import Xorshift
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -437,18 +438,9 @@ class SimBoard:
         self.asked: int | None = None  # the last action that the application requested
         self.n_fed = 0
         self.button_level = 1
-        self._random = seed * 2654435761 & 0xFFFFFFFF or 1
+        self.random_u32 = Xorshift(seed)
         self.frame_writer = FrameWriter
         self.cobs_decode = cobs_decode
-
-    def random_u32(self) -> int:
-        """Return the next number of a xorshift generator: same seed, same sessions."""
-        x = self._random
-        x ^= x << 13 & 0xFFFFFFFF
-        x ^= x >> 17
-        x ^= x << 5 & 0xFFFFFFFF
-        self._random = x
-        return x
 
     def button(self) -> int:
         """Return the level at the button's pin, 0 while it is pressed."""
@@ -471,18 +463,20 @@ class SimBoard:
         self.asked = action
 
 
-def read_tape(stream: "BinaryIO") -> "Iterator[TapeEvent]":
+def read_tape(stream: "BinaryIO", record_bytes: int = TAPE_BYTES) -> "Iterator[TapeEvent]":
     """Yield (t_us, kind, bus, flags, can_id, dlc, state, tec, rec, data) of each record of a tape.
 
-    stream   a file with the layout of `stagelog.rig.tape`; an incomplete last record is left out
+    stream         a file with the layout of `stagelog.rig.tape`; an incomplete last record is left
+                   out
+    record_bytes   of TAPE, or in memory of TAPE_FD
     """
     while True:
-        chunk = stream.read(TAPE_BYTES * 512)
-        n = len(chunk) // TAPE_BYTES
+        chunk = stream.read(record_bytes * 512)
+        n = len(chunk) // record_bytes
         if not n:
             return
         for i in range(n):
-            at = i * TAPE_BYTES
+            at = i * record_bytes
             lo, hi, kind, bus, dlc, flags, can_id, tec, rec, state = struct.unpack_from(
                 "<IIBBBBIBBB", chunk, at
             )
@@ -496,5 +490,5 @@ def read_tape(stream: "BinaryIO") -> "Iterator[TapeEvent]":
                 state,
                 tec,
                 rec,
-                chunk[at + 20 : at + 28],
+                chunk[at + 20 : at + record_bytes - 4],
             )

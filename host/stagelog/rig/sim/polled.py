@@ -35,10 +35,15 @@ _RING_BLOCKS = 24
 
 
 class PolledController(Mcp2518fd):  # type: ignore[misc]  # the firmware has no annotations
-    """The driver, with the methods by which `rig.sim.world` puts frames into its chip."""
+    """The driver, with the methods by which `rig.sim.world` puts frames into its chip.
 
-    def __init__(self, chip: Mcp2518fdModel, clock: "Any", bus: int = 0) -> None:
-        super().__init__(chip, clock, chip.crystal_Hz, bus)
+    port   the driver's to the chip, as a board file makes it; None: the chip itself
+    """
+
+    def __init__(
+        self, chip: Mcp2518fdModel, clock: "Any", bus: int = 0, port: "Any" = None
+    ) -> None:
+        super().__init__(port or chip, clock, chip.crystal_Hz, bus)
         self.chip = chip
         self.receive = chip.receive
         self.see_error = chip.see_error

@@ -17,7 +17,7 @@ _BLOCKS = 128  # 512 KB: 7.7 s of a full bus at 500 kbit/s
 def make_board(slot):
     """Make the board, nothing started. `slot`: 0 or 1 for A or B, 255 for none."""
     port = can_port(sck=12, sdi=11, sdo=13, cs=10)
-    return Esp32Board("esp32s3_mcp2518fd", slot, card, port, _LIGHT, _SWITCH, blocks=_BLOCKS)
+    return Esp32Board("esp32s3_mcp2518", slot, card, port, _LIGHT, _SWITCH, blocks=_BLOCKS)
 
 
 def run(slot, memory, at, hole):

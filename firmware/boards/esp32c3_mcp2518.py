@@ -18,7 +18,7 @@ _SWITCH = 1
 def make_board(slot):
     """Make the board, nothing started. `slot`: 0 or 1 for A or B, 255 for none."""
     can_port = SharedCanPort(spi, controller_select, port)
-    return Esp32Board("esp32c3_mcp2518fd", slot, card, can_port, _LIGHT, _SWITCH)
+    return Esp32Board("esp32c3_mcp2518", slot, card, can_port, _LIGHT, _SWITCH)
 
 
 def run(slot, memory, at, hole):
