@@ -8,6 +8,7 @@ from mcp2518fd_rig import Rig
 from drivers.mcp2518fd_hot import _BYTES, crc_of
 from drivers.polled_ring import PolledRing
 from stagelog.rig.runtimes import find_qemu, find_runtime
+from stagelog.rig.sim.mcp2518fd import BRS, ESI, EXT, FD
 
 
 def test_the_crc_is_that_of_the_manual():
@@ -88,6 +89,7 @@ def test_what_native_code_stores_is_what_python_stores(frames, per_drain, bus, t
 
 ON_THE_MACHINE = """
 from array import array
+from drivers.fd_ring import take_fd
 from drivers.mcp2518fd_hot import has_crc, take
 from slog.native import words_of
 
@@ -95,30 +97,42 @@ burst = bytearray(bytes.fromhex({burst!r}))
 words = array("I", {words!r})
 state = array("I", {state!r})
 memory = bytearray(8192)
-n = take(words_of(burst), 4, {n}, words, state, words_of(memory))
-answer = has_crc(burst, 4 + 20 * {n}), n, list(words), list(state), memory[4160:4480].hex()
+n = {take}(words_of(burst), 4, 10, words, state, words_of(memory))
+answer = has_crc(burst, 4 + {n_bytes}), n, list(words), list(state), memory[4160:5200].hex()
 """
+# Ten objects each: identifiers of both lengths, a remote frame, a length of 15.
+CLASSIC = [(2 * (i == 3), 15 if i == 4 else i % 9) for i in range(10)]
+# All ends of a payload in a record of 12 bytes: 0, 7, 8, 12, 16, 20, 24, 48, 64; BRS, ESI.
+CAN_FD = [(FD | BRS * (i % 2) | ESI * (i == 4), code) for i, code in enumerate((0, 7, 8, 9, 10))]
+CAN_FD += [(FD, 11), (FD | BRS, 12), (0, 5), (FD | BRS, 14), (FD | BRS | ESI, 15)]
 
 
-def test_native_code_of_a_risc_v_stores_the_same(tmp_path):
-    """Ten objects of a burst: identifiers of both lengths, a remote frame, a length of 15."""
+@pytest.mark.parametrize(
+    ("take", "frames", "data_bitrate_bps", "object_bytes"),
+    [("take", CLASSIC, None, 20), ("take_fd", CAN_FD, 2_000_000, 76)],
+)
+def test_native_code_of_a_risc_v_stores_the_same(
+    tmp_path, take, frames, data_bitrate_bps, object_bytes
+):
     image, qemu = find_runtime("rv32"), find_qemu()
     if image is None or qemu is None:
         pytest.skip("no MicroPython for the RISC-V machine: run tools/runtimes rv32")
     from stagelog.rig.rv32.machine import Machine
 
-    rig, bursts = Rig(), []
+    rig, bursts = Rig(data_bitrate_bps=data_bitrate_bps), []
     transfer = rig.chip.transfer
     rig.chip.transfer = lambda view: (transfer(view), bursts.append(bytes(view)))
-    for i in range(10):
+    for i, (kind, dlc) in enumerate(frames):
         can_id = 0x1ABCDE00 + i if i % 2 else 0x700 + i
-        rig.receive(can_id, (4 if i % 2 else 0) | (2 if i == 3 else 0), 15 if i == 4 else i % 9)
+        data = bytes((37 * k + i + 128) & 255 for k in range(64 if kind & FD else 8))
+        rig.receive(can_id, (EXT if i % 2 else 0) | kind, dlc, data)
     rig.can.drain()
     burst = next(burst for burst in bursts if burst[0] >> 4 == 11)
     given = {"words": [0, 0x0FFFFFF, 0x123456, 0x0F00000, 7, 1], "state": [1, 9] + [0] * 15}
     names = {}
     burst = bytes(1) + burst + bytes(2)  # to whole words
-    code = ON_THE_MACHINE.format(burst=burst.hex(), n=10, **given)
+    n_bytes = 10 * object_bytes
+    code = ON_THE_MACHINE.format(burst=burst.hex(), take=take, n_bytes=n_bytes, **given)
     exec(code, names)
     assert names["answer"][:2] == (True, 10)
     machine = Machine(tmp_path, image, qemu)
