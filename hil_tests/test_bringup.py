@@ -153,6 +153,32 @@ def test_a_weak_supply_fails(make_target):
     assert abs(rows["supply.least"].value - 3_700) < 20
 
 
+@pytest.mark.parametrize("board", ["pico_mcp2515", "pico_pio"])
+@pytest.mark.parametrize(
+    "is_good, value", [(True, "connected"), (None, "missing"), (False, "low")]
+)
+def test_power_good_is_read(make_target, board, is_good, value):
+    """WIRING.md, Pins: GPIO 22. The supply holds it at 3.3 V through 10 kOhm; a wire that is open
+    follows the pulls of the Pico; a supply that fails holds it at ground against its pull-up.
+    """
+    target = make_target(board)
+    target.board.set_power_good(is_good)
+    row = measure(target, "wires")["wires.supply.PG"]
+    assert row.value == value and (row.verdict == PASS) == (value == "connected")
+    if value != "connected":
+        assert "GPIO 22 (pin 29)" in row.action
+
+
+@pytest.mark.parametrize("is_good, value", [(True, 0), (None, None), (False, 1)])
+def test_a_supply_that_fails_while_the_card_is_written_is_seen(make_target, is_good, value):
+    """An open wire is high by the Pico's own pull-up, which proves nothing."""
+    target = make_target()
+    target.board.set_power_good(is_good)
+    row = measure(target, "supply")["supply.fails"]
+    assert row.value == value
+    assert row.verdict == {True: PASS, None: NOT_MEASURED, False: FAIL}[is_good]
+
+
 def test_a_logger_with_frames_of_its_own_is_left_alone(make_target):
     target = make_target()
     target.play(saturated_tape(500_000, 300_000, 8))

@@ -10,7 +10,6 @@ from stagelog.rig.play import same_frames, saturated_tape
 from stagelog.rig.rp2040.target import Rp2040Target
 from stagelog.rig.runtimes import find_runtime
 
-POWER_GOOD = 22  # WIRING.md, Pins
 HOLD_UP_ms = 30  # docs/howto/build.md, Hold-up: time asked for
 
 
@@ -30,7 +29,7 @@ def fall(tmp_path):
             target.play(tape)
             target.run_for(1_000)  # without a controller the decoder is 1 ms behind the bus
             if is_wired:
-                target.board.chip.engine.drive(POWER_GOOD, 0)
+                target.board.set_power_good(False)
             target.run_for(HOLD_UP_ms * 1_000)
             target.power_cut()
             session = read_log(target.card_path).sessions[-1]

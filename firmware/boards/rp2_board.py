@@ -29,7 +29,7 @@ _BUTTON = const(21)  # to ground: sets a mark; not wired: always high
 
 
 _button = machine.Pin(_BUTTON, machine.Pin.IN, machine.Pin.PULL_UP)
-_power_good = machine.Pin(_POWER_GOOD, machine.Pin.IN, machine.Pin.PULL_UP)
+power_good = machine.Pin(_POWER_GOOD, machine.Pin.IN, machine.Pin.PULL_UP)
 
 
 class Leave(Exception):
@@ -90,7 +90,7 @@ class Rp2Board:
         """Feed the watchdog, sample the supply, and drive the light."""
         self._watchdog.feed()
         self.background()
-        is_good = _power_good()
+        is_good = power_good()
         if self._is_power_good and not is_good:
             self.ring.close_block()
         self._is_power_good = is_good

@@ -13,6 +13,7 @@ from bringup import record
 from bringup.card import BenchCard
 from bringup.controller import BenchController
 from bringup.hot import make_times
+from bringup.pins import sample_pin
 from drivers.rp2_hot import HotClock, HotRing
 
 _CARD_Hz = 12_000_000
@@ -60,6 +61,7 @@ _ROWS = {
     "listen": lambda args: _kept["can"].listen(
         args["bitrate_bps"], args["crystal_Hz"], args["ms"]
     ),
+    "sample_pin": sample_pin,
     "card": lambda args: _kept["card"].identity(),
     "read": lambda args: _kept["card"].read_at(args["rate_Hz"], args["first"], args["n"]),
     "record": _record,

@@ -10,10 +10,9 @@ from boards.pico_raw import raw  # isort: split
 import json
 import time
 
-import machine
-
 from boards.pico_card import port as card_port
 from bringup.card import BenchCard
+from bringup.pins import sample_pin
 from drivers.pio_can import PioCan, PioRing
 from drivers.rp2_hot import HotClock
 from logger.ring import STORED
@@ -21,10 +20,6 @@ from slog.layout import const
 from slog.settings import BITRATES
 
 _CARD_Hz = const(12_000_000)
-_LOOKS_MS = const(20)
-_CTRL = const(0x40014004)  # of GPIO 0, the next 8 bytes on
-_SIO = const(5)  # the function of a pin that `machine.Pin` has set up
-_SIO_OE = const(0xD0000020)
 _kept = {}
 
 
@@ -36,21 +31,6 @@ def run(row, args, _hole=None):
         _kept["ring"] = PioRing(4)
         _kept["cans"] = {}
     print(json.dumps(_ROWS[row](args)))
-
-
-def _sample_pin(args):
-    """Return how often a pin was high against a pull-down and in all, and if nothing drives it."""
-    number = args["pin"]
-    pin = machine.Pin(number, machine.Pin.IN, machine.Pin.PULL_DOWN)
-    n = n_high = 0
-    start = time.ticks_ms()
-    while time.ticks_diff(time.ticks_ms(), start) < _LOOKS_MS:
-        n += 1
-        n_high += pin()
-    machine.Pin(number, machine.Pin.IN, machine.Pin.PULL_UP)
-    mem = machine.mem32
-    is_input = mem[_CTRL + 8 * number] == _SIO and not mem[_SIO_OE] >> number & 1
-    return {"high": n_high, "of": n, "is_input": is_input}
 
 
 def _listen(args):
@@ -79,7 +59,7 @@ def _listen(args):
 
 _ROWS = {
     "hello": lambda args: None,
-    "sample_pin": _sample_pin,
+    "sample_pin": sample_pin,
     "listen": _listen,
     "card": lambda args: _kept["card"].identity(),
     "read": lambda args: _kept["card"].read_at(args["rate_Hz"], args["first"], args["n"]),

@@ -11,7 +11,7 @@ import time
 import machine
 
 from boards.pico_mcp2515 import LED, NAME, VSYS_PIN
-from boards.rp2_board import Leave, Rp2Board
+from boards.rp2_board import Leave, Rp2Board, power_good
 from bringup.card import STEP_US
 from bringup.hot import Sender
 from logger.app import App
@@ -58,19 +58,28 @@ def run(args, kept):
         "writes": [(i * STEP_US, count) for i, count in enumerate(card.times) if count],
         "sector": app.store.extent.sector_of(0),
         "supply_mV": supply.least_mV(),
+        "supply_failed": supply.n_failed,
     }
 
 
 class _Supply:
-    """The least voltage at VSYS, which a Pico has at a third on an ADC pin."""
+    """The least voltage at VSYS, which a Pico has at a third on an ADC pin; and how often "power
+    good" fell, or 1 if it was low from the start.
+    """
 
     def __init__(self, pin):
         self._read = machine.ADC(pin).read_u16
         self._least = 65535
+        self._is_good = 1
+        self.n_failed = 0
 
     def sample(self):
         """Look once."""
         self._least = min(self._least, self._read())
+        is_good = power_good()
+        if self._is_good and not is_good:
+            self.n_failed += 1
+        self._is_good = is_good
 
     def least_mV(self):
         """Return the least seen."""

@@ -130,7 +130,7 @@ def test_the_share_of_counts():
 def drift(board_us, within_s=0.001):
     clocks = (ClockPair(0.0, 0, within_s), ClockPair(100.0, board_us, within_s))
     empty = np.empty(0, FRAME)
-    run = Run(0, 0, True, [], [], 0, 0, empty, None, None, b"", clocks, 0.0, 0.0, 0.0)
+    run = Run(0, 0, True, [], [], 0, 0, 0, empty, None, None, b"", clocks, 0.0, 0.0, 0.0)
     return next(iter(drift_rows(run)))
 
 

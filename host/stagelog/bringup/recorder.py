@@ -56,6 +56,7 @@ class Run:
     stamps          (us, how often) from the request of a frame to its stamp
     writes          (us, how often) a write of a block took
     supply_mV       least seen at VSYS
+    supply_failed   how often "power good" was seen to fall
     first_sector    of the session on the card
     """
 
@@ -65,6 +66,7 @@ class Run:
     stamps: list[tuple[int, int]]
     writes: list[tuple[int, int]]
     supply_mV: int
+    supply_failed: int
     first_sector: int
     frames: FrameTable
     status: Status
@@ -143,6 +145,7 @@ class Recorder:
             seen["times"],
             seen["writes"],
             seen["supply_mV"],
+            seen["supply_failed"],
             seen["sector"] + session.position * BLOCK_BYTES // SECTOR_BYTES,
             frames_of(blocks),
             status,

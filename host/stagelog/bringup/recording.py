@@ -151,14 +151,23 @@ def usb_rows(run: Run) -> Iterator[Row]:
     )
 
 
-def supply_rows(run: Run) -> Iterator[Row]:
-    """Judge the supply."""
+def supply_rows(run: Run, is_wired: bool) -> Iterator[Row]:
+    """Judge the supply. `is_wired`: whether its "power good" is connected."""
+    yield _least_supply(run)
+    key, title = "supply.fails", '"power good" fell while the card was written'
+    if not is_wired:
+        yield not_measured(key, title, "its wire is open, see the wires")
+        return
+    action = "measure the supply's input and output while the card is written; a supply of 1 A"
+    yield at_most(key, title, run.supply_failed, 0, "times", action)
+
+
+def _least_supply(run: Run) -> Row:
     key, title = "supply.least", "VSYS while the card is written, at least"
     if run.supply_mV < _NO_DIVIDER_mV:
         why = f"GPIO 29 reads {run.supply_mV} mV: this board has no divider of VSYS there"
-        yield not_measured(key, title, why)
-        return
-    yield at_least(
+        return not_measured(key, title, why)
+    return at_least(
         key,
         title,
         run.supply_mV,

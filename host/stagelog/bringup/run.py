@@ -52,6 +52,7 @@ class _State:
     crystal_Hz: int = controller.BOARD_CRYSTAL_Hz
     has_controller: bool = True
     has_card: bool = True
+    has_power_good: bool = True
     bitrate_bps: int | None = None
     first_boot: int = 0
     kind: str = ""  # of the board
@@ -145,20 +146,28 @@ class BringUp:
         self._state.has_controller = seen["reads"]
         card_rows = list(card.identity_rows(self._program))
         self._state.has_card = all(row.verdict != FAIL for row in card_rows[: len(wires.CARD)])
-        for row in (*rows, *card_rows):
+        for row in (*rows, *card_rows, self._supply_row()):
             if row.section in self._sections:
                 yield row
+
+    def _supply_row(self) -> Row:
+        seen = self._program.call("sample_pin", pin=wires.POWER_GOOD.gpio)
+        row = wires.supply_row(seen["high"], seen["pulled_up"])
+        self._state.has_power_good = row.value != wires.MISSING
+        return row
 
     def _receiver_rows(self, pins: tuple[wires.Wire, ...]) -> Iterator[Row]:
         """Rows of a board without a controller, which can't send frames to itself."""
         program, counts = self._program, self._counts
         rows = list(receiver.wire_rows(program, pins))
         rows += card.identity_rows(program)
+        has_parts = all(row.verdict != FAIL for row in rows)
+        rows.append(self._supply_row())
         yield from (row for row in rows if row.section in self._sections)
         if "listen" in self._sections:
             wanted_bps = self._state.bitrate_bps
             yield from receiver.listen_rows(program, pins, counts.listen_ms, wanted_bps)
-        if "card" in self._sections and all(row.verdict != FAIL for row in rows):
+        if "card" in self._sections and has_parts:
             yield from card.clock_rows(program, 0, counts.sectors)
 
     def _controller_rows(self) -> Iterator[Row]:
@@ -210,7 +219,10 @@ class BringUp:
         if wanted & {"card", "supply"}:
             self._say(f"write {counts.writes:,} blocks")
             run = recorder.run_writes(counts.writes)
-            makers = {"card": recording.card_rows, "supply": recording.supply_rows}
+            makers = {
+                "card": recording.card_rows,
+                "supply": lambda run: recording.supply_rows(run, state.has_power_good),
+            }
             yield from self._each(makers, run)
             if "card" in wanted:
                 yield from card.clock_rows(self._program, run.first_sector, counts.sectors)

@@ -28,8 +28,10 @@ CONTROLLER = (
     Wire("RX1BF", 8, 11),
 )
 CARD = (Wire("CLK", 10, 14), Wire("DI", 11, 15), Wire("DO", 12, 16), Wire("CS", 13, 17))
+POWER_GOOD = Wire("PG", 22, 29)
 _ASKED = ("SCK", "SI", "CS")
 _FULL0, _FULL1 = (1, 0, 1, 0), (1, 1, 0, 0)  # low or not at the driven levels 0 to 3
+CONNECTED, MISSING, LOW = "connected", "missing", "low"
 _NO_ANSWER = "no answer: {}, or the supply of the {}"
 _REPAIR = "solder it again; measure from GPIO {} (pin {}) to {} of the {}"
 
@@ -70,12 +72,31 @@ def card_rows(error: str | None) -> list[Row]:
     return [_row(wire, "card", faults, {}) for wire in CARD]
 
 
+def supply_row(high: int, pulled_up: int) -> Row:
+    """Return the row of "power good", an open drain with a resistor to 3V3.
+
+    high       how often it was high against a pull-down
+    pulled_up  whether it is high against a pull-up
+    """
+    gpio, pin = POWER_GOOD.gpio, POWER_GOOD.pin
+    value, verdict, note, action = CONNECTED, PASS, "", ""
+    if not pulled_up:
+        value, verdict, note = LOW, FAIL, "the supply says that it fails, or it is off"
+        action = f"give it 12 V; measure GPIO {gpio} (pin {pin}): 3.3 V through its resistor"
+    elif not high:
+        value, verdict = MISSING, FAIL
+        note = "open: when the supply fails, the last flush_ms are lost"
+        action = f'solder "power good" to GPIO {gpio} (pin {pin}), and 10 kOhm from there to 3V3'
+    place = f"GPIO {gpio}, pin {pin}"
+    return Row("wires.supply.PG", 'supply "power good"', value, "", place, verdict, note, action)
+
+
 def _row(wire: Wire, device: str, faults: dict[str, str], unknown: dict[str, str]) -> Row:
     key, title = f"wires.{device}.{wire.name}", f"{device} {wire.name}"
     place = f"GPIO {wire.gpio}, pin {wire.pin}"
     action = _REPAIR.format(wire.gpio, wire.pin, wire.name, device)
     if wire.name in faults:
-        return Row(key, title, "missing", "", place, FAIL, faults[wire.name], action)
+        return Row(key, title, MISSING, "", place, FAIL, faults[wire.name], action)
     if wire.name in unknown:
         return Row(key, title, None, "", place, NOT_MEASURED, unknown[wire.name])
-    return Row(key, title, "connected", "", place, PASS)
+    return Row(key, title, CONNECTED, "", place, PASS)

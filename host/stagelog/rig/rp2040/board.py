@@ -26,6 +26,7 @@ from stagelog.rig.runtimes import ensure_runtime
 Files: TypeAlias = Mapping[str, bytes | str]  # by their paths
 LED = 25
 SUPPLY_mV = 4_900  # VSYS: 5.2 V less a Schottky diode
+_POWER_GOOD_PIN = 22  # WIRING.md, Pins
 _CARD_SECTORS = 1 << 21  # 1 GiB
 
 
@@ -63,6 +64,7 @@ class PicoBoard(Emulator):
         super().__init__(flash, (self.can, self.card, *devices), **options)
         self.repl = RawRepl(self)
         self.set_supply(SUPPLY_mV)
+        self.set_power_good(True)
         self.led_changes: list[tuple[float, int]] = []
         self.chip.listen(LED, self._led_changed)
 
@@ -74,6 +76,10 @@ class PicoBoard(Emulator):
     def set_supply(self, mV: float) -> None:
         """Set the voltage at VSYS, which ADC 3 sees at a third (Pico data sheet, 2.1)."""
         self.chip.set_analog(3, mV / 3)
+
+    def set_power_good(self, is_good: bool | None) -> None:
+        """Set what the supply says at its "power good" output; None: the wire is open."""
+        self.chip.engine.drive(_POWER_GOOD_PIN, is_good)
 
     def install(self, files: Files, fresh: bool = False) -> None:
         """Put files into the flash while the power is off, or before the board first ran.
