@@ -191,3 +191,60 @@ def test_keys_are_listed_and_are_no_commands_while_one_writes(browser, pages):
         browser.press(key, code)
     assert browser.value("isDark()") == theme and browser.value("notes.length") == 1
     assert browser.value("byId('find').open || byId('help').open") is False
+
+
+def test_tab_leads_through_the_whole_page_and_out_of_it(browser, pages):
+    """No element keeps it: buttons, marks, parts, work, names to sign, links, charts."""
+    browser.open(pages["stage"], SIZES["desk"])
+    script = """(() => { const at = document.activeElement;
+        window.seen = window.seen || new Map();
+        if (at === document.body) return null;
+        if (!seen.has(at)) seen.set(at, seen.size);
+        return [seen.get(at), at.id, at.tagName]; })()"""
+    found = []
+    for _ in range(400):
+        browser.press("Tab", 9)
+        one = browser.value(script)
+        if one is None:
+            break
+        found.append(one)
+    assert one is None, "the last element keeps the focus"
+    assert [n for n, *_ in found] == list(range(len(found))), "an element came twice"
+    ids = [name for _, name, _ in found]
+    for name in ("find-open", "theme", "note-save", "axis", "edge-from", "edge-to", "strips"):
+        assert name in ids
+    inputs = "document.querySelectorAll('header input').length"
+    assert sum(tag == "INPUT" for *_, tag in found[: ids.index("note-save")]) == browser.value(
+        inputs
+    )
+
+
+CONTRASTS = """(() => {
+    const light = (c) => { const [r, g, b] = c.map((v) => v / 255)
+        .map((x) => x <= 0.04045 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4);
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
+    const rgb = (text) => text.match(/[\\d.]+/g).map(Number);
+    const hasWords = (one) => [...one.childNodes]
+        .some((node) => node.nodeType === 3 && node.textContent.trim());
+    return [...document.querySelectorAll('body *')]
+        .filter((one) => hasWords(one) && one.getClientRects().length && !one.closest('svg'))
+        .map((one) => {
+            let at = one, back = [0, 0, 0, 0];
+            for (; at && back[3] === 0; at = at.parentElement) {
+                back = rgb(getComputedStyle(at).backgroundColor);
+            }
+            const [a, b] = [light(rgb(getComputedStyle(one).color)), light(back)].sort((x, y) => x - y);
+            const size = parseFloat(getComputedStyle(one).fontSize);
+            return [one.textContent.slice(0, 30), (b + 0.05) / (a + 0.05), size];
+        }); })()"""
+
+
+@pytest.mark.parametrize("theme", ["sun", "dark"])
+@pytest.mark.parametrize("name", ["stage", "cars"])
+def test_all_words_can_be_read_in_sun_and_dark(browser, pages, name, theme):
+    """WCAG 2, 1.4.3: 4.5 and more against what lies behind; no letters under 12 pixels."""
+    browser.open(pages[name], SIZES["desk"])
+    browser.value(f"setTheme('{theme}')")
+    found = browser.value(CONTRASTS)
+    assert len(found) > 200
+    assert [one for one in found if one[1] < 4.5 or one[2] < 11.9] == []
