@@ -1,5 +1,6 @@
-"""Each board file of a Pico with on-car events: the signal table and the detectors are in memory
-from the first start on, beside a ring that is long enough.
+"""Each board file records: those of a Pico with on-car events, the signal table and the detectors
+in memory from the first start on, beside a ring that is long enough; those whose main loop polls
+its controller on models, that of an ESP32-C3 on its instruction set, too.
 """
 
 import numpy as np
@@ -12,11 +13,14 @@ from stagelog.blocks import read_log
 from stagelog.car import drive
 from stagelog.events import compile_table, load_events
 from stagelog.profile import dbc_file, load_profile
-from stagelog.rig.play import same_frames
+from stagelog.rig.play import same_frames, saturated_tape
 from stagelog.rig.rp2040.firmware import logger_files
 from stagelog.rig.rp2040.target import Rp2040Target
-from stagelog.rig.runtimes import find_runtime
+from stagelog.rig.runtimes import find_qemu, find_runtime
+from stagelog.rig.rv32.target import Rv32Target
+from stagelog.rig.sim.chip import POLLED_BOARDS
 from stagelog.rig.tape import tape_of
+from stagelog.rig.target import SimTarget
 
 # A card may take 500 ms for a write (SD specification, 4.6.2.2). Then a full bus at 500 kbit/s
 # with 8 bytes, a frame of 111 bits each 0.222 ms, fills 500 / 0.222 / 252 = 8.9 blocks, and one
@@ -64,5 +68,35 @@ def test_a_board_with_a_signal_table_records_from_its_first_start_on(tmp_path, t
             assert same_frames(tape, np.concatenate(list(session.iter_frames())))
         first = load_events(session)[0]
         assert (first.code, first.state) == (ev.TABLE, ev.ON)
+    finally:
+        target.close()
+
+
+def rv32_target(folder, board):
+    image, qemu = find_runtime("rv32"), find_qemu()
+    if image is None or qemu is None:
+        pytest.skip("no MicroPython for the RISC-V machine: run tools/runtimes rv32")
+    return Rv32Target(folder, image=image, qemu=qemu, board=board)
+
+
+@pytest.mark.parametrize(
+    ("board", "make"),
+    [(board, SimTarget) for board in POLLED_BOARDS] + [("esp32c3_mcp2518", rv32_target)],
+)
+def test_a_polled_board_file_stores_a_full_bus(tmp_path, board, make):
+    """Half a second of 500 kbit/s, never idle: what fetching costs is not in these models."""
+    target = make(tmp_path, board=board)
+    try:
+        link = target.link
+        assert link.hello().board_name == board
+        tape = saturated_tape(500_000, 500_000)
+        target.play(tape)
+        target.run_for(300_000)
+        link.control(CONTROL_STOP, link.hello().boot)
+        status = link.status()
+        assert status.doubts0 == status.dropped0 == status.at_least0 == 0
+        target.power_cut()
+        session = read_log(target.card_path).sessions[-1]
+        assert same_frames(tape, np.concatenate(list(session.iter_frames())))
     finally:
         target.close()
