@@ -233,7 +233,8 @@ CONTRASTS = """(() => {
             for (; at && back[3] === 0; at = at.parentElement) {
                 back = rgb(getComputedStyle(at).backgroundColor);
             }
-            const [a, b] = [light(rgb(getComputedStyle(one).color)), light(back)].sort((x, y) => x - y);
+            const ink = rgb(getComputedStyle(one).color);
+            const [a, b] = [light(ink), light(back)].sort((x, y) => x - y);
             const size = parseFloat(getComputedStyle(one).fontSize);
             return [one.textContent.slice(0, 30), (b + 0.05) / (a + 0.05), size];
         }); })()"""
