@@ -89,3 +89,11 @@ def test_the_answers_to_a_strangers_questions_name_what_exists():
     assert re.search(r"^\| 0x0D \| `table` \|", spec, re.M)
     assert "_STREAMS" in (ROOT / "host/stagelog/importers/__init__.py").read_text("utf-8")
     assert re.search(r"^clear = ", (ROOT / "dbc/profiles/d7xr.toml").read_text("utf-8"), re.M)
+
+
+def test_every_test_that_reliability_names_exists():
+    text = (ROOT / "hil_tests/RELIABILITY.md").read_text(encoding="utf-8")
+    named = re.findall(r"`((?:hil_tests|firmware/tests|host/tests)/\w+\.py)::(\w+)`", text)
+    assert len(named) > 10
+    for path, name in named:
+        assert f"\ndef {name}(" in (ROOT / path).read_text(encoding="utf-8"), f"{path}::{name}"
