@@ -2,9 +2,9 @@
 
 In the air the tyres carry nothing, whatever the springs and dampers are, and Newton's law gives
 their force (detectors.body). A flight is a time during which it is small at each tick and next to
-nothing in the mean: a crest leaves some. Without dampers the body's force stands for it, for
-longer; without acceleration or rates the dampers alone: each hangs or extends as fast as the
-softest spring of its kind can push the hardest damper, until all four hang. Both at low
+nothing in the mean: a crest leaves some, and ends softly. Without dampers the body's force stands
+for it, for longer; without acceleration or rates the dampers alone: each hangs or extends as fast
+as the softest spring of its kind can push the hardest damper, until all four hang. Both at low
 confidence. The onset is dated back to the first tick. Nothing here commands anything.
 
 Integers only: mg, 0.01 mm, per mille of the car's weight, ticks of 10 ms.
@@ -28,6 +28,12 @@ _SETTLED = const(35)  # mg above what the tyres carry in the air: still on the g
 _SURE = const(2)  # long flights after which the zero is known
 _LONG = const(15)  # ticks in the air: a flight to learn from
 _MOST_ZERO = const(60)  # mg
+_CERTAIN = const(18)  # ticks in the air: no crest is light for so long
+# Wheels that roll over a crest carry a little and come down softly. So a short flight lands with
+# _SOFT (0.01 g) at least, and with _PER_mg more for each mg that the tyres seemed to carry.
+_SOFT = const(50)
+_PER_mg = const(10)
+_NOTHING = const(-1000)  # mg: no landing is too soft
 _BRAKING = const(55)  # 0.01 km/h in a tick, 1.5 g: wheels that slow faster have left the ground
 _WARM = const(8)  # ticks until all differences are of values after a pause
 
@@ -78,6 +84,9 @@ class Flight:
         self._rested = False
         self._lost = False  # forces were missing
         self._peak_known = False
+        self._carried = 0
+        self._first_n = 0
+        self._first_total = 0
         self._from_tick = 0
         self._air_total = 0
         self._air_n = 0
@@ -193,7 +202,10 @@ class Flight:
             onset -= 1
             total += past[onset % _PAST]
         self._from_tick = onset - DELAY
-        return self._is_nothing(total // (tick - onset + 1), self._n_low - need)
+        n = tick - onset + 1
+        self._first_n = n - 2  # without the newest two, which `_fly` adds
+        self._first_total = total - past[tick % _PAST] - past[(tick - 1) % _PAST]
+        return self._is_nothing(total // n, self._n_low - need)
 
     def _is_nothing(self, mean, n):
         """Return whether a mean of the tyres' force is that of a flight: the shorter, the smaller,
@@ -266,6 +278,7 @@ class Flight:
             hard = self._body.n_compress >= 2
         if hard or self._n_up >= rows["merge"]:
             self.state = LANDING
+            self._carried = _NOTHING
             self._was_small = self._is_over(acc_ok)
             self._peak_known = not self._lost and self._body.gyro_ok and not self._body.is_still()
             self._hold = rows["hold"] - self._n_up
@@ -276,9 +289,12 @@ class Flight:
         if self._lost or not acc_ok:
             return self._rested
         n = self._air_n
+        if n < _CERTAIN and self._body.n_dampers >= 3:
+            whole = (self._first_total + self._air_total) // max(1, self._first_n + n)
+            self._carried = whole - self.zero
         if n < 3:
             return True
-        mean = self._air_total // self._air_n
+        mean = self._air_total // n
         if not self._is_nothing(mean, n):
             return False
         if n >= _LONG:
@@ -294,12 +310,15 @@ class Flight:
         airtime_ms = (self._up_tick - self._onset_tick) * 10 + rows["back"] // 1000
         is_slow = self._motion.known_speed >= 0 and self._speed <= rows["slow"]
         shortest = rows["shortest_slow"] if is_slow else rows["shortest"]
-        if airtime_ms < shortest * 10 or not self._was_small:
-            self._cancel(airtime_ms)
-            return
         peak = severity = 0
         if self._peak_known:
             peak = min(root(self._peak2) // 5, ev.PEAK_MASK)
+            if self._carried * _PER_mg > peak - _SOFT:
+                self._was_small = False
+        if airtime_ms < shortest * 10 or not self._was_small:
+            self._cancel(airtime_ms)
+            return
+        if self._peak_known:
             for k in range(st.SEVERITY_ROWS, st.SEVERITY_ROWS + 3):
                 if peak * 10 > rows[k]:
                     severity += 1

@@ -27,8 +27,8 @@ HIT = {**GROUND, "s2": 2500}
 def test_free_fall_of_half_a_second():
     """The tyres carry 83 of 140 at tick 505, the first of seven, and 0 at tick 506: the onset is
     tick 503. Tick 511 is at 5,110,001 us, 80 ms later. Tick 552 carries 208: landed 3 before, at
-    549, after 460 ms; 24 ticks later the hold is over. The filter of the peak (-1 8 18 8 -1 of
-    32) makes 33 parts of 32 of a step: 2578 mg, no more than the first limit. All wheels hang:
+    549, after 460 ms; 24 ticks later the hold is over. The filter of the peak (33 66 33 of
+    128) makes 33 parts of 32 of a step: 2578 mg, no more than the first limit. All wheels hang:
     confidence 70 + 4 x 5. 60 km/h. The car itself says 0, no flight.
     """
     car = car_of()
@@ -95,15 +95,15 @@ def test_severity_is_the_number_of_limits_that_the_peak_exceeds(step_mg, peak_cg
 
 
 def test_a_peak_of_a_single_tick_is_not_the_body():
-    """9 g for 10 ms: 18 / 32 of the 8 g more. A shell that rings at 50 Hz, around 1.6 g, is not
-    seen: -1 -8 18 -8 -1 of 32 are nothing; 33 / 32 of the step to 1.882 g are 1.940.
+    """9 g for 10 ms: half of the 8 g more, 33 / 32 of 5 g are 5.156. A shell that rings at 50 Hz,
+    around 1.6 g, is not seen: 1 -2 1 are nothing; 33 / 32 of the step to 1.882 g are 1.940.
     """
     car = car_of()
     go(car, 0.3, **AIR)
     go(car, 0.1, **{**GROUND, "s2": 1000})
     go(car, 0.01, s2=9000)
     go(car, 1, s2=1000)
-    assert flights(car)[-1][3] & 0xFFF == (32 * 1000 + 18 * 8000) // 320
+    assert flights(car)[-1][3] & 0xFFF == 515
     car = car_of()
     go(car, 0.3, **AIR)
     go(car, 0.1, **{**GROUND, "s2": 1882})
@@ -112,9 +112,8 @@ def test_a_peak_of_a_single_tick_is_not_the_body():
 
 
 def test_a_peak_after_the_hold_does_not_count():
-    """Tick 532 is the first of 25 that count, 556 the last. A frame's force is in the filter 2
-    ticks later, with the weight -1, and at the third with 7: frame 553, 23 after the landing, is
-    the last to count.
+    """Tick 532 is the first of 25 that count, 556 the last. A frame's force is in the filter 3
+    ticks later: frame 553, 23 after the landing, is the last to count.
     """
     for frames, late in ((24, True), (23, False)):
         car = car_of()
@@ -220,6 +219,35 @@ def test_the_mean_may_grow_with_the_time(mg, tick):
     car = car_of()
     go(car, 0.5, **{**AIR, "s2": mg})
     assert flights(car)[0][0] == tick
+
+
+@pytest.mark.parametrize("confirm", [7, 16])
+@pytest.mark.parametrize(
+    ("mg", "ground_mg", "state"),
+    [
+        (5, 1000, ev.LANDED),
+        (6, 1000, ev.CANCELLED),
+        (20, 2500, ev.LANDED),
+        (21, 2500, ev.CANCELLED),
+    ],
+)
+def test_what_carries_a_little_and_lands_softly_was_a_crest(mg, ground_mg, state, confirm):
+    """33 / 32 of the landing, 1.03 g and 2.57 g, less 0.50 g: 53 and 207 of 0.01 g. Each mg asks
+    for 10 of them. From tick 506 on the tyres carry mg, all of the 160 ms, whenever confirmed.
+    """
+    car = car_of(confirm=confirm)
+    go(car, 0.2, **{**AIR, "s2": mg})
+    go(car, 1, **{**GROUND, "s2": ground_mg})
+    assert [f[1] for f in flights(car)] == [ev.TAKEN_OFF, state]
+
+
+@pytest.mark.parametrize(("frames", "state"), [(26, ev.CANCELLED), (27, ev.LANDED)])
+def test_no_crest_is_light_for_a_quarter_of_a_second(frames, state):
+    """Low from tick 505 to frames + 502, confirmed at 511: 17 and 18 ticks in the air."""
+    car = car_of()
+    go(car, frames / 100, **{**AIR, "s2": 30})
+    go(car, 1, **GROUND)
+    assert [f[1] for f in flights(car)] == [ev.TAKEN_OFF, state]
 
 
 @pytest.mark.parametrize(("mg", "n"), [(-279, 1), (-280, 0)])

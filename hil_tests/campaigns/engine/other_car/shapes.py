@@ -203,6 +203,21 @@ def crest_light(ground: Ground, rng: np.random.Generator) -> None:
     _features(ground, rng, crest, (30, 60), (18, 33))
 
 
+def rollers(ground: Ground, rng: np.random.Generator) -> None:
+    """Long waves that leave 0.05 to 0.35 g at their tops: the lightest wheels that still roll."""
+    _rough(rng, ground, rng.uniform(0.003, 0.012), longest_m=12)
+
+    def make(rng, v):
+        period_s, left_g = rng.uniform(1.0, 2.8), rng.uniform(0.05, 0.35)
+        length = period_s * v
+        n_tops = rng.integers(1, 1 + int(140 / length))
+        phase = 2 * np.pi * np.arange(0, n_tops * length, GRID_m) / length
+        height = (1 - left_g) * 9.81 * (period_s / (2 * np.pi)) ** 2
+        return height * (1 - np.cos(phase)), 0.3
+
+    _features(ground, rng, make, (30, 60), (12, 30))
+
+
 def see_saw(ground: Ground, rng: np.random.Generator) -> None:
     _rough(rng, ground, rng.uniform(0.003, 0.012))
 

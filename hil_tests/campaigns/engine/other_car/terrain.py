@@ -22,10 +22,12 @@ SCORING_TRAPS = (
     "tow",
     "crest_light",
 )
-TUNING = TUNING_FLIGHTS + TUNING_TRAPS
+TUNING_LATER = ("rollers",)  # a trap
 SCORING = SCORING_FLIGHTS + SCORING_TRAPS
-TRAPS = TUNING_TRAPS + SCORING_TRAPS
-KINDS = TUNING + SCORING
+# Seeds are made of the places in KINDS: new kinds go to its end.
+KINDS = TUNING_FLIGHTS + TUNING_TRAPS + SCORING + TUNING_LATER
+TUNING = TUNING_FLIGHTS + TUNING_TRAPS + TUNING_LATER
+TRAPS = TUNING_TRAPS + SCORING_TRAPS + TUNING_LATER
 STANDING = ("ferry", "jack_spin", "trailer", "crane")  # the car does not drive by itself
 # Seeds of a kind begin here, so that no drive of one set repeats numbers of the other.
 FIRST_SEED = {"tuning": 1_000, "scoring": 500_000}
