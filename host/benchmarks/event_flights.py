@@ -85,6 +85,8 @@ def _complain(kind, seed, score, truth, flights):
 
 
 def _text(value, digits=1):
+    if isinstance(value, tuple):
+        return " - ".join(f"{end:.{digits}f}" for end in value)
     return "-" if value is None else f"{value:.{digits}f}"
 
 
@@ -93,10 +95,13 @@ COLUMNS = (  # title, key, digits, width
     ("km", "km", 0, 6),
     ("flights 0.2-0.4 s", "n_short", 0, 9),
     ("found %", "recall_short_pct", 1, 7),
+    ("95 %", "interval_short_pct", 1, 11),
     ("flights > 0.4 s", "n_long", 0, 9),
     ("found %", "recall_long_pct", 1, 7),
+    ("95 %", "interval_long_pct", 1, 11),
     ("false", "false", 0, 6),
     ("per 100 km", "false_per_100km", 2, 6),
+    ("at most (95 %)", "false_at_most_per_100km", 2, 6),
     ("with withdrawn", "live_per_100km", 2, 9),
     ("onset median ms", "onset_median_ms", 0, 7),
     ("p95", "onset_p95_ms", 0, 5),

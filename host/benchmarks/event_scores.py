@@ -5,11 +5,16 @@ within 150 ms of each other, one to one. True flights below 0.2 s are neither as
 against anybody (domain notes 4.5).
 """
 
+import sys
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
+from pathlib import Path
 
 import numpy as np
 
+sys.path.append(str(Path(__file__).resolve().parents[2] / "hil_tests"))
+
+from campaigns.engine.intervals import poisson_upper, wilson
 from stagelog.events import read_events
 from stagelog.events.reading import flights_of
 
@@ -57,6 +62,11 @@ class Score:
         def share(band):
             return 100 * self.found[band] / self.true[band] if self.true[band] else None
 
+        def interval(band):
+            return wilson(self.found[band], self.true[band]) if self.true[band] else None
+
+        most = poisson_upper(self.false)
+
         def part(values, q):
             return 1e3 * float(np.percentile(np.abs(values), q)) if values else None
 
@@ -65,11 +75,14 @@ class Score:
             "km": self.km,
             "recall_short_pct": share("0.2-0.4 s"),
             "recall_long_pct": share("> 0.4 s"),
+            "interval_short_pct": interval("0.2-0.4 s"),
+            "interval_long_pct": interval("> 0.4 s"),
             "n_short": self.true["0.2-0.4 s"],
             "n_long": self.true["> 0.4 s"],
             "false": self.false,
             "withdrawn": self.withdrawn,
             "false_per_100km": 100 * self.false / self.km if self.km else None,
+            "false_at_most_per_100km": 100 * most / self.km if self.km else None,
             "live_per_100km": 100 * (self.false + self.withdrawn) / self.km if self.km else None,
             "onset_median_ms": part(self.onset, 50),
             "onset_p95_ms": part(self.onset, 95),

@@ -32,6 +32,18 @@ def test_what_is_found_is_judged_by_the_truth(found, long, false, withdrawn):
     assert row["live_per_100km"] == 2.0 * (false + withdrawn)
 
 
+def test_a_row_has_its_intervals():
+    """8 of 10: Wilson's 49.0 to 94.3 %, as Newcombe's table of 1998 has it; none false on 50 km:
+    at most 3.7 events, 7.4 on 100 km, by the exact Poisson limit 3.689.
+    """
+    true = [(10.0 * k, 10.0 * k + 0.6) for k in range(1, 11)]
+    score = score_flights(true, [(a, b, a) for a, b in true[:8]], km=50.0)
+    row = score.row()
+    assert row["interval_long_pct"] == pytest.approx((49.0, 94.3), abs=0.1)
+    assert row["interval_short_pct"] is None
+    assert row["false_at_most_per_100km"] == pytest.approx(7.38, abs=0.05)
+
+
 def test_errors_are_signed_and_latency_is_from_the_true_onset():
     score = score_flights([(10.0, 10.6)], [(9.98, 10.7, 10.1)], km=1.0)
     assert score.onset == [pytest.approx(-0.02)]

@@ -8,7 +8,6 @@ wheels rolled.
 """
 
 import functools
-import math
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -18,6 +17,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from campaigns.engine.intervals import poisson_upper, wilson
 from campaigns.engine.other_car import drives, faults, terrain, truth
 from campaigns.engine.other_car.dynamics import STEP_s
 from campaigns.engine.other_car.frames import START_us
@@ -80,16 +80,6 @@ class Found:
     landing_s: float
     peak_g: float | None
     confidence_pct: int
-
-
-def wilson(hits: int, n: int, z: float = 1.96) -> tuple[float, float]:
-    """Return the 95 % interval of a share, in per cent, by Wilson's score."""
-    if not n:
-        return 0.0, 100.0
-    p, zz = hits / n, z * z / n
-    middle = (p + zz / 2) / (1 + zz)
-    half = z / (1 + zz) * math.sqrt(p * (1 - p) / n + zz / (4 * n))
-    return 100 * max(0.0, middle - half), 100 * min(1.0, middle + half)
 
 
 @functools.cache
@@ -302,15 +292,9 @@ def row(score: Score) -> dict:
     out["skims"] = score.n_skims
     out["false_confidence_pct"] = sorted(score.false_confidence)
     out["false_per_100km"] = round(100 * score.n_false / score.km, 2) if score.km > 1 else None
-    most = _poisson_upper(score.n_false)
+    most = poisson_upper(score.n_false)
     out["false_at_most_per_100km"] = round(100 * most / score.km, 2) if score.km > 1 else None
     return out
-
-
-def _poisson_upper(n):
-    """Return the upper end of the 95 % interval of a Poisson count (Byar's approximation)."""
-    m = n + 1
-    return m * (1 - 1 / (9 * m) + 1.96 / (3 * math.sqrt(m))) ** 3
 
 
 def kinds_of(which: str) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from functools import cache, partial
 
 import numpy as np
 
-from campaigns.engine.other_car.scores import wilson
+from campaigns.engine.intervals import wilson
 from campaigns.engine.other_tank.day import Day, Drive, IDLE_ml_km
 from campaigns.engine.other_tank.way import KINDS
 from stagelog.events.detector_rows import fuel
