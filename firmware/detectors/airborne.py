@@ -30,9 +30,9 @@ _LONG = const(15)  # ticks in the air: a flight to learn from
 _MOST_ZERO = const(60)  # mg
 _CERTAIN = const(18)  # ticks in the air: no crest is light for so long
 # Wheels that roll over a crest carry a little and come down softly. So a short flight lands with
-# _SOFT (0.01 g) at least, and with _PER_mg more for each mg that the tyres seemed to carry.
+# _SOFT (0.01 g) at least, and with _HARDER more for each mg that the tyres seemed to carry.
 _SOFT = const(50)
-_PER_mg = const(10)
+_HARDER = const(10)
 _NOTHING = const(-1000)  # mg: no landing is too soft
 _BRAKING = const(55)  # 0.01 km/h in a tick, 1.5 g: wheels that slow faster have left the ground
 _WARM = const(8)  # ticks until all differences are of values after a pause
@@ -313,7 +313,7 @@ class Flight:
         peak = severity = 0
         if self._peak_known:
             peak = min(root(self._peak2) // 5, ev.PEAK_MASK)
-            if self._carried * _PER_mg > peak - _SOFT:
+            if self._carried * _HARDER > peak - _SOFT:
                 self._was_small = False
         if airtime_ms < shortest * 10 or not self._was_small:
             self._cancel(airtime_ms)
