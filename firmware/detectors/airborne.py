@@ -31,8 +31,8 @@ _MOST_ZERO = const(60)  # mg
 _CERTAIN = const(18)  # ticks in the air: no crest is light for so long
 # Wheels that roll over a crest carry a little and come down softly. So a short flight lands with
 # _SOFT (0.01 g) at least, and with _HARDER more for each mg that the tyres seemed to carry.
-_SOFT = const(50)
-_HARDER = const(10)
+_SOFT = const(20)
+_HARDER = const(8)
 _NOTHING = const(-1000)  # mg: no landing is too soft
 _BRAKING = const(55)  # 0.01 km/h in a tick, 1.5 g: wheels that slow faster have left the ground
 _WARM = const(8)  # ticks until all differences are of values after a pause
