@@ -92,16 +92,37 @@ def test_steps_give_the_times_again(t_us, dtype):
 
 
 def test_series_that_were_let_go_are_the_same_again(plan, frames, monkeypatch):
-    monkeypatch.setattr(stage_of, "_KEPT_BYTES", 0)
+    """10,000 positions take 16 bytes each: one such series may be kept."""
+    monkeypatch.setattr(stage_of, "_KEPT_BYTES", 160_000)
     stage = Stage(columns_of(frames, plan, [1000]), load_profile())
     first = stage.find_valid("DmpPosFL")
-    assert stage.find_valid("DmpPosFL") is first  # the last one is kept
+    assert stage.find_valid("DmpPosFL") is first
     values, t_us = first.values.copy(), first.t_us.copy()
     stage.find_valid("EngSpd")
     again = stage.find_valid("DmpPosFL")
     assert again is not first
     assert np.array_equal(again.values, values) and np.array_equal(again.t_us, t_us)
     assert stage.find("NoSuchSignal") is None and stage.find_valid("NoSuchSignal") is None
+
+
+def test_a_series_larger_than_all_that_is_kept_is_not_kept(plan, frames, monkeypatch):
+    monkeypatch.setattr(stage_of, "_KEPT_BYTES", 159_999)
+    stage = Stage(columns_of(frames, plan, [1000]), load_profile())
+    speed = stage.find_valid("FuelLvlA")
+    first = stage.find_valid("DmpPosFL")
+    assert stage.find_valid("DmpPosFL") is not first
+    assert stage.find_valid("FuelLvlA") is not speed  # it gave way to the large one
+
+
+def test_whether_a_signal_is_there_is_known_without_making_it(plan, frames, monkeypatch):
+    stage = Stage(columns_of(frames, plan, [1000]), load_profile())
+    assert stage.decoded.count("DmpPosFL") == len(stage.find("DmpPosFL").t_us) == 10_000
+    assert stage.decoded.count("DMP_Pos.DmpPosFL") == 10_000
+    assert stage.decoded.count("NoSuchSignal") == stage.decoded.count("TPMS.DmpPosFL") == 0
+    assert stage.find_valid("DmpPosFL") is not None
+    monkeypatch.setattr(Stage, "_find", None)  # nothing is made from here on
+    assert stage.has("EngSpd") and stage.has_valid("DmpPosFL")
+    assert not stage.has("NoSuchSignal")
 
 
 @pytest.mark.parametrize("n_cuts", [0, 7])

@@ -150,8 +150,10 @@ def _pieces(buf: memoryview, n: int) -> Iterator[slice]:
             forget_pages(buf)
 
 
-def map_file(path: str | Path) -> memoryview:
-    """Return the bytes of a file or block device as a read-only memoryview."""
+def map_file(path: str | Path, most_bytes: int | None = None) -> memoryview:
+    """Return the bytes of a file or block device, or the first of them, as a read-only
+    memoryview.
+    """
     real = real_path(path)
     if real.is_dir():
         raise InputError(f"{path} is a folder, not a log", hint="name a .slog file in it")
@@ -160,6 +162,7 @@ def map_file(path: str | Path) -> memoryview:
             n_bytes = file.seek(0, os.SEEK_END)
             if not n_bytes:
                 raise InputError(f"{path} is empty")
+            n_bytes = min(n_bytes, most_bytes or n_bytes)
             return memoryview(mmap.mmap(file.fileno(), n_bytes, access=mmap.ACCESS_READ))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
@@ -206,10 +209,12 @@ def is_good(buf: bytes | memoryview, offset: int) -> bool:
     return crc == struct.unpack_from("<I", buf, crc_at)[0]
 
 
-def open_medium(path: str | Path) -> Medium:
-    """Find the blocks of a file; InputError if it holds neither a good block nor a signature."""
+def open_medium(path: str | Path, most_bytes: int | None = None) -> Medium:
+    """Find the blocks of a file, or of its first bytes; InputError if it holds neither a good
+    block nor a signature.
+    """
     path = Path(path)
-    buf = map_file(path)
+    buf = map_file(path, most_bytes)
     signature = find_signature(buf)
     if signature is None and not is_good(buf, 0):
         signature = find_second_signature(buf)

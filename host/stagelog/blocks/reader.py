@@ -244,13 +244,13 @@ def _scan(session: Session) -> Scan:
     return Scan(n_frames, t_first_us, t_last_us, meta, n_unknown)
 
 
-def read_log(path: str | Path, include_erased: bool = False) -> Log:
+def read_log(path: str | Path, include_erased: bool = False, most_bytes: int | None = None) -> Log:
     """Return the Log of a session file, an extent, a card image, a card, or what is left of one.
 
     Blocks that the logger has released are left out unless `include_erased`; they can be read
-    until they are overwritten.
+    until they are overwritten. With `most_bytes` the file is read as if it ended there.
     """
-    medium = open_medium(path)
+    medium = open_medium(path, most_bytes)
     least_seq = 0 if include_erased else medium.released_seq
     places = places_to_look_at(medium, least_seq)
     headers = medium.headers(places)

@@ -15,15 +15,17 @@ from click.core import ParameterSource
 from stagelog.cli._common import Facts, json_option, print_json, size_text
 from stagelog.cli._dbc import dbc_option
 from stagelog.cli._fleet import dbcs_of_logs, fleet_option, profiles_of_logs
-from stagelog.errors import OutputError, UsageError
+from stagelog.errors import InputError, OutputError, UsageError
 
 if TYPE_CHECKING:
     from stagelog.dbc import Database
+    from stagelog.model import FrameTable
     from stagelog.profile.schema import Profile
     from stagelog.report.source import Source
 
 WHOLE = "d7xr"  # the whole profile that ships
 N_SAMPLED = 100_000  # frames of a log, to see which car it is of
+_SAMPLED_BYTES = 1 << 21  # about 129,000 of our frames
 MIN_MESSAGES = 5  # of the car's 35, which take turns many times a second
 
 
@@ -173,13 +175,12 @@ def _is_of_the_car(log: str) -> bool:
     from stagelog.cli._logs import find_logs
     from stagelog.dbc import load_database
     from stagelog.decode.lookup import Lookup
-    from stagelog.importers import stream_frames
     from stagelog.profile import dbc_file, load_profile
 
     messages = load_database(dbc_file(load_profile(WHOLE))).messages
     lookup, n_seen, n_fitting, found = Lookup(messages), 0, 0, set()
     lengths = np.array([*(message.n_bytes for message in messages), *[-1] * 4])
-    for frames in stream_frames(find_logs(log)[0][0]):
+    for frames in _first_frames(find_logs(log)[0][0]):
         n_seen += len(frames)
         codes = lookup.codes(frames, True)
         codes = codes[lengths[codes] == frames["n_bytes"]]
@@ -188,6 +189,21 @@ def _is_of_the_car(log: str) -> bool:
         if n_seen > N_SAMPLED:
             break
     return 2 * n_fitting >= n_seen and (len(found) >= MIN_MESSAGES or not n_seen)
+
+
+def _first_frames(path: Path) -> Iterator[FrameTable]:
+    """Yield the frames of a log; of our own those of its first bytes, if they hold N_SAMPLED."""
+    from stagelog.blocks import read_log
+    from stagelog.importers import sniff, stream_frames
+
+    if sniff(path) == "slog":
+        with contextlib.suppress(InputError):
+            log = read_log(path, most_bytes=_SAMPLED_BYTES)
+            tables = [session.read_frames() for session in log.sessions]
+            if sum(map(len, tables)) > N_SAMPLED:
+                yield from tables
+                return
+    yield from stream_frames(path)
 
 
 def _plain_facts(

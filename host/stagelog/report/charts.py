@@ -120,7 +120,7 @@ def stage_charts(stage: Stage) -> tuple[list[Facts], dict[str, str]]:
     charts: list[Facts] = []
     drawn: dict[str, Facts] = {}
     for name, title, signals, limits in groups:
-        held = [signal for signal in signals if stage.find(signal) is not None]
+        held = [signal for signal in signals if stage.has(signal)]
         fresh = [signal for signal in held if signal not in drawn]
         if fresh:
             series = filter(None, map(stage.find, fresh))  # holds none while it makes the next

@@ -150,8 +150,20 @@ class Columns:
 
     def series(self, name: str, without: Rows | None = None) -> tuple[Times, Values]:
         """Return (t_us, values) of `Message.Signal` or of a signal name, as Decoded does."""
+        column, signal = self._column(name)
+        return column.series(signal, without)
+
+    def count(self, name: str) -> int:
+        """Return how many values `series` has, 0 where the log does not hold the signal."""
+        try:
+            column, signal = self._column(name)
+        except KeyError:
+            return 0
+        return sum(len(raw) for _, raw, _ in column.signals[signal])
+
+    def _column(self, name: str) -> tuple[Column, str]:
         message, _, signal = name.rpartition(".")
         for column in self.messages.values():
             if signal in column.signals and message in ("", column.message.name):
-                return column.series(signal, without)
+                return column, signal
         raise KeyError(name)

@@ -60,7 +60,7 @@ def _said(health: Health, n_holes: int) -> str:
 
 
 def _has(stage: Stage, role: str) -> bool:
-    return any(stage.find_valid(name) is not None for name in getattr(stage.profile.roles, role))
+    return any(stage.has_valid(name) for name in getattr(stage.profile.roles, role))
 
 
 def _none_found(stage: Stage) -> str:

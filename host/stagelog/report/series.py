@@ -113,11 +113,13 @@ def leave_out_jumps(t_us: Times, values: Values, good: Mask, fastest_per_s: floa
 
     fastest_per_s  in the unit of the values
     """
-    at = None if good.all() else np.flatnonzero(good)
-    n = len(values) if at is None else len(at)
-    for start in range(0, n - 4, PIECE):
-        end = min(start + PIECE + 4, n)
-        part: Any = slice(start, end) if at is None else at[start:end]
+    is_whole = bool(good.all())
+    before = np.empty(0, np.intp)  # the last four good rows
+    for start in range(0, len(values), PIECE):
+        part: Any = slice(max(start - 4, 0), start + PIECE)
+        if not is_whole:
+            part = np.append(before, np.flatnonzero(good[start : start + PIECE]) + start)
+            before = part[-4:]
         v, t_s = values[part], t_us[part] / 1e6
         fast = np.abs(np.diff(v)) > fastest_per_s * np.diff(t_s)
         near = np.flatnonzero(fast[1:-2] | fast[2:-1]) + 2  # middle of five
@@ -126,7 +128,7 @@ def leave_out_jumps(t_us: Times, values: Values, good: Mask, fastest_per_s: floa
         five = near[:, None] + np.arange(-2, 3)
         away = np.abs(v[near] - np.median(v[five], axis=1))
         wrong = near[away > fastest_per_s * (t_s[near + 2] - t_s[near - 2]) / 2]
-        good[wrong + start if at is None else at[start:end][wrong]] = False
+        good[wrong + part.start if is_whole else part[wrong]] = False
 
 
 def find_bad(series: Series, low: float, high: float, fastest_per_s: float) -> NDArray[np.intp]:

@@ -5,8 +5,6 @@ the signals the report needs. Fails with InputError as the readers do, and if th
 several loggers.
 """
 
-import contextlib
-import ctypes
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -42,6 +40,7 @@ from stagelog.events.recompute import count_refuels
 from stagelog.importers import load_frames, sniff
 from stagelog.ledger import Gap, Ledger, describe
 from stagelog.model import FrameTable
+from stagelog.platform import memory
 from stagelog.profile.schema import Profile
 from stagelog.report.axis import Axis, OnAxis
 from stagelog.report.columns import Columns
@@ -137,6 +136,7 @@ def read_source(
     buses     only their signals; the detectors watch the first of them, bus 0 if none is named
     refuels   entered volumes of the refuels in the logs, in order, cl; 0 where one is not known
     """
+    memory.map_large_arrays()
     database = dbc if isinstance(dbc, Database) else load_database(dbc)
     table = compile_table(profile, database)
     plan = compile_plan(database, wanted_signals(profile, database), list(buses) or None)
@@ -146,12 +146,6 @@ def read_source(
     flights = [(f.onset_us, f.onset_us + f.airtime_ms * 1000) for f in flights_of(reading.found)]
     stage = Stage(reading.columns, profile, title, reading.key_cycles, stuck, flights)
     return Source(stage, reading.health, reading.found, table, reading.disagreed, refuels)
-
-
-def _give_back() -> None:
-    """Give memory that decoding used to the system: glibc keeps what lies between the columns."""
-    with contextlib.suppress(AttributeError, OSError, TypeError):  # another library
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def stuck_spans(found: Sequence[Detected], before_us: int) -> Spans:
@@ -234,7 +228,7 @@ class Reading:
                 self.add_other(path)
         self.health.mixed = self.origins.warnings("one signal in this report")
         self.columns.finish()
-        _give_back()
+        memory.give_back()  # what lies between the columns
 
     def add_own(self, paths: Sequence[Path]) -> None:
         """Add the sessions of our logger, key cycle by key cycle."""

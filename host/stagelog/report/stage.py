@@ -22,7 +22,8 @@ from stagelog.report.series import Series, Spans, Times, Values, find_bad, silen
 
 GRID_US = 50_000
 KMH_PER_MS = 3.6
-_KEPT_BYTES = 16_000_000  # of series that may be asked for again
+_KEPT_BYTES = 48_000_000  # of series that may be asked for again
+_BYTES_OF_ONE = 16  # time and value
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,20 +82,37 @@ class Stage:
         """Return the Series of a signal, or None if the log does not hold it."""
         return self._keep((name, "all"), lambda: self._find(name))
 
+    def has(self, name: str) -> bool:
+        """Return whether `find` returns a Series, without making it."""
+        if isinstance(self.decoded, Columns):
+            return self.decoded.count(name) > 0
+        return self.find(name) is not None
+
+    def has_valid(self, name: str) -> bool:
+        """Return whether `find_valid` returns a Series; it is made only if it never was."""
+        if name in self._bad and isinstance(self.decoded, Columns):
+            return self.decoded.count(name) > len(self._bad[name])
+        return self.find_valid(name) is not None
+
     def _keep(self, key: tuple[str, str], make: Callable[[], Series | None]) -> Series | None:
-        """Return what `make` returns; what was used lately is not made again."""
+        """Return what `make` returns; what was used lately is not made again, unless it alone is
+        larger than what may be kept.
+        """
         if key in self._kept:
             series = self._kept.pop(key)
         else:
-            self._forget()
+            is_packed = isinstance(self.decoded, Columns)
+            self._forget(self.decoded.count(key[0]) * _BYTES_OF_ONE if is_packed else 0)
             series = make()
+            if series and series.n_bytes > _KEPT_BYTES:
+                return series
             self._n_kept_bytes += series.n_bytes if series else 0
         self._kept[key] = series
         return series
 
-    def _forget(self) -> None:
-        """Let go of what was not used for longest, down to _KEPT_BYTES."""
-        while self._n_kept_bytes > _KEPT_BYTES:
+    def _forget(self, room: int) -> None:
+        """Let go of what was not used for longest, until there is room for so many bytes."""
+        while self._kept and self._n_kept_bytes + room > _KEPT_BYTES:
             oldest = self._kept.pop(next(iter(self._kept)))
             self._n_kept_bytes -= oldest.n_bytes if oldest else 0
 

@@ -224,4 +224,4 @@ def _of_dampers(stage: Stage, dampers: dict[str, int]) -> list[Facts]:
 def _unseen(stage: Stage) -> tuple[list[str], int]:
     """Return the signals with a limit that the log does not hold, and how many have one."""
     names = {name: None for alarm in stage.profile.alarm.values() for name in alarm.signals}
-    return [name for name in names if stage.find_valid(name) is None], len(names)
+    return [name for name in names if not stage.has_valid(name)], len(names)
