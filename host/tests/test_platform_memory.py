@@ -20,7 +20,7 @@ if hasattr(libc, "mallinfo2"):
     first = np.ones(3_500_000)  # 28 MB: freed, it would raise the size of what is mapped
     del first
     before = libc.mallinfo2()
-    held = np.ones(1_000_000)  # 8 MB
+    held = np.ones(2_500_000)  # 20 MB
     after = libc.mallinfo2()
     assert after.hblks == before.hblks + 1, (before.hblks, after.hblks)
     assert after.arena == before.arena

@@ -7,11 +7,11 @@ import contextlib
 import ctypes
 
 _M_MMAP_THRESHOLD = -3  # of malloc.h
-_LARGE_BYTES = 1 << 22
+_LARGE_BYTES = 1 << 24
 
 
 def map_large_arrays() -> None:
-    """Give arrays of 4 MB and more memory of their own, which ends with them. Without it glibc
+    """Give arrays of 16 MB and more memory of their own, which ends with them. Without it glibc
     puts those below 32 MB into the heap, once the first was freed, and keeps the holes.
     """
     _call("mallopt", _M_MMAP_THRESHOLD, _LARGE_BYTES)
