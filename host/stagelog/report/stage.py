@@ -101,8 +101,8 @@ class Stage:
         if key in self._kept:
             series = self._kept.pop(key)
         else:
-            is_packed = isinstance(self.decoded, Columns)
-            self._forget(self.decoded.count(key[0]) * _BYTES_OF_ONE if is_packed else 0)
+            packed = self.decoded if isinstance(self.decoded, Columns) else None
+            self._forget(packed.count(key[0]) * _BYTES_OF_ONE if packed else 0)
             series = make()
             if series and series.n_bytes > _KEPT_BYTES:
                 return series
