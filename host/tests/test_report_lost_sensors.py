@@ -25,7 +25,6 @@ SECONDS = 41
 FLIGHTS_s = (6.0, 22.0, 28.0, 34.0)
 AIR_s, LANDING_s = 0.5, 0.1
 N_BOTTOMED = 71
-IN_FLIGHT = "None was found"
 NO_PEAK = "flights under 180 ms cannot be found, others less surely, landings have no peak"
 LIGHT = "flights under 180 ms cannot be found, and a light crest may be taken for one"
 NO_SPEED = "the speed of take-offs is not known"
@@ -164,10 +163,15 @@ def test_every_flight_is_found_and_what_is_hidden_is_named(report_with, fault):
 
 @pytest.mark.parametrize("fault", [None, "damper_garbage"])
 def test_garbage_of_dampers_is_named_and_is_no_bottoming(report_with, fault):
-    """Two in a hundred frames hold anything; half of what is anything lies within 0 to 345 mm."""
+    """Two in a hundred frames hold anything from 0 to 655 mm. What is farther than 48 mm from the
+    median of five (12 m/s for 4 ms) is left out. Of 30 samples at full travel 0.02 x 38 / 655 lie
+    within 48 mm and below 97 % of the travel, and cut a stroke in two: 2.5 in 71 strokes; of 24 on
+    the way there 0.02 x 25 / 655 seem to be full travel: 1.3. So some 4 more, hardly 7; all that
+    lies in the range without the median would be some 600.
+    """
     found = report_with(fault)
     (row,) = [r for r in found["dampers"]["tables"][0]["rows"] if r["damper"] == "DmpPosFL"]
-    assert row["at_full_travel_times"] == N_BOTTOMED
+    assert 0 <= row["at_full_travel_times"] - N_BOTTOMED <= (7 if fault else 0)
     named = json.dumps(found.get("sensors", {}))
     for corner in ("FL", "FR", "RL", "RR"):
         assert (f"DmpPos{corner}" in named) == bool(fault)
