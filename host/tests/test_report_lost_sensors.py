@@ -166,8 +166,8 @@ def test_garbage_of_dampers_is_named_and_is_no_bottoming(report_with, fault):
     """Two in a hundred frames hold anything from 0 to 655 mm. What is farther than 48 mm from the
     median of five (12 m/s for 4 ms) is left out. Of 30 samples at full travel 0.02 x 38 / 655 lie
     within 48 mm and below 97 % of the travel, and cut a stroke in two: 2.5 in 71 strokes; of 24 on
-    the way there 0.02 x 25 / 655 seem to be full travel: 1.3. So some 4 more, hardly 8; of all 20,500
-    samples 0.02 x 25 / 655 lie there: 16 more without the median.
+    the way there 0.02 x 25 / 655 seem to be full travel: 1.3. So some 4 more, hardly 8; of all
+    20,500 samples 0.02 x 25 / 655 lie there: 16 more without the median.
     """
     found = report_with(fault)
     (row,) = [r for r in found["dampers"]["tables"][0]["rows"] if r["damper"] == "DmpPosFL"]
