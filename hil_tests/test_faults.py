@@ -122,7 +122,7 @@ def test_card_that_locks_itself_is_replaced(target, tmp_path):
     assert n_stored(target.link.status()) == sent
 
 
-@pytest.mark.needs("storage")
+@pytest.mark.needs("storage", "short_ring")
 @pytest.mark.moves("fault", "dropped0", "dropped1")
 @pytest.mark.moves("write_errors", "write_retries", "slots_skipped")
 def test_card_pulled_while_recording_and_put_back(target):

@@ -35,7 +35,7 @@ def test_card_stall_of_500_ms_loses_nothing(target, fetch_frames):
 
 
 @FULL_RATE
-@pytest.mark.needs("saturated", "storage")
+@pytest.mark.needs("saturated", "storage", "short_ring")
 def test_a_stall_is_found_before_the_start_and_costs_no_frame(target, fetch_frames, tmp_path):
     """`check` judges the card by the logger's own measure of each write, and writes nothing for
     it. 500 ms of a full bus of 1 Mbit/s are 16 blocks or more: over half of the memory.
@@ -59,7 +59,7 @@ def test_a_stall_is_found_before_the_start_and_costs_no_frame(target, fetch_fram
 
 
 @FULL_RATE
-@pytest.mark.needs("saturated", "storage")
+@pytest.mark.needs("saturated", "storage", "short_ring")
 @pytest.mark.moves("dropped0", "fault")
 def test_longer_stall_drops_and_counts_to_the_frame(target, fetch_frames):
     tape = saturated_tape(BITRATE_BPS, 4 * SECOND_US)

@@ -31,6 +31,7 @@ CAPABILITIES = {
     "can_fd": "record CAN FD",
     "virtual_time": "decide when time passes",
     "saturated": "a full 1 Mbit/s bus",
+    "short_ring": "a ring that a full bus fills in two seconds",
     "repl": "run code at MicroPython's prompt",
     "bench": "be measured by a bring-up",
 }
@@ -92,7 +93,7 @@ def lacking_of(board: str | None) -> frozenset[str]:
     if board is None:
         return frozenset()
     has_room = board in ("esp32s3_mcp2518", "pico2_mcp2518fd")
-    return frozenset(("button",)) | (frozenset() if has_room else {"saturated"})
+    return frozenset(("button", "short_ring" if has_room else "saturated"))
 
 
 def tape_events(tape: Tape, offset_us: int = 0, chunk: int = 65536) -> Iterator[Event]:
