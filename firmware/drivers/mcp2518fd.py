@@ -15,7 +15,8 @@ and tries again once a second.
 
 An object counts only if its stamp lies between that of the newest frame and the chip's time now:
 FIFOCI, which says how many there are, may be read too large. Places are given back for those
-alone; the others count in `doubts`.
+alone; a reading with others behind them counts in `n_head_errors`: every such chip has them. The
+oldest of a FIFO that is not empty is new, so a stamp of its own that is not counts in `doubts`.
 
 A burst of objects carries the chip's CRC; one that is wrong is read again, and counts in `doubts`
 when it is wrong twice. Registers are read without: what is wrong in a stamp or in the mode is
@@ -129,6 +130,7 @@ class Mcp2518fd(CanSource):
         self._chip_now = 0
         self._newest = 0  # stamp of the newest frame, or a time after which none was older
         self._is_refused = False  # the oldest object had no stamp that can be right
+        self.n_head_errors = 0  # readings of FIFOCI that were too large, since power-on
         self._data_bps = 0  # of CAN FD, 0 without
         self._payload = bytearray(8)
         self._words = array("I", [0] * N_WORDS)
@@ -250,10 +252,9 @@ class Mcp2518fd(CanSource):
         while n_taken < n:
             at = (tail + n_taken) % depth
             most = min(n - n_taken, depth - at, len(self._bursts) - 1)
-            n_got = self._take(at, most)
+            n_got = self._take(at, most, n_taken == 0)
             n_taken += n_got
             if n_got < most:
-                self.doubts += 1
                 break
         return n_taken
 
@@ -337,12 +338,13 @@ class Mcp2518fd(CanSource):
         return buf[2] | buf[3] << 8 | buf[4] << 16 | (buf[5] & 15) << 24
 
     @micropython.native
-    def _take(self, index, n):
+    def _take(self, index, n, has_oldest):
         """Read `n` objects from `index` on in one piece, give the places of the new ones back and
         return how many these are. One that was refused as the oldest is taken the second time: the
         FIFO is not empty, so it is new whatever its stamp says.
         """
         if not (self._fetch(index, n) or self._fetch(index, n)):
+            self.doubts += 1
             return 0
         words = self._words  # one by one: a tuple would take heap
         clock = self._clock
@@ -366,7 +368,11 @@ class Mcp2518fd(CanSource):
             is_later = 0 < (stamp - words[NEWEST]) & _LOW < _LATER
             is_past = (self._chip_now - stamp) & _LOW < _LATER
             if not (is_later and is_past or self._is_refused):
-                self._is_refused = n_taken == 0
+                self._is_refused = has_oldest and n_taken == 0
+                if self._is_refused:
+                    self.doubts += 1
+                else:
+                    self.n_head_errors += 1
                 break
             self._is_refused = False
             words[NEWEST] = stamp

@@ -76,7 +76,6 @@ def build(
         rate_bps = given["data_bitrate_bps"]
         chip = Mcp2518fdModel(lambda: clock.now_us, wire_data_bps=rate_bps)
         if given["board"]:
-            chip.head_errors = 0  # no rate is known of the erratum, and one is a fault in STATUS
             from stagelog.rig.sim.chip import load_app
 
             random_u32 = Xorshift(given["seed"])
