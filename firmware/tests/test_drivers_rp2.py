@@ -335,7 +335,7 @@ def test_the_slowest_card_of_the_standard_is_read_and_written(make_board):
     """4 sectors in one read, 99 ms each; a write of 499 ms; 249 ms of busy after CMD12."""
     board = make_board({"a.app": build_app("pico_mcp2515", "armv6m", readable=True).content})
     board.card.timing = SLOWEST
-    slot = MAIN.read_text().split("\nif MEMORY")[0]
+    slot = MAIN.read_text().split("\nMEMORY[TRIES]")[0]
     said = board.repl.exec(
         f"{slot}\nos.mount(Slot('a'), '/app')\nsys.path[:] = ['/app']\n"
         "from drivers.rp2_sd import SdPort\nfrom drivers.sdcard import SdCard\n"
