@@ -26,11 +26,15 @@ _ready = []  # the detectors of the first session, or the error that there is in
 
 
 def prepare(settings):
-    """Make the detectors of the first session before the ring takes what memory is left."""
+    """Make the detectors of the first session before the ring takes what memory is left. Code that
+    came for a table that can't be used is freed again.
+    """
+    loaded = list(sys.modules)
     try:
         _ready.append(_make(settings))
     except (ImportError, ValueError) as error:
         _ready.append(error)  # the session will say so
+        _unload(loaded)
     except MemoryError:
         discard()
 
@@ -42,8 +46,13 @@ def discard():
     is_said = _ready and (_ready[0] is None or isinstance(_ready[0], Exception))
     if not is_said:
         _ready[:] = [MemoryError()]
+    _unload()
+
+
+def _unload(kept=()):
+    """Free the code of the detectors, but for modules whose names are kept."""
     for name in list(sys.modules):
-        if name.startswith("detectors"):
+        if name.startswith("detectors") and name not in kept:
             del sys.modules[name]
 
 

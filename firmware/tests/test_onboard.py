@@ -280,6 +280,26 @@ def test_without_memory_for_the_detectors_their_code_is_freed_and_the_session_sa
     assert board.said()[1:] == [(ev.TABLE, ev.ON, 2, 1)]
 
 
+def test_code_that_came_for_a_damaged_table_is_freed_again(monkeypatch):
+    """It took 11 KB of the RP2040's heap, so that CONFIG_GET found no memory until power-off. What
+    was loaded before stays: the host has detectors of its own.
+    """
+    monkeypatch.setattr(onboard, "_ready", [])
+    modules = {"detectors.watch": 1, "logger.ring": 3}
+    monkeypatch.setattr(onboard, "sys", types.SimpleNamespace(modules=modules))
+
+    def make(_):
+        modules["detectors.events"] = 2
+        raise ValueError("damaged")
+
+    monkeypatch.setattr(onboard, "_make", make)
+    board = Board()
+    onboard.prepare(board.nv)
+    assert modules == {"detectors.watch": 1, "logger.ring": 3}
+    board.onboard.start()
+    assert board.said() == [(ev.TABLE, ev.OFF, 2, 0)]
+
+
 @pytest.mark.parametrize("error", [None, ImportError("no module"), ValueError("damaged")])
 def test_a_ring_too_short_is_no_reason_where_there_are_no_detectors(monkeypatch, error):
     """Without a table there is nothing to discard and nothing to say; a table that can't be used
