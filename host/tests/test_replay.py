@@ -369,7 +369,7 @@ def test_a_frame_later_than_the_bound_makes_the_verdict_bad():
 
 
 class Sluggish:
-    """The machine's clock, whose first sleeper wakes half a second late, again and again."""
+    """The machine's clock, whose first sleeper wakes two seconds late, again and again."""
 
     def __init__(self):
         self.first = None
@@ -378,16 +378,16 @@ class Sluggish:
 
     def sleep_ns(self, n):
         self.first = self.first or threading.get_ident()
-        Clock.sleep_ns(n + (500_000_000 if threading.get_ident() == self.first else 0))
+        Clock.sleep_ns(n + (2_000_000_000 if threading.get_ident() == self.first else 0))
 
 
 def test_a_thread_that_is_kept_waiting_keeps_no_frame_waiting():
-    """20 frames in 0.2 s: with one thread the first frame would be 0.4 s late."""
+    """20 frames in 0.2 s: with one thread the first frame would be 1.9 s late."""
     sent = []
     schedule = make_schedule(frames_at(*range(0, 200_000, 10_000)))
     report = play(schedule, list, lambda f: sent.append(int(f["t_us"])), Sluggish(), n_threads=2)
     assert sent == list(range(0, 200_000, 10_000))
-    assert report.n_sent == 20 and report.early_us == 0 and report.worst_us < 250_000
+    assert report.n_sent == 20 and report.early_us == 0 and report.worst_us < 1_000_000
 
 
 class Yielding:
